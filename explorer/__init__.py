@@ -1,0 +1,47 @@
+"""Explore spaces of residual networks: derive, cost, train, compare, export.
+
+    space = explorer.load_space("preact_variants.yaml")
+    arch = space.architecture(1234)
+    explorer.cost(arch).macs
+    net = explorer.build(arch)
+
+Public names load when first used, so that reading a space and costing it import neither torch nor
+optuna nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {
+    "Architecture": ("explorer.architecture", "Architecture"),
+    "Derivation": ("explorer.grammar.space", "Derivation"),
+    "ExplorerError": ("explorer.errors", "ExplorerError"),
+    "SearchSpace": ("explorer.grammar.space", "SearchSpace"),
+    "SpaceError": ("explorer.errors", "SpaceError"),
+    "build": ("explorer.network.build", "build_network"),
+    "cost": ("explorer.costing.analytic", "count_cost"),
+    "export": ("explorer.export.package", "export_architecture"),
+    "load_space": ("explorer.grammar.parse", "load_space"),
+    "open_study": ("explorer.store.study", "open_study"),
+    "parse_space": ("explorer.grammar.parse", "parse_space"),
+    "search": ("explorer.study.search", "search"),
+    "train": ("explorer.training.run", "train_architecture"),
+}
+
+__all__ = sorted(_PUBLIC)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'explorer' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

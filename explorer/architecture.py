@@ -1,0 +1,350 @@
+"""The one value that every later stage shares: a residual network with nothing left to choose.
+
+An ``Architecture`` is a stem, stages of blocks and a head, all of ops with literal numbers. It is
+frozen, checked when it is made, and equal to another when both compute the same function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Iterable, Iterator, NamedTuple
+
+from explorer.errors import ArchitectureError
+from explorer.ops import registry
+from explorer.ops.activation import Activation
+from explorer.ops.base import Op, TensorShape
+from explorer.ops.merge import Add, Merge, merge_from_json
+from explorer.ops.scale import Scale
+
+FORMAT = 1
+DIGEST_VERSION = "v1"
+MAX_LAYERS = 10_000
+MAX_SIDE = 4_096
+MAX_BLOCKS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A residual branch, its meeting with the shortcut, and what follows the merge.
+
+    ``shortcut``: its ops; empty for the identity, None for no shortcut at all (a plain block).
+    ``shared``: how many leading ops of the branch the shortcut is taken after; 0 takes it from the
+    block's input, more is the shared pre-activation of He et al. 2016 (appendix).
+    """
+
+    branch: tuple[Op, ...]
+    merge: Merge = Add()
+    after: tuple[Op, ...] = ()
+    shortcut: tuple[Op, ...] | None = ()
+    shared: int = 0
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        """The shape put out for an arriving ``x``. Raises ArchitectureError when branch and shortcut do not meet."""
+        start = _through(self.branch[: self.shared], x)
+        y = _through(self.branch[self.shared :], start)
+        if self.shortcut is not None:
+            y = self.merge.output_shape(y, _through(self.shortcut, start))
+        elif not isinstance(self.merge, Add):
+            raise ArchitectureError(f"the merge {self.merge.spelling!r} needs a shortcut, this block has none")
+        return _through(self.after, y)
+
+    def to_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"branch": _ops_to_json(self.branch), "merge": self.merge.to_json()}
+        out["after"] = _ops_to_json(self.after)
+        out["shortcut"] = None if self.shortcut is None else _ops_to_json(self.shortcut)
+        if self.shared:
+            out["shared"] = self.shared
+        return out
+
+    def __str__(self) -> str:
+        """The block as a line of the language, with literal numbers."""
+        return " ".join(map(str, (*self.branch, self.merge, *self.after)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Blocks of one output size, with the ops of the transition that opens the stage, if any."""
+
+    blocks: tuple[Block, ...]
+    transition: tuple[Op, ...] = ()
+
+
+class Placed(NamedTuple):
+    """An op in its place. ``path``: ``stem.0``, ``stage2.block1.branch.3``, ``stage1.block2.merge``,
+    ``head.2``; stages and blocks count from 1, ops from 0. ``x`` arrives (at a merge: the shortcut), ``y`` leaves."""
+
+    path: str
+    op: Op | Merge
+    x: TensorShape
+    y: TensorShape
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """A residual network: ``input`` (channels, height, width), ``classes``, stem, stages, head.
+
+    Raises ArchitectureError on construction when a shape does not fit, or a bound is passed.
+    """
+
+    input: TensorShape
+    classes: int
+    stem: tuple[Op, ...]
+    stages: tuple[Stage, ...]
+    head: tuple[Op, ...]
+    output: TensorShape = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input", TensorShape(*self.input))
+        for name, value, high in (
+            ("input channels", self.input.channels, 65_536),
+            ("input height", self.input.height, MAX_SIDE),
+            ("input width", self.input.width, MAX_SIDE),
+            ("classes", self.classes, 65_536),
+        ):
+            if not 1 <= value <= high:
+                raise ArchitectureError(f"{name} must lie in 1..{high}, found {value}")
+        if not self.stages or not all(stage.blocks for stage in self.stages):
+            raise ArchitectureError("an architecture needs at least one stage, and a block in each")
+        for number, stage in enumerate(self.stages, 1):
+            if len(stage.blocks) > MAX_BLOCKS:
+                raise ArchitectureError(f"stage {number} has {len(stage.blocks)} blocks, at most {MAX_BLOCKS} may stand")
+        layers = sum(1 for _ in self._ops())
+        if layers > MAX_LAYERS:
+            raise ArchitectureError(f"the network has {layers} layers, at most {MAX_LAYERS} may stand")
+        output = self.stage_shapes()[-1]
+        output = _at("head", lambda: _through(self.head, output))
+        if output != (self.classes, 1, 1):
+            raise ArchitectureError(f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'")
+        object.__setattr__(self, "output", output)
+
+    def _ops(self) -> Iterator[Op]:
+        yield from self.stem
+        for stage in self.stages:
+            yield from stage.transition
+            for block in stage.blocks:
+                yield from block.branch
+                yield from block.shortcut or ()
+                yield from block.after
+        yield from self.head
+
+    def stage_shapes(self) -> list[TensorShape]:
+        """The shape after the stem and after each stage."""
+        shapes = [_at("stem", lambda: _through(self.stem, self.input))]
+        for number, stage in enumerate(self.stages, 1):
+            x = _at(f"the transition to stage {number}", lambda: _through(stage.transition, shapes[-1]))
+            known: dict[tuple[int, TensorShape], TensorShape] = {}
+            for place, block in enumerate(stage.blocks, 1):
+                key = (id(block), x)
+                if key not in known:
+                    known[key] = _at(f"stage {number}, block {place}", lambda: block.output_shape(x))
+                x = known[key]
+            shapes.append(x)
+        return shapes
+
+    def layers(self) -> Iterator[Placed]:
+        """Every op and merge in the order of computation, with the shapes around it."""
+
+        def run(path: str, ops: Iterable[Op], x: TensorShape, first: int = 0) -> Iterator[Placed]:
+            for index, op in enumerate(ops, first):
+                y = op.output_shape(x)
+                yield Placed(f"{path}.{index}", op, x, y)
+                x = y
+
+        x = self.input
+        yield from run("stem", self.stem, x)
+        x = _through(self.stem, x)
+        for number, stage in enumerate(self.stages, 1):
+            yield from run(f"stage{number}.transition", stage.transition, x)
+            x = _through(stage.transition, x)
+            for place, block in enumerate(stage.blocks, 1):
+                path = f"stage{number}.block{place}"
+                start = _through(block.branch[: block.shared], x)
+                yield from run(f"{path}.branch", block.branch, x)
+                y = _through(block.branch, x)
+                if block.shortcut is not None:
+                    yield from run(f"{path}.shortcut", block.shortcut, start)
+                    arriving = _through(block.shortcut, start)
+                    y = block.merge.output_shape(y, arriving)
+                    yield Placed(f"{path}.merge", block.merge, arriving, y)
+                yield from run(f"{path}.after", block.after, y)
+                x = _through(block.after, y)
+        yield from run("head", self.head, x)
+
+    @cached_property
+    def digest(self) -> str:
+        """The identity: equal for two architectures exactly when both compute the same function.
+
+        A SHA-256 of the canonical form; its prefix is the version of that form, so that a better
+        one later does not silently orphan what is stored under this one.
+        """
+        text = json.dumps(canonical_form(self), separators=(",", ":"), sort_keys=True)
+        return f"{DIGEST_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Architecture) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def to_json(self) -> str:
+        """The architecture as JSON text; ``from_json`` gives it back without loss."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "digest": self.digest,
+                "input": list(self.input),
+                "classes": self.classes,
+                "stem": _ops_to_json(self.stem),
+                "stages": [
+                    {"transition": _ops_to_json(stage.transition), "blocks": [block.to_json() for block in stage.blocks]}
+                    for stage in self.stages
+                ],
+                "head": _ops_to_json(self.head),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Architecture":
+        """The architecture that ``to_json`` wrote. Raises ArchitectureError for anything else."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ArchitectureError(f"not JSON: {error}") from None
+        keys = {"format", "digest", "input", "classes", "stem", "stages", "head"}
+        if not isinstance(data, dict) or not keys - {"digest"} <= set(data) <= keys:
+            found = ", ".join(map(str, data))[:200] if isinstance(data, dict) else type(data).__name__
+            raise ArchitectureError(f"an architecture has the keys {', '.join(sorted(keys))}; found {found}")
+        if data["format"] != FORMAT:
+            raise ArchitectureError(f"architecture format {str(data['format'])[:20]} is unknown; this version reads {FORMAT}")
+        if not _whole_numbers(data["input"], 3) or not _whole_numbers([data["classes"]], 1):
+            raise ArchitectureError('"input" must be [channels, height, width] and "classes" a whole number')
+        made = cls(
+            TensorShape(*data["input"]),
+            data["classes"],
+            _ops_from_json(data["stem"]),
+            tuple(_stage_from_json(stage) for stage in _listed(data["stages"], "stages")),
+            _ops_from_json(data["head"]),
+        )
+        stated = str(data.get("digest", made.digest))
+        if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
+            raise ArchitectureError(f"the digest in the file is {stated[:60]!r}, its content gives {made.digest!r}")
+        return made
+
+
+def canonical_form(architecture: Architecture) -> dict[str, Any]:
+    """The computation itself, without the ways to spell it: a list of ops and residual blocks.
+
+    What does not change the computation does not show: the division into stages, where a layer
+    stands relative to a block without a shortcut, a shared pre-activation (written before the block
+    that shares it), ops that change nothing in their place, an activation that repeats itself.
+    """
+    line = _CanonicalLine(architecture.input)
+    line.extend(architecture.stem)
+    for stage in architecture.stages:
+        line.extend(stage.transition)
+        for block in stage.blocks:
+            line.add_block(block)
+    line.extend(architecture.head)
+    return {"input": list(architecture.input), "classes": architecture.classes, "net": line.items}
+
+
+class _CanonicalLine:
+    """A run of canonical items: op JSON and ``{"branch": [...], "shortcut": [...], "merge": ...}``."""
+
+    def __init__(self, shape: TensorShape, last: Op | None = None):
+        self.items: list[Any] = []
+        self.shape = shape
+        self.last = last  # the op that made the value at the end of the line
+
+    def extend(self, ops: Iterable[Op]) -> None:
+        for op in ops:
+            simple = op.canonical(self.shape)
+            self.shape = op.output_shape(self.shape)
+            if simple is None:
+                continue
+            if isinstance(simple, Activation) and self.last is not None and self.last.spelling in simple.unchanged_after:
+                continue
+            if isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
+                self.items.pop()
+                simple = Scale(simple.factor * self.last.factor)
+            self.items.append(simple.to_json())
+            self.last = simple
+
+    def add_block(self, block: Block) -> None:
+        if block.shortcut is None:
+            self.extend(block.branch)
+        else:
+            shared = block.shared
+            while _same_start(block.branch[shared:], block.shortcut[shared - block.shared :]):
+                shared += 1
+            self.extend(block.branch[:shared])
+            branch, shortcut = _CanonicalLine(self.shape, self.last), _CanonicalLine(self.shape, self.last)
+            branch.extend(block.branch[shared:])
+            shortcut.extend(block.shortcut[shared - block.shared :])
+            self.items.append({"branch": branch.items, "shortcut": shortcut.items, "merge": block.merge.to_json()})
+            self.shape, self.last = block.merge.output_shape(branch.shape, shortcut.shape), None
+        self.extend(block.after)
+
+
+def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...]) -> bool:
+    """True when both begin with the same activation without weights: doing it once does the same."""
+    if not (branch and shortcut and branch[0] == shortcut[0]):
+        return False
+    return isinstance(branch[0], Activation) and branch[0].cost(TensorShape(1, 1, 1)).params == 0
+
+
+def _through(ops: Iterable[Op], x: TensorShape) -> TensorShape:
+    for op in ops:
+        x = op.output_shape(x)
+    return x
+
+
+def _at(place: str, compute):
+    try:
+        return compute()
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{place}: {error}") from None
+
+
+def _ops_to_json(ops: Iterable[Op]) -> list[dict[str, Any]]:
+    return [op.to_json() for op in ops]
+
+
+def _listed(data: Any, what: str) -> list:
+    if not isinstance(data, list) or len(data) > MAX_LAYERS:
+        raise ArchitectureError(f"{what} must be a list of at most {MAX_LAYERS}, found {type(data).__name__}")
+    return data
+
+
+def _ops_from_json(data: Any) -> tuple[Op, ...]:
+    return tuple(registry.from_json(item) for item in _listed(data, "ops"))
+
+
+def _stage_from_json(data: Any) -> Stage:
+    if not isinstance(data, dict) or set(data) != {"transition", "blocks"}:
+        raise ArchitectureError('a stage has exactly the keys "transition" and "blocks"')
+    blocks = tuple(_block_from_json(block) for block in _listed(data["blocks"], "blocks"))
+    return Stage(blocks, _ops_from_json(data["transition"]))
+
+
+def _block_from_json(data: Any) -> Block:
+    required = {"branch", "merge", "after", "shortcut"}
+    if not isinstance(data, dict) or not required <= set(data) <= required | {"shared"}:
+        raise ArchitectureError(f"a block has the keys {', '.join(sorted(required))} and perhaps shared")
+    branch = _ops_from_json(data["branch"])
+    shared = data.get("shared", 0)
+    if not _whole_numbers([shared], 1) or shared > len(branch):
+        raise ArchitectureError(f'"shared" counts leading ops of the branch, found {str(shared)[:40]!r} of {len(branch)}')
+    shortcut = None if data["shortcut"] is None else _ops_from_json(data["shortcut"])
+    return Block(branch, merge_from_json(data["merge"]), _ops_from_json(data["after"]), shortcut, shared)
+
+
+def _whole_numbers(values: Any, length: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == length
+        and all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
+    )

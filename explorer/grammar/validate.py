@@ -1,0 +1,78 @@
+"""Every derivation builds: checked on loading, over all distinct blocks where they can be listed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from explorer.errors import Problem, SpaceError
+from explorer.grammar.decisions import Decisions
+from explorer.grammar.space import SearchSpace
+
+MAX_STATES = 100_000
+SAMPLES = 1_000
+WHOLE_SAMPLES = 10
+MAX_PROBLEMS = 20
+
+
+def validated(space: SearchSpace) -> SearchSpace:
+    """The space with ``validated`` set: "all" when every (block, arriving shape, choices) was built,
+    "sampled" when there are more than 100,000 of them and 1,000 derivations were.
+
+    Raises SpaceError with the faults found, one for each place in the file.
+    """
+    problems: list[Problem] = []
+    complete = _all_states(space, problems)
+    if not problems:
+        # Whole networks: the head, copied layers, and the bounds on the sum of all blocks.
+        _sample(space, WHOLE_SAMPLES if complete else SAMPLES, problems)
+    if problems:
+        raise SpaceError(problems)
+    return replace(space, validated="all" if complete else "sampled")
+
+
+def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
+    """Walk every state once, shapes carried; True when there were few enough to see them all."""
+    try:
+        decisions = Decisions(space, shapes=True)
+    except SpaceError as error:
+        _add(problems, error)
+        return True
+    seen = {decisions.start}
+    pending = [decisions.start]
+    while pending:
+        state = pending.pop()
+        if state.kind == "end":
+            continue
+        for option in range(len(state.pending.ask.options)):
+            try:
+                following = decisions.answered(state, option)
+            except SpaceError as error:
+                _add(problems, error)
+                if len(problems) >= MAX_PROBLEMS:
+                    return True
+                continue
+            if following not in seen:
+                if len(seen) >= MAX_STATES:
+                    return False
+                seen.add(following)
+                pending.append(following)
+    return True
+
+
+def _sample(space: SearchSpace, count: int, problems: list[Problem]) -> None:
+    total = space.count()
+    few = range(total) if total <= count else None
+    derivations = [space.unrank(index) for index in few] if few else [space.unrank(0), *space.sample(count - 1)]
+    for derivation in derivations:
+        try:
+            space.architecture(derivation)
+        except SpaceError as error:
+            _add(problems, error)
+            if len(problems) >= MAX_PROBLEMS:
+                return
+
+
+def _add(problems: list[Problem], error: SpaceError) -> None:
+    """Keep the first fault at each place: the same one shows under many choices."""
+    known = {(problem.line, problem.column) for problem in problems}
+    problems.extend(problem for problem in error.problems if (problem.line, problem.column) not in known)

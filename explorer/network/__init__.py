@@ -1,0 +1,1 @@
+"""Architecture to torch: the built module and its initialisation."""

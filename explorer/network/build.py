@@ -1,0 +1,91 @@
+"""Architecture to ``torch.nn.Module``: the same tree of stem, stages, blocks and head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explorer.architecture import Architecture, Block
+from explorer.network.init import initialise
+from explorer.ops.base import Call, Op, TensorShape
+
+
+def build_network(architecture: Architecture, seed: int = 0) -> "Network":
+    """The network, initialised from ``seed`` without touching the global random state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(architecture)
+        initialise(network)
+    return network
+
+
+def instantiate(call: Call) -> nn.Module:
+    """The torch module that a constructor call describes; calls among its arguments come first."""
+
+    def value(argument: Any) -> Any:
+        return instantiate(argument) if isinstance(argument, Call) else argument
+
+    torch_class = getattr(nn, call.torch_class) if isinstance(call.torch_class, str) else call.torch_class()
+    return torch_class(*map(value, call.args), **{key: value(argument) for key, argument in call.kwargs.items()})
+
+
+def _sequence(ops: tuple[Op, ...], x: TensorShape) -> tuple[nn.Sequential, TensorShape]:
+    modules = []
+    for op in ops:
+        modules.append(instantiate(op.module(x)))
+        x = op.output_shape(x)
+    return nn.Sequential(*modules), x
+
+
+class ResidualBlock(nn.Module):
+    """``after(merge(branch(pre(x)), shortcut(pre(x))))``, x: (N, C, H, W).
+
+    ``pre`` holds the layers that branch and shortcut share, mostly none.
+    """
+
+    def __init__(self, block: Block, x: TensorShape):
+        super().__init__()
+        self.pre, start = _sequence(block.branch[: block.shared], x)
+        self.branch, y = _sequence(block.branch[block.shared :], start)
+        self.shortcut: nn.Module | None = None
+        self.merge: nn.Module | None = None
+        if block.shortcut is not None:
+            self.shortcut, arriving = _sequence(block.shortcut, start)
+            merge = block.merge.module(arriving)
+            self.merge = None if merge is None else instantiate(merge)
+            y = block.merge.output_shape(y, arriving)
+        self.after, self.output_shape = _sequence(block.after, y)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pre(x)
+        y = self.branch(x)
+        if self.shortcut is not None:
+            shortcut = self.shortcut(x)
+            y = y + shortcut if self.merge is None else self.merge(y, shortcut)
+        return self.after(y)
+
+
+class Network(nn.Module):
+    """Stem, stages, head; x: (N, C, H, W) images to (N, classes) logits."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.stem, x = _sequence(architecture.stem, architecture.input)
+        self.stages = nn.ModuleList()
+        for stage in architecture.stages:
+            transition, x = _sequence(stage.transition, x)
+            modules = nn.Sequential(*transition)
+            for block in stage.blocks:
+                made = ResidualBlock(block, x)
+                modules.append(made)
+                x = made.output_shape
+            self.stages.append(modules)
+        self.head, _ = _sequence(architecture.head, x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(x).flatten(1)

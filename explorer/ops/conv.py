@@ -1,0 +1,106 @@
+"""Convolution: dense, grouped, depthwise, dilated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from explorer.errors import ArchitectureError
+from explorer.ops.base import MAX_STRIDE, Argument, Call, Context, Op, OpCost, TensorShape, registry
+
+STRIDE = Argument("s", "stride", "whole", "stride", 1, MAX_STRIDE)
+DILATION = Argument("d", "dilation", "whole", "dilation", 1, 64)
+BIAS = Argument("bias", "bias", "whole", "1: with a bias", 0, 1)
+
+
+def convolved_side(side: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """The output side of a convolution or pooling window (rounding down)."""
+    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Conv(Op):
+    """A square convolution. Odd kernels pad ``dilation * (kernel - 1) / 2``, even ones nothing.
+
+    In the language an output width left out is the stage's width ``w``.
+    """
+
+    spelling = "conv"
+    role = "conv"
+    sized = True
+    takes_stride = "conv"
+    arguments = (
+        Argument("out", "out", "whole", "output channels; the stage's width `w` when left out"),
+        STRIDE,
+        DILATION,
+        Argument("g", "groups", "whole", "groups; must divide the channels on both sides"),
+        BIAS,
+    )
+
+    kernel: int
+    out: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    bias: int = 0
+
+    @classmethod
+    def bind(cls, kernel, given, context: Context) -> "Conv":
+        return cls(kernel, **{"out": context.width, "stride": context.stride, **given})
+
+    @property
+    def padding(self) -> int:
+        return self.dilation * (self.kernel - 1) // 2 if self.kernel % 2 else 0
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        for side, channels in (("arriving", x.channels), ("output", self.out)):
+            if channels % self.groups:
+                fitting = [g for g in range(1, channels + 1) if channels % g == 0]
+                nearest = sorted(fitting, key=lambda g: abs(g - self.groups))[:2]
+                raise ArchitectureError(
+                    f"{self.groups} groups do not divide the {channels} {side} channels of {self};"
+                    f" nearest that fit: {', '.join(map(str, sorted(nearest)))}"
+                )
+        height = convolved_side(x.height, self.kernel, self.stride, self.padding, self.dilation)
+        width = convolved_side(x.width, self.kernel, self.stride, self.padding, self.dilation)
+        if height < 1 or width < 1:
+            raise ArchitectureError(f"{self} does not fit on an arriving {x}: the window is larger than the map")
+        return TensorShape(self.out, height, width)
+
+    def cost(self, x: TensorShape) -> OpCost:
+        y = self.output_shape(x)
+        weights = self.kernel * self.kernel * (x.channels // self.groups) * self.out
+        return OpCost(weights + self.bias * self.out, weights * y.positions, y.elements)
+
+    def canonical(self, x: TensorShape) -> "Conv":
+        return Conv(self.kernel, self.out, self.stride, 1, self.groups, self.bias) if self.kernel == 1 else self
+
+    def receptive(self) -> tuple[int, int]:
+        return self.dilation * (self.kernel - 1) + 1, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        kwargs = {key: value for key, value in options.items() if value != (0 if key == "padding" else 1)}
+        return Call("Conv2d", (x.channels, self.out, self.kernel), {**kwargs, "bias": bool(self.bias)})
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class DepthwiseConv(Op):
+    """A convolution of each channel by itself: bound at once to a ``Conv`` with a group a channel."""
+
+    spelling = "dwconv"
+    role = "conv"
+    sized = True
+    takes_stride = "conv"
+    arguments = (
+        Argument("out", "out", "whole", "output channels, a multiple of the arriving; as many when left out"),
+        STRIDE,
+        DILATION,
+        BIAS,
+    )
+
+    @classmethod
+    def bind(cls, kernel, given, context: Context) -> Conv:
+        channels = context.shape.channels
+        return Conv(kernel, **{"out": channels, "stride": context.stride, **given}, groups=channels)
