@@ -1,0 +1,115 @@
+"""How users name an architecture, and what the name means.
+
+    preact_variants.yaml#1234                        a derivation of a space by its index
+    preact_variants.yaml#order=full_preact,depth=3   by choices; those left out take their first alternative
+    STUDY:17                                         a trial of a study
+    path/to/architecture.json                        an exported one
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from explorer.architecture import Architecture
+from explorer.errors import ArchitectureError, ExplorerError
+from explorer.grammar.parse import load_space
+from explorer.grammar.space import Derivation, SearchSpace
+from explorer.ops.base import TensorShape
+from explorer.records import TrialRecord
+from explorer.store import open_study
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input that replaces the space file's own: shape and number of classes."""
+
+    shape: TensorShape
+    classes: int
+
+    def applied(self, space: SearchSpace) -> SearchSpace:
+        return space.with_input(self.shape, self.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """An architecture with where it came from; what does not apply is None."""
+
+    architecture: Architecture
+    space: SearchSpace | None = None
+    derivation: Derivation | None = None
+    study: str | None = None
+    trial: TrialRecord | None = None
+
+
+def find_architecture(address: str, storage: str, override: Input | None = None) -> Addressed:
+    """What an address means. Raises an ExplorerError that says which part of it was not found."""
+    if "#" in address:
+        path, _, which = address.partition("#")
+        space = load_space(path)
+        if override is not None:
+            space = override.applied(space)
+        derivation = _derivation(space, which)
+        return Addressed(space.architecture(derivation), space, derivation)
+    if address.endswith(".json") or Path(address).is_file():
+        return Addressed(_overridden(_read(Path(address)), override, address))
+    study, colon, number = address.rpartition(":")
+    if colon and number.isascii() and number.isdigit() and len(number) < 12:
+        record = open_study(storage, study).trial(int(number))
+        if not record.architecture:
+            raise ExplorerError(f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}")
+        architecture = _overridden(Architecture.from_json(record.architecture), override, address)
+        return Addressed(architecture, study=study, trial=record)
+    raise ExplorerError(
+        f"{address[:200]!r} names no architecture; write SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,..., STUDY:TRIAL"
+        " or the path of an architecture.json"
+    )
+
+
+def _derivation(space: SearchSpace, which: str) -> Derivation:
+    if which.isascii() and which.isdigit():
+        if len(which) > 1_000:
+            raise space.error("an index of more than 1,000 digits")
+        return space.unrank(int(which))
+    return space.named(named_choices(which))
+
+
+def named_choices(text: str) -> dict[str, str]:
+    """``order=full_preact,attn=se(r=4)`` as a mapping; commas inside brackets do not separate. Raises ExplorerError."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    choices: dict[str, str] = {}
+    for part in filter(str.strip, parts):
+        name, equals, alternative = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and alternative):
+            raise ExplorerError(f"{part.strip()[:80]!r} is not a choice; write NAME=ALTERNATIVE, separated by commas")
+        if name in choices:
+            raise ExplorerError(f"the choice {name!r} is made twice")
+        choices[name] = alternative
+    return choices
+
+
+def _read(path: Path) -> Architecture:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArchitectureError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        return Architecture.from_json(data)
+    except (ArchitectureError, UnicodeDecodeError) as error:
+        raise ArchitectureError(f"{path}: {error}") from None
+
+
+def _overridden(architecture: Architecture, override: Input | None, address: str) -> Architecture:
+    """The same layers on another input. The number of classes is part of the layers and cannot change."""
+    if override is None:
+        return architecture
+    try:
+        return replace(architecture, input=override.shape, classes=override.classes)
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{address}: {error}") from None

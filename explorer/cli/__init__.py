@@ -1,0 +1,98 @@
+"""The command line: arguments to calls, and errors to one clean line. No logic lives here.
+
+Exit status: 0 done, 1 the work failed, 2 bad input. A command's module is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from explorer.errors import ExplorerError, did_you_mean
+
+COMMANDS = {
+    "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
+    "sample": ("spaces", "Draw networks of a space, uniformly over its derivations."),
+    "cost": ("spaces", "What an architecture costs, counted without training."),
+    "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
+    "train": ("running", "Train one architecture."),
+    "studies": ("studies", "The studies in a storage."),
+    "trials": ("studies", "The trials of a study."),
+    "frontier": ("studies", "The non-dominated networks of a study, or the best under a budget."),
+    "export": ("sharing", "Write an architecture as a self-contained folder."),
+    "dashboard": ("sharing", "Browse studies in the browser."),
+}
+
+
+class WorkFailed(Exception):
+    """The work, not the input, was at fault: exit status 1."""
+
+
+class Commands(click.Group):
+    """The commands by name, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS:
+            known = ", ".join(COMMANDS)
+            raise click.UsageError(f"unknown command {args[0]!r}; the commands are {known}{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # From the table, so that --help imports no command.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="explorer")
+def cli() -> None:
+    """Explore spaces of residual networks: derive, cost, train, compare, export."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    args = sys.argv[1:] if args is None else args
+    debug = "--debug" in args
+    try:
+        sys.exit(cli.main([arg for arg in args if arg != "--debug"], prog_name="explorer", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help())
+        status = 0
+    except click.ClickException as error:
+        where = f"explorer {error.ctx.info_name}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
+        status = _said(f"{where}{' '.join(error.format_message().split())}", 2, debug)
+    except ExplorerError as error:
+        status = _said(str(error), 2, debug)
+    except WorkFailed as error:
+        status = _said(str(error), 1, debug)
+    except (KeyboardInterrupt, click.Abort):
+        status = _said("interrupted", 130, debug)
+    except BrokenPipeError:
+        # The reader of a pipe went away: nothing is left to say to it.
+        sys.stderr.close()
+        status = 0
+    sys.exit(status)
+
+
+def _in_command(error: click.UsageError) -> bool:
+    return error.ctx is not None and error.ctx.parent is not None
+
+
+def _said(message: str, status: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    return status

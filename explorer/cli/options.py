@@ -1,0 +1,110 @@
+"""Options that several commands share, and how they print."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Iterable, Mapping
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from explorer.address import Input
+from explorer.errors import ExplorerError
+from explorer.grammar.parse import parse_shape
+
+DEFAULT_STORAGE = "sqlite:///explorer.db"
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else there.")
+storage = click.option(
+    "--storage",
+    envvar="EXPLORER_STORAGE",
+    default=DEFAULT_STORAGE,
+    show_default=True,
+    metavar="URL",
+    help="Database of the studies; also from EXPLORER_STORAGE.",
+)
+data_dir = click.option(
+    "--data-dir",
+    envvar="EXPLORER_DATA",
+    type=click.Path(),
+    metavar="DIR",
+    help="Where data sets lie; also from EXPLORER_DATA.",
+)
+
+
+def with_input(command: Callable) -> Callable:
+    """``--data NAME`` or ``--input CxHxW --classes N``: replace the space's own input."""
+
+    def wrapped(*args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any):
+        return command(*args, override=_override(data, data_dir, input, classes), **kwargs)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    wrapped = click.option("--data", metavar="NAME", help="Take input shape and classes from this data set.")(wrapped)
+    wrapped = data_dir(wrapped)
+    wrapped = click.option("--input", metavar="CxHxW", help="Input shape, as in 3x224x224.")(wrapped)
+    return click.option("--classes", type=click.IntRange(1, 65_536), metavar="N", help="Number of classes.")(wrapped)
+
+
+def _override(data: str | None, data_dir: str | None, shape: str | None, classes: int | None) -> Input | None:
+    if data is not None:
+        if shape is not None or classes is not None:
+            raise ExplorerError("--data already says input and classes; leave out --input and --classes")
+        from explorer.training.data import describe_data
+
+        return Input(*describe_data(data, data_dir))
+    if (shape is None) != (classes is None):
+        raise ExplorerError("--input and --classes go together, as in --input 3x224x224 --classes 1000")
+    return None if shape is None else Input(parse_shape(shape), classes)
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2))
+
+
+def console() -> Console:
+    """Where people read: standard output, as wide as a full table when it is no terminal."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=160)
+
+
+def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
+    """A table; ``columns``: heading -> "left" or "right"."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, side in columns.items():
+        table.add_column(heading, justify=side, overflow="fold")
+    for row in rows:
+        table.add_row(*(plain(cell) for cell in row))
+    console().print(table)
+
+
+def plain(value: Any):
+    """Text as it is: nothing in it is markup."""
+    from rich.text import Text
+
+    return Text("" if value is None else str(value))
+
+
+def counted(number: float) -> str:
+    """A count as people read it: 40.8M, 272k, 512."""
+    for factor, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if abs(number) >= factor:
+            return f"{number / factor:.3g}{suffix}"
+    return f"{number:g}"
+
+
+def large(number: int) -> str:
+    """A whole number in full to a billion, then in powers of ten."""
+    if number < 10**9:
+        return f"{number:,}"
+    digits = str(number)
+    return f"{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}%"
+
+
+def choices_line(choices: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={text}" for name, text in choices.items())

@@ -1,0 +1,181 @@
+"""``explorer space``, ``sample`` and ``cost``: what can be said without training."""
+
+from __future__ import annotations
+
+import click
+
+from explorer.address import Input, find_architecture
+from explorer.cli import WorkFailed
+from explorer.cli.options import (
+    as_json,
+    choices_line,
+    console,
+    counted,
+    large,
+    print_json,
+    print_table,
+    storage,
+    with_input,
+)
+from explorer.costing.analytic import count_cost
+from explorer.grammar.parse import load_space
+from explorer.grammar.space import SearchSpace
+
+
+def _load(path: str, override: Input | None) -> SearchSpace:
+    space = load_space(path)
+    return space if override is None else override.applied(space)
+
+
+@click.command()
+@click.argument("space")
+@as_json
+@with_input
+def space(space: str, as_json: bool, override: Input | None) -> None:
+    """Check SPACE and say what it holds: choice points, number of derivations and networks, cost ranges.
+
+    SPACE is a file, or the name of one that comes with the explorer (preact_variants.yaml).
+    """
+    from explorer.grammar.statistics import cost_ranges, count_networks
+
+    read = _load(space, override)
+    count = read.count()
+    with console().status("counting networks") if not as_json else _Silent():
+        networks, exact = count_networks(read)
+        ranges = cost_ranges(read)
+    choices = [{"name": p.name, "scope": p.scope, "alternatives": list(p.options)} for p in read.points]
+    if as_json:
+        print_json(
+            {
+                "name": read.name,
+                "about": read.about,
+                "digest": read.digest,
+                "input": list(read.input),
+                "classes": read.classes,
+                "derivations": count,
+                "networks": networks,
+                "networks_exact": exact,
+                "validated": read.validated,
+                "choices": choices,
+                "costs": ranges.costs,
+                "costs_exact": ranges.exact,
+                "limits": [str(limit) for limit in read.limits],
+                "feasible_share": ranges.feasible,
+            }
+        )
+        return
+    out = console()
+    out.print(f"{read.name}: {read.about}" if read.about else read.name, markup=False)
+    out.print(f"input {read.input}, {read.classes} classes", markup=False)
+    about = "" if exact else " (estimated)"
+    checked = "every block was built" if read.validated == "all" else "1,000 sampled networks were built"
+    out.print(f"{large(count)} derivations, {large(networks)} distinct networks{about}; {checked}\n", markup=False)
+    print_table({"choice": "left", "drawn": "left", "alternatives": "left"}, [
+        (c["name"], f"once a {c['scope']}" if c["scope"] != "use" else "at each use", " | ".join(c["alternatives"])) for c in choices
+    ])  # fmt: skip
+    out.print()
+    source = "all derivations" if ranges.exact else "1,000 uniform draws"
+    print_table({f"cost ({source})": "left", "min": "right", "median": "right", "max": "right"}, [
+        (key, counted(r["min"]), counted(r["median"]), counted(r["max"])) for key, r in ranges.costs.items()
+    ])  # fmt: skip
+    if read.limits:
+        limits = ", ".join(map(str, read.limits))
+        out.print(f"\nlimits: {limits}; {100 * ranges.feasible:.0f}% of those keep them", markup=False)
+
+
+@click.command()
+@click.argument("space")
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many networks.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--distinct", is_flag=True, help="No network twice; ends early when the space has fewer.")
+@as_json
+@with_input
+def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, override: Input | None) -> None:
+    """Draw networks of SPACE, independently and uniformly over its derivations."""
+    read = _load(space, override)
+    rows, seen = [], set()
+    for derivation in _draws(read, count, seed, distinct):
+        architecture = read.architecture(derivation)
+        if distinct and architecture.digest in seen:
+            continue
+        seen.add(architecture.digest)
+        cost = count_cost(architecture)
+        rows.append(
+            {
+                "index": read.rank(derivation),
+                "digest": architecture.digest,
+                "choices": dict(derivation.choices),
+                "params": cost.params,
+                "macs": cost.macs,
+                "activations": cost.activations,
+            }
+        )
+        if len(rows) == count:
+            break
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        {"index": "right", "params": "right", "macs": "right", "activations": "right", "choices": "left"},
+        [(large(r["index"]), counted(r["params"]), counted(r["macs"]), counted(r["activations"]), choices_line(r["choices"])) for r in rows],
+    )
+
+
+def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
+    """Derivations in the order drawn; with ``distinct`` on, until all of a small space were seen."""
+    if not distinct:
+        yield from space.sample(count, seed)
+        return
+    total = space.count()
+    draws = min(max(20 * count, 1_000), 1_000_000)
+    yield from space.sample(draws, seed)
+    if total <= draws:  # what chance left out of a small space
+        yield from space
+
+
+@click.command()
+@click.argument("arch")
+@click.option("--check", is_flag=True, help="Set fvcore, ptflops and torch's counter beside ours; exit 1 when they disagree.")
+@as_json
+@storage
+@with_input
+def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | None) -> None:
+    """What ARCH costs: SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,..., STUDY:TRIAL or an architecture.json."""
+    architecture = find_architecture(arch, storage, override).architecture
+    document = {"digest": architecture.digest, **count_cost(architecture).to_dict()}
+    report = None
+    if check:
+        from explorer.costing.reference import check_cost
+
+        report = check_cost(architecture)
+        document["check"] = report.to_dict()
+    if as_json:
+        print_json(document)
+    else:
+        units = {"receptive_field": " pixels", "peak_memory_bytes": " bytes (float32, batch 1)"}
+        for key, value in document.items():
+            if key == "check":
+                continue
+            shown = f"{value:,}{units.get(key, '')}" if isinstance(value, int) else value
+            click.echo(f"{key:18} {shown}")
+        if report is not None:
+            click.echo()
+            print_table(
+                {"layer": "left", "op": "left", "ours": "right", "fvcore": "right", "torch": "right"},
+                [(r.path, r.op, f"{r.ours:,}", f"{r.fvcore:,}", f"{r.torch:,}") for r in report.layers],
+            )
+            click.echo()
+            for line in report.explanation():
+                click.echo(line)
+    if report is not None and report.differences:
+        raise WorkFailed("the counters disagree: " + "; ".join(report.differences))
+
+
+class _Silent:
+    """No status line: JSON readers want nothing else."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+

@@ -1,0 +1,163 @@
+"""``explorer studies``, ``trials`` and ``frontier``: what a storage holds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from explorer.cli.options import as_json, choices_line, counted, percent, plain, print_json, print_table, storage
+from explorer.limits import parse_limit
+from explorer.records import TrialRecord
+from explorer.store import list_studies, open_study
+
+
+@click.command()
+@as_json
+@storage
+def studies(as_json: bool, storage: str) -> None:
+    """The studies in a storage: space, data, objectives, trials, when."""
+    found = list_studies(storage)
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": study.name,
+                    "space": study.space_name,
+                    "data": study.data,
+                    "objectives": dict(study.objectives),
+                    "trials": dict(study.counts),
+                    "created": study.created,
+                    "changed": study.changed,
+                }
+                for study in found
+            ]
+        )
+        return
+    print_table(
+        {"study": "left", "space": "left", "data": "left", "objectives": "left", "complete": "right", "failed": "right", "changed": "left"},
+        [
+            (
+                study.name,
+                study.space_name,
+                study.data,
+                ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items()),
+                study.counts["complete"],
+                study.counts["failed"],
+                datetime.fromtimestamp(study.changed).strftime("%Y-%m-%d %H:%M"),
+            )
+            for study in found
+        ],
+    )  # fmt: skip
+
+
+@click.command()
+@click.argument("study")
+@as_json
+@storage
+def trials(study: str, as_json: bool, storage: str) -> None:
+    """The trials of STUDY, in order."""
+    records = open_study(storage, study).trials(full=False)
+    if as_json:
+        print_json([trial_json(record) for record in records])
+        return
+    print_table(
+        {"trial": "right", "state": "left", "accuracy": "right", "macs": "right", "params": "right", "seconds": "right", "": "left"},
+        [
+            (
+                record.number,
+                record.state,
+                percent(record.objectives.get("accuracy")),
+                _count(record, "macs"),
+                _count(record, "params"),
+                "" if record.seconds is None else f"{record.seconds:.1f}",
+                record.reason or choices_line(record.choices),
+            )
+            for record in records
+        ],
+    )
+
+
+def trial_json(record: TrialRecord) -> dict:
+    """One trial as ``explorer trials --json`` gives it."""
+    return {
+        "number": record.number,
+        "state": record.state,
+        "reason": record.reason,
+        "digest": record.digest,
+        "choices": dict(record.choices),
+        "accuracy": record.objectives.get("accuracy"),
+        "objectives": dict(record.objectives),
+        "costs": dict(record.costs),
+        "seconds": record.seconds,
+        "worker": record.worker,
+        "same_as": record.same_as,
+        "seed": record.seed,
+    }
+
+
+@click.command()
+@click.argument("study")
+@click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to keep low.")
+@click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What to keep high.")
+@click.option("--under", "under", multiple=True, metavar="LIMIT", help="Only the best that keeps this limit, as in 'macs<=40M'; may be repeated.")
+@as_json
+@storage
+def frontier(study: str, x: str, y: str, under: tuple[str, ...], as_json: bool, storage: str) -> None:
+    """The networks of STUDY that no other beats in both COST and OBJECTIVE; or the best one under a budget."""
+    limits = [parse_limit(text) for text in under]
+    opened = open_study(storage, study)
+    if limits:
+        best = opened.best_under(limits, y)
+        records = [] if best is None else [best]
+    else:
+        records = opened.frontier(x, y)
+    if as_json:
+        print_json([frontier_json(record) for record in records])
+        return
+    if not records:
+        what = f"keeps {', '.join(map(str, limits))}" if limits else "is complete yet"
+        click.echo(f"no trial of {opened.name!r} {what}")
+        return
+    print_frontier(records, x, y)
+
+
+def frontier_json(record: TrialRecord) -> dict:
+    """One point as ``explorer frontier --json`` gives it."""
+    quantities = {**record.costs, **record.objectives}
+    named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
+    return {"trial": record.number, "digest": record.digest, "choices": dict(record.choices), **quantities, **named}
+
+
+def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accuracy") -> None:
+    """The frontier as people read it, choices that all points share said once below."""
+    shared = {
+        name: text for name, text in records[0].choices.items() if all(record.choices.get(name) == text for record in records)
+    } if len(records) > 1 else {}
+    columns = dict.fromkeys([y, x, "params", "macs"])
+    print_table(
+        {"trial": "right", **dict.fromkeys(columns, "right"), "choices": "left"},
+        [
+            (
+                record.number,
+                *(_quantity(record, name) for name in columns),
+                choices_line({name: text for name, text in record.choices.items() if name not in shared}),
+            )
+            for record in records
+        ],
+    )
+    if shared:
+        from explorer.cli.options import console
+
+        console().print(plain(f"all of them: {choices_line(shared)}"))
+
+
+def _quantity(record: TrialRecord, name: str) -> str:
+    value = {**record.costs, **record.objectives}.get(name)
+    if value is None:
+        return ""
+    return percent(value) if name in ("accuracy", "top5") else counted(value)
+
+
+def _count(record: TrialRecord, name: str) -> str:
+    return counted(record.costs[name]) if name in record.costs else ""

@@ -1,0 +1,102 @@
+"""Files and folders that are written whole or not at all, and file names made from a user's text.
+
+What is written lies first beside its place under a name that begins with ``.writing-``, is flushed to
+the disk, and takes its place by one rename. A crash leaves the old content or the new, never a part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_WRITING = ".writing-"
+_EARLIER = ".earlier-"
+
+
+def slug(name: str) -> str:
+    """A file name for any text: what is plain of it, and eight hexadecimal digits of its SHA-256."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def write_atomically(path: Path, data: bytes) -> str:
+    """Writes ``data`` to the file ``path``; returns its SHA-256."""
+    return write_whole(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> str:
+    """Has ``write`` fill a temporary file that then takes the place of ``path``; returns its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_WRITING}{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return digest
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new empty folder to write into, which takes the place of ``path`` when the ``with`` block ends well.
+
+    A folder that stands there already is replaced. No system call swaps two folders, so the earlier one
+    steps aside for a moment; a crash in that moment is mended by the next call, which puts it back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_WRITING}{os.getpid()}-{path.name}")
+    earlier = path.with_name(f"{_EARLIER}{path.name}")
+    _put_back(earlier, path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.mkdir(temporary)
+    try:
+        yield temporary
+        sync_folder(temporary)
+        if path.exists():
+            os.rename(path, earlier)
+        os.rename(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        _put_back(earlier, path)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_back(earlier: Path, path: Path) -> None:
+    """Ends a replacement: the earlier folder goes when a new one is in place, and returns when none is."""
+    if path.exists():
+        shutil.rmtree(earlier, ignore_errors=True)
+    elif earlier.exists():
+        os.rename(earlier, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes a folder's entries to the disk: without it a rename may be forgotten in a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path, older_than: float) -> None:
+    """Removes what killed writers left in ``folder`` before the time ``older_than``, seconds since the epoch."""
+    for stale in folder.glob(f"{_WRITING}*"):
+        try:
+            if stale.stat().st_mtime >= older_than:
+                continue
+            if stale.is_dir():
+                shutil.rmtree(stale, ignore_errors=True)
+            else:
+                stale.unlink()
+        except FileNotFoundError:  # another process swept it
+            pass

@@ -1,0 +1,31 @@
+"""The record of every study: what was tried, what it cost, what came of it.
+
+Imported without torch, optuna or pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Study": "study",
+    "StudySummary": "study",
+    "open_study": "study",
+    "list_studies": "study",
+    "StudyWriter": "writer",
+    "open_writer": "writer",
+    "Proposal": "writer",
+    "Ending": "writer",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

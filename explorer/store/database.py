@@ -1,0 +1,222 @@
+"""A database: where it lies, how it is opened for reading or writing, and what its errors mean.
+
+SQLite is opened in WAL mode with ``synchronous=FULL`` and a busy timeout of a minute: an acknowledged
+write survives a crash, readers never wait for a writer, and sixteen writers lose nothing. To read is
+to open read only: nothing is created, and no table is altered.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from explorer.errors import StoreError
+from explorer.store import schema
+
+DEFAULT_STORAGE = "sqlite:///explorer.db"
+BUSY_SECONDS = 60
+PATIENCE_SECONDS = 600
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Database:
+    """An opened database. ``shown``: its URL without the password; ``file``: an SQLite database's path."""
+
+    engine: Engine
+    shown: str
+    file: Path | None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read from, one consistent snapshot. Raises StoreError."""
+        with self._explained("read"), self.engine.connect() as connection:
+            yield connection
+
+    def write(self, work: Callable[[Connection], T], patience: float = PATIENCE_SECONDS) -> T:
+        """What ``work`` returns, run in one transaction.
+
+        A database that is locked, full or away is tried again, ever more slowly, for ``patience``
+        seconds: the result of an hour's training is worth the wait. Raises StoreError after that.
+        """
+        end, pause = time.monotonic() + patience, 0.1
+        with self._explained("write to"):
+            while True:
+                try:
+                    with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+                        return work(connection)
+                except OperationalError as error:
+                    if time.monotonic() + pause > end:
+                        raise
+                    _log.warning("%s: %s; trying again in %.1f s", self.shown, _said(error), pause)
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
+
+    @property
+    def in_memory(self) -> bool:
+        """True for a database that nobody else can open."""
+        return self.file is None and self.engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _explained(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+
+
+def open_for_reading(storage: str) -> Database:
+    """The database at ``storage``, read only. Raises StoreError when it is absent, unreadable or not an explorer's."""
+    url = _parse(storage)
+    if url.get_backend_name() != "sqlite":
+        database = Database(_engine(url, poolclass=NullPool), _masked(url), None)
+    else:
+        if _in_memory(url):
+            raise StoreError(
+                f"{storage}: a database in memory holds nothing for others; give a file, as in {DEFAULT_STORAGE}"
+            )
+        file = _sqlite_file(url)
+        if not file.exists():
+            raise StoreError(
+                f"{storage}: there is no file {file}; 'explorer search' makes it, or give another --storage"
+            )
+        _check_file(file, storage)
+        uri = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query={"mode": "ro", "uri": "true"})
+        engine = _engine(uri, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+        database = Database(engine, storage, file)
+    with database.read() as connection:
+        schema.check(connection, database.shown)
+    return database
+
+
+def open_for_writing(storage: str | None) -> Database:
+    """The database at ``storage``, its tables made where they are missing; None: one in memory, gone with it.
+
+    Raises StoreError, before anything is written, for what is no database or is another version's.
+    """
+    if storage is None:
+        engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
+        database = Database(engine, "memory", None)
+    else:
+        url = _parse(storage)
+        if _in_memory(url):
+            raise StoreError(
+                f"{storage}: in-memory studies are asked for with storage=None; give a file, as in {DEFAULT_STORAGE}"
+            )
+        if url.get_backend_name() != "sqlite":
+            database = Database(_engine(url, pool_pre_ping=True), _masked(url), None)
+        else:
+            file = _sqlite_file(url)
+            if not file.parent.is_dir():
+                raise StoreError(f"{storage}: there is no folder {file.parent}; make it, or give another --storage")
+            if file.exists() and file.stat().st_size:
+                _check_file(file, storage)
+            database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), storage, file)
+            event.listen(database.engine, "connect", _make_durable)
+    if database.engine.dialect.name == "sqlite":
+        _begin_as_asked(database.engine)
+    database.write(lambda connection: schema.create(connection, database.shown), patience=0)
+    return database
+
+
+def _parse(storage: str) -> URL:
+    try:
+        url = sqlalchemy.make_url(storage)
+    except ArgumentError:
+        looks_like_path = "://" not in storage
+        mend = (
+            f"; did you mean sqlite:///{storage}?"
+            if looks_like_path
+            else f"; write {DEFAULT_STORAGE} or postgresql+psycopg://..."
+        )
+        raise StoreError(f"{storage if looks_like_path else 'the storage'} is not a storage URL{mend}") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"{_masked(url)}: a storage is sqlite:///FILE or postgresql+psycopg://..., this is neither")
+    return url
+
+
+def _masked(url: URL) -> str:
+    hidden = {key: "***" if "pass" in key.lower() else value for key, value in url.query.items()}
+    return url.set(query=hidden).render_as_string(hide_password=True)
+
+
+def _engine(url: URL, **options) -> Engine:
+    try:
+        return sqlalchemy.create_engine(url, **options)
+    except (ImportError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"{_masked(url)}: its driver is not installed ({error}); install the extra 'postgres'"
+        ) from None
+
+
+def _in_memory(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _sqlite_file(url: URL) -> Path:
+    if str(url.database).startswith("file:") or url.query:
+        raise StoreError(
+            f"{url}: give a plain path, as in {DEFAULT_STORAGE}; how it is opened is the explorer's affair"
+        )
+    return Path(str(url.database))
+
+
+def _check_file(file: Path, storage: str) -> None:
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(len(_SQLITE_MAGIC))
+    except OSError as error:
+        raise StoreError(f"{storage}: {file} cannot be read: {error.strerror}") from None
+    if head != _SQLITE_MAGIC:
+        found = "is empty" if not head else "is not an SQLite database"
+        raise StoreError(f"{storage}: {file} {found}; give the file that 'explorer search' wrote")
+
+
+def _make_durable(connection, _record) -> None:
+    """WAL needs the file alone for a moment, and that switch does not honour the busy timeout: hence the loop."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+    connection.execute("PRAGMA synchronous=FULL").close()
+    connection.execute("PRAGMA foreign_keys=ON").close()
+
+
+def _begin_as_asked(engine: Engine) -> None:
+    """A writing transaction takes the write lock at its start: one that began by reading could not wait for it."""
+
+    @event.listens_for(engine, "connect", insert=True)
+    def leave_beginning_to_us(connection, _record) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+
+def _said(error: SQLAlchemyError) -> str:
+    """The driver's own words, on one line: SQLAlchemy's add the statement and its parameters."""
+    words = str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)
+    return " ".join(words.split())[:300]

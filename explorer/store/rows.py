@@ -1,0 +1,66 @@
+"""Between a row of the database and the values of ``explorer.records``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, extract, func, select
+
+from explorer.records import TrainingResult, TrialRecord, environment_from_json
+from explorer.store.schema import architectures, environments, trials
+
+
+def select_trials(study_id: int, full: bool) -> Select:
+    """The study's trials in order of their numbers; ``full`` adds architecture, curve and environment."""
+    mine = trials.c.study_id == study_id
+    if not full:
+        return (
+            select(*(column for column in trials.c if column is not trials.c.result))
+            .where(mine)
+            .order_by(trials.c.number)
+        )
+    joined = trials.join(architectures, trials.c.digest == architectures.c.digest).outerjoin(
+        environments, trials.c.environment == environments.c.digest
+    )
+    columns = (
+        *trials.c,
+        architectures.c.json.label("architecture_json"),
+        environments.c.json.label("environment_json"),
+    )
+    return select(*columns).select_from(joined).where(mine).order_by(trials.c.number)
+
+
+def to_record(row: Row) -> TrialRecord:
+    """The trial that a row of ``select_trials`` holds."""
+    data: Mapping[str, Any] = row._mapping
+    result, environment = data.get("result"), data.get("environment_json")
+    return TrialRecord(
+        number=data["number"],
+        state=data["state"],
+        digest=data["digest"],
+        architecture=data.get("architecture_json", ""),
+        choices=json.loads(data["choices"]),
+        costs=json.loads(data["costs"]),
+        objectives=json.loads(data["objectives"]),
+        result=TrainingResult.from_json(result) if result else None,
+        reason=data["reason"],
+        same_as=data["same_as"],
+        seed=data["seed"],
+        attempt=data["attempt"],
+        worker=data["worker"],
+        environment=environment_from_json(environment) if environment else None,
+        weights=data["weights"],
+        started=data["started"],
+        finished=data["finished"],
+        revision=data["revision"],
+    )
+
+
+def now(connection: Connection) -> float:
+    """Seconds since the epoch by the database's clock: leases of several machines are compared on it."""
+    if connection.dialect.name == "sqlite":
+        return time.time()  # its users share the machine, and its own clock counts whole seconds
+    return float(connection.scalar(select(extract("epoch", func.clock_timestamp()))))

@@ -1,0 +1,264 @@
+"""A study, to read: its trials, its frontier, its best under a budget. Each answer is read anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import func, select
+
+from explorer.errors import StoreError, did_you_mean
+from explorer.frontier import hypervolume, non_dominated
+from explorer.records import STATES, TrialRecord
+from explorer.store.artifacts import artifacts_folder
+from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
+from explorer.store.rows import select_trials, to_record
+from explorer.store.schema import studies, trials
+
+if TYPE_CHECKING:
+    import pandas
+
+_MAXIMISED = {"accuracy", "top5"}
+
+
+class Limit(Protocol):
+    """A bound on a cost, as ``explorer.limits`` makes it."""
+
+    def allows(self, costs: Mapping[str, float]) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study. ``objectives``: name -> "max" or "min"; ``created``: seconds since the epoch;
+    ``fingerprint``: what must not differ when it is taken up again."""
+
+    name: str
+    space_name: str
+    space_text: str = field(repr=False)
+    objectives: Mapping[str, str]
+    fingerprint: Mapping[str, Any] = field(repr=False)
+    seed: int
+    created: float
+    database: Database = field(repr=False, compare=False)
+    id: int = field(repr=False)
+
+    @property
+    def storage(self) -> str:
+        """The database's URL, without its password."""
+        return self.database.shown
+
+    def trials(self, since_revision: int = 0, *, full: bool = True) -> list[TrialRecord]:
+        """The trials in order of their numbers; of those, with ``since_revision``, the ones changed after it.
+
+        ``full=False`` leaves out architecture, training curve and environment, which takes a tenth of the time.
+        """
+        query = select_trials(self.id, full)
+        if since_revision:
+            query = query.where(trials.c.revision > since_revision)
+        with self.database.read() as connection:
+            return [to_record(row) for row in connection.execute(query)]
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial with all that is kept of it. Raises StoreError when there is none of this number."""
+        with self.database.read() as connection:
+            row = connection.execute(select_trials(self.id, True).where(trials.c.number == number)).first()
+            if row is not None:
+                return to_record(row)
+            count = connection.scalar(select(func.count()).where(trials.c.study_id == self.id))
+        held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
+        raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state; every state is named."""
+        query = select(trials.c.state, func.count()).where(trials.c.study_id == self.id).group_by(trials.c.state)
+        with self.database.read() as connection:
+            found = dict(iter(connection.execute(query)))
+        return {state: found.get(state, 0) for state in STATES}
+
+    def frontier(self, x: str = "macs", y: str = "accuracy") -> list[TrialRecord]:
+        """The complete trials that no other beats in both quantities, by ascending ``x``; of equals the first.
+
+        Any objective or cost may be named. Accuracies are maximised, costs minimised, objectives as the
+        study says. Raises StoreError for a quantity that the study does not know.
+        """
+        light = self._complete()
+        names = dict.fromkeys((x, y))
+        self._require(names, light)
+        known = [record for record in light if all(_value(record, name) is not None for name in names)]
+        front = non_dominated([self._minimised(record, names) for record in known])
+        return self._filled(
+            sorted((known[place] for place in front), key=lambda record: (_value(record, x), record.number))
+        )
+
+    def best_under(self, limits: Iterable[Limit], objective: str | None = None) -> TrialRecord | None:
+        """The complete trial of best ``objective`` (the study's first one) that keeps every limit, or None."""
+        objective = objective or next(iter(self.objectives))
+        light = self._complete()
+        self._require([objective], light)
+        limits = tuple(limits)
+        fit = [
+            record for record in light if all(limit.allows({**record.costs, **record.objectives}) for limit in limits)
+        ]
+        if not fit:
+            return None
+        return self._filled([min(fit, key=lambda record: (self._minimised(record, [objective]), record.number))])[0]
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
+        """What the complete trials dominate in the space of the objectives, up to ``reference``.
+
+        Without one it is the worst value of each objective so far, so that two studies compare only
+        under a stated reference.
+        """
+        names = list(self.objectives)
+        points = [self._minimised(record, names) for record in self._complete()]
+        if not points:
+            return 0.0
+        if reference is None:
+            corner = [max(column) for column in zip(*points)]
+        else:
+            corner = [self._sign(name) * reference[name] for name in names]
+        return hypervolume(points, corner)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row a trial: number, state, digest, a column per choice point, objectives, costs, seconds, reason.
+
+        A choice point that was not asked (the space is conditional) is None. One whose name is another
+        column's stands as ``choice.<name>``.
+        """
+        import pandas
+
+        records = self.trials(full=False)
+        choices = dict.fromkeys(name for record in records for name in record.choices)
+        measured = dict.fromkeys([*self.objectives, *(name for record in records for name in record.objectives)])
+        numbers = dict.fromkeys([*measured, *(name for record in records for name in record.costs)])
+        taken = {"number", "state", "digest", "seconds", "reason", *numbers}
+        columns: dict[str, list[Any]] = {
+            "number": [record.number for record in records],
+            "state": [record.state for record in records],
+            "digest": [record.digest for record in records],
+        }
+        for name in choices:
+            columns[f"choice.{name}" if name in taken else name] = [record.choices.get(name) for record in records]
+        for name in numbers:
+            columns[name] = [_value(record, name) for record in records]
+        columns["seconds"] = [record.seconds for record in records]
+        columns["reason"] = [record.reason for record in records]
+        return pandas.DataFrame(columns)
+
+    def weights(self, record: TrialRecord) -> Path | None:
+        """The safetensors file with the trial's trained weights, or None where they were not kept."""
+        path = self.artifacts / f"{record.digest}.safetensors"
+        return path if record.weights and path.is_file() else None
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the study's files, which need not exist."""
+        return artifacts_folder(self.database.file, self.name)
+
+    def _complete(self) -> list[TrialRecord]:
+        with self.database.read() as connection:
+            query = select_trials(self.id, False).where(trials.c.state == "complete")
+            return [to_record(row) for row in connection.execute(query)]
+
+    def _filled(self, light: list[TrialRecord]) -> list[TrialRecord]:
+        query = select_trials(self.id, True).where(trials.c.number.in_([record.number for record in light]))
+        with self.database.read() as connection:
+            full = {row.number: to_record(row) for row in connection.execute(query)}
+        return [full[record.number] for record in light]
+
+    def _sign(self, name: str) -> int:
+        direction = self.objectives.get(name, "max" if name in _MAXIMISED else "min")
+        return -1 if direction == "max" else 1
+
+    def _minimised(self, record: TrialRecord, names: Iterable[str]) -> list[float]:
+        return [self._sign(name) * _value(record, name) for name in names]  # type: ignore[operator]
+
+    def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
+        known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
+        for name in names:
+            if name not in known:
+                mend = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
+                raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {mend}")
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One line about a study. ``data``: the data set's name; ``changed``: when a trial last began or ended."""
+
+    name: str
+    space_name: str
+    data: str
+    objectives: Mapping[str, str]
+    counts: Mapping[str, int]
+    created: float
+    changed: float
+
+
+def open_study(storage: str = DEFAULT_STORAGE, name: str = "") -> Study:
+    """The study of this name, read only; the name may be left out where there is just one.
+
+    Raises StoreError for a storage that is absent or unreadable, and for an unknown study.
+    """
+    return find_study(open_for_reading(storage), name)
+
+
+def find_study(database: Database, name: str) -> Study:
+    """The study of this name in an open database. Raises StoreError for an unknown one."""
+    query = select(studies)
+    with database.read() as connection:
+        row = connection.execute(query.where(studies.c.name == name)).first() if name else None
+        if row is not None:
+            return _to_study(row, database)
+        names = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
+        if not name and len(names) == 1:
+            return _to_study(connection.execute(query).one(), database)
+    if not names:
+        raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' makes one")
+    listed = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    asked = (
+        f"there is no study {name!r} in {database.shown}"
+        if name
+        else f"{database.shown} holds several studies, name one"
+    )
+    raise StoreError(f"{asked}; it holds {listed}{did_you_mean(name, names) if name else ''}")
+
+
+def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
+    """The studies in a storage, by name. Raises StoreError for a storage that is absent or unreadable."""
+    database = open_for_reading(storage)
+    of_trials = select(
+        trials.c.study_id, trials.c.state, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
+    ).group_by(trials.c.study_id, trials.c.state)
+    with database.read() as connection:
+        rows = connection.execute(select(studies).order_by(studies.c.name)).all()
+        by_state = connection.execute(of_trials).all()
+    out = []
+    for study in (_to_study(row, database) for row in rows):
+        own = [group for group in by_state if group[0] == study.id]
+        counts = {**dict.fromkeys(STATES, 0), **{group[1]: group[2] for group in own}}
+        times = [moment for group in own for moment in group[3:] if moment is not None]
+        data = str(study.fingerprint.get("data") or "")
+        changed = max(times, default=study.created)
+        out.append(StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed))
+    return out
+
+
+def _to_study(row: Any, database: Database) -> Study:
+    return Study(
+        name=row.name,
+        space_name=row.space_name,
+        space_text=row.space_text,
+        objectives=json.loads(row.objectives),
+        fingerprint=json.loads(row.fingerprint),
+        seed=row.seed,
+        created=row.created,
+        database=database,
+        id=row.id,
+    )
+
+
+def _value(record: TrialRecord, name: str) -> float | None:
+    return record.objectives.get(name, record.costs.get(name))

@@ -1,0 +1,356 @@
+"""A study, to write: how a trial begins, ends, waits for its twin, is lost and is taken up again.
+
+    (asked) --> running ------------------> complete | stopped | failed
+                   |  lease passes, worker gone, Ctrl-C
+                   +--> failed, resumable --(take_up)--> running, attempt + 1, same number and seed
+    (asked, network finished before) -----> cached, or failed as that one did
+    (asked, network running) -> running, same_as --(that one ends)--> cached or failed
+    (asked, against a limit) -------------> rejected
+
+Each arrow is one transaction. Numbers are 0, 1, 2, ... without gaps: a trial gets its number in the
+transaction that gives it its lease and its network, so a worker killed at any point leaves no ghost.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+
+from explorer.errors import StoreError
+from explorer.records import Environment, State, TrainingResult, TrialRecord
+from explorer.store.database import Database, open_for_writing
+from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
+from explorer.store.rows import now, select_trials, to_record
+from explorer.store.schema import architectures, claims, environments, studies, trials
+from explorer.store.study import Study, find_study
+
+REASON_LENGTH = 500
+NAME_LENGTH = 200
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A trial before it begins. ``sampler``: the sampler's own notes, given back when it resumes."""
+
+    digest: str
+    architecture: str
+    choices: Mapping[str, str]
+    costs: Mapping[str, float]
+    seed: int
+    sampler: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a trial ended. ``objectives``: all that was measured; ``weights``: SHA-256 of the file kept.
+    ``resumable``: a failure through no fault of its own, to be taken up again."""
+
+    state: State
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    result: TrainingResult | None = None
+    reason: str = ""
+    environment: Environment | None = None
+    weights: str = ""
+    resumable: bool = False
+
+
+class NumberTaken(Exception):
+    """Another worker began a trial of this number first: look at what it began, and ask again."""
+
+
+def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
+    """An existing study, to write. Raises StoreError as ``open_study`` does."""
+    database = open_for_writing(storage)
+    return StudyWriter(find_study(database, name), worker)
+
+
+def check_name(name: str) -> str:
+    """The name itself. Raises StoreError unless it is printable text of 1 to 200 characters."""
+    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
+        raise StoreError(f"study name {name[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
+    return name
+
+
+def create_study(
+    database: Database,
+    name: str,
+    *,
+    space_name: str,
+    space_text: str,
+    fingerprint: Mapping[str, Any],
+    objectives: Mapping[str, str],
+    seed: int,
+) -> Study:
+    """The study of this name, made now unless it is there already: of several who make it at once, one does."""
+    row = {
+        "name": check_name(name),
+        "space_name": space_name,
+        "space_text": space_text,
+        "fingerprint": json.dumps(dict(fingerprint)),
+        "objectives": json.dumps(dict(objectives)),
+        "seed": seed,
+        "revision": 0,
+    }
+    database.write(lambda connection: _insert_once(connection, studies, "name", {**row, "created": now(connection)}))
+    return find_study(database, name)
+
+
+def study_names(database: Database) -> set[str]:
+    """The names that are taken."""
+    with database.read() as connection:
+        return set(connection.scalars(select(studies.c.name)))
+
+
+@dataclass(frozen=True)
+class StudyWriter:
+    """The writing side of ``study`` for one ``worker``."""
+
+    study: Study
+    worker: str
+
+    def begin(self, number: int, proposal: Proposal) -> TrialRecord:
+        """Begins trial ``number``, which must be the study's next, or answers it from a trial of the same network.
+
+        The record returned is ``running`` with no ``same_as``: run it now; running with ``same_as``: it
+        waits for that trial and ends with it; or it is ended already. Raises NumberTaken.
+        """
+        return self._add(number, proposal, None)
+
+    def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
+        """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
+        return self._add(number, proposal, {"state": state, "reason": _short(reason)})
+
+    def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
+        """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
+
+        Empty when the trial is this worker's no longer: its lease passed and another took it up.
+        """
+
+        def work(connection: Connection) -> list[TrialRecord]:
+            revision = self._next_revision(connection)
+            values: dict[str, Any] = {
+                "state": ending.state,
+                "objectives": json.dumps(dict(ending.objectives)),
+                "reason": _short(ending.reason),
+                "resumable": ending.resumable,
+                "weights": ending.weights,
+                "lease_until": None,
+                "finished": now(connection),
+                "revision": revision,
+            }
+            if ending.result is not None:
+                values["result"] = ending.result.to_json()
+            if ending.environment is not None:
+                row = {"digest": ending.environment.digest, "json": json.dumps(asdict(ending.environment))}
+                _insert_once(connection, environments, "digest", row)
+                values["environment"] = ending.environment.digest
+            held = self._own(number)
+            if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
+                return []
+            numbers = [number] if ending.resumable else [number, *self._settle_waiting(connection, number, revision)]
+            return self._records(connection, numbers)
+
+        ended = self.study.database.write(work)
+        if not ended:
+            _log.warning(
+                "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
+            )
+        return ended
+
+    def interrupt(self, reason: str) -> list[TrialRecord]:
+        """Ends all of this worker's running trials as failed, to be taken up again by who comes next.
+
+        A database that is away is not waited for long: without this, the leases pass by themselves.
+        """
+
+        def work(connection: Connection) -> list[TrialRecord]:
+            mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
+            numbers = list(connection.scalars(select(trials.c.number).where(*mine)))
+            self._lose(connection, numbers, f"interrupted: {reason}", resumable=True)
+            return self._records(connection, numbers)
+
+        return self.study.database.write(work, patience=10.0)
+
+    def renew(self) -> None:
+        """Extends the leases of this worker's running trials."""
+
+        def work(connection: Connection) -> None:
+            mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
+            connection.execute(trials.update().where(*mine).values(lease_until=now(connection) + LEASE_SECONDS))
+
+        self.study.database.write(work, patience=LEASE_SECONDS)
+
+    def reap(self) -> list[TrialRecord]:
+        """Fails the running trials that are nobody's any more, and returns them.
+
+        They may be taken up again, RETRIES times; after that the failure is final: such a trial may
+        well be what kills its workers.
+        """
+
+        def work(connection: Connection) -> list[TrialRecord]:
+            moment = now(connection)
+            columns = (trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until)
+            running = connection.execute(
+                select(*columns).where(trials.c.study_id == self.study.id, trials.c.state == "running")
+            ).all()
+            others = [row for row in running if row.worker != self.worker]
+            lost = [row for row in others if row.lease_until is None or row.lease_until < moment or is_gone(row.worker)]
+            again = [row.number for row in lost if row.attempt <= RETRIES]
+            final = [row.number for row in lost if row.attempt > RETRIES]
+            self._lose(connection, again, "interrupted: its worker was lost", resumable=True)
+            self._lose(connection, final, f"its worker was lost {RETRIES + 1} times", resumable=False)
+            return self._records(connection, [row.number for row in lost])
+
+        return self.study.database.write(work)
+
+    def take_up(self) -> TrialRecord | None:
+        """The first interrupted trial, now this worker's, under its own number and seed; None when there is none.
+
+        Its state is as ``begin`` says: the network may have been finished in the meantime.
+        """
+        waits = (trials.c.study_id == self.study.id, trials.c.state == "failed", trials.c.resumable)
+        first = select(trials).where(*waits).order_by(trials.c.number).limit(1)
+        with self.study.database.read() as connection:
+            if connection.execute(first).first() is None:
+                return None
+
+        def work(connection: Connection) -> TrialRecord | None:
+            row = connection.execute(first).first()
+            if row is None:
+                return None
+            values = self._placed(connection, row.digest, row.number)
+            values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
+            values["revision"] = self._next_revision(connection)
+            connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
+            return self._records(connection, [row.number])[0]
+
+        return self.study.database.write(work)
+
+    def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        """What the sampler noted on those trials when it proposed them."""
+        query = select(trials.c.number, trials.c.sampler).where(trials.c.study_id == self.study.id)
+        if len(numbers) == 1:
+            query = query.where(trials.c.number == numbers[0])
+        wanted = set(numbers)
+        with self.study.database.read() as connection:
+            return {number: json.loads(notes) for number, notes in connection.execute(query) if number in wanted}
+
+    def _add(self, number: int, proposal: Proposal, refusal: dict[str, Any] | None) -> TrialRecord:
+        def work(connection: Connection) -> TrialRecord:
+            revision = self._next_revision(connection)
+            next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
+            if number != next_number:
+                raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
+            moment = now(connection)
+            row = {"digest": proposal.digest, "json": proposal.architecture}
+            _insert_once(connection, architectures, "digest", row)
+            values: dict[str, Any] = {
+                "study_id": self.study.id,
+                "number": number,
+                "digest": proposal.digest,
+                "choices": json.dumps(dict(proposal.choices)),
+                "costs": json.dumps(dict(proposal.costs)),
+                "sampler": json.dumps(dict(proposal.sampler)),
+                "seed": proposal.seed,
+                "started": moment,
+                "revision": revision,
+            }
+            if refusal is None:
+                values |= self._placed(connection, proposal.digest, number)
+            else:
+                values |= {"worker": self.worker, "finished": moment, **refusal}
+            connection.execute(trials.insert().values(**values))
+            return self._records(connection, [number])[0]
+
+        return self.study.database.write(work)
+
+    def _placed(self, connection: Connection, digest: str, number: int) -> dict[str, Any]:
+        """Where a trial of this network stands now: it gets the network, waits for its twin, or is answered."""
+        claim = {"study_id": self.study.id, "digest": digest, "number": number}
+        holder = connection.scalar(
+            select(claims.c.number).where(claims.c.study_id == self.study.id, claims.c.digest == digest)
+        )
+        if holder is None:
+            connection.execute(claims.insert().values(**claim))
+        values: dict[str, Any] = {"worker": self.worker, "state": "running", "reason": "", "finished": None}
+        values["lease_until"] = now(connection) + LEASE_SECONDS
+        if holder is None or holder == number:
+            return values
+        twin = connection.execute(select(trials).where(*_is(self.study.id, holder))).one()
+        if twin.state == "running" or twin.resumable:
+            return {**values, "same_as": holder}
+        return {**values, **_answered(twin), "finished": now(connection), "lease_until": None}
+
+    def _settle_waiting(self, connection: Connection, holder: int, revision: int) -> list[int]:
+        """Ends what waited for trial ``holder`` with what that came to; returns the numbers."""
+        waiting = (trials.c.study_id == self.study.id, trials.c.same_as == holder, trials.c.state == "running")
+        numbers = list(connection.scalars(select(trials.c.number).where(*waiting)))
+        twin = connection.execute(select(trials).where(*_is(self.study.id, holder))).one()
+        values = {**_answered(twin), "finished": now(connection), "lease_until": None, "revision": revision}
+        connection.execute(trials.update().where(*waiting).values(**values))
+        return numbers
+
+    def _lose(self, connection: Connection, numbers: list[int], reason: str, resumable: bool) -> None:
+        if not numbers:
+            return
+        revision = self._next_revision(connection)
+        values = {"state": "failed", "reason": reason, "resumable": resumable, "lease_until": None}
+        values |= {"finished": now(connection), "revision": revision}
+        lost = (trials.c.study_id == self.study.id, trials.c.number.in_(numbers))
+        connection.execute(trials.update().where(*lost).values(**values))
+        if not resumable:
+            for number in numbers:
+                self._settle_waiting(connection, number, revision)
+
+    def _own(self, number: int) -> tuple:
+        return (*_is(self.study.id, number), trials.c.worker == self.worker, trials.c.state == "running")
+
+    def _next_revision(self, connection: Connection) -> int:
+        """One more than the last. The row stays locked until the commit, so revisions appear in their order."""
+        mine = studies.c.id == self.study.id
+        connection.execute(studies.update().where(mine).values(revision=studies.c.revision + 1))
+        return connection.scalar(select(studies.c.revision).where(mine))  # type: ignore[return-value]
+
+    def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
+        rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))
+        found = {row.number: to_record(row) for row in rows}
+        return [found[number] for number in numbers]
+
+
+def _answered(twin: Any) -> dict[str, Any]:
+    """What a trial of the same network as the ended trial ``twin`` is given."""
+    if twin.state in ("complete", "stopped"):
+        return {
+            "state": "cached",
+            "same_as": twin.number,
+            "objectives": twin.objectives,
+            "environment": twin.environment,
+        }
+    reason = _short(f"the same network failed in trial {twin.number}: {twin.reason}")
+    return {"state": "failed", "same_as": twin.number, "reason": reason}
+
+
+def _is(study_id: int, number: int) -> tuple:
+    return trials.c.study_id == study_id, trials.c.number == number
+
+
+def _insert_once(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
+    """Inserts a row unless its key is there. On PostgreSQL another transaction may insert it in between."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    connection.execute(insert(table).values(**row).on_conflict_do_nothing(index_elements=[key]))
+
+
+def _short(reason: str) -> str:
+    """One line of at most 500 characters."""
+    line = " ".join(reason.split())
+    return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"

@@ -1,0 +1,27 @@
+"""Searching a space: trials proposed by a sampler, run in child processes, kept in the store."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "run_search": "search",
+    "SearchResult": "search",
+    "SAMPLERS": "samplers",
+    "Event": "events",
+    "Progress": "events",
+    "Status": "events",
+    "show_progress": "progress",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,63 @@
+"""What must not differ between two runs of one study, or its trials would not be comparable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from explorer.architecture import DIGEST_VERSION
+from explorer.errors import StoreError
+from explorer.grammar.space import SearchSpace
+from explorer.store.study import Study
+from explorer.training.recipe import Recipe
+
+
+def make_fingerprint(
+    space: SearchSpace,
+    objectives: Mapping[str, str],
+    *,
+    data: Mapping[str, Any] | None,
+    recipe: Recipe | None,
+    epochs: int | None,
+    own_costs: Iterable[str],
+    own_evaluation: bool,
+) -> dict[str, Any]:
+    """The fingerprint of a run. ``data``: the data set's own, with name, split and a hash of the content.
+    Of functions that the caller brings only their presence and names are known."""
+    made = {
+        "space": space.digest,
+        "digests": DIGEST_VERSION,
+        "objectives": dict(objectives),
+        "data": data["name"] if data else "",
+        "split": {name: value for name, value in data.items() if name != "name"} if data else {},
+        "recipe": asdict(recipe) if recipe else {},
+        "epochs": epochs,
+        "costs": sorted(own_costs),
+        "evaluate": "the caller's" if own_evaluation else "training",
+    }
+    return json.loads(json.dumps(made))
+
+
+def require_same(study: Study, found: Mapping[str, Any]) -> None:
+    """Raises StoreError, naming every difference, unless the study was begun with this fingerprint."""
+    kept, asked = _flat(study.fingerprint), _flat(found)
+    names = [name for name in dict.fromkeys([*kept, *asked]) if kept.get(name) != asked.get(name)]
+    if names:
+        listed = "; ".join(f"{name}: {_shown(kept.get(name))}, now {_shown(asked.get(name))}" for name in names)
+        raise StoreError(
+            f"study {study.name!r} in {study.storage} was begun otherwise ({listed}); "
+            "run it as it was begun, or begin another beside it with --new-study"
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else json.dumps(value)[:80]

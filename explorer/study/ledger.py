@@ -1,0 +1,95 @@
+"""The study as this process knows it: every trial without its heavy parts, brought up to date by what changed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+from explorer.frontier import non_dominated
+from explorer.records import STATES, TrialRecord
+from explorer.store.study import Study
+
+_EFFECTIVE = ("complete", "stopped")
+
+
+class Ledger:
+    """All trials of ``study`` by number. What is asked of it is a function of the trials alone."""
+
+    def __init__(self, study: Study):
+        self._study = study
+        self._revision = 0
+        self.records: dict[int, TrialRecord] = {}
+        self.digests: set[str] = set()  # the networks that were proposed, whatever became of them
+        self.frontier: list[TrialRecord] = []  # complete trials that no other beats in all objectives, by number
+
+    def update(self) -> list[TrialRecord]:
+        """Reads what changed since the last time, and returns it in order of numbers."""
+        changed = self._study.trials(self._revision, full=False)
+        for record in changed:
+            self.records[record.number] = record
+            self.digests.add(record.digest)
+            self._revision = max(self._revision, record.revision)
+        self._extend_frontier([record for record in changed if record.state == "complete"])
+        return changed
+
+    @property
+    def next_number(self) -> int:
+        return len(self.records)
+
+    @property
+    def done(self) -> int:
+        """Complete and stopped trials: what a budget of trials counts."""
+        return sum(record.state in _EFFECTIVE for record in self.records.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Trials that will be complete or stopped if all goes well, on whichever machine."""
+        return sum(record.state == "running" and record.same_as is None for record in self.records.values())
+
+    @property
+    def fruitless(self) -> int:
+        """How many of the last proposals in a row brought no network to train."""
+        count = 0
+        for number in range(self.next_number - 1, -1, -1):
+            record = self.records[number]
+            if record.state != "rejected" and record.same_as is None:
+                break
+            count += 1
+        return count
+
+    def counts(self) -> dict[str, int]:
+        counts = dict.fromkeys(STATES, 0)
+        for record in self.records.values():
+            counts[record.state] += 1
+        return counts
+
+    def median_seconds(self) -> float | None:
+        """How long a trial usually takes, None before the first has ended."""
+        times = [
+            record.seconds
+            for record in self.records.values()
+            if record.state in _EFFECTIVE and record.seconds is not None
+        ]
+        return statistics.median(times) if times else None
+
+    def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
+        """Whether a trial of these values would stand on the frontier now."""
+        point = self._point(objectives)
+        return not any(all(a <= b for a, b in zip(self._point(record.objectives), point)) for record in self.frontier)
+
+    def best(self) -> TrialRecord | None:
+        """The best complete trial by the first objective."""
+        return min(self.frontier, key=lambda record: self._point(record.objectives)[0], default=None)
+
+    def _extend_frontier(self, complete: list[TrialRecord]) -> None:
+        """A complete trial stays as it is, so what is once beaten stays beaten."""
+        rivals = sorted([*self.frontier, *complete], key=lambda record: record.number)
+        self.frontier = [
+            rivals[place] for place in non_dominated([self._point(record.objectives) for record in rivals])
+        ]
+
+    def _point(self, values: Mapping[str, float]) -> list[float]:
+        """The objectives' values, all to be minimised."""
+        return [
+            -values[name] if direction == "max" else values[name] for name, direction in self._study.objectives.items()
+        ]

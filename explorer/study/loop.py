@@ -1,0 +1,195 @@
+"""The loop of a search: one process proposes, costs, keeps the record and watches; others train.
+
+Whatever a trial does to its process, the loop goes on; however the loop ends, every trial that had
+ended is in the store, and the running ones are marked there to be taken up again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from explorer.records import Epoch, TrialRecord
+from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
+from explorer.study.budget import Budget
+from explorer.study.children import Workplace
+from explorer.study.events import Event, Progress, Status
+from explorer.study.ledger import Ledger
+from explorer.study.memory import Memory
+from explorer.study.plan import Plan
+from explorer.study.proposals import Candidate, Candidates
+from explorer.study.seeds import seed_for
+from explorer.study.work import Failure, Job, Outcome
+
+BREATH = 0.2  # seconds between two looks at the clock
+FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
+REAP_SECONDS = 30.0
+_log = logging.getLogger(__name__)
+
+
+class SearchLoop:
+    """Proposes, starts, listens and writes until the budget is spent. ``interrupted`` is set from outside."""
+
+    def __init__(
+        self, plan: Plan, writer: StudyWriter, memory: Memory, workplace: Workplace, budget: Budget, progress: Progress
+    ):
+        self.plan = plan
+        self.writer = writer
+        self.memory = memory
+        self.workplace = workplace
+        self.budget = budget
+        self.progress = progress
+        self.ledger = Ledger(writer.study)
+        self.candidates = Candidates(plan.space, plan.own_costs, plan.limits)
+        self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
+        self.interrupted = False
+        self.jobs: set[int] = set()
+        self.exhausted = ""
+
+    def run(self) -> str:
+        """Runs trials until the budget is spent; returns why it ended."""
+        self._learn()
+        self._tell("begun")
+        try:
+            why = self._loop()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            why = ""
+        finally:
+            self.workplace.stop()
+            for record in self.writer.interrupt("Ctrl-C" if self.interrupted else "the search ended"):
+                _log.info("trial %d was interrupted", record.number)
+        self._learn()
+        why = "interrupted; the same line goes on" if self.interrupted else why
+        self._tell("finished", why=why)
+        return why
+
+    def _loop(self) -> str:
+        reaped = 0.0
+        while not self.interrupted:
+            if time.monotonic() - reaped > REAP_SECONDS:
+                self.writer.reap()
+                reaped = time.monotonic()
+            why = self._start_trials()
+            if why and not self.jobs:
+                return why
+            if self.budget.overdue():
+                return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
+            for number, message in self.workplace.messages(BREATH):
+                self._hear(number, message)
+                if self.budget.hopeless():
+                    failed = self.budget.failed
+                    return (
+                        f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
+                    )
+        return ""
+
+    def _start_trials(self) -> str:
+        """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
+        while self.workplace.room and not self.interrupted:
+            self._learn()
+            spent = self.budget.spent(self.ledger.done, self.ledger.in_flight, self.ledger.median_seconds())
+            if spent:
+                return spent
+            record = self.writer.take_up() or self._propose()
+            if record is None:
+                return self.exhausted  # or nothing this time: look after the running trials first
+            self._learn()
+            self._tell("started" if record.state == "running" else "ended", record)
+            if record.state == "running" and record.same_as is None:
+                self.jobs.add(record.number)
+                self.workplace.start(
+                    Job(record.number, record.digest, record.architecture, record.choices, record.seed)
+                )
+        return ""
+
+    def _propose(self) -> TrialRecord | None:
+        """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
+        number = self.ledger.next_number
+        notes: Mapping[str, Any] = {}
+        candidate: Candidate | None
+        if self.ledger.fruitless < FRUITLESS:
+            derivation, notes = self.memory.ask(number)
+            candidate = self.candidates.make(derivation)
+        else:
+            try:
+                candidate = next(self.unseen)
+            except StopIteration:
+                self.exhausted = "no network of the space within its limits is left to try"
+                return None
+            if candidate is None:
+                return None
+        proposal = Proposal(
+            digest=candidate.architecture.digest,
+            architecture=candidate.architecture.to_json(),
+            choices=candidate.derivation.choices,
+            costs=candidate.costs,
+            seed=seed_for("trial", self.writer.study.seed, number),
+            sampler=notes,
+        )
+        try:
+            if candidate.refusal is not None:
+                return self.writer.refuse(number, proposal, *candidate.refusal)
+            return self.writer.begin(number, proposal)
+        except NumberTaken:
+            if number in self.memory:
+                self.memory.forget(number)
+            return None
+
+    def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
+        """Passes an epoch on; writes an ending into the store."""
+        record = self.ledger.records[number]
+        if isinstance(message, Epoch):
+            self._tell("epoch", record, message)
+            return
+        self.jobs.discard(number)
+        keeps_weights = False
+        if isinstance(message, Failure):
+            ending = Ending("failed", reason=message.reason)
+        else:
+            objectives = {
+                **message.measured,
+                **{name: record.costs[name] for name in self.plan.objectives if name in record.costs},
+            }
+            keeps_weights = bool(message.weights) and self.ledger.joins_frontier(objectives)
+            weights = message.weights if keeps_weights else ""
+            ending = Ending("complete", objectives, message.result, environment=message.environment, weights=weights)
+        ended = self.writer.finish(number, ending)
+        if isinstance(message, Outcome) and message.weights and not keeps_weights:
+            (self.writer.study.artifacts / f"{record.digest}.safetensors").unlink(missing_ok=True)
+        self.budget.note(failed=isinstance(message, Failure))
+        self._learn()
+        for record in ended:
+            self._tell("ended", record)
+
+    def _learn(self) -> None:
+        """Reads what changed in the store, and lets the sampler know."""
+        changed = self.ledger.update()
+        strangers = [record.number for record in changed if record.number not in self.memory]
+        notes = self.writer.sampler_notes(strangers) if strangers else {}
+        for record in changed:
+            self.memory.learn(record, notes.get(record.number, {}))
+
+    def _last_reason(self) -> str:
+        failed = [record for record in self.ledger.records.values() if record.state == "failed"]
+        return max(failed, key=lambda record: record.finished or 0.0).reason
+
+    def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:
+        self.progress(Event(kind, self._status(), trial, epoch, why))
+
+    def _status(self) -> Status:
+        done, target, median = self.ledger.done, self.budget.target, self.ledger.median_seconds()
+        times = [self.budget.seconds_left()]
+        if target is not None and median is not None:
+            times.append(max(0, target - done) * median / self.plan.workers)
+        return Status(
+            study=self.writer.study.name,
+            counts=self.ledger.counts(),
+            target=target,
+            seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
+            frontier=len(self.ledger.frontier),
+            best=self.ledger.best(),
+            objectives=self.plan.objectives,
+        )

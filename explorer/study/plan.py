@@ -1,0 +1,170 @@
+"""What a search is asked for, checked and completed before anything is written or started."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+from explorer.costing.analytic import Cost
+from explorer.errors import StudyError, did_you_mean
+from explorer.grammar.space import SearchSpace
+from explorer.limits import Limit
+from explorer.study.fingerprint import make_fingerprint
+from explorer.study.proposals import OwnCost
+from explorer.study.samplers import check_sampler
+from explorer.study.work import Evaluate, Evaluation, Training, Work
+from explorer.training.data import EMBEDDED, load_data
+from explorer.training.recipe import Recipe, default_training
+from explorer.training.recipe import recipe as recipe_named
+
+DEFAULT_DATA = "cluttered-digits"
+TRAINED = ("accuracy", "top5", "loss")  # what a training measures
+ANALYTIC = tuple(Cost.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search, ready to run. ``of_caller``: the work is the caller's function; ``brief``: a training of
+    embedded data, which has a default time."""
+
+    space: SearchSpace
+    objectives: Mapping[str, str]
+    work: Work
+    own_costs: Mapping[str, OwnCost]
+    limits: tuple[Limit, ...]
+    fingerprint: Mapping[str, Any]
+    name: str
+    workers: int
+    of_caller: bool
+    brief: bool
+
+
+def make_plan(
+    space: SearchSpace,
+    *,
+    data: str | None,
+    data_dir: str | Path | None,
+    subset: int | None,
+    evaluate: Evaluate | None,
+    costs: Mapping[str, OwnCost] | None,
+    objectives: Mapping[str, str],
+    sampler: str,
+    workers: int | None,
+    device: str,
+    recipe: Recipe | str | None,
+    epochs: int | None,
+    limits: Iterable[Limit],
+    study: str | None,
+) -> Plan:
+    """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
+    own_costs = dict(costs or {})
+    known_costs = dict.fromkeys([*ANALYTIC, *own_costs])
+    expected = _expected(objectives, known_costs, evaluate is not None)
+    limits = (*space.limits, *limits)
+    for limit in limits:
+        if limit.cost not in known_costs:
+            raise StudyError(
+                f"limit {limit}: {limit.cost!r} is not known before training; {_known(known_costs, limit.cost)}"
+            )
+    check_sampler(sampler)
+    if epochs is not None and epochs < 1:
+        raise StudyError(f"epochs must be at least 1, found {epochs}")
+    if workers is not None and workers < 1:
+        raise StudyError(f"workers must be at least 1, found {workers}")
+    if evaluate is not None:
+        if data is not None or subset is not None or recipe is not None:
+            raise StudyError(
+                "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
+            )
+        workers = workers or 1
+        work: Work = Evaluation(evaluate, epochs, expected)
+        if workers > 1:
+            _require_picklable(work)
+        described, training_recipe, name = None, None, f"{space.name}-evaluate"
+    else:
+        dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
+        space = space.with_input(dataset.shape, dataset.classes)
+        default_recipe, default_epochs = default_training(dataset.name)
+        training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe
+        epochs = epochs or default_epochs
+        workers = workers or (1 if device.startswith("cuda") else _cores())
+        work = Training(
+            data=data or DEFAULT_DATA,
+            data_dir=str(data_dir) if data_dir is not None else None,
+            subset=subset,
+            recipe=training_recipe,
+            epochs=epochs,
+            device=device,
+            threads=max(1, _cores() // workers),
+            weights=None,
+        )
+        described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
+    fingerprint = make_fingerprint(
+        space,
+        objectives,
+        data=described,
+        recipe=training_recipe,
+        epochs=epochs,
+        own_costs=own_costs,
+        own_evaluation=evaluate is not None,
+    )
+    return Plan(
+        space=space,
+        objectives=dict(objectives),
+        work=work,
+        own_costs=own_costs,
+        limits=limits,
+        fingerprint=fingerprint,
+        name=study or name,
+        workers=workers,
+        of_caller=evaluate is not None,
+        brief=evaluate is None and (data or DEFAULT_DATA) in EMBEDDED,
+    )
+
+
+def check_budget(trials: int | None, seconds: float | None) -> None:
+    """Raises StudyError for a budget of nothing."""
+    if trials is not None and trials < 1:
+        raise StudyError(f"trials must be at least 1, found {trials}")
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise StudyError(f"the time must be a positive number of seconds, found {seconds:g}")
+
+
+def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_evaluation: bool) -> tuple[str, ...]:
+    """The objectives that are not known before the work is done."""
+    if not objectives:
+        raise StudyError("a search needs at least one objective, as in {'accuracy': 'max', 'macs': 'min'}")
+    for name, direction in objectives.items():
+        if direction not in ("max", "min"):
+            raise StudyError(f"objective {name!r}: a direction is 'max' or 'min', found {direction!r}")
+    measured = tuple(name for name in objectives if name not in set(known_costs))
+    if not measured:
+        raise StudyError(
+            f"the objectives {', '.join(objectives)} are known without training; 'explorer atlas' lists them all"
+        )
+    if not own_evaluation:
+        for name in measured:
+            if name not in TRAINED:
+                raise StudyError(f"unknown objective {name!r}; {_known([*TRAINED, *known_costs], name)}")
+    return measured
+
+
+def _known(names: Iterable[str], asked: str) -> str:
+    return f"known: {', '.join(names)}{did_you_mean(asked, names)}"
+
+
+def _require_picklable(work: Work) -> None:
+    try:
+        ForkingPickler.dumps(work)
+    except Exception as error:
+        mend = "make it a function of a module, or leave workers at 1"
+        raise StudyError(f"with several workers 'evaluate' must be picklable; {mend} ({error})") from None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,118 @@
+"""A search as one watches it: a live display on a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from explorer.records import Epoch, TrialRecord
+from explorer.study.events import Event, Progress, Status
+
+LAST_LINES = 5  # trials that have ended, shown above the running ones
+
+
+@contextmanager
+def show_progress(stream: IO[str] = sys.stderr) -> Iterator[Progress]:
+    """A ``progress`` for ``run_search`` that draws on ``stream`` until the context ends."""
+    console = Console(file=stream)
+    if not console.is_terminal:
+        yield lambda event: _print_plain(stream, event)
+        return
+    display = _Display()
+    with Live(display, console=console, refresh_per_second=4, transient=True):
+        yield display.hear
+
+
+def _print_plain(stream: IO[str], event: Event) -> None:
+    if event.kind == "ended" and event.trial is not None:
+        print(f"{_trial_line(event.trial, event.status)}  [{_standing(event.status)}]", file=stream, flush=True)
+    elif event.kind == "finished":
+        print(event.why, file=stream, flush=True)
+
+
+class _Display:
+    """The live display's state, and what it looks like. It is drawn from another thread than the one that
+    hears, so ``running`` is replaced, not altered."""
+
+    def __init__(self) -> None:
+        self.status: Status | None = None
+        self.running: dict[int, tuple[TrialRecord, Epoch | None]] = {}
+        self.ended: list[str] = []
+
+    def hear(self, event: Event) -> None:
+        self.status = event.status
+        if event.trial is None:
+            return
+        if event.kind == "ended":
+            self.running = {n: shown for n, shown in self.running.items() if n != event.trial.number}
+            self.ended = [*self.ended, _trial_line(event.trial, event.status)][-LAST_LINES:]
+        elif event.trial.same_as is None:
+            self.running = {**self.running, event.trial.number: (event.trial, event.epoch)}
+
+    def __rich__(self) -> Group | Text:
+        if self.status is None:
+            return Text("looking at the study ...")
+        lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
+        for number, (trial, epoch) in sorted(self.running.items()):
+            said = f"epoch {epoch.epoch}, accuracy {epoch.val_accuracy:.3f}" if epoch else "running"
+            lines.append(
+                Text(
+                    f"trial {number:<4} {said}  {_amount('macs', trial.costs.get('macs'))}",
+                    no_wrap=True,
+                    overflow="ellipsis",
+                )
+            )
+        row = Table.grid(padding=(0, 1))
+        if self.status.target:
+            row.add_row(
+                ProgressBar(total=self.status.target, completed=self.status.done, width=30),
+                Text(_standing(self.status)),
+            )
+        else:
+            row.add_row(Text(_standing(self.status)))
+        return Group(*lines, row)
+
+
+def _trial_line(trial: TrialRecord, status: Status) -> str:
+    what = f"trial {trial.number:<4} {trial.state:<8}"
+    if trial.state in ("failed", "rejected"):
+        return f"{what} {trial.reason}"
+    if trial.state == "cached":
+        return f"{what} the same network as trial {trial.same_as}"
+    return f"{what} {_values(trial, status.objectives)}  {trial.seconds or 0.0:.1f} s"
+
+
+def _standing(status: Status) -> str:
+    """Trials done, frontier, best so far, time left."""
+    parts = [f"{status.done} of {status.target} trials" if status.target else f"{status.done} trials"]
+    if status.counts["failed"]:
+        parts.append(f"{status.counts['failed']} failed")
+    parts.append(f"frontier {status.frontier}")
+    if status.best is not None:
+        parts.append(f"best {_values(status.best, status.objectives)}")
+    if status.seconds_left is not None:
+        minutes, seconds = divmod(round(status.seconds_left), 60)
+        parts.append(f"{minutes}:{seconds:02d} left")
+    return ", ".join(parts)
+
+
+def _values(trial: TrialRecord, objectives: Mapping[str, str]) -> str:
+    return " at ".join(_amount(name, trial.objectives.get(name)) for name in objectives)
+
+
+def _amount(name: str, value: float | None) -> str:
+    """A quantity with its name, large ones in thousands, millions or billions."""
+    if value is None:
+        return ""
+    for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{name} {value / factor:.3g}{suffix}"
+    return f"{name} {value:.3f}"

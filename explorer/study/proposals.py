@@ -1,0 +1,78 @@
+"""From a derivation to what a trial is begun with, and where derivations come from when the sampler repeats itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from explorer.architecture import Architecture
+from explorer.costing.analytic import count_cost
+from explorer.grammar.space import Derivation, SearchSpace
+from explorer.limits import Limit
+from explorer.records import State
+from explorer.study.seeds import seed_for
+from explorer.study.work import finite_number, reason_of
+
+OwnCost = Callable[[Architecture, Mapping[str, str]], float]
+LISTED = 20_000  # a space of no more derivations is gone through one by one, a larger one by drawing
+DRAWS = 2_000  # from a larger one: draws in vain after which it counts as exhausted
+BREATH = 50  # looks between two breaths, in which the caller sees to its other duties
+
+
+class Candidate(NamedTuple):
+    """A network with its exact costs. ``refusal``: the state and the reason to end it with before it
+    begins, when it breaks a limit or an own cost cannot be had."""
+
+    derivation: Derivation
+    architecture: Architecture
+    costs: Mapping[str, float]
+    refusal: tuple[State, str] | None
+
+
+class Candidates:
+    """Makes candidates of a space: its networks with analytic and own costs, held against the limits."""
+
+    def __init__(self, space: SearchSpace, own_costs: Mapping[str, OwnCost], limits: Sequence[Limit]):
+        self._space = space
+        self._own_costs = own_costs
+        self._limits = limits
+
+    def make(self, derivation: Derivation) -> Candidate:
+        architecture = self._space.architecture(derivation)
+        costs: dict[str, float] = dict(count_cost(architecture).to_dict())
+        for name, own in self._own_costs.items():
+            try:
+                costs[name] = finite_number(f"the cost {name}", own(architecture, dict(derivation.choices)))
+            except Exception as error:
+                return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
+        broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in self._limits if not limit.allows(costs)]
+        return Candidate(
+            derivation, architecture, costs, ("rejected", f"limit {'; '.join(broken)}") if broken else None
+        )
+
+    def unseen(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
+        """Candidates in random order that keep the limits and whose network is not ``seen`` when it is drawn.
+
+        None comes between them as a breath. In a listed space every derivation is looked at once, and the
+        end means that it holds no more; in a larger one it means that DRAWS in a row brought nothing.
+        """
+        draw = random.Random(seed_for("unseen", seed, 0))
+        total = self._space.count()
+        listed = total <= LISTED
+        indices = iter(draw.sample(range(total), total)) if listed else (draw.randrange(total) for _ in count())
+        vain = 0
+        for index in indices:
+            candidate = self.make(self._space.unrank(index))
+            if candidate.architecture.digest not in seen and (
+                candidate.refusal is None or candidate.refusal[0] == "failed"
+            ):
+                vain = 0
+                yield candidate
+            else:
+                vain += 1
+                if not listed and vain == DRAWS:
+                    return
+                if vain % BREATH == 0:
+                    yield None

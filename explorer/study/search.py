@@ -1,0 +1,217 @@
+"""A search from beginning to end: what is asked for is checked, the study is entered, the loop runs under
+its lease and under the hand of whoever presses Ctrl-C."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.errors import StudyError
+from explorer.files import sweep
+from explorer.grammar.space import SearchSpace
+from explorer.limits import Limit
+from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
+from explorer.store.lease import LEASE_SECONDS, new_worker
+from explorer.store.study import Study, open_study
+from explorer.store.writer import StudyWriter, check_name, create_study, study_names
+from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
+from explorer.study.children import Children, InProcess
+from explorer.study.events import Progress
+from explorer.study.fingerprint import require_same
+from explorer.study.loop import SearchLoop
+from explorer.study.memory import Memory
+from explorer.study.plan import Plan, check_budget, make_plan
+from explorer.study.proposals import OwnCost
+from explorer.study.work import Evaluate, Training
+from explorer.training.recipe import Recipe
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
+    trial failed; ``interrupted``: by Ctrl-C; ``seconds``: of this search alone."""
+
+    study: Study
+    ended: str
+    failed: bool
+    interrupted: bool
+    seconds: float
+
+
+def run_search(
+    space: SearchSpace,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    subset: int | None = None,
+    evaluate: Evaluate | None = None,
+    costs: Mapping[str, OwnCost] | None = None,
+    objectives: Mapping[str, str] = {"accuracy": "max", "macs": "min"},
+    trials: int | None = None,
+    seconds: float | None = None,
+    sampler: str = "tpe",
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "cpu",
+    recipe: Recipe | str | None = None,
+    epochs: int | None = None,
+    limits: tuple[Limit, ...] = (),
+    storage: str | None = DEFAULT_STORAGE,
+    study: str | None = None,
+    new_study: bool = False,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Searches ``space`` for the frontier of ``objectives``; the same call again goes on with the study.
+
+    ``trials``: the study's total of complete and stopped trials; ``seconds``: the time of this search,
+    in which no trial is begun that would end too late. Without either, DEFAULT_TRIALS more than
+    there are, and on embedded data no longer than DEFAULT_SECONDS. ``storage`` None keeps the study in memory.
+
+    ``evaluate(architecture, *, choices, epochs, seed)`` replaces training and answers with the objectives
+    that are no costs; it runs in this process unless ``workers`` is above 1. ``costs``: name ->
+    ``f(architecture, choices)``, known before evaluation, beside the analytic ones or in their stead.
+    Of a network that was ever on the frontier the trained weights are kept.
+
+    Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError.
+    """
+    began = time.monotonic()
+    check_budget(trials, seconds)
+    plan = make_plan(
+        space,
+        data=data,
+        data_dir=data_dir,
+        subset=subset,
+        evaluate=evaluate,
+        costs=costs,
+        objectives=objectives,
+        sampler=sampler,
+        workers=workers,
+        device=device,
+        recipe=recipe,
+        epochs=epochs,
+        limits=limits,
+        study=study,
+    )
+    database = open_for_writing(storage)
+    try:
+        found = _enter_study(plan, database, seed, new_study)
+        loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, began), progress)
+        with _interruptions(loop), _leases_kept(loop.writer):
+            ended = loop.run()
+    finally:
+        if storage is not None:
+            database.close()
+    kept = open_study(storage, found.name) if storage is not None else found
+    return SearchResult(kept, ended, loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
+
+
+def search(space: SearchSpace, **settings) -> Study:
+    """``run_search`` for scripts: the study itself. Raises StudyError when the search gave up, and
+    KeyboardInterrupt when it was interrupted; what had ended is in the study either way."""
+    result = run_search(space, **settings)
+    if result.failed:
+        raise StudyError(f"the search gave up: {result.ended}")
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result.study
+
+
+def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool) -> Study:
+    """The study to go on with, or a new one. Raises StoreError when it was begun otherwise."""
+    name = check_name(plan.name)
+    if new_study:
+        taken, number = study_names(database), 1
+        while name in taken:
+            number += 1
+            name = f"{plan.name}-{number}"
+    study = create_study(
+        database,
+        name,
+        space_name=plan.space.name,
+        space_text=plan.space.text,
+        fingerprint=plan.fingerprint,
+        objectives=plan.objectives,
+        seed=seed,
+    )
+    require_same(study, plan.fingerprint)
+    return study
+
+
+def _budget(plan: Plan, study: Study, trials: int | None, seconds: float | None, began: float) -> Budget:
+    if trials is None and seconds is None:
+        counts = study.counts()
+        trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
+        seconds = DEFAULT_SECONDS if plan.brief else None
+    return Budget(trials, seconds, began)
+
+
+def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress: Progress | None) -> SearchLoop:
+    if isinstance(plan.work, Training) and not study.database.in_memory:
+        plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, weights=study.artifacts))
+        sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
+    in_process = plan.of_caller and plan.workers == 1
+    workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller)
+    memory = Memory(plan.space, plan.objectives, sampler, study.seed)
+    writer = StudyWriter(study, new_worker())
+    return SearchLoop(plan, writer, memory, workplace, budget, progress or (lambda event: None))
+
+
+@contextmanager
+def _interruptions(loop: SearchLoop) -> Iterator[None]:
+    """The first Ctrl-C, or a request to terminate, ends the search in order; the second is as rude as ever.
+
+    Where this very process computes, in the caller's ``evaluate``, it breaks in there.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def interrupt(number, frame) -> None:
+        loop.interrupted = True
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if loop.workplace.busy:
+            raise KeyboardInterrupt
+
+    for each in before:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _leases_kept(writer: StudyWriter) -> Iterator[None]:
+    """Renews this worker's leases from a thread, for ``evaluate`` may keep this one busy. A study in memory
+    has no other worker that would ask for them."""
+    if writer.study.database.in_memory:
+        yield
+        return
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(LEASE_SECONDS / 3):
+            try:
+                writer.renew()
+            except Exception as error:  # the next round may do better; the loop's own writes will say so if not
+                _log.warning("the leases could not be renewed: %s", error)
+
+    thread = threading.Thread(target=renew, name="leases", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

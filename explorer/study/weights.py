@@ -1,0 +1,95 @@
+"""The trained weights of a trial: those that were kept, or trained again as the trial was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor, nn
+
+from explorer.architecture import Architecture
+from explorer.errors import StudyError
+from explorer.network.build import build_network
+from explorer.records import Epoch, TrainingResult, TrialRecord
+from explorer.store.study import Study
+from explorer.training.data import load_data
+from explorer.training.loop import train_network
+from explorer.training.recipe import Recipe
+
+
+class TrainedNetwork(NamedTuple):
+    """A trial's network with trained weights. ``retrained``: the new training, None when the weights were kept."""
+
+    network: nn.Module
+    retrained: TrainingResult | None
+
+
+def trained_network(
+    study: Study,
+    record: TrialRecord,
+    data_dir: str | Path | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> TrainedNetwork:
+    """The network of a complete or cached trial, trained.
+
+    Where its weights were not kept (it never was on the frontier) it is trained again with the study's
+    data, recipe and epochs and the trial's seed, on the CPU: on the same machine, with as many threads,
+    to the same last bit. Raises StudyError where that cannot be, DataError where the data are missing.
+    """
+    if record.state == "cached" and record.same_as is not None:
+        record = study.trial(record.same_as)
+    if record.state != "complete":
+        raise StudyError(
+            f"trial {record.number} of study {study.name!r} has no trained weights: it is {record.state} {record.reason}".rstrip()
+        )
+    network = build_network(Architecture.from_json(record.architecture), seed=record.seed)
+    kept = study.weights(record)
+    if kept is not None:
+        network.load_state_dict(_checked(kept, record.weights, network.state_dict()))
+        return TrainedNetwork(network, None)
+    if not study.fingerprint.get("recipe"):
+        raise StudyError(
+            f"study {study.name!r} was evaluated by a function of the caller's: its networks have no trained weights"
+        )
+    split = study.fingerprint["split"]
+    data = load_data(study.fingerprint["data"], data_dir, subset=split["subset"], seed=split["seed"])
+    if data.fingerprint["sha256"] != split["sha256"]:
+        raise StudyError(
+            f"the data set {data.name!r} is not the one that study {study.name!r} was trained on: their contents differ"
+        )
+    result = train_network(
+        network,
+        data,
+        Recipe.from_json(json.dumps(study.fingerprint["recipe"])),
+        epochs=study.fingerprint["epochs"],
+        seed=record.seed,
+        threads=record.environment.threads if record.environment else 1,
+        on_epoch=on_epoch,
+    )
+    return TrainedNetwork(network, result)
+
+
+def _checked(path: Path, digest: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file, once it is known to be the one written, of the expected names, shapes and types."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise StudyError(
+            f"{path}: the file is not the one that was written (its SHA-256 differs); remove it, and export trains anew"
+        )
+    try:
+        found = load_safetensors(data)
+    except SafetensorError as error:
+        raise StudyError(f"{path}: not a safetensors file: {error}") from None
+    for name in {**expected, **found}:
+        if (
+            name not in found
+            or name not in expected
+            or (found[name].shape, found[name].dtype) != (expected[name].shape, expected[name].dtype)
+        ):
+            raise StudyError(f"{path}: the tensor {name!r} does not fit the network")
+    return found

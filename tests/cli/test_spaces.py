@@ -1,0 +1,129 @@
+"""The commands that train nothing, as a shell calls them."""
+
+import json
+
+import pytest
+
+from explorer.cli import COMMANDS, main
+from explorer.costing.analytic import count_cost
+from explorer.grammar.parse import load_space, shipped_spaces
+
+
+def run(capsys, *args):
+    """(exit status, standard output, standard error) of one call."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(args))
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+def test_every_command_has_help(capsys):
+    """``explorer COMMAND --help`` works for every command, and the overview lists them all."""
+    status, overview, _ = run(capsys, "--help")
+    assert status == 0
+    for name in COMMANDS:
+        assert name in overview
+        status, out, _ = run(capsys, name, "--help")
+        assert status == 0 and out.startswith("Usage: explorer " + name)
+
+
+@pytest.mark.parametrize("name", ["he2016_orders.yaml", "preact_variants.yaml"])
+def test_space_as_json(capsys, name):
+    """``space --json`` gives one document with counts, choices and cost ranges."""
+    status, out, err = run(capsys, "space", name, "--json")
+    document = json.loads(out)
+    space = load_space(name)
+    assert (status, err) == (0, "")
+    assert document["derivations"] == space.count()
+    assert document["networks"] <= document["derivations"] and document["networks_exact"] is True
+    assert document["validated"] == "all"
+    assert {choice["name"] for choice in document["choices"]} == {point.name for point in space.points}
+    for key in ("params", "macs", "activations"):
+        assert document["costs"][key]["min"] <= document["costs"][key]["median"] <= document["costs"][key]["max"]
+
+
+def test_space_for_people(capsys):
+    """``space`` prints the choices and the counts."""
+    status, out, _ = run(capsys, "space", "he2016_orders.yaml")
+    assert status == 0
+    assert "5 derivations" in out and "full_preact" in out
+
+
+def test_sample_is_reproducible_and_true(capsys):
+    """``sample --json`` gives the same draws for the same seed, with the costs of the networks it names."""
+    status, first, _ = run(capsys, "sample", "preact_variants.yaml", "-n", "5", "--seed", "3", "--json")
+    _, second, _ = run(capsys, "sample", "preact_variants.yaml", "-n", "5", "--seed", "3", "--json")
+    assert status == 0 and first == second
+    space = load_space("preact_variants.yaml")
+    for row in json.loads(first):
+        architecture = space.architecture(row["index"])
+        assert row["digest"] == architecture.digest
+        assert row["choices"] == dict(space.unrank(row["index"]).choices)
+        assert row["macs"] == count_cost(architecture).macs
+
+
+def test_distinct_sample_has_no_network_twice(capsys):
+    """``--distinct`` gives each network once, and all of a small space when asked for more than it has."""
+    _, out, _ = run(capsys, "sample", "he2016_orders.yaml", "-n", "50", "--distinct", "--json")
+    assert len({row["digest"] for row in json.loads(out)}) == len(json.loads(out)) == 5
+
+
+def test_cost_follows_the_input(capsys):
+    """``cost --data`` takes the data set's shape and classes."""
+    _, own, _ = run(capsys, "cost", "preact_variants.yaml#0", "--json")
+    _, small, _ = run(capsys, "cost", "preact_variants.yaml#0", "--data", "digits", "--json")
+    _, same, _ = run(capsys, "cost", "preact_variants.yaml#0", "--input", "1x8x8", "--classes", "10", "--json")
+    assert json.loads(small) == json.loads(same)
+    assert json.loads(small)["macs"] < json.loads(own)["macs"]
+    assert json.loads(own)["flops"] == 2 * json.loads(own)["macs"]
+
+
+def test_cost_check_agrees_with_the_other_counters(capsys):
+    """``cost --check`` sets the counters side by side and ends with 0 when they agree."""
+    status, out, err = run(capsys, "cost", "preact_variants.yaml#order=preact_bottleneck,attn=se(r=4)", "--check", "--json")
+    document = json.loads(out)
+    assert status == 0, err
+    check = document["check"]
+    assert check["fvcore_macs"] == check["torch_macs"] == document["macs"]
+    assert check["ptflops_macs"] - check["ptflops_biases"] - check["ptflops_elementwise"] == document["macs"]
+    assert sum(layer["ours"] for layer in check["layers"]) == document["macs"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["spase"], "unknown command 'spase'"),
+        (["space"], "Missing argument 'SPACE'"),
+        (["space", "nowhere.yaml"], "nowhere.yaml:1:1: no such file"),
+        (["sample", "preact_variants.yaml", "-n", "0"], "0 is not in the range"),
+        (["cost", "preact_variants.yaml#0", "--input", "3x32", "--classes", "10"], "channels x height x width"),
+        (["cost", "preact_variants.yaml#0", "--input", "3x32x32"], "--input and --classes go together"),
+        (["cost", "preact_variants.yaml#0", "--data", "digit"], "did you mean 'digits'"),
+        (["cost", "preact_variants.yaml#0", "--chek"], "No such option"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_status_2(capsys, args, message):
+    """Bad input gives one clear line on standard error, nothing on standard output, and exit status 2."""
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "")
+    assert message in err and len(err.strip().splitlines()) == 1
+
+
+def test_all_faults_of_a_file_are_found_in_one_pass(capsys, tmp_path):
+    """A space with several faults gives one located line for each."""
+    text = shipped_spaces()["he2016_orders.yaml"].read_text()
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(text.replace("head:", "haed:").replace("conv3x3 bn relu conv3x3 bn + relu", "cnov3x3 bn rely conv3x3 bn + relu"))
+    status, out, err = run(capsys, "space", str(bad))
+    assert (status, out) == (2, "")
+    lines = err.strip().splitlines()
+    assert all(line.startswith(f"{bad}:") for line in lines)
+    assert any("unknown key 'haed'" in line and "did you mean 'head'" in line for line in lines)
+    assert any("unknown name 'cnov3x3'" in line and "did you mean 'conv3x3'" in line for line in lines)
+    assert any("unknown name 'rely'" in line for line in lines)
+
+
+def test_debug_adds_the_traceback(capsys):
+    """``--debug`` shows where an error arose, above its line."""
+    status, _, err = run(capsys, "space", "nowhere.yaml", "--debug")
+    assert status == 2 and "Traceback" in err and err.strip().splitlines()[-1].startswith("nowhere.yaml:1:1")

@@ -1,0 +1,223 @@
+"""Opening a database: many at once, and what is no database of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import sqlite3
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from explorer.errors import StoreError
+from explorer.store.database import open_for_reading, open_for_writing
+from explorer.store.lease import new_worker
+from explorer.store.study import list_studies, open_study
+from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from tests.store.conftest import make_study, proposal
+
+
+def create_and_begin(url: str, barrier, answers) -> None:
+    """One of several processes that all make the same study in the same fresh file at the same moment."""
+    barrier.wait()
+    try:
+        writer = StudyWriter(make_study(url), new_worker())
+        writer.renew()
+        answers.put("ok")
+    except BaseException as error:
+        answers.put(repr(error))
+
+
+def test_eight_creators_of_one_file_all_succeed(tmp_path):
+    """R4: eight processes make schema and study in one fresh file at once, three times; none fails."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.store.test_database"])
+    for round in range(3):
+        url = f"sqlite:///{tmp_path}/{round}.db"
+        barrier, answers = context.Barrier(8), context.Queue()
+        processes = [context.Process(target=create_and_begin, args=(url, barrier, answers)) for _ in range(8)]
+        for process in processes:
+            process.start()
+        assert [answers.get(timeout=60) for _ in processes] == ["ok"] * 8
+        for process in processes:
+            process.join(60)
+        assert [summary.name for summary in list_studies(url)] == ["one"]
+
+
+def write_twelve(url: str, answers) -> None:
+    """A worker that begins twelve trials, asking again whenever another was first."""
+    writer, done = StudyWriter(make_study(url), new_worker()), 0
+    while done < 12:
+        number = sum(writer.study.counts().values())
+        try:
+            writer.begin(number, proposal(f"{writer.worker}-{done}"))
+        except NumberTaken:
+            continue
+        writer.finish(number, Ending("complete", {"accuracy": float(done), "macs": 1.0}))
+        done += 1
+        answers.put((number, float(done - 1)))
+
+
+def test_sixteen_writers_lose_nothing(tmp_path):
+    """R3: sixteen processes write twelve trials each to one file; 192 of 192 are there, numbers without gaps."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.store.test_database"])
+    url, answers = f"sqlite:///{tmp_path}/x.db", context.Queue()
+    make_study(url).database.close()
+    processes = [context.Process(target=write_twelve, args=(url, answers)) for _ in range(16)]
+    for process in processes:
+        process.start()
+    acknowledged = dict(answers.get(timeout=120) for _ in range(192))
+    for process in processes:
+        process.join(60)
+    records = open_study(url, "one").trials()
+    assert [record.number for record in records] == list(range(192))
+    assert {record.number: record.objectives["accuracy"] for record in records} == acknowledged
+
+
+def test_a_write_that_cannot_be_is_tried_again(url, caplog):
+    """A database that is full or locked is written to once it is free again; the wait is bounded, and logged."""
+    database, calls = open_for_writing(url), []
+
+    def full_twice(connection):
+        calls.append(connection)
+        if len(calls) < 3:
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+        return "written"
+
+    assert database.write(full_twice) == "written" and len(calls) == 3
+    assert caplog.text.count("database or disk is full; trying again") == 2
+    calls.clear()
+    with pytest.raises(StoreError, match="cannot write to this database: database or disk is full"):
+        database.write(full_twice, patience=0)
+    assert len(calls) == 1
+    database.close()
+
+
+def test_sqlite_is_opened_to_last(url):
+    """R3: WAL, full synchronisation, a busy timeout of a minute."""
+    database = open_for_writing(url)
+    with database.read() as connection:
+        found = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+    database.close()
+    assert found == ["wal", 2, 60_000]
+
+
+def test_an_absent_file_is_not_made(tmp_path):
+    """Reading where there is no file says so in one line and makes none."""
+    with pytest.raises(StoreError, match=r"there is no file .*absent.db; 'explorer search' makes it"):
+        open_study(f"sqlite:///{tmp_path}/absent.db", "one")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "is empty"),
+        (b"just text, no database", "is not an SQLite database"),
+        (b"SQLite format 3\0" + b"\xff" * 5000, "cannot read"),
+    ],
+)
+def test_garbage_is_refused_unchanged(tmp_path, content, message):
+    """A file that is no database is refused in one line, and its bytes stay as they were."""
+    file = tmp_path / "x.db"
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match=message) as caught:
+        open_for_reading(f"sqlite:///{file}")
+    assert "\n" not in str(caught.value) and file.read_bytes() == content and list(tmp_path.iterdir()) == [file]
+    if content:
+        with pytest.raises(StoreError):
+            open_for_writing(f"sqlite:///{file}")
+        assert file.read_bytes() == content
+
+
+def test_half_a_database_is_refused(url, tmp_path):
+    """A file cut in the middle is a StoreError, not a crash; the whole one reads."""
+    study = make_study(url)
+    writer = StudyWriter(study, new_worker())
+    for number in range(40):
+        writer.begin(number, proposal(f"n{number}", filler="x" * 500))
+    study.database.close()
+    assert len(open_study(url, "one").trials()) == 40
+    file = tmp_path / "explorer.db"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(StoreError, match="cannot read this database"):
+        open_study(url, "one").trials()
+
+
+def test_anothers_database_is_refused_to_readers(tmp_path):
+    """A database without our tables holds no studies; reading adds none."""
+    file = tmp_path / "other.db"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE studies (id)")
+    connection.commit()
+    connection.close()
+    before = hashlib.sha256(file.read_bytes()).digest()
+    with pytest.raises(StoreError, match="holds no studies of the explorer"):
+        list_studies(f"sqlite:///{file}")
+    assert hashlib.sha256(file.read_bytes()).digest() == before
+
+
+@pytest.mark.parametrize("found, mend", [(2, "update the explorer"), (0, "the version that wrote it")])
+def test_another_schema_version_is_refused(url, tmp_path, found, mend):
+    """Tables of a later or an earlier version are left alone, by readers and writers."""
+    make_study(url).database.close()
+    connection = sqlite3.connect(tmp_path / "explorer.db")
+    connection.execute("UPDATE explorer_schema SET version = ?", (found,))
+    connection.commit()
+    connection.close()
+    for opening in (open_for_reading, open_for_writing):
+        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads version 1; .*{mend}"):
+            opening(url)
+
+
+def test_readers_cannot_write(url):
+    """The reading side opens the file read only."""
+    make_study(url).database.close()
+    study = open_study(url, "one")
+    with pytest.raises(StoreError, match="readonly"):
+        StudyWriter(study, new_worker()).study.database.write(
+            lambda connection: connection.exec_driver_sql("DELETE FROM explorer_studies"), patience=0
+        )
+    assert open_study(url, "one") == study
+
+
+@pytest.mark.parametrize(
+    "storage, message",
+    [
+        ("explorer.db", "did you mean sqlite:///explorer.db"),
+        ("mysql://u:canary@h/x", "is neither"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///x.db?mode=ro", "a plain path"),
+        ("postgres ql://u:canary@h/x", "not a storage URL"),
+    ],
+)
+def test_wrong_urls_end_in_one_line(storage, message):
+    """What is no storage URL says what one looks like, and no password is repeated."""
+    for opening in (open_for_reading, open_for_writing):
+        with pytest.raises(StoreError) as caught:
+            opening(storage)
+        assert "canary" not in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) or storage == "sqlite://"
+
+
+def test_a_server_that_is_away_is_named_without_its_password(monkeypatch):
+    """A PostgreSQL that cannot be reached, or whose driver is missing, is one line without the password."""
+    with pytest.raises(StoreError) as caught:
+        open_for_reading("postgresql+psycopg://user:canary@127.0.0.1:1/x?connect_timeout=1")
+    assert (
+        "canary" not in str(caught.value)
+        and "user:***@127.0.0.1" in str(caught.value)
+        and "\n" not in str(caught.value)
+    )
+
+
+def test_odd_file_names_are_only_names(tmp_path):
+    """Question marks, percent signs and hashes in a path are read back from the file that was written."""
+    url = f"sqlite:///{tmp_path}/100% #1.db"
+    make_study(url).database.close()
+    assert [summary.name for summary in list_studies(url)] == ["one"]
+    assert (tmp_path / "100% #1.db").exists()

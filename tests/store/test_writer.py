@@ -1,0 +1,225 @@
+"""What a trial may go through, on every backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.records import Environment, Epoch, TrainingResult
+from explorer.store import lease
+from explorer.store.lease import RETRIES, new_worker
+from explorer.store.schema import trials
+from explorer.store.study import find_study
+from explorer.store.writer import Ending, NumberTaken, StudyWriter, check_name, create_study
+from tests.store.conftest import OBJECTIVES, make_study, proposal
+
+ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")
+RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0),))
+COMPLETE = Ending("complete", {"accuracy": 0.9, "macs": 100.0}, RESULT, environment=ENVIRONMENT, weights="ab" * 32)
+
+
+def expire(writer: StudyWriter) -> None:
+    """Lets the leases of all running trials pass."""
+    writer.study.database.write(
+        lambda connection: connection.execute(trials.update().values(lease_until=time.time() - 1))
+    )
+
+
+def another(writer: StudyWriter) -> StudyWriter:
+    return StudyWriter(writer.study, new_worker())
+
+
+def test_a_trial_is_kept_whole(writer):
+    """What is written is what is read: choices, costs, objectives, curve, environment, architecture, seed, times."""
+    begun = writer.begin(0, proposal("a", order="x", depth="2"))
+    assert (begun.state, begun.same_as, begun.finished, begun.attempt) == ("running", None, None, 1)
+    (ended,) = writer.finish(0, COMPLETE)
+    (read,) = writer.study.trials()
+    assert read == ended == writer.study.trial(0)
+    assert read.choices == {"order": "x", "depth": "2"} and read.costs == {"macs": 100.0, "params": 7}
+    assert read.objectives == {"accuracy": 0.9, "macs": 100.0} and read.result == RESULT
+    assert read.environment == ENVIRONMENT and read.architecture == '{"network": "a"}' and read.weights == "ab" * 32
+    assert (read.seed, read.worker) == (11, writer.worker) and read.started <= read.finished
+
+
+def test_numbers_have_no_gaps(writer):
+    """Only the next number can be begun; the nearest wrong ones are refused and leave nothing behind."""
+    writer.begin(0, proposal("a"))
+    for wrong in (0, 2):
+        with pytest.raises(NumberTaken, match="the next is 1"):
+            writer.begin(wrong, proposal("b"))
+    assert writer.begin(1, proposal("b")).state == "running"
+    assert [record.number for record in writer.study.trials()] == [0, 1]
+
+
+def test_a_finished_network_answers_its_twin(writer):
+    """A second trial of a complete network is cached with its values; another network runs."""
+    writer.begin(0, proposal("a"))
+    writer.finish(0, COMPLETE)
+    twin = writer.begin(1, proposal("a"))
+    assert (twin.state, twin.same_as, twin.objectives) == ("cached", 0, COMPLETE.objectives)
+    assert twin.finished is not None
+    assert writer.begin(2, proposal("b")).state == "running"
+
+
+def test_a_failed_network_answers_with_its_failure(writer):
+    """A second trial of a network that failed fails with that reason, untried."""
+    writer.begin(0, proposal("a"))
+    writer.finish(0, Ending("failed", reason="exploded"))
+    twin = writer.begin(1, proposal("a"))
+    assert (twin.state, twin.same_as) == ("failed", 0) and twin.reason == "the same network failed in trial 0: exploded"
+
+
+def test_a_network_in_flight_holds_its_twins(writer):
+    """Trials of a running network wait and end with it, in one transaction."""
+    writer.begin(0, proposal("a"))
+    other = another(writer)
+    assert [(r.state, r.same_as) for r in (writer.begin(1, proposal("a")), other.begin(2, proposal("a")))] == [
+        ("running", 0)
+    ] * 2
+    assert [(r.number, r.state) for r in writer.finish(0, COMPLETE)] == [(0, "complete"), (1, "cached"), (2, "cached")]
+    assert [r.objectives for r in writer.study.trials()] == [COMPLETE.objectives] * 3
+
+
+def test_a_refused_candidate_takes_no_network(writer):
+    """A rejected trial is kept with its reason, cut to 500 characters, and its network stays free."""
+    refused = writer.refuse(0, proposal("a"), "rejected", "macs <= 50 M\n" + "x" * 600)
+    assert refused.state == "rejected" and len(refused.reason) == 500 and "\n" not in refused.reason
+    assert writer.begin(1, proposal("a")).same_as is None
+
+
+def test_a_lost_trial_is_taken_up_under_its_number(writer):
+    """A trial whose lease passed resumes under its number and seed as attempt 2; its late worker writes nothing."""
+    begun = writer.begin(0, proposal("a"))
+    heir = another(writer)
+    assert heir.reap() == [] and heir.take_up() is None
+    expire(writer)
+    (lost,) = heir.reap()
+    assert (lost.state, lost.reason) == ("failed", "interrupted: its worker was lost")
+    resumed = heir.take_up()
+    assert (resumed.state, resumed.number, resumed.attempt, resumed.seed) == ("running", 0, 2, begun.seed)
+    assert resumed.worker == heir.worker and resumed.architecture == begun.architecture and resumed.finished is None
+    assert writer.finish(0, Ending("failed", reason="late")) == []
+    assert heir.finish(0, COMPLETE)[0].state == "complete"
+    assert heir.take_up() is None
+
+
+def test_a_late_ending_is_logged(writer, caplog):
+    """The worker that lost its trial is told so in the log."""
+    writer.begin(0, proposal("a"))
+    expire(writer)
+    another(writer).reap()
+    with caplog.at_level(logging.WARNING):
+        writer.finish(0, COMPLETE)
+    assert "no longer this worker's" in caplog.text
+
+
+def test_a_trial_that_loses_its_workers_is_given_up(writer):
+    """After RETRIES resumptions the failure is final and what waited for the trial fails with it."""
+    writer.begin(0, proposal("a"))
+    for _ in range(RETRIES):
+        expire(writer)
+        another(writer).reap()
+        assert another(writer).take_up() is not None
+    patient = another(writer)
+    patient.begin(1, proposal("a"))
+    expire(writer)
+    patient.renew()
+    (given_up,) = patient.reap()
+    assert given_up.reason == f"its worker was lost {RETRIES + 1} times"
+    assert patient.take_up() is None
+    waited = writer.study.trial(1)
+    assert waited.state == "failed" and waited.reason.startswith("the same network failed in trial 0")
+
+
+def test_a_waiting_twin_survives_its_holders_loss(writer):
+    """When the trial it waits for is lost and taken up, the waiting one ends with the second attempt."""
+    writer.begin(0, proposal("a"))
+    heir = another(writer)
+    heir.begin(1, proposal("a"))
+    writer.interrupt("Ctrl-C")
+    assert writer.study.trial(1).state == "running"
+    assert heir.take_up().number == 0
+    assert [r.state for r in heir.finish(0, COMPLETE)] == ["complete", "cached"]
+
+
+def test_a_twin_taken_up_late_is_answered(writer):
+    """An interrupted waiting trial that is taken up after its holder's end is answered at once."""
+    writer.begin(0, proposal("a"))
+    brief = another(writer)
+    brief.begin(1, proposal("a"))
+    brief.interrupt("Ctrl-C")
+    writer.finish(0, COMPLETE)
+    assert writer.take_up().state == "cached"
+
+
+def test_renewal_keeps_a_lease(writer):
+    """A renewed lease is not reaped."""
+    writer.begin(0, proposal("a"))
+    expire(writer)
+    writer.renew()
+    assert another(writer).reap() == []
+
+
+def test_a_dead_process_of_this_machine_is_reaped_at_once(writer, monkeypatch):
+    """A trial of a process that is gone from this machine is lost before its lease passes; another machine's is not."""
+    dead = dataclasses.replace(writer, worker=f"{lease._host()}:999999999:1:ab")
+    far = dataclasses.replace(writer, worker="elsewhere:999999999:1:cd")
+    dead.begin(0, proposal("a"))
+    far.begin(1, proposal("b"))
+    assert [record.number for record in writer.reap()] == [0]
+
+
+def test_revisions_tell_what_changed(writer):
+    """After any change exactly the changed trials have a later revision than all before."""
+    writer.begin(0, proposal("a"))
+    writer.begin(1, proposal("b"))
+    seen = max(record.revision for record in writer.study.trials())
+    assert writer.study.trials(since_revision=seen) == []
+    writer.finish(0, COMPLETE)
+    assert [record.number for record in writer.study.trials(since_revision=seen)] == [0]
+    writer.renew()
+    assert [record.number for record in writer.study.trials(since_revision=seen)] == [0]
+
+
+def test_two_studies_do_not_touch(writer):
+    """The same network runs in each of two studies, and numbers begin at 0 in both."""
+    settings = {"space_name": "t", "space_text": "", "fingerprint": {}, "objectives": OBJECTIVES, "seed": 0}
+    other = StudyWriter(create_study(writer.study.database, "two", **settings), new_worker())
+    assert writer.begin(0, proposal("a")).same_as is None and other.begin(0, proposal("a")).same_as is None
+    expire(writer)
+    assert len(writer.reap()) == 0 and len(another(other).reap()) == 1
+
+
+def test_reopening_finds_everything(url):
+    """A second opening of the file reads what the first wrote, the study's own fields among it."""
+    first = make_study(url)
+    StudyWriter(first, new_worker()).begin(0, proposal("a"))
+    first.database.close()
+    second = make_study(url)
+    assert (second, second.trials()) == (first, first.trials())
+    assert (
+        second.fingerprint == {"data": "digits", "epochs": 2} and second.objectives == OBJECTIVES and second.seed == 3
+    )
+    first.database.close()
+    second.database.close()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a" * 201, "a\nb", "a\0b", "\u202eevil"])
+def test_unprintable_names_are_refused(name):
+    """A study's name is printable text of 1 to 200 characters."""
+    with pytest.raises(StoreError, match="printable text"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 200, "../../etc/passwd", "Größe <b>&</b>"])
+def test_printable_names_are_taken(name):
+    """Any printable text is a name, whatever it looks like; it is found again by it."""
+    assert check_name(name) == name
+    study = make_study(None, name)
+    assert find_study(study.database, name).name == name
+    study.database.close()

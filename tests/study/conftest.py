@@ -1,0 +1,31 @@
+"""Small spaces to search."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from explorer.grammar.parse import parse_space
+from tests.study.evaluations import SPACE_TEXT
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def space():
+    """27 derivations, all different networks: 3 depths, 3 activations, and no squeeze-excitation or one of 2 ratios."""
+    return parse_space(SPACE_TEXT, "tiny.yaml")
+
+
+@pytest.fixture
+def url(tmp_path):
+    """A storage that does not exist yet."""
+    return f"sqlite:///{tmp_path}/explorer.db"
+
+
+@pytest.fixture
+def environment():
+    """What a search in another process needs to find this checkout."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -1,0 +1,213 @@
+"""Kill it, and run the same line again: nothing that had ended is lost, nothing stays running."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.store.lease import RETRIES
+from explorer.store.study import open_study
+from explorer.study.search import run_search
+from tests.study.evaluations import slow
+from tests.study.test_children import wait_until
+
+SCRIPT = """
+import json, os, sys
+from explorer.grammar.parse import parse_space
+from explorer.study.search import run_search
+from tests.study import evaluations
+
+if __name__ == "__main__":
+    url, name, trials, workers, acknowledged = sys.argv[1:]
+
+    def acknowledge(event):
+        if event.kind == "ended" and event.trial.state == "complete":
+            with open(acknowledged, "a") as stream:
+                stream.write(json.dumps([event.trial.number, event.trial.digest, event.trial.objectives]) + "\\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        print(event.kind, flush=True)
+
+    space = parse_space(evaluations.SPACE_TEXT, "tiny.yaml")
+    result = run_search(space, evaluate=getattr(evaluations, name), storage=url, study="one", sampler="random",
+                        trials=int(trials), workers=int(workers), progress=acknowledge)
+    print("result", result.interrupted, result.ended, flush=True)
+"""
+
+
+@pytest.fixture
+def start(tmp_path, url, environment):
+    """Starts a search in a process of its own; it and all that it started bear a mark in their environment."""
+    script = tmp_path / "search.py"
+    script.write_text(SCRIPT)
+    started = []
+
+    def begin(evaluation: str, trials: int, workers: int) -> subprocess.Popen:
+        command = [sys.executable, script, url, evaluation, str(trials), str(workers), tmp_path / "acknowledged"]
+        environment["EXPLORER_TEST_MARKER"] = str(tmp_path)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def acknowledged(tmp_path: Path) -> dict[int, tuple]:
+    path = tmp_path / "acknowledged"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    assert len({number for number, *_ in rows}) == len(rows)
+    return {number: (digest, objectives) for number, digest, objectives in rows}
+
+
+def alive(tmp_path: Path) -> list[int]:
+    """The processes that bear this test's mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if (
+                entry.name.isdigit()
+                and f"EXPLORER_TEST_MARKER={tmp_path}\0".encode() in (entry / "environ").read_bytes() + b"\0"
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def leads_its_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def invariant(url: str, tmp_path: Path) -> None:
+    """Every acknowledged result is there with its values, numbers are 0..n-1, nothing is running."""
+    records = {record.number: record for record in open_study(url, "one").trials()}
+    assert list(records) == list(range(len(records)))
+    for number, (digest, objectives) in acknowledged(tmp_path).items():
+        assert (records[number].state, records[number].digest, records[number].objectives) == (
+            "complete",
+            digest,
+            objectives,
+        )
+    assert not [record for record in records.values() if record.state == "running"]
+    evaluated = [record.digest for record in records.values() if record.same_as is None]
+    assert len(evaluated) == len(set(evaluated))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
+    """R5, R10: killed at random moments, the search goes on; in the end it has done what an unbroken one does."""
+    moments = random.Random(workers)
+    for _ in range(RETRIES):
+        process = start("slow", 14, workers)
+        process.stdout.readline()
+        time.sleep(moments.uniform(0.0, 1.5))
+        process.kill()
+        process.communicate()
+        wait_until(lambda: not alive(tmp_path))
+    last = start("slow", 14, workers)
+    output, _ = last.communicate(timeout=60)
+    assert "the study has its 14 trials" in output
+    invariant(url, tmp_path)
+    study = open_study(url, "one")
+    assert study.counts()["complete"] == 14 and study.counts()["failed"] == 0
+    unbroken = run_search(space, evaluate=slow, storage=None, sampler="random", trials=14).study
+    assert {r.digest for r in study.trials()} == {r.digest for r in unbroken.trials()} or workers > 1
+
+
+def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
+    """Ctrl-C ends the search in order: what ended is kept, what ran is marked and taken up by the next search."""
+    process = start("slow", 20, 2)
+    for line in process.stdout:
+        if line == "ended\n":
+            break
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0 and "result True interrupted; the same line goes on" in output
+    wait_until(lambda: not alive(tmp_path))
+    invariant(url, tmp_path)
+    records = open_study(url, "one").trials()
+    left = [record for record in records if record.state == "failed"]
+    assert left and all(record.reason == "interrupted: Ctrl-C" for record in left)
+    start("slow", 20, 2).communicate(timeout=60)
+    invariant(url, tmp_path)
+    study = open_study(url, "one")
+    assert all(
+        study.trial(record.number).state == "complete" and study.trial(record.number).attempt == 2 for record in left
+    )
+    assert study.counts()["complete"] == 20 and study.counts()["failed"] == 0
+
+
+def test_ctrl_c_breaks_into_an_evaluation_of_this_process(url, tmp_path, start):
+    """With one worker ``evaluate`` runs in the searching process; Ctrl-C ends it at once, however long it is."""
+    process = start("endless", 3, 1)
+    for line in process.stdout:
+        if line == "started\n":
+            break
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0 and "result True interrupted" in output
+    assert [record.reason for record in open_study(url, "one").trials()] == ["interrupted: Ctrl-C"]
+
+
+@pytest.mark.parametrize("evaluation", ["endless", "with_child"])
+def test_children_die_with_a_killed_parent(tmp_path, start, evaluation):
+    """SIGKILL of the searching process leaves no process behind: not its children, not what they started."""
+    process = start(evaluation, 5, 2)
+    wait_until(
+        lambda: len(alive(tmp_path)) >= (5 if evaluation == "endless" else 7)
+    )  # search, server, its tracker, two children
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not alive(tmp_path))
+
+
+def test_a_killed_child_is_a_failed_trial(url, tmp_path, start):
+    """SIGKILL of a child from outside fails its trial with the reason; the search goes on with another."""
+    process = start("endless", 8, 2)
+
+    def children() -> list[int]:
+        return [pid for pid in alive(tmp_path) if pid != process.pid and leads_its_group(pid)]
+
+    wait_until(lambda: len(children()) == 2)
+    os.kill(children()[0], signal.SIGKILL)
+    wait_until(lambda: open_study(url, "one").counts()["failed"] == 1)
+    (failed,) = (record for record in open_study(url, "one").trials() if record.state == "failed")
+    assert failed.reason == "the trial's process died of SIGKILL (out of memory?)"
+    wait_until(lambda: len(children()) == 2)
+    assert open_study(url, "one").counts()["running"] == 2
+
+
+def test_two_searches_share_one_study(url, tmp_path, start):
+    """Two processes that search one study at once evaluate each network once and together reach the total; the
+    one that finds the last trials running in the other ends."""
+    both = [start("slow", 16, 1), start("slow", 16, 1)]
+    outputs = [process.communicate(timeout=90)[0] for process in both]
+    ends = [output.splitlines()[-1] for output in outputs]
+    assert set(ends) <= {"result False the study has its 16 trials", "result False the study's last trials are running"}
+    invariant(url, tmp_path)
+    study = open_study(url, "one")
+    assert study.counts()["complete"] == 16
+    assert len({record.worker for record in study.trials()}) == 2
+
+
+def test_a_study_that_is_not_there_is_named(space, url):
+    """Opening a study before any search is one clear line."""
+    with pytest.raises(StoreError, match="there is no file"):
+        open_study(url, "one")

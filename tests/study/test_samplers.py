@@ -1,0 +1,47 @@
+"""The samplers: uniform means uniform over derivations, and each resumes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import optuna
+import pytest
+
+from explorer.study.choosers import distributions_of
+from explorer.study.memory import Memory
+from explorer.study.samplers import SAMPLERS
+
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+
+
+def test_random_is_uniform_over_derivations(space):
+    """Each of the 27 derivations is drawn as often as any other: chi-squared below its 0.999 quantile."""
+    memory = Memory(space, OBJECTIVES, "random", seed=0)
+    draws = 2_700
+    found = Counter(space.rank(memory.ask(number)[0]) for number in range(draws))
+    expected = draws / space.count()
+    assert (
+        sum((found[index] - expected) ** 2 / expected for index in range(space.count())) < 54.1
+    )  # 26 degrees of freedom
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_ask_depends_on_seed_and_number_alone(space, sampler):
+    """Two memories that have learnt the same ask the same for a number; another number or seed asks otherwise."""
+    asked = [[Memory(space, OBJECTIVES, sampler, seed).ask(n)[0].choices for n in range(8)] for seed in (0, 0, 1)]
+    assert asked[0] == asked[1] != asked[2]
+    assert len(set(map(str, asked[0]))) > 1
+
+
+def test_a_derivations_distributions_are_its_live_choices(space):
+    """Of a conditional space only the choices that arise are asked, each with its alternatives."""
+    without, with_se = space.named({"attn": "none"}), space.named({"attn": "se(r=ratio)"})
+    assert set(distributions_of(space, without.choices)) == {"depth", "act", "attn"}
+    assert distributions_of(space, with_se.choices)["ratio"].choices == ("2", "4")
+
+
+def test_optunas_own_settings_are_left_alone(space):
+    """Making a memory leaves Optuna's logging as the caller has it."""
+    before = optuna.logging.get_verbosity()
+    Memory(space, OBJECTIVES, "random", 0)
+    assert optuna.logging.get_verbosity() == before

@@ -1,0 +1,322 @@
+"""A search in this very process: what it tries, what it keeps, when it ends."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from explorer.costing.analytic import count_cost
+from explorer.errors import StoreError, StudyError
+from explorer.grammar.parse import parse_space
+from explorer.limits import parse_limit
+from explorer.store.study import open_study
+from explorer.study import budget
+from explorer.study.loop import FRUITLESS
+from explorer.study.search import run_search
+from explorer.study.search import search as search_study
+from tests.study.evaluations import FAILURES, SPACE_TEXT, endless, good, raises, score
+
+SAMPLERS = ("random", "tpe", "nsga2", "gp")
+
+
+def search(space, **settings):
+    """A search in memory unless told otherwise."""
+    return run_search(space, **{"evaluate": good, "storage": None, "study": "one", **settings})
+
+
+def tried(study) -> list[tuple]:
+    """What each trial was, without times and workers."""
+    return [(r.number, r.state, r.digest, r.choices, r.objectives, r.seed, r.same_as, r.reason) for r in study.trials()]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS[:3])  # to fit Gaussian processes takes too long for what it adds
+def test_no_network_is_evaluated_twice_and_the_whole_space_is_found(space, sampler):
+    """R15: a search without end evaluates every network once, however its sampler repeats itself, and says so."""
+    asked = []
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        asked.append(architecture.digest)
+        return {"accuracy": score(choices)}
+
+    result = search(space, evaluate=evaluate, sampler=sampler, trials=1000)
+    everything = {space.architecture(index).digest for index in range(space.count())}
+    assert sorted(asked) == sorted(everything) and len(everything) == space.count() == 27
+    assert result.ended == "no network of the space within its limits is left to try" and not result.failed
+    counts = result.study.counts()
+    assert counts["complete"] == 27 and counts["cached"] + 27 == sum(counts.values()) and counts["cached"] > 0
+
+
+def test_a_cached_trial_names_its_twin(space):
+    """An answer from the cache has the twin's values and network, and does not count towards the total."""
+    study = search(space, sampler="random", trials=20).study
+    records = study.trials()
+    cached = [record for record in records if record.state == "cached"]
+    assert cached and study.counts()["complete"] == 20
+    for record in cached:
+        twin = records[record.same_as]
+        assert (record.digest, record.objectives) == (twin.digest, twin.objectives) and twin.number < record.number
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_interrupted_search_asks_what_an_unbroken_one_asks(space, url, sampler):
+    """R10: in pieces or at once, on a file or in memory: the same trials, seeds, values and answers from the cache."""
+    totals = (3, 4, 12, 22) if sampler != "gp" else (3, 12)  # its first ten trials are random, the others take long
+    for trials in totals:
+        in_pieces = search(space, storage=url, sampler=sampler, trials=trials)
+    at_once = search(space, sampler=sampler, trials=totals[-1])
+    assert tried(in_pieces.study) == tried(at_once.study)
+    assert [record.number for record in in_pieces.study.trials()] == list(range(len(tried(at_once.study))))
+
+
+def test_another_seed_asks_otherwise(space):
+    """Two seeds begin differently; one seed begins alike."""
+    first, second, again = (tried(search(space, sampler="random", trials=5, seed=seed).study) for seed in (1, 2, 1))
+    assert first == again and first != second
+
+
+def test_a_finished_study_is_not_searched_further(space, url):
+    """The same total again evaluates nothing; a larger one goes on from there."""
+    search(space, storage=url, trials=5)
+    assert search(space, storage=url, evaluate=raises, trials=5).ended == "the study has its 5 trials"
+    assert search(space, storage=url, trials=6).study.counts()["complete"] == 6
+
+
+def test_without_a_budget_a_finished_study_gets_another(space, url, monkeypatch):
+    """Each search without a budget adds the default number of trials."""
+    monkeypatch.setattr("explorer.study.search.DEFAULT_TRIALS", 4)
+    assert search(space, storage=url).study.counts()["complete"] == 4
+    assert search(space, storage=url).study.counts()["complete"] == 8
+
+
+def test_every_cost_and_objective_is_kept(space):
+    """Analytic and own costs and measured objectives stand with each trial; an own cost may replace an analytic one."""
+    own = {"joules": lambda architecture, choices: 3.0 * int(choices["depth"]), "macs": lambda architecture, choices: 1}
+    objectives = {"accuracy": "max", "joules": "min"}
+    study = search(space, costs=own, objectives=objectives, trials=6).study
+    assert study.objectives == objectives
+    for record in study.trials():
+        depth = int(record.choices["depth"])
+        assert record.objectives == {"accuracy": score(record.choices), "joules": 3.0 * depth}
+        assert record.costs["joules"] == 3.0 * depth and record.costs["macs"] == 1.0
+        assert record.costs["params"] == count_cost(space.architecture(space.named(record.choices))).params
+    assert {record.costs["joules"] for record in study.frontier("joules", "accuracy")} <= {3.0, 6.0, 9.0}
+
+
+def test_evaluate_gets_the_settings(space):
+    """``evaluate`` is given the architecture, its choices, the epochs and the trial's own seed."""
+    seen = []
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        seen.append((architecture.digest, choices, epochs, seed))
+        return {"accuracy": 0.5}
+
+    study = search(space, evaluate=evaluate, epochs=7, trials=3, sampler="random").study
+    kept = [(r.digest, r.choices, 7, r.seed) for r in study.trials() if r.state == "complete"]
+    assert seen == kept and len({seed for *_, seed in seen}) == 3
+
+
+@pytest.mark.parametrize("evaluate", FAILURES, ids=lambda evaluate: evaluate.__name__)
+def test_what_is_no_result_is_a_failure_with_its_reason(space, evaluate):
+    """R11: an exception, or an answer that is no finite number of the right name, fails the trial with its reason."""
+
+    def sometimes(architecture, *, choices, epochs, seed):
+        return (evaluate if choices["depth"] == "2" else good)(architecture, choices=choices, epochs=epochs, seed=seed)
+
+    study = search(space, evaluate=sometimes, trials=8, sampler="random").study
+    failed = [record for record in study.trials() if record.state == "failed"]
+    assert failed and study.counts()["complete"] == 8 and study.counts()["running"] == 0
+    for record in failed:
+        assert FAILURES[evaluate] in record.reason and len(record.reason) <= 500 and "\n" not in record.reason
+        assert record.objectives == {} and record.choices["depth"] == "2"
+
+
+def test_a_space_that_always_fails_is_given_up(space):
+    """R13: when more than half of the last twenty trials failed, the search ends with the reason."""
+    result = search(space, evaluate=raises, trials=100)
+    assert result.failed and result.study.counts()["failed"] <= budget.WATCHED
+    assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
+
+
+def test_a_space_that_fails_now_and_then_is_not_given_up(space):
+    """Ten failures in the last twenty are borne."""
+    calls = []
+
+    def every_other(architecture, *, choices, epochs, seed):
+        calls.append(seed)
+        return (raises if len(calls) % 2 else good)(architecture, choices=choices, epochs=epochs, seed=seed)
+
+    result = search(space, evaluate=every_other, trials=12)
+    assert not result.failed and result.study.counts()["complete"] == 12
+
+
+def test_a_cost_that_fails_fails_the_trial_alone(space):
+    """An own cost that raises or is no number is the trial's failure, before anything is evaluated."""
+
+    def joules(architecture, choices):
+        if choices["depth"] == "2":
+            raise ZeroDivisionError("no joules")
+        return float("nan") if choices["depth"] == "3" else 1.0
+
+    study = search(space, costs={"joules": joules}, trials=9, sampler="random").study
+    reasons = {r.choices["depth"]: r.reason for r in study.trials() if r.state == "failed"}
+    assert reasons["2"].startswith("ZeroDivisionError: no joules")
+    assert reasons["3"].startswith("ValueError: the cost joules is nan (float), expected a finite number")
+    assert {r.choices["depth"] for r in study.trials() if r.state == "complete"} == {"1"}
+
+
+def test_limits_reject_before_evaluation(space):
+    """What breaks a limit is rejected with the limit and its cost, is not evaluated and does not count as a trial."""
+    bound = 400_000
+    study = search(space, limits=[parse_limit(f"macs<={bound}")], trials=4, sampler="random").study
+    records = study.trials()
+    rejected = [record for record in records if record.state == "rejected"]
+    assert rejected and study.counts()["complete"] == 4
+    for record in records:
+        assert (record.costs["macs"] <= bound) == (record.state != "rejected")
+    assert rejected[0].reason.startswith("limit macs <= 400k, found ")
+
+
+def test_limits_that_nothing_keeps_end_the_search(space):
+    """When no network keeps the limits, a few are rejected by name and the search ends, having evaluated nothing."""
+    result = search(space, limits=[parse_limit("params<10")], evaluate=raises, trials=5)
+    assert result.ended == "no network of the space within its limits is left to try"
+    assert result.study.counts()["rejected"] == FRUITLESS == sum(result.study.counts().values())
+
+
+@pytest.mark.parametrize(
+    "change, difference",
+    [
+        ({"objectives": {"accuracy": "max"}}, 'objectives.macs: "min", now none'),
+        ({"objectives": {"accuracy": "max", "macs": "max"}}, 'objectives.macs: "min", now "max"'),
+        ({"epochs": 3}, "epochs: none, now 3"),
+        ({"costs": {"joules": lambda architecture, choices: 1.0}}, "costs: "),
+        ({"space": parse_space(SPACE_TEXT.replace("ratio: 2 | 4", "ratio: 2 | 8"), "tiny.yaml")}, "space: "),
+        ({"space": parse_space(SPACE_TEXT.replace("1x8x8", "3x8x8"), "tiny.yaml")}, "space: "),
+    ],
+    ids=["an objective less", "a direction", "epochs", "a cost", "an alternative", "the input"],
+)
+def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
+    """R14: a run that differs in what makes trials comparable is refused, the difference named and nothing changed."""
+    before = tried(search(space, storage=url, trials=2).study)
+    settings = {"space": space, "storage": url, "trials": 4, **change}
+    with pytest.raises(StoreError, match="--new-study") as caught:
+        search(settings.pop("space"), **settings)
+    assert difference in str(caught.value) and "study 'one'" in str(caught.value)
+    assert tried(open_study(url, "one")) == before
+
+
+def test_what_may_differ_does(space, url):
+    """Trials, time, seed, sampler, limits and workers may change between runs; the study's seed stays the first."""
+    search(space, storage=url, trials=2)
+    limits = [parse_limit("macs<=1G")]
+    study = search(space, storage=url, trials=4, seconds=60, seed=5, sampler="random", workers=1, limits=limits).study
+    assert study.counts()["complete"] == 4 and study.seed == 0
+
+
+def test_a_comment_in_the_space_is_no_difference(space, url):
+    """A space whose comments and blanks alone changed is the same space."""
+    search(space, storage=url, trials=2)
+    search(parse_space("# a comment\n" + SPACE_TEXT, "tiny.yaml"), storage=url, trials=3)
+
+
+def test_a_new_study_stands_beside_the_old_one(space, url):
+    """``new_study`` begins one of the next free name, and the first is left as it is."""
+    first = search(space, storage=url, trials=2).study
+    second = search(space, storage=url, trials=2, epochs=3, new_study=True).study
+    third = search(space, storage=url, trials=2, new_study=True).study
+    assert (first.name, second.name, third.name) == ("one", "one-2", "one-3")
+    assert open_study(url, "one").counts()["complete"] == 2
+
+
+def test_a_study_is_named_after_its_space(space):
+    """Without a name the study bears the space's and what it is measured by."""
+    assert search(space, study=None, trials=1).study.name == "tiny-evaluate"
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"objectives": {}}, "at least one objective"),
+        ({"objectives": {"accuracy": "up"}}, "a direction is 'max' or 'min', found 'up'"),
+        ({"objectives": {"macs": "min", "params": "min"}}, "known without training"),
+        (
+            {"objectives": {"acuracy": "max"}, "evaluate": None},
+            "unknown objective 'acuracy'; known: accuracy, .* did you mean 'accuracy'",
+        ),
+        (
+            {"limits": [parse_limit("mac<=5")]},
+            "limit mac <= 5: 'mac' is not known before training; .*did you mean 'macs'",
+        ),
+        ({"sampler": "tpee"}, "unknown sampler 'tpee'; known: random, tpe, nsga2, gp; did you mean 'tpe'"),
+        ({"trials": 0}, "trials must be at least 1, found 0"),
+        ({"seconds": 0}, "positive number of seconds, found 0"),
+        ({"seconds": float("nan")}, "positive number of seconds, found nan"),
+        ({"workers": 0}, "workers must be at least 1, found 0"),
+        ({"epochs": 0}, "epochs must be at least 1, found 0"),
+        ({"data": "digits"}, "'evaluate' replaces training"),
+        ({"evaluate": lambda architecture, **settings: {}, "workers": 2}, "must be picklable"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(space, url, tmp_path, settings, message):
+    """What cannot be searched is one line, and no database is made."""
+    with pytest.raises(StudyError, match=message) as caught:
+        search(space, **{"trials": 1, "storage": url, **settings})
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_the_time_is_kept(space):
+    """No trial is begun that would end after the time, going by the median so far."""
+
+    def lasting(architecture, *, choices, epochs, seed):
+        time.sleep(0.1)
+        return {"accuracy": 0.5}
+
+    result = search(space, evaluate=lasting, seconds=0.45)
+    assert result.ended == "the time of 0.45 s is used" and 1 <= result.study.counts()["complete"] <= 4
+
+
+def test_trials_that_run_beyond_the_time_are_left_to_the_next_search(space, url, monkeypatch):
+    """A search waits for its last trials a while, then ends without them; the next takes them up."""
+    monkeypatch.setattr(budget, "GRACE_SECONDS", 0.0)
+    over = search(space, storage=url, evaluate=endless, workers=2, seconds=0.5)
+    assert over.ended == "the time is over; 2 trials that ran on are taken up by the next search"
+    assert [record.reason for record in over.study.trials()] == ["interrupted: the search ended"] * 2
+    study = search(space, storage=url, trials=3).study
+    assert [record.attempt for record in study.trials() if record.state == "complete"] == [2, 2, 1]
+
+
+def test_a_search_for_scripts_is_the_study_or_an_error(space):
+    """``search`` gives the study itself, and raises when the search gave up."""
+    assert search_study(space, evaluate=good, storage=None, trials=2).counts()["complete"] == 2
+    with pytest.raises(StudyError, match="the search gave up: 11 of the last 11 trials failed"):
+        search_study(space, evaluate=raises, storage=None)
+
+
+def test_events_tell_the_whole_story(space):
+    """Whoever watches hears of the beginning, each start and end with the standing, and why it ended."""
+    events = []
+    result = search(space, trials=5, sampler="random", progress=events.append)
+    assert [events[0].kind, events[-1].kind, events[-1].why] == ["begun", "finished", result.ended]
+    ended = [event for event in events if event.kind == "ended" and event.trial.state == "complete"]
+    assert [event.status.done for event in ended] == [1, 2, 3, 4, 5]
+    started = [event.trial.number for event in events if event.kind == "started"]
+    assert [event.trial.number for event in ended] == started
+    last = events[-1].status
+    assert last.counts == result.study.counts() and last.frontier == len(result.study.frontier()) and last.target == 5
+    assert last.best.objectives["accuracy"] == max(record.objectives["accuracy"] for record in result.study.trials())
+
+
+def test_an_error_of_the_watcher_loses_no_trial(space, url):
+    """When ``progress`` raises, the search ends with that error, and what ran is left to be taken up."""
+
+    def watch(event):
+        if event.kind == "started" and event.trial.number == 2:
+            raise LookupError("the watcher's own")
+
+    with pytest.raises(LookupError):
+        search(space, storage=url, trials=5, sampler="random", progress=watch)
+    left = open_study(url, "one")
+    assert [record.state for record in left.trials()] == ["complete", "complete", "failed"]
+    whole = search(space, storage=url, trials=5, sampler="random").study
+    assert whole.trial(2).attempt == 2 and whole.counts()["complete"] == 5 and whole.counts()["failed"] == 0
