@@ -1,0 +1,1 @@
+"""Times a network, and says which machine and versions it was."""

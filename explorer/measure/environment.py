@@ -1,0 +1,108 @@
+"""Which machine and versions a number comes from."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from explorer.errors import MeasurementError, did_you_mean
+from explorer.records import Environment
+
+# The packages whose version can change a time or an accuracy.
+PACKAGES = ("torch", "numpy")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def describe_environment(device: str = "cpu", threads: int | None = None) -> Environment:
+    """This process's environment for work on ``device``, a name that ``find_device`` knows.
+
+    ``threads``: the computing threads that the work uses, by default those that torch would.
+    Raises MeasurementError when there is no such device.
+    """
+    import torch
+
+    device = find_device(device)
+    versions = {name: found for name in PACKAGES if (found := _version(name))}
+    if device.startswith("cuda"):
+        versions |= {"cuda": torch.version.cuda, "driver": _driver_version()}
+        versions |= {"cudnn": str(torch.backends.cudnn.version())}
+    return Environment(
+        device=device,
+        device_name=device_name(device),
+        threads=torch.get_num_threads() if threads is None else threads,
+        platform=platform.platform(),
+        python=platform.python_version(),
+        versions=versions,
+        commit=_commit(Path(__file__).parents[2]),
+    )
+
+
+def find_device(name: str = "auto") -> str:
+    """The device that ``name`` means, "cpu" or "cuda:0". "auto" is the first GPU where there is one, else the CPU.
+
+    Raises MeasurementError when there is no such device.
+    """
+    if name == "cpu":  # before torch, whose import takes seconds
+        return name
+    import torch
+
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda:0" if count else "cpu"
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match is None:
+        near = did_you_mean(name, DEVICES)
+        raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{near}")
+    number = int(match[1] or 0)
+    if number >= count:
+        raise MeasurementError(f"no device {name!r}: {count} CUDA devices found; 'cpu' and 'auto' always work")
+    return f"cuda:{number}"
+
+
+def device_name(device: str) -> str:
+    """What the device calls itself: the CPU's model or the GPU's name. Raises MeasurementError when it is not there."""
+    place = find_device(device)
+    if place == "cpu":
+        return _cpu_name()
+    import torch
+
+    return torch.cuda.get_device_name(place)
+
+
+def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The model name that Linux gives, elsewhere what Python knows."""
+    try:
+        found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    try:
+        found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", path.read_text())
+    except OSError:
+        found = None
+    return found[1] if found else "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _commit(root: Path) -> str:
+    """The commit of the checkout in ``root``, with ``-dirty`` when files differ from it; "" where it is no checkout."""
+    if not (root / ".git").exists():  # an installed package must not take the commit of a repository around it
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""

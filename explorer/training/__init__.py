@@ -1,0 +1,1 @@
+"""Training one network: the data in memory, the recipe as a value, and the loop."""

@@ -1,0 +1,158 @@
+"""How a network is trained, as a value: batch size, optimiser settings and learning-rate schedule.
+
+``recipe("quick")`` gives a recipe by name, ``default_training("cifar10")`` what a data set is trained
+with unless told otherwise. Free of torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from explorer.errors import TrainingError, did_you_mean
+
+
+def one_cycle(step: int, total: int) -> float:
+    """A straight line up over the first quarter of the steps, then one down to nothing.
+
+    Smith and Topin 2017, arXiv:1708.07120, without their last stretch below the initial rate.
+    """
+    top = max(1, total // 4)
+    return (step + 1) / top if step < top else (total - step) / (total - top)
+
+
+def he2016(step: int, total: int) -> float:
+    """A tenth for 400 steps, then full, x0.1 at a half and again at three quarters of the steps.
+
+    He et al. 2016, arXiv:1603.05027, appendix: 32k and 48k of 64k iterations. Where 400 steps are more
+    than a tenth of the training, the warm-up is that tenth.
+    """
+    if step < min(400, total // 10):
+        return 0.1
+    return 1.0 if step < total / 2 else 0.1 if step < total * 3 / 4 else 0.01
+
+
+def cosine(step: int, total: int) -> float:
+    """Linear warm-up over a twentieth of the steps, then half a cosine to nothing.
+
+    He, T. et al. 2019, arXiv:1812.01187, section 3.1 and 5.1 (5 of 120 epochs of warm-up, about a twentieth).
+    """
+    warm = max(1, total // 20)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
+
+
+SCHEDULES: dict[str, Callable[[int, int], float]] = {"one_cycle": one_cycle, "he2016": he2016, "cosine": cosine}
+
+
+# Field -> what it is, least and greatest value.
+_RANGES: dict[str, tuple[Any, float, float]] = {
+    "lr": (int | float, 0, 1_000),
+    "batch_size": (int, 1, 1 << 20),
+    "momentum": (int | float, 0, 1),
+    "weight_decay": (int | float, 0, 1),
+    "label_smoothing": (int | float, 0, 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """SGD with momentum and its schedule.
+
+    ``lr``: the schedule's peak, for the mean loss of a batch of ``batch_size`` images. ``schedule``: a
+    name in SCHEDULES. ``weight_decay``: L2, added to the gradient; with ``decay_vectors`` False it
+    spares norms, biases and learnt scales. ``label_smoothing``: 0..1. ``augment``: random crops and
+    flips as far as the data set allows them. Raises TrainingError for values out of range.
+    """
+
+    name: str
+    schedule: str
+    lr: float
+    batch_size: int
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decay_vectors: bool = True
+    label_smoothing: float = 0.0
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        for field, kind in (("name", str), ("nesterov", bool), ("decay_vectors", bool), ("augment", bool)):
+            if not isinstance(getattr(self, field), kind):
+                wanted = "text" if kind is str else "true or false"
+                raise TrainingError(f"recipe {self.name!r}: {field} must be {wanted}, found {getattr(self, field)!r}")
+        if str(self.schedule) not in SCHEDULES:
+            raise TrainingError(
+                f"recipe {self.name!r}: unknown schedule {self.schedule!r}; known: {', '.join(SCHEDULES)}"
+                + did_you_mean(str(self.schedule), SCHEDULES)
+            )
+        for field, (kind, low, high) in _RANGES.items():
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+                wanted = "a whole number" if kind is int else "a number"
+                raise TrainingError(
+                    f"recipe {self.name!r}: {field} must be {wanted} in {low:g}..{high:g}, found {value!r}"
+                )
+        if self.nesterov and not self.momentum:
+            raise TrainingError(f"recipe {self.name!r}: nesterov needs a momentum above 0")
+
+    def lr_at(self, step: int, total: int) -> float:
+        """The learning rate of ``step``, which counts from 0 to ``total`` - 1."""
+        return self.lr * SCHEDULES[self.schedule](step, total)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The recipe that ``to_json`` wrote. Raises TrainingError for anything else."""
+        try:
+            data: Any = json.loads(text)
+        except ValueError as error:
+            raise TrainingError(f"a recipe is JSON, found {text[:80]!r}: {error}") from error
+        known = [field.name for field in fields(cls)]
+        if not isinstance(data, dict):
+            raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {text[:80]!r}")
+        for key in data:
+            if key not in known:
+                raise TrainingError(f"a recipe has no {key!r}; it has: {', '.join(known)}{did_you_mean(key, known)}")
+        missing = [name for name in ("name", "schedule", "lr", "batch_size") if name not in data]
+        if missing:
+            raise TrainingError(f"a recipe needs {', '.join(missing)}, found only: {', '.join(data) or 'nothing'}")
+        return cls(**data)
+
+
+# For searching: as much accuracy as a few epochs give.
+_QUICK = Recipe("quick", "one_cycle", lr=0.2, batch_size=128, nesterov=True, weight_decay=5e-4, decay_vectors=False)
+# The same where there are so few images that an epoch of large batches would be a handful of steps.
+_QUICK_SMALL = replace(_QUICK, name="quick_small", batch_size=32)
+# The papers' own, for comparing with their tables: He et al. 2016, arXiv:1603.05027, appendix.
+_HE2016 = Recipe("he2016", "he2016", lr=0.1, batch_size=128, weight_decay=1e-4)
+# The bag of tricks of He, T. et al. 2019, arXiv:1812.01187: no decay of vectors (3.1), cosine and label
+# smoothing (5.1, 5.2); weight decay as usual on CIFAR since Wide ResNets (arXiv:1605.07146).
+_COSINE = replace(_QUICK, name="cosine", schedule="cosine", lr=0.1, label_smoothing=0.1)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_QUICK, _QUICK_SMALL, _HE2016, _COSINE)}
+
+# Data set -> recipe and epochs, unless told otherwise; "" is any other.
+DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
+    "digits": ("quick_small", 15),
+    "cluttered-digits": ("quick_small", 5),
+    "": ("quick", 10),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises TrainingError when there is none."""
+    if name not in RECIPES:
+        raise TrainingError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}{did_you_mean(name, RECIPES)}")
+    return RECIPES[name]
+
+
+def default_training(data: str) -> tuple[Recipe, int]:
+    """The recipe and the epochs that the data set of that name is trained with unless told otherwise."""
+    name, epochs = DEFAULT_TRAINING.get(data, DEFAULT_TRAINING[""])
+    return RECIPES[name], epochs

@@ -1,0 +1,248 @@
+"""The training loop: it learns, repeats itself, stops when told, and ends clearly when it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from explorer.errors import DataError, TrainingError
+from explorer.ops.base import TensorShape
+from explorer.records import TrainingResult
+from explorer.training.data import Dataset, load_data
+from explorer.training.loop import evaluate_network, make_optimiser, train_network
+from explorer.training.recipe import recipe
+from explorer.training.splits import Split
+from tests.training.small_network import small_network
+
+SMALL = recipe("quick_small")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits")
+
+
+def train(digits, epochs=2, net=None, settings=SMALL, seed=0, **options) -> TrainingResult:
+    return train_network(net or small_network(), digits, settings, epochs=epochs, seed=seed, **options)
+
+
+def without_times(result: TrainingResult):
+    return [replace(epoch, seconds=0.0) for epoch in result.curve]
+
+
+def test_learns(digits):
+    """A small network that starts at chance reads four of five digits after ten epochs of 200 of them."""
+    net = small_network(width=16)
+    assert evaluate_network(net, digits, "validation").accuracy < 0.3
+    result = train(digits, epochs=10, net=net)
+    assert result.val_accuracy > 0.8
+    assert evaluate_network(net, digits, "test").accuracy > 0.75
+
+
+def test_the_result_is_the_last_epoch(digits):
+    """The figures are those of the curve's last epoch and of the network as it is left."""
+    net = small_network()
+    result = train(digits, epochs=3, net=net)
+    last = result.curve[-1]
+    assert [epoch.epoch for epoch in result.curve] == [1, 2, 3]
+    assert (result.epochs, result.val_accuracy, result.val_loss, result.val_top5) == (
+        3,
+        last.val_accuracy,
+        last.val_loss,
+        last.val_top5,
+    )
+    now = evaluate_network(net, digits, "validation")
+    assert (now.accuracy, now.top5, now.loss) == (last.val_accuracy, last.val_top5, last.val_loss)
+    assert 0 < sum(epoch.seconds for epoch in result.curve) < result.seconds
+    assert result.images_per_second == pytest.approx(3 * 192 / sum(epoch.seconds for epoch in result.curve))
+    assert TrainingResult.from_json(result.to_json()) == result
+
+
+def test_same_seed_same_result(digits):
+    """The same seed and network give the same curve and weights to the last bit, dropout included; another seed not."""
+    nets = [small_network(dropout=0.2) for _ in range(3)]
+    curves = [without_times(train(digits, net=net, seed=seed)) for net, seed in zip(nets, (5, 5, 6), strict=True)]
+    assert curves[0] == curves[1]
+    assert curves[0] != curves[2]
+    assert all(map(torch.equal, nets[0].state_dict().values(), nets[1].state_dict().values()))
+
+
+def test_the_callers_settings_are_kept(digits):
+    """Neither the number of threads nor the random state of the caller is changed."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    used = []
+    train(digits, epochs=1, threads=threads + 1, on_epoch=lambda _: used.append(torch.get_num_threads()))
+    assert used == [threads + 1]
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_on_epoch_stops(digits):
+    """It is called with each epoch, and True ends the training with the epochs so far."""
+    seen = []
+
+    def stop_at_two(epoch):
+        seen.append(epoch)
+        return epoch.epoch == 2
+
+    result = train(digits, epochs=5, on_epoch=stop_at_two)
+    assert result.epochs == 2
+    assert tuple(seen) == result.curve
+
+
+def test_the_schedule_spans_all_epochs(digits):
+    """Each epoch's learning rate is that of its last step in the whole training: 6 steps of 32 in 200 images."""
+    result = train(digits, epochs=4)
+    assert [epoch.lr for epoch in result.curve] == [SMALL.lr_at(6 * epoch - 1, 24) for epoch in (1, 2, 3, 4)]
+
+
+def test_batch_larger_than_the_data(digits):
+    """Where a batch would not fill, an epoch is one step of all images."""
+    result = train(digits, epochs=2, settings=replace(SMALL, batch_size=1000))
+    assert result.images_per_second == pytest.approx(2 * 200 / sum(epoch.seconds for epoch in result.curve))
+
+
+def test_bfloat16(digits):
+    """Under autocast it learns as well, and the weights stay float32."""
+    net = small_network(width=16)
+    result = train(digits, epochs=8, net=net, precision="bfloat16")
+    assert result.val_accuracy > 0.6
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+def test_without_augmentation_images_stay_as_they_are(digits):
+    """With no shift, no flip and one batch an epoch, only the order differs: the loss of the first step is the same."""
+    still = replace(SMALL, augment=False, batch_size=200)
+    losses = [train(digits, epochs=1, settings=still, seed=seed).curve[0].train_loss for seed in (0, 1)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    moved = [
+        train(digits, epochs=1, settings=replace(still, augment=True), seed=seed).curve[0].train_loss for seed in (0, 1)
+    ]
+    assert moved[0] != pytest.approx(moved[1], rel=1e-3)
+
+
+class Fixed(nn.Module):
+    """Puts out what it was given for each image, in order; its one weight adds nothing."""
+
+    def __init__(self, scores: torch.Tensor):
+        super().__init__()
+        self.scores, self.at, self.weight = scores, 0, nn.Parameter(torch.zeros(1, 1))
+
+    def forward(self, x):
+        rows = self.scores[self.at : self.at + len(x)]
+        self.at += len(x)
+        return rows + self.weight.sum()
+
+
+def few_images(count: int, classes: int) -> Dataset:
+    part = Split(np.zeros((count, 1, 4, 4), np.uint8), np.arange(count) % classes)
+    return Dataset("few", TensorShape(1, 4, 4), classes, part, part, part, (0.0,), (1.0,), 0, False, {})
+
+
+def test_evaluation_counts_right():
+    """Accuracy, top-5 and loss are those counted by hand, over a whole and a broken batch."""
+    data = few_images(700, classes=20)
+    scores = torch.randn(700, 20, generator=torch.Generator().manual_seed(0))
+    scores[torch.arange(700), torch.tensor(data.test.labels)] += 1.0
+    found = evaluate_network(Fixed(scores), data, "test")
+    place = (scores > scores.gather(1, torch.tensor(data.test.labels)[:, None])).sum(1)
+    assert found.accuracy == pytest.approx((place == 0).double().mean().item())
+    assert found.top5 == pytest.approx((place < 5).double().mean().item())
+    assert found.loss == pytest.approx(
+        nn.functional.cross_entropy(scores, torch.tensor(data.test.labels)).item(), rel=1e-5
+    )
+
+
+def test_top5_of_three_classes():
+    """With fewer than five classes every image is among the five."""
+    assert evaluate_network(Fixed(torch.randn(9, 3)), few_images(9, 3), "test").top5 == 1.0
+
+
+def test_evaluation_changes_nothing(digits):
+    """Evaluating twice gives the same answer: running statistics and dropout are at rest."""
+    net = small_network(dropout=0.5)
+    assert evaluate_network(net, digits, "validation") == evaluate_network(net, digits, "validation")
+
+
+def test_vectors_are_spared_from_decay():
+    """Norms and biases decay with he2016, and do not with quick."""
+    net = small_network()
+    vectors = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim <= 1)
+    for name, expected in (("quick", 0), ("he2016", vectors)):
+        groups = make_optimiser(net, recipe(name)).param_groups
+        decayed = sum(parameter.numel() for group in groups if group["weight_decay"] for parameter in group["params"])
+        assert decayed == sum(parameter.numel() for parameter in net.parameters()) - vectors + expected
+
+
+class Exploding(nn.Module):
+    """A linear classifier whose scores are NaN at one step of training, or with 0 in evaluation."""
+
+    def __init__(self, training_step: int):
+        super().__init__()
+        self.linear, self.bad, self.step = nn.Linear(64, 10), training_step, 0
+
+    def forward(self, x):
+        self.step += self.training
+        bad = self.step == self.bad if self.training else self.bad == 0
+        return self.linear(x.flatten(1)) * (float("nan") if bad else 1.0)
+
+
+class TestFailures:
+    def test_not_finite_in_training(self, digits):
+        """A loss that is no number ends the training with epoch, step and a mend."""
+        with pytest.raises(
+            TrainingError, match=r"epoch 1, step 3 of 6: the training loss is nan .*a lower learning rate may help"
+        ):
+            train(digits, net=Exploding(training_step=3))
+
+    def test_diverging(self, digits):
+        """So does a training whose learning rate is far too high."""
+        wild = replace(SMALL, lr=1000.0, weight_decay=1.0)
+        with pytest.raises(TrainingError, match=r"the training loss is (nan|inf)"):
+            train(digits, settings=wild, net=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), epochs=20)
+
+    def test_not_finite_in_validation(self, digits):
+        """A network that is finite in training and not in evaluation fails at its epoch."""
+        with pytest.raises(TrainingError, match="epoch 1: the validation loss is nan"):
+            train(digits, net=Exploding(training_step=0))
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"epochs": 0}, "epochs must be at least 1, found 0"),
+            ({"threads": 0}, "threads must be at least 1, found 0"),
+            ({"precision": "bf16"}, "unknown precision 'bf16'; known: float32, bfloat16"),
+            ({"device": "gpu"}, "unknown device 'gpu'; known: cpu, cuda"),
+            ({"device": "meta"}, "cannot train on 'meta'"),
+            ({"device": "cuda:99"}, "no device 'cuda:99'"),
+        ],
+    )
+    def test_arguments_out_of_range(self, digits, options, message):
+        """Each is refused by name."""
+        with pytest.raises(TrainingError, match=message):
+            train(digits, **options)
+
+    def test_nothing_to_train(self, digits):
+        """A network without parameters is refused."""
+        with pytest.raises(TrainingError, match="the network has no parameters to train"):
+            train(digits, net=nn.Flatten())
+
+    def test_unknown_split(self, digits):
+        """A split is named as the data set names it."""
+        with pytest.raises(DataError, match="unknown split 'tests'"):
+            evaluate_network(small_network(), digits, "tests")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(digits):
+    """The same images in the same order: the first step's loss is the same on both devices."""
+    one_step = replace(SMALL, batch_size=200)
+    losses = [
+        train(digits, epochs=1, settings=one_step, device=device).curve[0].train_loss for device in ("cpu", "cuda")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

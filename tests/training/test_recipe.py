@@ -1,0 +1,129 @@
+"""Recipes: their schedules step by step, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from explorer.errors import TrainingError
+from explorer.training.recipe import RECIPES, SCHEDULES, Recipe, default_training, recipe
+
+
+def test_he2016_is_the_paper():
+    """Over 64,000 steps: 0.01 for 400, then 0.1, 0.01 from 32,000 and 0.001 from 48,000."""
+    he = recipe("he2016")
+    steps = {0: 0.01, 399: 0.01, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001}
+    assert {step: he.lr_at(step, 64_000) for step in steps} == pytest.approx(steps)
+    assert (he.momentum, he.nesterov, he.batch_size, he.weight_decay, he.decay_vectors) == (0.9, False, 128, 1e-4, True)
+
+
+def test_he2016_warm_up_never_outlasts_a_tenth():
+    """A training of 1,000 steps warms up for 100 of them."""
+    he = recipe("he2016")
+    assert he.lr_at(99, 1_000) == pytest.approx(0.01)
+    assert he.lr_at(100, 1_000) == pytest.approx(0.1)
+
+
+def test_cosine():
+    """A straight line up over a twentieth of the steps, then half a cosine down to nearly nothing."""
+    cosine = recipe("cosine")
+    assert cosine.lr_at(0, 1_000) == pytest.approx(cosine.lr / 50)
+    assert cosine.lr_at(49, 1_000) == pytest.approx(cosine.lr)
+    assert cosine.lr_at(525, 1_000) == pytest.approx(cosine.lr / 2)
+    assert 0 < cosine.lr_at(999, 1_000) < 1e-4 * cosine.lr
+
+
+def test_one_cycle():
+    """Straight up to the peak at a quarter of the steps, straight down to nearly nothing."""
+    quick = recipe("quick")
+    rates = [quick.lr_at(step, 100) / quick.lr for step in range(100)]
+    assert rates[24] == pytest.approx(1)
+    assert rates[:25] == sorted(rates[:25])
+    assert rates[25:] == sorted(rates[25:], reverse=True)
+    assert rates[-1] == pytest.approx(1 / 75)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 40, 1_000])
+def test_schedules_stay_within_the_peak(schedule, total):
+    """However short the training, every step's rate is above 0 and no step's above the peak."""
+    rates = [SCHEDULES[schedule](step, total) for step in range(total)]
+    assert min(rates) > 0
+    assert max(rates) <= 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_json_round_trip(name):
+    """A recipe comes back equal from its JSON."""
+    assert Recipe.from_json(RECIPES[name].to_json()) == RECIPES[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": -0.1}, "lr must be a number in 0..1000, found -0.1"),
+        ({"lr": float("nan")}, "lr must be a number in 0..1000, found nan"),
+        ({"lr": True}, "lr must be a number in 0..1000, found True"),
+        ({"batch_size": 0}, "batch_size must be a whole number in 1..1.04858e+06, found 0"),
+        ({"batch_size": 12.5}, "batch_size must be a whole number"),
+        ({"momentum": 1.5}, "momentum must be a number in 0..1, found 1.5"),
+        ({"schedule": "cosin"}, "unknown schedule 'cosin'; known: one_cycle, he2016, cosine; did you mean 'cosine'?"),
+        ({"schedule": ["cosine"]}, "unknown schedule"),
+        ({"nesterov": "no"}, "nesterov must be true or false, found 'no'"),
+        ({"nesterov": True, "momentum": 0}, "nesterov needs a momentum above 0"),
+        ({"learning_rate": 1}, "a recipe has no 'learning_rate'"),
+    ],
+)
+def test_bad_values_are_refused(change, message):
+    """Each bad value is refused by name, while the recipe without it is good."""
+    good = json.loads(recipe("quick").to_json())
+    Recipe.from_json(json.dumps(good))
+    with pytest.raises(TrainingError) as caught:
+        Recipe.from_json(json.dumps(good | change))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "a recipe is JSON"), ("[]", "a mapping of name"), ("{}", "needs name, schedule")]
+)
+def test_bad_json_is_refused(text, message):
+    """What is no recipe at all is refused with what a recipe is."""
+    with pytest.raises(TrainingError, match=message):
+        Recipe.from_json(text)
+
+
+def test_unknown_name_names_the_near_miss():
+    """A misspelt recipe is answered with the one that was meant."""
+    with pytest.raises(TrainingError, match=r"unknown recipe 'he2015'; known: .*; did you mean 'he2016'"):
+        recipe("he2015")
+
+
+def test_every_data_set_has_a_default():
+    """Known and unknown data sets have a recipe that exists and some epochs."""
+    for name in ("digits", "cluttered-digits", "cifar10", "a folder"):
+        default, epochs = default_training(name)
+        assert RECIPES[default.name] == default
+        assert epochs >= 1
+
+
+def test_free_of_torch():
+    """Recipes, and describing a data set, import neither torch nor scikit-learn nor pandas."""
+    code = (
+        "import sys; from explorer.training.data import describe_data; from explorer.training.recipe import recipe; "
+        "describe_data('cifar10'); recipe('quick'); "
+        "print({'torch', 'sklearn', 'pandas', 'pyarrow', 'PIL'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "set()"
+    )
+
+
+def test_recipes_are_values():
+    """Two recipes of equal settings are equal, one setting apart they are not."""
+    assert replace(recipe("quick")) == recipe("quick")
+    assert replace(recipe("quick"), lr=0.3) != recipe("quick")
