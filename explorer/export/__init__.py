@@ -1,0 +1,1 @@
+"""A chosen architecture as a folder that stands on its own: spec, weights, code, model card."""

@@ -1,0 +1,191 @@
+"""Residual blocks as classes: those that differ only in numbers share one, with the numbers as parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from explorer.architecture import Block
+from explorer.export.calls import Column, Layer, Parameters, layers_of, write_layers
+from explorer.export.printing import Written, docstring, lines_of, literal, method, sequential
+from explorer.ops.base import Call, Op, TensorShape
+from explorer.ops.conv import Conv
+
+
+class Parts(NamedTuple):
+    """A block's layers by the attribute that holds them; ``shortcut`` is None where there is none,
+    ``merge`` where it is a plain sum."""
+
+    pre: list[Layer]
+    branch: list[Layer]
+    shortcut: list[Layer] | None
+    merge: Layer | None
+    after: list[Layer]
+
+
+def parts_of(block: Block, x: TensorShape) -> Parts:
+    pre = layers_of(block.branch[: block.shared], x)
+    start = pre[-1].y if pre else x
+    branch = layers_of(block.branch[block.shared :], start)
+    y = branch[-1].y if branch else start
+    shortcut = merge = None
+    if block.shortcut is not None:
+        shortcut = layers_of(block.shortcut, start)
+        arriving = shortcut[-1].y if shortcut else start
+        y = block.merge.output_shape(y, arriving)
+        call = block.merge.module(arriving)
+        merge = None if call is None else Layer(call, arriving, y, arriving.channels == y.channels)
+    return Parts(pre, branch, shortcut, merge, layers_of(block.after, y))
+
+
+def skeleton(parts: Parts) -> tuple:
+    """What two blocks must have in common to share a class: everything but numbers."""
+    return tuple(
+        None if part is None else tuple(_head(layer.call) for layer in ([part] if isinstance(part, Layer) else part))
+        for part in parts
+    )
+
+
+def _head(call: Call) -> tuple:
+    return (call.torch_class, *(_head(argument) if isinstance(argument, Call) else None for argument in call.args))
+
+
+class BlockClass:
+    """The class of blocks with one skeleton. ``uses``: the distinct (block, arriving shape) that it is for."""
+
+    def __init__(self, name: str, uses: list[tuple[Block, TensorShape]]):
+        self.name = name
+        self.places = {use: place for place, use in enumerate(uses)}
+        self.parts = [parts_of(*use) for use in uses]
+        x = tuple(shape.channels for _, shape in uses)
+        y = tuple(block.output_shape(shape).channels for block, shape in uses)
+        parameters = Parameters(x, y)
+        self.body = self._attributes(parameters)
+        self.columns = parameters.columns()
+        self.widths = parameters.widths
+
+    def call(self, block: Block, x: TensorShape) -> Written:
+        """How a block is made: channels by position, other numbers by name."""
+        place = self.places[block, x]
+        values = {name: literal(column[place]) for name, column in self.columns.items()}
+        arguments = [value if name in self.widths else f"{name}={value}" for name, value in values.items()]
+        return Written(self.name, tuple(arguments))
+
+    def _attributes(self, parameters: Parameters) -> list[str]:
+        """The lines of ``__init__`` that make the layers."""
+        lines: list[str] = []
+
+        def write(attribute: str, arriving: str) -> str:
+            """Writes one attribute; returns the channels that leave it."""
+            columns = [list(column) for column in zip(*(getattr(parts, attribute) or () for parts in self.parts))]
+            if not columns:
+                return arriving
+            written, leaving = write_layers(columns, arriving, parameters)
+            lines.extend(lines_of(sequential(written), 8, f"self.{attribute} = "))
+            return leaving
+
+        start = write("pre", parameters.arriving())
+        leaving = write("branch", start)
+        arriving = write("shortcut", start)
+        merges = [parts.merge for parts in self.parts if parts.merge]
+        if merges:
+            written, leaving = write_layers([merges], arriving, parameters)
+            lines.extend(lines_of(written[0], 8, "self.merge = "))
+        write("after", leaving)
+        return lines
+
+    def lines(self) -> list[str]:
+        lines = [f"class {self.name}(nn.Module):", *docstring(*self._about()), ""]
+        if self.body:
+            types = {name: _type(column) for name, column in self.columns.items()}
+            lines += method("__init__", types, "None", ["        super().__init__()", *self.body])
+            lines.append("")
+        return lines + method("forward", {"x": "Tensor"}, "Tensor", self._forward())
+
+    def _forward(self) -> list[str]:
+        parts = self.parts[0]
+        lines = ["        x = self.pre(x)"] if parts.pre else []
+        y = "self.branch(x)" if parts.branch else "x"
+        if parts.shortcut is not None:
+            shortcut = "self.shortcut(x)" if parts.shortcut else "x"
+            y = f"{y} + {shortcut}" if parts.merge is None else f"self.merge({y}, {shortcut})"
+        return [*lines, f"        return self.after({y})" if parts.after else f"        return {y}"]
+
+    def _about(self) -> tuple[str, str]:
+        """The block as the space language draws it, without its numbers, and its shortcut."""
+        block = next(iter(self.places))[0]
+        ops = [[_word(op, shape) for op, shape in _with_shapes(block.branch, x)] for block, x in self.places]
+        branch = " ".join(words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*ops))
+        after = "".join(f" {_plain(op)}" for op in block.after)
+        if block.shortcut is None:
+            shortcut = "none"
+        elif block.shortcut:
+            shortcut = " ".join(map(_plain, block.shortcut))
+        else:
+            shortcut = "the identity"
+        shared = " ".join(branch.split()[: block.shared])
+        taken = f", taken after {shared} (He et al. 2016, arXiv:1603.05027, appendix)" if shared else ""
+        return f"{branch} {block.merge.spelling}{after}".strip(), f"Shortcut: {shortcut}{taken}."
+
+
+def _type(column: Column) -> str:
+    kinds = {type(value) for value in column}
+    return kinds.pop().__name__ if len(kinds) == 1 else "float"
+
+
+def _with_shapes(ops: Iterable[Op], x: TensorShape) -> list[tuple[Op, TensorShape]]:
+    pairs = []
+    for op in ops:
+        pairs.append((op, x))
+        x = op.output_shape(x)
+    return pairs
+
+
+def _word(op: Op, x: TensorShape) -> str:
+    depthwise = isinstance(op, Conv) and op.groups == x.channels > 1
+    return ("dw" if depthwise else "") + _plain(op)
+
+
+def _plain(op: Op) -> str:
+    """An op without its arguments: ``conv3x3``."""
+    return str(op).split("(")[0]
+
+
+def _any_size(word: str) -> str:
+    return word.rstrip("0123456789x") + "KxK"
+
+
+def name_of(block: Block) -> str:
+    """A class name that says what a reader would: SEProjectionBottleneck."""
+    attention = next((op.spelling.upper() for op in block.branch if op.role == "attention"), "")
+    kernels = [op.kernel for op in block.branch if isinstance(op, Conv)]
+    base = "Bottleneck" if len(kernels) > 2 and kernels[0] == kernels[-1] == 1 else "Block"
+    if block.merge.spelling == "cat":
+        base = "DenseLayer"
+    if block.shortcut is None:
+        return f"{attention}Plain{base}"
+    if not block.shortcut:
+        return f"{attention}{'Opening' if block.shared else ''}{base}"
+    if any(isinstance(op, Conv) for op in block.shortcut):
+        return f"{attention}Projection{base}"
+    words = block.shortcut[0].spelling.removeprefix("shortcut_").split("_")
+    return f"{attention}{''.join(map(str.capitalize, words))}Shortcut{base}"
+
+
+def block_classes(uses: Iterable[tuple[Block, TensorShape]], taken: set[str]) -> dict[tuple, BlockClass]:
+    """The classes that blocks need, by skeleton, in the order in which they are first used.
+    ``taken``: names that other classes of the file bear."""
+    groups: dict[tuple, dict[tuple[Block, TensorShape], None]] = {}
+    for use in dict.fromkeys(uses):
+        groups.setdefault(skeleton(parts_of(*use)), {})[use] = None
+    classes = {}
+    names = set(taken)
+    for key, members in groups.items():
+        wanted = name = name_of(next(iter(members))[0])
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{wanted}{number}"
+        names.add(name)
+        classes[key] = BlockClass(name, list(members))
+    return classes

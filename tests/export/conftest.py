@@ -1,0 +1,48 @@
+"""Networks of every kind, exported once and run together in one fresh process."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from explorer.architecture import Architecture
+from explorer.export.check import fresh_logits
+from explorer.export.code import ModelCode, write_code
+from explorer.export.weights import weight_bytes
+from explorer.network.build import Network
+from tests.export.spaces import hand_written, randomised, shipped
+
+
+class Exported(NamedTuple):
+    """A network, its code, and the logits that the code gave in a process of its own."""
+
+    label: str
+    architecture: Architecture
+    network: Network
+    code: ModelCode
+    logits: torch.Tensor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The networks here are small: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> list[Exported]:
+    """Every network of ``spaces.py`` and twelve random ones of the default space."""
+    found, folders = [], {}
+    for number, (label, architecture) in enumerate([*hand_written(), *shipped(12)]):
+        folder = tmp_path_factory.mktemp(f"network{number}")
+        network, code = randomised(architecture, seed=number), write_code(architecture)
+        (folder / "model.py").write_text(code.text)
+        (folder / "model.safetensors").write_bytes(weight_bytes(network))
+        folders[folder] = architecture.input
+        found.append((label, architecture, network, code))
+    return [Exported(*parts, logits) for parts, logits in zip(found, fresh_logits(folders))]

@@ -1,0 +1,253 @@
+"""The text of model.py: the same network, in torch alone, as a person would have written it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from explorer.architecture import Architecture, Block, Stage
+from explorer.errors import ExportError
+from explorer.export.blocks import name_of
+from explorer.export.check import check_code, fixed_input
+from explorer.export.code import ModelCode, write_code
+from explorer.export.printing import LINE_LENGTH
+from explorer.grammar.parse import load_space, parse_space, shipped_spaces
+from explorer.network.build import Network
+from explorer.ops import registry
+from explorer.ops.conv import Conv
+from explorer.ops.linear import Linear
+from explorer.ops.pool import GlobalAveragePool
+from explorer.ops.scale import Scale
+from tests.export.spaces import HEADER, SPACES, loaded, randomised
+
+
+def imported(text: str, folder):
+    """The module that ``text`` is."""
+    path = folder / "model.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location("exported_model", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_logits_are_equal_bit_for_bit(exported):
+    """In a fresh process the code with its weights gives the network's logits to the last bit, and they vary."""
+    for made in exported:
+        with torch.inference_mode():
+            expected = made.network(fixed_input(made.architecture.input))
+        assert torch.equal(made.logits, expected), made.label
+        assert expected.std() > 0, made.label
+
+
+def test_keys_are_those_of_the_network_and_training_is_the_same(exported, tmp_path):
+    """State-dict keys and shapes agree in order; in training mode, from one seed, so do logits and gradients."""
+    for made in exported:
+        module = imported(made.code.text, tmp_path)
+        own, network = module.Network(), made.network
+        state = network.state_dict()
+        assert {k: v.shape for k, v in own.state_dict().items()} == {k: v.shape for k, v in state.items()}, made.label
+        own.load_state_dict(state)
+        results = []
+        for each in (own.train(), randomised_copy(made).train()):
+            torch.manual_seed(5)
+            logits = each(fixed_input(made.architecture.input))
+            logits.square().sum().backward()
+            results.append((logits, {name: p.grad for name, p in each.named_parameters()}, each.state_dict()))
+        (logits, gradients, after), (expected, expected_gradients, expected_after) = results
+        assert torch.equal(logits, expected), made.label
+        assert all(torch.equal(gradients[name], expected_gradients[name]) for name in expected_gradients), made.label
+        assert all(torch.equal(after[name], expected_after[name]) for name in expected_after), made.label
+
+
+def randomised_copy(made):
+    """A second network with the weights of the first, which stays as it is."""
+    copy = randomised(made.architecture)
+    copy.load_state_dict(made.network.state_dict())
+    return copy
+
+
+def test_text_is_formatted_and_lints_clean(exported, tmp_path):
+    """ruff finds nothing to reformat, to rename or to remove, and no line is longer than 100."""
+    for number, made in enumerate(exported):
+        (tmp_path / f"model_{number}.py").write_text(made.code.text)
+    run = [sys.executable, "-m", "ruff"]
+    form = subprocess.run(
+        [*run, "format", "--isolated", "--line-length", "100", "--diff", str(tmp_path)], capture_output=True, text=True
+    )
+    assert form.returncode == 0, form.stdout[:2000]
+    rules = ["--select", "E,F,W,I,ARG,B,SIM,RET,N"]
+    lint = subprocess.run(
+        [*run, "check", "--isolated", "--line-length", "100", *rules, str(tmp_path)], capture_output=True, text=True
+    )
+    assert lint.returncode == 0, lint.stdout[:2000]
+
+
+def test_only_torch_and_the_standard_library_are_imported(exported):
+    """A file imports json and torch, and holds no class that it does not use."""
+    for made in exported:
+        tree = ast.parse(made.code.text)
+        modules = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {node.module.split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert modules == {"json", "torch"}, made.label
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                assert len(re.findall(rf"\b{node.name}\(|-> {node.name}:", made.code.text)) >= 2, (
+                    made.label,
+                    node.name,
+                )
+
+
+def test_generated_code_passes_its_check(exported):
+    """Every generated file is made of the allowed syntax alone."""
+    for made in exported:
+        check_code(made.code)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_spaces()))
+def test_every_shipped_space_is_written(name, tmp_path):
+    """A random network of each shipped space is checked code with the network's keys and shapes."""
+    space = loaded(name)
+    architecture = space.architecture(space.sample(1, seed=3)[0])
+    code = write_code(architecture)
+    check_code(code)
+    with torch.device("meta"):
+        own, network = imported(code.text, tmp_path).Network(), Network(architecture)
+    shapes, expected = ({k: v.shape for k, v in each.state_dict().items()} for each in (own, network))
+    assert shapes == expected
+
+
+def test_every_op_can_stand_in_exported_code():
+    """Each registered op's class is one that the printed call names, with lines no longer than 100."""
+    shape = load_space("preact_variants.yaml").input._replace(channels=8)
+    for spelling, cls in registry.by_spelling.items():
+        data = {"op": spelling, "kernel": 3, "out": 8, "groups": 2, "p": 0.1, "factor": 0.5, "squeeze": 2, "stride": 1}
+        known = {"op", *cls.__dataclass_fields__}
+        if spelling == "dwconv":  # bound to a conv at once
+            continue
+        op = registry.from_json({key: value for key, value in data.items() if key in known})
+        network = Architecture(shape, 8, (), (Stage((Block((op,), shortcut=None),)),), (GlobalAveragePool(), Linear(8)))
+        code = write_code(network)
+        check_code(code)
+        assert max(map(len, code.text.splitlines())) <= LINE_LENGTH, spelling
+
+
+def test_blocks_that_differ_only_in_numbers_share_a_class():
+    """Three stages with other widths, strides, dilations and SE widths need two block classes."""
+    space = load_space("preact_variants.yaml")
+    choices = {"order": "original", "depth": "3", "attn": "se(r=4)", "dil@stage2": "2"}
+    text = write_code(space.architecture(space.named(choices))).text
+    assert re.findall(r"class (\w+Block)\b", text) == ["SEBlock", "SEProjectionBlock"]
+    assert "padding=dilation, dilation=dilation" in text
+    assert "SEProjectionBlock(16, 32, dilation=2, squeeze=8)," in text
+
+
+def test_numbers_that_never_differ_are_literal():
+    """With one width there are no parameters to a block."""
+    text = HEADER + "stem: conv3x3(8)\nstages: {blocks: 3, width: 8}\nblock: conv3x3 bn relu +\nhead: gap fc\n"
+    code = write_code(parse_space(text).architecture(0)).text
+    assert "def __init__(self) -> None:" in code and "nn.Conv2d(8, 8, 3, padding=1, bias=False)" in code
+    assert code.count("                Block(),\n") == 3
+
+
+def test_many_equal_blocks_are_a_comprehension(tmp_path):
+    """Nine equal blocks are written once, and are nine modules."""
+    text = HEADER + "stem: conv3x3(8)\nstages: {blocks: 9, width: 8}\nblock: conv3x3 bn relu +\nhead: gap fc\n"
+    architecture = parse_space(text).architecture(0)
+    code = write_code(architecture)
+    check_code(code)
+    assert "nn.Sequential(*[Block() for _ in range(9)])," in code.text
+    assert len(imported(code.text, tmp_path).Network().stages[0]) == 9
+
+
+def test_a_network_without_weights_in_its_blocks():
+    """A block whose branch is empty adds its input to itself and needs no __init__."""
+    block = Block(())
+    network = Architecture((3, 8, 8), 3, (), (Stage((block,)),), (GlobalAveragePool(),))
+    text = write_code(network).text
+    assert "        return x + x\n" in text
+    assert "self.head(self.stages(x)).flatten(1)" in text
+
+
+@pytest.mark.parametrize(
+    "label, name",
+    [
+        ("option A shortcuts", "SubsampleShortcutBlock"),
+        ("dense layers with transitions", "DenseLayer"),
+        (
+            "inverted bottleneck, linear stochastic depth, no shortcut where the shape changes",
+            "SEPlainBottleneck",
+        ),
+    ],
+)
+def test_class_names_say_what_the_block_is(label, name):
+    """Attention, kind of shortcut and bottleneck show in the name of a stage's first block."""
+    architecture = parse_space(HEADER + SPACES[label]).architecture(0)
+    assert name_of(architecture.stages[1].blocks[0]) == name
+
+
+@pytest.mark.parametrize("value", ["__import__('os')", float("nan"), float("inf"), None, 2 + 0j])
+def test_only_numbers_enter_the_code(value):
+    """An op that holds anything but a finite number is refused; its neighbour with 0.5 is written."""
+
+    def network(factor):
+        stage = Stage((Block((Conv(3, 3), Scale(0.5)), shortcut=()),))
+        made = Architecture((3, 8, 8), 3, (), (stage,), (GlobalAveragePool(),))
+        spoilt = replace(stage.blocks[0], branch=(Conv(3, 3), Scale(factor)))
+        object.__setattr__(made, "stages", (Stage((spoilt,)),))
+        return made
+
+    assert "Scale(0.5)" in write_code(network(0.5)).text
+    with pytest.raises(ExportError, match="only finite numbers"):
+        write_code(network(value))
+
+
+GOOD = """from torch import nn
+
+
+class Stem(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__({})
+"""
+
+
+@pytest.mark.parametrize(
+    "inserted",
+    [
+        "__import__('os').system('true')",
+        "open('x')",
+        "eval(1)",
+        "nn.__dict__",
+        "nn.init.constant_(1, 2)",
+        "().__class__",
+        "(lambda: 1)()",
+        "'text'",
+        "[c for c in nn.modules]",
+        "nn.ReLU() if 1 else nn.GELU()",
+        "getattr(nn, 1)",
+        "exec",
+    ],
+)
+def test_foreign_syntax_is_refused(inserted):
+    """Whatever makes no layer is refused by its syntax tree; nn.ReLU() in the same place passes."""
+    check_code(ModelCode(GOOD.format("nn.ReLU()"), ()))
+    with pytest.raises(ExportError, match=r"model\.py, line \d+: .* may not stand in exported code"):
+        check_code(ModelCode(GOOD.format(inserted), ()))
+
+
+@pytest.mark.parametrize(
+    "statement", ["import os", "from os import path", "from . import x", "x = 1\ndel x", "@nn.ReLU\ndef f(): pass"]
+)
+def test_foreign_statements_are_refused(statement):
+    """Imports of anything but torch, deletions and decorators are refused, unless they are our own source verbatim."""
+    text = f"import torch\n{statement}\n"
+    with pytest.raises(ExportError, match="may not stand"):
+        check_code(ModelCode(text, ()))
+    check_code(ModelCode(text, (statement,)))

@@ -1,0 +1,279 @@
+"""The exported folder: whole, checked, and never over anything that is not an earlier export."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from explorer.errors import ExportError
+from explorer.export import package
+from explorer.export.package import check_package, export_architecture
+from explorer.grammar.parse import load_space, parse_space
+from tests.export.spaces import HEADER, randomised
+
+BARE = {"architecture.json", "provenance.json", "README.md", "manifest.json"}
+ALL = BARE | {"architecture.yaml", "model.py", "model.safetensors"}
+HOSTILE = 'study "x"\'\'\'"""\nimport os  # <img src=x> `|` [a](b) \u202e \\ ![i](http://x)'
+
+
+@pytest.fixture(scope="module")
+def architecture():
+    space = load_space("preact_variants.yaml")
+    return space.architecture(space.named({"order": "preact_bottleneck", "attn": "se(r=4)", "depth": "2"}))
+
+
+@pytest.fixture(scope="module")
+def weights(architecture):
+    return randomised(architecture).state_dict()
+
+
+@pytest.fixture
+def folder(architecture, tmp_path):
+    """A quick export, without the code."""
+    return export_architecture(architecture, tmp_path / "net", formats=("yaml", "safetensors")).directory
+
+
+@pytest.fixture(scope="module")
+def whole(architecture, weights, tmp_path_factory):
+    """An export in all formats, with hostile provenance; only read by the tests."""
+    target = tmp_path_factory.mktemp("export") / "net"
+    provenance = {"study": HOSTILE, "accuracy": 0.5, "environment": {HOSTILE: "cpu"}}
+    return export_architecture(architecture, target, state_dict=weights, provenance=provenance)
+
+
+def test_all_formats_are_written_and_checked(whole, architecture, weights):
+    """Every file is there and in the manifest, the logits differ by nothing, the weights are those given."""
+    assert set(whole.files) == ALL == {path.name for path in whole.directory.iterdir()}
+    assert whole.max_abs_diff == {"python": 0.0}
+    found = check_package(whole.directory)
+    assert found.architecture == architecture and set(found.files) == ALL - {"manifest.json"}
+    assert found.provenance["study"] == HOSTILE and found.max_abs_diff == {"python": 0.0}
+    kept = load_file(whole.directory / "model.safetensors")
+    assert kept.keys() == weights.keys() and all(torch.equal(kept[key], weights[key]) for key in weights)
+
+
+def test_the_readme_s_five_lines_run(whole):
+    """The loading lines of the model card, typed in the exported folder, give logits of the stated shape."""
+    card = (whole.directory / "README.md").read_text()
+    lines = card.split("```python\n")[1].split("```")[0]
+    command = [sys.executable, "-B", "-c", lines + "print(tuple(logits.shape))"]
+    assert subprocess.run(command, cwd=whole.directory, capture_output=True, text=True).stdout == "(1, 10)\n"
+
+
+def test_users_text_reaches_the_card_and_the_provenance_alone(whole):
+    """Provenance with quotes and newlines is in neither code nor spec; in the card it is one harmless line."""
+    for name in ("model.py", "architecture.yaml", "architecture.json", "manifest.json"):
+        assert "import os" not in (whole.directory / name).read_text(), name
+    card = (whole.directory / "README.md").read_text()
+    [line] = [line for line in card.splitlines() if line.startswith("| study |")]
+    assert "&lt;img" in line and r"\`\|\`" in line and r"\!\[i\]" in line and r"\u202e" in line
+    assert "<" not in card.replace("&lt;", "") and "\u202e" not in card
+    assert "Not trained" not in card
+
+
+def test_weights_left_out_are_the_initialisation_and_the_card_says_so(folder):
+    """Without weights the card says that the network is not trained."""
+    assert "**Not trained**" in (folder / "README.md").read_text()
+    assert {path.name for path in folder.iterdir()} == ALL - {"model.py"}
+
+
+def test_formats_leave_out_their_files(architecture, tmp_path):
+    """No format leaves architecture.json, card and manifest; an unknown one is an error that names the near miss."""
+    bare = export_architecture(architecture, tmp_path / "bare", formats=())
+    assert set(bare.files) == BARE
+    check_package(bare.directory)
+    with pytest.raises(ExportError, match=r"unknown export format 'pyton'.*did you mean 'python'"):
+        export_architecture(architecture, tmp_path / "other", formats=("pyton",))
+    assert not (tmp_path / "other").exists()
+
+
+def test_changed_files_are_detected(folder):
+    """Of three hundred files with a bit turned, cut short or grown, none passes; the original does."""
+    draw = random.Random(0)
+    names = sorted(path.name for path in folder.iterdir())
+    for number in range(300):
+        path = folder / names[number % len(names)]
+        data = path.read_bytes()
+        changed = bytearray(data)
+        place = draw.randrange(len(data))
+        if number % 3 == 0:
+            changed[place] ^= 1 << draw.randrange(8)
+        elif number % 3 == 1:
+            del changed[place:]
+        else:
+            changed[place:place] = b"0"
+        if path.name == "manifest.json" and same_json(changed, data):
+            continue
+        path.write_bytes(changed)
+        with pytest.raises(ExportError):
+            check_package(folder)
+        path.write_bytes(data)
+    check_package(folder)
+
+
+def same_json(changed: bytes, data: bytes) -> bool:
+    """Whether a changed manifest still says the same (a blank more, a last newline less)."""
+    try:
+        return json.loads(changed) == json.loads(data)
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "manifest.json", "architecture.json"])
+def test_missing_and_linked_files_are_detected(folder, name):
+    """A file that is gone is named; so is a link to the same content, which is not followed."""
+    path = folder / name
+    aside = folder.parent / "aside"
+    path.rename(aside)
+    with pytest.raises(ExportError, match=f"{name} is missing"):
+        check_package(folder)
+    path.symlink_to(aside)
+    with pytest.raises(ExportError, match=f"{name} cannot be read as a plain file"):
+        check_package(folder)
+
+
+@pytest.mark.parametrize("name", ["../aside", "/etc/hostname", "a/b", "..", ".hidden", "", "a\0b"])
+def test_a_manifest_cannot_point_out_of_its_folder(folder, name):
+    """A listed name that is not a plain file name is refused before anything is opened."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][name] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ExportError, match="is not a file of the folder"):
+        check_package(folder)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b"[" * 100_000, b'{"format": 2}', b"\xff", b'"' + b"x" * (2 << 20) + b'"']
+)
+def test_a_damaged_manifest_is_one_clear_error(folder, data):
+    """Whatever stands in the manifest's place ends in an ExportError that names it."""
+    (folder / "manifest.json").write_bytes(data)
+    with pytest.raises(ExportError, match=r"manifest\.json"):
+        check_package(folder)
+
+
+def test_an_earlier_export_is_replaced(folder, architecture, weights):
+    """The same folder again takes the new weights, and nothing is left beside it; __pycache__ is no obstacle."""
+    (folder / "__pycache__").mkdir()
+    before = check_package(folder).files
+    export_architecture(architecture, folder, state_dict=weights, formats=("yaml", "safetensors"))
+    after = check_package(folder).files
+    assert before["architecture.yaml"] == after["architecture.yaml"]
+    assert before["model.safetensors"] != after["model.safetensors"]
+    assert [path.name for path in folder.parent.iterdir()] == ["net"]
+
+
+def tree(root):
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(root.rglob("*"))}
+
+
+@pytest.mark.parametrize(
+    "kind", ["foreign folder", "foreign file in an export", "changed export", "file", "link", "working folder"]
+)
+def test_nothing_else_is_overwritten(kind, folder, architecture, tmp_path, monkeypatch):
+    """A target that holds anything but an unchanged export is refused with its name, and not a byte changes."""
+    target = folder
+    if kind == "foreign folder":
+        target = tmp_path / "thesis"
+        target.mkdir()
+        (target / "chapter.tex").write_text("x")
+    elif kind == "foreign file in an export":
+        (folder / "notes.txt").write_text("x")
+    elif kind == "changed export":
+        (folder / "architecture.yaml").write_text("mine now")
+    elif kind == "file":
+        target = folder / "README.md"
+    elif kind == "link":
+        target = tmp_path / "link"
+        target.symlink_to(folder)
+    else:
+        target = tmp_path / "here"
+        target.mkdir()
+        monkeypatch.chdir(target)
+    before = tree(tmp_path)
+    with pytest.raises(ExportError, match=str(target)):
+        export_architecture(architecture, target, formats=())
+    assert tree(tmp_path) == before
+
+
+def test_unwritable_targets_are_one_clear_error(architecture, tmp_path):
+    """A parent that is a file, a name too long or with NUL: an ExportError, not a traceback."""
+    (tmp_path / "file").write_text("")
+    for name in ("file/net", "n" * 300, "a\0b"):
+        with pytest.raises(ExportError):
+            export_architecture(architecture, tmp_path / name, formats=())
+
+
+def test_a_failed_check_leaves_nothing(architecture, tmp_path, monkeypatch):
+    """When the code's logits are not the network's, an earlier export stays, and the error says by how much."""
+    earlier = export_architecture(architecture, tmp_path / "net", formats=()).directory
+    before = tree(tmp_path)
+    monkeypatch.setattr(package, "fresh_logits", lambda folders: [torch.full((2, 10), 1e3)])
+    with pytest.raises(ExportError, match=r"other logits than the network: they differ by 1?[0-9]"):
+        export_architecture(architecture, earlier)
+    assert tree(tmp_path) == before
+
+
+def test_code_that_fails_is_reported(architecture, tmp_path, monkeypatch):
+    """An error inside the fresh process is named in one line."""
+    written = package.write_code(architecture)
+    broken = written._replace(text=written.text.replace("nn.Conv2d(3, 16, 3", "nn.Conv2d(3, 15, 3"))
+    monkeypatch.setattr(package, "write_code", lambda architecture: broken)
+    with pytest.raises(ExportError, match=r"fails in a fresh process: .*size mismatch"):
+        export_architecture(architecture, tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda w: w.pop("stem.0.weight"), "the weights lack 'stem.0.weight'"),
+        (lambda w: w.update({"stem.0.wait": w["stem.0.weight"]}), "hold 'stem.0.wait'.*did you mean 'stem.0.weight'"),
+        (
+            lambda w: w.update({"stem.0.weight": torch.zeros(16, 3, 5, 5)}),
+            r"\(16, 3, 5, 5\), this network's is .*\(16, 3, 3, 3\)",
+        ),
+        (lambda w: w.update({"stem.0.weight": w["stem.0.weight"].half()}), "torch.float16"),
+        (lambda w: w.update({"stem.0.weight": w["stem.0.weight"] * float("nan")}), "not finite"),
+    ],
+)
+def test_weights_of_another_network_are_refused(architecture, weights, tmp_path, spoil, message):
+    """Missing, extra, misshapen, mistyped and diverged weights each end in a line that names the key."""
+    spoilt = dict(weights)
+    spoil(spoilt)
+    with pytest.raises(ExportError, match=message):
+        export_architecture(architecture, tmp_path / "net", state_dict=spoilt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_provenance_must_be_json(architecture, tmp_path):
+    """A provenance that JSON cannot hold is refused by name."""
+    for value in ({1, 2}, float("nan")):
+        with pytest.raises(ExportError, match="provenance must be what JSON can hold"):
+            export_architecture(architecture, tmp_path / "net", provenance={"x": value}, formats=())
+
+
+def test_stale_leftovers_of_killed_exports_are_swept(architecture, tmp_path):
+    """What a killed export left more than an hour ago goes with the next one; what is younger stays."""
+    for name, age in ((".writing-1-net", 7200), (".writing-2-net", 60)):
+        (tmp_path / name).mkdir()
+        stamp = (tmp_path / name).stat().st_mtime - age
+        os.utime(tmp_path / name, (stamp, stamp))
+    export_architecture(architecture, tmp_path / "net", formats=())
+    assert {path.name for path in tmp_path.iterdir()} == {".writing-2-net", "net"}
+
+
+def test_export_without_the_language_still_works(tmp_path):
+    """The formats are independent: code and weights alone are written and agree."""
+    text = "stem: conv3x3(4) bn relu\nstages: {blocks: 1, width: 4}\nblock: conv3x3 bn +\nhead: gap fc\n"
+    done = export_architecture(parse_space(HEADER + text).architecture(0), tmp_path / "net", formats=("python",))
+    assert set(done.files) == BARE | {"model.py"}
+    assert done.max_abs_diff["python"] == 0.0

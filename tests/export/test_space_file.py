@@ -1,0 +1,112 @@
+"""architecture.yaml: a space whose only derivation is the exported network."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from explorer.architecture import Architecture, Block, Stage
+from explorer.errors import ExportError
+from explorer.export.space_file import space_text
+from explorer.export.spelling import exact
+from explorer.grammar.parse import load_space, parse_space, shipped_spaces
+from explorer.ops.conv import Conv
+from explorer.ops.linear import Linear
+from explorer.ops.merge import Gate
+from explorer.ops.pool import GlobalAveragePool
+from tests.export.spaces import HEADER, SPACES, hand_written, loaded
+
+
+def only_network(text: str) -> Architecture:
+    """The network of a space that has one derivation."""
+    space = parse_space(text)
+    assert space.count() == 1
+    return space.architecture(0)
+
+
+def test_the_default_space_reads_back():
+    """Sixty random networks of the shipped space, and the first and the last, have one spelling and the same digest."""
+    space = load_space("preact_variants.yaml")
+    for index in [0, space.count() - 1, *(space.rank(derivation) for derivation in space.sample(60, seed=1))]:
+        architecture = space.architecture(index)
+        assert only_network(space_text(architecture)).digest == architecture.digest, index
+
+
+@pytest.mark.parametrize("name", sorted(shipped_spaces()))
+def test_every_shipped_space_reads_back(name):
+    """The first network of each shipped space and two random ones have a spelling with the same digest."""
+    space = loaded(name)
+    for derivation in [space.unrank(0), *space.sample(2, seed=2)]:
+        architecture = space.architecture(derivation)
+        assert only_network(space_text(architecture)).digest == architecture.digest, str(derivation)
+
+
+def test_hand_written_spaces_read_back():
+    """Each kind of network has a spelling with the same digest, and the spelling of that is the same text."""
+    for label, architecture in hand_written():
+        text = space_text(architecture)
+        again = only_network(text)
+        assert again.digest == architecture.digest, label
+        assert space_text(again) == text, label
+
+
+@pytest.mark.parametrize(
+    "label, lines",
+    [
+        (
+            "inverted bottleneck, linear stochastic depth, no shortcut where the shape changes",
+            [
+                "stages: {blocks: [1, 2, 3], width: [8, 12, 20], stride: [1, 2, 1]}",
+                "block: conv1x1(6*in) bn silu dwconv3x3 bn silu se(r=24, act=silu) conv1x1 bn droppath(0.2*i/n) +",
+            ],
+        ),
+        ("option A shortcuts", ["  changed: subsample", "block: conv3x3 bn relu conv3x3 bn + relu"]),
+        ("dense layers with transitions", ["transition: bn relu conv1x1(in/2) avgpool"]),
+        ("dense layers with transitions", ["block: bn relu conv1x1(4*w) bn relu conv3x3 cat"]),
+        ("group norm and grouped convolutions", ["stages: {blocks: 2, width: [16, 32], stride: [1, 2]}"]),
+        ("awkward decimals", ["  same: scale(-0.7)"]),
+    ],
+)
+def test_spelled_as_a_person_would(label, lines):
+    """Repetition, widths and strides are left to the language; what was written once stands once."""
+    written = space_text(parse_space(HEADER + SPACES[label]).architecture(0)).splitlines()
+    for line in lines:
+        assert line in written
+
+
+def test_se_is_spelled_by_its_ratio():
+    """An SE of a quarter of each stage's width is se(r=4) in all stages."""
+    space = load_space("preact_variants.yaml")
+    text = space_text(space.architecture(space.named({"order": "original", "attn": "se(r=4)"})))
+    assert "block: conv3x3 bn relu conv3x3 bn se(r=4) + relu" in text.splitlines()
+
+
+def test_what_the_language_cannot_say_is_refused():
+    """A gate where the shape changes can be built by hand but not written; with a sum it can."""
+
+    def network(merge):
+        block = Block((Conv(3, 4),), shortcut=(Conv(1, 4),), **merge)
+        return Architecture((3, 8, 8), 2, (), (Stage((block,)),), (GlobalAveragePool(), Linear(2)))
+
+    assert "changed: conv1x1" in space_text(network({}))
+    with pytest.raises(ExportError, match=r"no spelling in the space language.*format 'yaml'"):
+        space_text(network({"merge": Gate(-2.0)}))
+
+
+def test_numbers_are_read_back_exactly():
+    """A thousand floats of every size, and awkward ones, survive the language's own number syntax."""
+    draw = random.Random(0)
+    values = [draw.uniform(0, 1) * 10 ** draw.randint(-9, 4) for _ in range(1000)] + [
+        1 / 3,
+        0.1,
+        1e-6,
+        2.0,
+        0.2 * 3 / 7,
+    ]
+    for value in values[::25] + values[-5:]:
+        text = (
+            f"stem: conv3x3(3)\nstages: {{blocks: 1, width: 3}}\nblock: scale({exact(value)}) conv3x3 +\nhead: gap fc\n"
+        )
+        branch = parse_space(HEADER + text).architecture(0).stages[0].blocks[0].branch
+        assert branch[0].factor == value
