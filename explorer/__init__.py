@@ -22,7 +22,6 @@ _PUBLIC = {
     "SpaceError": ("explorer.errors", "SpaceError"),
     "build": ("explorer.network.build", "build_network"),
     "cost": ("explorer.costing.analytic", "count_cost"),
-    "export": ("explorer.export.package", "export_architecture"),
     "load_space": ("explorer.grammar.parse", "load_space"),
     "open_study": ("explorer.store.study", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),

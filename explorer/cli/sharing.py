@@ -20,10 +20,11 @@ from explorer.store import open_study
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), metavar="DIR", help="The folder to write.")
 @click.option("--under", multiple=True, metavar="LIMIT", help="ARCH is a study: export its best network that keeps this limit; may be repeated.")
 @click.option("--frontier", "whole_frontier", is_flag=True, help="ARCH is a study: export its whole frontier, a folder a network.")
+@click.option("--formats", default="yaml,python,safetensors", show_default=True, metavar="NAMES", help="What to write, beside architecture.json and README.md.")
 @as_json
 @storage
 @with_input
-def export(arch, output, under, whole_frontier, as_json, storage, override) -> None:
+def export(arch, output, under, whole_frontier, formats, as_json, storage, override) -> None:
     """Write ARCH as a folder that stands on its own: architecture, code, weights, and a page that says what it is.
 
     ARCH is STUDY:TRIAL, SPACE.yaml#INDEX or an architecture.json; with --under or --frontier, a study's name.
@@ -42,20 +43,25 @@ def export(arch, output, under, whole_frontier, as_json, storage, override) -> N
         addresses = [f"{study.name}:{record.number}" for record in records]
     else:
         addresses, places = [arch], [folder]
-    documents = [_export(address, place, storage, override, as_json) for address, place in zip(addresses, places)]
+    names = tuple(name.strip() for name in formats.split(",") if name.strip())
+    documents = [_export(address, place, names, storage, override, as_json) for address, place in zip(addresses, places)]
     if as_json:
         print_json(documents if whole_frontier else documents[0])
 
 
-def _export(address: str, folder: Path, storage: str, override: Input | None, quiet: bool) -> dict:
-    from explorer.export.package import export_architecture
+def _export(address: str, folder: Path, formats: tuple[str, ...], storage: str, override: Input | None, quiet: bool) -> dict:
+    from explorer.export.package import check_formats, check_target, export_architecture
+
+    # What the user can mend is said before anything is trained or written.
+    check_formats(formats)
+    check_target(folder)
 
     found = find_architecture(address, storage, override)
     if found.trial is not None and override is not None:
         raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
     weights, provenance = _trained(found, storage, quiet) if found.trial is not None else (None, _origin(found))
     try:
-        result = export_architecture(found.architecture, folder, state_dict=weights, provenance=provenance)
+        result = export_architecture(found.architecture, folder, state_dict=weights, formats=formats, provenance=provenance)
     except ExportError as error:
         raise WorkFailed(str(error)) from error
     if not quiet:

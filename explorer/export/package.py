@@ -77,8 +77,8 @@ def export_architecture(
     Raises ExportError when the target holds anything else, the weights are not the network's, the logits
     differ by more than 1e-5, or a file cannot be written.
     """
-    wanted = _known(formats)
-    target = _target(directory)
+    wanted = check_formats(formats)
+    target = check_target(directory)
     network = loaded_network(architecture, state_dict)
     space = space_text(architecture) if "yaml" in wanted else ""
     remembered = _plain(provenance or {})
@@ -163,7 +163,8 @@ def _read(folder: Path, name: str, most: int | None = None) -> bytes:
         raise ExportError(f"{folder}: {name} cannot be read as a plain file: {error.strerror}") from None
 
 
-def _known(formats: Iterable[str]) -> frozenset[str]:
+def check_formats(formats: Iterable[str]) -> frozenset[str]:
+    """The formats as a set. Raises ExportError for one there is not."""
     wanted = frozenset([formats] if isinstance(formats, str) else formats)
     for name in sorted(wanted):
         if name not in FORMATS:
@@ -183,7 +184,7 @@ def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
         raise ExportError(f"the provenance must be what JSON can hold: {str(error)[:100]}") from None
 
 
-def _target(directory: str | os.PathLike[str]) -> Path:
+def check_target(directory: str | os.PathLike[str]) -> Path:
     """The folder to write, absent, empty or an unchanged earlier export. Raises ExportError."""
     if "\0" in os.fspath(directory):
         raise ExportError("the folder's name has a NUL character")

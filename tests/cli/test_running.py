@@ -1,0 +1,127 @@
+"""The commands that train, and what is done with what they leave: search, frontier, export, as a shell calls them."""
+
+import json
+
+import pytest
+
+from tests.cli.test_spaces import run
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    """A storage with one small study of digits, searched by the command line."""
+    folder = tmp_path_factory.mktemp("studies")
+    url = f"sqlite:///{folder / 'explorer.db'}"
+    return url
+
+
+SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--workers", "2", "--json")
+
+
+def test_search_resumes_and_ends_when_the_space_is_exhausted(capsys, storage):
+    """The same line goes on with the study; five networks are all there are, and each is trained once."""
+    status, out, _ = run(capsys, *SEARCH, "--trials", "2", "--storage", storage)
+    first = json.loads(out)
+    assert status == 0 and first["trials"]["complete"] == 2
+    status, out, _ = run(capsys, *SEARCH, "--trials", "9", "--storage", storage)
+    second = json.loads(out)
+    assert status == 0 and second["trials"]["complete"] == 5 and second["trials"]["running"] == 0
+    assert "no network of the space" in second["ended"]
+    status, out, _ = run(capsys, "trials", second["study"], "--storage", storage, "--json")
+    rows = json.loads(out)
+    trained = [row for row in rows if row["state"] == "complete"]
+    assert len({row["digest"] for row in trained}) == len(trained) == 5
+    assert [row["number"] for row in rows] == list(range(len(rows)))
+    assert all(0 <= row["accuracy"] <= 1 and row["costs"]["macs"] > 0 for row in trained)
+
+
+def test_frontier_and_budget(capsys, storage):
+    """``frontier`` gives non-dominated trials by ascending cost; ``--under`` the best that keeps the budget."""
+    status, out, _ = run(capsys, "studies", "--storage", storage, "--json")
+    (study,) = json.loads(out)
+    assert status == 0 and study["data"] == "digits" and study["trials"]["complete"] == 5
+    _, out, _ = run(capsys, "frontier", study["name"], "--storage", storage, "--json")
+    points = json.loads(out)
+    assert points == sorted(points, key=lambda point: point["macs"])
+    assert all(a["accuracy"] < b["accuracy"] for a, b in zip(points, points[1:]))
+    _, out, _ = run(capsys, "frontier", study["name"], "--under", f"macs<={points[0]['macs']}", "--storage", storage, "--json")
+    assert [point["trial"] for point in json.loads(out)] == [points[0]["trial"]]
+    _, out, _ = run(capsys, "frontier", study["name"], "--under", "macs<=1", "--storage", storage, "--json")
+    assert json.loads(out) == []
+
+
+def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
+    """A trial is exported with its weights, kept or trained again; a bare derivation with fresh ones."""
+    _, out, _ = run(capsys, "trials", "he2016_orders-digits", "--storage", storage, "--json")
+    number = next(row["number"] for row in json.loads(out) if row["state"] == "complete")
+    folder = tmp_path / "net"
+    status, out, err = run(capsys, "export", f"he2016_orders-digits:{number}", "-o", str(folder), "--storage", storage, "--json")
+    assert status == 0, err
+    document = json.loads(out)
+    assert document["max_abs_diff"]["python"] <= 1e-5
+    assert {"architecture.json", "architecture.yaml", "model.py", "model.safetensors"} <= set(document["files"])
+    assert set(document["files"]) == {path.name for path in folder.iterdir()}
+    status, out, _ = run(capsys, "cost", str(folder / "architecture.json"), "--json")
+    assert status == 0 and json.loads(out)["digest"] == document["digest"]
+    status, _, err = run(capsys, "export", "he2016_orders.yaml#1", "-o", str(tmp_path), "--storage", storage)
+    assert status == 2 and str(tmp_path) in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["search"], "Missing option '--space'"),
+        (["search", "--space", "nowhere.yaml"], "nowhere.yaml:1:1: no such file"),
+        (["search", "--space", "he2016_orders.yaml", "--data", "cifar1"], "did you mean 'cifar10'"),
+        (["search", "--space", "he2016_orders.yaml", "--data", "digits", "--storage", "nonsense"], "nonsense"),
+        (["search", "--space", "he2016_orders.yaml", "--data", "digits", "--storage", "sqlite:////no/such/folder/x.db"], "/no/such/folder"),
+        (["search", "--space", "he2016_orders.yaml", "--objectives", "accuracy,speed"], "unknown objective 'speed'"),
+        (["search", "--space", "he2016_orders.yaml", "--limit", "macs"], "is not a limit"),
+        (["search", "--space", "he2016_orders.yaml", "--sampler", "tpee"], "did you mean 'tpe'"),
+        (["search", "--space", "he2016_orders.yaml", "--recipe", "quik"], "did you mean 'quick"),
+        (["search", "--space", "he2016_orders.yaml", "--time", "soon"], "write 90s, 30m or 2h"),
+        (["search", "--space", "he2016_orders.yaml", "--device", "tpu"], "tpu"),
+        (["train", "he2016_orders.yaml#0"], "--data is missing"),
+        (["frontier", "none", "--storage", "sqlite:////no/such/folder/x.db"], "/no/such/folder"),
+        (["trials", "none", "--storage", "postgresql://me:canary@127.0.0.1:1/x"], "127.0.0.1"),
+        (["export", "he2016_orders.yaml#0", "-o", "net", "--formats", "onx"], "unknown export format 'onx'"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_status_2(capsys, args, message, tmp_path, monkeypatch):
+    """Bad input gives one clear line, exit status 2, no file, and never a password."""
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "")
+    assert message in err and len(err.strip().splitlines()) == 1 and "canary" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_data_set_says_how_to_get_it(capsys, tmp_path, monkeypatch):
+    """A data set that is not there ends in one line that says where it was looked for and what to put there."""
+    monkeypatch.delenv("EXPLORER_DATA", raising=False)
+    status, out, err = run(capsys, "search", "--space", "he2016_orders.yaml", "--data", "cifar10", "--data-dir", str(tmp_path))
+    assert (status, out) == (2, "")
+    assert str(tmp_path) in err and "cifar10" in err and len(err.strip().splitlines()) == 1
+
+
+def test_unknown_study_names_those_there_are(capsys, storage):
+    """A study that is not there ends in one line with the near misses."""
+    status, _, err = run(capsys, "frontier", "he2016_orders-digit", "--storage", storage)
+    assert status == 2 and "did you mean 'he2016_orders-digits'" in err
+
+
+def test_another_recipe_is_refused_with_the_difference(capsys, storage):
+    """A run that differs from the study it would go on with is refused, and the difference named."""
+    status, _, err = run(capsys, *SEARCH, "--recipe", "he2016", "--storage", storage)
+    assert status == 2 and "recipe" in err and "--new-study" in err
+
+
+def test_train_tests_on_the_split_that_no_search_sees(capsys):
+    """``train`` gives validation and test accuracy and a curve of the epochs asked for, the same for the same seed."""
+    args = ("train", "he2016_orders.yaml#0", "--data", "digits", "--epochs", "2", "--device", "cpu", "--json")
+    status, out, err = run(capsys, *args)
+    assert status == 0, err
+    first = json.loads(out)
+    assert first["epochs"] == len(first["curve"]) == 2 and 0 <= first["test_accuracy"] <= 1 and first["images_per_second"] > 0
+    again = json.loads(run(capsys, *args)[1])
+    assert [e["train_loss"] for e in again["curve"]] == [e["train_loss"] for e in first["curve"]]
