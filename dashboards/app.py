@@ -1,0 +1,8 @@
+"""What Streamlit runs: the pages and how one gets from one to another."""
+
+import streamlit as st
+
+from dashboards.views import frontier
+
+st.set_page_config(page_title="Residual network explorer", layout="wide")
+st.navigation([st.Page(frontier.draw, title="Frontier", url_path="frontier", default=True)], position="top").run()

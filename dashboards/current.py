@@ -1,0 +1,98 @@
+"""The study that the pages show: picked by the user, and kept fresh while its search runs.
+
+A page draws itself once from what it was given. A small part of it looks at the storage every two
+seconds and draws the page anew only when something changed; what is selected stays selected.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboards.launch import STORAGE_VARIABLE
+from dashboards.reading import Trials, read_studies, read_study
+from dashboards.text import safe_text
+from explorer.errors import StoreError
+from explorer.records import TrialRecord
+from explorer.store import Study, StudySummary
+from explorer.store.database import DEFAULT_STORAGE
+
+LOOK_SECONDS = 2.0
+PICKED = "study"  # the session's key of the picked study's name
+
+
+class Look(NamedTuple):
+    """What a look at the storage found. ``problem``: a sentence, empty when all is well."""
+
+    problem: str = ""
+    studies: tuple[StudySummary, ...] = ()
+    study: Study | None = None
+    trials: Trials | None = None
+    revision: int = 0
+
+    @property
+    def mark(self) -> tuple:
+        """A page is out of date when a later look has another mark."""
+        return self.problem, sorted(study.name for study in self.studies), self.study and self.study.name, self.revision
+
+
+def current_study() -> tuple[Study, list[TrialRecord]] | None:
+    """Draws the study picker; returns the picked study and its trials, or None after saying why there is none."""
+    found = _look(st.session_state.get(PICKED))
+    if found.study is not None:
+        st.session_state[PICKED] = found.study.name
+        _draw_picker(found.studies)
+    if found.problem:
+        say(found.problem)
+    _watch(found.mark, time.monotonic())
+    return None if found.study is None or found.trials is None else (found.study, found.trials.all())
+
+
+def say(sentence: str) -> None:
+    """A sentence in place of what cannot be shown; its text may come from the database."""
+    with st.container(border=True):
+        st.text(safe_text(sentence, length=700))
+
+
+def _look(picked: str | None) -> Look:
+    storage = os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
+    found = Look()
+    try:
+        found = Look(studies=tuple(read_studies(storage)))
+        if not found.studies:
+            return Look(
+                "This storage holds no studies yet. Start one with: explorer search --space preact_variants.yaml"
+            )
+        names = [study.name for study in found.studies]
+        study = read_study(storage, picked if picked in names else names[0])
+        found = found._replace(study=study)
+        trials = _trials(storage, study.name, study.created)
+        trials.update(study)
+        return found._replace(trials=trials, revision=trials.revision)
+    except StoreError as error:
+        return found._replace(problem=f"{error}.")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _trials(storage: str, name: str, created: float) -> Trials:
+    # Told apart by birth too: a study that was deleted and made again under its name begins anew.
+    return Trials()
+
+
+def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
+    abouts = {
+        study.name: f"{study.name} — space {study.space_name}, data {study.data or 'its own'}" for study in studies
+    }
+    st.selectbox(
+        "Study", list(abouts), format_func=lambda name: safe_text(abouts.get(name, name)), key=PICKED, width=560
+    )
+
+
+@st.fragment(run_every=LOOK_SECONDS)
+def _watch(drawn: tuple, looked: float) -> None:
+    # Run by the page as it is drawn, then every two seconds: the first time it has just been looked.
+    if time.monotonic() - looked > LOOK_SECONDS / 2 and _look(st.session_state.get(PICKED)).mark != drawn:
+        st.rerun()

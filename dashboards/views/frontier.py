@@ -1,0 +1,191 @@
+"""The frontier page: accuracy against any cost, the trials behind it, and one network in detail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pandas
+import streamlit as st
+from plotly import graph_objects as go
+
+from dashboards.current import current_study, say
+from dashboards.figures import frontier_figure
+from dashboards.quantities import is_maximised, unit_of
+from dashboards.tables import best_trial, choice_points, frontier_points, quantities, state_counts, trial_rows
+from dashboards.text import safe_text
+from dashboards.views.detail import draw_detail
+from explorer.records import TrialRecord
+from explorer.store import Study
+
+CHART = "frontier_chart"
+# Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
+TRIAL, TRIAL_OF, SHOWN, MARKED = "trial", "trial_of", "shown", "marked"
+NO_COLOUR = "nothing"
+PLOT_OPTIONS = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+}
+
+
+class Shown(NamedTuple):
+    """What the figure shows. ``revision``: the study's last change; ``colour``: a choice point, or None."""
+
+    study: tuple
+    revision: int
+    x: str
+    y: str
+    colour: str | None
+    log_x: bool
+
+
+def draw() -> None:
+    """The page."""
+    found = current_study()
+    if found is None:
+        return
+    study, records = found
+    if not records:
+        say("This study has no trials yet. They appear here by themselves once the search has begun.")
+        return
+    _draw_summary(study, records)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        shown = _pick_plane(study, records)
+    on_frontier: list[int] = []
+    if shown is not None:
+        plane = shown
+        points = _kept(
+            (*shown, "points"), lambda: frontier_points(records, plane.x, plane.y, study.objectives, plane.colour)
+        )
+        on_frontier = [int(number) for number in points.trial[points.frontier]]
+    with right:
+        number = _pick_trial(study, records, on_frontier)
+        draw_detail(study, number)
+    with left:
+        if shown is None:
+            say(_nothing_to_draw(records))
+        else:
+            _draw_plane(study, shown, points, number)
+    st.subheader("All trials", anchor=False)
+    rows = _kept((*_identity(study), _revision(records), "rows"), lambda: trial_rows(records, study.objectives))
+    numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in rows.select_dtypes("float")}
+    st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
+
+
+def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
+    with st.container(horizontal=True, gap="medium"):
+        for state, count in state_counts(records).items():
+            st.metric(state, f"{count:,}", width="content")
+        name = next(iter(study.objectives), "accuracy")
+        best = best_trial(records, name, study.objectives)
+        if best is not None:
+            value = {**best.costs, **best.objectives}[name]
+            unit = unit_of(name, [value])
+            st.metric(
+                f"best {safe_text(unit.title, 'markdown')} (trial {best.number})", unit.of(value), width="content"
+            )
+
+
+def _pick_plane(study: Study, records: list[TrialRecord]) -> Shown | None:
+    """The controls above the figure; None while there is nothing to draw."""
+    ups, downs = quantities(records, study.objectives)
+    if not ups or not downs:
+        return None
+    choices = choice_points(records)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        x = st.selectbox("Cost", downs, format_func=_title, key="cost", width=160)
+        y = st.selectbox("Against", ups, format_func=_title, key="against", width=180) if len(ups) > 1 else ups[0]
+        start = choices.index("order") + 1 if "order" in choices else min(1, len(choices))
+        colour = st.selectbox(
+            "Colour by", [NO_COLOUR, *choices], index=start, format_func=safe_text, key="colour", width=140
+        )
+        log_x = st.toggle("Log scale", key="log", value=True)
+    return Shown(_identity(study), _revision(records), x, y, None if colour == NO_COLOUR else colour, log_x)
+
+
+def _draw_plane(study: Study, shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
+    marked = _marked(shown, chosen)
+
+    def figure() -> go.Figure:
+        return frontier_figure(
+            points,
+            unit_of(shown.x, points.x),
+            unit_of(shown.y, points.y),
+            log_x=shown.log_x,
+            maximised=(is_maximised(shown.x, study.objectives), is_maximised(shown.y, study.objectives)),
+            colour=shown.colour,
+            chosen=marked,
+        )
+
+    st.plotly_chart(
+        _kept((*shown, marked), figure),
+        key=CHART,
+        on_select=_take_click,
+        selection_mode="points",
+        config=PLOT_OPTIONS,
+        width="stretch",
+    )
+    st.caption("A point is a trained network; the line joins those that no other beats. Click one, or pick its trial.")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _kept(key: tuple, _make: Callable[[], Any]) -> Any:
+    """What ``_make`` gave for this key before, if it did: a click changes neither the figure nor the table."""
+    return _make()
+
+
+def _identity(study: Study) -> tuple:
+    return study.storage, study.name, study.created
+
+
+def _revision(records: list[TrialRecord]) -> int:
+    return max(record.revision for record in records)
+
+
+def _marked(shown: Shown, chosen: int) -> int:
+    """The trial that the figure marks by itself.
+
+    A click is marked by plotly, at once. Were the figure made anew for it, it would be drawn from
+    nothing and lose its zoom; so a click leaves the figure as it is, and any other change brings it up to date.
+    """
+    if st.session_state.get(SHOWN) != shown:
+        st.session_state[SHOWN] = shown
+        st.session_state[MARKED] = chosen
+    return st.session_state[MARKED]
+
+
+def _take_pick() -> None:
+    st.session_state[MARKED] = st.session_state[TRIAL]
+
+
+def _take_click() -> None:
+    points = st.session_state[CHART]["selection"]["points"]
+    numbers = [point["customdata"] for point in points if point.get("customdata") is not None]
+    if numbers:
+        number = numbers[0]
+        st.session_state[TRIAL] = int(number[0] if isinstance(number, list) else number)
+
+
+def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]) -> int:
+    """The trial to show: what was clicked or picked, at first the frontier's dear end."""
+    states = {record.number: record.state for record in records}
+    if st.session_state.get(TRIAL) not in states or st.session_state.get(TRIAL_OF) != _identity(study):
+        st.session_state[TRIAL] = on_frontier[-1] if on_frontier else records[0].number
+        st.session_state[TRIAL_OF] = _identity(study)
+    front = set(on_frontier)
+
+    def named(number: int) -> str:
+        return f"{number} — {'on the frontier' if number in front else safe_text(states.get(number, ''))}"
+
+    return st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
+
+
+def _nothing_to_draw(records: list[TrialRecord]) -> str:
+    if any(record.state == "running" for record in records):
+        return "No trial is complete yet. The first point appears here by itself when its training ends."
+    return "No trial of this study is complete, so there is nothing to draw. The table below says how each one ended."
+
+
+def _title(quantity: str) -> str:
+    return unit_of(quantity, []).title

@@ -1,0 +1,99 @@
+"""Studies to look at: really derived networks with their real costs, and invented accuracies."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from explorer.costing.analytic import count_cost
+from explorer.grammar.parse import load_space
+from explorer.records import Environment, Epoch, TrainingResult
+from explorer.store.database import open_for_writing
+from explorer.store.lease import new_worker
+from explorer.store.study import Study
+from explorer.store.writer import Ending, Proposal, StudyWriter, create_study
+
+ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13.0"})
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+COMPLETE = 20
+FAILED, REJECTED, CACHED, RUNNING = range(COMPLETE, COMPLETE + 4)  # the numbers of the trials that are not complete
+REASON = "the loss was not finite in epoch 3"
+
+
+def begin_study(
+    url: str,
+    name: str,
+    objectives: Mapping[str, str] = OBJECTIVES,
+    space: str = "preact_variants",
+    data: str = "digits",
+):
+    """The writing side of a study without trials."""
+    study = create_study(
+        open_for_writing(url),
+        name,
+        space_name=space,
+        space_text=small_space().text,
+        fingerprint={"data": data},
+        objectives=objectives,
+        seed=0,
+    )
+    return StudyWriter(study, new_worker())
+
+
+@functools.cache
+def small_space():
+    """The shipped space on 8x8 images."""
+    return load_space("preact_variants.yaml").with_input((1, 8, 8), 10)
+
+
+def proposal(draw: int, **changed: Mapping) -> Proposal:
+    """A proposal of one of the shipped space's networks; the same ``draw`` gives the same one."""
+    space = small_space()
+    derivation = space.unrank(draw * 977 % space.count())
+    architecture = space.architecture(derivation)
+    made = {"choices": dict(derivation.choices), "costs": count_cost(architecture).to_dict(), **changed}
+    return Proposal(architecture.digest, architecture.to_json(), made["choices"], made["costs"], draw)
+
+
+def ending(accuracy: float, **objectives: float) -> Ending:
+    """A training of eight epochs that ends with ``accuracy``."""
+    curve = tuple(
+        Epoch(epoch, 2 * math.exp(-epoch / 4), 2 * math.exp(-epoch / 5), accuracy * epoch / 8, 0.9, 0.1, 0.5)
+        for epoch in range(1, 9)
+    )
+    result = TrainingResult(accuracy, curve[-1].val_loss, 0.9, 8, 4.0, 1000.0, curve)
+    return Ending("complete", {"accuracy": accuracy, **objectives}, result, environment=ENVIRONMENT)
+
+
+def accuracy_of(number: int) -> float:
+    """Invented, two percent apart from every other trial's."""
+    return 0.30 + 0.02 * (number * 7 % COMPLETE)
+
+
+def write_study(url: str, name: str) -> Study:
+    """COMPLETE complete trials, then one failed, one rejected, one cached (as trial 0) and one running."""
+    writer = begin_study(url, name)
+    for number in range(COMPLETE):
+        assert writer.begin(number, proposal(number)).state == "running"
+        writer.finish(number, ending(accuracy_of(number)))
+    writer.begin(FAILED, proposal(FAILED))
+    writer.finish(FAILED, Ending("failed", reason=REASON))
+    writer.refuse(REJECTED, proposal(REJECTED), "rejected", "macs <= 1M: it has 2.3M")
+    assert writer.begin(CACHED, proposal(0)).state == "cached"
+    assert writer.begin(RUNNING, proposal(RUNNING)).state == "running"
+    return writer.study
+
+
+@pytest.fixture
+def url(tmp_path):
+    """A storage that does not exist yet."""
+    return f"sqlite:///{tmp_path}/explorer.db"
+
+
+@pytest.fixture
+def study(url):
+    """The study "digits & co" in it."""
+    return write_study(url, "digits & co")

@@ -1,0 +1,183 @@
+"""The dashboard as people use it: its real server, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+import dashboards
+from dashboards.launch import server_environment
+from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, write_study
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000  # milliseconds, for a machine that has other things to do
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '<a href="javascript:alert(1)">click</a>',
+    "![](http://192.0.2.1/pixel.png)",
+    "[click](http://192.0.2.1)",
+    "http://192.0.2.1/auto www.evil.example me@evil.example",
+    '<span style="font-size:200px">big</span>',
+    ":material/home: :red[red] :smile: $x^2$",
+    '"]; x [label="y", URL="http://192.0.2.1"',
+    "=cmd|'/c calc'!A1",
+    "abc\u202edef\u2066\u200b\x07",
+    "%{x} ${y} {z} <b>",
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def serving(url: str) -> Iterator[str]:
+    """The dashboard of ``url``, started as the command line starts it; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = "import sys; from dashboards.launch import run_dashboard; run_dashboard(sys.argv[1], int(sys.argv[2]))"
+    environment = {**server_environment(""), "PYTHONPATH": str(Path(dashboards.__file__).parents[1])}
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, url, str(port)], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        while not answers(port):
+            assert server.poll() is None, "the server ended by itself"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    assert not answers(port), "the server outlived what started it"
+
+
+def answers(port: int) -> bool:
+    try:
+        return urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status == 200
+    except (URLError, OSError):
+        return False
+
+
+@contextmanager
+def visiting(browser, address: str) -> Iterator:
+    """A page of the dashboard. It must open no dialog and ask nothing of any other machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    asked, dialogs = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda websocket: asked.append(websocket.url))
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(address)
+    yield page
+    context.close()
+    assert not dialogs
+    outside = [
+        url for url in asked if not re.match(r"(https?|ws)://127\.0\.0\.1:\d+/|data:|blob:http://127\.0\.0\.1", url)
+    ]
+    assert asked and not outside
+
+
+def click_trial(page, number: int) -> None:
+    """Clicks the point of a trial, found by what plotly drew."""
+    find = """number => {
+        const plot = document.querySelector('.js-plotly-plot');
+        if (!plot || !plot.calcdata) return null;
+        for (const points of plot.calcdata) {
+            const trace = points[0].trace, place = Array.from(trace.customdata || []).indexOf(number);
+            if (place < 0) continue;
+            const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+            const point = points[place];
+            return [box.x + xaxis._offset + xaxis.c2p(point.x), box.y + yaxis._offset + yaxis.c2p(point.y)];
+        }
+        return null;
+    }"""
+    place = page.wait_for_function(find, arg=number).json_value()
+    page.mouse.click(*place)
+
+
+def test_clicking_a_point_shows_its_network(browser, url):
+    """A click on a point shows that trial's accuracy, block diagram, training curve and choices, and a trial
+    that ends meanwhile appears by itself without disturbing the selection."""
+    study = write_study(url, "clicked")
+    cheap = study.frontier()[0]
+    with serving(url) as address, visiting(browser, address) as page:
+        headline = page.get_by_test_id("stText").filter(has_text="trial ")
+        dear = study.frontier()[-1].number
+        headline.get_by_text(f"trial {dear} · complete").wait_for()
+        click_trial(page, cheap.number)
+        shown = headline.get_by_text(f"trial {cheap.number} · complete · {cheap.objectives['accuracy']:.1%}")
+        shown.wait_for()
+        diagram = page.get_by_test_id("stGraphVizChart").first
+        assert diagram.locator("g.node").count() >= 6
+        assert "conv" in diagram.text_content()
+        page.get_by_role("tab", name="Training").click()
+        page.get_by_text("validation loss").first.wait_for()
+        page.get_by_text("8 epochs in 4.0 s").wait_for()
+        complete = page.get_by_test_id("stMetric").filter(has_text="complete")
+        assert str(COMPLETE) in complete.inner_text()
+        writer = begin_study(url, "clicked")
+        writer.begin(RUNNING + 1, proposal(RUNNING + 1))
+        writer.finish(RUNNING + 1, ending(0.72))
+        complete.get_by_text(str(COMPLETE + 1)).wait_for()
+        shown.wait_for()
+
+
+def test_hostile_texts_stay_texts(browser, url):
+    """A database whose every text is an attack opens no dialog, makes no element and sends no request."""
+    name, quantity = HOSTILE[0] + HOSTILE[3], " ".join(HOSTILE[1:8])
+    writer = begin_study(url, name, {quantity: "max", "macs": "min"}, space=HOSTILE[1], data=HOSTILE[4])
+    for number, text in enumerate(HOSTILE):
+        writer.begin(
+            number, proposal(number, choices={HOSTILE[2]: text, text: HOSTILE[-1]}, costs={"macs": number + 1, text: 2})
+        )
+        writer.finish(number, ending(0.5, **{quantity: number / 100}))
+    writer.begin(len(HOSTILE), proposal(len(HOSTILE)))
+    writer.refuse(len(HOSTILE) + 1, proposal(len(HOSTILE) + 1), "rejected", " ".join(HOSTILE))
+    with serving(url) as address, visiting(browser, address) as page:
+        page.get_by_test_id("stGraphVizChart").first.locator("g.node").first.wait_for()
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        label = page.get_by_test_id("stMetricLabel").filter(has_text="best").inner_text()
+        assert HOSTILE[1] in label.replace("\u2060", "")
+        for tab in ("Network", "Training", "Choices and costs", "Block"):
+            page.get_by_role("tab", name=tab).click()
+        made = "img, script, .katex, svg a, a[href^=http], a[href^=mailto], a[href*=alert], span[style*=size]"
+        found = (
+            page.get_by_test_id("stMain")
+            .locator(made)
+            .evaluate_all("all => all.map(one => one.outerHTML.slice(0, 300))")
+        )
+        assert found == []
+        assert page.get_by_test_id("stMetricLabel").locator("[data-testid=stIconMaterial], [style*=color]").count() == 0

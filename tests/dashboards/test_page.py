@@ -1,0 +1,280 @@
+"""The frontier page, drawn without a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import dashboards
+from dashboards.launch import STORAGE_VARIABLE
+from explorer.grammar.parse import load_space
+from explorer.store import open_study
+from explorer.store.database import open_for_writing
+from explorer.study.search import run_search
+from tests.dashboards.conftest import (
+    CACHED,
+    COMPLETE,
+    FAILED,
+    REASON,
+    RUNNING,
+    begin_study,
+    ending,
+    proposal,
+    write_study,
+)
+
+APP = Path(dashboards.__file__).with_name("app.py")
+
+
+@pytest.fixture
+def page(url, monkeypatch):
+    """Draws the page of ``url``; returns what stands on it."""
+
+    def draw(storage: str = url) -> AppTest:
+        monkeypatch.setenv(STORAGE_VARIABLE, storage)
+        return AppTest.from_file(str(APP), default_timeout=60).run()
+
+    return draw
+
+
+def texts(at: AppTest) -> str:
+    assert not at.exception
+    return "\n".join(str(element.value) for element in [*at.text, *at.code, *at.caption, *at.markdown])
+
+
+def metrics(at: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in at.metric}
+
+
+def test_the_page_of_a_study(page, study):
+    """The page names the study, counts its trials, and shows the frontier, a table of all and one in detail."""
+    at = page()
+    assert at.selectbox(key="study").options == ["digits & co — space preact_variants, data digits"]
+    assert metrics(at) == {
+        "complete": "20",
+        "running": "1",
+        "failed": "1",
+        "rejected": "1",
+        "cached": "1",
+        "best validation accuracy (trial 17)": "68.0%",
+    }
+    assert len(at.get("plotly_chart")) == 2
+    assert len(at.get("graphviz_chart")) == 2
+    table = at.dataframe[-1].value
+    assert list(table["trial"]) == list(range(COMPLETE + 4))
+    assert table["reason"][FAILED] == REASON
+    dear = study.frontier()[-1].number
+    assert at.selectbox(key="trial").value == dear
+    assert f"trial {dear} · complete" in texts(at)
+    assert f"explorer export 'digits & co:{dear}' -o trial-{dear} --storage sqlite:///" in at.code[0].value
+
+
+def test_controls_offer_what_the_trials_have(page, study):
+    """Any cost can be an axis and any choice point that varies a colour, and all of them draw."""
+    at = page()
+    assert at.selectbox(key="cost").options[:3] == ["MACs", "parameters", "FLOPs"]
+    assert "peak memory" in at.selectbox(key="cost").options
+    assert "attn@stage2" in at.selectbox(key="colour").options
+    at.selectbox(key="cost").set_value("peak_memory_bytes")
+    at.selectbox(key="colour").set_value("attn@stage2")
+    at.toggle(key="log").set_value(False)
+    assert not at.run().exception
+
+
+def test_every_trial_can_be_picked(page, study):
+    """Whatever a trial's state, it can be looked at: failures with the reason, a cached one with its twin's curve."""
+    at = page()
+    for number in range(COMPLETE - 1, COMPLETE + 4):
+        at.selectbox(key="trial").set_value(number).run()
+        assert f"trial {number} · " in texts(at)
+    at.selectbox(key="trial").set_value(FAILED).run()
+    assert f"failed: {REASON}" in texts(at)
+    at.selectbox(key="trial").set_value(RUNNING).run()
+    assert "drawn when the training ends" in texts(at)
+    at.selectbox(key="trial").set_value(CACHED).run()
+    assert "same network as trial 0" in texts(at)
+    assert "The training of trial 0" in texts(at)
+    assert len(at.get("plotly_chart")) == 2
+
+
+def test_a_growing_study_keeps_the_selection(page, study):
+    """New trials appear when the page is drawn again, and the picked trial stays."""
+    at = page()
+    at.selectbox(key="trial").set_value(3).run()
+    writer = begin_study(os.environ[STORAGE_VARIABLE], study.name)
+    writer.begin(RUNNING + 1, proposal(RUNNING + 1))
+    writer.finish(RUNNING + 1, ending(0.9))
+    at.run()
+    assert metrics(at)["complete"] == str(COMPLETE + 1)
+    assert at.selectbox(key="trial").value == 3
+    assert "trial 3 · " in texts(at)
+
+
+def test_another_study_starts_with_its_own_frontier(page, url):
+    """Picking another study shows that one: its trials, its costs, and the dear end of its own frontier."""
+    write_study(url, "first")
+    writer = begin_study(url, "second", {"accuracy": "max", "joules": "min"})
+    for number in range(3):
+        writer.begin(number, proposal(number, costs={"joules": 5.0 * (number + 1)}, choices={"kind": str(number)}))
+        writer.finish(number, ending(0.5 + number / 10))
+    at = page()
+    at.selectbox(key="study").set_value("first").run()
+    at.selectbox(key="cost").set_value("params").run()
+    at.selectbox(key="trial").set_value(1).run()
+    at.selectbox(key="study").set_value("second").run()
+    assert not at.exception
+    assert at.selectbox(key="cost").value == "joules"
+    assert at.selectbox(key="trial").value == 2
+    assert metrics(at)["complete"] == "3"
+
+
+def test_trials_can_be_picked_before_any_is_complete(page, url):
+    """Also where there is no frontier yet, and after another study was shown, the picked trial stays."""
+    write_study(url, "first")
+    writer = begin_study(url, "second")
+    for number in range(2):
+        writer.begin(number, proposal(number))
+    at = page()
+    at.selectbox(key="study").set_value("first").run()
+    at.selectbox(key="study").set_value("second").run()
+    at.selectbox(key="trial").set_value(1).run()
+    assert "trial 1 · running" in texts(at)
+    at.run()
+    assert "trial 1 · running" in texts(at)
+
+
+def test_a_study_that_a_search_wrote(page, url):
+    """The page draws what ``run_search`` leaves, with a user's own evaluation and therefore without curves."""
+    run_search(
+        load_space("he2016_orders.yaml"),
+        trials=4,
+        storage=url,
+        study="real",
+        evaluate=lambda arch, **_: {"accuracy": 1 / len(arch.to_json())},
+    )
+    at = page()
+    assert metrics(at)["complete"] == "4"
+    assert "No training curve" in texts(at)
+    assert len(at.get("graphviz_chart")) == 2
+
+
+def damage(file: Path, kind: str) -> None:
+    """Makes ``file`` what a page may find in place of a whole database."""
+    url = f"sqlite:///{file}"
+    if kind == "empty file":
+        file.touch()
+    elif kind == "text":
+        file.write_text("trial,accuracy\n1,0.5\n")
+    elif kind == "half":
+        write_study(url, "one").database.close()
+        join_log(file)
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif kind == "later version":
+        open_for_writing(url).close()
+        change(file, "UPDATE explorer_schema SET version = 999")
+    elif kind == "foreign":
+        change(file, "CREATE TABLE birds (name TEXT)")
+    elif kind == "bad row":
+        write_study(url, "one").database.close()
+        change(file, "UPDATE explorer_trials SET costs = '{' WHERE number = 3")
+    elif kind == "no studies":
+        open_for_writing(url).close()
+    elif kind != "absent":
+        writer = begin_study(url, "one")
+        if kind == "none complete":
+            writer.begin(0, proposal(0))
+        elif kind == "all refused":
+            writer.refuse(0, proposal(0), "rejected", "macs <= 1")
+        writer.study.database.close()
+
+
+def change(file: Path, statement: str) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def join_log(file: Path) -> None:
+    """Moves what SQLite still keeps in its log into the file."""
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+SENTENCES = {
+    "absent": "'explorer search' makes it",
+    "empty file": "is empty; give the file that 'explorer search' wrote",
+    "text": "is not an SQLite database",
+    "half": "cannot read this database",
+    "later version": "update the explorer",
+    "foreign": "holds no studies of the explorer",
+    "bad row": "a row that cannot be read",
+    "no studies": "Start one with: explorer search",
+    "no trials": "They appear here by themselves",
+    "none complete": "The first point appears here by itself",
+    "all refused": "The table below says how each one ended",
+}
+
+
+@pytest.mark.parametrize("kind", SENTENCES)
+def test_what_cannot_be_shown_is_a_sentence(kind, page, tmp_path):
+    """A storage without a study to draw gives a sentence that says what to do, and is left as it was."""
+    file = tmp_path / "explorer.db"
+    damage(file, kind)
+    before = file.read_bytes() if file.exists() else None
+    at = page(f"sqlite:///{file}")
+    assert SENTENCES[kind] in texts(at)
+    assert not at.error
+    assert (file.read_bytes() if file.exists() else None) == before
+
+
+def test_a_storage_that_comes_later_is_found(page, url):
+    """A page opened before the search has begun shows the study once it is there."""
+    at = page()
+    assert "'explorer search' makes it" in texts(at)
+    write_study(url, "late")
+    at.run()
+    assert metrics(at)["complete"] == str(COMPLETE)
+
+
+def test_looking_changes_nothing(page, study, tmp_path):
+    """Drawing the page and picking trials leaves the database's bytes as they were."""
+    study.database.close()
+    join_log(tmp_path / "explorer.db")
+    before = hashlib.sha256((tmp_path / "explorer.db").read_bytes()).digest()
+    at = page()
+    at.selectbox(key="trial").set_value(2).run()
+    assert not at.exception
+    assert hashlib.sha256((tmp_path / "explorer.db").read_bytes()).digest() == before
+
+
+def test_passwords_are_not_shown(page):
+    """A storage that cannot be reached is named without its password."""
+    at = page("postgresql+psycopg://someone:canary@127.0.0.1:1/none")
+    assert "canary" not in texts(at)
+    assert "127.0.0.1" in texts(at)
+
+
+def test_the_page_starts_without_torch(url, study):
+    """Drawing the page imports neither torch nor optuna nor the search."""
+    lines = [
+        "import sys",
+        "from streamlit.testing.v1 import AppTest",
+        f"at = AppTest.from_file({str(APP)!r}, default_timeout=60).run()",
+        "assert at.metric and not at.exception",
+        "print(sorted({'torch', 'optuna', 'sklearn', 'explorer.study', 'explorer.training'} & set(sys.modules)))",
+    ]
+    environment = {**os.environ, STORAGE_VARIABLE: url, "PYTHONPATH": str(APP.parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert open_study(url).name == "digits & co"

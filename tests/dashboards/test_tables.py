@@ -1,0 +1,142 @@
+"""Records to rows."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from dashboards.quantities import unit_of
+from dashboards.tables import (
+    NOT_ASKED,
+    OTHERS,
+    best_trial,
+    choice_points,
+    frontier_points,
+    quantities,
+    state_counts,
+    trial_rows,
+)
+from explorer.records import TrialRecord
+
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+
+
+def record(number: int, accuracy: float, macs: float, state: str = "complete", **more) -> TrialRecord:
+    return TrialRecord(number, state, costs={"macs": macs, "params": 7}, objectives={"accuracy": accuracy}, **more)
+
+
+def test_frontier_is_what_no_other_beats():
+    """A row is on the frontier when no other is both cheaper and better; of equals the first."""
+    records = [record(0, 0.9, 100), record(1, 0.8, 50), record(2, 0.7, 60), record(3, 0.9, 100), record(4, 0.95, 200)]
+    table = frontier_points(records, "macs", "accuracy", OBJECTIVES)
+    assert list(table.trial) == [1, 2, 0, 3, 4]
+    assert list(table.trial[table.frontier]) == [1, 0, 4]
+
+
+def test_only_complete_finite_trials_are_points():
+    """Cached trials are not drawn twice; running, failed and infinite ones not at all."""
+    records = [
+        record(0, 0.5, 10),
+        record(1, 0.5, 10, "cached", same_as=0),
+        record(2, math.inf, 10),
+        record(3, math.nan, 10),
+        record(4, 0.5, 10, "running"),
+        TrialRecord(5, "complete", costs={"macs": 3}),
+    ]
+    assert list(frontier_points(records, "macs", "accuracy", OBJECTIVES).trial) == [0]
+
+
+def test_the_study_says_what_is_better():
+    """The frontier turns with an objective's direction."""
+    records = [record(0, 0.5, 10), record(1, 0.6, 10), record(2, 0.6, 20)]
+    table = frontier_points(records, "macs", "accuracy", {"accuracy": "max", "macs": "max"})
+    assert list(table.trial[table.frontier]) == [2]
+
+
+def test_levels_are_the_answers_to_a_choice():
+    """A row's level is its answer; rare answers of many are taken together, and one not asked is named so."""
+    records = [record(n, 0.5, n + 1, choices={"width": str(n // 2)}) for n in range(24)] + [record(24, 0.5, 99)]
+    table = frontier_points(records, "macs", "accuracy", OBJECTIVES, colour="width")
+    assert table.level[0] == "0"
+    assert OTHERS in set(table.level)
+    assert table.level.nunique() == 11
+    few = frontier_points(records[:4] + records[24:], "macs", "accuracy", OBJECTIVES, colour="width")
+    assert list(few.level) == ["0", "0", "1", "1", NOT_ASKED]
+
+
+def test_choice_points_that_vary():
+    """Only a choice point that was answered in more than one way is offered as a colour."""
+    records = [
+        record(0, 0.5, 1, choices={"a": "x", "b": "y"}),
+        record(1, 0.5, 2, choices={"a": "x", "b": "z", "c": "q"}),
+    ]
+    assert choice_points(records) == ["b"]
+
+
+def test_quantities_by_direction():
+    """Objectives come first, each on the axis of its direction."""
+    records = [
+        TrialRecord(0, "complete", costs={"macs": 1, "params": 2}, objectives={"accuracy": 0.5, "loss": 1, "joules": 3})
+    ]
+    assert quantities(records, {"joules": "min", "accuracy": "max"}) == (
+        ["accuracy"],
+        ["joules", "macs", "params", "loss"],
+    )
+    assert quantities([], OBJECTIVES) == ([], [])
+
+
+def test_states_and_best():
+    """States without trials are left out, and the best is the first of equals."""
+    records = [
+        record(0, 0.5, 1),
+        record(1, 0.7, 1),
+        record(2, 0.7, 1),
+        record(3, 0.9, 1, "failed"),
+        record(4, math.nan, 1),
+    ]
+    assert state_counts(records) == {"complete": 4, "failed": 1}
+    assert best_trial(records, "accuracy", OBJECTIVES).number == 1
+    assert best_trial([], "accuracy", OBJECTIVES) is None
+
+
+def test_trial_table_has_every_trial_in_units():
+    """One row a trial: accuracy in percent, MACs in their unit, choices, and cells that are no formulas."""
+    records = [
+        record(0, 0.5, 2_000_000, choices={"order": "original"}, started=10.0, finished=12.5),
+        TrialRecord(1, "failed", choices={"order": "=cmd"}, reason="-oops"),
+    ]
+    rows = trial_rows(records, OBJECTIVES)
+    assert list(rows["trial"]) == [0, 1]
+    assert rows["validation accuracy (%)"][0] == 50
+    assert rows["MACs (millions)"][0] == 2
+    assert math.isnan(rows["MACs (millions)"][1])
+    assert list(rows["order"]) == ["original", "'=cmd"]
+    assert rows["seconds"][0] == 2.5
+    assert rows["reason"][1] == "'-oops"
+
+
+def test_a_choice_may_bear_any_name():
+    """A choice point named as another column gets a column of its own."""
+    rows = trial_rows([record(0, 0.5, 1, choices={"state": "x", "MACs": "y"})], OBJECTIVES)
+    assert rows["state"][0] == "complete"
+    assert rows["state′"][0] == "x"
+    assert rows["MACs′"][0] == "y"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label", "shown"),
+    [
+        ("macs", 40_814_816, "MACs (millions)", "40.81M"),
+        ("macs", 512, "MACs", "512"),
+        ("params", 272_000, "parameters (thousands)", "272k"),
+        ("accuracy", 0.9321, "validation accuracy (%)", "93.2%"),
+        ("peak_memory_bytes", 3 * 2**20, "peak memory (MiB)", "3 MiB"),
+        ("latency_ms", 1.25, "latency (ms)", "1.25 ms"),
+        ("joules", 12.5, "joules", "12.5"),
+    ],
+)
+def test_units(name, value, label, shown):
+    """Known quantities have a unit on the axis and behind a single value; others keep their name."""
+    unit = unit_of(name, [value])
+    assert (unit.label, unit.of(value)) == (label, shown)
