@@ -92,7 +92,7 @@ def _trained(found: Addressed, storage: str, quiet: bool):
     again = contextlib.nullcontext() if quiet or study.weights(record) else console().status("its weights were not kept: training it again")
     with again:
         trained = trained_network(study, record, click.get_current_context().params["data_dir"])
-    training = study.fingerprint
+    training, split = study.fingerprint, study.fingerprint["split"]
     result = trained.retrained or record.result
     provenance = {
         "study": study.name,
@@ -100,7 +100,8 @@ def _trained(found: Addressed, storage: str, quiet: bool):
         "space": study.space_name,
         "choices": ", ".join(f"{name}={text}" for name, text in record.choices.items()),
         "data": training["data"],
-        "split": ", ".join(f"{name} {value}" for name, value in training["split"].items() if value is not None),
+        "split": ", ".join(f"{name} {value}" for name, value in split.items() if value is not None and name not in ("mean", "std")),
+        "pixels": f"scaled to 0..1, less the mean {split['mean']}, divided by {split['std']}, for each channel" if split else "",
         "recipe": training["recipe"].get("name", ""),
         "epochs": str(training["epochs"]),
         "seed": str(record.seed),

@@ -34,7 +34,8 @@ class Dataset:
     A search trains on ``train`` and chooses by ``validation``; ``test`` stays apart for the networks
     that were chosen. ``mean``, ``std``: of each channel of ``train``, for pixels scaled to 0..1.
     ``shift``: by how many pixels a training image may sensibly be shifted; ``flip``: whether it may be
-    mirrored left to right. ``fingerprint``: name, sizes, seed, subset and a hash of the content.
+    mirrored left to right. ``fingerprint``: name, sizes, seed, subset, a hash of the
+    content, and mean and std to four digits, for whoever feeds an exported network.
     """
 
     name: str
@@ -122,6 +123,7 @@ def load_data(name: str, data_dir: str | Path | None = None, subset: int | None 
     fingerprint = {
         "name": name, "train": len(train), "validation": len(validation), "test": len(test),
         "seed": seed, "subset": subset, "sha256": _sha256(train, validation, test),
+        "mean": [round(value, 4) for value in mean], "std": [round(value, 4) for value in std],
     }  # fmt: skip
     return Dataset(name, shape, classes, train, validation, test, mean, std, shift, flip, fingerprint)
 

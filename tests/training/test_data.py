@@ -151,6 +151,7 @@ class TestSplits:
         """Name, sizes, seed, subset and a hash of the content; the hash differs with the seed's split."""
         fingerprint = dict(load_data("cifar10", folder, subset=50, seed=4).fingerprint)
         assert len(fingerprint.pop("sha256")) == 16
+        assert all(0 <= value <= 1 for value in (*fingerprint.pop("mean"), *fingerprint.pop("std")))
         sizes = {"train": 40, "validation": 10, "test": 20}
         assert fingerprint == {"name": "cifar10", **sizes, "seed": 4, "subset": 50}
         hashes = {load_data("cifar10", folder, seed=seed).fingerprint["sha256"] for seed in (0, 1)}
