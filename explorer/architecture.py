@@ -41,6 +41,11 @@ class Block:
     shortcut: tuple[Op, ...] | None = ()
     shared: int = 0
 
+    @property
+    def layer_count(self) -> int:
+        """The number of ops, those of the shortcut included."""
+        return len(self.branch) + len(self.shortcut or ()) + len(self.after)
+
     def output_shape(self, x: TensorShape) -> TensorShape:
         """The shape put out for an arriving ``x``. Raises ArchitectureError when branch and shortcut do not meet."""
         start = _through(self.branch[: self.shared], x)
@@ -111,24 +116,19 @@ class Architecture:
         for number, stage in enumerate(self.stages, 1):
             if len(stage.blocks) > MAX_BLOCKS:
                 raise ArchitectureError(f"stage {number} has {len(stage.blocks)} blocks, at most {MAX_BLOCKS} may stand")
-        layers = sum(1 for _ in self._ops())
-        if layers > MAX_LAYERS:
-            raise ArchitectureError(f"the network has {layers} layers, at most {MAX_LAYERS} may stand")
+        if self.layer_count > MAX_LAYERS:
+            raise ArchitectureError(f"the network has {self.layer_count:,} layers, at most {MAX_LAYERS:,} may stand")
         output = self.stage_shapes()[-1]
         output = _at("head", lambda: _through(self.head, output))
         if output != (self.classes, 1, 1):
             raise ArchitectureError(f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'")
         object.__setattr__(self, "output", output)
 
-    def _ops(self) -> Iterator[Op]:
-        yield from self.stem
-        for stage in self.stages:
-            yield from stage.transition
-            for block in stage.blocks:
-                yield from block.branch
-                yield from block.shortcut or ()
-                yield from block.after
-        yield from self.head
+    @property
+    def layer_count(self) -> int:
+        """The number of ops, those of the shortcuts included."""
+        stages = sum(len(stage.transition) + sum(block.layer_count for block in stage.blocks) for stage in self.stages)
+        return len(self.stem) + stages + len(self.head)
 
     def stage_shapes(self) -> list[TensorShape]:
         """The shape after the stem and after each stage."""
@@ -270,6 +270,9 @@ class _CanonicalLine:
             if isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
                 self.items.pop()
                 simple = Scale(simple.factor * self.last.factor)
+                if simple.factor == 1:
+                    self.last = None
+                    continue
             self.items.append(simple.to_json())
             self.last = simple
 

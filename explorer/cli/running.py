@@ -168,7 +168,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, s
     if data is None:
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     place = find_device(device)
-    dataset = load_data(data, data_dir, subset=subset, seed=seed)
+    dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
     architecture = find_architecture(arch, storage, Input(dataset.shape, dataset.classes)).architecture
     with console().status("training") as status:
 

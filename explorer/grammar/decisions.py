@@ -21,6 +21,7 @@ from explorer.grammar.derive import (
     stage_numbers,
 )
 from explorer.grammar.expression import Alternatives, Arithmetic, Group, MergeItem, OpItem, Point, Reference, Repeat
+from explorer.grammar.relevance import Relevance
 from explorer.grammar.resolve import Fault, Resolver
 from explorer.grammar.space import Choice, Derivation
 from explorer.ops.base import TensorShape
@@ -29,15 +30,33 @@ if TYPE_CHECKING:
     from explorer.grammar.space import Chooser, SearchSpace
 
 
-class Ask:
-    """A point with what each of its options leads to ask. ``reach``: all points it can come to."""
+BINDING = 5
+MAX_COUNTED = 500_000
+_BREADTH = {"network": 0, "stage": 1, "block": 2, "use": 3}
 
-    __slots__ = ("point", "options", "reach")
+
+class Ask:
+    """A point with what each of its options leads to ask. ``reach``: all points it can come to.
+
+    When the point is met again in its scope, what was asked right after it is answered as well, except
+    what is drawn more often: ``again`` is what each option still leads to ask then. ``like`` is the
+    first option with the same, which may stand for the chosen one where only questions matter;
+    ``closed``: nothing is left to ask under any option.
+    """
+
+    __slots__ = ("point", "options", "reach", "again", "like", "closed")
 
     def __init__(self, point: Point, options: tuple[tuple["Ask", ...], ...]):
+        breadth = _BREADTH[point.scope]
         self.point = point
         self.options = options
         self.reach = frozenset([point]).union(*(ask.reach for option in options for ask in option))
+        self.again = tuple(
+            tuple(ask for ask in option if not (ask.closed and _BREADTH[ask.point.scope] <= breadth)) for option in options
+        )
+        first = {rest: number for number, rest in reversed(list(enumerate(self.again)))}
+        self.like = tuple(first[rest] for rest in self.again)
+        self.closed = point.scope != "use" and not any(self.again)
 
 
 class Pending:
@@ -54,21 +73,23 @@ class Pending:
 class State(NamedTuple):
     """``kind`` and ``stage`` say which unit; ``left`` counts the stage's blocks from this one on.
 
-    ``answers`` are (point number, occurrence, option) of the points that may still matter.
-    ``shape``, the arriving shape, and ``numbers``, the stage's, stand where the walk needs them to
+    ``answers`` are (point number, occurrence, option) of the points that may still matter. ``place``:
+    the blocks passed, 0 where nothing follows it. ``shape``, the arriving shape, and ``numbers``, the stage's, stand where the walk needs them to
     know its questions: which shortcut a block takes depends on the shapes.
     """
 
     kind: str
     stage: int
     left: int
+    place: int
     shape: TensorShape | None
     numbers: StageNumbers | None
     pending: Pending | None
     answers: tuple[tuple[int, int, int], ...]
 
 
-END = State("end", 0, 0, None, None, None, ())
+BLOCK_KINDS = ("first", "first's shortcut", "block", "block's shortcut")
+END = State("end", 0, 0, 0, None, None, None, ())
 Answers = tuple[tuple[int, int, int], ...]
 
 
@@ -79,8 +100,12 @@ class Decisions:
         self.space = space
         self.number = {point: index for index, point in enumerate(space.points)}
         self._rules: dict[str, tuple[Ask, ...]] = {}
+        self._asks: dict[Point, Ask] = {}
         self._lists: dict[tuple[int, int], Pending] = {}
         self._counts: dict[State, int] = {END: 1}  # by state, filled as asked
+        self._settled: dict[State, State] = {}
+        self._shapes: dict[tuple, TensorShape] = {}
+        self._taken: dict[tuple, tuple[Ask, ...]] = {}
         self._steps: dict[State, tuple[State, ...]] = {}
         self.stem = self.asks(space.stem)
         self.head = self.asks(space.head)
@@ -97,9 +122,20 @@ class Decisions:
         ]
         opens = any(asks for parts in self.shortcuts for asks in parts.values())
         self.shapes = shapes or opens
-        self._later, self._here = self._needed()
+        roots = [space.stem, space.head, space.transition, *(part for rule in space.stages for part in (rule.block, rule.first))]
+        roots = [*(root for root in roots if root is not None), *(part for parts in self.shortcuts for part in parts)]
+        self.only = Relevance(space.rules, (name for rule in space.stages for name in rule.shortcuts))
+        self._matters = self.only.points(roots)
+        self.follows = self.only.follows_place(roots) if self.shapes else set()
+        self.total = self._total_blocks()
+        if opens and "n" in self.follows and not self.total:
+            raise space.error("a shortcut with choices cannot stand where shapes follow 'n' and the number of blocks is a choice")
+        self._passing = self._answered_once()
+        self._shortcuts_reach = [frozenset().union(*map(_reach, parts.values())) for parts in self.shortcuts]
+        self._later, self._here, self._exact = self._needed()
+        self.work = 0  # the nodes read and, more dearly, the layers bound to find shapes
         x = space.input if self.shapes else None
-        self.start = self._settle(State("stem", 0, 0, x, None, self._listed(self.stem), ()))
+        self.start = self._settle(State("stem", 0, 0, 0, x, None, self._listed(self.stem), ()))
 
     # What an expression asks
 
@@ -108,11 +144,12 @@ class Decisions:
         if isinstance(node, Group):
             return _merged(self.asks(item) for item in node.items)
         if isinstance(node, Alternatives):
-            return (Ask(node.point, tuple(self.asks(option) for option in node.options)),)
+            return (self._ask(node.point, tuple(self.asks(option) for option in node.options)),)
         if isinstance(node, Repeat):
             inner = self.asks(node.item)
-            options = tuple(_merged([inner] * count) for count in node.counts)
-            return (Ask(node.point, options),) if node.point else options[0]
+            anew = any(point.scope == "use" for point in _reach(inner))
+            options = tuple(_merged([inner] * (count if anew else min(count, 1))) for count in node.counts)
+            return (self._ask(node.point, options),) if node.point else options[0]
         if isinstance(node, Reference):
             if node.name not in self._rules:
                 self._rules[node.name] = self.asks(self.space.rules[node.name])
@@ -123,6 +160,11 @@ class Decisions:
             return _merged((self.asks(node.left), self.asks(node.right)))
         return ()
 
+    def _ask(self, point: Point, options: tuple[tuple[Ask, ...], ...]) -> Ask:
+        if point not in self._asks:
+            self._asks[point] = Ask(point, options)
+        return self._asks[point]
+
     def _listed(self, asks: tuple[Ask, ...], following: Pending | None = None) -> Pending | None:
         for ask in reversed(asks):
             key = (id(ask), id(following))
@@ -132,29 +174,54 @@ class Decisions:
             following = made
         return following
 
-    def _needed(self) -> tuple[dict[tuple[str, int], frozenset[Point]], dict[tuple[str, int], frozenset[Point]]]:
-        """For each unit: the points that later units may ask, and those that its own end needs answered."""
+    def _answered_once(self) -> frozenset[Point]:
+        """The points that only one other, drawn as often, leads to: nothing asks them again once they are answered."""
+        top = {ask for asks in (self.stem, self.head, self.transition) for ask in asks}
+        top.update(ask for asks in (*self.numbers, *self.blocks, *self.firsts) for ask in asks)
+        top.update(ask for parts in self.shortcuts for asks in parts.values() for ask in asks)
+        parents: dict[Ask, set[Ask]] = {}
+        for parent in self._asks.values():
+            for ask in {ask for option in parent.options for ask in option}:
+                parents.setdefault(ask, set()).add(parent)
+        return frozenset(
+            ask.point
+            for ask, above in parents.items()
+            if ask.closed and ask not in top and [p.point.scope for p in above] == [ask.point.scope]
+        )
+
+    def _needed(self) -> tuple[dict, dict, dict]:
+        """For each unit, sets of points: those that later units may ask, those that its own end needs
+        answered, and those of which it or a later unit needs the very option."""
         later: dict[tuple[str, int], frozenset[Point]] = {("head", 0): frozenset()}
-        here: dict[tuple[str, int], frozenset[Point]] = {("head", 0): frozenset(), ("stem", 0): _reach(self.stem)}
+        here: dict[tuple[str, int], frozenset[Point]] = {("head", 0): _reach(self.head), ("stem", 0): _reach(self.stem)}
         after = _reach(self.head)
         for k in range(len(self.space.stages), 0, -1):
-            shortcuts = frozenset().union(*map(_reach, self.shortcuts[k - 1].values()))
-            block = _reach(self.blocks[k - 1]) | shortcuts
-            first = _reach(self.firsts[k - 1]) | shortcuts
-            transition = _reach(self.transition) if k > 1 else frozenset()
-            numbers = _reach(self.numbers[k - 1])
-            here["numbers", k], here["transition", k] = numbers, transition
-            if k == 1:  # the stem's shape is known once the first stage's width is
-                here["numbers", 1] |= _reach(self.stem)
-            here["first", k], here["block", k], here["shortcut", k] = first, block, first | block
-            later["first", k] = later["block", k] = later["shortcut", k] = after | block
-            later["transition", k] = after | block | first
-            later["numbers", k] = after | block | first | transition
-            after = later["numbers", k] | numbers
-        later["stem", 0] = after
+            shortcuts = self._shortcuts_reach[k - 1]
+            here["block", k] = here["block's shortcut", k] = _reach(self.blocks[k - 1]) | shortcuts
+            here["first", k] = here["first's shortcut", k] = _reach(self.firsts[k - 1]) | shortcuts
+            here["transition", k] = _reach(self.transition) if k > 1 else frozenset()
+            here["numbers", k] = _reach(self.numbers[k - 1])
+            in_stage = here["block", k]  # a block may be followed by its like
+            for kind in ("block", "first", "transition", "numbers"):
+                network = {point for point in after | in_stage if point.scope == "network"}
+                later[kind, k] = frozenset(network | {point for point in in_stage if point.scope == "stage"})
+                in_stage |= here[kind, k]
+            later["block's shortcut", k], later["first's shortcut", k] = later["block", k], later["first", k]
+            after |= in_stage
+        later["stem", 0] = frozenset(point for point in after if point.scope == "network")
+        here["numbers", 1] |= here["stem", 0]  # the stem's shape is known once the first stage's width is
         if not self.shapes:  # then only a stage's numbers are needed at their unit's end: how many blocks follow
-            here = dict.fromkeys(here, frozenset()) | {("numbers", k): _reach(asks) for k, asks in enumerate(self.numbers, 1)}
-        return later, here
+            here = dict.fromkeys(here, frozenset())
+        numbers = {("numbers", k): _reach(asks) for k, asks in enumerate(self.numbers, 1)}
+        self._matters |= frozenset().union(*numbers.values())
+        here = {unit: (points & self._matters) | numbers.get(unit, frozenset()) for unit, points in here.items()}
+        exact = {("head", 0): here["head", 0]}
+        after = here["head", 0]
+        for k in range(len(self.space.stages), 0, -1):
+            for kind in ("block's shortcut", "block", "first's shortcut", "first", "transition", "numbers"):
+                exact[kind, k] = after = after | here[kind, k]
+        exact["stem", 0] = after | here["stem", 0]
+        return later, here, exact
 
     # Counting, ranking, walking
 
@@ -174,6 +241,10 @@ class Decisions:
             else:
                 self._counts[top] = sum(self._counts[following] for following in steps)
                 stack.pop()
+                if len(self._counts) > MAX_COUNTED:
+                    raise self.space.error(
+                        f"counting needs more than {MAX_COUNTED:,} states: too many choices of the network hang together"
+                    )
         return self._counts[goal]
 
     def walk(self, choose: Chooser) -> Derivation:
@@ -222,7 +293,7 @@ class Decisions:
         while state.kind != "end":
             if state.stage != stage:
                 stage, blocks = state.stage, 0
-            if state.kind in ("first", "block", "shortcut") and not blocks:
+            if state.kind in BLOCK_KINDS and not blocks:
                 answers = answers_for(choices, f"stage{stage}")
                 numbers = stage_numbers(self.space.stages[stage - 1], Resolver(self.space.rules, answers, {}), stage)
                 blocks = numbers.blocks
@@ -254,9 +325,18 @@ class Decisions:
         """The states that the options of the asked point lead to."""
         made = self._steps.get(state)
         if made is None:
-            options = range(len(state.pending.ask.options))
-            made = self._steps[state] = tuple(self.answered(state, option) for option in options)
+            alike = self.alike(state)
+            following = {option: self.answered(state, option) for option in set(alike)}
+            made = self._steps[state] = tuple(following[option] for option in alike)
         return made
+
+    def alike(self, state: State) -> tuple[int, ...]:
+        """For each option of the asked point, the first that leads to the same state."""
+        ask = state.pending.ask
+        if ask.point in self._exact[state.kind, state.stage]:
+            return tuple(range(len(ask.options)))
+        first = {asks: option for option, asks in reversed(list(enumerate(ask.options)))}
+        return tuple(first[asks] for asks in ask.options)
 
     def answered(self, state: State, option: int) -> State:
         """The state after one answer. Raises SpaceError where the answers so far make no network."""
@@ -271,57 +351,66 @@ class Decisions:
 
     def _settle(self, state: State) -> State:
         """The next state with an open question: answered ones are passed over, finished units left."""
+        passed = []
         while state.kind != "end":
+            if state in self._settled:
+                state = self._settled[state]
+                break
+            passed.append(state)
             pending = state.pending
             known = {number: option for number, occurrence, option in state.answers if occurrence > 0}
             while pending is not None:
                 ask = pending.ask
                 option = None if ask.point.scope == "use" else known.get(self.number[ask.point])
                 if option is None:
-                    return state._replace(pending=pending, answers=self._kept(state, pending.reach))
-                pending = self._listed(ask.options[option], pending.next)
+                    break
+                pending = self._listed(ask.again[option], pending.next)
+            if pending is not None:
+                state = state._replace(pending=pending, answers=self._kept(state, pending.reach))
+                break
             state = self._next_unit(state)
+        self._settled.update((earlier, state) for earlier in passed)
         return state
 
     def _kept(self, state: State, asked: frozenset[Point]) -> Answers:
         """The answers that may still matter: in this unit, at its end, or in a later one."""
         unit = state.kind, state.stage
-        here, later = self._here[unit], self._later[unit]
+        here, later, exact = self._here[unit], self._later[unit], self._exact[unit]
+        within = self._shortcuts_reach[state.stage - 1] if state.kind in ("first", "block") else ()
         kept = []
-        for answer in state.answers:
-            point = self.space.points[answer[0]]
-            reached = point in asked and point.scope != "use"
-            if reached or point in here or answer[1] < 0 or (point in later and self._outlives(point, state.kind)):
-                kept.append(answer)
+        for number, occurrence, option in state.answers:
+            point = self.space.points[number]
+            if point not in exact:
+                if point in self._passing:
+                    continue
+                option = self._asks[point].like[option]
+            reached = point.scope != "use" and (point in asked or point in within)
+            if reached or point in here or point in later or occurrence < 0:
+                kept.append((number, occurrence, option))
         return tuple(kept)
 
     def _is_network(self, number: int) -> bool:
         return self.space.points[number].scope == "network"
 
-    @staticmethod
-    def _outlives(point: Point, kind: str) -> bool:
-        """Whether an answer holds beyond its unit: in the network, or in what is left of the stage."""
-        return point.scope == "network" or (point.scope == "stage" and kind not in ("stem", "head"))
-
     def _next_unit(self, state: State) -> State:
         """The beginning of the unit that follows a finished one."""
-        kind, stage, left, shape, numbers, _, answers = state
+        kind, stage, left, place, shape, numbers, _, answers = state
         try:
             if kind == "numbers":
                 numbers = stage_numbers(self.space.stages[stage - 1], self._resolver(answers), stage)
                 left = numbers.blocks
                 if self.shapes and stage == 1:
-                    shape = self._shape_after(state._replace(kind="stem", numbers=numbers))
+                    shape = self._shape_after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
             elif self.shapes and kind != "stem":
                 if kind in ("first", "block") and (asks := self._shortcut_asks(state)):
-                    return state._replace(kind="shortcut", pending=self._listed(asks))
+                    return state._replace(kind=f"{kind}'s shortcut", pending=self._listed(asks))
                 shape = self._shape_after(state)
         except Fault as fault:
             raise self.space.error(str(fault), fault.place) from None
         later = self._later[kind, stage]
         points = self.space.points
         own = answers
-        answers = tuple(a for a in own if a[1] > 0 and points[a[0]] in later and self._outlives(points[a[0]], kind))
+        answers = tuple(a for a in own if a[1] > 0 and points[a[0]] in later)
         if kind == "head":
             return END
         if kind == "stem":
@@ -329,18 +418,19 @@ class Decisions:
                 local = [(number, -use, option) for number, use, option in own if not self._is_network(number)]
                 network = [a for a in own if self._is_network(a[0])]
                 answers = tuple(sorted({*answers, *network, *local}))
-            return State("numbers", 1, 0, shape, None, self._listed(self.numbers[0]), answers)
-        carried = numbers if self.shapes else None
+            return State("numbers", 1, 0, place, shape, None, self._listed(self.numbers[0]), answers)
+        carried = numbers._replace(blocks=0) if self.shapes else None  # ``left`` says how many there are
         if kind == "numbers" and stage > 1 and self.space.transition is not None:
-            return State("transition", stage, left, shape, carried, self._listed(self.transition), answers)
+            return State("transition", stage, left, place, shape, carried, self._listed(self.transition), answers)
         if kind in ("numbers", "transition"):
-            return State("first", stage, left, shape, carried, self._listed(self.firsts[stage - 1]), answers)
+            return State("first", stage, left, place, shape, carried, self._listed(self.firsts[stage - 1]), answers)
+        place += bool(self.follows)
         if left > 1:
-            return State("block", stage, left - 1, shape, carried, self._listed(self.blocks[stage - 1]), answers)
+            return State("block", stage, left - 1, place, shape, carried, self._listed(self.blocks[stage - 1]), answers)
         answers = tuple(a for a in answers if self._is_network(a[0]))
         if stage < len(self.space.stages):
-            return State("numbers", stage + 1, 0, shape, None, self._listed(self.numbers[stage]), answers)
-        return State("head", 0, 0, shape, carried, self._listed(self.head), answers)
+            return State("numbers", stage + 1, 0, place, shape, None, self._listed(self.numbers[stage]), answers)
+        return State("head", 0, 0, place, shape, carried, self._listed(self.head), answers)
 
     # Shapes, where questions depend on them
 
@@ -353,41 +443,80 @@ class Decisions:
                 uses[point] = uses.get(point, 0) + 1
             return given[self.number[point], uses.get(point, 1)]
 
-        return Resolver(self.space.rules, lookup, variables)
+        return Resolver(self.space.rules, lookup, variables, self.only)
+
+    def _layers(self, resolver: Resolver, item) -> list:
+        layers = resolver.layers(item)
+        self.work += resolver.steps + BINDING * len(layers)
+        return layers
+
+    def _total_blocks(self) -> int:
+        """The number of blocks of the network, 0 where it is a choice."""
+        if any(self.asks(rule.blocks) for rule in self.space.stages):
+            return 0
+        resolver = Resolver(self.space.rules, lambda point: 0, {})
+        try:
+            return sum(int(resolver.value(rule.blocks)) for rule in self.space.stages)
+        except Fault as fault:
+            raise self.space.error(str(fault), fault.place) from None
 
     def _block(self, state: State) -> tuple:
-        """The arguments that ``derive_branch`` and ``derive_block`` share. A block's place in the
-        network is not part of a state: ``i`` and ``n`` count as 1."""
+        """The arguments that ``derive_branch`` and ``derive_block`` share."""
         numbers, rule = state.numbers, self.space.stages[state.stage - 1]
-        first = state.left == numbers.blocks
+        first = state.kind.startswith("first")
         stride = numbers.stride if first and not (state.stage > 1 and self.space.transition is not None) else 1
-        variables = {"w": numbers.width, "in": state.shape.channels, "s": stride, "d": numbers.dilation, "i": 1, "n": 1}
+        variables = {"w": numbers.width, "in": state.shape.channels, "s": stride, "d": numbers.dilation}
+        variables |= {"i": state.place + 1, "n": self.total or state.place + 1}
         item = rule.first if first else rule.block
         resolver = self._resolver(state.answers, **variables)
         return self.space, rule, item, resolver, state.shape, numbers.width, stride
 
     def _shortcut_asks(self, state: State) -> tuple[Ask, ...]:
-        branch = derive_branch(*self._block(state), f"stage {state.stage}")
-        return () if branch.shortcut is None else self.shortcuts[state.stage - 1][branch.shortcut]
+        parts = self.shortcuts[state.stage - 1]
+        if not any(parts.values()):
+            return ()
+        key = self._key(state)
+        if key not in self._taken:
+            block = self._block(state)
+            branch = derive_branch(*block, f"stage {state.stage}")
+            self.work += block[3].steps + BINDING * len(branch.ops)
+            self._taken[key] = () if branch.shortcut is None else parts[branch.shortcut]
+        return self._taken[key]
+
+    def _key(self, state: State) -> tuple:
+        """What the shapes of a unit follow from."""
+        here = self._here[state.kind, state.stage]
+        answers = tuple(a for a in state.answers if a[1] < 0 or self.space.points[a[0]] in here)
+        return state.kind, state.stage, state.place, state.shape, state.numbers, answers
 
     def _shape_after(self, state: State) -> TensorShape:
-        """The shape that a finished unit puts out; copied layers (``post``, ``pre``) do not change it."""
+        """The shape that a finished unit puts out, worked out once for all that come to the same."""
+        key = self._key(state)
+        if key not in self._shapes:
+            self._shapes[key] = self._derived_shape(state)
+        return self._shapes[key]
+
+    def _derived_shape(self, state: State) -> TensorShape:
+        """Copied layers (``post``, ``pre``) do not change a shape and are left out."""
         space, x, numbers = self.space, state.shape, state.numbers
         if state.kind in ("stem", "head"):
             answers = state.answers
             if state.kind == "stem":
                 answers = tuple((n, abs(use), o) for n, use, o in answers if use < 0 or self._is_network(n))
-            variables = {"w": numbers.width, "in": x.channels, "s": 1, "d": 1, "n": 1}
+            variables = {"w": numbers.width, "in": x.channels, "s": 1, "d": 1, "n": self.total or 1}
             item = space.stem if state.kind == "stem" else space.head
-            layers = self._resolver(answers, **variables).layers(item)
+            layers = self._layers(self._resolver(answers, **variables), item)
             return bind_plain(space, layers, x, numbers.width, f"the {state.kind}", 1)[1]
         if state.kind == "transition":
-            variables = {"w": numbers.width, "in": x.channels, "s": numbers.stride, "d": numbers.dilation, "i": 1, "n": 1}
-            layers = self._resolver(state.answers, **variables).layers(space.transition)
+            variables = {"w": numbers.width, "in": x.channels, "s": numbers.stride, "d": numbers.dilation}
+            variables |= {"i": state.place + 1, "n": self.total or state.place + 1}
+            layers = self._layers(self._resolver(state.answers, **variables), space.transition)
             where = f"the transition to stage {state.stage}"
             return bind_plain(space, layers, x, numbers.width, where, numbers.stride)[1]
-        opens_network = state.stage == 1 and state.left == numbers.blocks
-        return derive_block(*self._block(state), opens_network, f"stage {state.stage}")[1]
+        arguments = self._block(state)
+        block, y = derive_block(*arguments, False, f"stage {state.stage}")
+        self.work += arguments[3].steps + BINDING * block.layer_count
+        return y
 
 
 def _merged(parts: Iterable[tuple[Ask, ...]]) -> tuple[Ask, ...]:

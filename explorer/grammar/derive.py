@@ -5,10 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from explorer.architecture import MAX_BLOCKS, Architecture, Block, Stage
+from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block, Stage
 from explorer.errors import ArchitectureError
-from explorer.grammar.expression import Copied, Item, Point, walk
-from explorer.grammar.resolve import Fault, Layer, Resolver
+from explorer.grammar.expression import Copied, Item, Place, Point, walk
+from explorer.grammar.resolve import Fault, chosen, Layer, Resolver
 from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
 from explorer.ops.merge import Add, Gate, Merge
@@ -66,7 +66,7 @@ def derive_architecture(space: SearchSpace, derivation: Derivation) -> Architect
     except Fault as fault:
         raise space.error(str(fault), fault.place) from None
     except ArchitectureError as error:
-        raise space.error(f"with {derivation}: {error}" if derivation.choices else str(error)) from None
+        raise space.error(f"{chosen(derivation.choices)}{error}") from None
 
 
 class _Deriver:
@@ -83,6 +83,7 @@ class _Deriver:
             stage_numbers(stage, self.resolver(f"stage{k}"), k) for k, stage in enumerate(space.stages, 1)
         ]
         total = sum(stage.blocks for stage in numbers)
+        layers = 0
         stem_layers = self.resolver("stem", **{"w": numbers[0].width, "in": space.input.channels, "s": 1, "d": 1, "n": total}).layers(space.stem)
         x = bind_plain(space, stem_layers, space.input, numbers[0].width, "the stem", 1)[1]
         stages, place = [], 0
@@ -91,8 +92,8 @@ class _Deriver:
             stride = stage.stride
             if k > 1 and space.transition is not None:
                 variables = {"w": stage.width, "in": x.channels, "s": stage.stride, "d": stage.dilation, "n": total, "i": place + 1}
-                layers = self.resolver(f"stage{k}.transition", **variables).layers(space.transition)
-                transition, x = bind_plain(space, layers, x, stage.width, f"the transition to stage {k}", stage.stride)
+                opening = self.resolver(f"stage{k}.transition", **variables).layers(space.transition)
+                transition, x = bind_plain(space, opening, x, stage.width, f"the transition to stage {k}", stage.stride)
                 stride = 1
             blocks: list[Block] = []
             made: dict[tuple, tuple[Block, TensorShape]] = {}
@@ -108,12 +109,18 @@ class _Deriver:
                     made[key] = (block, y)
                 block, x = made[key]
                 blocks.append(block)
+                layers += max(1, block.layer_count)
+                if layers > MAX_LAYERS:
+                    raise Fault(rule.place, f"more than {MAX_LAYERS:,} layers; {place} of the {total:,} blocks come to as many")
             stages.append(Stage(tuple(blocks), transition))
         first, last = stages[0].blocks[0], stages[-1].blocks[-1]
         stem = bind_plain(space, copied(stem_layers, post_layers(first)), space.input, numbers[0].width, "the stem", 1)[0]
         head_variables = {"w": numbers[-1].width, "in": x.channels, "s": 1, "d": 1, "n": total}
         head_layers = copied(self.resolver("head", **head_variables).layers(space.head), pre_layers(last))
-        head = bind_plain(space, head_layers, x, numbers[-1].width, "the head", 1)[0]
+        head, y = bind_plain(space, head_layers, x, numbers[-1].width, "the head", 1)
+        if y != (space.classes, 1, 1):
+            place = head_layers[-1].place if head_layers else (1, 1)
+            raise Fault(place, f"the head puts out {y}, {space.classes} classes need {space.classes}x1x1; end it with 'fc'")
         return Architecture(space.input, space.classes, stem, tuple(stages), head)
 
 
@@ -121,10 +128,10 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
     """Blocks, width, stride and dilation of stage ``k``. Raises Fault."""
     of = f"of stage {k}"
     return StageNumbers(
-        resolver.whole(rule.blocks, f"number of blocks {of}", 1, MAX_BLOCKS, rule.place),
-        resolver.whole(rule.width, f"width {of}", 1, MAX_CHANNELS, rule.place),
-        resolver.whole(rule.stride, f"stride {of}", 1, MAX_STRIDE, rule.place),
-        resolver.whole(rule.dilation, f"dilation {of}", 1, 64, rule.place),
+        resolver.whole(rule.blocks, "number of blocks", of, 1, MAX_BLOCKS, rule.place),
+        resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
+        resolver.whole(rule.stride, "stride", of, 1, MAX_STRIDE, rule.place),
+        resolver.whole(rule.dilation, "dilation", of, 1, 64, rule.place),
     )
 
 
@@ -170,9 +177,11 @@ def bind(
     where: str,
     prefix: str = "",
     exactly: bool = False,
+    place: Place = (1, 1),
 ) -> tuple[tuple[Op, ...], TensorShape]:
     """Layers as ops with literal numbers, the stride given to the one that takes it; ops that change
-    nothing vanish. ``exactly``: constant strides count as well, a stride of 1 must be kept.
+    nothing vanish. ``exactly``: constant strides count as well, a stride of 1 must be kept. ``place``:
+    where an error stands that no layer is to blame for.
 
     Raises Fault when the shapes do not fit or the stride is not met.
     """
@@ -197,8 +206,7 @@ def bind(
         x = y
     if shrunk != stride and (exactly or stride > 1):
         mend = "let one of them take it, as in conv3x3(s=s)" if shrunk == 1 else "strides belong under 'stages'"
-        place = layers[0].place if layers else (1, 1)
-        raise Fault(place, f"{prefix}{where}: the layers shrink by {shrunk}, the stride is {stride}; {mend}")
+        raise Fault(layers[0].place if layers else place, f"{prefix}{where}: the layers shrink by {shrunk}, the stride is {stride}; {mend}")
     return tuple(ops), x
 
 
@@ -238,7 +246,7 @@ def derive_branch(
 ) -> Branch:
     """The residual branch for an arriving ``x``, and which shortcut the block takes. Raises Fault."""
     layers, merge_layer, after = split_at_merge(resolver.layers(item))
-    ops, y = bind(layers, x, width, stride, space.classes, where, resolver.with_choices(), exactly=True)
+    ops, y = bind(layers, x, width, stride, space.classes, where, resolver.with_choices(), True, merge_layer.place)
     named = [name for name in resolver.through if name in rule.shortcuts]
     spec = rule.shortcuts[named[-1] if named else ""]
     merge = merge_layer.what(**{name: float(value) for name, value in merge_layer.given.items()})
@@ -269,7 +277,7 @@ def derive_block(
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         shortcut, arriving = bind(
-            layers, x, width, stride, space.classes, f"{where}, shortcut", resolver.with_choices()
+            layers, x, width, stride, space.classes, f"{where}, shortcut", resolver.with_choices(), place=branch.merge_place
         )
     try:
         if shortcut is not None:

@@ -37,6 +37,7 @@ MAX_NESTING = 32
 MAX_REPEAT = 10_000
 MAX_OPTIONS = 10_000
 MAX_COUNTS = 256
+MAX_SPENT = 100_000
 MAX_OPERATORS = 100
 LARGEST = 10**30
 
@@ -167,6 +168,10 @@ class ExpressionError(Exception):
         self.offset = offset
 
 
+class TooMuch(ExpressionError):
+    """More text than one file may hold; nothing is read after it."""
+
+
 def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
     """The tokens of ``text`` with an end token. A word with minus signs is one name where a rule is called so."""
     found, at = [], 0
@@ -193,9 +198,11 @@ def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
 
 @dataclass(slots=True)
 class Names:
-    """What names mean in one file: ``rules`` -> True when the rule is numeric."""
+    """What names mean in one file: ``rules`` -> True when the rule is numeric. ``spent``: words, signs
+    and alternatives that were read in the file so far."""
 
     rules: dict[str, bool] = field(default_factory=dict)
+    spent: int = 0
 
     def structural(self) -> list[str]:
         sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
@@ -258,11 +265,13 @@ def parse_expression(
     ``owner`` names its choice points, ``scope`` says how often they are drawn; ``copied`` is the
     keyword (``post`` or ``pre``) that may stand here.
     """
-    parser = Parser(scalar.text, names, owner, scope, scalar.place, copied)
     try:
+        parser = Parser(scalar.text, names, owner, scope, scalar.place, copied)
         tree = parser.value_rule() if numeric else parser.structure_rule()
     except ExpressionError as error:
         problems.add(scalar.place(error.offset), str(error))
+        if isinstance(error, TooMuch):
+            problems.check()
         return None
     for offset, message in parser.unknown:
         problems.add(scalar.place(offset), message)
@@ -284,8 +293,15 @@ class Parser:
         self.points: list[Point] = []
         self.depth = 0
         self.operators = 0
-        self.tokens = tokens(text, names.rules)
         self.at = 0
+        self.spend(0, 0)
+        self.tokens = tokens(text, names.rules)
+        self.spend(len(self.tokens), 0)
+
+    def spend(self, amount: int, offset: int) -> None:
+        self.names.spent += amount
+        if self.names.spent > MAX_SPENT:
+            raise TooMuch(offset, f"the file's expressions hold more than {MAX_SPENT:,} words, signs and alternatives")
 
     # Reading tokens
 
@@ -320,8 +336,9 @@ class Parser:
     def point(self, offset: int, options: list[str]) -> Point:
         if len(options) > MAX_OPTIONS:
             raise ExpressionError(offset, f"{len(options):,} alternatives; at most {MAX_OPTIONS:,} may stand")
-        repeated = next((option for option in options if options.count(option) > 1), None) if len(options) < 200 else None
-        if repeated is not None:
+        self.spend(len(options), offset)
+        if len(set(options)) < len(options):
+            repeated = next(option for number, option in enumerate(options) if option in options[:number])
             raise ExpressionError(offset, f"the alternative {repeated[:60]!r} stands twice")
         made = Point("", tuple(options), self.scope, offset)
         self.points.append(made)
@@ -438,7 +455,10 @@ class Parser:
                 self.skip_brackets()
             return Group(())
         op, kernel = found
-        return OpItem(op, kernel, self.arguments(name, op.arguments, op.positional), place)
+        arguments = self.arguments(name, op.arguments, op.positional)
+        if lacking := op.lacking([argument.field for argument, _ in arguments]):
+            raise ExpressionError(token.offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
+        return OpItem(op, kernel, arguments, place)
 
     def mixed(self, found: str) -> str:
         return f"the number {found[:40]!r} stands among layers; numbers stand in arguments, or in a rule of numbers alone"

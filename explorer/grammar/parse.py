@@ -29,6 +29,7 @@ from explorer.grammar.expression import (
     parse_expression,
     walk,
 )
+from explorer.grammar.relevance import Relevance
 from explorer.grammar.space import SearchSpace, ShortcutRule, StageRule
 from explorer.grammar.syntax import Mapping, Node, Problems, Scalar, Sequence, expect_mapping, read_yaml
 from explorer.limits import Limit, parse_bound
@@ -111,7 +112,8 @@ def content(text: str) -> str:
 
     data = plain(read_yaml(text.encode(), Problems("")))
     # Input and classes are the space's own fields: a data set may have replaced them.
-    return json.dumps({key: value for key, value in data.items() if key not in ("name", "about", "input", "classes")})
+    kept = {key: value for key, value in data.items() if key not in ("name", "about", "input", "classes")}
+    return json.dumps(kept, sort_keys=True)  # the order of the keys says nothing
 
 
 class _Reader:
@@ -129,7 +131,8 @@ class _Reader:
         self.names = Names()
         self.rules: dict[str, Item | Value] = {}
         self.scopes: dict[str, str] = {}
-        self.trees: list[Item | Value] = []
+        self.trees: list[tuple[Item | Value, Scalar]] = []
+        self.depths: dict[str, int] = {}
 
     def space(self) -> SearchSpace:
         grammar = self._grammar()
@@ -150,6 +153,8 @@ class _Reader:
         stages = self._stages(block, shortcuts)
         limits = self._limits()
         self.problems.check()
+        self._arguments()
+        self._depths()
         self._sizes(stem, head, transition, stages)
         self._merges(stages)
         self.problems.check()
@@ -191,7 +196,7 @@ class _Reader:
             scope = least
         tree = parse_expression(scalar, self.names, self.problems, owner, scope, numeric=numeric, copied=copied)
         if tree is not None:
-            self.trees.append(tree)
+            self.trees.append((tree, scalar))
         return tree
 
     def _structure(self, key: str, copied: str = "") -> Item | None:
@@ -237,9 +242,11 @@ class _Reader:
             self.problems.add(node, "vary must be a mapping: rule name to " + ", ".join(SCOPES))
             return
         owners = [*self.names.rules, "block", "first", "stem", "head", "transition", *(f"stages.{k}" for k in STAGE_KEYS[:4])]
+        owners += [f"shortcut.{part}" for part in SHORTCUT_KEYS[:2]]
+        owners += [f"shortcut.{rule}.{part}" for rule in self.names.rules for part in SHORTCUT_KEYS[:2]]
         for key, value in node.items:
             scope = value.text if isinstance(value, Scalar) else ""
-            if key.text not in owners and not key.text.startswith("shortcut"):
+            if key.text not in owners:
                 self.problems.add(key, f"vary names no rule {key.text[:64]!r}{did_you_mean(key.text, owners)}")
             elif scope not in SCOPES:
                 self.problems.add(value, f"{key.text!r} varies by one of {', '.join(SCOPES)}, found {scope[:40]!r}{did_you_mean(scope, SCOPES)}")
@@ -304,10 +311,8 @@ class _Reader:
                 if text not in ("input", "preact"):
                     self.problems.add(value, f"'from' is input or preact, found {text[:40]!r}{did_you_mean(text, ('input', 'preact'))}")
                 parts["from"] = text
-            elif isinstance(value, Scalar) and value.text == "none":
+            elif isinstance(value, Scalar) and value.text.strip() == "none":
                 parts[key.text] = None
-            elif isinstance(value, Scalar) and value.text == "identity":
-                parts[key.text] = Group(())
             else:
                 parts[key.text] = self._expression(value, f"{owner}.{key.text}", numeric=False, least=least)
         return ShortcutRule(parts["same"], parts["changed"], parts["from"])
@@ -370,10 +375,12 @@ class _Reader:
         lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
         count = max((len(items) for items in lists.values()), default=1)
         for key, items in lists.items():
-            if len(items) < count:
+            if not items:
+                self.problems.add(entries[key], f"{key!r} lists nothing; a network has at least one stage")
+            elif len(items) < count:
                 message = f"stage {len(items) + 1} has no {key}: {key!r} lists {len(items)} entries for {count} stages"
                 self.problems.add(entries[key], message)
-        if any(len(items) < count for items in lists.values()):
+        if any(len(items) < max(1, count) for items in lists.values()):
             return []
         shared = {key for key in entries if key not in lists}
         place = (node.line, node.column)
@@ -404,12 +411,7 @@ class _Reader:
 
     def _cycles(self, grammar: dict[str, Scalar]) -> None:
         """Each cycle of rules is an error that prints it; so is nesting, through rules, without end in sight."""
-        depth: dict[str, int] = {}
-
-        def height(tree) -> int:
-            if isinstance(tree, Reference):
-                return 1 + depth.get(tree.name, 0)
-            return 1 + max(map(height, children(tree)), default=0)
+        depth = self.depths
 
         for start in self.rules:
             path, on_path, stack = [], set(), [(start, iter(()), True)]
@@ -418,10 +420,7 @@ class _Reader:
                 if not fresh:
                     path.pop()
                     on_path.discard(name)
-                    depth[name] = height(self.rules[name])
-                    if depth[name] > MAX_DEPTH:
-                        self.problems.add(grammar[name], f"{name!r} nests {depth[name]} deep, the rules it names read in; at most {MAX_DEPTH} may")
-                        self.problems.check()
+                    depth[name] = self._height(self.rules[name])
                     continue
                 if name in depth:
                     continue
@@ -434,25 +433,57 @@ class _Reader:
                 stack.append((name, iter(()), False))
                 stack.extend((reference.name, iter(()), True) for reference in self._references(self.rules[name]) if reference.name not in depth)
 
+    def _height(self, tree) -> int:
+        if isinstance(tree, Reference):
+            return 1 + self.depths[tree.name]
+        return 1 + max(map(self._height, children(tree)), default=0)
+
+    def _depths(self) -> None:
+        """Nesting has a bound, the rules that an expression names read in: everything later may recurse."""
+        for tree, scalar in self.trees:
+            if (height := self._height(tree)) > MAX_DEPTH:
+                self.problems.add(scalar, f"nested {height} deep, the rules it names read in; at most {MAX_DEPTH} may stand")
+                self.problems.check()
+
+    def _arguments(self) -> None:
+        """Constants that an argument cannot take are refused even where no network would meet them."""
+        relevance = Relevance(self.rules)
+        for tree, _ in self.trees:
+            for node in walk(tree):
+                if not isinstance(node, (OpItem, MergeItem)):
+                    continue
+                for argument, value in node.arguments:
+                    if fault := relevance.fault(argument, value):
+                        self.problems.add(node.place, fault)
+
     def _sizes(self, stem, head, transition, stages) -> None:
         """Refuse by arithmetic what would come out absurdly large, before anything is built."""
-        known: dict[str, tuple[int, int]] = {}
+        known: dict[str, tuple[int, int, int]] = {}
 
-        def size(tree) -> tuple[int, int]:
-            """The largest number of layers an expression can come to, and of steps to read it."""
+        def size(tree) -> tuple[int, int, int]:
+            """The fewest and the most layers an expression can come to, and the most steps to read it."""
             if isinstance(tree, Reference):
                 if tree.name not in known:
                     known[tree.name] = size(self.rules[tree.name])
                 return known[tree.name]
             inner = [size(child) for child in children(tree)]
-            layers, steps = sum(part[0] for part in inner), 1 + sum(part[1] for part in inner)
             if isinstance(tree, Alternatives):
-                return max(part[0] for part in inner), 1 + max(part[1] for part in inner)
+                least, most, steps = min(a for a, _, _ in inner), max(b for _, b, _ in inner), max(c for _, _, c in inner)
+            else:
+                least, most, steps = (sum(part[k] for part in inner) for k in range(3))
             if isinstance(tree, Repeat):
-                return max(tree.counts) * layers, 1 + max(tree.counts) * steps
-            if isinstance(tree, (OpItem, MergeItem)):
-                return 1, steps
-            return layers, steps
+                least, most, steps = least * tree.counts[0], most * tree.counts[-1], steps * tree.counts[-1]
+            if isinstance(tree, OpItem):
+                least = most = 1
+            return least, most, 1 + steps
+
+        def fewest(value) -> int:
+            """The smallest constant that a value can be; 1 where it is not plain."""
+            if isinstance(value, Reference):
+                return fewest(self.rules[value.name])
+            if isinstance(value, Alternatives):
+                return min(map(fewest, value.options))
+            return max(1, int(value.value)) if isinstance(value, Number) else 1
 
         checked: set = set()
         parts = [("the stem", stem), ("the head", head), ("the transition", transition)]
@@ -464,11 +495,16 @@ class _Reader:
             if tree is None or tree in checked:
                 continue
             checked.add(tree)
-            layers, steps = size(tree)
+            _, layers, steps = size(tree)
             if layers > MAX_LAYERS:
                 self.problems.add(self._section_of(what), f"{what} may come to {_large(layers)} layers; at most {MAX_LAYERS:,} may stand")
             elif steps > MAX_STEPS:
                 self.problems.add(self._section_of(what), f"{what} may take {_large(steps)} steps to read; at most {MAX_STEPS:,} may be needed")
+        self.problems.check()
+        least = sum(size(stage.first)[0] + (fewest(stage.blocks) - 1) * size(stage.block)[0] for stage in stages)
+        if least > MAX_LAYERS:
+            message = f"the stages come to at least {_large(least)} layers; at most {MAX_LAYERS:,} may stand"
+            self.problems.add(self._section_of("stages"), message)
 
     def _merges(self, stages: tuple[StageRule, ...]) -> None:
         """A block holds exactly one merge, whatever is chosen."""
@@ -495,14 +531,15 @@ class _Reader:
             return frozenset([0])
 
         section = self.sections["block"]
-        for tree, what in {id(t): (t, w) for s in stages for t, w in ((s.block, "block"), (s.first, "first"))}.values():
+        written = [(tree, what) for what in ("first", "block") for tree in (getattr(stage, what) for stage in stages)]
+        for tree, what in dict(written).items():
             for name, option in self._spelled_options(tree):
                 counts = merges(option)
                 if counts != {1}:
-                    found = "none" if 0 in counts else "more than one"
+                    found = "no merge" if 0 in counts else "more than one merge"
                     at = f"the rule {name!r}" if name else f"{what!r}"
                     self.problems.add(
-                        self._place_of(name, section), f"{at} gives a block with {found} merge; a block holds exactly one of +, cat, gate(b)"
+                        self._place_of(name, section), f"{at} gives a block with {found}; a block holds exactly one of +, cat, gate(b)"
                     )
 
     def _spelled_options(self, tree, name: str = "") -> Iterable[tuple[str, Item]]:
@@ -533,7 +570,7 @@ class _Reader:
 
     def _points(self) -> tuple[Point, ...]:
         seen: dict[Point, None] = {}
-        for tree in self.trees:
+        for tree, _ in self.trees:
             for node in walk(tree):
                 point = getattr(node, "point", None)
                 if point is not None:

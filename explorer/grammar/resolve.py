@@ -24,6 +24,7 @@ from explorer.grammar.expression import (
     Word,
     compute,
 )
+from explorer.grammar.relevance import Relevance
 from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.ops.merge import Merge
 
@@ -53,18 +54,25 @@ class Resolver:
 
     ``lookup`` gives the chosen option of a point, ``variables`` the numbers of w, in, s, d, i, n
     (those that have a meaning here). ``through`` lists the rules that were read, outermost first,
-    and ``taken`` the choices, as errors name them.
+    and ``taken`` the choices, as errors name them. ``only`` leaves out what does not matter to shapes;
+    ``steps`` counts the nodes of layers that were read.
     """
 
     def __init__(
-        self, rules: Mapping[str, Item | Value], lookup: Callable[[Point], int], variables: Mapping[str, Fraction | int]
+        self,
+        rules: Mapping[str, Item | Value],
+        lookup: Callable[[Point], int],
+        variables: Mapping[str, Fraction | int],
+        only: Relevance | None = None,
     ):
+        self.only = only
         self.rules = rules
         self.lookup = lookup
         self.variables = variables
         self.through: list[str] = []
         self.taken: dict[str, str] = {}
         self.read: set[str] = set()
+        self.steps = 0
 
     def choose(self, node: Alternatives | Repeat) -> int:
         option = self.lookup(node.point)
@@ -91,15 +99,14 @@ class Resolver:
                 raise Fault(node.place, f"{self.with_choices()}{node.text}: {error}") from None
         raise AssertionError(node)
 
-    def whole(self, node: Value, what: str, low: int, high: int, place: Place) -> int:
-        """A value that must be a whole number in low..high; ``what`` names it in the error. Raises Fault."""
+    def whole(self, node: Value, what: str, of: str, low: int, high: int, place: Place) -> int:
+        """A value that must be a whole number in low..high; ``what`` and ``of`` name it in the error. Raises Fault."""
         value = self.value(node)
-        text = node.text if isinstance(node, Arithmetic) else ""
-        shown = f"{what} {text} = {value}" if text else f"{what} {value}"
+        text = f"{node.text} = {value}" if isinstance(node, Arithmetic) else str(value)
         if value.denominator != 1:
-            raise Fault(place, f"{self.with_choices()}the {shown} is not a whole number")
+            raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is not a whole number")
         if not low <= value <= high:
-            raise Fault(place, f"{self.with_choices()}the {shown} is outside {low}..{high}")
+            raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is outside {low}..{high}")
         return int(value)
 
     def layers(self, node: Item) -> list[Layer]:
@@ -109,6 +116,9 @@ class Resolver:
         return out
 
     def _collect(self, node: Item, out: list[Layer]) -> None:
+        if self.only is not None and self.only.neutral(node):
+            return
+        self.steps += 1
         if isinstance(node, Group):
             for item in node.items:
                 self._collect(item, out)
@@ -129,6 +139,8 @@ class Resolver:
     def _layer(self, node: OpItem | MergeItem) -> Layer:
         given, uses_stride = {}, False
         for argument, value in node.arguments:
+            if self.only is not None and self.only.ignored(node, argument, value):
+                continue
             self.read.discard("s")
             given[argument.field] = self._argument(node, argument, value)
             uses_stride |= argument.field == "stride" and "s" in self.read
@@ -157,5 +169,12 @@ class Resolver:
             raise Fault(node.place, f"{self.with_choices()}{error}") from None
 
     def with_choices(self) -> str:
-        """``with ratio=1/3, `` and so on: the choices read so far, for an error's beginning."""
-        return f"with {', '.join(f'{name}={text}' for name, text in self.taken.items())}: " if self.taken else ""
+        return chosen(self.taken)
+
+
+def chosen(choices: Mapping[str, str]) -> str:
+    """``with ratio=1/3: ``, the beginning of an error that hangs on choices; of very many only some are named."""
+    if not choices:
+        return ""
+    named = [f"{name}={text if len(text) <= 60 else text[:57] + '...'}" for name, text in list(choices.items())[:12]]
+    return f"with {', '.join(named)}{', ...' if len(choices) > 12 else ''}: "

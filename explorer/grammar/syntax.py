@@ -157,7 +157,8 @@ class _Composer:
             if getattr(event, "anchor", None):
                 self._refuse(event, f"anchor '&{event.anchor}'; write the text out")
             if getattr(event, "ctag", None) is not None and event.ctag.trval:
-                self._refuse(event, f"tag {str(event.ctag.trval)[:60]!r}; a space file has no tags")
+                tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
+                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags")
             if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
                 depth += 1
                 if depth > MAX_DEPTH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from explorer.errors import Problem, SpaceError
@@ -9,6 +10,9 @@ from explorer.grammar.decisions import Decisions
 from explorer.grammar.space import SearchSpace
 
 MAX_STATES = 100_000
+MAX_WORK = 1_000_000
+WORK_A_STATE = 10
+WORK_A_LAYER = 5
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
 MAX_PROBLEMS = 20
@@ -16,7 +20,8 @@ MAX_PROBLEMS = 20
 
 def validated(space: SearchSpace) -> SearchSpace:
     """The space with ``validated`` set: "all" when every (block, arriving shape, choices) was built,
-    "sampled" when there are more than 100,000 of them and 1,000 derivations were.
+    "sampled" when there are more than 100,000 of them and 1,000 derivations were (either
+    ends earlier, at ``MAX_WORK``, where blocks or networks are so large that it would take long).
 
     Raises SpaceError with the faults found, one for each place in the file.
     """
@@ -31,19 +36,22 @@ def validated(space: SearchSpace) -> SearchSpace:
 
 
 def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
-    """Walk every state once, shapes carried; True when there were few enough to see them all."""
+    """Walk every state once, shapes carried; True when there were few enough to see them all, and
+    no shape follows a number of blocks that is itself a choice."""
     try:
         decisions = Decisions(space, shapes=True)
     except SpaceError as error:
         _add(problems, error)
         return True
+    if "n" in decisions.follows and not decisions.total:
+        return False
     seen = {decisions.start}
     pending = [decisions.start]
     while pending:
         state = pending.pop()
         if state.kind == "end":
             continue
-        for option in range(len(state.pending.ask.options)):
+        for option in sorted(set(decisions.alike(state))):
             try:
                 following = decisions.answered(state, option)
             except SpaceError as error:
@@ -52,7 +60,7 @@ def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
                     return True
                 continue
             if following not in seen:
-                if len(seen) >= MAX_STATES:
+                if len(seen) >= MAX_STATES or decisions.work + WORK_A_STATE * len(seen) > MAX_WORK:
                     return False
                 seen.add(following)
                 pending.append(following)
@@ -61,11 +69,16 @@ def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
 
 def _sample(space: SearchSpace, count: int, problems: list[Problem]) -> None:
     total = space.count()
-    few = range(total) if total <= count else None
-    derivations = [space.unrank(index) for index in few] if few else [space.unrank(0), *space.sample(count - 1)]
-    for derivation in derivations:
+    draw = random.Random(0)
+    indices = range(total) if total <= count else (draw.randrange(total) if k else 0 for k in range(count))
+    work = 0
+    for number, index in enumerate(indices):
+        if work > MAX_WORK and number >= WHOLE_SAMPLES:
+            return
+        derivation = space.unrank(index)
+        work += len(derivation.choices)
         try:
-            space.architecture(derivation)
+            work += WORK_A_LAYER * space.architecture(derivation).layer_count
         except SpaceError as error:
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:

@@ -27,7 +27,7 @@ def describe_environment(device: str = "cpu", threads: int | None = None) -> Env
     device = find_device(device)
     versions = {name: found for name in PACKAGES if (found := _version(name))}
     if device.startswith("cuda"):
-        versions |= {"cuda": torch.version.cuda, "driver": _driver_version()}
+        versions |= {"cuda": str(torch.version.cuda), "driver": _driver_version()}
         versions |= {"cudnn": str(torch.backends.cudnn.version())}
     return Environment(
         device=device,

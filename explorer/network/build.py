@@ -15,7 +15,7 @@ from explorer.ops.base import Call, Op, TensorShape
 def build_network(architecture: Architecture, seed: int = 0) -> "Network":
     """The network, initialised from ``seed`` without touching the global random state."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the devices too
         network = Network(architecture)
         initialise(network)
     return network

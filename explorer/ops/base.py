@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Any, Callable, ClassVar, Mapping, NamedTuple
+from typing import Any, Callable, ClassVar, Collection, Mapping, NamedTuple
 
 from explorer.errors import ArchitectureError
 
@@ -46,8 +46,8 @@ class OpCost(NamedTuple):
     """What one op costs for one image.
 
     ``params``: trainable parameters. ``macs``: multiply-accumulates of conv, linear and attention
-    products, without biases, norms, activations, pooling and additions. ``activations``: elements
-    that conv and linear layers put out (Radosavovic et al. 2020, arXiv:2003.13678, section 3.1).
+    products, without biases, norms, activations, pooling and additions. ``activations``: elements that
+    conv and linear layers put out (Radosavovic et al. 2020, arXiv:2003.13678, section 3.1), and attention's products.
     """
 
     params: int = 0
@@ -126,8 +126,18 @@ class Op:
 
         Raises ArchitectureError when the arguments do not fit the arriving shape.
         """
+        if lacking := cls.lacking(given):
+            raise ArchitectureError(f"{cls.spelling} needs {', '.join(lacking)}")
         values = {name: float(value) if isinstance(value, Fraction) else value for name, value in given.items()}
         return cls(**values) if kernel is None else cls(kernel, **values)
+
+    @classmethod
+    def lacking(cls, given: Collection[str]) -> list[str]:
+        """The arguments that must be written and are not among the fields ``given``."""
+        if cls.bind.__func__ is not Op.bind.__func__:
+            return []  # its own ``bind`` supplies what is left out
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        return [argument.name for argument in cls.arguments if argument.field in needed and argument.field not in given]
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         """The shape put out for an arriving ``x``. Raises ArchitectureError when it does not fit."""

@@ -14,7 +14,7 @@ def convolutional_attention() -> type:
     from torch import Tensor, nn
 
     class ConvolutionalAttention(nn.Module):
-        """Gate the channels, then the positions (CBAM, Woo et al. 2018, arXiv:1807.06521, eq. 2 and 3)."""
+        """Gate channels, then positions (CBAM, Woo et al. 2018, arXiv:1807.06521, eq. 2 and 3)."""
 
         def __init__(self, channels: int, squeeze: int):
             super().__init__()

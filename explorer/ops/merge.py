@@ -80,7 +80,7 @@ def exclusive_gate() -> type:
     from torch import Tensor, nn
 
     class ExclusiveGate(nn.Module):
-        """g * branch + (1 - g) * x with g = sigmoid(conv1x1(x)) (He et al. 2016, arXiv:1603.05027, section 3.1)."""
+        """g * branch + (1 - g) * x, g = sigmoid(conv1x1(x)) (He et al. 2016, arXiv:1603.05027, 3.1)."""
 
         def __init__(self, channels: int, bias: float):
             super().__init__()

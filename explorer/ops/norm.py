@@ -69,7 +69,7 @@ def layer_norm() -> type:
     from torch import Tensor, nn
 
     class LayerNorm(nn.LayerNorm):
-        """Layer normalisation over the channels at each position (Liu et al. 2022, arXiv:2201.03545)."""
+        """Layer normalisation over channels at each position (Liu et al. 2022, arXiv:2201.03545)."""
 
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -63,6 +63,10 @@ class AvgPool(Op):
     stride: int = 1
     padding: int = 0
 
+    def __post_init__(self) -> None:
+        if 2 * self.padding > self.kernel:
+            raise ArchitectureError(f"the padding of avgpool is at most half its window of {self.kernel}, found {self.padding}")
+
     @classmethod
     def bind(cls, kernel, given, context: Context) -> "AvgPool":
         if kernel is None:

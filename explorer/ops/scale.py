@@ -81,7 +81,7 @@ def shortcut_gate() -> type:
     from torch import Tensor, nn
 
     class ShortcutGate(nn.Module):
-        """(1 - g(x)) * x with g = sigmoid(conv1x1(x)) (He et al. 2016, arXiv:1603.05027, section 3.1)."""
+        """(1 - g(x)) * x, g = sigmoid(conv1x1(x)) (He et al. 2016, arXiv:1603.05027, section 3.1)."""
 
         def __init__(self, channels: int, bias: float):
             super().__init__()

@@ -59,6 +59,7 @@ class SelfAttention(Op):
     Q, K and V are one 1x1 product each without bias; ``relative`` adds trained vectors for vertical
     and horizontal distances; there is no output projection. With C channels and N = H W positions:
     3 C^2 N MACs for Q, K, V; 2 N^2 C for the two attention products; N C (2H - 1 + 2W - 1) for distances.
+    Every product counts among the activations: 3 N C; heads N^2 and N C; heads N (2H - 1 + 2W - 1).
     """
 
     spelling = "mhsa"
@@ -80,11 +81,13 @@ class SelfAttention(Op):
         channels, positions = x.channels, x.positions
         params = 3 * channels * channels
         macs = params * positions + 2 * positions * positions * channels
+        activations = 4 * x.elements + self.heads * positions * positions
         if self.position == "relative":
             distances = 2 * x.height - 1 + 2 * x.width - 1
             params += distances * (channels // self.heads)
             macs += positions * channels * distances
-        return OpCost(params, macs, 3 * x.elements)
+            activations += self.heads * positions * distances
+        return OpCost(params, macs, activations)
 
     def module(self, x: TensorShape) -> Call:
         return Call(self_attention, (x.channels, self.heads, x.height, x.width, self.position == "relative"))

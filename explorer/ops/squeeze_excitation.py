@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from explorer.errors import ArchitectureError
 from explorer.ops.activation import ReLU, Sigmoid
-from explorer.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.ops.base import MAX_CHANNELS, Argument, Call, Context, Op, OpCost, TensorShape, registry
 
 
 def nearest_multiple(value: Fraction | float, multiple: int) -> int:
@@ -41,7 +42,8 @@ class SqueezeExcitation(Op):
     """Global average, 1x1 conv to ``squeeze`` channels, act, 1x1 conv back, gate, product.
 
     The SE ratio divides the width of *the tensor being gated*: C/r rounded down, at least 1; with
-    ``round=m`` to the nearest multiple of m, at least m; with ``width`` exactly that.
+    ``round=m`` to the nearest multiple of m, at least m, and with ``least=0.9`` one multiple more where
+    that falls below nine tenths of C/r (MobileNetV3's rule); with ``width`` exactly that.
     """
 
     spelling = "se"
@@ -49,6 +51,7 @@ class SqueezeExcitation(Op):
     arguments = (
         Argument("r", "ratio", "number", "C / r channels in the squeeze", 1e-3, 65_536),
         Argument("round", "multiple", "whole", "round the squeeze to the nearest multiple of this"),
+        Argument("least", "least", "number", "with round: no less than this share of C / r", 0.0, 1.0),
         Argument("width", "squeeze", "whole", "the squeeze's channels, instead of r"),
         Argument("act", "act", "activation", "after the first 1x1 conv"),
         Argument("gate", "gate", "activation", "after the second 1x1 conv"),
@@ -61,10 +64,13 @@ class SqueezeExcitation(Op):
     @classmethod
     def bind(cls, kernel, given, context: Context) -> "SqueezeExcitation":
         given = dict(given)
-        ratio, multiple = given.pop("ratio", Fraction(16)), given.pop("multiple", None)
+        ratio, multiple, least = given.pop("ratio", Fraction(16)), given.pop("multiple", None), given.pop("least", 0)
         if "squeeze" not in given:
             exact = context.shape.channels / Fraction(ratio)
-            given["squeeze"] = nearest_multiple(exact, multiple) if multiple else max(1, math.floor(exact))
+            squeeze = nearest_multiple(exact, multiple) if multiple else max(1, math.floor(exact))
+            given["squeeze"] = squeeze + multiple if multiple and squeeze < least * exact else squeeze
+            if given["squeeze"] > MAX_CHANNELS:
+                raise ArchitectureError(f"the squeeze of se comes to {given['squeeze']:,} channels; at most {MAX_CHANNELS:,} may stand")
         return cls(**given)
 
     def cost(self, x: TensorShape) -> OpCost:
@@ -84,7 +90,7 @@ def efficient_channel_attention() -> type:
     from torch import Tensor, nn
 
     class EfficientChannelAttention(nn.Module):
-        """Gate each channel by a 1-D convolution over its neighbours (Wang et al. 2020, arXiv:1910.03151)."""
+        """Gate channels by a 1-D convolution across them (Wang et al. 2020, arXiv:1910.03151)."""
 
         def __init__(self, kernel: int):
             super().__init__()
@@ -106,6 +112,10 @@ class EfficientChannelAttention(Op):
     role = "attention"
 
     kernel: int
+
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ArchitectureError(f"the kernel of eca is odd, found {self.kernel}")
 
     @classmethod
     def bind(cls, kernel, given, context: Context) -> "EfficientChannelAttention":
