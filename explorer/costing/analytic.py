@@ -16,7 +16,7 @@ class Cost:
 
     ``params``: trainable parameters. ``macs``: multiply-accumulates of conv, linear and attention
     products, without biases, norms, activations, pooling and additions; ``flops`` = 2 * macs.
-    ``activations``: elements that conv and linear layers put out (Radosavovic et al. 2020).
+    ``activations``: elements that conv and linear layers put out (Radosavovic et al. 2020), and attention's products.
     ``weight_layers``: conv and linear layers on the longest way through, shortcuts and attention
     left out (the 20 of ResNet-20). ``receptive_field``: side in input pixels, attention and global
     pooling left out. ``peak_memory_bytes``: weights and feature maps live at once in inference,

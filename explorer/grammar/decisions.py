@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple
 from explorer.grammar.derive import (
     StageNumbers,
     answers_for,
+    bind_head,
     bind_plain,
     derive_block,
     derive_branch,
@@ -506,7 +507,9 @@ class Decisions:
             variables = {"w": numbers.width, "in": x.channels, "s": 1, "d": 1, "n": self.total or 1}
             item = space.stem if state.kind == "stem" else space.head
             layers = self._layers(self._resolver(answers, **variables), item)
-            return bind_plain(space, layers, x, numbers.width, f"the {state.kind}", 1)[1]
+            if state.kind == "head":
+                return bind_head(space, layers, x, numbers.width)[1]
+            return bind_plain(space, layers, x, numbers.width, "the stem", 1)[1]
         if state.kind == "transition":
             variables = {"w": numbers.width, "in": x.channels, "s": numbers.stride, "d": numbers.dilation}
             variables |= {"i": state.place + 1, "n": self.total or state.place + 1}

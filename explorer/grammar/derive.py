@@ -117,10 +117,7 @@ class _Deriver:
         stem = bind_plain(space, copied(stem_layers, post_layers(first)), space.input, numbers[0].width, "the stem", 1)[0]
         head_variables = {"w": numbers[-1].width, "in": x.channels, "s": 1, "d": 1, "n": total}
         head_layers = copied(self.resolver("head", **head_variables).layers(space.head), pre_layers(last))
-        head, y = bind_plain(space, head_layers, x, numbers[-1].width, "the head", 1)
-        if y != (space.classes, 1, 1):
-            place = head_layers[-1].place if head_layers else (1, 1)
-            raise Fault(place, f"the head puts out {y}, {space.classes} classes need {space.classes}x1x1; end it with 'fc'")
+        head = bind_head(space, head_layers, x, numbers[-1].width)[0]
         return Architecture(space.input, space.classes, stem, tuple(stages), head)
 
 
@@ -166,6 +163,15 @@ def bind_plain(
 ) -> tuple[tuple[Op, ...], TensorShape]:
     """Layers outside blocks (stem, transition, head), bound one after the other. Raises Fault."""
     return bind([layer for layer in layers if not isinstance(layer.what, Copied)], x, width, stride, space.classes, where)
+
+
+def bind_head(space: SearchSpace, layers: list[Layer], x: TensorShape, width: int) -> tuple[tuple[Op, ...], TensorShape]:
+    """The head's layers, bound; they must put out the classes. Raises Fault."""
+    ops, y = bind_plain(space, layers, x, width, "the head", 1)
+    if y != (space.classes, 1, 1):
+        place = layers[-1].place if layers else (1, 1)
+        raise Fault(place, f"the head puts out {y}, {space.classes} classes need {space.classes}x1x1; end it with 'fc'")
+    return ops, y
 
 
 def bind(

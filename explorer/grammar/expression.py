@@ -37,7 +37,7 @@ MAX_NESTING = 32
 MAX_REPEAT = 10_000
 MAX_OPTIONS = 10_000
 MAX_COUNTS = 256
-MAX_SPENT = 100_000
+MAX_SPENT = 50_000
 MAX_OPERATORS = 100
 LARGEST = 10**30
 
@@ -153,11 +153,12 @@ class Token(NamedTuple):
 
 
 _TOKEN = re.compile(
-    r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>[-+*/(){}|?=,])"
+    r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>[-+*/(){}|?=,])",
+    re.ASCII,
 )
 _HYPHENATED = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WORD = re.compile(r"[\w.]{1,64}|.")
-_SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})")
+_SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
 
 class ExpressionError(Exception):
@@ -166,6 +167,10 @@ class ExpressionError(Exception):
     def __init__(self, offset: int, message: str):
         super().__init__(message)
         self.offset = offset
+
+
+class NumberError(ExpressionError):
+    """A number that cannot be, in what reads as a value all the same."""
 
 
 class TooMuch(ExpressionError):
@@ -242,6 +247,8 @@ def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
     for name, text in texts.items():
         try:
             tree = Parser(text, names, "", "network").value_rule()
+        except NumberError:
+            continue
         except ExpressionError:
             structural.append(name)
             continue
@@ -617,10 +624,10 @@ class Parser:
             self.need(")" if last else ",", "')'" if last else "',': range(lo, hi, step)")
         low, high, step = bounds
         if step <= 0 or high < low:
-            raise ExpressionError(token.offset, f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0")
+            raise NumberError(token.offset, f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0")
         count = int((high - low) / step) + 1
         if count > MAX_OPTIONS:
-            raise ExpressionError(token.offset, f"a range of {count:,} values; at most {MAX_OPTIONS:,} may stand")
+            raise NumberError(token.offset, f"a range of {count:,} values; at most {MAX_OPTIONS:,} may stand")
         values = [low + step * k for k in range(count)]
         if len(values) == 1:
             return Number(values[0])
@@ -643,8 +650,8 @@ def constant(value: Value, offset: int) -> Fraction:
         try:
             return compute(value.operator, constant(value.left, offset), constant(value.right, offset))
         except ArithmeticError as error:
-            raise ExpressionError(offset, str(error)) from None
-    raise ExpressionError(offset, "the bounds of a range are constants")
+            raise NumberError(offset, str(error)) from None
+    raise NumberError(offset, "the bounds of a range are constants")
 
 
 def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:

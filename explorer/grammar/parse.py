@@ -142,7 +142,7 @@ class _Reader:
             tree = self._expression(scalar, name, numeric=self.names.rules[name])
             if tree is not None:
                 self.rules[name] = tree
-        if len(self.rules) == len(grammar):
+        if len(self.rules) == len(self.names.rules):
             self._cycles(grammar)
         shape, classes = self._input(), self._classes()
         stem = self._structure("stem", copied="post")
@@ -153,8 +153,8 @@ class _Reader:
         stages = self._stages(block, shortcuts)
         limits = self._limits()
         self.problems.check()
-        self._arguments()
         self._depths()
+        self._arguments()
         self._sizes(stem, head, transition, stages)
         self._merges(stages)
         self.problems.check()
@@ -414,9 +414,9 @@ class _Reader:
         depth = self.depths
 
         for start in self.rules:
-            path, on_path, stack = [], set(), [(start, iter(()), True)]
+            path, on_path, stack = [], set(), [(start, True)]
             while stack:
-                name, _, fresh = stack.pop()
+                name, fresh = stack.pop()
                 if not fresh:
                     path.pop()
                     on_path.discard(name)
@@ -430,8 +430,8 @@ class _Reader:
                     self.problems.check()
                 path.append(name)
                 on_path.add(name)
-                stack.append((name, iter(()), False))
-                stack.extend((reference.name, iter(()), True) for reference in self._references(self.rules[name]) if reference.name not in depth)
+                stack.append((name, False))
+                stack.extend((reference.name, True) for reference in self._references(self.rules[name]) if reference.name not in depth)
 
     def _height(self, tree) -> int:
         if isinstance(tree, Reference):
