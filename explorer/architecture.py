@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Iterable, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.ops import registry
@@ -115,13 +116,17 @@ class Architecture:
             raise ArchitectureError("an architecture needs at least one stage, and a block in each")
         for number, stage in enumerate(self.stages, 1):
             if len(stage.blocks) > MAX_BLOCKS:
-                raise ArchitectureError(f"stage {number} has {len(stage.blocks)} blocks, at most {MAX_BLOCKS} may stand")
+                raise ArchitectureError(
+                    f"stage {number} has {len(stage.blocks)} blocks, at most {MAX_BLOCKS} may stand"
+                )
         if self.layer_count > MAX_LAYERS:
             raise ArchitectureError(f"the network has {self.layer_count:,} layers, at most {MAX_LAYERS:,} may stand")
         output = self.stage_shapes()[-1]
         output = _at("head", lambda: _through(self.head, output))
         if output != (self.classes, 1, 1):
-            raise ArchitectureError(f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'")
+            raise ArchitectureError(
+                f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
+            )
         object.__setattr__(self, "output", output)
 
     @property
@@ -199,7 +204,10 @@ class Architecture:
                 "classes": self.classes,
                 "stem": _ops_to_json(self.stem),
                 "stages": [
-                    {"transition": _ops_to_json(stage.transition), "blocks": [block.to_json() for block in stage.blocks]}
+                    {
+                        "transition": _ops_to_json(stage.transition),
+                        "blocks": [block.to_json() for block in stage.blocks],
+                    }
                     for stage in self.stages
                 ],
                 "head": _ops_to_json(self.head),
@@ -207,7 +215,7 @@ class Architecture:
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Architecture":
+    def from_json(cls, text: str | bytes) -> Architecture:
         """The architecture that ``to_json`` wrote. Raises ArchitectureError for anything else."""
         try:
             data = json.loads(text)
@@ -218,7 +226,9 @@ class Architecture:
             found = ", ".join(map(str, data))[:200] if isinstance(data, dict) else type(data).__name__
             raise ArchitectureError(f"an architecture has the keys {', '.join(sorted(keys))}; found {found}")
         if data["format"] != FORMAT:
-            raise ArchitectureError(f"architecture format {str(data['format'])[:20]} is unknown; this version reads {FORMAT}")
+            raise ArchitectureError(
+                f"architecture format {str(data['format'])[:20]} is unknown; this version reads {FORMAT}"
+            )
         if not _whole_numbers(data["input"], 3) or not _whole_numbers([data["classes"]], 1):
             raise ArchitectureError('"input" must be [channels, height, width] and "classes" a whole number')
         made = cls(
@@ -265,7 +275,11 @@ class _CanonicalLine:
             self.shape = op.output_shape(self.shape)
             if simple is None:
                 continue
-            if isinstance(simple, Activation) and self.last is not None and self.last.spelling in simple.unchanged_after:
+            if (
+                isinstance(simple, Activation)
+                and self.last is not None
+                and self.last.spelling in simple.unchanged_after
+            ):
                 continue
             if isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
                 self.items.pop()
@@ -340,7 +354,9 @@ def _block_from_json(data: Any) -> Block:
     branch = _ops_from_json(data["branch"])
     shared = data.get("shared", 0)
     if not _whole_numbers([shared], 1) or shared > len(branch):
-        raise ArchitectureError(f'"shared" counts leading ops of the branch, found {str(shared)[:40]!r} of {len(branch)}')
+        raise ArchitectureError(
+            f'"shared" counts leading ops of the branch, found {str(shared)[:40]!r} of {len(branch)}'
+        )
     shortcut = None if data["shortcut"] is None else _ops_from_json(data["shortcut"])
     return Block(branch, merge_from_json(data["merge"]), _ops_from_json(data["after"]), shortcut, shared)
 

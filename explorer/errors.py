@@ -17,9 +17,9 @@ prints it and exits with status 2; ``assert`` is kept for what only a bug can ca
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Iterable, NamedTuple
-
+from typing import NamedTuple
 
 MANY_NAMES = 200
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Mapping
 
 from explorer.errors import ExplorerError
 
 _FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,18}(?:\.\d{1,9})?)\s*([kKMGT]?)\s*", re.ASCII)
+_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,18}(?:\.\d{1,18})?)\s*([kKMGT]?)\s*", re.ASCII)
 _LIMIT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)" + _BOUND.pattern, re.ASCII)
 _COMPARE = {
     "<=": lambda value, bound: value <= bound,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from explorer.errors import ArchitectureError
 from explorer.grammar.derive import stride_carriers
 from explorer.grammar.resolve import Layer
 from explorer.ops.base import Argument, Context, Op, TensorShape
@@ -144,7 +145,7 @@ def _said(cls: type[Op], ops: list[Op], given: dict[Argument, list[Any]], contex
         values = {argument.field: values[index] for argument, values in given.items()}
         try:
             return cls.bind(_size(ops[index]), values, contexts[index]) == ops[index]
-        except TypeError:  # a field without a default
+        except (ArchitectureError, TypeError):  # an argument that must be written is left out
             return False
 
     return [reads(index) for index in range(len(ops))]

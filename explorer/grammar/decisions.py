@@ -9,7 +9,8 @@ in Python integers: answers that cannot matter any more are forgotten, so states
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Iterable, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.grammar.derive import (
     StageNumbers,
@@ -45,15 +46,16 @@ class Ask:
     ``closed``: nothing is left to ask under any option.
     """
 
-    __slots__ = ("point", "options", "reach", "again", "like", "closed")
+    __slots__ = ("again", "closed", "like", "options", "point", "reach")
 
-    def __init__(self, point: Point, options: tuple[tuple["Ask", ...], ...]):
+    def __init__(self, point: Point, options: tuple[tuple[Ask, ...], ...]):
         breadth = _BREADTH[point.scope]
         self.point = point
         self.options = options
         self.reach = frozenset([point]).union(*(ask.reach for option in options for ask in option))
         self.again = tuple(
-            tuple(ask for ask in option if not (ask.closed and _BREADTH[ask.point.scope] <= breadth)) for option in options
+            tuple(ask for ask in option if not (ask.closed and _BREADTH[ask.point.scope] <= breadth))
+            for option in options
         )
         first = {rest: number for number, rest in reversed(list(enumerate(self.again)))}
         self.like = tuple(first[rest] for rest in self.again)
@@ -65,7 +67,7 @@ class Pending:
 
     __slots__ = ("ask", "next", "reach")
 
-    def __init__(self, ask: Ask, following: "Pending | None"):
+    def __init__(self, ask: Ask, following: Pending | None):
         self.ask = ask
         self.next = following
         self.reach = ask.reach | following.reach if following else ask.reach
@@ -75,7 +77,8 @@ class State(NamedTuple):
     """``kind`` and ``stage`` say which unit; ``left`` counts the stage's blocks from this one on.
 
     ``answers`` are (point number, occurrence, option) of the points that may still matter. ``place``:
-    the blocks passed, 0 where nothing follows it. ``shape``, the arriving shape, and ``numbers``, the stage's, stand where the walk needs them to
+    the blocks passed, 0 where nothing follows it. ``shape``, the arriving shape, and ``numbers``, the
+    stage's with no number of blocks, stand where the walk needs them to
     know its questions: which shortcut a block takes depends on the shapes.
     """
 
@@ -118,19 +121,31 @@ class Decisions:
         self.blocks = [self.asks(rule.block) for rule in space.stages]
         self.firsts = [self.asks(rule.first) for rule in space.stages]
         self.shortcuts = [
-            {part: self.asks(part) for spec in rule.shortcuts.values() for part in (spec.same, spec.changed) if part is not None}
+            {
+                part: self.asks(part)
+                for spec in rule.shortcuts.values()
+                for part in (spec.same, spec.changed)
+                if part is not None
+            }
             for rule in space.stages
         ]
         opens = any(asks for parts in self.shortcuts for asks in parts.values())
         self.shapes = shapes or opens
-        roots = [space.stem, space.head, space.transition, *(part for rule in space.stages for part in (rule.block, rule.first))]
+        roots = [
+            space.stem,
+            space.head,
+            space.transition,
+            *(part for rule in space.stages for part in (rule.block, rule.first)),
+        ]
         roots = [*(root for root in roots if root is not None), *(part for parts in self.shortcuts for part in parts)]
         self.only = Relevance(space.rules, (name for rule in space.stages for name in rule.shortcuts))
         self._matters = self.only.points(roots)
         self.follows = self.only.follows_place(roots) if self.shapes else set()
         self.total = self._total_blocks()
         if opens and "n" in self.follows and not self.total:
-            raise space.error("a shortcut with choices cannot stand where shapes follow 'n' and the number of blocks is a choice")
+            raise space.error(
+                "a shortcut with choices cannot stand where shapes follow 'n' and the number of blocks is a choice"
+            )
         self._passing = self._answered_once()
         self._shortcuts_reach = [frozenset().union(*map(_reach, parts.values())) for parts in self.shortcuts]
         self._later, self._here, self._exact = self._needed()
@@ -244,7 +259,7 @@ class Decisions:
                 stack.pop()
                 if len(self._counts) > MAX_COUNTED:
                     raise self.space.error(
-                        f"counting needs more than {MAX_COUNTED:,} states: too many choices of the network hang together"
+                        f"counting needs more than {MAX_COUNTED:,} states: too many choices hang together"
                     )
         return self._counts[goal]
 

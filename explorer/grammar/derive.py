@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block, Stage
 from explorer.errors import ArchitectureError
 from explorer.grammar.expression import Copied, Item, Place, Point, walk
-from explorer.grammar.resolve import Fault, chosen, Layer, Resolver
+from explorer.grammar.resolve import Fault, Layer, Resolver, chosen
 from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
 from explorer.ops.merge import Add, Gate, Merge
@@ -53,7 +53,9 @@ def answers_for(choices: dict[str, str], unit: str) -> Lookup:
         if name not in choices:
             raise Fault((1, 1), f"the derivation does not say {name}; it is one of {' | '.join(point.options)}")
         if choices[name] not in point.options:
-            raise Fault((1, 1), f"{name} has no alternative {choices[name][:80]!r}; it has: {' | '.join(point.options)}")
+            raise Fault(
+                (1, 1), f"{name} has no alternative {choices[name][:80]!r}; it has: {' | '.join(point.options)}"
+            )
         return point.options.index(choices[name])
 
     return lookup
@@ -79,19 +81,26 @@ class _Deriver:
 
     def architecture(self) -> Architecture:
         space = self.space
-        numbers = [
-            stage_numbers(stage, self.resolver(f"stage{k}"), k) for k, stage in enumerate(space.stages, 1)
-        ]
+        numbers = [stage_numbers(stage, self.resolver(f"stage{k}"), k) for k, stage in enumerate(space.stages, 1)]
         total = sum(stage.blocks for stage in numbers)
         layers = 0
-        stem_layers = self.resolver("stem", **{"w": numbers[0].width, "in": space.input.channels, "s": 1, "d": 1, "n": total}).layers(space.stem)
+        stem_layers = self.resolver(
+            "stem", **{"w": numbers[0].width, "in": space.input.channels, "s": 1, "d": 1, "n": total}
+        ).layers(space.stem)
         x = bind_plain(space, stem_layers, space.input, numbers[0].width, "the stem", 1)[1]
         stages, place = [], 0
         for k, (rule, stage) in enumerate(zip(space.stages, numbers), 1):
             transition: tuple[Op, ...] = ()
             stride = stage.stride
             if k > 1 and space.transition is not None:
-                variables = {"w": stage.width, "in": x.channels, "s": stage.stride, "d": stage.dilation, "n": total, "i": place + 1}
+                variables = {
+                    "w": stage.width,
+                    "in": x.channels,
+                    "s": stage.stride,
+                    "d": stage.dilation,
+                    "n": total,
+                    "i": place + 1,
+                }
                 opening = self.resolver(f"stage{k}.transition", **variables).layers(space.transition)
                 transition, x = bind_plain(space, opening, x, stage.width, f"the transition to stage {k}", stage.stride)
                 stride = 1
@@ -103,18 +112,31 @@ class _Deriver:
                 s = stride if j == 1 else 1
                 key = (item, s, x, place == 1) if not changes_by_block(space, rule, item) else None
                 if key not in made or key is None:
-                    variables = {"w": stage.width, "in": x.channels, "s": s, "d": stage.dilation, "i": place, "n": total}
+                    variables = {
+                        "w": stage.width,
+                        "in": x.channels,
+                        "s": s,
+                        "d": stage.dilation,
+                        "i": place,
+                        "n": total,
+                    }
                     resolver = self.resolver(f"stage{k}.block{j}", **variables)
-                    block, y = derive_block(space, rule, item, resolver, x, stage.width, s, place == 1, f"stage {k}, block {j}")
+                    block, y = derive_block(
+                        space, rule, item, resolver, x, stage.width, s, place == 1, f"stage {k}, block {j}"
+                    )
                     made[key] = (block, y)
                 block, x = made[key]
                 blocks.append(block)
                 layers += max(1, block.layer_count)
                 if layers > MAX_LAYERS:
-                    raise Fault(rule.place, f"more than {MAX_LAYERS:,} layers; {place} of the {total:,} blocks come to as many")
+                    raise Fault(
+                        rule.place, f"more than {MAX_LAYERS:,} layers; {place} of the {total:,} blocks come to as many"
+                    )
             stages.append(Stage(tuple(blocks), transition))
         first, last = stages[0].blocks[0], stages[-1].blocks[-1]
-        stem = bind_plain(space, copied(stem_layers, post_layers(first)), space.input, numbers[0].width, "the stem", 1)[0]
+        stem = bind_plain(space, copied(stem_layers, post_layers(first)), space.input, numbers[0].width, "the stem", 1)[
+            0
+        ]
         head_variables = {"w": numbers[-1].width, "in": x.channels, "s": 1, "d": 1, "n": total}
         head_layers = copied(self.resolver("head", **head_variables).layers(space.head), pre_layers(last))
         head = bind_head(space, head_layers, x, numbers[-1].width)[0]
@@ -139,7 +161,8 @@ def changes_by_block(space: SearchSpace, rule: StageRule, item: Item) -> bool:
     if key not in known:
         roots = [item, *(part for s in rule.shortcuts.values() for part in (s.same, s.changed) if part is not None)]
         known[key] = any(
-            getattr(getattr(node, "point", None), "scope", "") in ("block", "use") or getattr(node, "name", "") in ("i", "n")
+            getattr(getattr(node, "point", None), "scope", "") in ("block", "use")
+            or getattr(node, "name", "") in ("i", "n")
             for node in reachable(space.rules, roots)
         )
     return known[key]
@@ -162,10 +185,14 @@ def bind_plain(
     space: SearchSpace, layers: list[Layer], x: TensorShape, width: int, where: str, stride: int
 ) -> tuple[tuple[Op, ...], TensorShape]:
     """Layers outside blocks (stem, transition, head), bound one after the other. Raises Fault."""
-    return bind([layer for layer in layers if not isinstance(layer.what, Copied)], x, width, stride, space.classes, where)
+    return bind(
+        [layer for layer in layers if not isinstance(layer.what, Copied)], x, width, stride, space.classes, where
+    )
 
 
-def bind_head(space: SearchSpace, layers: list[Layer], x: TensorShape, width: int) -> tuple[tuple[Op, ...], TensorShape]:
+def bind_head(
+    space: SearchSpace, layers: list[Layer], x: TensorShape, width: int
+) -> tuple[tuple[Op, ...], TensorShape]:
     """The head's layers, bound; they must put out the classes. Raises Fault."""
     ops, y = bind_plain(space, layers, x, width, "the head", 1)
     if y != (space.classes, 1, 1):
@@ -195,7 +222,9 @@ def bind(
     ops, shrunk = [], 1
     for index, layer in enumerate(layers):
         if is_merge(layer):
-            raise Fault(layer.place, f"{layer.what.spelling!r} in {where}; a merge stands only in a block, and there once")
+            raise Fault(
+                layer.place, f"{layer.what.spelling!r} in {where}; a merge stands only in a block, and there once"
+            )
         try:
             if isinstance(layer.what, Op):
                 op = layer.what
@@ -212,7 +241,10 @@ def bind(
         x = y
     if shrunk != stride and (exactly or stride > 1):
         mend = "let one of them take it, as in conv3x3(s=s)" if shrunk == 1 else "strides belong under 'stages'"
-        raise Fault(layers[0].place if layers else place, f"{prefix}{where}: the layers shrink by {shrunk}, the stride is {stride}; {mend}")
+        raise Fault(
+            layers[0].place if layers else place,
+            f"{prefix}{where}: the layers shrink by {shrunk}, the stride is {stride}; {mend}",
+        )
     return tuple(ops), x
 
 
@@ -223,7 +255,10 @@ def is_merge(layer: Layer) -> bool:
 def stride_carriers(layers: list[Layer]) -> tuple[int, ...]:
     """Which conv takes the stride by the rule: none when an op is written with ``s`` or pools by
     itself; else the first with a kernel larger than 1; failing that, the first."""
-    if any(layer.uses_stride or (layer.kernel is None and "stride" not in layer.given and _pools(layer)) for layer in layers):
+    if any(
+        layer.uses_stride or (layer.kernel is None and "stride" not in layer.given and _pools(layer))
+        for layer in layers
+    ):
         return ()
     free = [i for i, layer in enumerate(layers) if layer.what in CONVS and "stride" not in layer.given]
     large = [i for i in free if layers[i].kernel > 1]
@@ -248,7 +283,14 @@ class Branch(NamedTuple):
 
 
 def derive_branch(
-    space: SearchSpace, rule: StageRule, item: Item, resolver: Resolver, x: TensorShape, width: int, stride: int, where: str
+    space: SearchSpace,
+    rule: StageRule,
+    item: Item,
+    resolver: Resolver,
+    x: TensorShape,
+    width: int,
+    stride: int,
+    where: str,
 ) -> Branch:
     """The residual branch for an arriving ``x``, and which shortcut the block takes. Raises Fault."""
     layers, merge_layer, after = split_at_merge(resolver.layers(item))
@@ -283,7 +325,14 @@ def derive_block(
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         shortcut, arriving = bind(
-            layers, x, width, stride, space.classes, f"{where}, shortcut", resolver.with_choices(), place=branch.merge_place
+            layers,
+            x,
+            width,
+            stride,
+            space.classes,
+            f"{where}, shortcut",
+            resolver.with_choices(),
+            place=branch.merge_place,
         )
     try:
         if shortcut is not None:

@@ -14,9 +14,10 @@ Every place where something is left open becomes a ``Point``.
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Container, Iterator, Mapping, NamedTuple
+from typing import NamedTuple
 
 from explorer.errors import did_you_mean
 from explorer.grammar.syntax import Problems, Scalar
@@ -59,7 +60,7 @@ class Point:
 
 @dataclass(eq=False, slots=True)
 class Group:
-    items: tuple["Item", ...]
+    items: tuple[Item, ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -67,14 +68,14 @@ class Alternatives:
     """One of several, in structure (options are groups) or in a value (options are values)."""
 
     point: Point
-    options: tuple["Item", ...]
+    options: tuple[Item, ...]
 
 
 @dataclass(eq=False, slots=True)
 class Repeat:
     """``item`` written ``counts[option]`` times; one count and no point when nothing is open."""
 
-    item: "Item"
+    item: Item
     counts: tuple[int, ...]
     point: Point | None
 
@@ -93,14 +94,14 @@ class OpItem:
 
     op: type[Op]
     kernel: int | None
-    arguments: tuple[tuple[Argument, "Value"], ...]
+    arguments: tuple[tuple[Argument, Value], ...]
     place: Place
 
 
 @dataclass(eq=False, slots=True)
 class MergeItem:
     merge: type[Merge]
-    arguments: tuple[tuple[Argument, "Value"], ...]
+    arguments: tuple[tuple[Argument, Value], ...]
     place: Place
 
 
@@ -136,8 +137,8 @@ class Arithmetic:
     """``operator`` is one of + - * / and round (to the nearest multiple of ``right``, at least one)."""
 
     operator: str
-    left: "Value"
-    right: "Value"
+    left: Value
+    right: Value
     place: Place
     text: str = ""
 
@@ -191,7 +192,9 @@ def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
         match = _TOKEN.match(text, at)
         if not match:
             word = _WORD.match(text, at)[0]
-            raise ExpressionError(at, f"{word[:40]!r} is neither a name nor a number nor one of + - * / ( ) {{ }} | ? = ,")
+            raise ExpressionError(
+                at, f"{word[:40]!r} is neither a name nor a number nor one of + - * / ( ) {{ }} | ? = ,"
+            )
         kind = match.lastgroup
         if kind == "number" and len(match[0]) > 18:
             raise ExpressionError(at, f"a number of {len(match[0])} characters; at most 18 may stand")
@@ -289,7 +292,9 @@ class Parser:
     """Recursive descent over the tokens of one expression. Faults raise ExpressionError, except
     unknown names, which are collected in ``unknown`` so that one reading finds them all."""
 
-    def __init__(self, text: str, names: Names, owner: str, scope: str, place=lambda offset: (1, 1 + offset), copied=""):
+    def __init__(
+        self, text: str, names: Names, owner: str, scope: str, place=lambda offset: (1, 1 + offset), copied=""
+    ):
         self.text = text
         self.names = names
         self.owner = owner
@@ -408,7 +413,9 @@ class Parser:
             if high < low:
                 raise ExpressionError(start, f"repeated {low} to {high} times: the second count is the smaller")
             if high - low >= MAX_COUNTS:
-                raise ExpressionError(start, f"{high - low + 1:,} counts to choose from; at most {MAX_COUNTS} may stand")
+                raise ExpressionError(
+                    start, f"{high - low + 1:,} counts to choose from; at most {MAX_COUNTS} may stand"
+                )
             counts = tuple(range(low, high + 1))
             return Repeat(atom, counts, self.point(start, [str(n) for n in counts]) if len(counts) > 1 else None)
         return atom
@@ -468,7 +475,9 @@ class Parser:
         return OpItem(op, kernel, arguments, place)
 
     def mixed(self, found: str) -> str:
-        return f"the number {found[:40]!r} stands among layers; numbers stand in arguments, or in a rule of numbers alone"
+        return (
+            f"the number {found[:40]!r} stands among layers; numbers stand in arguments, or in a rule of numbers alone"
+        )
 
     def context(self, offset: int) -> str:
         """`` in conv3x3(d=dill)``: the piece of text around a fault."""
@@ -507,7 +516,8 @@ class Parser:
                 if argument is None:
                     near = did_you_mean(token.text, by_name)
                     raise ExpressionError(
-                        token.offset, f"{name} has no argument {token.text[:40]!r}; it has: {', '.join(by_name) or 'none'}{near}"
+                        token.offset,
+                        f"{name} has no argument {token.text[:40]!r}; it has: {', '.join(by_name) or 'none'}{near}",
                     )
             else:
                 if len(given) >= positional or len(given) >= len(known):
@@ -596,12 +606,14 @@ class Parser:
             value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
             self.depth -= 1
             return value
-        if name in self.names.rules and self.names.rules[name]:
+        if self.names.rules.get(name):
             return Reference(name, place)
         if name in VARIABLES:
             return Variable(name, place)
         if name in self.names.rules or find_plain(name):
-            raise ExpressionError(token.offset, f"{name!r} is layers, here a number must stand{self.context(token.offset)}")
+            raise ExpressionError(
+                token.offset, f"{name!r} is layers, here a number must stand{self.context(token.offset)}"
+            )
         if not self.owner:
             raise ExpressionError(token.offset, "unknown name")
         near = did_you_mean(name, self.names.numeric())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Iterable
 
 from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
 from explorer.grammar.expression import (
@@ -35,12 +35,35 @@ from explorer.grammar.syntax import Mapping, Node, Problems, Scalar, Sequence, e
 from explorer.limits import Limit, parse_bound
 from explorer.ops.base import TensorShape
 
-KEYS = ("name", "about", "input", "classes", "stem", "stages", "block", "shortcut", "transition", "head", "grammar", "vary", "limits")
+KEYS = (
+    "name",
+    "about",
+    "input",
+    "classes",
+    "stem",
+    "stages",
+    "block",
+    "shortcut",
+    "transition",
+    "head",
+    "grammar",
+    "vary",
+    "limits",
+)
 REQUIRED = ("input", "classes", "stem", "stages", "block", "head")
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
 SHORTCUT_KEYS = ("same", "changed", "from")
 SCOPES = ("network", "stage", "block", "use")
-COSTS = ("params", "macs", "flops", "activations", "weight_layers", "receptive_field", "peak_memory_bytes", "latency_ms")
+COSTS = (
+    "params",
+    "macs",
+    "flops",
+    "activations",
+    "weight_layers",
+    "receptive_field",
+    "peak_memory_bytes",
+    "latency_ms",
+)
 MAX_STAGES = 64
 MAX_RULES = 2_000
 MAX_DEPTH = 160
@@ -81,7 +104,9 @@ def find_space(path: str | os.PathLike[str]) -> Path:
     for name in (given.as_posix(), f"{given.as_posix()}.yaml"):
         if name in shipped:
             return shipped[name]
-    near = did_you_mean(given.as_posix(), shipped) if given.suffix else did_you_mean(f"{given.as_posix()}.yaml", shipped)
+    near = (
+        did_you_mean(given.as_posix(), shipped) if given.suffix else did_you_mean(f"{given.as_posix()}.yaml", shipped)
+    )
     message = f"no such file, and no shipped space of that name; shipped: {', '.join(sorted(shipped))}{near}"
     raise SpaceError([Problem(str(path), 1, 1, message)])
 
@@ -216,8 +241,15 @@ class _Reader:
         rules = {}
         for key, value in node.items:
             name = key.text
-            if not (name[:1].isascii() and name[:1].isalpha() and len(name) <= 64 and all(c.isascii() and (c.isalnum() or c in "_-") for c in name)):
-                self.problems.add(key, f"{name[:80]!r} cannot name a rule: a letter, then at most 63 letters, digits, '_' or '-'")
+            if not (
+                name[:1].isascii()
+                and name[:1].isalpha()
+                and len(name) <= 64
+                and all(c.isascii() and (c.isalnum() or c in "_-") for c in name)
+            ):
+                self.problems.add(
+                    key, f"{name[:80]!r} cannot name a rule: a letter, then at most 63 letters, digits, '_' or '-'"
+                )
             elif name in VARIABLES:
                 self.problems.add(key, f"{name!r} cannot name a rule: it is a variable, {VARIABLES[name]}")
             elif name in KEYWORDS or find_plain(name):
@@ -241,7 +273,15 @@ class _Reader:
         if not isinstance(node, Mapping):
             self.problems.add(node, "vary must be a mapping: rule name to " + ", ".join(SCOPES))
             return
-        owners = [*self.names.rules, "block", "first", "stem", "head", "transition", *(f"stages.{k}" for k in STAGE_KEYS[:4])]
+        owners = [
+            *self.names.rules,
+            "block",
+            "first",
+            "stem",
+            "head",
+            "transition",
+            *(f"stages.{k}" for k in STAGE_KEYS[:4]),
+        ]
         owners += [f"shortcut.{part}" for part in SHORTCUT_KEYS[:2]]
         owners += [f"shortcut.{rule}.{part}" for rule in self.names.rules for part in SHORTCUT_KEYS[:2]]
         for key, value in node.items:
@@ -249,7 +289,11 @@ class _Reader:
             if key.text not in owners:
                 self.problems.add(key, f"vary names no rule {key.text[:64]!r}{did_you_mean(key.text, owners)}")
             elif scope not in SCOPES:
-                self.problems.add(value, f"{key.text!r} varies by one of {', '.join(SCOPES)}, found {scope[:40]!r}{did_you_mean(scope, SCOPES)}")
+                self.problems.add(
+                    value,
+                    f"{key.text!r} varies by one of {', '.join(SCOPES)}, found {scope[:40]!r}"
+                    + did_you_mean(scope, SCOPES),
+                )
             else:
                 self.scopes[key.text] = scope
 
@@ -267,12 +311,16 @@ class _Reader:
         scalar = self._scalar(self.sections["classes"], "classes") if "classes" in self.sections else None
         if scalar is None:
             return 10
-        if not (scalar.text.isascii() and scalar.text.isdigit() and len(scalar.text) < 6 and 1 <= int(scalar.text) <= 65_536):
+        if not (
+            scalar.text.isascii() and scalar.text.isdigit() and len(scalar.text) < 6 and 1 <= int(scalar.text) <= 65_536
+        ):
             self.problems.add(scalar, f"classes is a whole number from 1 to 65,536, found {scalar.text[:40]!r}")
             return 10
         return int(scalar.text)
 
-    def _shortcuts(self, node: Node | None, base: dict[str, ShortcutRule], owner: str, least: str = "network") -> dict[str, ShortcutRule]:
+    def _shortcuts(
+        self, node: Node | None, base: dict[str, ShortcutRule], owner: str, least: str = "network"
+    ) -> dict[str, ShortcutRule]:
         """Rule name -> shortcut, the general one under ''. What is not said is taken over from the general one."""
         if not base:
             default = OpItem(*_op("conv1x1"), (), (1, 1)), OpItem(*_op("bn"), (), (1, 1))
@@ -280,7 +328,9 @@ class _Reader:
         if node is None:
             return base
         if not isinstance(node, Mapping):
-            self.problems.add(node, f"{owner} must be a mapping with the keys {', '.join(SHORTCUT_KEYS)}, or names of rules")
+            self.problems.add(
+                node, f"{owner} must be a mapping with the keys {', '.join(SHORTCUT_KEYS)}, or names of rules"
+            )
             return base
         out = dict(base)
         own = [(key, value) for key, value in node.items if key.text in SHORTCUT_KEYS]
@@ -290,14 +340,19 @@ class _Reader:
                 continue
             if key.text not in self.names.rules:
                 known = [*SHORTCUT_KEYS, *self.names.rules]
-                message = f"unknown key {key.text[:64]!r} in {owner}; it takes {', '.join(SHORTCUT_KEYS)} and names of rules"
+                message = (
+                    f"unknown key {key.text[:64]!r} in {owner}; it takes {', '.join(SHORTCUT_KEYS)} and names of rules"
+                )
                 self.problems.add(key, message + did_you_mean(key.text, known))
             elif not isinstance(value, Mapping):
-                self.problems.add(value, f"{owner} of {key.text!r} must be a mapping with the keys {', '.join(SHORTCUT_KEYS)}")
+                self.problems.add(
+                    value, f"{owner} of {key.text!r} must be a mapping with the keys {', '.join(SHORTCUT_KEYS)}"
+                )
             else:
                 for part, _ in value.items:
                     if part.text not in SHORTCUT_KEYS:
-                        message = f"unknown key {part.text[:64]!r} in {owner} of {key.text!r}; it takes {', '.join(SHORTCUT_KEYS)}"
+                        takes = ", ".join(SHORTCUT_KEYS)
+                        message = f"unknown key {part.text[:64]!r} in {owner} of {key.text!r}; it takes {takes}"
                         self.problems.add(part, message + did_you_mean(part.text, SHORTCUT_KEYS))
                 known = [(part, entry) for part, entry in value.items if part.text in SHORTCUT_KEYS]
                 out[key.text] = self._shortcut(known, out[""], f"{owner}.{key.text}", least)
@@ -309,7 +364,10 @@ class _Reader:
             if key.text == "from":
                 text = value.text if isinstance(value, Scalar) else ""
                 if text not in ("input", "preact"):
-                    self.problems.add(value, f"'from' is input or preact, found {text[:40]!r}{did_you_mean(text, ('input', 'preact'))}")
+                    self.problems.add(
+                        value,
+                        f"'from' is input or preact, found {text[:40]!r}{did_you_mean(text, ('input', 'preact'))}",
+                    )
                 parts["from"] = text
             elif isinstance(value, Scalar) and value.text.strip() == "none":
                 parts[key.text] = None
@@ -339,7 +397,10 @@ class _Reader:
 
             if number == 1:
                 common: dict[str, Value | None] = {}
-            numbers = [value(key, default) for key, default in (("blocks", None), ("width", None), ("stride", 1), ("dilation", 1))]
+            numbers = [
+                value(key, default)
+                for key, default in (("blocks", None), ("width", None), ("stride", 1), ("dilation", 1))
+            ]
             own = block
             for key in ("block", "first"):
                 if key in row:
@@ -367,7 +428,9 @@ class _Reader:
         if isinstance(node, Sequence):
             rows = []
             for item in node.items:
-                rows.append(((item.line, item.column), expect_mapping(item, self.problems, "a stage", STAGE_KEYS), set()))
+                rows.append(
+                    ((item.line, item.column), expect_mapping(item, self.problems, "a stage", STAGE_KEYS), set())
+                )
             if not rows:
                 self.problems.add(node, "stages is empty; a network has at least one stage")
             return rows
@@ -431,7 +494,11 @@ class _Reader:
                 path.append(name)
                 on_path.add(name)
                 stack.append((name, False))
-                stack.extend((reference.name, True) for reference in self._references(self.rules[name]) if reference.name not in depth)
+                stack.extend(
+                    (reference.name, True)
+                    for reference in self._references(self.rules[name])
+                    if reference.name not in depth
+                )
 
     def _height(self, tree) -> int:
         if isinstance(tree, Reference):
@@ -442,7 +509,9 @@ class _Reader:
         """Nesting has a bound, the rules that an expression names read in: everything later may recurse."""
         for tree, scalar in self.trees:
             if (height := self._height(tree)) > MAX_DEPTH:
-                self.problems.add(scalar, f"nested {height} deep, the rules it names read in; at most {MAX_DEPTH} may stand")
+                self.problems.add(
+                    scalar, f"nested {height} deep, the rules it names read in; at most {MAX_DEPTH} may stand"
+                )
                 self.problems.check()
 
     def _arguments(self) -> None:
@@ -468,7 +537,11 @@ class _Reader:
                 return known[tree.name]
             inner = [size(child) for child in children(tree)]
             if isinstance(tree, Alternatives):
-                least, most, steps = min(a for a, _, _ in inner), max(b for _, b, _ in inner), max(c for _, _, c in inner)
+                least, most, steps = (
+                    min(a for a, _, _ in inner),
+                    max(b for _, b, _ in inner),
+                    max(c for _, _, c in inner),
+                )
             else:
                 least, most, steps = (sum(part[k] for part in inner) for k in range(3))
             if isinstance(tree, Repeat):
@@ -489,7 +562,9 @@ class _Reader:
         parts = [("the stem", stem), ("the head", head), ("the transition", transition)]
         for k, stage in enumerate(stages, 1):
             parts += [(f"a block of stage {k}", stage.block), (f"the first block of stage {k}", stage.first)]
-            parts += [(f"the {key} of stage {k}", getattr(stage, key)) for key in ("blocks", "width", "stride", "dilation")]
+            parts += [
+                (f"the {key} of stage {k}", getattr(stage, key)) for key in ("blocks", "width", "stride", "dilation")
+            ]
             parts += [("a shortcut", part) for spec in stage.shortcuts.values() for part in (spec.same, spec.changed)]
         for what, tree in parts:
             if tree is None or tree in checked:
@@ -497,9 +572,15 @@ class _Reader:
             checked.add(tree)
             _, layers, steps = size(tree)
             if layers > MAX_LAYERS:
-                self.problems.add(self._section_of(what), f"{what} may come to {_large(layers)} layers; at most {MAX_LAYERS:,} may stand")
+                self.problems.add(
+                    self._section_of(what),
+                    f"{what} may come to {_large(layers)} layers; at most {MAX_LAYERS:,} may stand",
+                )
             elif steps > MAX_STEPS:
-                self.problems.add(self._section_of(what), f"{what} may take {_large(steps)} steps to read; at most {MAX_STEPS:,} may be needed")
+                self.problems.add(
+                    self._section_of(what),
+                    f"{what} may take {_large(steps)} steps to read; at most {MAX_STEPS:,} may be needed",
+                )
         self.problems.check()
         least = sum(size(stage.first)[0] + (fewest(stage.blocks) - 1) * size(stage.block)[0] for stage in stages)
         if least > MAX_LAYERS:
@@ -527,7 +608,9 @@ class _Reader:
             if isinstance(tree, Alternatives):
                 return frozenset().union(*map(merges, tree.options))
             if isinstance(tree, Repeat):
-                return frozenset(min(count * m, 2) for count in (tree.counts[0], tree.counts[-1]) for m in merges(tree.item))
+                return frozenset(
+                    min(count * m, 2) for count in (tree.counts[0], tree.counts[-1]) for m in merges(tree.item)
+                )
             return frozenset([0])
 
         section = self.sections["block"]
@@ -539,7 +622,8 @@ class _Reader:
                     found = "no merge" if 0 in counts else "more than one merge"
                     at = f"the rule {name!r}" if name else f"{what!r}"
                     self.problems.add(
-                        self._place_of(name, section), f"{at} gives a block with {found}; a block holds exactly one of +, cat, gate(b)"
+                        self._place_of(name, section),
+                        f"{at} gives a block with {found}; a block holds exactly one of +, cat, gate(b)",
                     )
 
     def _spelled_options(self, tree, name: str = "") -> Iterable[tuple[str, Item]]:
@@ -560,7 +644,10 @@ class _Reader:
 
     def _section_of(self, what: str) -> Node:
         """Where the section stands that ``what`` ("the stem", "a block of stage 2") is about."""
-        word = next((key for key in ("stem", "head", "transition", "shortcut", "block") if key in what.split(" of ")[0]), "stages")
+        word = next(
+            (key for key in ("stem", "head", "transition", "shortcut", "block") if key in what.split(" of ")[0]),
+            "stages",
+        )
         return self.sections.get(word, self.root)
 
     def _place_of(self, rule: str, default: Node) -> tuple[int, int]:

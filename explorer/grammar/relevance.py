@@ -7,7 +7,7 @@ out, so that the number of different blocks they see stays small.
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from explorer.errors import ArchitectureError
 from explorer.grammar.expression import (
@@ -81,7 +81,9 @@ class Relevance:
         if isinstance(value, Word):
             return None
         if argument.kind == "activation" and isinstance(value, OpItem):
-            return None if value.op.role == "activation" and all(self.settled(*pair) for pair in value.arguments) else ""
+            return (
+                None if value.op.role == "activation" and all(self.settled(*pair) for pair in value.arguments) else ""
+            )
         if isinstance(value, Alternatives) or (isinstance(value, Group) and len(value.items) == 1):
             found = [self.fault(argument, option) for option in children(value)]
             return next(filter(None, found), "" if "" in found else None)
@@ -113,7 +115,9 @@ class Relevance:
     def points(self, roots: Iterable[Item]) -> frozenset[Point]:
         """The choice points that matter among all that ``roots`` can come to."""
         return frozenset(
-            node.point for node in self._relevant(roots) if isinstance(node, (Alternatives, Repeat)) and node.point is not None
+            node.point
+            for node in self._relevant(roots)
+            if isinstance(node, (Alternatives, Repeat)) and node.point is not None
         )
 
     def _relevant(self, roots: Iterable[Item]) -> Iterable[object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.grammar.expression import (

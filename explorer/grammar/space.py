@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Callable, Iterable, Iterator, Mapping, NamedTuple
+from typing import NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.errors import Problem, SpaceError, did_you_mean
@@ -97,7 +98,7 @@ class SearchSpace:
         return self._decisions.count()
 
     def unrank(self, index: int) -> Derivation:
-        """Derivation number ``index``, from 0; 0 takes every first alternative. Raises SpaceError outside [0, count)."""
+        """Derivation number ``index``; 0 takes every first alternative. Raises SpaceError outside [0, count)."""
         total = self.count()
         if not 0 <= index < total:
             raise self.error(f"index {index} is outside the space: it has {total:,} derivations, 0..{total - 1}")
@@ -128,7 +129,9 @@ class SearchSpace:
         for name in wanted:
             if name not in used and name.split("@")[0] not in {point.name for point in self.points}:
                 known = [*derivation.choices, *(point.name for point in self.points)]
-                raise self.error(f"no choice {name!r}; the choices here: {', '.join(derivation.choices)}{did_you_mean(name, known)}")
+                raise self.error(
+                    f"no choice {name!r}; the choices here: {', '.join(derivation.choices)}{did_you_mean(name, known)}"
+                )
             if name not in used:
                 raise self.error(f"the choice {name!r} does not arise here; the choices that do: {derivation}")
         return derivation
@@ -151,7 +154,7 @@ class SearchSpace:
         derivation = self.unrank(which) if isinstance(which, int) else which
         return derive_architecture(self, derivation)
 
-    def with_input(self, shape: TensorShape | Iterable[int], classes: int) -> "SearchSpace":
+    def with_input(self, shape: TensorShape | Iterable[int], classes: int) -> SearchSpace:
         """The same space on another input shape and number of classes, checked anew."""
         from explorer.grammar.validate import validated
 
@@ -182,11 +185,15 @@ class SearchSpace:
     def _replayed(self, choices: Mapping[str, str]) -> Derivation:
         def choose(choice: Choice) -> str:
             if choice.name not in choices:
-                raise self.error(f"the derivation does not say {choice.name}; it is one of {' | '.join(choice.options)}")
+                raise self.error(
+                    f"the derivation does not say {choice.name}; it is one of {' | '.join(choice.options)}"
+                )
             return self._option(choice, choices[choice.name])
 
         derivation = self.derive(choose)
         extra = set(choices) - set(derivation.choices)
         if extra:
-            raise self.error(f"the derivation says {', '.join(sorted(extra))}, which does not arise with its other choices")
+            raise self.error(
+                f"the derivation says {', '.join(sorted(extra))}, which does not arise with its other choices"
+            )
         return derivation

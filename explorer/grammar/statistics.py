@@ -29,7 +29,9 @@ def count_networks(space: SearchSpace, limit: int = ENUMERATED) -> NetworkCount:
     if total <= limit:
         return NetworkCount(len({space.architecture(derivation).digest for derivation in space}), True)
     shares = [1 / _spellings(space, derivation) for derivation in space.sample(NEIGHBOURS_OF)]
-    return NetworkCount(max(1, round(total * statistics.fmean(shares))) if total < 10**15 else _scaled(total, shares), False)
+    return NetworkCount(
+        max(1, round(total * statistics.fmean(shares))) if total < 10**15 else _scaled(total, shares), False
+    )
 
 
 def _scaled(total: int, shares: list[float]) -> int:
@@ -99,5 +101,3 @@ def cost_ranges(space: SearchSpace, n: int = COSTED) -> CostRanges:
     known = [limit for limit in space.limits if limit.cost in costs[0]]
     feasible = sum(all(limit.allows(cost) for limit in known) for cost in costs) / len(costs)
     return CostRanges(ranges, exact, feasible)
-
-

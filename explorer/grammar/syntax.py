@@ -8,8 +8,8 @@ than a second and ends in one clear line.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -56,17 +56,17 @@ class Scalar:
 class Mapping:
     """Keys in the order of the file; none is repeated."""
 
-    items: tuple[tuple[Scalar, "Node"], ...]
+    items: tuple[tuple[Scalar, Node], ...]
     line: int
     column: int
 
-    def get(self, key: str) -> "Node | None":
+    def get(self, key: str) -> Node | None:
         return next((node for name, node in self.items if name.text == key), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    items: tuple["Node", ...]
+    items: tuple[Node, ...]
     line: int
     column: int
 
@@ -85,7 +85,9 @@ class Problems:
         line, column = place if isinstance(place, tuple) else (place.line, place.column)
         self.found.append(Problem(self.source, line, column, message))
         if len(self.found) >= MAX_PROBLEMS:
-            self.found.append(Problem(self.source, line, column, f"more than {MAX_PROBLEMS} faults; the rest is not read"))
+            self.found.append(
+                Problem(self.source, line, column, f"more than {MAX_PROBLEMS} faults; the rest is not read")
+            )
             raise SpaceError(self.found)
 
     def check(self) -> None:
@@ -212,7 +214,10 @@ class _Composer:
         """``node``, unless it is the first half of an expression that YAML split at a comma."""
         if parent.flow_style and isinstance(node, Scalar) and event.style in (None, ""):
             if node.text.count("(") > node.text.count(")") or node.text.count("{") > node.text.count("}"):
-                self._refuse(event, f"{node.text[:60]!r} ends at a comma: in {{...}} and [...] commas split; quote the expression")
+                self._refuse(
+                    event,
+                    f"{node.text[:60]!r} ends at a comma: in {{...}} and [...] commas split; quote the expression",
+                )
         return node
 
     def _scalar(self, event) -> Scalar:
@@ -221,7 +226,9 @@ class _Composer:
             self._refuse(event, f"a text of {len(value):,} characters, at most {MAX_SCALAR:,} may stand in one value")
         plain = event.style in (None, "")
         if plain and _AMBIGUOUS.fullmatch(value):
-            self._refuse(event, f"{value[:40]!r} means different things to different YAML readers; quote it, or write it out")
+            self._refuse(
+                event, f"{value[:40]!r} means different things to different YAML readers; quote it, or write it out"
+            )
         if plain and event.start_mark.line == event.end_mark.line:
             return Scalar(value, line, column)
         return Scalar(value, line, column, self._columns(event))

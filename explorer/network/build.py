@@ -12,7 +12,7 @@ from explorer.network.init import initialise
 from explorer.ops.base import Call, Op, TensorShape
 
 
-def build_network(architecture: Architecture, seed: int = 0) -> "Network":
+def build_network(architecture: Architecture, seed: int = 0) -> Network:
     """The network, initialised from ``seed`` without touching the global random state."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the devices too

@@ -32,7 +32,9 @@ def _plain(spelling: str, torch_class: str, about: str, unchanged_after: str = "
 
 
 ReLU = _plain("relu", "ReLU", "max(x, 0) (Nair and Hinton 2010).", "relu relu6 sigmoid hardsigmoid")
-ReLU6 = _plain("relu6", "ReLU6", "min(max(x, 0), 6) (Sandler et al. 2018, arXiv:1801.04381).", "relu6 sigmoid hardsigmoid")
+ReLU6 = _plain(
+    "relu6", "ReLU6", "min(max(x, 0), 6) (Sandler et al. 2018, arXiv:1801.04381).", "relu6 sigmoid hardsigmoid"
+)
 ELU = _plain("elu", "ELU", "Exponential linear unit (Clevert et al. 2015, arXiv:1511.07289).")
 SiLU = _plain("silu", "SiLU", "x * sigmoid(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).")
 GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).")

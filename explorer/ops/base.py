@@ -12,9 +12,10 @@ architecture built from ops needs no space file to be understood. The class says
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Any, Callable, ClassVar, Collection, Mapping, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from explorer.errors import ArchitectureError
 
@@ -54,7 +55,7 @@ class OpCost(NamedTuple):
     macs: int = 0
     activations: int = 0
 
-    def plus(self, other: "OpCost") -> "OpCost":
+    def plus(self, other: OpCost) -> OpCost:
         return OpCost(self.params + other.params, self.macs + other.macs, self.activations + other.activations)
 
 
@@ -121,7 +122,7 @@ class Op:
     positional: ClassVar[int] = 1
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> "Op":
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Op:
         """The op that a spelling means in its place. ``given``: field name -> checked value.
 
         Raises ArchitectureError when the arguments do not fit the arriving shape.
@@ -147,7 +148,7 @@ class Op:
         """The cost for an arriving ``x``, one image."""
         return FREE
 
-    def canonical(self, x: TensorShape) -> "Op | None":
+    def canonical(self, x: TensorShape) -> Op | None:
         """The simplest op of the same effect on an arriving ``x``; None when it changes nothing."""
         return self
 
@@ -210,7 +211,9 @@ class Registry:
             if key == "op":
                 continue
             if key not in known:
-                raise ArchitectureError(f"op {cls.spelling!r} has no field {str(key)[:80]!r}; it has: {', '.join(known) or 'none'}")
+                raise ArchitectureError(
+                    f"op {cls.spelling!r} has no field {str(key)[:80]!r}; it has: {', '.join(known) or 'none'}"
+                )
             values[key] = self._checked(cls, key, value)
         missing = [name for name, field in known.items() if field.default is MISSING and name not in values]
         if missing:
@@ -222,7 +225,9 @@ class Registry:
         if argument is None:
             argument = Argument(key, key, "whole", "", *((1, MAX_KERNEL) if key == "kernel" else (0, MAX_CHANNELS)))
         if argument.kind == "activation":  # the one field that holds an op; activations hold none themselves
-            value = self.from_json(value) if isinstance(value, dict) and value.get("op") in self.activations() else value
+            value = (
+                self.from_json(value) if isinstance(value, dict) and value.get("op") in self.activations() else value
+            )
         return check_argument(cls.spelling, argument, value)
 
     def activations(self) -> tuple[str, ...]:

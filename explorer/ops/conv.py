@@ -45,7 +45,7 @@ class Conv(Op):
     bias: int = 0
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "Conv":
+    def bind(cls, kernel, given, context: Context) -> Conv:
         return cls(kernel, **{"out": context.width, "stride": context.stride, **given})
 
     @property
@@ -72,7 +72,7 @@ class Conv(Op):
         weights = self.kernel * self.kernel * (x.channels // self.groups) * self.out
         return OpCost(weights + self.bias * self.out, weights * y.positions, y.elements)
 
-    def canonical(self, x: TensorShape) -> "Conv":
+    def canonical(self, x: TensorShape) -> Conv:
         return Conv(self.kernel, self.out, self.stride, 1, self.groups, self.bias) if self.kernel == 1 else self
 
     def receptive(self) -> tuple[int, int]:

@@ -48,7 +48,7 @@ class ConvolutionalAttention(Op):
     squeeze: int
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "ConvolutionalAttention":
+    def bind(cls, kernel, given, context: Context) -> ConvolutionalAttention:
         ratio = Fraction(given.get("ratio", 16))
         return cls(max(1, math.floor(context.shape.channels / ratio)))
 

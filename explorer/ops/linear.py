@@ -33,7 +33,7 @@ class Linear(Op):
     bias: int = 1
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "Linear":
+    def bind(cls, kernel, given, context: Context) -> Linear:
         return cls(**{"out": context.classes, **given})
 
     def output_shape(self, x: TensorShape) -> TensorShape:

@@ -18,6 +18,13 @@ class _Norm(Op):
         return OpCost(params=2 * x.channels)
 
 
+def _several_values(op: Op, x: TensorShape, values: int) -> TensorShape:
+    """``x``, unless each value would be normalised by itself, which leaves nothing of it."""
+    if values == 1:
+        raise ArchitectureError(f"{op} on an arriving {x} would normalise each value by itself")
+    return x
+
+
 @registry.add
 @dataclass(frozen=True, slots=True)
 class BatchNorm(_Norm):
@@ -42,7 +49,7 @@ class GroupNorm(_Norm):
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.groups:
             raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} arriving channels")
-        return x
+        return _several_values(self, x, x.elements // self.groups)
 
     def canonical(self, x: TensorShape) -> Op:
         return InstanceNorm() if self.groups == x.channels else self
@@ -60,6 +67,9 @@ class InstanceNorm(_Norm):
     """
 
     spelling = "in_"
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        return _several_values(self, x, x.positions)
 
     def module(self, x: TensorShape) -> Call:
         return Call("GroupNorm", (x.channels, x.channels))

@@ -65,14 +65,21 @@ class AvgPool(Op):
 
     def __post_init__(self) -> None:
         if 2 * self.padding > self.kernel:
-            raise ArchitectureError(f"the padding of avgpool is at most half its window of {self.kernel}, found {self.padding}")
+            raise ArchitectureError(
+                f"the padding of avgpool is at most half its window of {self.kernel}, found {self.padding}"
+            )
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "AvgPool":
+    def bind(cls, kernel, given, context: Context) -> AvgPool:
         if kernel is None:
             stride = given.get("stride", context.stride)
             return cls(stride, stride)
         return cls(kernel, given.get("stride", 1), (kernel - 1) // 2)
+
+    def __str__(self) -> str:
+        if self.padding == (self.kernel - 1) // 2:
+            return f"avgpool{self.kernel}x{self.kernel}" + (f"(s={self.stride})" if self.stride > 1 else "")
+        return f"avgpool(s={self.stride})" if (self.kernel, self.padding) == (self.stride, 0) else Op.__str__(self)
 
     def _side(self, side: int) -> int:
         # Rounding up, but no window may begin in the right-hand padding.
@@ -131,7 +138,7 @@ class BlurPool(Op):
     stride: int
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "BlurPool":
+    def bind(cls, kernel, given, context: Context) -> BlurPool:
         return cls(given.get("stride", context.stride))
 
     def output_shape(self, x: TensorShape) -> TensorShape:
@@ -178,7 +185,7 @@ class Subsample(Op):
     out: int
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "Subsample":
+    def bind(cls, kernel, given, context: Context) -> Subsample:
         return cls(**{"stride": context.stride, "out": context.width, **given})
 
     def output_shape(self, x: TensorShape) -> TensorShape:

@@ -62,7 +62,7 @@ class SqueezeExcitation(Op):
     gate: Op = Sigmoid()
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "SqueezeExcitation":
+    def bind(cls, kernel, given, context: Context) -> SqueezeExcitation:
         given = dict(given)
         ratio, multiple, least = given.pop("ratio", Fraction(16)), given.pop("multiple", None), given.pop("least", 0)
         if "squeeze" not in given:
@@ -70,7 +70,9 @@ class SqueezeExcitation(Op):
             squeeze = nearest_multiple(exact, multiple) if multiple else max(1, math.floor(exact))
             given["squeeze"] = squeeze + multiple if multiple and squeeze < least * exact else squeeze
             if given["squeeze"] > MAX_CHANNELS:
-                raise ArchitectureError(f"the squeeze of se comes to {given['squeeze']:,} channels; at most {MAX_CHANNELS:,} may stand")
+                raise ArchitectureError(
+                    f"the squeeze of se comes to {given['squeeze']:,} channels; at most {MAX_CHANNELS:,} may stand"
+                )
         return cls(**given)
 
     def cost(self, x: TensorShape) -> OpCost:
@@ -118,9 +120,12 @@ class EfficientChannelAttention(Op):
             raise ArchitectureError(f"the kernel of eca is odd, found {self.kernel}")
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> "EfficientChannelAttention":
+    def bind(cls, kernel, given, context: Context) -> EfficientChannelAttention:
         nearest = int(abs(math.log2(context.shape.channels) / 2 + 0.5))
         return cls(max(3, nearest if nearest % 2 else nearest + 1))
+
+    def __str__(self) -> str:
+        return self.spelling  # the kernel follows from the channels
 
     def cost(self, x: TensorShape) -> OpCost:
         return OpCost(self.kernel, self.kernel * x.channels, x.channels)

@@ -153,7 +153,9 @@ class RandomSpaces:
         if draw.random() < 0.3:
             sections["transition"] = f"conv1x1 {self.layers(1, structural)}"
         if draw.random() < 0.6:
-            same = draw.choice(["none", "none | scale(0.5)", "r0", f"(bn {self.layers(1, structural)})?", "conv1x1(d=far)"])
+            same = draw.choice(
+                ["none", "none | scale(0.5)", "r0", f"(bn {self.layers(1, structural)})?", "conv1x1(d=far)"]
+            )
             changed = draw.choice(["conv1x1 bn", "conv1x1 bn? | conv3x3", "r0 conv1x1"])
             sections["shortcut"] = f"{{same: {same!r}, changed: {changed!r}}}"
             if draw.random() < 0.3:

@@ -155,7 +155,8 @@ def test_a_branch_shrinks_by_exactly_the_stride(block, stride, message, shortcut
     ],
 )
 def test_padding(layers, shape):
-    """Odd kernels pad d(K-1)/2, even ones nothing; maxpoolKxK pads (K-1)//2; avgpool rounds up; stride 1 unless given."""
+    """Odd kernels pad d(K-1)/2, even ones nothing; maxpoolKxK pads (K-1)//2, stride 1 unless given;
+    avgpool rounds up."""
     made = only(stem=f"'{layers}'", input="3x15x15", stages="{blocks: 1, width: 8}", block="conv1x1 +")
     assert made.stage_shapes()[0] == shape
 
@@ -217,7 +218,9 @@ def test_from_preact_shares_the_first_norm_and_activation(source, shared):
     """from: preact takes the shortcut after the branch's pre in blocks that change shape and in the
     network's first block (He et al. 2016, appendix); from: input is the default."""
     made = only(
-        block="bn relu conv3x3 bn relu conv3x3 +", shortcut=f"{{changed: conv1x1, from: {source}}}", stem="conv3x3(8)",
+        block="bn relu conv3x3 bn relu conv3x3 +",
+        shortcut=f"{{changed: conv1x1, from: {source}}}",
+        stem="conv3x3(8)",
         head="pre gap fc",
     )
     assert [block.shared for stage in made.stages for block in stage.blocks] == shared
@@ -241,7 +244,8 @@ def test_a_key_that_is_a_rules_name_overrides():
         },
         block="order",
         stem="conv3x3(8)",
-        shortcut="{changed: conv1x1 bn, same: scale(0.5), pre_: {changed: conv1x1, from: preact}, order: {same: drop(0.5)}}",
+        shortcut="{changed: conv1x1 bn, same: scale(0.5), pre_: {changed: conv1x1, from: preact}, "
+        "order: {same: drop(0.5)}}",
         stages="{blocks: 1, width: [8, 16], stride: [1, 2]}",
     )
     by_post, by_pre = made.architecture(made.named({})), made.architecture(made.named({"order": "pre_"}))
@@ -253,7 +257,8 @@ def test_a_key_that_is_a_rules_name_overrides():
 def test_a_stage_may_have_its_own_shortcut_block_and_first_block():
     """stages gives, for each stage, optionally its block, the block that opens it, and its shortcut."""
     made = only(
-        stages="[{blocks: 2, width: 8}, {blocks: 2, width: 16, block: conv5x5 +, first: conv7x7 +, shortcut: {same: scale(0.5), changed: conv1x1}}]",
+        stages="[{blocks: 2, width: 8}, {blocks: 2, width: 16, block: conv5x5 +, first: conv7x7 +, "
+        "shortcut: {same: scale(0.5), changed: conv1x1}}]",
         block="conv3x3 +",
     )
     assert [(line(block), ways(block)) for stage in made.stages for block in stage.blocks] == [
@@ -275,7 +280,11 @@ def test_a_stage_may_have_its_own_shortcut_block_and_first_block():
         ("conv3x3 bn relu conv3x3 bn relu +", "conv3x3(out=8) bn relu", "gap fc(out=10)"),
         ("relu conv3x3 bn relu conv3x3 bn +", "conv3x3(out=8) bn", "relu gap fc(out=10)"),
         ("bn relu conv3x3 bn relu conv3x3 +", "conv3x3(out=8)", "bn relu gap fc(out=10)"),
-        ("conv3x3 bn se(r=4) silu drop(0.1) conv3x3 in_ se(r=4) drop(0.1) + gelu", "conv3x3(out=8) in_ gelu", "gap fc(out=10)"),
+        (
+            "conv3x3 bn se(r=4) silu drop(0.1) conv3x3 in_ se(r=4) drop(0.1) + gelu",
+            "conv3x3(out=8) in_ gelu",
+            "gap fc(out=10)",
+        ),
         ("bn relu drop(0.1) conv3x3 bn +", "conv3x3(out=8) bn", "bn relu gap fc(out=10)"),
     ],
 )
@@ -289,7 +298,11 @@ def test_one_stem_and_one_head_serve_every_order(block, stem, head):
 def test_copies_follow_the_choices_of_the_block_they_copy():
     """post and pre copy resolved layers and draw no choice of their own."""
     made = space(
-        {"act": "relu | silu"}, {"act": "block"}, block="act conv3x3 act +", stem="conv3x3(8) post", head="pre gap fc",
+        {"act": "relu | silu"},
+        {"act": "block"},
+        block="act conv3x3 act +",
+        stem="conv3x3(8) post",
+        head="pre gap fc",
         stages="{blocks: 2, width: 8}",
     )
     assert made.count() == 4
@@ -311,7 +324,9 @@ def test_a_copied_layer_that_does_not_fit_is_a_located_error():
 def test_concatenation_grows_by_the_width():
     """With cat the block gives `in` plus the branch's channels, w is the growth rate."""
     made = only(
-        block="bn relu conv1x1(4*w) bn relu conv3x3 cat", stages="{blocks: [3, 2], width: 4}", transition="bn conv1x1(in/2) avgpool",
+        block="bn relu conv1x1(4*w) bn relu conv3x3 cat",
+        stages="{blocks: [3, 2], width: 4}",
+        transition="bn conv1x1(in/2) avgpool",
         stem="conv3x3(8)",
     )
     assert [shape.channels for shape in made.stage_shapes()] == [8, 20, 18]
@@ -319,7 +334,9 @@ def test_concatenation_grows_by_the_width():
 
 def test_concatenation_and_the_shape_that_changes():
     """With cat only height and width decide whether the shape changed."""
-    made = only(block="conv3x3 cat", stages="{blocks: 2, width: 4, stride: 2}", shortcut="{changed: avgpool}", stem="conv3x3(8)")
+    made = only(
+        block="conv3x3 cat", stages="{blocks: 2, width: 4, stride: 2}", shortcut="{changed: avgpool}", stem="conv3x3(8)"
+    )
     assert [ways(block) for block in made.stages[0].blocks] == ["avgpool2x2(s=2)", ""]
     assert made.stage_shapes()[-1] == TensorShape(16, 8, 8)
 
@@ -355,9 +372,17 @@ def test_a_plain_network():
 
 def test_a_transition_opens_each_stage_but_the_first():
     """It stands before each stage but the first, takes its stride, and that stage's blocks have stride 1."""
-    made = only(transition="ln conv2x2(w, s=s)", block="dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +", stages="{blocks: 2, width: [8, 16, 24], stride: [1, 2, 2]}")
-    assert [written(stage.transition) for stage in made.stages] == ["", "ln conv2x2(out=16, s=2)", "ln conv2x2(out=24, s=2)"]
-    assert [shape for shape in made.stage_shapes()] == [(8, 16, 16), (8, 16, 16), (16, 8, 8), (24, 4, 4)]
+    made = only(
+        transition="ln conv2x2(w, s=s)",
+        block="dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +",
+        stages="{blocks: 2, width: [8, 16, 24], stride: [1, 2, 2]}",
+    )
+    assert [written(stage.transition) for stage in made.stages] == [
+        "",
+        "ln conv2x2(out=16, s=2)",
+        "ln conv2x2(out=24, s=2)",
+    ]
+    assert made.stage_shapes() == [(8, 16, 16), (8, 16, 16), (16, 8, 8), (24, 4, 4)]
     assert {ways(block) for stage in made.stages for block in stage.blocks} == {""}
 
 
@@ -407,7 +432,9 @@ def test_a_network_has_at_most_ten_thousand_layers():
 
 def test_resnet_1202_loads():
     """200 blocks a stage: 1,202 weight layers."""
-    made = only(stages="{blocks: 200, width: [16, 32, 64], stride: [1, 2, 2]}", stem="conv3x3(16) bn relu", input="3x32x32")
+    made = only(
+        stages="{blocks: 200, width: [16, 32, 64], stride: [1, 2, 2]}", stem="conv3x3(16) bn relu", input="3x32x32"
+    )
     assert count_cost(made).weight_layers == 1202
 
 
@@ -424,10 +451,34 @@ def test_the_five_orders_as_the_paper_has_them():
     project = "conv1x1(out=32, s=2) bn"
     assert seen == {
         "original": ("conv3x3(out=16) bn relu", f"{strided} bn relu {conv} bn + relu", project, 0, "gap fc(out=10)"),
-        "bn_after_add": ("conv3x3(out=16) bn relu", f"{strided} bn relu {conv} + bn relu", project, 0, "gap fc(out=10)"),
-        "relu_before_add": ("conv3x3(out=16) bn relu", f"{strided} bn relu {conv} bn relu +", project, 0, "gap fc(out=10)"),
-        "relu_only_preact": ("conv3x3(out=16) bn", f"relu {strided} bn relu {conv} bn +", project, 0, "relu gap fc(out=10)"),
-        "full_preact": ("conv3x3(out=16)", f"bn relu {strided} bn relu {conv} +", "conv1x1(out=32, s=2)", 2, "bn relu gap fc(out=10)"),
+        "bn_after_add": (
+            "conv3x3(out=16) bn relu",
+            f"{strided} bn relu {conv} + bn relu",
+            project,
+            0,
+            "gap fc(out=10)",
+        ),
+        "relu_before_add": (
+            "conv3x3(out=16) bn relu",
+            f"{strided} bn relu {conv} bn relu +",
+            project,
+            0,
+            "gap fc(out=10)",
+        ),
+        "relu_only_preact": (
+            "conv3x3(out=16) bn",
+            f"relu {strided} bn relu {conv} bn +",
+            project,
+            0,
+            "relu gap fc(out=10)",
+        ),
+        "full_preact": (
+            "conv3x3(out=16)",
+            f"bn relu {strided} bn relu {conv} +",
+            "conv1x1(out=32, s=2)",
+            2,
+            "bn relu gap fc(out=10)",
+        ),
     }
 
 

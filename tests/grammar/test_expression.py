@@ -76,7 +76,13 @@ def test_sequences_alternatives_and_postfixes():
     tree = structure("conv3x3 bn? relu{2} (attn | block){1,3} +")
     assert kinds(tree) == ["OpItem", "Repeat", "Repeat", "Repeat", "MergeItem"]
     conv, optional, twice, several, _ = tree.items
-    assert (conv.kernel, optional.counts, twice.counts, twice.point, several.counts) == (3, (0, 1), (2,), None, (1, 2, 3))
+    assert (conv.kernel, optional.counts, twice.counts, twice.point, several.counts) == (
+        3,
+        (0, 1),
+        (2,),
+        None,
+        (1, 2, 3),
+    )
     assert isinstance(several.item, Alternatives)
     assert [option.items[0].name for option in several.item.options] == ["attn", "block"]
 
@@ -186,7 +192,11 @@ def test_which_rules_are_numeric(rules, numeric):
         ("se(act=" * 40 + "relu" + ")" * 40, None, "brackets nested deeper than 32"),
         ("scale(" + "-" * 40 + "1)", None, "brackets nested deeper than 32"),
         ("scale(1" + "+1" * 101 + ")", None, "more than 100 operators"),
-        (" | ".join(f"scale({k})" for k in range(150)) + " | scale(149)", 1, "the alternative 'scale(149)' stands twice"),
+        (
+            " | ".join(f"scale({k})" for k in range(150)) + " | scale(149)",
+            1,
+            "the alternative 'scale(149)' stands twice",
+        ),
     ],
 )
 def test_faults_of_one_expression(text, column, message):
@@ -225,12 +235,29 @@ def test_post_and_pre_stand_where_they_belong():
 def test_walking_visits_every_node():
     """walk() gives a node and all nodes in it."""
     found = [type(node).__name__ for node in walk(structure("(conv3x3(2*ratio) | bn)? gate(b=1)"))]
-    assert found == ["Group", "Repeat", "Alternatives", "Group", "OpItem", "Arithmetic", "Number", "Reference", "Group", "OpItem", "MergeItem", "Number"]
+    assert found == [
+        "Group",
+        "Repeat",
+        "Alternatives",
+        "Group",
+        "OpItem",
+        "Arithmetic",
+        "Number",
+        "Reference",
+        "Group",
+        "OpItem",
+        "MergeItem",
+        "Number",
+    ]
 
 
 def test_activations_as_arguments():
     """se takes an activation for its act and its gate: an op, or a rule that comes to one."""
-    made = only(grammar={"inner": "silu"}, block="conv3x3 se(r=2, act=inner, gate=leaky_relu(0.2)) +", stages="{blocks: 1, width: 8}")
+    made = only(
+        grammar={"inner": "silu"},
+        block="conv3x3 se(r=2, act=inner, gate=leaky_relu(0.2)) +",
+        stages="{blocks: 1, width: 8}",
+    )
     assert str(made.stages[0].blocks[0].branch[1]) == "se(width=4, act=silu, gate=leaky_relu(slope=0.2))"
 
 

@@ -54,7 +54,7 @@ def test_the_fifteen_derivations():
     ],
 )
 def test_vary_says_how_often_a_rule_is_drawn(scope, count, some):
-    """network: once; stage, block: once in each; use: anew at each place it stands; within its scope it is one choice."""
+    """network: once; stage, block: once in each; use: anew at each place. Within its scope it is one choice."""
     made = space({"act": "relu | silu"}, {"act": scope}, block="conv3x3 bn act conv3x3 bn + act")
     assert made.count() == count
     assert names(made.unrank(count - 1)) == some
@@ -89,8 +89,10 @@ def test_a_shortcut_belongs_to_its_block():
 
 def test_what_is_dead_is_not_counted():
     """A choice inside an alternative exists only when that alternative is taken."""
-    made = space({"order": "plain | attentive", "plain": "conv3x3 +", "attentive": "conv3x3 se(r=q) +", "q": "2 | 4 | 8"},
-                 block="order")
+    made = space(
+        {"order": "plain | attentive", "plain": "conv3x3 +", "attentive": "conv3x3 se(r=q) +", "q": "2 | 4 | 8"},
+        block="order",
+    )
     assert made.count() == 1 + 3
     assert names(made.unrank(0)) == ["order"]
     assert names(made.unrank(3)) == ["order", "q"]
@@ -141,9 +143,7 @@ def test_repetitions(item, counts):
 @pytest.mark.parametrize(("scope", "count"), [("network", 2), ("block", 2), ("use", 8)])
 def test_what_is_repeated_is_drawn_once_unless_it_varies_by_use(scope, count):
     """(act conv3x3){3} asks act once; three times when act varies by use."""
-    made = space(
-        {"act": "relu | silu"}, {"act": scope}, block="(act conv3x3){3} +", stages="{blocks: 1, width: 8}"
-    )
+    made = space({"act": "relu | silu"}, {"act": scope}, block="(act conv3x3){3} +", stages="{blocks: 1, width: 8}")
     assert made.count() == count
     assert agrees_with_trying(made) == count
 
@@ -177,8 +177,10 @@ def test_an_anonymous_point_has_its_rules_scope():
 
 def test_a_rule_that_is_one_choice_bears_its_name():
     """A rule whose whole body is one open construct gives the choice the rule's own name."""
-    made = space({"extra": "(conv3x3)?", "times": "relu{1,2}", "base": "(range(8, 16, 4))"},
-                 block="conv3x3(base) extra times conv3x3 +")
+    made = space(
+        {"extra": "(conv3x3)?", "times": "relu{1,2}", "base": "(range(8, 16, 4))"},
+        block="conv3x3(base) extra times conv3x3 +",
+    )
     assert {point.name for point in made.points} == {"base", "extra", "times"}
 
 
@@ -220,7 +222,9 @@ def test_numeric_rules_reckon():
 
 def test_round_is_to_the_nearest_multiple_and_at_least_one():
     """round(x, m): nearest multiple, halves up, at least m."""
-    made = only(block="conv3x3(round(1, 8)) conv3x3(round(12, 8)) conv3x3(round(11.9, 8)) conv3x3(round(2.5, 1)) conv3x3 +")
+    made = only(
+        block="conv3x3(round(1, 8)) conv3x3(round(12, 8)) conv3x3(round(11.9, 8)) conv3x3(round(2.5, 1)) conv3x3 +"
+    )
     assert [op.out for op in made.stages[0].blocks[0].branch] == [8, 16, 8, 3, 8]
 
 
@@ -240,8 +244,12 @@ def test_depth_by_stage_and_for_the_network():
 
 def test_choices_of_blocks_that_are_not_there_are_not_counted():
     """With 1 or 2 or 3 blocks and an activation by block there are 2 + 4 + 8 derivations."""
-    made = space({"depth": "range(1, 3, 1)", "act": "relu | silu"}, {"act": "block"}, block="conv3x3 act +",
-                 stages="{blocks: depth, width: 8}")
+    made = space(
+        {"depth": "range(1, 3, 1)", "act": "relu | silu"},
+        {"act": "block"},
+        block="conv3x3 act +",
+        stages="{blocks: depth, width: 8}",
+    )
     assert made.count() == 14
     assert agrees_with_trying(made) == 14
 
@@ -249,7 +257,9 @@ def test_choices_of_blocks_that_are_not_there_are_not_counted():
 def test_rank_order():
     """Index 0 takes every first alternative, and earlier questions weigh more."""
     made = space({"a": "relu | silu", "b": "bn | in_ | none"}, block="a conv3x3 b +")
-    assert [tuple(d.choices.values()) for d in made] == [(a, b) for a in ("relu", "silu") for b in ("bn", "in_", "none")]
+    assert [tuple(d.choices.values()) for d in made] == [
+        (a, b) for a in ("relu", "silu") for b in ("bn", "in_", "none")
+    ]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -294,7 +304,15 @@ def large(shortcut: str | None = None):
             "dil": "1 | 2",
             "depth": "range(14, 18, 1)",
         },
-        {"order": "block", "early": "block", "late": "block", "attn": "block", "q": "block", "dil": "block", "depth": "stage"},
+        {
+            "order": "block",
+            "early": "block",
+            "late": "block",
+            "attn": "block",
+            "q": "block",
+            "dil": "block",
+            "depth": "stage",
+        },
         block="order",
         stages="{blocks: depth, width: [16, 32, 64], stride: [1, 2, 2]}",
         **({"shortcut": shortcut} if shortcut else {}),
@@ -303,7 +321,7 @@ def large(shortcut: str | None = None):
 
 @pytest.mark.parametrize("shortcut", [None, "{same: none | scale(0.5)}"])
 def test_counting_is_exact_far_beyond_enumeration(shortcut):
-    """The count of a space of more than 10^50 derivations is the number that reckoning gives, and ranks there are exact."""
+    """The count of a space of more than 10^50 derivations is the reckoned number, and ranks there are exact."""
     made = large(shortcut)
     # A block: attention none, eca, or se with 2 ratios; dilation 2; pre-activation with 3 ways to drop; post with 1.
     a_block = 2 * 4 * (1 + 3)
@@ -329,7 +347,11 @@ def test_many_choices_of_the_network_stay_countable():
 def test_very_deep_stages_need_no_recursion():
     """2,000 blocks in a stage, each with a choice, count, rank and derive."""
     made = space(
-        {"act": "relu | silu"}, {"act": "block"}, block="conv3x3 act +", stages="{blocks: 2000, width: 4}", input="3x4x4"
+        {"act": "relu | silu"},
+        {"act": "block"},
+        block="conv3x3 act +",
+        stages="{blocks: 2000, width: 4}",
+        input="3x4x4",
     )
     assert made.count() == 2**2000
     index = 2**2000 // 3
@@ -344,7 +366,8 @@ def test_sampling_is_uniform_over_derivations():
     )
     drawn = Counter(made.rank(derivation) for derivation in made.sample(15 * 200, seed=3))
     assert set(drawn) == set(range(15))
-    # Chi-square with 14 degrees of freedom: 36.1 is the 99.9th percentile. Choice by choice, index 0 would come 1/8 of the time.
+    # Chi-square with 14 degrees of freedom: 36.1 is the 99.9th percentile. Drawn choice by choice, index 0
+    # would come an eighth of the time.
     assert sum((drawn[k] - 200) ** 2 / 200 for k in range(15)) < 36.1
     assert made.sample(5, seed=1) == made.sample(5, seed=1) != made.sample(5, seed=2)
 
@@ -388,7 +411,7 @@ def test_alternatives_are_spelled_as_in_the_file_with_single_blanks():
 
 
 def test_named_choices():
-    """Named choices are set, those left out take their first alternative, a name without a scope sets all of its scopes."""
+    """Named choices are set, those left out take their first alternative; a name without a scope sets it in each."""
     made = space(
         {"attn": "none | se(r=4) | se(r=q)", "q": "2 | 8", "act": "relu | silu"},
         {"attn": "stage"},
@@ -439,7 +462,11 @@ def test_the_digest_of_a_space_is_what_it_says():
     assert one.digest == space({"act": "relu | silu"}, about="Some words.").digest
     assert one.digest != space({"act": "silu | relu"}).digest
     assert one.digest != one.with_input((3, 8, 8), 10).digest
-    assert one.digest == one.with_input((3, 16, 16), 10).digest == one.with_input((3, 8, 8), 5).with_input((3, 16, 16), 10).digest
+    assert (
+        one.digest
+        == one.with_input((3, 16, 16), 10).digest
+        == one.with_input((3, 8, 8), 5).with_input((3, 16, 16), 10).digest
+    )
 
 
 def test_another_input_is_checked_anew():

@@ -60,7 +60,8 @@ def test_each_character_of_a_value_has_its_place(text, value, places):
 def test_a_repeated_key_is_an_error_and_reading_goes_on():
     """Repeated keys are named with both lines, all of them in one pass."""
     assert refused("a: x\nb: y\na: z\nb: v\n") == (
-        "file.yaml:3:1: the key 'a' stands twice, first in line 1\nfile.yaml:4:1: the key 'b' stands twice, first in line 2"
+        "file.yaml:3:1: the key 'a' stands twice, first in line 1\n"
+        "file.yaml:4:1: the key 'b' stands twice, first in line 2"
     )
     assert len(read("a: x\nb: y\n").items) == 2
 
@@ -83,7 +84,11 @@ def test_a_repeated_key_is_an_error_and_reading_goes_on():
         ("a: 1e3", "a: 1000", "1:4: '1e3' means different things"),
         ("a: ~", "a: none", "1:4: '~' means different things"),
         ("a: null", "a: none", "1:4: 'null' means different things"),
-        ("a: {b: conv(16, s=2)}", "a: {b: 'conv(16, s=2)'}", "1:8: 'conv(16' ends at a comma: in {...} and [...] commas split"),
+        (
+            "a: {b: conv(16, s=2)}",
+            "a: {b: 'conv(16, s=2)'}",
+            "1:8: 'conv(16' ends at a comma: in {...} and [...] commas split",
+        ),
         ("a: [conv(16, s=2)]", "a: ['conv(16, s=2)']", "1:5: 'conv(16' ends at a comma"),
         ("a: {b: x{1,2}}", "a: {b: 'x{1,2}'}", "in {...} commas and colons split: quote an expression that holds one"),
         ("a: [b", "a: [b]", "not YAML"),
@@ -117,7 +122,11 @@ def test_text_that_is_not_utf8():
         ("a: " + "b" * 4096, "a: " + "b" * 4097, "1:4: a text of 4,097 characters, at most 4,096"),
         ("a: " + "[" * 31 + "]" * 31, "a: " + "[" * 32 + "]" * 32, "nested deeper than 32"),
         ("a: [" + "b," * 9_000 + "]", "a: [" + "b," * 20_000 + "]", "more than 20,000 YAML events"),
-        ("#" * ((1 << 20) - 5) + "\na: b", "#" * ((1 << 20) - 4) + "\na: b", "1:1: the file has 1,048,577 bytes, at most 1,048,576"),
+        (
+            "#" * ((1 << 20) - 5) + "\na: b",
+            "#" * ((1 << 20) - 4) + "\na: b",
+            "1:1: the file has 1,048,577 bytes, at most 1,048,576",
+        ),
     ],
 )
 def test_limits(good, bad, message):

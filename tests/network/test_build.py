@@ -1,100 +1,240 @@
-"""The built network: the architecture's layers, shapes and weights, and nothing else."""
+"""From the architecture to torch: the same function as the papers write, initialised as they say."""
+
+from __future__ import annotations
+
+import math
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
+from torch.nn import functional as F
 
-from explorer.grammar.parse import load_space
-from explorer.network.build import build_network
-
-
-@pytest.mark.parametrize("name", ["preact_variants.yaml", "se_dilation_bottleneck.yaml"])
-def test_sampled_networks_run_forward_and_backward(name):
-    """Sampled networks give logits of the declared shape, and a gradient for every parameter."""
-    space = load_space(name).with_input((1, 12, 12), 7)
-    for derivation in space.sample(12, seed=1):
-        network = build_network(space.architecture(derivation))
-        out = network(torch.randn(3, 1, 12, 12))
-        assert out.shape == (3, 7)
-        out.sum().backward()
-        assert all(parameter.grad is not None for parameter in network.parameters())
+from explorer.architecture import Architecture
+from explorer.grammar.parse import load_space, parse_space, shipped_spaces
+from explorer.network.build import Network, build_network
+from tests.grammar.spaces import only, random_space
 
 
-def test_seed_fixes_the_weights_and_leaves_the_global_state():
-    """Equal seeds give equal weights, others others; the caller's random state is untouched."""
-    architecture = load_space("he2016_orders.yaml").architecture(0)
-    before = torch.random.get_rng_state()
-    first, again, other = (build_network(architecture, seed=seed).state_dict() for seed in (1, 1, 2))
-    assert torch.equal(before, torch.random.get_rng_state())
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["stem.0.weight"], other["stem.0.weight"])
+def images(architecture: Architecture, n: int = 2, seed: int = 0) -> Tensor:
+    return torch.randn(n, *architecture.input, generator=torch.Generator().manual_seed(seed))
 
 
-def test_convolutions_start_as_he_2015():
-    """Weights have the standard deviation sqrt(2 / (k * k * out))."""
-    network = build_network(load_space("he2016_orders.yaml").architecture(0))
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.weight.numel() > 5_000:
-            expected = (2 / (module.kernel_size[0] ** 2 * module.out_channels)) ** 0.5
-            assert module.weight.std().item() == pytest.approx(expected, rel=0.05)
+def randomised(network: Network, seed: int = 1) -> Network:
+    """Every parameter and running statistic drawn anew, so that no norm is the identity."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                positive = name.endswith("running_var") or tensor.dim() == 1
+                tensor.copy_(
+                    torch.rand(tensor.shape, generator=generator) + 0.5
+                    if positive
+                    else torch.randn(tensor.shape, generator=generator) / 10
+                )
+    return network.eval()
 
 
-def reference(state, x, order):
-    """He et al. 2016, Fig. 4 (a) and (e), written from the paper: three stages of three basic blocks."""
+def conv(x: Tensor, weights: list[Tensor], stride: int = 1) -> Tensor:
+    w = weights.pop(0)
+    return F.conv2d(x, w, stride=stride, padding=w.shape[-1] // 2)
 
-    def bn(x, name):
-        return F.batch_norm(x, state[f"{name}.running_mean"], state[f"{name}.running_var"], state[f"{name}.weight"], state[f"{name}.bias"])
 
-    x = F.conv2d(x, state["stem.0.weight"], padding=1)
-    if order == "original":
-        x = F.relu(bn(x, "stem.1"))
-    for s in range(3):
-        for b in range(3):
-            at, stride = f"stages.{s}.{b}", 2 if s and not b else 1
-            if order == "original":
-                y = F.relu(bn(F.conv2d(x, state[f"{at}.branch.0.weight"], stride=stride, padding=1), f"{at}.branch.1"))
-                y = bn(F.conv2d(y, state[f"{at}.branch.3.weight"], padding=1), f"{at}.branch.4")
-                if stride == 2:
-                    x = bn(F.conv2d(x, state[f"{at}.shortcut.0.weight"], stride=2), f"{at}.shortcut.1")
-                x = F.relu(x + y)
-                continue
-            shared = b == 0  # the first block of each stage takes its shortcut after BN-ReLU
-            y = F.relu(bn(x, f"{at}.pre.0" if shared else f"{at}.branch.0"))
-            if shared:
-                x = F.conv2d(y, state[f"{at}.shortcut.0.weight"], stride=2) if stride == 2 else y
-            k = 0 if shared else 2
-            y = F.conv2d(y, state[f"{at}.branch.{k}.weight"], stride=stride, padding=1)
-            y = F.conv2d(F.relu(bn(y, f"{at}.branch.{k + 1}")), state[f"{at}.branch.{k + 3}.weight"], padding=1)
-            x = x + y
-    if order == "full_preact":
-        x = F.relu(bn(x, "head.0"))
-    last = max(int(name.split(".")[1]) for name in state if name.startswith("head."))
-    return F.linear(x.mean((2, 3)), state[f"head.{last}.weight"], state[f"head.{last}.bias"])
+def bn(x: Tensor, weights: list[Tensor]) -> Tensor:
+    scale, shift, mean, variance, _ = (weights.pop(0) for _ in range(5))
+    return F.batch_norm(x, mean, variance, scale, shift)
+
+
+def reference(x: Tensor, weights: list[Tensor], order: str, depth: int) -> Tensor:
+    """He et al. 2016 by hand: Fig. 4 (a) and (e), the stem and the head of the appendix; ``weights`` in
+    the order of the network: branch, then shortcut, block after block."""
+    full = order == "full_preact"
+    x = conv(x, weights)
+    if not full:
+        x = F.relu(bn(x, weights))
+    for stage in range(3):
+        for block in range(depth):
+            stride = 2 if stage and not block else 1
+            if full:
+                a = F.relu(bn(x, weights))
+                shared = (stage == 0 or stride == 2) and block == 0
+                y = conv(F.relu(bn(conv(a, weights, stride), weights)), weights)
+                start = a if shared else x
+                x = y + (conv(start, weights, stride) if stride == 2 else start)
+            else:
+                y = bn(conv(F.relu(bn(conv(x, weights, stride), weights)), weights), weights)
+                x = F.relu(y + (bn(conv(x, weights, stride), weights) if stride == 2 else x))
+    if full:
+        x = F.relu(bn(x, weights))
+    return F.linear(x.mean((2, 3)), weights.pop(0), weights.pop(0))
 
 
 @pytest.mark.parametrize("order", ["original", "full_preact"])
-def test_same_weights_same_output_as_the_paper(order):
-    """With the same weights the network's logits are those of a forward written from the paper."""
-    space = load_space("he2016_orders.yaml")
-    network = build_network(space.architecture(space.named({"order": order})), seed=3)
-    generator = torch.Generator().manual_seed(0)
-    for module in network.modules():  # norms away from the identity, so that their places matter
-        if isinstance(module, nn.BatchNorm2d):
-            for values in (module.weight.data, module.running_var):
-                values.copy_(torch.rand(values.shape, generator=generator) + 0.5)
-            for values in (module.bias.data, module.running_mean):
-                values.copy_(torch.randn(values.shape, generator=generator) * 0.1)
-    x = torch.randn(2, 3, 32, 32, generator=generator)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_same_weights_give_the_papers_output(order, depth):
+    """With the same weights the network puts out what the residual units of the paper do, written by hand."""
+    made = load_space("preact_variants")
+    arch = made.architecture(made.named({"order": order, "depth": str(depth)}))
+    network = randomised(build_network(arch))
+    weights = list(network.state_dict().values())
     with torch.no_grad():
-        expected = reference(network.eval().state_dict(), x, order)
-        torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-4)
+        expected = reference(images(arch), weights, order, depth)
+        assert not weights
+        assert torch.allclose(network(images(arch)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_zeroed_last_norm_makes_a_block_its_shortcut():
-    """With the last norm of the branch at zero an identity block of the original order is its final ReLU."""
-    space = load_space("he2016_orders.yaml")
-    block = build_network(space.architecture(0)).stages[0][1]
-    nn.init.zeros_(block.branch[-1].weight)
+def test_the_inner_orders_differ_only_as_drawn():
+    """BN after addition normalises the sum; ReLU before addition makes each branch non-negative."""
+    made = load_space("he2016_orders")
+    arch = made.architecture(made.named({"order": "bn_after_add"}))
+    first = build_network(arch).stages[0][0].train()
+    out = first(torch.randn(8, 16, 8, 8))
+    assert (out >= 0).all() and first.after[0].num_batches_tracked == 1
+    arch = made.architecture(made.named({"order": "relu_before_add"}))
+    block = build_network(arch).stages[0][0]
+    x = torch.randn(8, 16, 8, 8)
+    assert (block(x) - x >= -1e-6).all()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in shipped_spaces() if "published" not in name))
+def test_every_derivation_builds_and_learns(name):
+    """Sampled networks of each shipped space run forward and backward, and every parameter gets a gradient."""
+    made = load_space(name).with_input((3, 16, 16), 10)
+    for derivation in made.sample(4, seed=7):
+        arch = made.architecture(derivation)
+        network = build_network(arch).train()
+        logits = network(images(arch, 4))
+        assert logits.shape == (4, 10)
+        F.cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 5))
+def test_blocks_put_out_the_shapes_that_are_declared(seed):
+    """The maps between stages have the architecture's shapes, on random spaces with every construct."""
+    made = random_space(seed, largest=10**9)
+    if made is None:
+        pytest.skip("refused")
+    arch = made.architecture(made.sample(1, seed=seed)[0])
+    network = build_network(arch).eval()
+    with torch.no_grad():
+        x = network.stem(images(arch))
+        shapes = [tuple(x.shape[1:])]
+        for stage in network.stages:
+            x = stage(x)
+            shapes.append(tuple(x.shape[1:]))
+        assert shapes == arch.stage_shapes()
+        assert network.head(x).flatten(1).shape == (2, 10)
+
+
+@pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add"])
+def test_a_block_whose_last_norm_is_zero_is_its_shortcut(order):
+    """With the branch's last norm at zero a block is its shortcut, then what follows the addition."""
+    made = load_space("preact_variants")
+    network = build_network(made.architecture(made.named({"order": order, "depth": "2"}))).eval()
+    block = network.stages[0][1]
+    norms = [module for module in block.branch if isinstance(module, torch.nn.BatchNorm2d)]
+    if order == "bn_after_add":  # its last norm stands after the sum: silence the last conv
+        torch.nn.init.zeros_(block.branch[-1].weight)
+    else:
+        torch.nn.init.zeros_(norms[-1].weight)
     x = torch.randn(2, 16, 8, 8)
-    torch.testing.assert_close(block(x), x.relu())
+    with torch.no_grad():
+        assert torch.allclose(block(x), block.after(x))
+        assert torch.equal(block.after(x), {"relu_before_add": x}.get(order, block.after(x)))
+
+
+def test_shortcuts_of_table_1():
+    """Constant scaling, dropout, 1x1 convs and gates on the shortcut compute what section 3 of He 2016 says."""
+    x = torch.randn(2, 8, 16, 16)
+    for shortcut, expected in [
+        ("scale(0.5)", lambda b: 0.5 * x),
+        ("drop(0.5)", lambda b: x),
+        ("conv1x1", lambda b: b.shortcut(x)),
+        ("shortcut_gate(b=-6)", lambda b: x * (1 - torch.sigmoid(b.shortcut[0].conv(x)))),
+        ("identity", lambda b: x),
+    ]:
+        block = (
+            build_network(only(shortcut=f"{{same: {shortcut}}}", block="conv3x3 bn +", stages="{blocks: 1, width: 8}"))
+            .eval()
+            .stages[0][0]
+        )
+        with torch.no_grad():
+            assert torch.allclose(block(x), block.branch(x) + expected(block), atol=1e-6)
+    gated = build_network(only(block="conv3x3 bn gate(b=-6)", stages="{blocks: 1, width: 8}")).eval().stages[0][0]
+    with torch.no_grad():
+        g = torch.sigmoid(gated.merge.conv(x))
+        assert torch.allclose(gated(x), g * gated.branch(x) + (1 - g) * x, atol=1e-6)
+
+
+# Initialisation
+
+
+def test_convolutions_start_as_he_2015_has_them():
+    """Conv weights are N(0, sqrt(2 / (k k out))), norms 1 and 0, the classifier's bias 0."""
+    network = build_network(
+        only(stages="{blocks: 1, width: 256}", stem="conv3x3(256) bn", block="conv3x3 bn conv1x1(512) conv5x5 +")
+    )
+    sizes = {3: 256, 1: 512, 5: 256}
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 5_000:
+            k = module.kernel_size[0]
+            weights = module.weight.detach()
+            assert weights.std().item() == pytest.approx(math.sqrt(2 / (k * k * sizes[k])), rel=0.05)
+            assert abs(weights.mean().item()) < 0.01 * weights.std().item() + 1e-3
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+        elif isinstance(module, torch.nn.Linear):
+            assert (module.bias == 0).all()
+
+
+def test_grouped_convolutions_count_the_fan_of_a_group():
+    """A grouped or depthwise conv starts with the variance that its group's fan-out asks for."""
+    network = build_network(
+        only(stages="{blocks: 1, width: 512}", stem="conv1x1(512)", block="dwconv3x3 conv3x3(g=8) +")
+    )
+    depthwise, grouped = network.stages[0][0].branch
+    assert depthwise.weight.std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.05)
+    assert grouped.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 512 / 8)), rel=0.05)
+
+
+def test_biases_that_are_set_on_purpose_stay():
+    """The gates' biases are those of the file, not zero."""
+    network = build_network(
+        only(block="conv3x3 gate(b=-6)", shortcut="{same: shortcut_gate(b=-3)}", stages="{blocks: 1, width: 8}")
+    )
+    assert (network.stages[0][0].merge.conv.bias == -6).all()
+    assert (network.stages[0][0].shortcut[0].conv.bias == -3).all()
+
+
+def test_a_seed_repeats_and_the_global_state_stays():
+    """The same seed gives the same weights, another one others; the global random state is not touched."""
+    arch = only()
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    first, again, other = build_network(arch, seed=5), build_network(arch, seed=5), build_network(arch, seed=6)
+    assert torch.equal(torch.get_rng_state(), before)
+    state = first.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in again.state_dict().items())
+    assert any(not torch.equal(tensor, state[name]) for name, tensor in other.state_dict().items())
+
+
+def test_the_signal_keeps_its_size_at_the_start():
+    """At initialisation the logits of a network of 56 layers neither vanish nor explode."""
+    text = (
+        "input: 3x32x32\nclasses: 10\nstem: conv3x3(16) post\n"
+        "stages: {blocks: 9, width: [16, 32, 64], stride: [1, 2, 2]}\n"
+        "block: conv3x3 bn relu conv3x3 bn + relu\nhead: pre gap fc\n"
+    )
+    arch = parse_space(text).architecture(0)
+    with torch.no_grad():
+        logits = build_network(arch).train()(images(arch, 8))
+    assert 0.05 < logits.std().item() < 50
+
+
+def test_the_tree_of_modules_is_the_architectures():
+    """stem, stages, blocks and head are modules of their own, in the order of the architecture."""
+    network = build_network(only(transition="bn avgpool conv1x1"))
+    assert [name for name, _ in network.named_children()] == ["stem", "stages", "head"]
+    assert [len(stage) for stage in network.stages] == [2, 3 + 2]
+    names = [name for name, _ in network.stages[0][0].named_children()]
+    assert names == ["pre", "branch", "shortcut", "after"]

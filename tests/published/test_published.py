@@ -7,6 +7,7 @@ attention products; elements that those put out.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -243,6 +244,16 @@ def test_published_networks_are_all_different() -> None:
     assert len(set(digests)) == len(digests)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Maps this small gain nothing from threads, and lose where other work shares the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("row", BUILT, ids=identify)
 def test_built_networks_agree(row: Published) -> None:
     """The smallest published network of each family runs, and outside counters find in it what its costs say."""
