@@ -23,7 +23,7 @@ from explorer.grammar.derive import (
 )
 from explorer.grammar.expression import Alternatives, Arithmetic, Group, MergeItem, OpItem, Point, Reference, Repeat
 from explorer.grammar.relevance import Relevance
-from explorer.grammar.resolve import Fault, Resolver
+from explorer.grammar.resolve import Fault, Program, Resolver
 from explorer.grammar.space import Choice, Derivation
 from explorer.ops.base import TensorShape
 
@@ -167,7 +167,8 @@ class Decisions:
             *(part for rule in space.stages for part in (rule.block, rule.first)),
         ]
         roots = [*(root for root in roots if root is not None), *(part for parts in self.shortcuts for part in parts)]
-        self.only = Relevance(space.rules, (name for rule in space.stages for name in rule.shortcuts))
+        self.only = Relevance(space.rules, space.program.named)
+        self._program = Program(space.rules, space.program.named, self.only)
         self._matters = self.only.points(roots)
         self.follows = self.only.follows_place(roots) if self.shapes else set()
         self.total = self._total_blocks()
@@ -520,18 +521,18 @@ class Decisions:
                 uses[point] = uses.get(point, 0) + 1
             return given[self.number[point], uses.get(point, 1)]
 
-        return Resolver(self.space.rules, lookup, variables, self.only)
+        return Resolver(self._program, lookup, variables)
 
     def _layers(self, resolver: Resolver, item) -> list:
         layers = resolver.layers(item)
-        self.work += resolver.steps + BINDING * len(layers)
+        self.work += resolver.nodes + BINDING * len(layers)
         return layers
 
     def _total_blocks(self) -> int:
         """The number of blocks of the network, 0 where it is a choice."""
         if any(self.asks(rule.blocks) for rule in self.space.stages):
             return 0
-        resolver = Resolver(self.space.rules, lambda point: 0, {})
+        resolver = Resolver(self._program, lambda point: 0, {})
         try:
             return sum(int(resolver.value(rule.blocks)) for rule in self.space.stages)
         except Fault as fault:
@@ -556,7 +557,7 @@ class Decisions:
         if key not in self._taken:
             block = self._block(state)
             branch = derive_branch(*block, f"stage {state.stage}")
-            self.work += block[3].steps + BINDING * len(branch.ops)
+            self.work += block[3].nodes + BINDING * len(branch.ops)
             self._taken[key] = () if branch.shortcut is None else parts[branch.shortcut]
         return self._taken[key]
 
@@ -594,7 +595,7 @@ class Decisions:
             return bind_plain(space, layers, x, numbers.width, where, numbers.stride)[1]
         arguments = self._block(state)
         block, y = derive_block(*arguments, False, f"stage {state.stage}")
-        self.work += arguments[3].steps + BINDING * block.layer_count
+        self.work += arguments[3].nodes + BINDING * block.layer_count
         return y
 
 
