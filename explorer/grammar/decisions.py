@@ -177,7 +177,7 @@ class Decisions:
                 "a shortcut with choices cannot stand where shapes follow 'n' and the number of blocks is a choice"
             )
         self._passing = self._answered_once()
-        self._shortcuts_reach = [frozenset().union(*map(_reach, parts.values())) for parts in self.shortcuts]
+        self._shortcuts_reach = [frozenset().union(*map(reach, parts.values())) for parts in self.shortcuts]
         self._later, self._here, self._exact = self._needed()
         self.work = 0  # the nodes read and, more dearly, the layers bound to find shapes
         x = space.input if self.shapes else None
@@ -194,7 +194,7 @@ class Decisions:
             return (self._ask(node.point, tuple(self.asks(option) for option in node.options)),)
         if isinstance(node, Repeat):
             inner = self.asks(node.item)
-            anew = any(point.scope == "use" for point in _reach(inner))
+            anew = any(point.scope == "use" for point in reach(inner))
             options = tuple(_merged([inner] * (count if anew else min(count, 1))) for count in node.counts)
             return (self._ask(node.point, options),) if node.point else options[0]
         if isinstance(node, Reference):
@@ -240,14 +240,14 @@ class Decisions:
         """For each unit, sets of points: those that later units may ask, those that its own end needs
         answered, and those of which it or a later unit needs the very option."""
         later: dict[tuple[str, int], frozenset[Point]] = {("head", 0): frozenset()}
-        here: dict[tuple[str, int], frozenset[Point]] = {("head", 0): _reach(self.head), ("stem", 0): _reach(self.stem)}
-        after = _reach(self.head)
+        here: dict[tuple[str, int], frozenset[Point]] = {("head", 0): reach(self.head), ("stem", 0): reach(self.stem)}
+        after = reach(self.head)
         for k in range(len(self.space.stages), 0, -1):
             shortcuts = self._shortcuts_reach[k - 1]
-            here["block", k] = here["block's shortcut", k] = _reach(self.blocks[k - 1]) | shortcuts
-            here["first", k] = here["first's shortcut", k] = _reach(self.firsts[k - 1]) | shortcuts
-            here["transition", k] = _reach(self.transition) if k > 1 else frozenset()
-            here["numbers", k] = _reach(self.numbers[k - 1])
+            here["block", k] = here["block's shortcut", k] = reach(self.blocks[k - 1]) | shortcuts
+            here["first", k] = here["first's shortcut", k] = reach(self.firsts[k - 1]) | shortcuts
+            here["transition", k] = reach(self.transition) if k > 1 else frozenset()
+            here["numbers", k] = reach(self.numbers[k - 1])
             in_stage = here["block", k]  # a block may be followed by its like
             for kind in ("block", "first", "transition", "numbers"):
                 network = {point for point in after | in_stage if point.scope == "network"}
@@ -259,7 +259,7 @@ class Decisions:
         here["numbers", 1] |= here["stem", 0]  # the stem's shape is known once the first stage's width is
         if not self.shapes:  # then only a stage's numbers are needed at their unit's end: how many blocks follow
             here = dict.fromkeys(here, frozenset())
-        numbers = {("numbers", k): _reach(asks) for k, asks in enumerate(self.numbers, 1)}
+        numbers = {("numbers", k): reach(asks) for k, asks in enumerate(self.numbers, 1)}
         self._matters |= frozenset().union(*numbers.values())
         here = {unit: (points & self._matters) | numbers.get(unit, frozenset()) for unit, points in here.items()}
         exact = {("head", 0): here["head", 0]}
@@ -625,5 +625,5 @@ def _merged(parts: Iterable[tuple[Ask, ...]]) -> tuple[Ask, ...]:
     return tuple(out)
 
 
-def _reach(asks: Iterable[Ask]) -> frozenset[Point]:
+def reach(asks: Iterable[Ask]) -> frozenset[Point]:
     return frozenset().union(*(ask.reach for ask in asks))

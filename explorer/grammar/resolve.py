@@ -135,10 +135,10 @@ class Program:
         elif isinstance(node, Copied):
             out.append(Layer(node, None, {}, False, node.place, None))
         else:
-            out.append(self._settled(node) or node)
+            out.append(self.settled(node) or node)
         return 1
 
-    def _settled(self, node: OpItem | MergeItem) -> Layer | None:
+    def settled(self, node: OpItem | MergeItem) -> Layer | None:
         """The layer of an op whose arguments are constants; None when they are not, or cannot be."""
         try:
             layer = Resolver(self, _no_answer, {}).layer(node)

@@ -53,6 +53,10 @@ class ChoiceColumns:
         it is drawn at each use."""
         return self._places.get((point, _scope(point, unit)), [])
 
+    def named(self, point: Point) -> list[int]:
+        """The columns of a point, wherever it stands."""
+        return [column for (known, _), several in self._places.items() if known is point for column in several]
+
     def codes(self, indices: np.ndarray) -> np.ndarray:
         """The chosen options of the derivations ``indices``, (columns, rows) of int16; -1 where a point is not asked.
 
