@@ -15,6 +15,7 @@ from explorer.cli.options import (
     console,
     counted,
     large,
+    percent,
     plain,
     print_json,
     print_table,
@@ -41,7 +42,7 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
     SPACE is a file, or the name of one that comes with the explorer (preact_variants.yaml).
     """
-    from explorer.grammar.statistics import cost_ranges, count_networks
+    from explorer.survey.statistics import cost_ranges, count_networks
 
     read = _load(space, override)
     count = read.count()
@@ -79,13 +80,13 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
         (c["name"], f"once a {c['scope']}" if c["scope"] != "use" else "at each use", " | ".join(c["alternatives"])) for c in choices
     ])  # fmt: skip
     out.print()
-    source = "all derivations" if ranges.exact else "1,000 uniform draws"
+    source = "all derivations" if ranges.exact else f"{ranges.rows:,} uniform draws"
     print_table({f"cost ({source})": "left", "min": "right", "median": "right", "max": "right"}, [
         (key, counted(r["min"]), counted(r["median"]), counted(r["max"])) for key, r in ranges.costs.items()
     ])  # fmt: skip
     if read.limits:
         limits = ", ".join(map(str, read.limits))
-        out.print(f"\nlimits: {limits}; {100 * ranges.feasible:.0f}% of those keep them", markup=False)
+        out.print(f"\nlimits: {limits}; {percent(ranges.feasible)} of those keep them", markup=False)
 
 
 @click.command()

@@ -95,31 +95,80 @@ def choice_names(schema: pyarrow.Schema) -> list[str]:
     return [field.name for field in schema if pyarrow.types.is_dictionary(field.type)]
 
 
-def _tables(space: SearchSpace, n: int | None, seed: int) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
-    rows = rows_of(space, n)
-    columns = ChoiceColumns(space)
-    schema = _schema(space, columns)
-    return schema, _batches(space, columns, schema, rows, seed)
-
-
-def _batches(
-    space: SearchSpace, columns: ChoiceColumns, schema: pyarrow.Schema, rows: int, seed: int
-) -> Iterator[pyarrow.RecordBatch]:
+def survey(
+    space: SearchSpace, rows: int, seed: int, columns: ChoiceColumns | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+    """Indices, choices (``ChoiceColumns.codes``) and costs of so many derivations, a few at a time, in rank order."""
+    columns = columns or ChoiceColumns(space)
     costs = NetworkCosts(space, columns)
-    options = [_texts(column.options) for column in columns.columns]
     step = min(ROWS, max(1, CELLS // (len(columns.columns) + 1)))
     drawn = None if rows == columns.total else draw(columns.total, rows, seed)
     for start in range(0, rows, step):
         end = min(start + step, rows)
         indices = np.arange(start, end) if drawn is None else drawn[start:end]
         codes = columns.codes(indices)
-        counted = costs(indices, codes)
+        yield indices, codes, costs(indices, codes)
+
+
+def draw(total: int, n: int, seed: int) -> np.ndarray:
+    """``n`` different whole numbers below ``total``, each such set as likely as any other, in ascending order."""
+    source = random.Random(f"{FORMAT}:atlas:{seed}")
+    if total >= WHOLE:
+        found: set[int] = set()
+        while len(found) < n:
+            found.add(source.randrange(total))
+        return np.array(sorted(found), dtype=object)
+    numbers = np.random.default_rng(source.getrandbits(128))
+    few = min(n, total - n)  # those to take, or those to leave out
+    drawn = np.empty(0, dtype=np.int64)
+    while len(drawn) < few:
+        drawn = np.unique(np.concatenate([drawn, numbers.integers(0, total, few - len(drawn))]))
+    if few == n:
+        return drawn
+    kept = np.ones(total, dtype=bool)
+    kept[drawn] = False
+    return np.flatnonzero(kept)
+
+
+def _tables(space: SearchSpace, n: int | None, seed: int) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+    rows = rows_of(space, n)
+    columns = ChoiceColumns(space)
+    schema = _schema(space, columns)
+    return schema, _batches(space, rows, seed, columns, schema)
+
+
+def _batches(
+    space: SearchSpace, rows: int, seed: int, columns: ChoiceColumns, schema: pyarrow.Schema
+) -> Iterator[pyarrow.RecordBatch]:
+    options = [_texts(column.options) for column in columns.columns]
+    for indices, codes, costs in survey(space, rows, seed, columns):
         shown = _column(indices) if columns.total < WHOLE else _texts(map(str, indices))
         choices = [
             pyarrow.DictionaryArray.from_arrays(_column(own, own != ABSENT), texts)
             for own, texts in zip(codes, options)
         ]
-        yield pyarrow.RecordBatch.from_arrays([shown, *choices, *(_column(counted[name]) for name in COSTS)], schema=schema)
+        yield pyarrow.RecordBatch.from_arrays([shown, *choices, *(_column(costs[name]) for name in COSTS)], schema=schema)
+
+
+def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
+    whole = pyarrow.int64()
+    text = pyarrow.dictionary(pyarrow.int16(), pyarrow.string())
+    taken = {"index", *COSTS}
+    about = {
+        "space": space.name,
+        "digest": space.digest,
+        "input": list(space.input),
+        "classes": space.classes,
+        "derivations": str(columns.total),
+    }
+    return pyarrow.schema(
+        [
+            ("index", whole if columns.total < WHOLE else pyarrow.string()),
+            *((f"choice.{name}" if name in taken else name, text) for name, _ in columns.columns),
+            *((name, whole) for name in COSTS),
+        ],
+        metadata={"explorer": json.dumps(about)},
+    )
 
 
 # Arrays from their buffers: ``pyarrow.array`` would import pandas, which takes longer than most atlases.
