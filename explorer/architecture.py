@@ -185,8 +185,7 @@ class Architecture:
         A SHA-256 of the canonical form; its prefix is the version of that form, so that a better
         one later does not silently orphan what is stored under this one.
         """
-        text = json.dumps(canonical_form(self), separators=(",", ":"), sort_keys=True)
-        return f"{DIGEST_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        return f"{DIGEST_VERSION}-{hashlib.sha256(canonical_text(self).encode()).hexdigest()[:32]}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest
@@ -251,43 +250,67 @@ def canonical_form(architecture: Architecture) -> dict[str, Any]:
     stands relative to a block without a shortcut, a shared pre-activation (written before the block
     that shares it), ops that change nothing in their place, an activation that repeats itself.
     """
-    line = _CanonicalLine(architecture.input)
+    return json.loads(canonical_text(architecture))
+
+
+def canonical_text(architecture: Architecture) -> str:
+    """The canonical form as JSON with sorted keys and no blanks: what the digest is of."""
+    line = _CanonicalLine(architecture.input, {})
     line.extend(architecture.stem)
     for stage in architecture.stages:
         line.extend(stage.transition)
         for block in stage.blocks:
             line.add_block(block)
     line.extend(architecture.head)
-    return {"input": list(architecture.input), "classes": architecture.classes, "net": line.items}
+    shape = ",".join(map(str, architecture.input))
+    return f'{{"classes":{architecture.classes},"input":[{shape}],"net":{line}}}'
+
+
+class _Canonical(NamedTuple):
+    """An op in its place: in its simplest form (None when it changes nothing), the shape that leaves, the form's JSON."""
+
+    op: Op | None
+    output: TensorShape
+    text: str
 
 
 class _CanonicalLine:
-    """A run of canonical items: op JSON and ``{"branch": [...], "shortcut": [...], "merge": ...}``."""
+    """A run of canonical items as JSON texts: ops and ``{"branch": [...], "merge": ..., "shortcut": [...]}``.
 
-    def __init__(self, shape: TensorShape, last: Op | None = None):
-        self.items: list[Any] = []
+    ``known``: what ops come to by the op and the arriving shape, within one network.
+    """
+
+    __slots__ = ("items", "known", "last", "shape")
+
+    def __init__(self, shape: TensorShape, known: dict[tuple[int, TensorShape], _Canonical], last: Op | None = None):
+        self.items: list[str] = []
         self.shape = shape
+        self.known = known
         self.last = last  # the op that made the value at the end of the line
+
+    def __str__(self) -> str:
+        return f"[{','.join(self.items)}]"
 
     def extend(self, ops: Iterable[Op]) -> None:
         for op in ops:
-            simple = op.canonical(self.shape)
-            self.shape = op.output_shape(self.shape)
+            key = id(op), self.shape
+            found = self.known.get(key)
+            if found is None:
+                found = self.known[key] = _canonical(op, self.shape)
+            simple, self.shape, text = found
             if simple is None:
                 continue
-            if (
-                isinstance(simple, Activation)
-                and self.last is not None
-                and self.last.spelling in simple.unchanged_after
-            ):
-                continue
-            if isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
+            if simple.role == "activation":
+                if self.last is not None and self.last.spelling in simple.unchanged_after:
+                    continue
+            elif isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
                 self.items.pop()
                 simple = Scale(simple.factor * self.last.factor)
                 if simple.factor == 1:
                     self.last = None
                     continue
-            self.items.append(simple.to_json())
+                text = _compact(simple.to_json())
+            self.items.append(text)
             self.last = simple
 
     def add_block(self, block: Block) -> None:
@@ -297,20 +320,31 @@ class _CanonicalLine:
             shared = block.shared
             while _same_start(block.branch[shared:], block.shortcut[shared - block.shared :]):
                 shared += 1
-            self.extend(block.branch[:shared])
-            branch, shortcut = _CanonicalLine(self.shape, self.last), _CanonicalLine(self.shape, self.last)
+            if shared:
+                self.extend(block.branch[:shared])
+            branch = _CanonicalLine(self.shape, self.known, self.last)
+            shortcut = _CanonicalLine(self.shape, self.known, self.last)
             branch.extend(block.branch[shared:])
             shortcut.extend(block.shortcut[shared - block.shared :])
-            self.items.append({"branch": branch.items, "shortcut": shortcut.items, "merge": block.merge.to_json()})
+            merge = _compact(block.merge.to_json())
+            self.items.append(f'{{"branch":{branch},"merge":{merge},"shortcut":{shortcut}}}')
             self.shape, self.last = block.merge.output_shape(branch.shape, shortcut.shape), None
         self.extend(block.after)
 
 
+def _canonical(op: Op, x: TensorShape) -> _Canonical:
+    simple = op.canonical(x)
+    return _Canonical(simple, op.output_shape(x), "" if simple is None else _compact(simple.to_json()))
+
+
+_compact = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
+
 def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...]) -> bool:
     """True when both begin with the same activation without weights: doing it once does the same."""
-    if not (branch and shortcut and branch[0] == shortcut[0]):
+    if not (branch and shortcut and branch[0].role == "activation" and branch[0] == shortcut[0]):
         return False
-    return isinstance(branch[0], Activation) and branch[0].cost(TensorShape(1, 1, 1)).params == 0
+    return branch[0].cost(TensorShape(1, 1, 1)).params == 0
 
 
 def _through(ops: Iterable[Op], x: TensorShape) -> TensorShape:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from explorer.errors import ArchitectureError
@@ -163,10 +164,10 @@ class Op:
     def to_json(self) -> dict[str, Any]:
         """``{"op": ..., field: value}``, fields at their default left out."""
         out: dict[str, Any] = {"op": self.spelling}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.default is MISSING or value != field.default:
-                out[field.name] = value.to_json() if isinstance(value, Op) else value
+        for name, default in _defaults(type(self)):
+            value = getattr(self, name)
+            if value != default:
+                out[name] = value.to_json() if isinstance(value, Op) else value
         return out
 
     def __str__(self) -> str:
@@ -180,6 +181,12 @@ class Op:
             elif field.default is MISSING or value != field.default:
                 shown.append(f"{names.get(field.name, field.name)}={_spell(value)}")
         return f"{self.spelling}{size}" + (f"({', '.join(shown)})" if shown else "")
+
+
+@cache
+def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
+    """An op's fields with their defaults; MISSING, which nothing equals, where there is none."""
+    return tuple((field.name, field.default) for field in fields(cls))
 
 
 def _spell(value: Any) -> str:

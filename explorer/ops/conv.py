@@ -53,7 +53,19 @@ class Conv(Op):
         return self.dilation * (self.kernel - 1) // 2 if self.kernel % 2 else 0
 
     def output_shape(self, x: TensorShape) -> TensorShape:
-        for side, channels in (("arriving", x.channels), ("output", self.out)):
+        channels, height, width = x
+        if self.groups != 1:
+            self._check_groups(channels)
+        stride = self.stride
+        # What the padding leaves of the kernel's reach is taken off each side.
+        reach = 0 if self.kernel % 2 else self.dilation * (self.kernel - 1)
+        height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
+        if height < 1 or width < 1:
+            raise ArchitectureError(f"{self} does not fit on an arriving {x}: the window is larger than the map")
+        return TensorShape(self.out, height, width)
+
+    def _check_groups(self, arriving: int) -> None:
+        for side, channels in (("arriving", arriving), ("output", self.out)):
             if channels % self.groups:
                 fitting = [g for g in range(1, channels + 1) if channels % g == 0]
                 nearest = sorted(fitting, key=lambda g: abs(g - self.groups))[:2]
@@ -61,16 +73,12 @@ class Conv(Op):
                     f"{self.groups} groups do not divide the {channels} {side} channels of {self};"
                     f" nearest that fit: {', '.join(map(str, sorted(nearest)))}"
                 )
-        height = convolved_side(x.height, self.kernel, self.stride, self.padding, self.dilation)
-        width = convolved_side(x.width, self.kernel, self.stride, self.padding, self.dilation)
-        if height < 1 or width < 1:
-            raise ArchitectureError(f"{self} does not fit on an arriving {x}: the window is larger than the map")
-        return TensorShape(self.out, height, width)
 
     def cost(self, x: TensorShape) -> OpCost:
-        y = self.output_shape(x)
-        weights = self.kernel * self.kernel * (x.channels // self.groups) * self.out
-        return OpCost(weights + self.bias * self.out, weights * y.positions, y.elements)
+        out, height, width = self.output_shape(x)
+        weights = self.kernel * self.kernel * (x[0] // self.groups) * out
+        positions = height * width
+        return OpCost(weights + self.bias * out, weights * positions, out * positions)
 
     def canonical(self, x: TensorShape) -> Conv:
         return Conv(self.kernel, self.out, self.stride, 1, self.groups, self.bias) if self.kernel == 1 else self
