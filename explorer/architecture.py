@@ -49,7 +49,7 @@ class Block:
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         """The shape put out for an arriving ``x``. Raises ArchitectureError when branch and shortcut do not meet."""
-        start = _through(self.branch[: self.shared], x)
+        start = _through(self.branch[: self.shared], x) if self.shared else x
         y = _through(self.branch[self.shared :], start)
         if self.shortcut is not None:
             y = self.merge.output_shape(y, _through(self.shortcut, start))
@@ -277,12 +277,12 @@ class _Canonical(NamedTuple):
 class _CanonicalLine:
     """A run of canonical items as JSON texts: ops and ``{"branch": [...], "merge": ..., "shortcut": [...]}``.
 
-    ``known``: what ops come to by the op and the arriving shape, within one network.
+    ``known``: what ops come to, by the op and, where that matters, the arriving shape, within one network.
     """
 
     __slots__ = ("items", "known", "last", "shape")
 
-    def __init__(self, shape: TensorShape, known: dict[tuple[int, TensorShape], _Canonical], last: Op | None = None):
+    def __init__(self, shape: TensorShape, known: dict[Any, _Canonical], last: Op | None = None):
         self.items: list[str] = []
         self.shape = shape
         self.known = known
@@ -293,11 +293,15 @@ class _CanonicalLine:
 
     def extend(self, ops: Iterable[Op]) -> None:
         for op in ops:
-            key = id(op), self.shape
+            cls = type(op)
+            everywhere = cls.canonical is Op.canonical and cls.output_shape is Op.output_shape
+            key = id(op) if everywhere else (id(op), self.shape)
             found = self.known.get(key)
             if found is None:
                 found = self.known[key] = _canonical(op, self.shape)
-            simple, self.shape, text = found
+            simple, y, text = found
+            if not everywhere:
+                self.shape = y
             if simple is None:
                 continue
             if simple.role == "activation":
@@ -337,7 +341,16 @@ def _canonical(op: Op, x: TensorShape) -> _Canonical:
     return _Canonical(simple, op.output_shape(x), "" if simple is None else _compact(simple.to_json()))
 
 
-_compact = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+def _compact(data: dict[str, Any]) -> str:
+    """JSON with sorted keys and no blanks. Whole numbers, which ops mostly hold, need no encoder."""
+    return "{" + ",".join([f'"{key}":{_text(data[key])}' for key in sorted(data)]) + "}"
+
+
+def _text(value: Any) -> str:
+    return str(value) if type(value) is int else _encode(value)
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from explorer.architecture import Architecture, Block
-from explorer.ops.base import Op, TensorShape
+from explorer.ops.base import FREE, Op, TensorShape
+from explorer.ops.merge import Merge
 
+WEIGHT_LAYERS = ("conv", "linear")  # by role
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -55,36 +56,25 @@ class Passage(NamedTuple):
     peak: int
 
 
-class _Layer(NamedTuple):
-    """One op for one arriving shape."""
-
-    shape: TensorShape
-    elements: int
-    params: int
-    macs: int
-    activations: int
-    weight_layers: int
-    growth: int
-    stride: int
-
-
-# Layers by op and arriving shape, within one network: an op that repeats is asked once. The ops are kept
-# alive by the network, so their ids stay theirs.
-Known = dict[tuple[int, TensorShape], _Layer]
-
-
 def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32") -> Cost:
     """The cost of a network; ``batch`` and ``dtype`` matter to ``peak_memory_bytes`` alone."""
     known: Known = {}
-    blocks: dict[tuple[int, TensorShape], Passage] = {}  # blocks that repeat are counted once
-    x = architecture.input
-    params = macs = activations = weight_layers = 0
+    passages = [_pass(architecture.input, known, architecture.stem)]
+    blocks: dict[tuple[int, TensorShape], tuple] = {}  # blocks that repeat are counted once
+    for stage in architecture.stages:
+        if stage.transition:
+            passages.append(_pass(passages[-1][0], known, stage.transition))
+        for block in stage.blocks:
+            x = passages[-1][0]
+            key = id(block), x
+            passage = blocks.get(key)
+            if passage is None:
+                passage = blocks[key] = _pass_block(block, x, known)
+            passages.append(passage)
+    passages.append(_pass(passages[-1][0], known, architecture.head))
+    params = macs = activations = weight_layers = peak = 0
     field = jump = 1
-    peak = x.elements
-
-    def add(passage: Passage) -> TensorShape:
-        nonlocal params, macs, activations, weight_layers, field, jump, peak
-        shape, more_params, more_macs, more_activations, layers, growth, stride, high = passage
+    for _, more_params, more_macs, more_activations, layers, growth, stride, high in passages:
         params += more_params
         macs += more_macs
         activations += more_activations
@@ -93,74 +83,81 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
         jump *= stride
         if high > peak:
             peak = high
-        return shape
-
-    x = add(pass_ops(architecture.stem, x, known))
-    for stage in architecture.stages:
-        if stage.transition:
-            x = add(pass_ops(stage.transition, x, known))
-        for block in stage.blocks:
-            key = id(block), x
-            passage = blocks.get(key)
-            if passage is None:
-                passage = blocks[key] = pass_block(block, x, known)
-            x = add(passage)
-    add(pass_ops(architecture.head, x, known))
-    return Cost(
-        params, macs, 2 * macs, activations, weight_layers, field, BYTES_PER_ELEMENT[dtype] * (params + batch * peak)
-    )
+    memory = BYTES_PER_ELEMENT[dtype] * (params + batch * peak)
+    return Cost(params, macs, 2 * macs, activations, weight_layers, field, memory)
 
 
-def pass_ops(ops: Iterable[Op], x: TensorShape, known: Known) -> Passage:
+def pass_ops(ops: tuple[Op, ...], x: TensorShape) -> Passage:
     """Ops one after the other."""
-    walk = _Walk(x, known)
-    walk.run(ops, 0)
-    return walk.passage()
+    return Passage(*_pass(x, {}, ops))
 
 
-def pass_block(block: Block, x: TensorShape, known: Known) -> Passage:
+def pass_block(block: Block, x: TensorShape) -> Passage:
     """A block for an arriving ``x``."""
-    walk = _Walk(x, known)
+    return Passage(*_pass_block(block, x, {}))
+
+
+# One op for one arriving shape: the shape that leaves and its elements; params, macs, activations; whether it is a
+# weight layer; what it adds to the receptive field, and its stride.
+Layer = tuple[TensorShape, int, int, int, int, bool, int, int]
+
+# Layers by op and arriving shape, within one network: an op that repeats is asked once. The ops are kept
+# alive by the network, so their ids stay theirs.
+Known = dict[tuple[int, TensorShape], Layer]
+
+
+def _layer(op: Op, x: TensorShape) -> Layer:
+    cls = type(op)
+    params, macs, activations = FREE if cls.cost is Op.cost else op.cost(x)
+    if cls.output_shape is Op.output_shape and cls.receptive is Op.receptive:
+        return x, x.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, 0, 1
+    y = op.output_shape(x)
+    window, stride = op.receptive()
+    return y, y.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, window - 1, stride
+
+
+def _pass_block(block: Block, x: TensorShape, known: Known) -> tuple:
     branch, shared, shortcut = block.branch, block.shared, block.shortcut
-    if shared:
-        walk.run(branch[:shared], 0)
-    start, growth, jump = walk.shape, walk.growth, walk.jump
     if shortcut is None:
-        walk.run(branch[shared:], 0)
-    else:
-        # The block's input stays live while the branch runs; under the branch's first op it is the
-        # arriving map itself.
-        walk.run(branch[shared : shared + 1], 0)
-        walk.run(branch[shared + 1 :], start.elements)
-        way = _Walk(start, known)
-        way.growth, way.jump = growth, jump
-        if shortcut:
-            way.run(shortcut, walk.shape.elements)
-        walk.merge(way, block)
-    if block.after:
-        walk.run(block.after, 0)
-    return walk.passage()
+        return _pass(x, known, branch + block.after)
+    return _pass(x, known, branch[:shared], block.merge, branch[shared:], shortcut, block.after)
 
 
-class _Walk:
-    """Sums along the way of a feature map."""
-
-    __slots__ = (
-        "activations", "growth", "jump", "known", "macs", "params", "peak", "shape", "weight_layers"
-    )  # fmt: skip
-
-    def __init__(self, shape: TensorShape, known: Known):
-        self.shape, self.known = shape, known
-        self.params = self.macs = self.activations = self.weight_layers = self.growth = 0
-        self.jump = 1
-        self.peak = shape.elements
-
-    def run(self, ops: Iterable[Op], held: int) -> None:
-        """Ops one after the other while ``held`` elements of other maps stay live."""
-        x, known, jump, peak = self.shape, self.known, self.jump, self.peak
-        params = macs = activations = layers = growth = 0
-        before = held + x.elements
-        for op in ops:
+def _pass(
+    x: TensorShape,
+    known: Known,
+    ops: tuple[Op, ...],
+    merge: Merge | None = None,
+    branch: tuple[Op, ...] = (),
+    shortcut: tuple[Op, ...] = (),
+    after: tuple[Op, ...] = (),
+) -> tuple:
+    """The values of a ``Passage`` through ``ops`` and, where there is a merge, a residual block behind them."""
+    params = macs = activations = weight_layers = growth = held = 0
+    jump = 1
+    peak = elements = live = x.elements
+    for place, part in enumerate((ops,) if merge is None else (ops, branch, shortcut, after)):
+        if place == 1:
+            # The block's input stays live while the branch runs; under its first op it is the arriving map itself.
+            start, start_elements, start_growth, start_jump = x, elements, growth, jump
+            held, live = elements, elements
+        elif place == 2:
+            y, y_elements, y_growth, y_jump, y_layers = x, elements, growth, jump, weight_layers
+            x, elements, growth, jump = start, start_elements, start_growth, start_jump
+            held, live = y_elements, y_elements + elements
+        elif place == 3:
+            if type(merge).cost is not Merge.cost:
+                more_params, more_macs, more_activations = merge.cost(x)
+                params += more_params
+                macs += more_macs
+                activations += more_activations
+            live = y_elements + elements  # branch and shortcut, and what they come to
+            x = merge.output_shape(y, x)
+            elements = x.elements
+            peak = max(peak, live + elements)
+            growth, jump, weight_layers = max(growth, y_growth), y_jump, y_layers
+            held, live = 0, elements
+        for op in part:
             key = id(op), x
             layer = known.get(key)
             if layer is None:
@@ -169,42 +166,11 @@ class _Walk:
             params += more_params
             macs += more_macs
             activations += more_activations
-            layers += weighs
+            weight_layers += weighs
             growth += wider * jump
             jump *= stride
-            if before + elements > peak:
-                peak = before + elements
-            before = held + elements
-        self.shape, self.jump, self.peak = x, jump, peak
-        self.params += params
-        self.macs += macs
-        self.activations += activations
-        self.weight_layers += layers
-        self.growth += growth
-
-    def merge(self, shortcut: _Walk, block: Block) -> None:
-        """The meeting with the shortcut, whose layers do not count to the depth."""
-        merge, arriving = block.merge, shortcut.shape
-        params, macs, activations = merge.cost(arriving)
-        self.params += shortcut.params + params
-        self.macs += shortcut.macs + macs
-        self.activations += shortcut.activations + activations
-        self.growth = max(self.growth, shortcut.growth)
-        merged = merge.output_shape(self.shape, arriving)
-        together = self.shape.elements + arriving.elements + merged.elements
-        self.peak = max(self.peak, shortcut.peak, together)
-        self.shape = merged
-
-    def passage(self) -> Passage:
-        return Passage(
-            self.shape, self.params, self.macs, self.activations, self.weight_layers, self.growth, self.jump, self.peak
-        )
-
-
-def _layer(op: Op, x: TensorShape) -> _Layer:
-    y = op.output_shape(x)
-    params, macs, activations = op.cost(x)
-    window, stride = op.receptive()
-    return _Layer(
-        y, y.elements, params, macs, activations, op.role == "conv" or op.role == "linear", window - 1, stride
-    )
+            live += elements
+            if live > peak:
+                peak = live
+            live = held + elements
+    return x, params, macs, activations, weight_layers, growth, jump, peak

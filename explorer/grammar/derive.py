@@ -11,13 +11,12 @@ from explorer.grammar.expression import Copied, Item, Place, Point, walk
 from explorer.grammar.resolve import Fault, Layer, Resolver, bound_layer, chosen
 from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
-from explorer.ops.merge import MERGES, Add, Gate, Merge
+from explorer.ops.merge import Add, Gate, Merge
 
 if TYPE_CHECKING:
     from explorer.grammar.space import Derivation, SearchSpace, StageRule
 
 CONVS = (Conv, DepthwiseConv)
-_MERGES = frozenset(MERGES.values())
 RHYTHM = ("norm", "activation")
 Lookup = Callable[[Point], int]
 
@@ -281,18 +280,17 @@ def bind(
     Raises Fault when the shapes do not fit or the stride is not met.
     """
     bound = {} if bound is None else bound
-    carriers = stride_carriers(layers) if stride > 1 else ()
+    carrier = stride_carrier(layers) if stride > 1 else None
     ops, shrunk = [], 1
     for index, layer in enumerate(layers):
         if layer.free:
             ops.append(layer.what)
             continue
-        pools = layer.kernel is None and _pools(layer)
-        own = stride if pools or index in carriers else 1
+        own = stride if layer.pools or index == carrier else 1
         key = layer.key, x, width, own
         made = bound.get(key)
         if made is None:
-            if is_merge(layer):
+            if layer.merges:
                 raise Fault(
                     layer.place, f"{layer.what.spelling!r} in {where}; a merge stands only in a block, and there once"
                 )
@@ -323,25 +321,19 @@ def _with(resolver: Resolver | None) -> str:
     return "" if resolver is None else resolver.with_choices()
 
 
-def is_merge(layer: Layer) -> bool:
-    return layer.what in _MERGES if isinstance(layer.what, type) else False
-
-
-def stride_carriers(layers: list[Layer]) -> tuple[int, ...]:
+def stride_carrier(layers: list[Layer]) -> int | None:
     """Which conv takes the stride by the rule: none when an op is written with ``s`` or pools by
     itself; else the first with a kernel larger than 1; failing that, the first."""
-    if any(
-        layer.uses_stride or (layer.kernel is None and "stride" not in layer.given and _pools(layer))
-        for layer in layers
-    ):
-        return ()
-    free = [i for i, layer in enumerate(layers) if layer.what in CONVS and "stride" not in layer.given]
-    large = [i for i in free if layers[i].kernel > 1]
-    return tuple((large or free)[:1])
-
-
-def _pools(layer: Layer) -> bool:
-    return getattr(layer.what, "takes_stride", "") == "pool"
+    first = large = None
+    for index, layer in enumerate(layers):
+        if layer.free or ("stride" in layer.given and not layer.uses_stride):
+            continue
+        if layer.uses_stride or layer.pools:
+            return None
+        if layer.what in CONVS:
+            first = index if first is None else first
+            large = index if large is None and layer.kernel > 1 else large
+    return first if large is None else large
 
 
 class Branch(NamedTuple):
@@ -425,7 +417,7 @@ def derive_block(
 
 def split_at_merge(layers: list[Layer]) -> tuple[list[Layer], Layer, list[Layer]]:
     """What stands before the merge, the merge, and what follows it. The space has checked that there is one."""
-    at = next(i for i, layer in enumerate(layers) if is_merge(layer))
+    at = [layer.merges for layer in layers].index(True)
     return layers[:at], layers[at], layers[at + 1 :]
 
 

@@ -47,7 +47,8 @@ class Layer(NamedTuple):
     that was copied, or that is the same wherever it stands, is bound already.
 
     ``uses_stride``: its stride is written with the variable ``s``. ``key``: equal for layers that are bound
-    alike in one place. ``free``: bound, and neither shapes nor arriving channels matter to it.
+    alike in one place. ``free``: bound, and neither shapes nor arriving channels matter to it; ``merges``: a merge;
+    ``pools``: the block's stride reaches it by itself.
     """
 
     what: type[Op] | Op | type[Merge] | Copied
@@ -57,6 +58,8 @@ class Layer(NamedTuple):
     place: Place
     key: Hashable
     free: bool = False
+    merges: bool = False
+    pools: bool = False
 
     def bind(self, context: Context) -> Op:
         """The op in its place. Raises ArchitectureError when it does not fit there."""
@@ -174,14 +177,13 @@ class Resolver:
         self.lookup = lookup
         self.variables = variables
         self.through: list[str] = []
-        self.taken: dict[str, str] = {}
+        self.taken: dict[Point, int] = {}
         self.read: set[str] = set()
         self.nodes = 0
 
     def choose(self, node: Alternatives | Repeat) -> int:
         point = node.point
-        option = self.lookup(point)
-        self.taken[point.name] = point.options[option]
+        option = self.taken[point] = self.lookup(point)
         return option
 
     def value(self, node: Value) -> Fraction | int:
@@ -254,8 +256,11 @@ class Resolver:
                 uses_stride = "s" in self.read
             else:
                 given[argument.field] = self._argument(node, argument, value)
-        what, kernel = (node.op, node.kernel) if isinstance(node, OpItem) else (node.merge, None)
-        return Layer(what, kernel, given, uses_stride, node.place, (what, kernel, *given.items()))
+        if type(node) is MergeItem:
+            return Layer(node.merge, None, given, False, node.place, node.merge, merges=True)
+        op, kernel = node.op, node.kernel
+        pools = kernel is None and op.takes_stride == "pool"
+        return Layer(op, kernel, given, uses_stride, node.place, (op, kernel, *given.items()), pools=pools)
 
     def _argument(self, node: OpItem | MergeItem, argument: Argument, value: Value | Item) -> Any:
         if isinstance(value, Word):
@@ -280,7 +285,7 @@ class Resolver:
             raise Fault(node.place, f"{self.with_choices()}{error}") from None
 
     def with_choices(self) -> str:
-        return chosen(self.taken)
+        return chosen({point.name: point.options[option] for point, option in self.taken.items()})
 
 
 def _is_op(what: object) -> bool:
@@ -289,15 +294,18 @@ def _is_op(what: object) -> bool:
 
 def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fraction | int:
     """One step of arithmetic, whole numbers kept as such. Raises ArithmeticError."""
-    if type(left) is type(right) is int and abs(left) < EASY and abs(right) < EASY:
-        if operator == "*":
-            return left * right
+    if operator in "*/":
+        above, below = right.numerator, right.denominator
+        if operator == "/":
+            above, below = below, above
+        above, below = left.numerator * above, left.denominator * below
+        if below and -EASY < above < EASY and -EASY < below < EASY:
+            return above // below if above % below == 0 else Fraction(above, below)
+    elif type(left) is type(right) is int and -EASY < left < EASY and -EASY < right < EASY:
         if operator == "+":
             return left + right
         if operator == "-":
             return left - right
-        if operator == "/" and right and left % right == 0:
-            return left // right
     value = compute(operator, Fraction(left), Fraction(right))
     return value.numerator if value.denominator == 1 else value
 

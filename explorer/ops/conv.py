@@ -46,7 +46,9 @@ class Conv(Op):
 
     @classmethod
     def bind(cls, kernel, given, context: Context) -> Conv:
-        return cls(kernel, **{"out": context.width, "stride": context.stride, **given})
+        get = given.get
+        out, stride = get("out", context.width), get("stride", context.stride)
+        return cls(kernel, out, stride, get("dilation", 1), get("groups", 1), get("bias", 0))
 
     @property
     def padding(self) -> int:

@@ -247,7 +247,7 @@ class _Rows:
         i = int(self.place[row]) + place
         block, _ = derive_placed(self.space, self._answers(unit, row), unit.stage, place, stage, x, i, total, {})
         copies = tuple(post_layers(block)), tuple(pre_layers(block))
-        return self.known.values(pass_block(block, x, {}), max(1, block.layer_count), copies)
+        return self.known.values(pass_block(block, x), max(1, block.layer_count), copies)
 
     def _head(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(len(self.space.stages), row)
@@ -259,7 +259,7 @@ class _Rows:
         return self.known.units.answers(unit, self.codes, row)
 
     def _values(self, ops: tuple[Op, ...], x: TensorShape) -> Values:
-        return self.known.values(pass_ops(ops, x, {}), len(ops))
+        return self.known.values(pass_ops(ops, x), len(ops))
 
 
 def _counting(numbers: np.ndarray) -> Part:
