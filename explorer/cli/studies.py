@@ -161,3 +161,37 @@ def _quantity(record: TrialRecord, name: str) -> str:
 
 def _count(record: TrialRecord, name: str) -> str:
     return counted(record.costs[name]) if name in record.costs else ""
+
+
+@click.command()
+@click.argument("study")
+@click.option("--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@...")
+@click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
+@click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What the choice does it to.")
+@as_json
+@storage
+def effects(study: str, factor: str | None, x: str, y: str, as_json: bool, storage: str) -> None:
+    """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
+    from explorer.effects import choice_effects
+
+    found = choice_effects(open_study(storage, study).trials(full=False), y, x, factor)
+    if as_json:
+        print_json([effect.to_json() for effect in found])
+        return
+    shown = 100.0 if y in ("accuracy", "top5") else 1.0
+    print_table(
+        {"choice": "left", "level": "left", "against": "left", "effect": "right", "95% interval": "right", "from": "left"},
+        [
+            (
+                effect.factor,
+                effect.level,
+                effect.reference,
+                "" if effect.effect is None else f"{shown * effect.effect:+.3g}",
+                "" if effect.ci95 is None else f"{shown * effect.ci95[0]:+.3g} .. {shown * effect.ci95[1]:+.3g}",
+                {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "cannot be told"}[effect.method],
+            )
+            for effect in found
+        ],
+    )
+    if shown != 1.0:
+        click.echo(f"in points of {y}")
