@@ -18,7 +18,6 @@ import numpy as np
 from explorer.errors import StudyError, did_you_mean
 from explorer.records import TrialRecord
 
-NOT_ASKED = "not asked"
 MIN_PAIRS = 3
 CONFIDENCE = 0.95
 
@@ -93,23 +92,20 @@ def quantity(record: TrialRecord, name: str) -> float:
 
 
 def varying_choices(records: Sequence[TrialRecord]) -> list[str]:
-    """The choice points answered in more than one way (not being asked counts as an answer), in the order asked."""
+    """The choice points answered in more than one way, in the order asked."""
     names = dict.fromkeys(name for record in records for name in record.choices)
-    return [name for name in names if len({level_of(record, name) for record in records}) > 1]
-
-
-def level_of(record: TrialRecord, factor: str) -> str:
-    """A trial's answer to a choice point."""
-    return record.choices.get(factor, NOT_ASKED)
+    return [name for name in names if len(levels_of(records, name)) > 1]
 
 
 def levels_of(records: Sequence[TrialRecord], factor: str) -> list[str]:
-    """The levels of a factor, the most frequent first, of equals the first met."""
-    return [level for level, _ in Counter(level_of(record, factor) for record in records).most_common()]
+    """The answers to a choice point where it was asked, the most frequent first, of equals the first met."""
+    return [level for level, _ in Counter(r.choices[factor] for r in records if factor in r.choices).most_common()]
 
 
 class AdditiveModel:
     """Least squares of the objective on every choice's levels and the logarithm of the cost.
+
+    A choice that only some networks are asked is compared among those; to the others its reference stands.
 
     ``slope``: what ten times the cost gives; 0 where the trials cannot tell it from the choices.
     """
@@ -127,7 +123,7 @@ class AdditiveModel:
         x[:, 1] -= x[:, 1].mean()
         for row, record in enumerate(records):
             for factor in factors:
-                place = self._columns.get((factor, level_of(record, factor)))
+                place = self._columns.get((factor, record.choices.get(factor, "")))
                 if place is not None:
                     x[row, place] = 1
         y = np.array([quantity(record, objective) for record in records])
@@ -157,7 +153,7 @@ def _effects_of(
     factor: str, records: Sequence[TrialRecord], model: AdditiveModel, objective: str, cost: str
 ) -> list[Effect]:
     levels = levels_of(records, factor)
-    reference, of_level = levels[0], {level: [r for r in records if level_of(r, factor) == level] for level in levels}
+    reference, of_level = levels[0], {level: [r for r in records if r.choices.get(factor) == level] for level in levels}
     out = []
     for level in levels[1:]:
         gains = _paired_gains(factor, of_level[reference], of_level[level], model.slope, objective, cost)

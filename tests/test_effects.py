@@ -101,3 +101,15 @@ def test_questions_without_an_answer():
         choice_effects([record for record in grid() if record.choices["act"] == "relu"], factor="act")
     with pytest.raises(StudyError, match="1 complete trials have both"):
         choice_effects(grid()[:1])
+
+
+def test_a_choice_that_only_some_are_asked_is_compared_among_them():
+    """A ratio that only one order asks for has an effect of its own, and leaves the order its own."""
+    rows = []
+    for number, (order, ratio, depth) in enumerate(itertools.product(("basic", "narrow"), ("1/4", "1/2"), "1234")):
+        choices = {"order": order, "depth": depth} | ({"ratio": ratio} if order == "narrow" else {})
+        accuracy = 0.5 + 0.1 * (order == "narrow") + 0.05 * (ratio == "1/2" and order == "narrow")
+        rows.append(trial(number, accuracy, 1e6 + number, **choices))
+    found = {effect.factor: effect for effect in choice_effects(rows)}
+    assert found["ratio"].effect == pytest.approx(-0.05 if found["ratio"].level == "1/4" else 0.05, abs=1e-3)
+    assert found["order"].method == "pairs"
