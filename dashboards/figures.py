@@ -63,7 +63,7 @@ def frontier_figure(
             showlegend=False,
         )
     )
-    for level, (colour_of, symbol) in _looks(points.level).items():
+    for level, (colour_of, symbol) in level_looks(points.level).items():
         name = safe_text(level, "plotly", length=40)
         for is_front, size, opacity in ((False, 7, 0.45), (True, 11, 1.0)):
             usual = {"color": colour_of, "size": size, "opacity": opacity}
@@ -149,7 +149,7 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
     return figure
 
 
-def _looks(levels: Iterable[str]) -> dict[str, tuple[str, str]]:
+def level_looks(levels: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Level -> (colour, symbol): by name, so that a level keeps its look as long as the levels stay the same."""
     known = sorted(set(levels), key=lambda level: (level in (OTHERS, NOT_ASKED), _natural(level)))
     looks = {}

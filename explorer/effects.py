@@ -107,7 +107,8 @@ class AdditiveModel:
 
     A choice that only some networks are asked is compared among those; to the others its reference stands.
 
-    ``slope``: what ten times the cost gives; 0 where the trials cannot tell it from the choices.
+    ``slope``: what ten times the cost gives, ``slope_error`` its standard error; both 0 where the trials
+    cannot tell it from the choices.
     """
 
     def __init__(self, records: Sequence[TrialRecord], factors: Sequence[str], objective: str, cost: str):
@@ -133,7 +134,8 @@ class AdditiveModel:
         self._kept = self._inverse @ x  # the identity where each weight can be told from the others
         self._free = len(records) - int(np.linalg.matrix_rank(x))
         self._variance = float(self.residuals @ self.residuals) / self._free if self._free > 0 else math.nan
-        self.slope = float(self._weights[1]) if self._told(1) else 0.0
+        told = self._free > 0 and self._told(1)
+        self.slope, self.slope_error = (float(self._weights[1]), self._error(1)) if told else (0.0, 0.0)
 
     def _told(self, place: int) -> bool:
         row = self._kept[place].copy()
@@ -145,8 +147,10 @@ class AdditiveModel:
         place = self._columns[factor, level]
         if self._free < 1 or not self._told(place):
             return None
-        error = math.sqrt(self._variance * float(self._inverse[place] @ self._inverse[place]))
-        return _interval(float(self._weights[place]), error, self._free)
+        return _interval(float(self._weights[place]), self._error(place), self._free)
+
+    def _error(self, place: int) -> float:
+        return math.sqrt(self._variance * float(self._inverse[place] @ self._inverse[place]))
 
 
 def _effects_of(
@@ -156,11 +160,15 @@ def _effects_of(
     reference, of_level = levels[0], {level: [r for r in records if r.choices.get(factor) == level] for level in levels}
     out = []
     for level in levels[1:]:
-        gains = _paired_gains(factor, of_level[reference], of_level[level], model.slope, objective, cost)
+        gains = _paired_gains(factor, of_level[reference], of_level[level], objective, cost)
         found: tuple[float, tuple[float, float]] | None
         if len(gains) >= MIN_PAIRS:
-            error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-            method, found = "pairs", _interval(float(np.mean(gains)), error, len(gains) - 1)
+            gain = np.array(gains)
+            net = gain[:, 0] - model.slope * gain[:, 1]
+            # Of the charge for the cost, only the slope is uncertain, and by as much for all pairs.
+            charged = model.slope_error * float(gain[:, 1].mean())
+            error = math.hypot(float(net.std(ddof=1)) / math.sqrt(len(net)), charged)
+            method, found = "pairs", _interval(float(net.mean()), error, len(net) - 1)
         else:
             found = model.effect(factor, level)
             method = "model" if found else "none"
@@ -170,10 +178,10 @@ def _effects_of(
 
 
 def _paired_gains(
-    factor: str, of_reference: list[TrialRecord], of_level: list[TrialRecord], slope: float, objective: str, cost: str
-) -> list[float]:
-    """One gain for each way to answer the other choices that both levels ask: mean of the level less mean of
-    the reference, less what the difference in cost alone would give."""
+    factor: str, of_reference: list[TrialRecord], of_level: list[TrialRecord], objective: str, cost: str
+) -> list[tuple[float, float]]:
+    """(gain in the objective, decades of cost paid for it) for each way to answer the other choices that both
+    levels ask: mean of the level less mean of the reference."""
     asked = [set().union(*(record.choices for record in side)) for side in (of_reference, of_level)]
     shared = sorted((asked[0] & asked[1]) - {factor})
 
@@ -193,7 +201,7 @@ def _paired_gains(
     gains = []
     for key in references.keys() & others.keys():
         (y0, x0), (y1, x1) = means(references[key]), means(others[key])
-        gains.append((y1 - y0) - slope * (x1 - x0))
+        gains.append((y1 - y0, x1 - x0))
     return gains
 
 
@@ -203,10 +211,3 @@ def _interval(value: float, error: float, free: int) -> tuple[float, tuple[float
     reach = float(stdtrit(free, 0.5 + CONFIDENCE / 2)) * error
     return value, (value - reach, value + reach)
 
-
-def adjusted_values(records: Sequence[TrialRecord], objective: str, cost: str) -> list[float]:
-    """The objective of each of the ``comparable`` records as it would be at their mean cost, by the model's slope."""
-    model = AdditiveModel(records, varying_choices(records), objective, cost)
-    logs = np.log10([quantity(record, cost) for record in records])
-    values = np.array([quantity(record, objective) for record in records])
-    return list(values - model.slope * (logs - logs.mean()))
