@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from dashboards.views import effects, frontier
+from dashboards.views import architecture, effects, frontier
 
 st.set_page_config(page_title="Residual network explorer", layout="wide")
 st.navigation(
     [
         st.Page(frontier.draw, title="Frontier", url_path="frontier", default=True),
+        st.Page(architecture.draw, title="Architecture", url_path="architecture"),
         st.Page(effects.draw, title="What matters", url_path="effects"),
     ],
     position="top",

@@ -9,7 +9,7 @@ import pandas
 import streamlit as st
 from plotly import graph_objects as go
 
-from dashboards.current import current_study, say
+from dashboards.current import chosen_trial, current_study, identity, keep_chosen, say
 from dashboards.figures import frontier_figure
 from dashboards.quantities import is_maximised, unit_of
 from dashboards.tables import best_trial, choice_points, frontier_points, quantities, state_counts, trial_rows
@@ -68,7 +68,7 @@ def draw() -> None:
         else:
             _draw_plane(study, shown, points, number)
     st.subheader("All trials", anchor=False)
-    rows = _kept((*_identity(study), _revision(records), "rows"), lambda: trial_rows(records, study.objectives))
+    rows = _kept((*identity(study), _revision(records), "rows"), lambda: trial_rows(records, study.objectives))
     numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in rows.select_dtypes("float")}
     st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
 
@@ -101,7 +101,7 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> Shown | None:
             "Colour by", [NO_COLOUR, *choices], index=start, format_func=safe_text, key="colour", width=140
         )
         log_x = st.toggle("Log scale", key="log", value=True)
-    return Shown(_identity(study), _revision(records), x, y, None if colour == NO_COLOUR else colour, log_x)
+    return Shown(identity(study), _revision(records), x, y, None if colour == NO_COLOUR else colour, log_x)
 
 
 def _draw_plane(study: Study, shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
@@ -135,10 +135,6 @@ def _kept(key: tuple, _make: Callable[[], Any]) -> Any:
     return _make()
 
 
-def _identity(study: Study) -> tuple:
-    return study.storage, study.name, study.created
-
-
 def _revision(records: list[TrialRecord]) -> int:
     return max(record.revision for record in records)
 
@@ -170,15 +166,19 @@ def _take_click() -> None:
 def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]) -> int:
     """The trial to show: what was clicked or picked, at first the frontier's dear end."""
     states = {record.number: record.state for record in records}
-    if st.session_state.get(TRIAL) not in states or st.session_state.get(TRIAL_OF) != _identity(study):
-        st.session_state[TRIAL] = on_frontier[-1] if on_frontier else records[0].number
-        st.session_state[TRIAL_OF] = _identity(study)
+    if st.session_state.get(TRIAL) not in states or st.session_state.get(TRIAL_OF) != identity(study):
+        first = on_frontier[-1] if on_frontier else records[0].number
+        looked_at = chosen_trial(study)
+        st.session_state[TRIAL] = looked_at if looked_at in states else first
+        st.session_state[TRIAL_OF] = identity(study)
     front = set(on_frontier)
 
     def named(number: int) -> str:
         return f"{number} — {'on the frontier' if number in front else safe_text(states.get(number, ''))}"
 
-    return st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
+    number = st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
+    keep_chosen(study, number)
+    return number
 
 
 def _nothing_to_draw(records: list[TrialRecord]) -> str:
