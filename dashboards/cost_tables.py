@@ -52,7 +52,7 @@ def stage_rows(architecture: Architecture) -> pandas.DataFrame:
     blocks = {f"stage{k}": len(stage.blocks) for k, stage in enumerate(architecture.stages, 1)}
     rows = {}
     for part in (*outputs, "head"):
-        costs = table.loc[part] if part in table.index else {name: 0 for name in COSTED}
+        costs = table.loc[part] if part in table.index else dict.fromkeys(COSTED, 0)
         rows[part] = {
             "output": outputs.get(part, f"{architecture.classes} classes"),
             "blocks": str(blocks.get(part, "")),

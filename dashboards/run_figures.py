@@ -25,7 +25,7 @@ STATE_PATTERNS = {"complete": "", "stopped": "/", "running": ".", "failed": "x",
 
 
 def timeline_figure(rows: pandas.DataFrame) -> go.Figure:
-    """Who worked on what and when: a bar a trial, a row a lane of a worker. ``rows``: as ``tables.timeline`` makes it."""
+    """Who worked on what and when: a bar a trial, a row a lane. ``rows``: as ``run_tables.timeline`` makes it."""
     figure = go.Figure()
     for state in STATES:
         own = rows[rows.state == state]
@@ -62,7 +62,7 @@ def timeline_figure(rows: pandas.DataFrame) -> go.Figure:
 
 
 def growth_figure(rows: pandas.DataFrame, against: str, title: str) -> go.Figure:
-    """How the frontier grew: hypervolume, as a share of what it is now. ``rows``: as ``tables.growth`` makes it;
+    """How the frontier grew: hypervolume, as a share of what it is now. ``rows``: as ``run_tables.growth`` makes it;
     ``against``: its column on the x axis, ``title`` its name."""
     figure = go.Figure(
         go.Scatter(
@@ -85,7 +85,7 @@ def studies_figure(
 ) -> go.Figure:
     """The frontiers of several studies in one plane. Values: tables with x, y and trial, by ascending x."""
     figure = go.Figure()
-    for place, (name, (colour, symbol)) in enumerate(level_looks(frontiers).items()):
+    for name, (colour, symbol) in level_looks(frontiers).items():
         points = frontiers[name]
         figure.add_trace(
             go.Scatter(

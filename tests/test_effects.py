@@ -95,7 +95,7 @@ def test_only_complete_trials_count():
 
 def test_questions_without_an_answer():
     """A factor there is not, one that never differs, and too few trials each end in a sentence."""
-    with pytest.raises(StudyError, match="unknown factor 'attm'.*did you mean 'attn'"):
+    with pytest.raises(StudyError, match=r"unknown factor 'attm'.*did you mean 'attn'"):
         choice_effects(grid(), factor="attm")
     with pytest.raises(StudyError, match="act is the same in all"):
         choice_effects([record for record in grid() if record.choices["act"] == "relu"], factor="act")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.current import current_study, say
+from dashboards.current import current_study, narrow, say
 from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
 from dashboards.quantities import Unit, unit_of
 from dashboards.tables import quantities
@@ -23,6 +23,7 @@ def draw() -> None:
     if found is None:
         return
     study, records = found
+    records = narrow(study, records)
     ups, downs = quantities(records, study.objectives)
     if not ups or not downs:
         say("No trial of this study is complete yet; effects appear here once networks can be compared.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
-from dashboards.current import current_study, say, storage_url
+from dashboards.current import current_study, narrow, say, storage_url
 from dashboards.quantities import is_maximised, unit_of
 from dashboards.reading import read_studies, read_study
 from dashboards.run_figures import growth_figure, studies_figure, timeline_figure
@@ -17,6 +17,7 @@ from explorer.records import TrialRecord
 from explorer.store import Study
 
 FLAT = {"displayModeBar": False}
+EVERY = "every state"
 BARS = 2_000  # more bars than a screen has pixels only take time
 
 
@@ -45,9 +46,8 @@ def draw() -> None:
             st.caption(f"The last {BARS:,} of {len(rows):,} trials.")
     _growth(study, records)
     st.subheader("Trials", anchor=False)
-    states = list(state_counts(records))
-    shown = st.pills("States", states, selection_mode="multi", default=states, key="states")
-    table = run_rows(record for record in records if record.state in shown)
+    state = st.selectbox("State", [EVERY, *state_counts(records)], key="state", width=200)
+    table = run_rows(record for record in narrow(study, records) if state in (EVERY, record.state))
     config = {
         "began": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss", help="Universal time"),
         "seconds": st.column_config.NumberColumn(format="%.1f"),
@@ -128,4 +128,5 @@ def _studies(study: Study) -> None:
     )
     data = {other.data for other in found if other.name in picked}
     if len(data) > 1:
-        st.caption(f"Mind: these studies were trained on different data ({safe_text(', '.join(map(str, data)), 'markdown')}).")
+        named = safe_text(", ".join(sorted(data)), "markdown")
+        st.caption(f"Mind: these studies were trained on different data ({named}).")

@@ -6,7 +6,7 @@ import pandas
 import streamlit as st
 
 from dashboards.cost_figures import cloud_figure
-from dashboards.current import current_study, identity, say
+from dashboards.current import current_study, identity, narrow, say
 from dashboards.quantities import unit_of
 from dashboards.reading import read_trial
 from dashboards.spaces import space_of
@@ -22,6 +22,7 @@ from explorer.store import Study
 COSTS = ("macs", "params", "activations", "peak_memory_bytes", "weight_layers", "receptive_field")
 DRAWN = 2_000  # networks in the cloud; a larger space is drawn from uniformly
 NO_COLOUR = "nothing"
+TRIED = ("complete", "stopped", "running")
 
 
 def draw() -> None:
@@ -42,7 +43,7 @@ def draw() -> None:
     if isinstance(space, str):
         say(space)
         return
-    tried = len({record.digest for record in records if record.state in ("complete", "stopped", "running")})
+    tried = len({record.digest for record in records if record.state in TRIED})
     with st.container(horizontal=True, gap="medium"):
         st.metric("derivations", _counted(space.count()), width="content")
         st.metric("networks tried", f"{tried:,}", width="content")
@@ -76,7 +77,7 @@ def _cloud(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None
     shown = pandas.DataFrame(
         {"x": cloud[x], "y": cloud[y], "level": [_level(choices, colour) for choices in cloud.choices]}
     )
-    marked = [r for r in records if r.state in ("complete", "stopped", "running") and x in r.costs and y in r.costs]
+    marked = [r for r in narrow(study, records) if r.state in TRIED and x in r.costs and y in r.costs]
     trained = pandas.DataFrame(
         {
             "x": [record.costs[x] for record in marked],

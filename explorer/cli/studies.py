@@ -188,10 +188,43 @@ def effects(study: str, factor: str | None, x: str, y: str, as_json: bool, stora
                 effect.reference,
                 "" if effect.effect is None else f"{shown * effect.effect:+.3g}",
                 "" if effect.ci95 is None else f"{shown * effect.ci95[0]:+.3g} .. {shown * effect.ci95[1]:+.3g}",
-                {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "cannot be told"}[effect.method],
+                _source(effect),
             )
             for effect in found
         ],
     )
     if shown != 1.0:
         click.echo(f"in points of {y}")
+
+
+def _source(effect) -> str:
+    told = {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "cannot be told"}
+    return told[effect.method]
+
+
+@click.command()
+@click.argument("study")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE.html", help="The file to write.")
+@as_json
+@storage
+def report(study: str, output: str, as_json: bool, storage: str) -> None:
+    """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier one is replaced."""
+    from pathlib import Path
+
+    from explorer.errors import ExplorerError
+    from explorer.files import write_atomically
+
+    try:
+        from dashboards.report import report_page
+    except ModuleNotFoundError as error:
+        raise ExplorerError(f"a report needs {error.name}; install with: pip install 'explorer[dashboard]'") from None
+    opened = open_study(storage, study)
+    page = report_page(opened, opened.trials()).encode()
+    try:
+        write_atomically(Path(output), page)
+    except OSError as error:
+        raise ExplorerError(f"{output}: cannot be written: {error.strerror or error}") from None
+    if as_json:
+        print_json({"file": output, "bytes": len(page)})
+    else:
+        click.echo(f"{output}: {len(page) / 1e6:.1f} MB, opens in any browser")
