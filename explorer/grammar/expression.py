@@ -13,233 +13,73 @@ Every place where something is left open becomes a ``Point``.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import NamedTuple
 
 from explorer.errors import did_you_mean
+from explorer.grammar.arithmetic import compute, constant, spell_number
+from explorer.grammar.names import VARIABLES, Names, find_op, find_plain
 from explorer.grammar.syntax import Problems, Scalar
-from explorer.ops import registry
-from explorer.ops.base import MAX_KERNEL, Argument, Op
-from explorer.ops.merge import MERGES, Merge
+from explorer.grammar.tokens import ExpressionError, NumberError, Token, TooMuch, tokens
+from explorer.grammar.tree import (
+    Alternatives,
+    Arithmetic,
+    Copied,
+    Group,
+    Item,
+    MergeItem,
+    Number,
+    OpItem,
+    Place,
+    Point,
+    Reference,
+    Repeat,
+    Value,
+    Variable,
+    Word,
+    children,
+    walk,
+)
+from explorer.ops.base import Argument
+from explorer.ops.merge import MERGES
 
-VARIABLES = {
-    "w": "the stage's width",
-    "in": "the channels that arrive at the block",
-    "s": "the block's stride",
-    "d": "the stage's dilation",
-    "i": "the block's place in the network, from 1",
-    "n": "the number of blocks in the network",
-}
-KEYWORDS = ("none", "cat", "gate", "round", "range", "post", "pre")
+# What the rest of the package asks of an expression stands here under one name.
+__all__ = [
+    "VARIABLES",
+    "Alternatives",
+    "Arithmetic",
+    "Copied",
+    "ExpressionError",
+    "Group",
+    "Item",
+    "MergeItem",
+    "Names",
+    "Number",
+    "OpItem",
+    "Parser",
+    "Place",
+    "Point",
+    "Reference",
+    "Repeat",
+    "Value",
+    "Variable",
+    "Word",
+    "children",
+    "compute",
+    "constant",
+    "find_op",
+    "find_plain",
+    "numeric_rules",
+    "parse_expression",
+    "walk",
+]
+
 MAX_NESTING = 32
 MAX_REPEAT = 10_000
 MAX_OPTIONS = 10_000
 MAX_COUNTS = 256
 MAX_SPENT = 50_000
 MAX_OPERATORS = 100
-LARGEST = 10**30
-
-Place = tuple[int, int]
-
-
-@dataclass(eq=False, slots=True)
-class Point:
-    """A choice point: something the file leaves open. ``scope``: network, stage, block or use."""
-
-    name: str
-    options: tuple[str, ...]
-    scope: str
-    offset: int = 0
-
-
-# Structural nodes. ``Group`` is a sequence; the others are items of one.
-
-
-@dataclass(eq=False, slots=True)
-class Group:
-    items: tuple[Item, ...]
-
-
-@dataclass(eq=False, slots=True)
-class Alternatives:
-    """One of several, in structure (options are groups) or in a value (options are values)."""
-
-    point: Point
-    options: tuple[Item, ...]
-
-
-@dataclass(eq=False, slots=True)
-class Repeat:
-    """``item`` written ``counts[option]`` times; one count and no point when nothing is open."""
-
-    item: Item
-    counts: tuple[int, ...]
-    point: Point | None
-
-
-@dataclass(eq=False, slots=True)
-class Reference:
-    """Another rule by its name."""
-
-    name: str
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class OpItem:
-    """An op; ``arguments``: (what it is, the value that is given)."""
-
-    op: type[Op]
-    kernel: int | None
-    arguments: tuple[tuple[Argument, Value], ...]
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class MergeItem:
-    merge: type[Merge]
-    arguments: tuple[tuple[Argument, Value], ...]
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class Copied:
-    """``post`` in a stem or ``pre`` in a head: layers copied from the first or the last block."""
-
-    which: str
-    place: Place
-
-
-# Value nodes.
-
-
-@dataclass(eq=False, slots=True)
-class Number:
-    value: Fraction
-
-
-@dataclass(eq=False, slots=True)
-class Variable:
-    name: str
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class Word:
-    text: str
-
-
-@dataclass(eq=False, slots=True)
-class Arithmetic:
-    """``operator`` is one of + - * / and round (to the nearest multiple of ``right``, at least one)."""
-
-    operator: str
-    left: Value
-    right: Value
-    place: Place
-    text: str = ""
-
-
-Item = Group | Alternatives | Repeat | Reference | OpItem | MergeItem | Copied
-Value = Number | Variable | Word | Arithmetic | Alternatives | Reference | Group
-
-
-class Token(NamedTuple):
-    kind: str  # number, name, end, or the sign itself
-    text: str
-    offset: int
-
-
-_TOKEN = re.compile(
-    r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>[-+*/(){}|?=,])",
-    re.ASCII,
-)
-_HYPHENATED = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_WORD = re.compile(r"[\w.]{1,64}|.")
-_SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
-
-
-class ExpressionError(Exception):
-    """A fault that ends the reading of one expression; caught by ``parse_expression``."""
-
-    def __init__(self, offset: int, message: str):
-        super().__init__(message)
-        self.offset = offset
-
-
-class NumberError(ExpressionError):
-    """A number that cannot be, in what reads as a value all the same."""
-
-
-class TooMuch(ExpressionError):
-    """More text than one file may hold; nothing is read after it."""
-
-
-def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
-    """The tokens of ``text`` with an end token. A word with minus signs is one name where a rule is called so."""
-    found, at = [], 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        if (word := _HYPHENATED.match(text, at)) and "-" in word[0] and word[0] in rules:
-            found.append(Token("name", word[0], at))
-            at = word.end()
-            continue
-        match = _TOKEN.match(text, at)
-        if not match:
-            word = _WORD.match(text, at)[0]
-            raise ExpressionError(
-                at, f"{word[:40]!r} is neither a name nor a number nor one of + - * / ( ) {{ }} | ? = ,"
-            )
-        kind = match.lastgroup
-        if kind == "number" and len(match[0]) > 18:
-            raise ExpressionError(at, f"a number of {len(match[0])} characters; at most 18 may stand")
-        found.append(Token(match[0] if kind == "sign" else kind, match[0], at))
-        at = match.end()
-    found.append(Token("end", "", len(text)))
-    return found
-
-
-@dataclass(slots=True)
-class Names:
-    """What names mean in one file: ``rules`` -> True when the rule is numeric. ``spent``: words, signs
-    and alternatives that were read in the file so far."""
-
-    rules: dict[str, bool] = field(default_factory=dict)
-    spent: int = 0
-
-    def structural(self) -> list[str]:
-        sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
-        plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
-        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
-
-    def numeric(self) -> list[str]:
-        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
-
-
-def find_op(name: str) -> tuple[type[Op], int | None] | None:
-    """(op, kernel) for ``conv3x3`` or ``bn``; None when no op is spelled so. Raises ValueError for a wrong size."""
-    plain = registry.by_spelling.get(name)
-    if plain is not None:
-        if plain.sized is True:
-            raise ValueError(f"{name!r} needs a kernel size, as in '{name}3x3'")
-        return plain, None
-    sized = _SIZED.fullmatch(name)
-    op = registry.by_spelling.get(sized[1]) if sized else None
-    if op is None:
-        return None
-    if op.sized is False:
-        raise ValueError(f"{sized[1]!r} has no kernel size; write {sized[1]!r}")
-    height, width = int(sized[2]), int(sized[3])
-    if height != width:
-        raise ValueError(f"kernels are square: {height}x{width} in {name!r}")
-    if not 1 <= height <= MAX_KERNEL:
-        raise ValueError(f"the kernel of {name!r} must lie in 1..{MAX_KERNEL}")
-    return op, height
 
 
 def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
@@ -643,73 +483,6 @@ class Parser:
         values = [low + step * k for k in range(count)]
         if len(values) == 1:
             return Number(values[0])
-        return Alternatives(self.point(token.offset, [_plain(v) for v in values]), tuple(Number(v) for v in values))
-
-
-def find_plain(name: str) -> bool:
-    """Whether ``name`` means an op or a merge."""
-    try:
-        return find_op(name) is not None or name in KEYWORDS
-    except ValueError:
-        return True
-
-
-def constant(value: Value, offset: int) -> Fraction:
-    """The number that ``value`` is without rules or variables. Raises ExpressionError."""
-    if isinstance(value, Number):
-        return value.value
-    if isinstance(value, Arithmetic) and value.operator != "round":
-        try:
-            return compute(value.operator, constant(value.left, offset), constant(value.right, offset))
-        except ArithmeticError as error:
-            raise NumberError(offset, str(error)) from None
-    raise NumberError(offset, "the bounds of a range are constants")
-
-
-def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
-    """One step of arithmetic. Raises ArithmeticError: division by zero, or a number out of all bounds."""
-    if operator == "+":
-        value = left + right
-    elif operator == "-":
-        value = left - right
-    elif operator == "*":
-        value = left * right
-    elif right == 0:
-        raise ZeroDivisionError("division by zero")
-    elif operator == "/":
-        value = left / right
-    else:
-        value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
-    if abs(value.numerator) > LARGEST or value.denominator > LARGEST:
-        raise OverflowError("a number beyond all bounds")
-    return value
-
-
-def _plain(value: Fraction) -> str:
-    """A number as a person writes it: 3, 0.25, or 1/3 where no short decimal is exact."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    decimal = f"{float(value):.10g}"
-    return decimal if Fraction(decimal) == value else str(value)
-
-
-def walk(node) -> Iterator:
-    """``node`` and all nodes in it, rules not followed."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
-
-
-def children(node) -> tuple:
-    """The nodes directly in ``node``, in the order they are read."""
-    if isinstance(node, Group):
-        return node.items
-    if isinstance(node, Alternatives):
-        return node.options
-    if isinstance(node, Repeat):
-        return (node.item,)
-    if isinstance(node, (OpItem, MergeItem)):
-        return tuple(value for _, value in node.arguments)
-    if isinstance(node, Arithmetic):
-        return node.left, node.right
-    return ()
+        return Alternatives(
+            self.point(token.offset, [spell_number(v) for v in values]), tuple(Number(v) for v in values)
+        )

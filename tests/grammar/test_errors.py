@@ -271,7 +271,7 @@ ERRORS = [
     ),
     Error("4:9: stage 1 has no width", {"stages": "{blocks: 2}"}, {"stages": "{blocks: 2, width: 8}"}),
     Error(
-        "4:9: stage 2 has no width",
+        "4:33: stage 2 has no width",
         {"stages": "[{blocks: 2, width: 8}, {blocks: 2}]"},
         {"stages": "[{blocks: 2, width: 8}, {blocks: 2, width: 8}]"},
     ),
