@@ -11,6 +11,7 @@ from explorer.grammar.space import StageRule
 from explorer.grammar.syntax import Mapping, Node, Scalar
 from explorer.grammar.tree import (
     Alternatives,
+    Broken,
     Group,
     Item,
     MergeItem,
@@ -39,7 +40,15 @@ class Checks:
         self.heights: dict[str, int] = {}
 
     def cycles(self, grammar: dict[str, Scalar]) -> None:
-        """Each cycle of rules is an error that prints it; so is nesting, through rules, without end in sight."""
+        """Each cycle of rules is an error that prints it. It is cut there: everything later may follow rules."""
+        while cycle := self._cycle():
+            scalar = grammar[cycle[0]]
+            message = f"the rules run in a circle: {' -> '.join((*cycle[:12], cycle[0]))}"
+            self.problems.add(scalar, message)
+            self.rules[cycle[0]] = Broken((scalar.line, scalar.column), message)
+
+    def _cycle(self) -> list[str]:
+        """The names of rules that lead to each other in a circle; empty when none do. Fills ``heights``."""
         heights = self.heights
         for start in self.rules:
             path, on_path, stack = [], set(), [(start, True)]
@@ -53,9 +62,7 @@ class Checks:
                 if name in heights:
                     continue
                 if name in on_path:
-                    cycle = [*path[path.index(name) :], name]
-                    self.problems.add(grammar[name], f"the rules run in a circle: {' -> '.join(cycle[:12])}")
-                    self.problems.check()
+                    return path[path.index(name) :]
                 path.append(name)
                 on_path.add(name)
                 stack.append((name, False))
@@ -64,6 +71,7 @@ class Checks:
                     for reference in walk(self.rules[name])
                     if isinstance(reference, Reference) and reference.name not in heights
                 )
+        return []
 
     def _height(self, tree) -> int:
         if isinstance(tree, Reference):
@@ -124,6 +132,7 @@ class Checks:
             return max(1, int(value.value)) if isinstance(value, Number) else 1
 
         checked: set = set()
+        before = len(self.problems.found)
         parts = [("the stem", stem), ("the head", head), ("the transition", transition)]
         for k, stage in enumerate(stages, 1):
             parts += [(f"a block of stage {k}", stage.block), (f"the first block of stage {k}", stage.first)]
@@ -146,20 +155,24 @@ class Checks:
                     self._section_of(what),
                     f"{what} may take {_large(steps)} steps to read; at most {MAX_STEPS:,} may be needed",
                 )
-        self.problems.check()
+        if len(self.problems.found) > before:
+            self.problems.check()
         least = sum(size(stage.first)[0] + (fewest(stage.blocks) - 1) * size(stage.block)[0] for stage in stages)
         if least > MAX_LAYERS:
             message = f"the stages come to at least {_large(least)} layers; at most {MAX_LAYERS:,} may stand"
             self.problems.add(self._section_of("stages"), message)
+            self.problems.check()
 
-    def merges(self, stages: tuple[StageRule, ...]) -> None:
-        """A block holds exactly one merge, whatever is chosen."""
+    def merges(self, stages: tuple[StageRule, ...]) -> bool:
+        """A block holds exactly one merge, whatever is chosen; False when one does not."""
         known: dict[str, frozenset[int]] = {}
 
         def merges(tree) -> frozenset[int]:
             """The numbers of merges (2 for more) that an expression can come to."""
             if isinstance(tree, MergeItem):
                 return frozenset([1])
+            if isinstance(tree, Broken):
+                return frozenset()  # nobody knows
             if isinstance(tree, Reference):
                 if tree.name not in known:
                     known[tree.name] = merges(self.rules[tree.name])
@@ -180,16 +193,17 @@ class Checks:
 
         section = self.sections["block"]
         written = [(tree, what) for what in ("first", "block") for tree in (getattr(stage, what) for stage in stages)]
+        before = len(self.problems.found)
         for tree, what in dict(written).items():
             for name, option in self._spelled_options(tree):
-                counts = merges(option)
-                if counts != {1}:
-                    found = "no merge" if 0 in counts else "more than one merge"
+                if wrong := merges(option) - {1}:
+                    found = "no merge" if 0 in wrong else "more than one merge"
                     at = f"the rule {name!r}" if name else f"{what!r}"
                     self.problems.add(
                         self._place_of(name, section),
                         f"{at} gives a block with {found}; a block holds exactly one of +, cat, gate(b)",
                     )
+        return len(self.problems.found) == before
 
     def _spelled_options(self, tree, name: str = "") -> Iterable[tuple[str, Item]]:
         """The blocks that a tree offers, each with the rule it is written in."""

@@ -13,7 +13,7 @@ Every place where something is left open becomes a ``Point``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from explorer.errors import did_you_mean
@@ -24,6 +24,7 @@ from explorer.grammar.tokens import ExpressionError, NumberError, Token, TooMuch
 from explorer.grammar.tree import (
     Alternatives,
     Arithmetic,
+    Broken,
     Copied,
     Group,
     Item,
@@ -83,57 +84,84 @@ MAX_OPERATORS = 100
 
 
 def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
-    """Rule name -> True when the rule is numeric: its text reads as a value, and so do all rules it names."""
+    """Rule name -> True when the rule is numeric: its text reads as a value, all rules it names do, and it
+    comes to a number somewhere."""
     names = Names(dict.fromkeys(texts, True))
     users: dict[str, list[str]] = {}
-    structural = []
+    structural, counting = [], []
     for name, text in texts.items():
         try:
-            tree = Parser(text, names, "", "network").value_rule()
-        except NumberError:
+            nodes = list(walk(Parser(text, names, "", "network").value_rule()))
+        except ExpressionError as error:
+            meant = isinstance(error, NumberError) or _begins_as_a_number(text)
+            (counting if meant else structural).append(name)
             continue
-        except ExpressionError:
-            structural.append(name)
-            continue
-        for node in walk(tree):
+        if any(isinstance(node, (Number, Variable, Arithmetic)) for node in nodes):
+            counting.append(name)
+        for node in nodes:
             if isinstance(node, Reference):
                 users.setdefault(node.name, []).append(name)
-    numeric = dict.fromkeys(texts, True)
-    while structural:
-        name = structural.pop()
-        if numeric[name]:
-            numeric[name] = False
-            structural.extend(users.get(name, ()))
-    return numeric
+
+    def with_users(pending: list[str]) -> set[str]:
+        found: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending.extend(users.get(name, ()))
+        return found
+
+    structural += texts.keys() - with_users(counting)
+    others = with_users(structural)
+    return {name: name not in others for name in texts}
+
+
+def _begins_as_a_number(text: str) -> bool:
+    """Whether a faulty text was meant as a number: it begins with one, and no layer stands in it."""
+    if not text.lstrip()[:1].isdigit():
+        return False
+    try:
+        return not any(token.kind == "name" and find_plain(token.text) for token in tokens(text))
+    except ExpressionError:
+        return True
 
 
 def parse_expression(
     scalar: Scalar, names: Names, problems: Problems, owner: str, scope: str, *, numeric: bool, copied: str = ""
-) -> Item | Value | None:
-    """The tree of one expression; its faults go to ``problems`` (then None).
+) -> Item | Value:
+    """The tree of one expression; its faults go to ``problems``, and ``Broken`` stands where they are.
 
     ``owner`` names its choice points, ``scope`` says how often they are drawn; ``copied`` is the
     keyword (``post`` or ``pre``) that may stand here.
     """
+    faults: list[Broken] = []
     try:
-        parser = Parser(scalar.text, names, owner, scope, scalar.place, copied)
+        parser = Parser(scalar.text, names, owner, scope, scalar.place, copied, faults)
         tree = parser.value_rule() if numeric else parser.structure_rule()
     except ExpressionError as error:
-        problems.add(scalar.place(error.offset), str(error))
+        tree = Broken(scalar.place(error.offset), str(error))
+        faults.append(tree)
         if isinstance(error, TooMuch):
+            problems.add(tree.place, tree.message)
             problems.check()
-        return None
-    for offset, message in parser.unknown:
-        problems.add(scalar.place(offset), message)
-    return None if parser.unknown else tree
+    for fault in faults:
+        problems.add(fault.place, fault.message)
+    return tree
 
 
 class Parser:
-    """Recursive descent over the tokens of one expression. Faults raise ExpressionError, except
-    unknown names, which are collected in ``unknown`` so that one reading finds them all."""
+    """Recursive descent over the tokens of one expression. A fault behind which reading can go on is put
+    into ``faults``, so that one reading finds them all; any other raises ExpressionError."""
 
     def __init__(
-        self, text: str, names: Names, owner: str, scope: str, place=lambda offset: (1, 1 + offset), copied=""
+        self,
+        text: str,
+        names: Names,
+        owner: str,
+        scope: str,
+        place: Callable[[int], Place] = lambda offset: (1, 1 + offset),
+        copied: str = "",
+        faults: list[Broken] | None = None,
     ):
         self.text = text
         self.names = names
@@ -141,7 +169,7 @@ class Parser:
         self.scope = scope
         self.place = place
         self.copied = copied
-        self.unknown: list[tuple[int, str]] = []
+        self.faults: list[Broken] = [] if faults is None else faults
         self.points: list[Point] = []
         self.depth = 0
         self.operators = 0
@@ -177,6 +205,14 @@ class Parser:
     def spelled(self, start: int, end: int) -> str:
         """What stands between two offsets, with single blanks."""
         return " ".join(self.text[start:end].split())
+
+    def fault(self, offset: int, message: str) -> Broken:
+        """What stands for a part with a fault that does not end the reading; its arguments are passed over."""
+        if self.adjacent_bracket():
+            self.skip_brackets()
+        made = Broken(self.place(offset), message)
+        self.faults.append(made)
+        return made
 
     def deeper(self, offset: int) -> None:
         self.depth += 1
@@ -288,30 +324,30 @@ class Parser:
         if name in ("post", "pre"):
             if name != self.copied:
                 home = {"post": "the stem", "pre": "the head"}[name]
-                raise ExpressionError(token.offset, f"{name!r} stands only in {home}")
+                return self.fault(token.offset, f"{name!r} stands only in {home}")
             return Copied(name, place)
         if name in self.names.rules:
             if self.names.rules[name]:
                 raise ExpressionError(token.offset, self.mixed(name))
             if self.adjacent_bracket():
-                raise ExpressionError(self.now.offset, f"the rule {name!r} takes no arguments")
+                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments")
             return Reference(name, place)
         try:
             found = find_op(name)
         except ValueError as error:
-            raise ExpressionError(token.offset, str(error)) from None
+            return self.fault(token.offset, str(error))
         if found is None:
             if name in VARIABLES or name in ("round", "range"):
                 raise ExpressionError(token.offset, self.mixed(name))
             near = did_you_mean(name, self.names.structural())
-            self.unknown.append((token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}"))
-            if self.adjacent_bracket():
-                self.skip_brackets()
-            return Group(())
+            return self.fault(token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}")
         op, kernel = found
+        faults = len(self.faults)
         arguments = self.arguments(name, op.arguments, op.positional)
+        if len(self.faults) > faults:
+            return self.faults[faults]
         if lacking := op.lacking([argument.field for argument, _ in arguments]):
-            raise ExpressionError(token.offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
+            return self.fault(token.offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
         return OpItem(op, kernel, arguments, place)
 
     def mixed(self, found: str) -> str:
@@ -320,11 +356,21 @@ class Parser:
         )
 
     def context(self, offset: int) -> str:
-        """`` in conv3x3(d=dill)``: the piece of text around a fault."""
-        start = max(self.text.rfind(" ", 0, offset), self.text.rfind("|", 0, offset)) + 1
-        end = self.text.find(" ", offset)
-        piece = self.text[start : end if end > 0 else len(self.text)].strip()
+        """`` in conv3x3(d=dill)``: the piece of text around a fault, its brackets whole."""
+        start, end = self._blank_before(offset), self._blank_after(offset)
+        while start > 0 and self.text.count(")", start, end) > self.text.count("(", start, end):
+            start = self._blank_before(start - 1)
+        while end < len(self.text) and self.text.count("(", start, end) > self.text.count(")", start, end):
+            end = self._blank_after(end + 1)
+        piece = self.text[start:end].strip()
         return f" in {piece[:60]}" if len(piece) > len(self.tokens[self.at - 1].text) else ""
+
+    def _blank_before(self, offset: int) -> int:
+        return max(self.text.rfind(" ", 0, offset), self.text.rfind("|", 0, offset)) + 1
+
+    def _blank_after(self, offset: int) -> int:
+        end = self.text.find(" ", offset)
+        return end if end >= 0 else len(self.text)
 
     def adjacent_bracket(self) -> bool:
         previous = self.tokens[self.at - 1]
@@ -337,6 +383,15 @@ class Parser:
             self.at += 1
             if depth == 0:
                 return
+
+    def skip_value(self) -> None:
+        """Pass over the rest of an argument, and the comma behind it."""
+        depth = 0
+        while self.now.kind != "end":
+            if depth == 0 and (self.now.kind == ")" or self.take(",")):
+                return
+            depth += {"(": 1, ")": -1}.get(self.now.kind, 0)
+            self.at += 1
 
     # Arguments
 
@@ -355,10 +410,11 @@ class Parser:
                 argument = by_name.get(token.text)
                 if argument is None:
                     near = did_you_mean(token.text, by_name)
-                    raise ExpressionError(
-                        token.offset,
-                        f"{name} has no argument {token.text[:40]!r}; it has: {', '.join(by_name) or 'none'}{near}",
-                    )
+                    has = ", ".join(by_name) or "none"
+                    message = f"{name} has no argument {token.text[:40]!r}; it has: {has}{near}"
+                    self.faults.append(Broken(self.place(token.offset), message))
+                    self.skip_value()
+                    continue
             else:
                 if len(given) >= positional or len(given) >= len(known):
                     takes = ", ".join(by_name) or "no arguments"
@@ -367,6 +423,9 @@ class Parser:
             if argument.name in given:
                 raise ExpressionError(token.offset, f"the argument {argument.name!r} stands twice")
             given[argument.name] = (argument, self.argument_value(argument))
+            if self.now.kind == "|":
+                mend = "alternatives among numbers stand in brackets, as in (8 | 16), or in a rule"
+                raise ExpressionError(self.now.offset, f"found '|', expected ',' or ')'; {mend}")
             if self.now.kind != ")":
                 self.need(",", "',' or ')'")
         self.depth -= 1
@@ -451,14 +510,10 @@ class Parser:
         if name in VARIABLES:
             return Variable(name, place)
         if name in self.names.rules or find_plain(name):
-            raise ExpressionError(
-                token.offset, f"{name!r} is layers, here a number must stand{self.context(token.offset)}"
-            )
-        if not self.owner:
-            raise ExpressionError(token.offset, "unknown name")
-        near = did_you_mean(name, self.names.numeric())
-        self.unknown.append((token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}"))
-        return Number(Fraction(1))
+            context = self.context(token.offset)
+            raise ExpressionError(token.offset, f"{name!r} is layers, here a number must stand{context}")
+        near = did_you_mean(name, self.names.numeric()) if self.owner else ""  # without an owner nobody reads it
+        return self.fault(token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}")
 
     def rounded(self, token: Token, place: Place) -> Value:
         self.take("(")

@@ -75,7 +75,7 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
     problems = Problems(source)
     root = read_yaml(data, problems)
     space = _Reader(root, problems, source, data.decode("utf-8-sig")).space()
-    return validated(space)
+    return validated(space, problems.found)
 
 
 def content(text: str) -> str:
@@ -102,11 +102,11 @@ class _Reader:
         self.source = source
         self.text = text
         self.root = root
-        self.sections = expect_mapping(root, problems, "a space", KEYS)
+        self.reading = Reading(problems)
+        self.sections = self.reading.mapping(root, "a space", KEYS)
         for key in REQUIRED:
             if key not in self.sections:
-                problems.add(root, f"the key {key!r} is missing")
-        self.reading = Reading(problems)
+                self.reading.gap(root, f"the key {key!r} is missing")
 
     def space(self) -> SearchSpace:
         reading = self.reading
@@ -115,11 +115,8 @@ class _Reader:
         reading.names.rules.update(numeric_rules({name: scalar.text for name, scalar in grammar.items()}))
         self._vary()
         for name, scalar in grammar.items():
-            tree = reading.expression(scalar, name, numeric=reading.names.rules[name])
-            if tree is not None:
-                reading.rules[name] = tree
-        if len(reading.rules) == len(reading.names.rules):
-            checks.cycles(grammar)
+            reading.rules[name] = reading.expression(scalar, name, numeric=reading.names.rules[name])
+        checks.cycles(grammar)
         shape, classes = self._input(), self._classes()
         stem = self._structure("stem", copied="post")
         head = self._structure("head", copied="pre")
@@ -128,12 +125,12 @@ class _Reader:
         shortcuts = read_shortcuts(reading, self.sections.get("shortcut"), default_shortcuts())
         stages = read_stages(reading, self.sections.get("stages"), block, shortcuts)
         limits = self._limits()
-        self.problems.check()
         checks.depths()
         checks.arguments()
-        checks.sizes(stem, head, transition, stages)
-        checks.merges(stages)
-        self.problems.check()
+        if not reading.gaps:
+            checks.sizes(stem, head, transition, stages)
+        if reading.gaps or not checks.merges(stages):
+            self.problems.check()
         name = self.sections.get("name")
         about = self.sections.get("about")
         return SearchSpace(
@@ -163,7 +160,7 @@ class _Reader:
         if node is None:
             return {}
         if not isinstance(node, Mapping):
-            self.problems.add(node, "grammar must be a mapping: rule name to expression")
+            self.reading.gap(node, "grammar must be a mapping: rule name to expression")
             return {}
         if len(node.items) > MAX_RULES:
             self.problems.add(node, f"{len(node.items):,} rules; at most {MAX_RULES:,} may stand")
@@ -186,10 +183,11 @@ class _Reader:
                 self.problems.add(key, f"{name!r} cannot name a rule: the language uses it already")
             else:
                 scalar = self.reading.scalar(value, f"the rule {name!r}")
-                if scalar is not None:
+                if isinstance(scalar, Scalar):
                     rules[name] = scalar
                 else:
                     self.reading.names.rules[name] = False
+                    self.reading.rules[name] = scalar
         return rules
 
     def _vary(self) -> None:
@@ -224,25 +222,22 @@ class _Reader:
                 self.reading.scopes[key.text] = scope
 
     def _input(self) -> TensorShape:
-        scalar = self.reading.scalar(self.sections["input"], "input") if "input" in self.sections else None
-        if scalar is None:
-            return TensorShape(3, 32, 32)
+        node = self.sections.get("input")
         try:
-            return parse_shape(scalar.text)
+            if node is not None:
+                return parse_shape(node.text if isinstance(node, Scalar) else "")
         except ExplorerError as error:
-            self.problems.add(scalar, str(error))
-            return TensorShape(3, 32, 32)
+            self.reading.gap(node, str(error))
+        return TensorShape(3, 32, 32)
 
     def _classes(self) -> int:
-        scalar = self.reading.scalar(self.sections["classes"], "classes") if "classes" in self.sections else None
-        if scalar is None:
-            return 10
-        if not (
-            scalar.text.isascii() and scalar.text.isdigit() and len(scalar.text) < 6 and 1 <= int(scalar.text) <= 65_536
-        ):
-            self.problems.add(scalar, f"classes is a whole number from 1 to 65,536, found {scalar.text[:40]!r}")
-            return 10
-        return int(scalar.text)
+        node = self.sections.get("classes")
+        text = node.text if isinstance(node, Scalar) else ""
+        if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65_536:
+            return int(text)
+        if node is not None:
+            self.reading.gap(node, f"classes is a whole number from 1 to 65,536, found {text[:40]!r}")
+        return 10
 
     def _limits(self) -> tuple[Limit, ...]:
         node = self.sections.get("limits")

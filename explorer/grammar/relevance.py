@@ -29,6 +29,7 @@ from explorer.grammar.expression import (
     children,
     constant,
 )
+from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Op, check_argument
 
 
@@ -50,7 +51,7 @@ class Relevance:
             elif isinstance(node, OpItem):
                 keeps_shape = node.op.output_shape is Op.output_shape
                 known = keeps_shape and all(self.settled(argument, value) for argument, value in node.arguments)
-            elif isinstance(node, (MergeItem, Number, Variable, Word, Arithmetic)):
+            elif isinstance(node, (MergeItem, Broken, Number, Variable, Word, Arithmetic)):
                 known = False  # values are none of its business
             else:
                 known = isinstance(node, Copied) or all(map(self.neutral, children(node)))

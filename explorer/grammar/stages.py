@@ -8,8 +8,8 @@ from explorer.errors import did_you_mean
 from explorer.grammar.names import find_op
 from explorer.grammar.reading import Reading
 from explorer.grammar.space import ShortcutRule, StageRule
-from explorer.grammar.syntax import Mapping, Node, Scalar, Sequence, expect_mapping
-from explorer.grammar.tree import Group, Item, Number, OpItem, Value
+from explorer.grammar.syntax import Mapping, Node, Scalar, Sequence
+from explorer.grammar.tree import Broken, Group, Item, Number, OpItem, Value
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
 STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # with what they are when left out
@@ -34,7 +34,7 @@ def read_shortcuts(
         return base
     keys = ", ".join(SHORTCUT_KEYS)
     if not isinstance(node, Mapping):
-        reading.problems.add(node, f"{owner} must be a mapping with the keys {keys}, or names of rules")
+        reading.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules")
         return base
     out = dict(base)
     own = [(key, value) for key, value in node.items if key.text in SHORTCUT_KEYS]
@@ -45,15 +45,15 @@ def read_shortcuts(
         if key.text not in reading.names.rules:
             near = did_you_mean(key.text, [*SHORTCUT_KEYS, *reading.names.rules])
             message = f"unknown key {key.text[:64]!r} in {owner}; it takes {keys} and names of rules{near}"
-            reading.problems.add(key, message)
+            reading.gap(key, message)
         elif not isinstance(value, Mapping):
-            reading.problems.add(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}")
+            reading.gap(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}")
         else:
             for part, _ in value.items:
                 if part.text not in SHORTCUT_KEYS:
                     near = did_you_mean(part.text, SHORTCUT_KEYS)
                     message = f"unknown key {part.text[:64]!r} in {owner} of {key.text!r}; it takes {keys}{near}"
-                    reading.problems.add(part, message)
+                    reading.gap(part, message)
             known = [(part, entry) for part, entry in value.items if part.text in SHORTCUT_KEYS]
             out[key.text] = _shortcut(reading, known, out[""], f"{owner}.{key.text}", least)
     return out
@@ -66,7 +66,7 @@ def _shortcut(reading: Reading, entries, base: ShortcutRule, owner: str, least: 
             text = value.text if isinstance(value, Scalar) else ""
             if text not in SOURCES:
                 message = f"'from' is {' or '.join(SOURCES)}, found {text[:40]!r}{did_you_mean(text, SOURCES)}"
-                reading.problems.add(value, message)
+                reading.gap(value, message)
             parts["from"] = text
         elif isinstance(value, Scalar) and value.text.strip() == "none":
             parts[key.text] = None
@@ -76,11 +76,13 @@ def _shortcut(reading: Reading, entries, base: ShortcutRule, owner: str, least: 
 
 
 class _Row(NamedTuple):
-    """One stage's entries; ``shared`` names those that stand for all stages."""
+    """One stage's entries; ``shared`` names those that stand for all stages, ``lacking`` those whose list ends
+    before this stage."""
 
     place: tuple[int, int]
     entries: dict[str, Node]
-    shared: frozenset[str]
+    shared: frozenset[str] = frozenset()
+    lacking: dict[str, Broken] = {}
 
 
 def read_stages(reading: Reading, node: Node | None, block: Item | None, shortcuts: Shortcuts) -> tuple[StageRule, ...]:
@@ -108,9 +110,13 @@ def _stage(
 
     numbers = []
     for key, default in STAGE_NUMBERS.items():
-        if key not in row.entries and default is None:
-            reading.problems.add(row.place, f"stage {number} has no {key}")
-        numbers.append(entry(key) if key in row.entries else Number(default))
+        if key in row.entries:
+            numbers.append(entry(key))
+        elif key in row.lacking or default is not None:
+            numbers.append(row.lacking.get(key) or Number(default))
+        else:
+            numbers.append(Broken(row.place, f"stage {number} has no {key}"))
+            reading.problems.add(row.place, numbers[-1].message)
     own = entry("block") if "block" in row.entries else block
     first = entry("first") if "first" in row.entries else own
     if "shortcut" not in row.shared:
@@ -127,30 +133,30 @@ def _rows(reading: Reading, node: Node) -> list[_Row]:
 
     def bounded(count: int) -> int:
         if count > MAX_STAGES:
-            problems.add(node, f"{count:,} stages; at most {MAX_STAGES} may stand")
+            reading.gap(node, f"{count:,} stages; at most {MAX_STAGES} may stand")
         return min(count, MAX_STAGES)
 
     if isinstance(node, Sequence):
         if not node.items:
-            problems.add(node, "stages is empty; a network has at least one stage")
-        return [
-            _Row((item.line, item.column), expect_mapping(item, problems, "a stage", STAGE_KEYS), frozenset())
-            for item in node.items[: bounded(len(node.items))]
-        ]
-    entries = expect_mapping(node, problems, "stages", STAGE_KEYS)
+            reading.gap(node, "stages is empty; a network has at least one stage")
+        items = node.items[: bounded(len(node.items))]
+        return [_Row((item.line, item.column), reading.mapping(item, "a stage", STAGE_KEYS)) for item in items]
+    entries = reading.mapping(node, "stages", STAGE_KEYS)
     lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
-    count = max((len(items) for items in lists.values()), default=1)
+    shared = frozenset(entries) - frozenset(lists)
+    count = bounded(max((len(items) for items in lists.values()), default=1))
+    short: dict[str, Broken] = {}
     for key, items in lists.items():
         if not items:
-            problems.add(entries[key], f"{key!r} lists nothing; a network has at least one stage")
+            reading.gap(entries[key], f"{key!r} lists nothing; a network has at least one stage")
         elif len(items) < count:
             message = f"stage {len(items) + 1} has no {key}: {key!r} lists {len(items)} entries for {count} stages"
             problems.add(entries[key], message)
-    if any(len(items) < max(1, count) for items in lists.values()):
-        return []
-    shared = frozenset(key for key in entries if key not in lists)
-    place = (node.line, node.column)
-    return [
-        _Row(place, {key: lists[key][k] if key in lists else value for key, value in entries.items()}, shared)
-        for k in range(bounded(count))
-    ]
+            if STAGE_NUMBERS.get(key, 1) is None:
+                short[key] = Broken((entries[key].line, entries[key].column), message)
+    rows = []
+    for k in range(count):
+        own = {key: items[k] for key, items in lists.items() if k < len(items)}
+        lacking = {key: fault for key, fault in short.items() if key not in own}
+        rows.append(_Row((node.line, node.column), {**{key: entries[key] for key in shared}, **own}, shared, lacking))
+    return rows

@@ -83,6 +83,14 @@ class Copied:
     place: Place
 
 
+@dataclass(eq=False, slots=True)
+class Broken:
+    """A part with a fault, reported when it was read: what depends on it comes to the same fault at the same place."""
+
+    place: Place
+    message: str
+
+
 # Value nodes.
 
 
@@ -113,8 +121,8 @@ class Arithmetic:
     text: str = ""
 
 
-Item = Group | Alternatives | Repeat | Reference | OpItem | MergeItem | Copied
-Value = Number | Variable | Word | Arithmetic | Alternatives | Reference | Group
+Item = Group | Alternatives | Repeat | Reference | OpItem | MergeItem | Copied | Broken
+Value = Number | Variable | Word | Arithmetic | Alternatives | Reference | Group | Broken
 
 
 def walk(node) -> Iterator:

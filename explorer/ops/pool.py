@@ -47,10 +47,12 @@ class MaxPool(Op):
 @registry.add
 @dataclass(frozen=True, slots=True)
 class AvgPool(Op):
-    """Average pooling, rounding up, padding not counted.
+    """Average pooling, sides rounded up, padding not counted.
 
     ``avgpool`` alone pools windows of the block's stride (the ResNet-D shortcut, He T. et al. 2019,
     arXiv:1812.01187) and vanishes at stride 1; ``avgpoolKxK`` pads (K-1)//2, stride 1 unless given.
+    Without padding the last window may hang over the edge. With it, the map comes out as large as
+    a convolution of that kernel and stride would make it, so that the two may meet at a merge.
     """
 
     spelling = "avgpool"
@@ -82,9 +84,11 @@ class AvgPool(Op):
         return f"avgpool(s={self.stride})" if (self.kernel, self.padding) == (self.stride, 0) else Op.__str__(self)
 
     def _side(self, side: int) -> int:
-        # Rounding up, but no window may begin in the right-hand padding.
-        out = -((side + 2 * self.padding - self.kernel) // -self.stride) + 1
-        return out - 1 if (out - 1) * self.stride >= side + self.padding else out
+        if self.padding:
+            return convolved_side(side, self.kernel, self.stride, self.padding)
+        # Rounding up, but no window may begin beyond the edge.
+        out = -((side - self.kernel) // -self.stride) + 1
+        return out - 1 if (out - 1) * self.stride >= side else out
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         return _pooled(self, x, *(self._side(side) for side in x[1:]))
@@ -98,8 +102,8 @@ class AvgPool(Op):
         return self.kernel, self.stride
 
     def module(self, x: TensorShape) -> Call:
-        options = {"stride": self.stride, "padding": self.padding, "ceil_mode": True, "count_include_pad": False}
-        return Call("AvgPool2d", (self.kernel,), options)
+        edge = {"padding": self.padding, "count_include_pad": False} if self.padding else {"ceil_mode": True}
+        return Call("AvgPool2d", (self.kernel,), {"stride": self.stride, **edge})
 
 
 def blur_pool() -> type:
@@ -127,7 +131,8 @@ def blur_pool() -> type:
 class BlurPool(Op):
     """Anti-aliased subsampling: a fixed binomial 3x3 filter and the block's stride (Zhang 2019, arXiv:1904.11486).
 
-    Edges are reflected, so a side of 1 does not fit. The filter is fixed: no parameters, and no MACs, as for all pooling.
+    Edges are reflected, so a side of 1 does not fit. The filter is fixed: no parameters, and as in all
+    pooling no MACs.
     """
 
     spelling = "blurpool"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from explorer.errors import Problem, SpaceError, did_you_mean
-from explorer.grammar.parse import load_space, parse_space
+from explorer.grammar.parse import find_space, load_space, parse_space
 from tests.grammar.spaces import text
 
 
@@ -209,7 +209,7 @@ ERRORS = [
         {"block": "conv3x3(w*ratio) conv3x3 +", "grammar": {"ratio": "1/4 | 1/2"}},
     ),
     Error(
-        "4:9: with base=3/2: the width 5*base = 15/2 of stage 1 is not a whole number",
+        "4:28: with base=3/2: the width 5*base = 15/2 of stage 1 is not a whole number",
         {"stages": "{blocks: 1, width: 5*base}", "grammar": {"base": "1 | 3/2"}},
         {"stages": "{blocks: 1, width: 5*base}", "grammar": {"base": "1 | 2"}},
     ),
@@ -364,6 +364,36 @@ def test_all_faults_are_found_in_one_pass():
         (16, "'act'"),
     ]
     assert str(caught.value).splitlines()[1].startswith("f.yaml:3:")
+
+
+def test_faults_of_words_of_lists_and_of_numbers_come_together():
+    """What a faulty part does not touch is checked all the same: an unknown name, a list that is too short and
+    a width that is not whole are found in one pass."""
+    shipped = find_space("preact_variants").read_text()
+    bad = (
+        shipped.replace("conv3x3(d=dil) norm attn + act", "conv3x3(d=dill) norm attn + act")
+        .replace("stride: [1, 2, 2]", "stride: [1, 2]")
+        .replace("ratio: 1/4 | 1/2", "ratio: 1/4 | 1/3")
+    )
+    with pytest.raises(SpaceError) as caught:
+        parse_space(bad, "preact_variants.yaml")
+    assert str(caught.value).splitlines() == [
+        "preact_variants.yaml:9:54: stage 3 has no stride: 'stride' lists 2 entries for 3 stages",
+        "preact_variants.yaml:20:49: unknown name 'dill' in conv3x3(d=dill); did you mean 'dil'?",
+        "preact_variants.yaml:25:31: with order=preact_bottleneck, ratio=1/3: out = w*ratio = 16/3 of conv is not a"
+        " whole number",
+    ]
+
+
+def test_every_cycle_is_found():
+    """Rules that run in a circle are reported, each circle once, with what else is wrong."""
+    with pytest.raises(SpaceError) as caught:
+        parse_space(text({"a": "b", "b": "c | bn", "c": "a", "x": "y + 1", "y": "x"}, block="conv3x3 relo +"))
+    assert [(p.line, p.message.split(";")[0]) for p in caught.value.problems] == [
+        (5, "unknown name 'relo'"),
+        (8, "the rules run in a circle: a -> b -> c -> a"),
+        (11, "the rules run in a circle: x -> y -> x"),
+    ]
 
 
 def test_the_faults_of_shapes_come_together_too():
