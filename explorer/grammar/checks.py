@@ -94,8 +94,9 @@ class Checks:
             for node in walk(tree):
                 if not isinstance(node, (OpItem, MergeItem)):
                     continue
+                spelling = node.op.spelled(node.kernel) if isinstance(node, OpItem) else node.merge.spelling
                 for argument, value in node.arguments:
-                    if fault := relevance.fault(argument, value):
+                    if fault := relevance.fault(argument, value, spelling):
                         self.problems.add(node.place, fault)
 
     def sizes(self, stem, head, transition, stages) -> None:

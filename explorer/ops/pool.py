@@ -24,6 +24,7 @@ class MaxPool(Op):
     role = "pool"
     sized = True
     arguments = (STRIDE,)
+    shape_rule = "C x Ho x Wo, Ho = floor((H + 2p - K)/s) + 1, p = (K-1)//2"
 
     kernel: int
     stride: int = 1
@@ -60,6 +61,7 @@ class AvgPool(Op):
     sized = None
     takes_stride = "pool"
     arguments = (STRIDE,)
+    shape_rule = "C x Ho x Wo, Ho = ceil(H/s) without a size; with one as a conv of that kernel, rounded up where K < 3"
 
     kernel: int
     stride: int = 1
@@ -139,6 +141,7 @@ class BlurPool(Op):
     role = "pool"
     takes_stride = "pool"
     arguments = (STRIDE,)
+    shape_rule = "C x ceil(H/s) x ceil(W/s)"
 
     stride: int
 
@@ -185,6 +188,7 @@ class Subsample(Op):
     takes_stride = "pool"
     arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; the stage's width when left out"))
     positional = 0
+    shape_rule = "out x ceil(H/s) x ceil(W/s)"
 
     stride: int
     out: int
@@ -215,6 +219,7 @@ class GlobalAveragePool(Op):
 
     spelling = "gap"
     role = "pool"
+    shape_rule = "C x 1 x 1"
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         return TensorShape(x.channels, 1, 1)
