@@ -79,9 +79,9 @@ def test_faults_of_words_of_lists_and_of_numbers_come_together():
     with pytest.raises(SpaceError) as caught:
         parse_space(bad, "preact_variants.yaml")
     assert str(caught.value).splitlines() == [
-        "preact_variants.yaml:9:54: stage 3 has no stride: 'stride' lists 2 entries for 3 stages",
-        "preact_variants.yaml:20:49: unknown name 'dill' in conv3x3(d=dill); did you mean 'dil'?",
-        "preact_variants.yaml:25:31: with order=preact_bottleneck, ratio=1/3: out = w*ratio = 16/3 of conv is not a"
+        "preact_variants.yaml:10:54: stage 3 has no stride: 'stride' lists 2 entries for 3 stages",
+        "preact_variants.yaml:21:49: unknown name 'dill' in conv3x3(d=dill); did you mean 'dil'?",
+        "preact_variants.yaml:26:31: with order=preact_bottleneck, ratio=1/3: out = w*ratio = 16/3 of conv is not a"
         " whole number",
     ]
 
