@@ -26,6 +26,7 @@ from explorer.grammar.expression import (
     compute,
 )
 from explorer.grammar.relevance import Relevance
+from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.ops.merge import Merge
 
@@ -93,6 +94,8 @@ class Resolver:
             return self.value(self.rules[node.name])
         if isinstance(node, Alternatives):
             return self.value(node.options[self.choose(node)])
+        if isinstance(node, Broken):
+            raise Fault(node.place, node.message)
         if isinstance(node, Arithmetic):
             try:
                 return compute(node.operator, self.value(node.left), self.value(node.right))
@@ -101,8 +104,10 @@ class Resolver:
         raise AssertionError(node)
 
     def whole(self, node: Value, what: str, of: str, low: int, high: int, place: Place) -> int:
-        """A value that must be a whole number in low..high; ``what`` and ``of`` name it in the error. Raises Fault."""
+        """A value that must be a whole number in low..high; ``what`` and ``of`` name it in the error, which stands
+        at the value, or at ``place`` where that has none. Raises Fault."""
         value = self.value(node)
+        place = getattr(node, "place", place)
         text = f"{node.text} = {value}" if isinstance(node, Arithmetic) else str(value)
         if value.denominator != 1:
             raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is not a whole number")
@@ -132,6 +137,8 @@ class Resolver:
         elif isinstance(node, Reference):
             self.through.append(node.name)
             self._collect(self.rules[node.name], out)
+        elif isinstance(node, Broken):
+            raise Fault(node.place, node.message)
         elif isinstance(node, Copied):
             out.append(Layer(node, None, {}, False, node.place))
         else:
