@@ -20,6 +20,7 @@ _PUBLIC = {
     "ExplorerError": ("explorer.errors", "ExplorerError"),
     "SearchSpace": ("explorer.grammar.space", "SearchSpace"),
     "SpaceError": ("explorer.errors", "SpaceError"),
+    "atlas": ("explorer.survey.table", "atlas"),
     "build": ("explorer.network.build", "build_network"),
     "cost": ("explorer.costing.analytic", "count_cost"),
     "load_space": ("explorer.grammar.parse", "load_space"),

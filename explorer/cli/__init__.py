@@ -16,6 +16,7 @@ from explorer.errors import ExplorerError, did_you_mean
 COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
     "sample": ("spaces", "Draw networks of a space, uniformly over its derivations."),
+    "atlas": ("spaces", "What every network of a space costs, before any training, as a table and a plot."),
     "cost": ("spaces", "What an architecture costs, counted without training."),
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "train": ("running", "Train one architecture."),

@@ -1,6 +1,9 @@
-"""``explorer space``, ``sample`` and ``cost``: what can be said without training."""
+"""``explorer space``, ``sample``, ``atlas`` and ``cost``: what can be said without training."""
 
 from __future__ import annotations
+
+import time
+from pathlib import Path
 
 import click
 
@@ -12,12 +15,15 @@ from explorer.cli.options import (
     console,
     counted,
     large,
+    percent,
+    plain,
     print_json,
     print_table,
     storage,
     with_input,
 )
 from explorer.costing.analytic import count_cost
+from explorer.errors import ExplorerError
 from explorer.grammar.parse import load_space
 from explorer.grammar.space import SearchSpace
 
@@ -36,7 +42,7 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
     SPACE is a file, or the name of one that comes with the explorer (preact_variants.yaml).
     """
-    from explorer.grammar.statistics import cost_ranges, count_networks
+    from explorer.survey.statistics import cost_ranges, count_networks
 
     read = _load(space, override)
     count = read.count()
@@ -74,13 +80,13 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
         (c["name"], f"once a {c['scope']}" if c["scope"] != "use" else "at each use", " | ".join(c["alternatives"])) for c in choices
     ])  # fmt: skip
     out.print()
-    source = "all derivations" if ranges.exact else "1,000 uniform draws"
+    source = "all derivations" if ranges.exact else f"{ranges.rows:,} uniform draws"
     print_table({f"cost ({source})": "left", "min": "right", "median": "right", "max": "right"}, [
         (key, counted(r["min"]), counted(r["median"]), counted(r["max"])) for key, r in ranges.costs.items()
     ])  # fmt: skip
     if read.limits:
         limits = ", ".join(map(str, read.limits))
-        out.print(f"\nlimits: {limits}; {100 * ranges.feasible:.0f}% of those keep them", markup=False)
+        out.print(f"\nlimits: {limits}; {percent(ranges.feasible)} of those keep them", markup=False)
 
 
 @click.command()
@@ -131,6 +137,66 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
     yield from space.sample(draws, seed)
     if total <= draws:  # what chance left out of a small space
         yield from space
+
+
+@click.command()
+@click.argument("space")
+@click.option("-n", "count", type=click.IntRange(1), metavar="N", help="So many networks, drawn uniformly, none twice; all by default.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.parquet", help="The table to write.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.html", help="Draw the costs as a page that opens in any browser.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@as_json
+@with_input
+def atlas(space: str, count: int | None, output: Path, plot: Path | None, seed: int, as_json: bool, override: Input | None) -> None:
+    """What every network of SPACE costs, or N of them: a Parquet file with a row a network, in rank order.
+
+    Columns: index, a column a choice point (empty where it is not asked), and the costs.
+    """
+    from explorer.survey.table import rows_of, write_atlas
+
+    _check_file(output, ".parquet", "-o")
+    if plot is not None:
+        from dashboards.atlas import check_plotting, write_page
+
+        check_plotting()
+        _check_file(plot, ".html", "--plot")
+    read = _load(space, override)
+    written = write_atlas(read, output, count, seed, _Progress(rows_of(read, count)))
+    drawn = write_page(plot, output) if plot is not None else 0
+    rate = round(written.rows / written.seconds)
+    if as_json:
+        document = {"space": read.name, "derivations": read.count(), "file": str(output), "rows": written.rows}
+        document |= {"seconds": written.seconds, "rows_per_second": rate}
+        print_json(document | ({} if plot is None else {"plot": str(plot), "points": drawn}))
+        return
+    out = console()
+    many = "all" if written.rows == read.count() else f"{written.rows:,} of {large(read.count())}"
+    out.print(plain(f"{read.name}: {many} derivations costed in {written.seconds:.2f} s ({counted(rate)} a second)"))
+    print_table({"cost": "left", "min": "right", "max": "right"}, [
+        (name, counted(low), counted(high)) for name, (low, high) in written.ranges.items()
+    ])  # fmt: skip
+    out.print(plain(f"written to {output}" + ("" if plot is None else f", {drawn:,} of them drawn in {plot}")))
+
+
+def _check_file(path: Path, suffix: str, option: str) -> None:
+    if path.suffix.lower() != suffix:
+        raise ExplorerError(f"{option} {path}: the file is written as {suffix[1:]}; give it a name that ends in {suffix}")
+    if path.is_dir():
+        raise ExplorerError(f"{option} {path}: there is a folder of that name")
+
+
+class _Progress:
+    """A line on standard error every few seconds of a long piece of work."""
+
+    EVERY = 5.0
+
+    def __init__(self, total: int):
+        self.total, self.said = total, time.monotonic()
+
+    def __call__(self, rows: int) -> None:
+        if time.monotonic() - self.said >= self.EVERY:
+            self.said = time.monotonic()
+            click.echo(f"{rows:,} of {self.total:,} networks costed ({100 * rows // self.total}%)", err=True)
 
 
 @click.command()

@@ -9,12 +9,11 @@ in Python integers: answers that cannot matter any more are forgotten, so states
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.grammar.derive import (
     StageNumbers,
-    answers_for,
     bind_head,
     bind_plain,
     derive_block,
@@ -24,7 +23,7 @@ from explorer.grammar.derive import (
 )
 from explorer.grammar.expression import Alternatives, Arithmetic, Group, MergeItem, OpItem, Point, Reference, Repeat
 from explorer.grammar.relevance import Relevance
-from explorer.grammar.resolve import Fault, Resolver
+from explorer.grammar.resolve import Fault, Program, Resolver
 from explorer.grammar.space import Choice, Derivation
 from explorer.ops.base import TensorShape
 
@@ -97,6 +96,35 @@ END = State("end", 0, 0, 0, None, None, None, ())
 Answers = tuple[tuple[int, int, int], ...]
 
 
+class Settled(NamedTuple):
+    """A state with an open question (or the end). ``blocks``: how many blocks its stage has, where
+    that was settled on the way to it, else 0."""
+
+    state: State
+    blocks: int
+
+
+class Question:
+    """A state's question by its name: which block of how many it stands in, and which use it is.
+
+    ``unit`` is the place that asks, ``choice`` None at the end. ``following``: the questions that the options
+    lead to; ``sizes``: the number of walks from each of them. Both are filled when the question is first passed.
+    """
+
+    __slots__ = ("blocks", "choice", "following", "point", "sizes", "state", "unit", "uses")
+
+    def __init__(self, state: State, blocks: int, uses: tuple[tuple[Point, int], ...]):
+        self.state, self.blocks, self.uses = state, blocks, uses
+        self.unit = _unit(state, blocks)
+        self.point = self.choice = None
+        if state.kind != "end":
+            self.point = state.pending.ask.point
+            occurrence = 1 + dict(uses).get(self.point, 0)
+            self.choice = Choice(instance(self.point, self.unit, occurrence), self.point.options)
+        self.following: tuple[Question, ...] | None = None
+        self.sizes: tuple[int, ...] = ()
+
+
 class Decisions:
     """The walks of one space. ``shapes``: carry shapes even where no choice depends on them."""
 
@@ -107,10 +135,11 @@ class Decisions:
         self._asks: dict[Point, Ask] = {}
         self._lists: dict[tuple[int, int], Pending] = {}
         self._counts: dict[State, int] = {END: 1}  # by state, filled as asked
-        self._settled: dict[State, State] = {}
+        self._settled: dict[State, Settled] = {}
         self._shapes: dict[tuple, TensorShape] = {}
         self._taken: dict[tuple, tuple[Ask, ...]] = {}
-        self._steps: dict[State, tuple[State, ...]] = {}
+        self._steps: dict[State, tuple[Settled, ...]] = {}
+        self._questions: dict[tuple, Question] = {}
         self.stem = self.asks(space.stem)
         self.head = self.asks(space.head)
         self.transition = self.asks(space.transition) if space.transition is not None else ()
@@ -138,7 +167,8 @@ class Decisions:
             *(part for rule in space.stages for part in (rule.block, rule.first)),
         ]
         roots = [*(root for root in roots if root is not None), *(part for parts in self.shortcuts for part in parts)]
-        self.only = Relevance(space.rules, (name for rule in space.stages for name in rule.shortcuts))
+        self.only = Relevance(space.rules, space.program.named)
+        self._program = Program(space.rules, space.program.named, self.only)
         self._matters = self.only.points(roots)
         self.follows = self.only.follows_place(roots) if self.shapes else set()
         self.total = self._total_blocks()
@@ -147,11 +177,12 @@ class Decisions:
                 "a shortcut with choices cannot stand where shapes follow 'n' and the number of blocks is a choice"
             )
         self._passing = self._answered_once()
-        self._shortcuts_reach = [frozenset().union(*map(_reach, parts.values())) for parts in self.shortcuts]
+        self._shortcuts_reach = [frozenset().union(*map(reach, parts.values())) for parts in self.shortcuts]
         self._later, self._here, self._exact = self._needed()
         self.work = 0  # the nodes read and, more dearly, the layers bound to find shapes
         x = space.input if self.shapes else None
-        self.start = self._settle(State("stem", 0, 0, 0, x, None, self._listed(self.stem), ()))
+        start = self._settle(State("stem", 0, 0, 0, x, None, self._listed(self.stem), ()))
+        self.start, self.first_question = start.state, self._question(start.state, start.blocks, ())
 
     # What an expression asks
 
@@ -163,7 +194,7 @@ class Decisions:
             return (self._ask(node.point, tuple(self.asks(option) for option in node.options)),)
         if isinstance(node, Repeat):
             inner = self.asks(node.item)
-            anew = any(point.scope == "use" for point in _reach(inner))
+            anew = any(point.scope == "use" for point in reach(inner))
             options = tuple(_merged([inner] * (count if anew else min(count, 1))) for count in node.counts)
             return (self._ask(node.point, options),) if node.point else options[0]
         if isinstance(node, Reference):
@@ -209,14 +240,14 @@ class Decisions:
         """For each unit, sets of points: those that later units may ask, those that its own end needs
         answered, and those of which it or a later unit needs the very option."""
         later: dict[tuple[str, int], frozenset[Point]] = {("head", 0): frozenset()}
-        here: dict[tuple[str, int], frozenset[Point]] = {("head", 0): _reach(self.head), ("stem", 0): _reach(self.stem)}
-        after = _reach(self.head)
+        here: dict[tuple[str, int], frozenset[Point]] = {("head", 0): reach(self.head), ("stem", 0): reach(self.stem)}
+        after = reach(self.head)
         for k in range(len(self.space.stages), 0, -1):
             shortcuts = self._shortcuts_reach[k - 1]
-            here["block", k] = here["block's shortcut", k] = _reach(self.blocks[k - 1]) | shortcuts
-            here["first", k] = here["first's shortcut", k] = _reach(self.firsts[k - 1]) | shortcuts
-            here["transition", k] = _reach(self.transition) if k > 1 else frozenset()
-            here["numbers", k] = _reach(self.numbers[k - 1])
+            here["block", k] = here["block's shortcut", k] = reach(self.blocks[k - 1]) | shortcuts
+            here["first", k] = here["first's shortcut", k] = reach(self.firsts[k - 1]) | shortcuts
+            here["transition", k] = reach(self.transition) if k > 1 else frozenset()
+            here["numbers", k] = reach(self.numbers[k - 1])
             in_stage = here["block", k]  # a block may be followed by its like
             for kind in ("block", "first", "transition", "numbers"):
                 network = {point for point in after | in_stage if point.scope == "network"}
@@ -228,7 +259,7 @@ class Decisions:
         here["numbers", 1] |= here["stem", 0]  # the stem's shape is known once the first stage's width is
         if not self.shapes:  # then only a stage's numbers are needed at their unit's end: how many blocks follow
             here = dict.fromkeys(here, frozenset())
-        numbers = {("numbers", k): _reach(asks) for k, asks in enumerate(self.numbers, 1)}
+        numbers = {("numbers", k): reach(asks) for k, asks in enumerate(self.numbers, 1)}
         self._matters |= frozenset().union(*numbers.values())
         here = {unit: (points & self._matters) | numbers.get(unit, frozenset()) for unit, points in here.items()}
         exact = {("head", 0): here["head", 0]}
@@ -251,11 +282,11 @@ class Decisions:
                 stack.pop()
                 continue
             steps = self.step(top)
-            missing = [following for following in steps if following not in self._counts]
+            missing = [following.state for following in steps if following.state not in self._counts]
             if missing:
                 stack.extend(missing)
             else:
-                self._counts[top] = sum(self._counts[following] for following in steps)
+                self._counts[top] = sum(self._counts[following.state] for following in steps)
                 stack.pop()
                 if len(self._counts) > MAX_COUNTED:
                     raise self.space.error(
@@ -266,7 +297,8 @@ class Decisions:
     def walk(self, choose: Chooser) -> Derivation:
         """The derivation that ``choose`` answers."""
 
-        def option(choice: Choice, state: State) -> int:
+        def option(question: Question) -> int:
+            choice = question.choice
             text = choose(choice)
             if text not in choice.options:
                 raise ValueError(f"{choice.name} was answered {text!r}; its options are {choice.options}")
@@ -278,10 +310,11 @@ class Decisions:
         """Derivation number ``index`` in [0, count): at each question, earlier options come first."""
         left = index
 
-        def option(choice: Choice, state: State) -> int:
+        def option(question: Question) -> int:
             nonlocal left
-            for number, following in enumerate(self.step(state)):
-                size = self.count(following)
+            if not question.sizes:
+                self.measure(question)
+            for number, size in enumerate(question.sizes):
                 if left < size:
                     return number
                 left -= size
@@ -293,56 +326,77 @@ class Decisions:
         """The inverse of ``unrank``."""
         index = 0
 
-        def option(choice: Choice, state: State) -> int:
+        def option(question: Question) -> int:
             nonlocal index
-            chosen = choice.options.index(derivation.choices[choice.name])
-            index += sum(self.count(following) for following in self.step(state)[:chosen])
+            if not question.sizes:
+                self.measure(question)
+            chosen = question.choice.options.index(derivation.choices[question.choice.name])
+            index += sum(question.sizes[:chosen])
             return chosen
 
         self._walk(option)
         return index
 
-    def _walk(self, option: Callable[[Choice, State], int]) -> Derivation:
+    def _walk(self, option: Callable[[Question], int]) -> Derivation:
         choices: dict[str, str] = {}
-        state, blocks, stage, unit = self.start, 0, 0, ""
-        uses: dict[Point, int] = {}
-        while state.kind != "end":
-            if state.stage != stage:
-                stage, blocks = state.stage, 0
-            if state.kind in BLOCK_KINDS and not blocks:
-                answers = answers_for(choices, f"stage{stage}")
-                numbers = stage_numbers(self.space.stages[stage - 1], Resolver(self.space.rules, answers, {}), stage)
-                blocks = numbers.blocks
-            here = self._unit(state, blocks)
-            if here != unit:
-                unit, uses = here, {}
-            point = state.pending.ask.point
-            if point.scope == "use":
-                uses[point] = uses.get(point, 0) + 1
-            choice = Choice(instance(point, unit, uses.get(point, 1)), point.options)
-            chosen = option(choice, state)
-            choices[choice.name] = choice.options[chosen]
-            state = self.step(state)[chosen]
+        question = self.first_question
+        while question.choice is not None:
+            chosen = option(question)
+            choices[question.choice.name] = question.choice.options[chosen]
+            question = (question.following or self.follow(question))[chosen]
         return Derivation(choices)
 
-    @staticmethod
-    def _unit(state: State, blocks: int) -> str:
-        if state.kind in ("stem", "head"):
-            return state.kind
-        if state.kind == "numbers":
-            return f"stage{state.stage}"
-        if state.kind == "transition":
-            return f"stage{state.stage}.transition"
-        return f"stage{state.stage}.block{blocks - state.left + 1}"
+    # Questions: states by name
+
+    def follow(self, question: Question) -> tuple[Question, ...]:
+        """The questions that the options of a question lead to."""
+        if question.following is None:
+            state, point = question.state, question.point
+            uses = dict(question.uses)
+            if point.scope == "use":
+                uses[point] = uses.get(point, 0) + 1
+            made = []
+            for following, blocks in self.step(state):
+                same = _place(following) == _place(state)
+                kept = tuple(uses.items()) if same else ()
+                made.append(self._question(following, blocks or question.blocks, kept))
+            question.following = tuple(made)
+        return question.following
+
+    def measure(self, question: Question) -> None:
+        """Fills ``sizes``."""
+        question.sizes = tuple(self.count(following.state) for following in self.follow(question))
+
+    def questions(self) -> Iterator[Question]:
+        """Every question that a walk can come to, each before those that may follow it."""
+        done: list[Question] = []
+        seen = {self.first_question}
+        stack = [(self.first_question, iter(self.follow(self.first_question) if self.start.kind != "end" else ()))]
+        while stack:
+            question, rest = stack[-1]
+            following = next((q for q in rest if q not in seen), None)
+            if following is None:
+                done.append(question)
+                stack.pop()
+            else:
+                seen.add(following)
+                stack.append((following, iter(self.follow(following) if following.choice is not None else ())))
+        return reversed(done)
+
+    def _question(self, state: State, blocks: int, uses: tuple) -> Question:
+        key = state, blocks if state.kind in ("transition", *BLOCK_KINDS) else 0, uses
+        if key not in self._questions:
+            self._questions[key] = Question(*key)
+        return self._questions[key]
 
     # One step of a walk
 
-    def step(self, state: State) -> tuple[State, ...]:
+    def step(self, state: State) -> tuple[Settled, ...]:
         """The states that the options of the asked point lead to."""
         made = self._steps.get(state)
         if made is None:
             alike = self.alike(state)
-            following = {option: self.answered(state, option) for option in set(alike)}
+            following = {option: self._answered(state, option) for option in set(alike)}
             made = self._steps[state] = tuple(following[option] for option in alike)
         return made
 
@@ -356,6 +410,9 @@ class Decisions:
 
     def answered(self, state: State, option: int) -> State:
         """The state after one answer. Raises SpaceError where the answers so far make no network."""
+        return self._answered(state, option).state
+
+    def _answered(self, state: State, option: int) -> Settled:
         ask, answers = state.pending.ask, state.answers
         number = self.number[ask.point]
         occurrence = 1
@@ -365,14 +422,14 @@ class Decisions:
         pending = self._listed(ask.options[option], state.pending.next)
         return self._settle(state._replace(pending=pending, answers=answers))
 
-    def _settle(self, state: State) -> State:
+    def _settle(self, state: State) -> Settled:
         """The next state with an open question: answered ones are passed over, finished units left."""
-        passed = []
+        passed: list[tuple[State, int]] = []
+        blocks = 0
         while state.kind != "end":
             if state in self._settled:
-                state = self._settled[state]
+                state, blocks = self._settled[state]
                 break
-            passed.append(state)
             pending = state.pending
             known = {number: option for number, occurrence, option in state.answers if occurrence > 0}
             while pending is not None:
@@ -382,11 +439,16 @@ class Decisions:
                     break
                 pending = self._listed(ask.again[option], pending.next)
             if pending is not None:
+                passed.append((state, 0))
                 state = state._replace(pending=pending, answers=self._kept(state, pending.reach))
                 break
-            state = self._next_unit(state)
-        self._settled.update((earlier, state) for earlier in passed)
-        return state
+            following = self._next_unit(state)
+            passed.append((state, following.left if state.kind == "numbers" else 0))
+            state = following
+        for earlier, counted in reversed(passed):
+            blocks = blocks or counted  # of the last stage whose numbers were settled
+            self._settled[earlier] = Settled(state, blocks)
+        return Settled(state, blocks)
 
     def _kept(self, state: State, asked: frozenset[Point]) -> Answers:
         """The answers that may still matter: in this unit, at its end, or in a later one."""
@@ -459,18 +521,18 @@ class Decisions:
                 uses[point] = uses.get(point, 0) + 1
             return given[self.number[point], uses.get(point, 1)]
 
-        return Resolver(self.space.rules, lookup, variables, self.only)
+        return Resolver(self._program, lookup, variables)
 
     def _layers(self, resolver: Resolver, item) -> list:
         layers = resolver.layers(item)
-        self.work += resolver.steps + BINDING * len(layers)
+        self.work += resolver.nodes + BINDING * len(layers)
         return layers
 
     def _total_blocks(self) -> int:
         """The number of blocks of the network, 0 where it is a choice."""
         if any(self.asks(rule.blocks) for rule in self.space.stages):
             return 0
-        resolver = Resolver(self.space.rules, lambda point: 0, {})
+        resolver = Resolver(self._program, lambda point: 0, {})
         try:
             return sum(int(resolver.value(rule.blocks)) for rule in self.space.stages)
         except Fault as fault:
@@ -495,7 +557,7 @@ class Decisions:
         if key not in self._taken:
             block = self._block(state)
             branch = derive_branch(*block, f"stage {state.stage}")
-            self.work += block[3].steps + BINDING * len(branch.ops)
+            self.work += block[3].nodes + BINDING * len(branch.ops)
             self._taken[key] = () if branch.shortcut is None else parts[branch.shortcut]
         return self._taken[key]
 
@@ -533,8 +595,22 @@ class Decisions:
             return bind_plain(space, layers, x, numbers.width, where, numbers.stride)[1]
         arguments = self._block(state)
         block, y = derive_block(*arguments, False, f"stage {state.stage}")
-        self.work += arguments[3].steps + BINDING * block.layer_count
+        self.work += arguments[3].nodes + BINDING * block.layer_count
         return y
+
+
+def _place(state: State) -> tuple[str, int, int]:
+    """Which unit a state stands in: a block's shortcut belongs to the block."""
+    return state.kind.removesuffix("'s shortcut"), state.stage, state.left
+
+
+def _unit(state: State, blocks: int) -> str:
+    """The name of the unit; ``blocks``: how many its stage has."""
+    if state.kind in BLOCK_KINDS:
+        return f"stage{state.stage}.block{blocks - state.left + 1}"
+    if state.kind == "transition":
+        return f"stage{state.stage}.transition"
+    return f"stage{state.stage}" if state.kind == "numbers" else state.kind
 
 
 def _merged(parts: Iterable[tuple[Ask, ...]]) -> tuple[Ask, ...]:
@@ -549,5 +625,5 @@ def _merged(parts: Iterable[tuple[Ask, ...]]) -> tuple[Ask, ...]:
     return tuple(out)
 
 
-def _reach(asks: Iterable[Ask]) -> frozenset[Point]:
+def reach(asks: Iterable[Ask]) -> frozenset[Point]:
     return frozenset().union(*(ask.reach for ask in asks))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block, Stage
 from explorer.errors import ArchitectureError
 from explorer.grammar.expression import Copied, Item, Place, Point, walk
-from explorer.grammar.resolve import Fault, Layer, Resolver, chosen
+from explorer.grammar.resolve import Fault, Layer, Resolver, bound_layer, chosen
 from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
-from explorer.ops.merge import Add, Gate, Merge
+from explorer.ops.merge import MERGES, Add, Gate, Merge
 
 if TYPE_CHECKING:
     from explorer.grammar.space import Derivation, SearchSpace, StageRule
 
 CONVS = (Conv, DepthwiseConv)
+_MERGES = frozenset(MERGES.values())
 RHYTHM = ("norm", "activation")
 Lookup = Callable[[Point], int]
 
@@ -42,21 +43,27 @@ def instance(point: Point, unit: str, occurrence: int = 1) -> str:
     return f"{point.name}@{unit}.use{occurrence}"
 
 
-def answers_for(choices: dict[str, str], unit: str) -> Lookup:
+def answers_for(choices: Mapping[str, str], unit: str) -> Lookup:
     """Looks points up among named choices, as they stand in ``unit``; uses are counted in the order they come."""
     uses: dict[Point, int] = {}
 
     def lookup(point: Point) -> int:
-        if point.scope == "use":
-            uses[point] = uses.get(point, 0) + 1
-        name = instance(point, unit, uses.get(point, 1))
-        if name not in choices:
-            raise Fault((1, 1), f"the derivation does not say {name}; it is one of {' | '.join(point.options)}")
-        if choices[name] not in point.options:
+        if point.scope == "network":
+            name = point.name
+        else:
+            if point.scope == "use":
+                uses[point] = uses.get(point, 0) + 1
+            name = instance(point, unit, uses.get(point, 1))
+        try:
+            return point.options.index(choices[name])
+        except KeyError:
+            raise Fault(
+                (1, 1), f"the derivation does not say {name}; it is one of {' | '.join(point.options)}"
+            ) from None
+        except ValueError:
             raise Fault(
                 (1, 1), f"{name} has no alternative {choices[name][:80]!r}; it has: {' | '.join(point.options)}"
-            )
-        return point.options.index(choices[name])
+            ) from None
 
     return lookup
 
@@ -64,83 +71,119 @@ def answers_for(choices: dict[str, str], unit: str) -> Lookup:
 def derive_architecture(space: SearchSpace, derivation: Derivation) -> Architecture:
     """The network of a derivation. Raises SpaceError, located, when it cannot be built."""
     try:
-        return _Deriver(space, dict(derivation.choices)).architecture()
+        return derive(space, derivation.choices)
     except Fault as fault:
         raise space.error(str(fault), fault.place) from None
     except ArchitectureError as error:
         raise space.error(f"{chosen(derivation.choices)}{error}") from None
 
 
-class _Deriver:
-    def __init__(self, space: SearchSpace, choices: dict[str, str]):
-        self.space = space
-        self.choices = choices
+def derive(space: SearchSpace, choices: Mapping[str, str]) -> Architecture:
+    """The network that ``choices`` (choice point -> alternative's text) make. Raises Fault."""
 
-    def resolver(self, unit: str, **variables: int) -> Resolver:
-        return Resolver(self.space.rules, answers_for(self.choices, unit), variables)
+    def answers(unit: str) -> Lookup:
+        return answers_for(choices, unit)
 
-    def architecture(self) -> Architecture:
-        space = self.space
-        numbers = [stage_numbers(stage, self.resolver(f"stage{k}"), k) for k, stage in enumerate(space.stages, 1)]
-        total = sum(stage.blocks for stage in numbers)
-        layers = 0
-        stem_layers = self.resolver(
-            "stem", **{"w": numbers[0].width, "in": space.input.channels, "s": 1, "d": 1, "n": total}
-        ).layers(space.stem)
-        x = bind_plain(space, stem_layers, space.input, numbers[0].width, "the stem", 1)[1]
-        stages, place = [], 0
-        for k, (rule, stage) in enumerate(zip(space.stages, numbers), 1):
-            transition: tuple[Op, ...] = ()
-            stride = stage.stride
-            if k > 1 and space.transition is not None:
-                variables = {
-                    "w": stage.width,
-                    "in": x.channels,
-                    "s": stage.stride,
-                    "d": stage.dilation,
-                    "n": total,
-                    "i": place + 1,
-                }
-                opening = self.resolver(f"stage{k}.transition", **variables).layers(space.transition)
-                transition, x = bind_plain(space, opening, x, stage.width, f"the transition to stage {k}", stage.stride)
-                stride = 1
-            blocks: list[Block] = []
-            made: dict[tuple, tuple[Block, TensorShape]] = {}
-            for j in range(1, stage.blocks + 1):
-                place += 1
-                item = rule.first if j == 1 else rule.block
-                s = stride if j == 1 else 1
-                key = (item, s, x, place == 1) if not changes_by_block(space, rule, item) else None
-                if key not in made or key is None:
-                    variables = {
-                        "w": stage.width,
-                        "in": x.channels,
-                        "s": s,
-                        "d": stage.dilation,
-                        "i": place,
-                        "n": total,
-                    }
-                    resolver = self.resolver(f"stage{k}.block{j}", **variables)
-                    block, y = derive_block(
-                        space, rule, item, resolver, x, stage.width, s, place == 1, f"stage {k}, block {j}"
-                    )
-                    made[key] = (block, y)
-                block, x = made[key]
-                blocks.append(block)
-                layers += max(1, block.layer_count)
-                if layers > MAX_LAYERS:
-                    raise Fault(
-                        rule.place, f"more than {MAX_LAYERS:,} layers; {place} of the {total:,} blocks come to as many"
-                    )
-            stages.append(Stage(tuple(blocks), transition))
-        first, last = stages[0].blocks[0], stages[-1].blocks[-1]
-        stem = bind_plain(space, copied(stem_layers, post_layers(first)), space.input, numbers[0].width, "the stem", 1)[
-            0
-        ]
-        head_variables = {"w": numbers[-1].width, "in": x.channels, "s": 1, "d": 1, "n": total}
-        head_layers = copied(self.resolver("head", **head_variables).layers(space.head), pre_layers(last))
-        head = bind_head(space, head_layers, x, numbers[-1].width)[0]
-        return Architecture(space.input, space.classes, stem, tuple(stages), head)
+    bound: Bound = {}
+    numbers = [
+        stage_numbers(stage, Resolver(space.program, answers(f"stage{k}"), {}), k)
+        for k, stage in enumerate(space.stages, 1)
+    ]
+    total = sum(stage.blocks for stage in numbers)
+    stem_layers = layers_of_stem(space, answers("stem"), numbers[0].width, total)
+    stem, x = bind_plain(space, stem_layers, space.input, numbers[0].width, "the stem", 1, bound)
+    stages, place, layers = [], 0, 0
+    for k, (rule, stage) in enumerate(zip(space.stages, numbers), 1):
+        transition: tuple[Op, ...] = ()
+        if k > 1 and space.transition is not None:
+            transition, x = derive_transition(
+                space, answers(f"stage{k}.transition"), k, stage, x, place + 1, total, bound
+            )
+        blocks: list[Block] = []
+        made: dict[tuple, tuple[Block, TensorShape]] = {}
+        for j in range(1, stage.blocks + 1):
+            place += 1
+            key = None
+            item = rule.first if j == 1 else rule.block
+            if not changes_by_block(space, rule, item):
+                key = item, stride_of(space, k, j, stage), x, opens(rule, place)
+            if key is None or key not in made:
+                made[key] = derive_placed(
+                    space, answers(f"stage{k}.block{j}"), k, j, stage, x, place, total, bound
+                )
+            block, x = made[key]
+            blocks.append(block)
+            layers += max(1, block.layer_count)
+            if layers > MAX_LAYERS:
+                raise Fault(
+                    rule.place, f"more than {MAX_LAYERS:,} layers; {place} of the {total:,} blocks come to as many"
+                )
+        stages.append(Stage(tuple(blocks), transition))
+    posts = post_layers(stages[0].blocks[0])
+    if posts and any(isinstance(layer.what, Copied) for layer in stem_layers):
+        stem = bind_plain(space, copied(stem_layers, posts), space.input, numbers[0].width, "the stem", 1, bound)[0]
+    pres = pre_layers(stages[-1].blocks[-1])
+    head, _ = derive_head(space, answers("head"), x, numbers[-1].width, total, pres, bound)
+    return Architecture(space.input, space.classes, stem, tuple(stages), head)
+
+
+# The units of a network, one by one. ``lookup`` answers the unit's choices, ``n`` is the number of blocks of the
+# network and ``i`` a block's place in it.
+
+
+def layers_of_stem(space: SearchSpace, lookup: Lookup, width: int, n: int) -> list[Layer]:
+    """The stem's layers, ``post`` still to be copied from the first block. Raises Fault."""
+    variables = {"w": width, "in": space.input.channels, "s": 1, "d": 1, "n": n}
+    return Resolver(space.program, lookup, variables).layers(space.stem)
+
+
+def derive_transition(
+    space: SearchSpace, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
+) -> tuple[tuple[Op, ...], TensorShape]:
+    """The transition that opens stage ``k``, and the shape it puts out. Raises Fault."""
+    variables = {"w": stage.width, "in": x.channels, "s": stage.stride, "d": stage.dilation, "n": n, "i": i}
+    layers = Resolver(space.program, lookup, variables).layers(space.transition)
+    return bind_plain(space, layers, x, stage.width, f"the transition to stage {k}", stage.stride, bound)
+
+
+def derive_placed(
+    space: SearchSpace,
+    lookup: Lookup,
+    k: int,
+    j: int,
+    stage: StageNumbers,
+    x: TensorShape,
+    i: int,
+    n: int,
+    bound: Bound,
+) -> tuple[Block, TensorShape]:
+    """Block ``j`` of stage ``k`` for an arriving ``x``, and the shape it puts out. Raises Fault."""
+    rule = space.stages[k - 1]
+    s = stride_of(space, k, j, stage)
+    variables = {"w": stage.width, "in": x.channels, "s": s, "d": stage.dilation, "i": i, "n": n}
+    resolver = Resolver(space.program, lookup, variables)
+    item = rule.first if j == 1 else rule.block
+    return derive_block(space, rule, item, resolver, x, stage.width, s, i == 1, f"stage {k}, block {j}", bound)
+
+
+def derive_head(
+    space: SearchSpace, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op], bound: Bound
+) -> tuple[tuple[Op, ...], TensorShape]:
+    """The head, with ``pre`` copied from the last block. Raises Fault."""
+    variables = {"w": width, "in": x.channels, "s": 1, "d": 1, "n": n}
+    layers = Resolver(space.program, lookup, variables).layers(space.head)
+    return bind_head(space, copied(layers, pres), x, width, bound)
+
+
+def stride_of(space: SearchSpace, k: int, j: int, stage: StageNumbers) -> int:
+    """The stride of block ``j`` of stage ``k``: the stage's in its first block, unless a transition has taken it."""
+    return stage.stride if j == 1 and (k == 1 or space.transition is None) else 1
+
+
+def opens(rule: StageRule, place: int) -> bool:
+    """Whether a block at ``place`` differs from later ones for opening the network: the shortcuts of such blocks
+    may start after ``pre``."""
+    return place == 1 and any(shortcut.source == "preact" for shortcut in rule.shortcuts.values())
 
 
 def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
@@ -182,23 +225,41 @@ def reachable(rules, roots):
 
 
 def bind_plain(
-    space: SearchSpace, layers: list[Layer], x: TensorShape, width: int, where: str, stride: int
+    space: SearchSpace,
+    layers: list[Layer],
+    x: TensorShape,
+    width: int,
+    where: str,
+    stride: int,
+    bound: Bound | None = None,
 ) -> tuple[tuple[Op, ...], TensorShape]:
     """Layers outside blocks (stem, transition, head), bound one after the other. Raises Fault."""
-    return bind(
-        [layer for layer in layers if not isinstance(layer.what, Copied)], x, width, stride, space.classes, where
-    )
+    own = [layer for layer in layers if not isinstance(layer.what, Copied)]
+    return bind(own, x, width, stride, space.classes, where, bound=bound)
 
 
 def bind_head(
-    space: SearchSpace, layers: list[Layer], x: TensorShape, width: int
+    space: SearchSpace, layers: list[Layer], x: TensorShape, width: int, bound: Bound | None = None
 ) -> tuple[tuple[Op, ...], TensorShape]:
     """The head's layers, bound; they must put out the classes. Raises Fault."""
-    ops, y = bind_plain(space, layers, x, width, "the head", 1)
+    ops, y = bind_plain(space, layers, x, width, "the head", 1, bound)
     if y != (space.classes, 1, 1):
         place = layers[-1].place if layers else (1, 1)
         raise Fault(place, f"the head puts out {y}, {space.classes} classes need {space.classes}x1x1; end it with 'fc'")
     return ops, y
+
+
+class BoundLayer(NamedTuple):
+    """What a layer becomes in a place: the op (None when it changes nothing there), the shape it puts out, its stride."""
+
+    op: Op | None
+    output: TensorShape
+    stride: int
+
+
+# Layers by what they are bound from (``Layer.key``, arriving shape, width, the stride that is theirs), within one
+# network: a layer that repeats is bound once, and is one op.
+Bound = dict[tuple, BoundLayer]
 
 
 def bind(
@@ -208,48 +269,62 @@ def bind(
     stride: int,
     classes: int,
     where: str,
-    prefix: str = "",
+    resolver: Resolver | None = None,
     exactly: bool = False,
     place: Place = (1, 1),
+    bound: Bound | None = None,
 ) -> tuple[tuple[Op, ...], TensorShape]:
     """Layers as ops with literal numbers, the stride given to the one that takes it; ops that change
     nothing vanish. ``exactly``: constant strides count as well, a stride of 1 must be kept. ``place``:
-    where an error stands that no layer is to blame for.
+    where an error stands that no layer is to blame for; ``resolver`` says which choices led to it.
 
     Raises Fault when the shapes do not fit or the stride is not met.
     """
+    bound = {} if bound is None else bound
     carriers = stride_carriers(layers) if stride > 1 else ()
     ops, shrunk = [], 1
     for index, layer in enumerate(layers):
-        if is_merge(layer):
-            raise Fault(
-                layer.place, f"{layer.what.spelling!r} in {where}; a merge stands only in a block, and there once"
-            )
-        try:
-            if isinstance(layer.what, Op):
-                op = layer.what
-            else:
-                pools = layer.what.takes_stride == "pool" and layer.kernel is None
-                own = stride if pools or index in carriers else 1
-                op = layer.what.bind(layer.kernel, layer.given, Context(x, width, own, classes))
-            y = op.output_shape(x)
-            shrunk *= op.receptive()[1]
-            if op.canonical(x) is not None:
-                ops.append(op)
-        except ArchitectureError as error:
-            raise Fault(layer.place, f"{prefix}{where}: {error}") from None
-        x = y
+        if layer.free:
+            ops.append(layer.what)
+            continue
+        pools = layer.kernel is None and _pools(layer)
+        own = stride if pools or index in carriers else 1
+        key = layer.key, x, width, own
+        made = bound.get(key)
+        if made is None:
+            if is_merge(layer):
+                raise Fault(
+                    layer.place, f"{layer.what.spelling!r} in {where}; a merge stands only in a block, and there once"
+                )
+            try:
+                made = bound[key] = _bound(layer, Context(x, width, own, classes))
+            except ArchitectureError as error:
+                raise Fault(layer.place, f"{_with(resolver)}{where}: {error}") from None
+        op, x, shrinks = made
+        shrunk *= shrinks
+        if op is not None:
+            ops.append(op)
     if shrunk != stride and (exactly or stride > 1):
         mend = "let one of them take it, as in conv3x3(s=s)" if shrunk == 1 else "strides belong under 'stages'"
         raise Fault(
             layers[0].place if layers else place,
-            f"{prefix}{where}: the layers shrink by {shrunk}, the stride is {stride}; {mend}",
+            f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {mend}",
         )
     return tuple(ops), x
 
 
+def _bound(layer: Layer, context: Context) -> BoundLayer:
+    op = layer.bind(context)
+    y = op.output_shape(context.shape)
+    return BoundLayer(None if op.canonical(context.shape) is None else op, y, op.receptive()[1])
+
+
+def _with(resolver: Resolver | None) -> str:
+    return "" if resolver is None else resolver.with_choices()
+
+
 def is_merge(layer: Layer) -> bool:
-    return isinstance(layer.what, type) and issubclass(layer.what, Merge)
+    return layer.what in _MERGES if isinstance(layer.what, type) else False
 
 
 def stride_carriers(layers: list[Layer]) -> tuple[int, ...]:
@@ -291,10 +366,11 @@ def derive_branch(
     width: int,
     stride: int,
     where: str,
+    bound: Bound | None = None,
 ) -> Branch:
     """The residual branch for an arriving ``x``, and which shortcut the block takes. Raises Fault."""
     layers, merge_layer, after = split_at_merge(resolver.layers(item))
-    ops, y = bind(layers, x, width, stride, space.classes, where, resolver.with_choices(), True, merge_layer.place)
+    ops, y = bind(layers, x, width, stride, space.classes, where, resolver, True, merge_layer.place, bound)
     named = [name for name in resolver.through if name in rule.shortcuts]
     spec = rule.shortcuts[named[-1] if named else ""]
     merge = merge_layer.what(**{name: float(value) for name, value in merge_layer.given.items()})
@@ -316,9 +392,10 @@ def derive_block(
     stride: int,
     opens_network: bool,
     where: str,
+    bound: Bound | None = None,
 ) -> tuple[Block, TensorShape]:
     """One block for an arriving ``x``, and the shape it puts out. Raises Fault."""
-    branch = derive_branch(space, rule, item, resolver, x, width, stride, where)
+    branch = derive_branch(space, rule, item, resolver, x, width, stride, where, bound)
     takes_pre = branch.source == "preact" and (branch.changed or opens_network)
     shared = initial_rhythm(branch.ops) if takes_pre else 0
     shortcut, y = None, branch.output
@@ -331,8 +408,9 @@ def derive_block(
             stride,
             space.classes,
             f"{where}, shortcut",
-            resolver.with_choices(),
+            resolver,
             place=branch.merge_place,
+            bound=bound,
         )
     try:
         if shortcut is not None:
@@ -341,7 +419,7 @@ def derive_block(
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
         raise Fault(branch.merge_place, f"{resolver.with_choices()}{where}: {error}") from None
-    after, y = bind(branch.after, y, width, 1, space.classes, where, resolver.with_choices())
+    after, y = bind(branch.after, y, width, 1, space.classes, where, resolver, bound=bound)
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
 
 
@@ -368,12 +446,12 @@ def pre_layers(block: Block) -> list[Op]:
     return list(block.branch[: initial_rhythm(block.branch)])
 
 
-def copied(layers: list[Layer], copies: list[Op]) -> list[Layer]:
+def copied(layers: list[Layer], copies: Sequence[Op]) -> list[Layer]:
     """``layers`` with ``post`` or ``pre`` replaced by the layers they copy."""
     out: list[Layer] = []
     for layer in layers:
         if isinstance(layer.what, Copied):
-            out.extend(Layer(op, None, {}, False, layer.place) for op in copies)
+            out.extend(bound_layer(op, layer.place) for op in copies)
         else:
             out.append(layer)
     return out

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from explorer.architecture import Architecture
 from explorer.errors import Problem, SpaceError, did_you_mean
 from explorer.grammar.expression import Item, Point, Value
+from explorer.grammar.resolve import Program
 from explorer.limits import Limit
 from explorer.ops.base import TensorShape
 
@@ -85,7 +86,12 @@ class SearchSpace:
     limits: tuple[Limit, ...]
     validated: str = field(default="", compare=False)
 
-    # The decisions are a pure function of the space, and are made once, when first asked for.
+    # These are pure functions of the space, and are made once, when first asked for.
+
+    @cached_property
+    def program(self) -> Program:
+        """The rules laid out for reading, the use of those noted that have a shortcut of their own."""
+        return Program(self.rules, (name for stage in self.stages for name in stage.shortcuts))
 
     @cached_property
     def _decisions(self):

@@ -67,9 +67,6 @@ class Answers(dict):
         self.script = script
         self.options: dict[str, tuple[str, ...]] = {}
 
-    def __contains__(self, name: str) -> bool:
-        return True
-
     def __missing__(self, name: str) -> str:
         options = self.options[name] = self.points[name.split("@")[0]].options
         self[name] = self.script.get(name, options[0])
@@ -79,16 +76,14 @@ class Answers(dict):
 def by_trying(space: SearchSpace) -> Iterator[dict[str, str]]:
     """All derivations of a small space as mappings, found by deriving networks and trying the other
     answers to whatever they looked at: an enumeration that knows nothing of counting."""
-    from explorer.grammar.derive import _Deriver
+    from explorer.grammar.derive import derive
 
     points = {point.name: point for point in space.points}
     pending: list[dict[str, str]] = [{}]
     while pending:
         script = pending.pop()
         answers = Answers(points, script)
-        deriver = _Deriver(space, {})
-        deriver.choices = answers
-        deriver.architecture()
+        derive(space, answers)
         assert set(script) <= set(answers)
         yield dict(answers)
         # Only what was looked at after the script's own answers may still be varied.

@@ -199,14 +199,14 @@ def test_ops_are_differentiable(case):
 def test_an_op_is_spelled_as_it_is_read(case):
     """str(op) is the language: read back in its place it is the same op."""
     from explorer.grammar.expression import Names, Parser
-    from explorer.grammar.resolve import Resolver
+    from explorer.grammar.resolve import Program, Resolver
 
     op, x = case
     if op.spelling == "cbam":
         pytest.skip("cbam's squeeze is written as a ratio alone")
     tree = Parser(str(op), Names(), "r", "network").structure_rule()
-    (layer,) = Resolver({}, lambda point: 0, {}).layers(tree)
-    assert layer.what.bind(layer.kernel, layer.given, Context(x, 24, 1, 10)) == op
+    (layer,) = Resolver(Program({}), lambda point: 0, {}).layers(tree)
+    assert layer.bind(Context(x, 24, 1, 10)) == op
 
 
 def test_every_op_is_tried():

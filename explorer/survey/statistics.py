@@ -5,12 +5,16 @@ from __future__ import annotations
 import statistics
 from typing import NamedTuple
 
-from explorer.costing.analytic import count_cost
+import numpy as np
+
 from explorer.grammar.space import Choice, Derivation, SearchSpace
+from explorer.survey.costs import COSTS
+from explorer.survey.table import survey
 
 ENUMERATED = 20_000
 NEIGHBOURS_OF = 100
-COSTED = 1_000
+LISTED = 200_000
+DRAWN = 10_000
 
 
 class NetworkCount(NamedTuple):
@@ -77,27 +81,29 @@ def _changed(space: SearchSpace, derivation: Derivation, name: str, option: str)
 
 
 class CostRanges(NamedTuple):
-    """For params, macs and activations: min, median, max. ``exact``: over all derivations, else a
-    uniform sample. ``feasible``: the share of those derivations that keeps the space's limits."""
+    """For params, macs and activations: min, median, max over ``rows`` derivations. ``exact``: those are all
+    there are, else a uniform draw. ``feasible``: the share of them that keeps the space's limits."""
 
     costs: dict[str, dict[str, float]]
+    rows: int
     exact: bool
     feasible: float
 
 
-def cost_ranges(space: SearchSpace, n: int = COSTED) -> CostRanges:
-    """The costs of all derivations when there are at most ``n``, else of ``n`` uniform draws (seed 0)."""
-    exact = space.count() <= n
-    costs = [count_cost(space.architecture(d)).to_dict() for d in (iter(space) if exact else space.sample(n))]
-    ranges = {
-        key: {
-            "min": min(cost[key] for cost in costs),
-            "median": statistics.median(cost[key] for cost in costs),
-            "max": max(cost[key] for cost in costs),
-        }
-        for key in ("params", "macs", "activations")
-    }
+def cost_ranges(space: SearchSpace) -> CostRanges:
+    """The costs of all derivations when there are at most 200,000, else of 10,000 uniform draws (seed 0), none twice."""
+    total = space.count()
+    rows = total if total <= LISTED else DRAWN
+    counted = [costs for _, _, costs in survey(space, rows, seed=0)]
+    costs = {name: np.concatenate([part[name] for part in counted]) for name in COSTS}
     # Limits on what only training or measuring can tell do not show here.
-    known = [limit for limit in space.limits if limit.cost in costs[0]]
-    feasible = sum(all(limit.allows(cost) for limit in known) for cost in costs) / len(costs)
-    return CostRanges(ranges, exact, feasible)
+    known = [limit.allows(costs) for limit in space.limits if limit.cost in costs]
+    feasible = float(np.mean(np.all(known, axis=0))) if known else 1.0
+    ranges = {key: _range(np.sort(costs[key])) for key in ("params", "macs", "activations")}
+    return CostRanges(ranges, rows, rows == total, feasible)
+
+
+def _range(ascending: np.ndarray) -> dict[str, float]:
+    low, high = (int(ascending[(len(ascending) - 1 + up) // 2]) for up in (0, 1))
+    median = (low + high) / 2 if (low + high) % 2 else (low + high) // 2
+    return {"min": int(ascending[0]), "median": median, "max": int(ascending[-1])}

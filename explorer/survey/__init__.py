@@ -1,0 +1,1 @@
+"""The costs of many networks of a space at once."""
