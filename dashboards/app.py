@@ -2,7 +2,16 @@
 
 import streamlit as st
 
-from dashboards.views import frontier
+from dashboards.views import architecture, effects, frontier, runs, space
 
 st.set_page_config(page_title="Residual network explorer", layout="wide")
-st.navigation([st.Page(frontier.draw, title="Frontier", url_path="frontier", default=True)], position="top").run()
+st.navigation(
+    [
+        st.Page(frontier.draw, title="Frontier", url_path="frontier", default=True),
+        st.Page(architecture.draw, title="Architecture", url_path="architecture"),
+        st.Page(effects.draw, title="What matters", url_path="effects"),
+        st.Page(space.draw, title="Space", url_path="space"),
+        st.Page(runs.draw, title="Runs", url_path="runs"),
+    ],
+    position="top",
+).run()

@@ -22,6 +22,8 @@ from explorer.store.database import DEFAULT_STORAGE
 
 LOOK_SECONDS = 2.0
 PICKED = "study"  # the session's key of the picked study's name
+BOXED = "boxed"  # and of (identity of the study, numbers of the trials in the box that was dragged)
+CHOSEN = "chosen"  # and of (identity of the study, number of the trial looked at last), which every page starts with
 
 
 class Look(NamedTuple):
@@ -51,6 +53,44 @@ def current_study() -> tuple[Study, list[TrialRecord]] | None:
     return None if found.study is None or found.trials is None else (found.study, found.trials.all())
 
 
+def identity(study: Study) -> tuple:
+    """What tells a study from every other, one of the same name made later among them."""
+    return study.storage, study.name, study.created
+
+
+def chosen_trial(study: Study) -> int | None:
+    """The trial of this study that was looked at last, on whichever page."""
+    of_study, number = st.session_state.get(CHOSEN, (None, None))
+    return number if of_study == identity(study) else None
+
+
+def keep_chosen(study: Study, number: int) -> None:
+    """Remembers the trial that a page shows."""
+    st.session_state[CHOSEN] = (identity(study), number)
+
+
+def keep_boxed(of_study: tuple, numbers: list[int]) -> None:
+    """Remembers the trials in the box that was dragged, for every page; an empty box forgets them."""
+    st.session_state[BOXED] = (of_study, frozenset(numbers))
+
+
+def narrow(study: Study, records: list[TrialRecord]) -> list[TrialRecord]:
+    """The trials in the box that was dragged on the frontier page, with a line that says so and a button that
+    forgets it; the very ``records`` where there is none."""
+    of_study, numbers = st.session_state.get(BOXED, (None, frozenset()))
+    if of_study != identity(study) or not numbers:
+        return records
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(f"Only the {len(numbers)} networks in the box are shown.")
+        st.button("Show all", key="show_all", on_click=keep_boxed, args=(of_study, []))
+    return [record for record in records if record.number in numbers]
+
+
+def storage_url() -> str:
+    """The storage that this server shows, with its password where it has one: for programs, never to be drawn."""
+    return os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
+
+
 def say(sentence: str) -> None:
     """A sentence in place of what cannot be shown; its text may come from the database."""
     with st.container(border=True):
@@ -58,7 +98,7 @@ def say(sentence: str) -> None:
 
 
 def _look(picked: str | None) -> Look:
-    storage = os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
+    storage = storage_url()
     found = Look()
     try:
         found = Look(studies=tuple(read_studies(storage)))

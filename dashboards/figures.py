@@ -39,12 +39,15 @@ def frontier_figure(
     maximised: tuple[bool, bool] = (False, True),
     colour: str | None = None,
     chosen: int | None = None,
+    earlier: pandas.DataFrame | None = None,
+    bound: float | None = None,
 ) -> go.Figure:
     """The accuracy-versus-cost plane: ``points`` as ``tables.frontier_points`` makes them.
 
     Dominated points are muted; the frontier is a staircase through its points, which bear their trial
     numbers: on the stairs' lower right side lies all that is dominated. ``maximised``: whether more is
-    better, for x and y; ``chosen``: the trial that is marked as if clicked. Each point's ``customdata`` is its trial.
+    better, for x and y; ``chosen``: the trial that is marked as if clicked; ``earlier``: the points of a
+    frontier as it once was, dashed; ``bound``: a budget on x, drawn upright. Each point's ``customdata`` is its trial.
     """
     points = points.assign(x=points.x / x.divisor, y=points.y / y.divisor)
     if log_x:
@@ -52,18 +55,20 @@ def frontier_figure(
     scatter = go.Scattergl if len(points) > MANY else go.Scatter
     front = points[points.frontier]
     figure = go.Figure()
+    shape = "hv" if maximised == (False, True) else "linear"
+    if earlier is not None:
+        line = {"color": CHOSEN, "width": 1.5, "dash": "dash", "shape": shape}
+        past = {"x": earlier.x / x.divisor, "y": earlier.y / y.divisor}
+        figure.add_trace(scatter(**past, mode="lines", name="frontier then", line=line, hoverinfo="skip"))
+    line = {"color": PLAIN, "width": 1.5, "shape": shape}
     figure.add_trace(
         scatter(
-            x=front.x,
-            y=front.y,
-            mode="lines",
-            name="frontier",
-            line={"color": PLAIN, "width": 1.5, "shape": "hv" if maximised == (False, True) else "linear"},
-            hoverinfo="skip",
-            showlegend=False,
+            x=front.x, y=front.y, mode="lines", name="frontier", line=line, hoverinfo="skip", showlegend=False
         )
     )
-    for level, (colour_of, symbol) in _looks(points.level).items():
+    if bound is not None:
+        figure.add_vline(x=bound / x.divisor, line={"color": CHOSEN, "width": 1.5, "dash": "dot"})
+    for level, (colour_of, symbol) in level_looks(points.level).items():
         name = safe_text(level, "plotly", length=40)
         for is_front, size, opacity in ((False, 7, 0.45), (True, 11, 1.0)):
             usual = {"color": colour_of, "size": size, "opacity": opacity}
@@ -149,7 +154,7 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
     return figure
 
 
-def _looks(levels: Iterable[str]) -> dict[str, tuple[str, str]]:
+def level_looks(levels: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Level -> (colour, symbol): by name, so that a level keeps its look as long as the levels stay the same."""
     known = sorted(set(levels), key=lambda level: (level in (OTHERS, NOT_ASKED), _natural(level)))
     looks = {}

@@ -122,7 +122,7 @@ class Architecture:
         if self.layer_count > MAX_LAYERS:
             raise ArchitectureError(f"the network has {self.layer_count:,} layers, at most {MAX_LAYERS:,} may stand")
         output = self.stage_shapes()[-1]
-        output = _at("head", lambda: _through(self.head, output))
+        output = _at("head", _through, self.head, output)
         if output != (self.classes, 1, 1):
             raise ArchitectureError(
                 f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
@@ -137,14 +137,14 @@ class Architecture:
 
     def stage_shapes(self) -> list[TensorShape]:
         """The shape after the stem and after each stage."""
-        shapes = [_at("stem", lambda: _through(self.stem, self.input))]
+        shapes = [_at("stem", _through, self.stem, self.input)]
         for number, stage in enumerate(self.stages, 1):
-            x = _at(f"the transition to stage {number}", lambda: _through(stage.transition, shapes[-1]))
+            x = _at(f"the transition to stage {number}", _through, stage.transition, shapes[-1])
             known: dict[tuple[int, TensorShape], TensorShape] = {}
             for place, block in enumerate(stage.blocks, 1):
                 key = (id(block), x)
                 if key not in known:
-                    known[key] = _at(f"stage {number}, block {place}", lambda: block.output_shape(x))
+                    known[key] = _at(f"stage {number}, block {place}", block.output_shape, x)
                 x = known[key]
             shapes.append(x)
         return shapes
@@ -366,9 +366,9 @@ def _through(ops: Iterable[Op], x: TensorShape) -> TensorShape:
     return x
 
 
-def _at(place: str, compute):
+def _at(place: str, compute, *args):
     try:
-        return compute()
+        return compute(*args)
     except ArchitectureError as error:
         raise ArchitectureError(f"{place}: {error}") from None
 

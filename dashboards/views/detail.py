@@ -24,12 +24,10 @@ def draw_detail(study: Study, number: int) -> None:
     """Everything that is kept of trial ``number``."""
     try:
         trial = read_trial(study, number)
-        # A cached trial holds the network of another, whose training is its own.
-        trained = read_trial(study, trial.same_as) if trial.state == "cached" and trial.same_as is not None else trial
     except StoreError as error:
         say(f"{error}.")
         return
-    st.text(_headline(trial))
+    st.text(headline(trial))
     if trial.reason:
         say(f"{trial.state}: {trial.reason}")
     block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
@@ -49,7 +47,7 @@ def draw_detail(study: Study, number: int) -> None:
         with network:
             st.graphviz_chart(network_dot(architecture), width="content")
     with training:
-        _training(trial, trained)
+        training_part(study, trial)
     with numbers:
         _numbers(trial)
     st.caption("Export this network with")
@@ -64,7 +62,8 @@ def export_command(study: Study, number: int) -> str:
     return shlex.join(words)
 
 
-def _headline(trial: TrialRecord) -> str:
+def headline(trial: TrialRecord) -> str:
+    """A trial in one line: number, state, accuracy, MACs, parameters."""
     parts = [f"trial {trial.number}", trial.state]
     if trial.same_as is not None:
         parts.append(f"same network as trial {trial.same_as}")
@@ -76,7 +75,14 @@ def _headline(trial: TrialRecord) -> str:
     return safe_text(" · ".join(parts))
 
 
-def _training(trial: TrialRecord, trained: TrialRecord) -> None:
+def training_part(study: Study, trial: TrialRecord) -> None:
+    """A trial's training curve with its figures, or why there is none."""
+    try:
+        # A cached trial holds the network of another, whose training is its own.
+        trained = read_trial(study, trial.same_as) if trial.state == "cached" and trial.same_as is not None else trial
+    except StoreError as error:
+        say(f"{error}.")
+        return
     if trained.result is None or not trained.result.curve:
         waiting = "It is drawn when the training ends." if trial.state == "running" else "None was kept of this trial."
         say(f"No training curve. {waiting}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import pandas
 import streamlit as st
 from plotly import graph_objects as go
 
-from dashboards.current import current_study, say
+from dashboards.current import chosen_trial, current_study, identity, keep_boxed, keep_chosen, narrow, say
 from dashboards.figures import frontier_figure
 from dashboards.quantities import is_maximised, unit_of
 from dashboards.tables import best_trial, choice_points, frontier_points, quantities, state_counts, trial_rows
@@ -22,14 +23,16 @@ CHART = "frontier_chart"
 # Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
 TRIAL, TRIAL_OF, SHOWN, MARKED = "trial", "trial_of", "shown", "marked"
 NO_COLOUR = "nothing"
+STOPS = 60  # of a budget's slider
 PLOT_OPTIONS = {
     "displaylogo": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+    "modeBarButtonsToRemove": ["lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 }
 
 
 class Shown(NamedTuple):
-    """What the figure shows. ``revision``: the study's last change; ``colour``: a choice point, or None."""
+    """What the figure shows. ``revision``: the study's last change; ``colour``: a choice point, or None;
+    ``before``: so many trials had ended when the earlier frontier was; ``bound``: the budget on x, or None."""
 
     study: tuple
     revision: int
@@ -37,6 +40,8 @@ class Shown(NamedTuple):
     y: str
     colour: str | None
     log_x: bool
+    before: int
+    bound: float | None
 
 
 def draw() -> None:
@@ -66,9 +71,12 @@ def draw() -> None:
         if shown is None:
             say(_nothing_to_draw(records))
         else:
-            _draw_plane(study, shown, points, number)
-    st.subheader("All trials", anchor=False)
-    rows = _kept((*_identity(study), _revision(records), "rows"), lambda: trial_rows(records, study.objectives))
+            _draw_plane(study, records, shown, points, number)
+    narrowed = narrow(study, records)
+    st.subheader("All trials" if narrowed is records else f"{len(narrowed)} selected trials", anchor=False)
+    picked = tuple(record.number for record in narrowed) if narrowed is not records else ()
+    key = (*identity(study), _revision(records), "rows", picked)
+    rows = _kept(key, lambda: trial_rows(narrowed, study.objectives))
     numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in rows.select_dtypes("float")}
     st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
 
@@ -101,11 +109,60 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> Shown | None:
             "Colour by", [NO_COLOUR, *choices], index=start, format_func=safe_text, key="colour", width=140
         )
         log_x = st.toggle("Log scale", key="log", value=True)
-    return Shown(_identity(study), _revision(records), x, y, None if colour == NO_COLOUR else colour, log_x)
+    with st.expander("A budget, and the frontier as it was"):
+        bound = _budget(study, records, x, y, downs)
+        before = _moment(study, sum(record.state == "complete" for record in records))
+    colour = None if colour == NO_COLOUR else colour
+    return Shown(identity(study), _revision(records), x, y, colour, log_x, before, bound)
 
 
-def _draw_plane(study: Study, shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
+def _moment(study: Study, complete: int) -> int:
+    """After how many complete trials the earlier frontier is wanted; 0 for none."""
+    if complete < 2 or not st.toggle("Draw an earlier frontier too", key="earlier"):
+        return 0
+    return st.slider("After so many complete trials", 1, complete, max(1, complete // 2), key=f"before_{study.name}")
+
+
+def _budget(study: Study, records: list[TrialRecord], x: str, y: str, downs: list[str]) -> float | None:
+    """Bounds on costs, and the best network under them; returns the bound on ``x``, or None."""
+    costs = st.multiselect("At most so much of", downs, default=[x], format_func=_title, key=f"budget_of_{x}")
+    bounds = {}
+    for cost in costs:
+        known = [{**record.costs, **record.objectives} for record in records]
+        values = sorted({value[cost] for value in known if cost in value})
+        if len(values) > 1:
+            unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
+            last = len(values) - 1
+            stops = values if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
+            if key in st.session_state:  # the stops move as trials end
+                st.session_state[key] = min(stops, key=lambda stop: abs(stop - st.session_state[key]))
+            bounds[cost] = st.select_slider(unit.title, stops, stops[-1], format_func=unit.of, key=key)
+    within = [
+        record
+        for record in records
+        if all({**record.costs, **record.objectives}.get(cost, math.inf) <= bound for cost, bound in bounds.items())
+    ]
+    best = best_trial(within, y, study.objectives)
+    if best is None:
+        say("No complete trial keeps this budget.")
+    else:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            value = {**best.costs, **best.objectives}[y]
+            st.text(f"Best under it: trial {best.number}, {_title(y)} {unit_of(y, [value]).of(value)}")
+            st.button("Show it", key="show_best", on_click=_take, args=(best.number,))
+    dearest = max((record.costs.get(x, 0.0) for record in records), default=0.0)
+    return bounds[x] if bounds.get(x, dearest) < dearest else None
+
+
+def _draw_plane(
+    study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int
+) -> None:
     marked = _marked(shown, chosen)
+    earlier = None
+    if shown.before:
+        ended = sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
+        then = frontier_points(ended[: shown.before], shown.x, shown.y, study.objectives)
+        earlier = then[then.frontier]
 
     def figure() -> go.Figure:
         return frontier_figure(
@@ -116,27 +173,28 @@ def _draw_plane(study: Study, shown: Shown, points: pandas.DataFrame, chosen: in
             maximised=(is_maximised(shown.x, study.objectives), is_maximised(shown.y, study.objectives)),
             colour=shown.colour,
             chosen=marked,
+            earlier=earlier,
+            bound=shown.bound,
         )
 
     st.plotly_chart(
         _kept((*shown, marked), figure),
         key=CHART,
         on_select=_take_click,
-        selection_mode="points",
+        selection_mode=("points", "box"),
         config=PLOT_OPTIONS,
         width="stretch",
     )
-    st.caption("A point is a trained network; the line joins those that no other beats. Click one, or pick its trial.")
+    st.caption(
+        "A point is a trained network; the line joins those that no other beats. Click one, or pick its trial; "
+        "drag a box (its tool is above the figure) and every page keeps to the networks in it."
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _kept(key: tuple, _make: Callable[[], Any]) -> Any:
     """What ``_make`` gave for this key before, if it did: a click changes neither the figure nor the table."""
     return _make()
-
-
-def _identity(study: Study) -> tuple:
-    return study.storage, study.name, study.created
 
 
 def _revision(records: list[TrialRecord]) -> int:
@@ -159,26 +217,36 @@ def _take_pick() -> None:
     st.session_state[MARKED] = st.session_state[TRIAL]
 
 
+def _take(number: int) -> None:
+    st.session_state[TRIAL] = st.session_state[MARKED] = number
+
+
 def _take_click() -> None:
-    points = st.session_state[CHART]["selection"]["points"]
-    numbers = [point["customdata"] for point in points if point.get("customdata") is not None]
-    if numbers:
-        number = numbers[0]
-        st.session_state[TRIAL] = int(number[0] if isinstance(number, list) else number)
+    selection = st.session_state[CHART]["selection"]
+    found = [point["customdata"] for point in selection["points"] if point.get("customdata") is not None]
+    numbers = [int(number[0] if isinstance(number, list) else number) for number in found]
+    if selection.get("box"):
+        keep_boxed(st.session_state[TRIAL_OF], numbers)
+    elif numbers:
+        st.session_state[TRIAL] = numbers[0]
 
 
 def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]) -> int:
     """The trial to show: what was clicked or picked, at first the frontier's dear end."""
     states = {record.number: record.state for record in records}
-    if st.session_state.get(TRIAL) not in states or st.session_state.get(TRIAL_OF) != _identity(study):
-        st.session_state[TRIAL] = on_frontier[-1] if on_frontier else records[0].number
-        st.session_state[TRIAL_OF] = _identity(study)
+    if st.session_state.get(TRIAL) not in states or st.session_state.get(TRIAL_OF) != identity(study):
+        first = on_frontier[-1] if on_frontier else records[0].number
+        looked_at = chosen_trial(study)
+        st.session_state[TRIAL] = looked_at if looked_at in states else first
+        st.session_state[TRIAL_OF] = identity(study)
     front = set(on_frontier)
 
     def named(number: int) -> str:
         return f"{number} — {'on the frontier' if number in front else safe_text(states.get(number, ''))}"
 
-    return st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
+    number = st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
+    keep_chosen(study, number)
+    return number
 
 
 def _nothing_to_draw(records: list[TrialRecord]) -> str:

@@ -23,6 +23,8 @@ COMMANDS = {
     "studies": ("studies", "The studies in a storage."),
     "trials": ("studies", "The trials of a study."),
     "frontier": ("studies", "The non-dominated networks of a study, or the best under a budget."),
+    "effects": ("studies", "What each choice does at equal cost, with intervals."),
+    "report": ("studies", "One static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
     "dashboard": ("sharing", "Browse studies in the browser."),
 }

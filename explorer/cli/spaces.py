@@ -227,8 +227,8 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
         if report is not None:
             click.echo()
             print_table(
-                {"layer": "left", "op": "left", "ours": "right", "fvcore": "right", "torch": "right"},
-                [(r.path, r.op, f"{r.ours:,}", f"{r.fvcore:,}", f"{r.torch:,}") for r in report.layers],
+                {"layer": "left", "op": "left", **dict.fromkeys(("ours", "fvcore", "torch", "ptflops"), "right")},
+                [(r.path, r.op, *(f"{n:,}" for n in (r.ours, r.fvcore, r.torch, r.ptflops))) for r in report.layers],
             )
             click.echo()
             for line in report.explanation():

@@ -161,3 +161,70 @@ def _quantity(record: TrialRecord, name: str) -> str:
 
 def _count(record: TrialRecord, name: str) -> str:
     return counted(record.costs[name]) if name in record.costs else ""
+
+
+@click.command()
+@click.argument("study")
+@click.option("--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@...")
+@click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
+@click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What the choice does it to.")
+@as_json
+@storage
+def effects(study: str, factor: str | None, x: str, y: str, as_json: bool, storage: str) -> None:
+    """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
+    from explorer.effects import choice_effects
+
+    found = choice_effects(open_study(storage, study).trials(full=False), y, x, factor)
+    if as_json:
+        print_json([effect.to_json() for effect in found])
+        return
+    shown = 100.0 if y in ("accuracy", "top5") else 1.0
+    print_table(
+        {"choice": "left", "level": "left", "against": "left", "effect": "right", "95% interval": "right", "from": "left"},
+        [
+            (
+                effect.factor,
+                effect.level,
+                effect.reference,
+                "" if effect.effect is None else f"{shown * effect.effect:+.3g}",
+                "" if effect.ci95 is None else f"{shown * effect.ci95[0]:+.3g} .. {shown * effect.ci95[1]:+.3g}",
+                _source(effect),
+            )
+            for effect in found
+        ],
+    )
+    if shown != 1.0:
+        click.echo(f"in points of {y}")
+
+
+def _source(effect) -> str:
+    told = {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "cannot be told"}
+    return told[effect.method]
+
+
+@click.command()
+@click.argument("study")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE.html", help="The file to write.")
+@as_json
+@storage
+def report(study: str, output: str, as_json: bool, storage: str) -> None:
+    """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier one is replaced."""
+    from pathlib import Path
+
+    from explorer.errors import ExplorerError
+    from explorer.files import write_atomically
+
+    try:
+        from dashboards.report import report_page
+    except ModuleNotFoundError as error:
+        raise ExplorerError(f"a report needs {error.name}; install with: pip install 'explorer[dashboard]'") from None
+    opened = open_study(storage, study)
+    page = report_page(opened, opened.trials()).encode()
+    try:
+        write_atomically(Path(output), page)
+    except OSError as error:
+        raise ExplorerError(f"{output}: cannot be written: {error.strerror or error}") from None
+    if as_json:
+        print_json({"file": output, "bytes": len(page)})
+    else:
+        click.echo(f"{output}: {len(page) / 1e6:.1f} MB, opens in any browser")

@@ -13,287 +13,155 @@ Every place where something is left open becomes a ``Point``.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import NamedTuple
 
 from explorer.errors import did_you_mean
+from explorer.grammar.arithmetic import compute, constant, spell_number
+from explorer.grammar.names import VARIABLES, Names, find_op, find_plain
 from explorer.grammar.syntax import Problems, Scalar
-from explorer.ops import registry
-from explorer.ops.base import MAX_KERNEL, Argument, Op
-from explorer.ops.merge import MERGES, Merge
+from explorer.grammar.tokens import ExpressionError, NumberError, Token, TooMuch, tokens
+from explorer.grammar.tree import (
+    Alternatives,
+    Arithmetic,
+    Broken,
+    Copied,
+    Group,
+    Item,
+    MergeItem,
+    Number,
+    OpItem,
+    Place,
+    Point,
+    Reference,
+    Repeat,
+    Value,
+    Variable,
+    Word,
+    children,
+    walk,
+)
+from explorer.ops.base import Argument
+from explorer.ops.merge import MERGES
 
-VARIABLES = {
-    "w": "the stage's width",
-    "in": "the channels that arrive at the block",
-    "s": "the block's stride",
-    "d": "the stage's dilation",
-    "i": "the block's place in the network, from 1",
-    "n": "the number of blocks in the network",
-}
-KEYWORDS = ("none", "cat", "gate", "round", "range", "post", "pre")
+# What the rest of the package asks of an expression stands here under one name.
+__all__ = [
+    "VARIABLES",
+    "Alternatives",
+    "Arithmetic",
+    "Copied",
+    "ExpressionError",
+    "Group",
+    "Item",
+    "MergeItem",
+    "Names",
+    "Number",
+    "OpItem",
+    "Parser",
+    "Place",
+    "Point",
+    "Reference",
+    "Repeat",
+    "Value",
+    "Variable",
+    "Word",
+    "children",
+    "compute",
+    "constant",
+    "find_op",
+    "find_plain",
+    "numeric_rules",
+    "parse_expression",
+    "walk",
+]
+
 MAX_NESTING = 32
 MAX_REPEAT = 10_000
 MAX_OPTIONS = 10_000
 MAX_COUNTS = 256
 MAX_SPENT = 50_000
 MAX_OPERATORS = 100
-LARGEST = 10**30
-
-Place = tuple[int, int]
-
-
-@dataclass(eq=False, slots=True)
-class Point:
-    """A choice point: something the file leaves open. ``scope``: network, stage, block or use."""
-
-    name: str
-    options: tuple[str, ...]
-    scope: str
-    offset: int = 0
-
-
-# Structural nodes. ``Group`` is a sequence; the others are items of one.
-
-
-@dataclass(eq=False, slots=True)
-class Group:
-    items: tuple[Item, ...]
-
-
-@dataclass(eq=False, slots=True)
-class Alternatives:
-    """One of several, in structure (options are groups) or in a value (options are values)."""
-
-    point: Point
-    options: tuple[Item, ...]
-
-
-@dataclass(eq=False, slots=True)
-class Repeat:
-    """``item`` written ``counts[option]`` times; one count and no point when nothing is open."""
-
-    item: Item
-    counts: tuple[int, ...]
-    point: Point | None
-
-
-@dataclass(eq=False, slots=True)
-class Reference:
-    """Another rule by its name."""
-
-    name: str
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class OpItem:
-    """An op; ``arguments``: (what it is, the value that is given)."""
-
-    op: type[Op]
-    kernel: int | None
-    arguments: tuple[tuple[Argument, Value], ...]
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class MergeItem:
-    merge: type[Merge]
-    arguments: tuple[tuple[Argument, Value], ...]
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class Copied:
-    """``post`` in a stem or ``pre`` in a head: layers copied from the first or the last block."""
-
-    which: str
-    place: Place
-
-
-# Value nodes.
-
-
-@dataclass(eq=False, slots=True)
-class Number:
-    value: Fraction
-
-
-@dataclass(eq=False, slots=True)
-class Variable:
-    name: str
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
-class Word:
-    text: str
-
-
-@dataclass(eq=False, slots=True)
-class Arithmetic:
-    """``operator`` is one of + - * / and round (to the nearest multiple of ``right``, at least one)."""
-
-    operator: str
-    left: Value
-    right: Value
-    place: Place
-    text: str = ""
-
-
-Item = Group | Alternatives | Repeat | Reference | OpItem | MergeItem | Copied
-Value = Number | Variable | Word | Arithmetic | Alternatives | Reference | Group
-
-
-class Token(NamedTuple):
-    kind: str  # number, name, end, or the sign itself
-    text: str
-    offset: int
-
-
-_TOKEN = re.compile(
-    r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>[-+*/(){}|?=,])",
-    re.ASCII,
-)
-_HYPHENATED = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_WORD = re.compile(r"[\w.]{1,64}|.")
-_SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
-
-
-class ExpressionError(Exception):
-    """A fault that ends the reading of one expression; caught by ``parse_expression``."""
-
-    def __init__(self, offset: int, message: str):
-        super().__init__(message)
-        self.offset = offset
-
-
-class NumberError(ExpressionError):
-    """A number that cannot be, in what reads as a value all the same."""
-
-
-class TooMuch(ExpressionError):
-    """More text than one file may hold; nothing is read after it."""
-
-
-def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
-    """The tokens of ``text`` with an end token. A word with minus signs is one name where a rule is called so."""
-    found, at = [], 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        if (word := _HYPHENATED.match(text, at)) and "-" in word[0] and word[0] in rules:
-            found.append(Token("name", word[0], at))
-            at = word.end()
-            continue
-        match = _TOKEN.match(text, at)
-        if not match:
-            word = _WORD.match(text, at)[0]
-            raise ExpressionError(
-                at, f"{word[:40]!r} is neither a name nor a number nor one of + - * / ( ) {{ }} | ? = ,"
-            )
-        kind = match.lastgroup
-        if kind == "number" and len(match[0]) > 18:
-            raise ExpressionError(at, f"a number of {len(match[0])} characters; at most 18 may stand")
-        found.append(Token(match[0] if kind == "sign" else kind, match[0], at))
-        at = match.end()
-    found.append(Token("end", "", len(text)))
-    return found
-
-
-@dataclass(slots=True)
-class Names:
-    """What names mean in one file: ``rules`` -> True when the rule is numeric. ``spent``: words, signs
-    and alternatives that were read in the file so far."""
-
-    rules: dict[str, bool] = field(default_factory=dict)
-    spent: int = 0
-
-    def structural(self) -> list[str]:
-        sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
-        plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
-        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
-
-    def numeric(self) -> list[str]:
-        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
-
-
-def find_op(name: str) -> tuple[type[Op], int | None] | None:
-    """(op, kernel) for ``conv3x3`` or ``bn``; None when no op is spelled so. Raises ValueError for a wrong size."""
-    plain = registry.by_spelling.get(name)
-    if plain is not None:
-        if plain.sized is True:
-            raise ValueError(f"{name!r} needs a kernel size, as in '{name}3x3'")
-        return plain, None
-    sized = _SIZED.fullmatch(name)
-    op = registry.by_spelling.get(sized[1]) if sized else None
-    if op is None:
-        return None
-    if op.sized is False:
-        raise ValueError(f"{sized[1]!r} has no kernel size; write {sized[1]!r}")
-    height, width = int(sized[2]), int(sized[3])
-    if height != width:
-        raise ValueError(f"kernels are square: {height}x{width} in {name!r}")
-    if not 1 <= height <= MAX_KERNEL:
-        raise ValueError(f"the kernel of {name!r} must lie in 1..{MAX_KERNEL}")
-    return op, height
 
 
 def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
-    """Rule name -> True when the rule is numeric: its text reads as a value, and so do all rules it names."""
+    """Rule name -> True when the rule is numeric: its text reads as a value, all rules it names do, and it
+    comes to a number somewhere."""
     names = Names(dict.fromkeys(texts, True))
     users: dict[str, list[str]] = {}
-    structural = []
+    structural, counting = [], []
     for name, text in texts.items():
         try:
-            tree = Parser(text, names, "", "network").value_rule()
-        except NumberError:
+            nodes = list(walk(Parser(text, names, "", "network").value_rule()))
+        except ExpressionError as error:
+            meant = isinstance(error, NumberError) or _begins_as_a_number(text)
+            (counting if meant else structural).append(name)
             continue
-        except ExpressionError:
-            structural.append(name)
-            continue
-        for node in walk(tree):
+        if any(isinstance(node, (Number, Variable, Arithmetic)) for node in nodes):
+            counting.append(name)
+        for node in nodes:
             if isinstance(node, Reference):
                 users.setdefault(node.name, []).append(name)
-    numeric = dict.fromkeys(texts, True)
-    while structural:
-        name = structural.pop()
-        if numeric[name]:
-            numeric[name] = False
-            structural.extend(users.get(name, ()))
-    return numeric
+
+    def with_users(pending: list[str]) -> set[str]:
+        found: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending.extend(users.get(name, ()))
+        return found
+
+    structural += texts.keys() - with_users(counting)
+    others = with_users(structural)
+    return {name: name not in others for name in texts}
+
+
+def _begins_as_a_number(text: str) -> bool:
+    """Whether a faulty text was meant as a number: it begins with one, and no layer stands in it."""
+    if not text.lstrip()[:1].isdigit():
+        return False
+    try:
+        return not any(token.kind == "name" and find_plain(token.text) for token in tokens(text))
+    except ExpressionError:
+        return True
 
 
 def parse_expression(
     scalar: Scalar, names: Names, problems: Problems, owner: str, scope: str, *, numeric: bool, copied: str = ""
-) -> Item | Value | None:
-    """The tree of one expression; its faults go to ``problems`` (then None).
+) -> Item | Value:
+    """The tree of one expression; its faults go to ``problems``, and ``Broken`` stands where they are.
 
     ``owner`` names its choice points, ``scope`` says how often they are drawn; ``copied`` is the
     keyword (``post`` or ``pre``) that may stand here.
     """
+    faults: list[Broken] = []
     try:
-        parser = Parser(scalar.text, names, owner, scope, scalar.place, copied)
+        parser = Parser(scalar.text, names, owner, scope, scalar.place, copied, faults)
         tree = parser.value_rule() if numeric else parser.structure_rule()
     except ExpressionError as error:
-        problems.add(scalar.place(error.offset), str(error))
+        tree = Broken(scalar.place(error.offset), str(error))
+        faults.append(tree)
         if isinstance(error, TooMuch):
+            problems.add(tree.place, tree.message)
             problems.check()
-        return None
-    for offset, message in parser.unknown:
-        problems.add(scalar.place(offset), message)
-    return None if parser.unknown else tree
+    for fault in faults:
+        problems.add(fault.place, fault.message)
+    return tree
 
 
 class Parser:
-    """Recursive descent over the tokens of one expression. Faults raise ExpressionError, except
-    unknown names, which are collected in ``unknown`` so that one reading finds them all."""
+    """Recursive descent over the tokens of one expression. A fault behind which reading can go on is put
+    into ``faults``, so that one reading finds them all; any other raises ExpressionError."""
 
     def __init__(
-        self, text: str, names: Names, owner: str, scope: str, place=lambda offset: (1, 1 + offset), copied=""
+        self,
+        text: str,
+        names: Names,
+        owner: str,
+        scope: str,
+        place: Callable[[int], Place] = lambda offset: (1, 1 + offset),
+        copied: str = "",
+        faults: list[Broken] | None = None,
     ):
         self.text = text
         self.names = names
@@ -301,7 +169,7 @@ class Parser:
         self.scope = scope
         self.place = place
         self.copied = copied
-        self.unknown: list[tuple[int, str]] = []
+        self.faults: list[Broken] = [] if faults is None else faults
         self.points: list[Point] = []
         self.depth = 0
         self.operators = 0
@@ -337,6 +205,14 @@ class Parser:
     def spelled(self, start: int, end: int) -> str:
         """What stands between two offsets, with single blanks."""
         return " ".join(self.text[start:end].split())
+
+    def fault(self, offset: int, message: str) -> Broken:
+        """What stands for a part with a fault that does not end the reading; its arguments are passed over."""
+        if self.adjacent_bracket():
+            self.skip_brackets()
+        made = Broken(self.place(offset), message)
+        self.faults.append(made)
+        return made
 
     def deeper(self, offset: int) -> None:
         self.depth += 1
@@ -448,30 +324,30 @@ class Parser:
         if name in ("post", "pre"):
             if name != self.copied:
                 home = {"post": "the stem", "pre": "the head"}[name]
-                raise ExpressionError(token.offset, f"{name!r} stands only in {home}")
+                return self.fault(token.offset, f"{name!r} stands only in {home}")
             return Copied(name, place)
         if name in self.names.rules:
             if self.names.rules[name]:
                 raise ExpressionError(token.offset, self.mixed(name))
             if self.adjacent_bracket():
-                raise ExpressionError(self.now.offset, f"the rule {name!r} takes no arguments")
+                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments")
             return Reference(name, place)
         try:
             found = find_op(name)
         except ValueError as error:
-            raise ExpressionError(token.offset, str(error)) from None
+            return self.fault(token.offset, str(error))
         if found is None:
             if name in VARIABLES or name in ("round", "range"):
                 raise ExpressionError(token.offset, self.mixed(name))
             near = did_you_mean(name, self.names.structural())
-            self.unknown.append((token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}"))
-            if self.adjacent_bracket():
-                self.skip_brackets()
-            return Group(())
+            return self.fault(token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}")
         op, kernel = found
+        faults = len(self.faults)
         arguments = self.arguments(name, op.arguments, op.positional)
+        if len(self.faults) > faults:
+            return self.faults[faults]
         if lacking := op.lacking([argument.field for argument, _ in arguments]):
-            raise ExpressionError(token.offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
+            return self.fault(token.offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
         return OpItem(op, kernel, arguments, place)
 
     def mixed(self, found: str) -> str:
@@ -480,11 +356,21 @@ class Parser:
         )
 
     def context(self, offset: int) -> str:
-        """`` in conv3x3(d=dill)``: the piece of text around a fault."""
-        start = max(self.text.rfind(" ", 0, offset), self.text.rfind("|", 0, offset)) + 1
-        end = self.text.find(" ", offset)
-        piece = self.text[start : end if end > 0 else len(self.text)].strip()
+        """`` in conv3x3(d=dill)``: the piece of text around a fault, its brackets whole."""
+        start, end = self._blank_before(offset), self._blank_after(offset)
+        while start > 0 and self.text.count(")", start, end) > self.text.count("(", start, end):
+            start = self._blank_before(start - 1)
+        while end < len(self.text) and self.text.count("(", start, end) > self.text.count(")", start, end):
+            end = self._blank_after(end + 1)
+        piece = self.text[start:end].strip()
         return f" in {piece[:60]}" if len(piece) > len(self.tokens[self.at - 1].text) else ""
+
+    def _blank_before(self, offset: int) -> int:
+        return max(self.text.rfind(" ", 0, offset), self.text.rfind("|", 0, offset)) + 1
+
+    def _blank_after(self, offset: int) -> int:
+        end = self.text.find(" ", offset)
+        return end if end >= 0 else len(self.text)
 
     def adjacent_bracket(self) -> bool:
         previous = self.tokens[self.at - 1]
@@ -497,6 +383,15 @@ class Parser:
             self.at += 1
             if depth == 0:
                 return
+
+    def skip_value(self) -> None:
+        """Pass over the rest of an argument, and the comma behind it."""
+        depth = 0
+        while self.now.kind != "end":
+            if depth == 0 and (self.now.kind == ")" or self.take(",")):
+                return
+            depth += {"(": 1, ")": -1}.get(self.now.kind, 0)
+            self.at += 1
 
     # Arguments
 
@@ -515,10 +410,11 @@ class Parser:
                 argument = by_name.get(token.text)
                 if argument is None:
                     near = did_you_mean(token.text, by_name)
-                    raise ExpressionError(
-                        token.offset,
-                        f"{name} has no argument {token.text[:40]!r}; it has: {', '.join(by_name) or 'none'}{near}",
-                    )
+                    has = ", ".join(by_name) or "none"
+                    message = f"{name} has no argument {token.text[:40]!r}; it has: {has}{near}"
+                    self.faults.append(Broken(self.place(token.offset), message))
+                    self.skip_value()
+                    continue
             else:
                 if len(given) >= positional or len(given) >= len(known):
                     takes = ", ".join(by_name) or "no arguments"
@@ -527,6 +423,9 @@ class Parser:
             if argument.name in given:
                 raise ExpressionError(token.offset, f"the argument {argument.name!r} stands twice")
             given[argument.name] = (argument, self.argument_value(argument))
+            if self.now.kind == "|":
+                mend = "alternatives among numbers stand in brackets, as in (8 | 16), or in a rule"
+                raise ExpressionError(self.now.offset, f"found '|', expected ',' or ')'; {mend}")
             if self.now.kind != ")":
                 self.need(",", "',' or ')'")
         self.depth -= 1
@@ -611,14 +510,10 @@ class Parser:
         if name in VARIABLES:
             return Variable(name, place)
         if name in self.names.rules or find_plain(name):
-            raise ExpressionError(
-                token.offset, f"{name!r} is layers, here a number must stand{self.context(token.offset)}"
-            )
-        if not self.owner:
-            raise ExpressionError(token.offset, "unknown name")
-        near = did_you_mean(name, self.names.numeric())
-        self.unknown.append((token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}"))
-        return Number(Fraction(1))
+            context = self.context(token.offset)
+            raise ExpressionError(token.offset, f"{name!r} is layers, here a number must stand{context}")
+        near = did_you_mean(name, self.names.numeric()) if self.owner else ""  # without an owner nobody reads it
+        return self.fault(token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}")
 
     def rounded(self, token: Token, place: Place) -> Value:
         self.take("(")
@@ -643,73 +538,6 @@ class Parser:
         values = [low + step * k for k in range(count)]
         if len(values) == 1:
             return Number(values[0])
-        return Alternatives(self.point(token.offset, [_plain(v) for v in values]), tuple(Number(v) for v in values))
-
-
-def find_plain(name: str) -> bool:
-    """Whether ``name`` means an op or a merge."""
-    try:
-        return find_op(name) is not None or name in KEYWORDS
-    except ValueError:
-        return True
-
-
-def constant(value: Value, offset: int) -> Fraction:
-    """The number that ``value`` is without rules or variables. Raises ExpressionError."""
-    if isinstance(value, Number):
-        return value.value
-    if isinstance(value, Arithmetic) and value.operator != "round":
-        try:
-            return compute(value.operator, constant(value.left, offset), constant(value.right, offset))
-        except ArithmeticError as error:
-            raise NumberError(offset, str(error)) from None
-    raise NumberError(offset, "the bounds of a range are constants")
-
-
-def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
-    """One step of arithmetic. Raises ArithmeticError: division by zero, or a number out of all bounds."""
-    if operator == "+":
-        value = left + right
-    elif operator == "-":
-        value = left - right
-    elif operator == "*":
-        value = left * right
-    elif right == 0:
-        raise ZeroDivisionError("division by zero")
-    elif operator == "/":
-        value = left / right
-    else:
-        value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
-    if abs(value.numerator) > LARGEST or value.denominator > LARGEST:
-        raise OverflowError("a number beyond all bounds")
-    return value
-
-
-def _plain(value: Fraction) -> str:
-    """A number as a person writes it: 3, 0.25, or 1/3 where no short decimal is exact."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    decimal = f"{float(value):.10g}"
-    return decimal if Fraction(decimal) == value else str(value)
-
-
-def walk(node) -> Iterator:
-    """``node`` and all nodes in it, rules not followed."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
-
-
-def children(node) -> tuple:
-    """The nodes directly in ``node``, in the order they are read."""
-    if isinstance(node, Group):
-        return node.items
-    if isinstance(node, Alternatives):
-        return node.options
-    if isinstance(node, Repeat):
-        return (node.item,)
-    if isinstance(node, (OpItem, MergeItem)):
-        return tuple(value for _, value in node.arguments)
-    if isinstance(node, Arithmetic):
-        return node.left, node.right
-    return ()
+        return Alternatives(
+            self.point(token.offset, [spell_number(v) for v in values]), tuple(Number(v) for v in values)
+        )

@@ -29,6 +29,7 @@ from explorer.grammar.expression import (
     children,
     constant,
 )
+from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Op, check_argument
 
 
@@ -40,7 +41,7 @@ class Relevance:
         self.named = frozenset(named)
         self._neutral: dict[object, bool] = {}
         self._settled: dict[object, bool] = {}
-        self._faults: dict[tuple[Argument, str], str | None] = {}
+        self._faults: dict[tuple[Argument, str, str], str | None] = {}
 
     def neutral(self, node: Item) -> bool:
         """Whether layers never change a shape or fail, whatever is chosen in them."""
@@ -50,7 +51,7 @@ class Relevance:
             elif isinstance(node, OpItem):
                 keeps_shape = node.op.output_shape is Op.output_shape
                 known = keeps_shape and all(self.settled(argument, value) for argument, value in node.arguments)
-            elif isinstance(node, (MergeItem, Number, Variable, Word, Arithmetic)):
+            elif isinstance(node, (MergeItem, Broken, Number, Variable, Word, Arithmetic)):
                 known = False  # values are none of its business
             else:
                 known = isinstance(node, Copied) or all(map(self.neutral, children(node)))
@@ -71,12 +72,13 @@ class Relevance:
             self._settled[key] = self._places(value) or self.fault(argument, value) is None
         return self._settled[key]
 
-    def fault(self, argument: Argument, value: Item | Value) -> str | None:
-        """What is wrong with the first value that cannot be; "" when one is no constant, None when all are allowed."""
+    def fault(self, argument: Argument, value: Item | Value, spelling: str = "") -> str | None:
+        """What is wrong with the first value that cannot be; "" when one is no constant, None when all are allowed.
+        ``spelling``: the op's, as the fault names it."""
         if isinstance(value, Reference):
-            key = argument, value.name
+            key = argument, value.name, spelling
             if key not in self._faults:
-                self._faults[key] = self.fault(argument, self.rules[value.name])
+                self._faults[key] = self.fault(argument, self.rules[value.name], spelling)
             return self._faults[key]
         if isinstance(value, Word):
             return None
@@ -85,12 +87,12 @@ class Relevance:
                 None if value.op.role == "activation" and all(self.settled(*pair) for pair in value.arguments) else ""
             )
         if isinstance(value, Alternatives) or (isinstance(value, Group) and len(value.items) == 1):
-            found = [self.fault(argument, option) for option in children(value)]
+            found = [self.fault(argument, option, spelling) for option in children(value)]
             return next(filter(None, found), "" if "" in found else None)
         if argument.kind == "activation":
             return ""
         try:
-            check_argument("this layer", argument, constant(value, 0))
+            check_argument(spelling, argument, constant(value, 0))
             return None
         except ExpressionError:
             return ""

@@ -26,6 +26,7 @@ from explorer.grammar.expression import (
     compute,
 )
 from explorer.grammar.relevance import Relevance
+from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.ops.merge import Merge
 
@@ -91,7 +92,7 @@ class Steps(NamedTuple):
     """An expression laid out flat: layers that nothing can change, ops whose arguments are to be read, choices,
     and the names of the rules that matter to shortcuts. ``nodes``: how many nodes of the tree they stand for."""
 
-    steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | str, ...]
+    steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | Broken | str, ...]
     nodes: int
 
 
@@ -135,6 +136,8 @@ class Program:
             out.append(Fork(node, tuple(self.steps(option) for option in node.options)))
         elif isinstance(node, Repeat):
             out.append(Loop(node, self.steps(node.item)))
+        elif isinstance(node, Broken):
+            out.append(node)  # to be raised where it is met
         elif isinstance(node, Copied):
             out.append(Layer(node, None, {}, False, node.place, None))
         else:
@@ -201,6 +204,8 @@ class Resolver:
             return self.value(self.program.rules[node.name])
         if kind is Alternatives:
             return self.value(node.options[self.choose(node)])
+        if kind is Broken:
+            raise Fault(node.place, node.message)
         if kind is Arithmetic:
             try:
                 return _computed(node.operator, self.value(node.left), self.value(node.right))
@@ -209,10 +214,12 @@ class Resolver:
         raise AssertionError(node)
 
     def whole(self, node: Value, what: str, of: str, low: int, high: int, place: Place) -> int:
-        """A value that must be a whole number in low..high; ``what`` and ``of`` name it in the error. Raises Fault."""
+        """A value that must be a whole number in low..high; ``what`` and ``of`` name it in the error, which stands
+        at the value, or at ``place`` where that has none. Raises Fault."""
         value = self.value(node)
         if value.denominator == 1 and low <= value <= high:
             return int(value)
+        place = getattr(node, "place", place)
         text = f"{node.text} = {value}" if isinstance(node, Arithmetic) else str(value)
         if value.denominator != 1:
             raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is not a whole number")
@@ -240,6 +247,8 @@ class Resolver:
                 self._follow(step, out)
             elif kind is str:
                 self.through.append(step)
+            elif kind is Broken:
+                raise Fault(step.place, step.message)
             else:
                 out.append(self.layer(step))
 

@@ -212,12 +212,11 @@ class _Composer:
 
     def _unsplit(self, node: Node, parent, event) -> Node:
         """``node``, unless it is the first half of an expression that YAML split at a comma."""
-        if parent.flow_style and isinstance(node, Scalar) and event.style in (None, ""):
-            if node.text.count("(") > node.text.count(")") or node.text.count("{") > node.text.count("}"):
-                self._refuse(
-                    event,
-                    f"{node.text[:60]!r} ends at a comma: in {{...}} and [...] commas split; quote the expression",
-                )
+        plain = isinstance(node, Scalar) and event.style in (None, "")
+        if parent.flow_style and plain and any(node.text.count(a) > node.text.count(b) for a, b in ("()", "{}")):
+            self._refuse(
+                event, f"{node.text[:60]!r} ends at a comma: in {{...}} and [...] commas split; quote the expression"
+            )
         return node
 
     def _scalar(self, event) -> Scalar:

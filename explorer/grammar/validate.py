@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 
 from explorer.errors import Problem, SpaceError
@@ -18,14 +19,14 @@ WHOLE_SAMPLES = 10
 MAX_PROBLEMS = 20
 
 
-def validated(space: SearchSpace) -> SearchSpace:
+def validated(space: SearchSpace, found: Iterable[Problem] = ()) -> SearchSpace:
     """The space with ``validated`` set: "all" when every (block, arriving shape, choices) was built,
     "sampled" when there are more than 100,000 of them and 1,000 derivations were (either
     ends earlier, at ``MAX_WORK``, where blocks or networks are so large that it would take long).
 
-    Raises SpaceError with the faults found, one for each place in the file.
+    Raises SpaceError with the faults found, one for each place in the file, those that reading it ``found`` among them.
     """
-    problems: list[Problem] = []
+    problems = list(found)
     complete = _all_states(space, problems)
     if not problems:
         # Whole networks: the head, copied layers, and the bounds on the sum of all blocks.

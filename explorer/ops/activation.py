@@ -67,6 +67,7 @@ class PReLU(Activation):
     """Leaky ReLU with a trained slope a channel (He et al. 2015, arXiv:1502.01852)."""
 
     spelling = "prelu"
+    cost_rule = {"params": "C"}
 
     def cost(self, x: TensorShape) -> OpCost:
         return OpCost(params=x.channels)

@@ -112,7 +112,10 @@ class Op:
     ``sized``       True when the spelling ends in KxK (``conv3x3``), None when it may;
     ``takes_stride`` how the block's stride reaches it: "conv" (by the rule for convs), "pool"
                     (always, when written without a size) or "" (never by itself);
-    ``arguments``   the arguments in order, the first ``positional`` of them also without a name.
+    ``arguments``   the arguments in order, the first ``positional`` of them also without a name;
+    ``shape_rule``  what leaves for an arriving C x H x W, as the reference page prints it;
+    ``cost_rule``   what it costs, likewise: formulas in C, H, W, the leaving side Ho and Wo, the arguments by their
+                    names, K (kernel) and S (squeeze). Tests work them out and compare them with ``cost``.
     """
 
     spelling: ClassVar[str]
@@ -121,6 +124,8 @@ class Op:
     takes_stride: ClassVar[str] = ""
     arguments: ClassVar[tuple[Argument, ...]] = ()
     positional: ClassVar[int] = 1
+    shape_rule: ClassVar[str] = "C x H x W"
+    cost_rule: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Op:
@@ -132,6 +137,11 @@ class Op:
             raise ArchitectureError(f"{cls.spelling} needs {', '.join(lacking)}")
         values = {name: float(value) if isinstance(value, Fraction) else value for name, value in given.items()}
         return cls(**values) if kernel is None else cls(kernel, **values)
+
+    @classmethod
+    def spelled(cls, kernel: int | None) -> str:
+        """The spelling with its kernel size: ``conv3x3``."""
+        return cls.spelling if kernel is None else f"{cls.spelling}{kernel}x{kernel}"
 
     @classmethod
     def lacking(cls, given: Collection[str]) -> list[str]:

@@ -36,6 +36,12 @@ class Conv(Op):
         Argument("g", "groups", "whole", "groups; must divide the channels on both sides"),
         BIAS,
     )
+    shape_rule = "out x Ho x Wo, Ho = floor((H + 2p - d(K-1) - 1)/s) + 1, p = d(K-1)/2 for odd K, 0 for even"
+    cost_rule = {
+        "params": "K*K*C/g*out + bias*out",
+        "macs": "K*K*C/g*out*Ho*Wo",
+        "activations": "out*Ho*Wo",
+    }
 
     kernel: int
     out: int
@@ -109,6 +115,8 @@ class DepthwiseConv(Op):
         DILATION,
         BIAS,
     )
+    shape_rule = "out x Ho x Wo, as a conv of that kernel"
+    cost_rule = {"params": "K*K*out + bias*out", "macs": "K*K*out*Ho*Wo", "activations": "out*Ho*Wo"}
 
     @classmethod
     def bind(cls, kernel, given, context: Context) -> Conv:

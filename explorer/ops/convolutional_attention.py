@@ -45,6 +45,8 @@ class ConvolutionalAttention(Op):
     role = "attention"
     arguments = (Argument("r", "ratio", "number", "C / r channels in the channel gate", 1e-3, 65_536),)
 
+    cost_rule = {"params": "2*C*S + 98", "macs": "4*C*S + 98*H*W", "activations": "2*(C + S) + H*W"}
+
     squeeze: int
 
     @classmethod

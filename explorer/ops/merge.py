@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,8 @@ class Merge:
 
     spelling: ClassVar[str]
     arguments: ClassVar[tuple[Argument, ...]] = ()
+    shape_rule: ClassVar[str] = "C x H x W, which both bring"
+    cost_rule: ClassVar[Mapping[str, str]] = {}
 
     def output_shape(self, branch: TensorShape, shortcut: TensorShape) -> TensorShape:
         """The merged shape. Raises ArchitectureError when the two do not meet."""
@@ -63,6 +66,7 @@ class Concatenate(Merge):
     """The shortcut's channels followed by the branch's (Huang et al. 2017, arXiv:1608.06993)."""
 
     spelling = "cat"
+    shape_rule = "the channels of both x H x W"
 
     def output_shape(self, branch: TensorShape, shortcut: TensorShape) -> TensorShape:
         if branch[1:] != shortcut[1:]:
@@ -100,6 +104,7 @@ class Gate(Merge):
 
     spelling = "gate"
     arguments = (Argument("b", "bias", "number", "the gate's bias before training", -100, 100),)
+    cost_rule = {"params": "C*C + C", "macs": "C*C*H*W", "activations": "C*H*W"}
 
     bias: float = 0.0
 

@@ -13,6 +13,7 @@ class _Norm(Op):
 
     __slots__ = ()
     role = "norm"
+    cost_rule = {"params": "2*C"}
 
     def cost(self, x: TensorShape) -> OpCost:
         return OpCost(params=2 * x.channels)

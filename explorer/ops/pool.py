@@ -24,6 +24,7 @@ class MaxPool(Op):
     role = "pool"
     sized = True
     arguments = (STRIDE,)
+    shape_rule = "C x Ho x Wo, Ho = floor((H + 2p - K)/s) + 1, p = (K-1)//2"
 
     kernel: int
     stride: int = 1
@@ -47,10 +48,12 @@ class MaxPool(Op):
 @registry.add
 @dataclass(frozen=True, slots=True)
 class AvgPool(Op):
-    """Average pooling, rounding up, padding not counted.
+    """Average pooling, sides rounded up, padding not counted.
 
     ``avgpool`` alone pools windows of the block's stride (the ResNet-D shortcut, He T. et al. 2019,
     arXiv:1812.01187) and vanishes at stride 1; ``avgpoolKxK`` pads (K-1)//2, stride 1 unless given.
+    Without padding the last window may hang over the edge. With it, the map comes out as large as
+    a convolution of that kernel and stride would make it, so that the two may meet at a merge.
     """
 
     spelling = "avgpool"
@@ -58,6 +61,7 @@ class AvgPool(Op):
     sized = None
     takes_stride = "pool"
     arguments = (STRIDE,)
+    shape_rule = "C x Ho x Wo, Ho = ceil(H/s) without a size; with one as a conv of that kernel, rounded up where K < 3"
 
     kernel: int
     stride: int = 1
@@ -82,9 +86,11 @@ class AvgPool(Op):
         return f"avgpool(s={self.stride})" if (self.kernel, self.padding) == (self.stride, 0) else Op.__str__(self)
 
     def _side(self, side: int) -> int:
-        # Rounding up, but no window may begin in the right-hand padding.
-        out = -((side + 2 * self.padding - self.kernel) // -self.stride) + 1
-        return out - 1 if (out - 1) * self.stride >= side + self.padding else out
+        if self.padding:
+            return convolved_side(side, self.kernel, self.stride, self.padding)
+        # Rounding up, but no window may begin beyond the edge.
+        out = -((side - self.kernel) // -self.stride) + 1
+        return out - 1 if (out - 1) * self.stride >= side else out
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         return _pooled(self, x, *(self._side(side) for side in x[1:]))
@@ -98,8 +104,8 @@ class AvgPool(Op):
         return self.kernel, self.stride
 
     def module(self, x: TensorShape) -> Call:
-        options = {"stride": self.stride, "padding": self.padding, "ceil_mode": True, "count_include_pad": False}
-        return Call("AvgPool2d", (self.kernel,), options)
+        edge = {"padding": self.padding, "count_include_pad": False} if self.padding else {"ceil_mode": True}
+        return Call("AvgPool2d", (self.kernel,), {"stride": self.stride, **edge})
 
 
 def blur_pool() -> type:
@@ -127,13 +133,15 @@ def blur_pool() -> type:
 class BlurPool(Op):
     """Anti-aliased subsampling: a fixed binomial 3x3 filter and the block's stride (Zhang 2019, arXiv:1904.11486).
 
-    Edges are reflected, so a side of 1 does not fit. The filter is fixed: no parameters, and no MACs, as for all pooling.
+    Edges are reflected, so a side of 1 does not fit. The filter is fixed: no parameters, and as in all
+    pooling no MACs.
     """
 
     spelling = "blurpool"
     role = "pool"
     takes_stride = "pool"
     arguments = (STRIDE,)
+    shape_rule = "C x ceil(H/s) x ceil(W/s)"
 
     stride: int
 
@@ -180,6 +188,7 @@ class Subsample(Op):
     takes_stride = "pool"
     arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; the stage's width when left out"))
     positional = 0
+    shape_rule = "out x ceil(H/s) x ceil(W/s)"
 
     stride: int
     out: int
@@ -210,6 +219,7 @@ class GlobalAveragePool(Op):
 
     spelling = "gap"
     role = "pool"
+    shape_rule = "C x 1 x 1"
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         return TensorShape(x.channels, 1, 1)

@@ -68,6 +68,8 @@ class LayerScale(Op):
     role = "scale"
     arguments = (Argument("init", "init", "number", "the factor before training", 0.0, 1e3),)
 
+    cost_rule = {"params": "C"}
+
     init: float = 1e-6
 
     def cost(self, x: TensorShape) -> OpCost:
@@ -102,6 +104,8 @@ class ShortcutGate(Op):
     spelling = "shortcut_gate"
     role = "scale"
     arguments = (Argument("b", "bias", "number", "the gate's bias before training", -100, 100),)
+
+    cost_rule = {"params": "C*C + C", "macs": "C*C*H*W", "activations": "C*H*W"}
 
     bias: float = 0.0
 

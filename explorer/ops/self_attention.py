@@ -66,8 +66,21 @@ class SelfAttention(Op):
     role = "attention"
     arguments = (
         Argument("heads", "heads", "whole", "attention heads; must divide the channels", 1, 1_024),
-        Argument("position", "position", "word", "relative distances, or none", words=("relative", "none")),
+        Argument(
+            "position",
+            "position",
+            "word",
+            "relative distances, or none: then the terms in H + W - 1 fall away",
+            words=("relative", "none"),
+        ),
     )
+
+    # With `position=none` the terms of the distances, those in (H + W - 1), fall away.
+    cost_rule = {
+        "params": "3*C*C + 2*(H + W - 1)*C/heads",
+        "macs": "3*C*C*H*W + 2*H*W*H*W*C + 2*(H + W - 1)*C*H*W",
+        "activations": "4*C*H*W + heads*H*W*H*W + 2*(H + W - 1)*heads*H*W",
+    }
 
     heads: int = 4
     position: str = "relative"

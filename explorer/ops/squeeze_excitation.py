@@ -57,6 +57,8 @@ class SqueezeExcitation(Op):
         Argument("gate", "gate", "activation", "after the second 1x1 conv"),
     )
 
+    cost_rule = {"params": "2*C*S + C + S", "macs": "2*C*S", "activations": "C + S"}
+
     squeeze: int
     act: Op = ReLU()
     gate: Op = Sigmoid()
@@ -112,6 +114,7 @@ class EfficientChannelAttention(Op):
 
     spelling = "eca"
     role = "attention"
+    cost_rule = {"params": "K", "macs": "K*C", "activations": "C"}
 
     kernel: int
 

@@ -173,11 +173,19 @@ def test_hostile_texts_stay_texts(browser, url):
         assert HOSTILE[1] in label.replace("\u2060", "")
         for tab in ("Network", "Training", "Choices and costs", "Block"):
             page.get_by_role("tab", name=tab).click()
-        made = "img, script, .katex, svg a, a[href^=http], a[href^=mailto], a[href*=alert], span[style*=size]"
-        found = (
-            page.get_by_test_id("stMain")
-            .locator(made)
-            .evaluate_all("all => all.map(one => one.outerHTML.slice(0, 300))")
-        )
-        assert found == []
-        assert page.get_by_test_id("stMetricLabel").locator("[data-testid=stIconMaterial], [style*=color]").count() == 0
+        assert_plain(page)
+        for title in ("Architecture", "What matters", "Space", "Runs"):
+            page.get_by_test_id("stTopNavLinkContainer").get_by_text(title, exact=True).click()
+            page.wait_for_url(f"**/{'effects' if title == 'What matters' else title.lower()}")
+            page.get_by_test_id("stSelectbox").first.wait_for()
+            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+            assert page.get_by_test_id("stException").count() == 0
+            assert_plain(page)
+
+
+def assert_plain(page) -> None:
+    """No text from the database has become an element, a link, an icon or a colour."""
+    made = "img, script, .katex, svg a, a[href^=http], a[href^=mailto], a[href*=alert], span[style*=size]"
+    made = page.get_by_test_id("stMain").locator(made)
+    assert made.evaluate_all("all => all.map(one => one.outerHTML.slice(0, 300))") == []
+    assert page.get_by_test_id("stMetricLabel").locator("[data-testid=stIconMaterial], [style*=color]").count() == 0

@@ -34,7 +34,8 @@ def names() -> Names:
 def structure(text: str, copied: str = ""):
     parser = Parser(text, names(), "rule", "network", copied=copied)
     tree = parser.structure_rule()
-    assert not parser.unknown
+    for fault in parser.faults:
+        raise ExpressionError(fault.place[1] - 1, fault.message)
     return tree
 
 
@@ -208,14 +209,22 @@ def test_faults_of_one_expression(text, column, message):
         assert caught.value.offset + 1 == column
 
 
-def test_unknown_names_are_all_found():
-    """Unknown names do not end the reading: each is reported with its near misses."""
-    parser = Parser("cnov3x3(8) bn relo attn3 +", names(), "rule", "network")
+def test_faults_that_reading_can_pass_are_all_found():
+    """Unknown names and arguments, wrong sizes and misplaced words do not end the reading: each is reported."""
+    parser = Parser(
+        "cnov3x3(8) bn relo attn3 conv3x5 post attn(3) conv3x3(k=relu, d=wid) drop +", names(), "rule", "network"
+    )
     parser.structure_rule()
-    assert parser.unknown == [
-        (0, "unknown name 'cnov3x3' in cnov3x3(8); did you mean 'conv3x3' or 'dwconv3x3'?"),
-        (14, "unknown name 'relo'; did you mean 'relu' or 'relu6'?"),
-        (19, "unknown name 'attn3'; did you mean 'attn'?"),
+    assert [(fault.place[1], fault.message) for fault in parser.faults] == [
+        (1, "unknown name 'cnov3x3' in cnov3x3(8); did you mean 'conv3x3' or 'dwconv3x3'?"),
+        (15, "unknown name 'relo'; did you mean 'relu' or 'relu6'?"),
+        (20, "unknown name 'attn3'; did you mean 'attn'?"),
+        (26, "kernels are square: 3x5 in 'conv3x5'"),
+        (34, "'post' stands only in the stem"),
+        (43, "the rule 'attn' takes no arguments"),
+        (55, "conv3x3 has no argument 'k'; it has: out, s, d, g, bias"),
+        (65, "unknown name 'wid' in conv3x3(k=relu, d=wid)"),
+        (70, "drop needs p, as in drop(p=...)"),
     ]
 
 

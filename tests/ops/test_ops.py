@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
+from collections.abc import Mapping
+from fractions import Fraction
 
 import pytest
 import torch
 from torch import nn
 
 from explorer.errors import ArchitectureError
+from explorer.grammar.expression import Names, Parser, constant
 from explorer.network.build import instantiate
 from explorer.ops import registry
 from explorer.ops.activation import ReLU, SiLU
-from explorer.ops.base import MAX_KERNEL, Context, Op, TensorShape, check_argument
+from explorer.ops.base import MAX_KERNEL, Context, Op, OpCost, TensorShape, check_argument
 from explorer.ops.conv import Conv
 from explorer.ops.merge import MERGES, Add, Concatenate, Gate, merge_from_json
 from explorer.ops.norm import GroupNorm
@@ -134,6 +138,30 @@ def test_the_declared_cost_is_the_modules(case):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         assert (cost.macs, cost.activations) == macs_of(module, torch.randn(1, *x))
+
+
+def worked_out(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ...]:
+    """The formulas of a ``cost_rule`` as numbers: names replaced, they are arithmetic of the space language."""
+    y = op.output_shape(x)
+    words = {"C": x.channels, "H": x.height, "W": x.width, "Ho": y.height, "Wo": y.width}
+    words |= {argument.name: getattr(op, argument.field, None) for argument in op.arguments}
+    words |= {"K": getattr(op, "kernel", None), "S": getattr(op, "squeeze", None)}
+
+    def number(formula: str) -> Fraction:
+        return constant(Parser(re.sub(r"[A-Za-z]+", lambda m: str(words[m[0]]), formula), Names(), "", "").sum(), 0)
+
+    return tuple(number(rule.get(key, "0")) for key in OpCost._fields)
+
+
+def test_the_formulas_that_the_docs_print_are_the_costs(request, case):
+    """cost_rule, as the reference page prints it, comes to what cost() says."""
+    op, x = case
+    if "prelu" in (getattr(getattr(op, "act", None), "spelling", ""), getattr(op, "position", "")):
+        pytest.skip("the activation's own parameters come on top")
+    if getattr(op, "position", "") == "none":
+        pytest.skip("the formula is that with distances")
+    rule = registry.by_spelling[request.node.callspec.params["case"][0]].cost_rule
+    assert worked_out(rule, op, x) == op.cost(x)
 
 
 def test_the_canonical_form_computes_the_same(case):

@@ -1,0 +1,176 @@
+"""Figures of what choices do: effects at equal cost, interactions, error distributions, who goes with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy
+import pandas
+from plotly import graph_objects as go
+
+from dashboards.figures import PALETTE, PLAIN, level_looks
+from dashboards.quantities import Unit
+from dashboards.text import safe_text
+from explorer.effects import Effect, levels_of, quantity
+from explorer.records import TrialRecord
+
+ROW_HEIGHT = 26
+MARGIN = {"l": 10, "r": 10, "t": 30, "b": 10}
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go.Figure:
+    """One row a level: its effect against the factor's reference at equal cost, with its 95% interval.
+
+    Filled marks come from pairs of networks, open ones from the model. Effects that cannot be told are left out.
+    """
+    told = [effect for effect in effects if effect.effect is not None and effect.ci95 is not None]
+    figure = go.Figure()
+    factors = list(dict.fromkeys(effect.factor for effect in told))
+    for method, symbol, colour, name in (
+        ("pairs", "circle", PALETTE[0], "from pairs that differ in this choice alone"),
+        ("model", "circle-open", PALETTE[1], "from a model of all networks"),
+    ):
+        own = [effect for effect in told if effect.method == method]
+        figure.add_trace(
+            go.Scatter(
+                x=[effect.effect / objective.divisor for effect in own],
+                y=[row_name(effect) for effect in own],
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [(effect.ci95[1] - effect.effect) / objective.divisor for effect in own],
+                    "arrayminus": [(effect.effect - effect.ci95[0]) / objective.divisor for effect in own],
+                    "thickness": 1.5,
+                    "width": 4,
+                },
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "size": 9, "color": colour},
+                text=[_effect_text(effect, objective) for effect in own],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    rows = [row_name(effect) for factor in factors for effect in told if effect.factor == factor]
+    figure.add_vline(x=0, line={"color": PLAIN, "width": 1, "dash": "dot"})
+    points = "points" if objective.name == "%" else objective.name
+    title = f"{objective.title} gained at equal {cost.title}" + (f" ({points})" if points else "")
+    figure.update_xaxes(title=safe_text(title, "plotly", length=80), zeroline=False)
+    figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True)
+    figure.update_layout(
+        height=110 + ROW_HEIGHT * max(len(rows), 2),
+        margin=MARGIN,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    )
+    return figure
+
+
+def row_name(effect: Effect) -> str:
+    """``order: full_preact, not original``."""
+    return safe_text(f"{effect.factor}: {effect.level}, not {effect.reference}", "plotly", length=70)
+
+
+def _effect_text(effect: Effect, objective: Unit) -> str:
+    assert effect.effect is not None and effect.ci95 is not None
+    shown = [value / objective.divisor for value in (effect.effect, *effect.ci95)]
+    source = f"{effect.pairs} pairs" if effect.method == "pairs" else f"model; {effect.trials} networks have it"
+    lines = [row_name(effect), f"{shown[0]:+.3g}, 95% interval {shown[1]:+.3g} .. {shown[2]:+.3g}", f"from {source}"]
+    return "<br>".join(lines)
+
+
+def interaction_figure(
+    records: Sequence[TrialRecord], rows: str, columns: str, objective: str, unit: Unit
+) -> go.Figure:
+    """Mean objective for each pair of levels of two choices, whatever it cost; counts in brackets.
+
+    Where one choice alone matters, all rows (or columns) run alike.
+    """
+    levels = [list(level_looks(levels_of(records, factor))) for factor in (rows, columns)]
+    cells: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        if rows in record.choices and columns in record.choices:
+            cell = cells.setdefault((record.choices[rows], record.choices[columns]), [])
+            cell.append(quantity(record, objective) / unit.divisor)
+    means = [[numpy.mean(cells[r, c]) if (r, c) in cells else None for c in levels[1]] for r in levels[0]]
+    texts = [
+        [f"{numpy.mean(cells[r, c]):.3g} ({len(cells[r, c])})" if (r, c) in cells else "" for c in levels[1]]
+        for r in levels[0]
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=means,
+            x=[safe_text(level, "plotly", length=30) for level in levels[1]],
+            y=[safe_text(level, "plotly", length=30) for level in levels[0]],
+            text=texts,
+            texttemplate="%{text}",
+            colorscale="Cividis",
+            colorbar={"title": {"text": unit.name or "", "side": "right"}, "thickness": 12},
+            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=safe_text(columns, "plotly", length=40), type="category")
+    figure.update_yaxes(title=safe_text(rows, "plotly", length=40), type="category", autorange="reversed")
+    figure.update_layout(height=120 + 40 * max(len(levels[0]), 3), margin=MARGIN)
+    return figure
+
+
+def distribution_figure(records: Sequence[TrialRecord], factor: str | None, objective: str, unit: Unit) -> go.Figure:
+    """The share of networks that reach at most each value, a curve a level (Radosavovic et al. 2019,
+    arXiv:1905.13214, eq. 1: the error distribution function, here of the objective as it is shown)."""
+    groups: dict[str, list[float]] = {}
+    for record in records:
+        level = "all networks" if factor is None else record.choices.get(factor)
+        if level is not None:
+            groups.setdefault(level, []).append(quantity(record, objective) / unit.divisor)
+    figure = go.Figure()
+    for place, (level, (colour, _)) in enumerate(level_looks(groups).items()):
+        values = sorted(groups[level])
+        figure.add_trace(
+            go.Scatter(
+                x=[values[0], *values],
+                y=[100 * number / len(values) for number in range(len(values) + 1)],
+                mode="lines",
+                line={"shape": "hv", "color": colour, "dash": DASHES[place % len(DASHES)], "width": 2},
+                name=safe_text(f"{level} ({len(values)})", "plotly", length=40),
+                hovertemplate="%{y:.0f}% reach at most %{x:.4g}",
+            )
+        )
+    figure.update_xaxes(title=safe_text(unit.label, "plotly", length=60))
+    figure.update_yaxes(title="networks (%)", range=[0, 103])
+    figure.update_layout(
+        height=380, margin=MARGIN, showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0}
+    )
+    return figure
+
+
+def categories_figure(
+    records: Sequence[TrialRecord], factors: Sequence[str], objective: str, unit: Unit, title_length: int = 24
+) -> go.Figure:
+    """Parallel categories: each network a ribbon through its choices, coloured by the objective."""
+    values = pandas.Series([quantity(record, objective) / unit.divisor for record in records])
+    figure = go.Figure(
+        go.Parcats(
+            dimensions=[
+                {
+                    "label": safe_text(factor, "plotly", length=title_length),
+                    "values": [
+                        safe_text(record.choices.get(factor, "–"), "plotly", length=title_length) for record in records
+                    ],
+                }
+                for factor in factors
+            ],
+            line={
+                "color": values,
+                "colorscale": "Cividis",
+                "showscale": True,
+                "colorbar": {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "right"}},
+                "shape": "hspline",
+            },
+            hoveron="color",
+            hoverinfo="count",
+            labelfont={"size": 12},
+            tickfont={"size": 11},
+        )
+    )
+    figure.update_layout(height=420, margin={"l": 30, "r": 10, "t": 40, "b": 10})
+    return figure

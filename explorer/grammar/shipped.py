@@ -1,0 +1,35 @@
+"""Where space files lie: a path, or the bare name of one that comes with the package."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from explorer.errors import Problem, SpaceError, did_you_mean
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """The spaces that come with the package: path below ``search_spaces/`` -> file."""
+    root = resources.files("search_spaces")
+    found = {}
+    for folder in getattr(root, "_paths", [root]):
+        folder = Path(str(folder))
+        found.update({file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*.yaml"))})
+    return found
+
+
+def find_space(path: str | os.PathLike[str]) -> Path:
+    """The file that a path or a shipped space's name means. Raises SpaceError when there is none."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    shipped = shipped_spaces()
+    for name in (given.as_posix(), f"{given.as_posix()}.yaml"):
+        if name in shipped:
+            return shipped[name]
+    near = (
+        did_you_mean(given.as_posix(), shipped) if given.suffix else did_you_mean(f"{given.as_posix()}.yaml", shipped)
+    )
+    message = f"no such file, and no shipped space of that name; shipped: {', '.join(sorted(shipped))}{near}"
+    raise SpaceError([Problem(str(path), 1, 1, message)])

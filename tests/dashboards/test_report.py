@@ -1,0 +1,85 @@
+"""A study as one static page."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from dashboards.report import report_page
+from explorer.cli import main
+from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study
+from tests.dashboards.test_browser import CHROMIUM, FLAGS
+
+
+def test_the_page_holds_the_study(study):
+    """The page names the study, its frontier's trials with their choices, and the reasons of failures."""
+    page = report_page(study, study.trials())
+    assert "digits &amp; co" in page
+    assert REASON in page
+    for record in study.frontier():
+        assert ", ".join(f"{name}={text}" for name, text in record.choices.items()) in page
+    figures = json.loads(re.search(r"const figures = (.*);\n", page)[1])
+    assert set(figures) == {"frontier", "effects", "spread", "growth"}
+
+
+def test_it_is_small(url):
+    """A thousand trials make a page under five megabytes."""
+    writer = begin_study(url, "large")
+    for number in range(1_000):
+        if writer.begin(number, proposal(number)).state == "running":
+            writer.finish(number, ending(0.3 + (number * 7919 % 1000) / 2000))
+    assert len(report_page(writer.study, writer.study.trials(full=False)).encode()) < 5_000_000
+
+
+def test_young_studies(url):
+    """A study without trials, or with one, is a page too, which says what is missing."""
+    writer = begin_study(url, "young")
+    assert "no frontier to draw" in report_page(writer.study, [])
+    writer.begin(0, proposal(0))
+    writer.finish(0, ending(0.5))
+    assert "needs at least two networks" in report_page(writer.study, writer.study.trials())
+
+
+def test_the_command_writes_it(study, url, tmp_path, capsys):
+    """``explorer report`` writes the file, says where and how large, and a folder that cannot be is one line."""
+    file = tmp_path / "report.html"
+    with pytest.raises(SystemExit) as left:
+        main(["report", study.name, "-o", str(file), "--json", "--storage", url])
+    assert left.value.code == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(file), "bytes": file.stat().st_size}
+    (tmp_path / "a file").touch()
+    with pytest.raises(SystemExit) as left:
+        main(["report", study.name, "-o", str(tmp_path / "a file" / "x.html"), "--storage", url])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
+def test_it_opens_offline_and_stays_text(url, tmp_path):
+    """In a browser without any network the figures are drawn, and hostile texts stay texts."""
+    from playwright.sync_api import sync_playwright
+
+    attack = "</script><img src=x onerror=alert(1)>"
+    write_study(url, attack)
+    writer = begin_study(url, "hostile", {attack: "max", "macs": "min"}, space=attack, data=attack)
+    for number in range(6):
+        writer.begin(number, proposal(number, choices={attack: f"{attack}{number % 2}"}))
+        writer.finish(number, ending(0.5, **{attack: number / 10}))
+    file = tmp_path / "report.html"
+    file.write_text(report_page(writer.study, writer.study.trials()))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        asked, dialogs, broken = [], [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.goto(file.as_uri())
+        page.wait_for_function("document.body.dataset.drawn === 'yes'")
+        assert page.locator(".js-plotly-plot .point").count() >= COMPLETE // 4
+        assert page.locator("img").count() == 0
+        assert not dialogs and not broken
+        assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+        browser.close()

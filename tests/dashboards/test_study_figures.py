@@ -1,0 +1,143 @@
+"""Figures and tables of effects, costs and runs, by the data they hold."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from dashboards.cost_figures import place_figure
+from dashboards.cost_tables import COSTED, comparison_rows, cost_by_place, stage_rows
+from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
+from dashboards.quantities import unit_of
+from dashboards.run_figures import growth_figure, studies_figure, timeline_figure
+from dashboards.run_tables import growth, pace, timeline
+from dashboards.tables import frontier_points
+from explorer.costing.analytic import count_cost
+from explorer.effects import choice_effects
+from explorer.frontier import hypervolume
+from explorer.grammar.parse import load_space, shipped_spaces
+from explorer.records import TrialRecord
+
+PERCENT = unit_of("accuracy", [0.5])
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+
+
+def crossed() -> list[TrialRecord]:
+    """All of two orders, two attentions and three depths; SE gives 3 points, in "pre" twice as much."""
+    out = []
+    for n, (order, attn, depth) in enumerate(itertools.product(("post", "pre"), ("none", "se"), "123")):
+        gain = 0.03 * (attn == "se") * (2 if order == "pre" else 1)
+        values = {"accuracy": 0.5 + 0.05 * int(depth) + gain}
+        choices = {"order": order, "attn": attn, "depth": depth}
+        out.append(
+            TrialRecord(
+                n, "complete", choices=choices, costs={"macs": 1e6 * int(depth)}, objectives=values, started=10.0 * n,
+                finished=10.0 * n + 8, worker=f"w{n % 2}",
+            )
+        )
+    return out
+
+
+def test_effects_are_drawn_in_points():
+    """Each effect is one mark in points of accuracy with its interval, pairs and models told apart."""
+    effects = choice_effects(crossed(), factor="attn")
+    figure = effects_figure(effects, PERCENT, unit_of("macs", []))
+    pairs, model = figure.data
+    assert list(pairs.x) == [pytest.approx(100 * effects[0].effect)]
+    assert pairs.error_x.array[0] == pytest.approx(100 * (effects[0].ci95[1] - effects[0].effect))
+    assert len(model.x) == 0
+    assert figure.layout.xaxis.title.text == "validation accuracy gained at equal MACs (points)"
+
+
+def test_interactions_are_means_with_counts():
+    """Each cell holds the mean of its networks and their number."""
+    figure = interaction_figure(crossed(), "order", "attn", "accuracy", PERCENT)
+    (heat,) = figure.data
+    rows, columns = list(heat.y), list(heat.x)
+    assert heat.z[rows.index("pre")][columns.index("se")] == pytest.approx(66.0)
+    assert heat.text[rows.index("post")][columns.index("none")] == "60 (3)"
+
+
+def test_distributions_reach_everything():
+    """Each level's curve climbs from nothing to all of its networks."""
+    figure = distribution_figure(crossed(), "attn", "accuracy", PERCENT)
+    assert {trace.name for trace in figure.data} == {"none (6)", "se (6)"}
+    for trace in figure.data:
+        assert (trace.y[0], trace.y[-1]) == (0, 100)
+        assert list(trace.x) == sorted(trace.x)
+
+
+def test_parallel_categories_hold_every_network():
+    """Every network is one ribbon, with its value as colour."""
+    (ribbons,) = categories_figure(crossed(), ["order", "attn"], "accuracy", PERCENT).data
+    assert len(ribbons.line.color) == 12
+    assert [dimension.label for dimension in ribbons.dimensions] == ["order", "attn"]
+
+
+@pytest.mark.parametrize("name", sorted(shipped_spaces()))
+def test_costs_by_place_add_up(name):
+    """The parts' costs sum to the network's, in every shipped space."""
+    space = load_space(name)
+    architecture = space.architecture(space.sample(1, seed=1)[0])
+    table = cost_by_place(architecture)
+    cost = count_cost(architecture).to_dict()
+    assert {column: int(table[column].sum()) for column in COSTED} == {column: cost[column] for column in COSTED}
+    drawn = place_figure(table, "macs", unit_of("macs", [cost["macs"]]))
+    divisor = unit_of("macs", [cost["macs"]]).divisor
+    assert sum(sum(trace.y) for trace in drawn.data) * divisor == pytest.approx(cost["macs"])
+    assert stage_rows(architecture)["part"].iloc[0] == "stem"
+
+
+def test_comparison_marks_what_differs():
+    """A row is marked exactly when its trials differ."""
+    first, second = crossed()[0], crossed()[3]
+    rows = comparison_rows([first, second]).set_index("")
+    assert rows.loc["attn", "differs"] == "≠"
+    assert rows.loc["depth", "differs"] == ""
+
+
+def test_growth_is_the_hypervolume_so_far():
+    """Each row's share is the hypervolume of the trials until then, of that of all."""
+    records = crossed()
+    table = growth(records, OBJECTIVES)
+    points = [(-r.objectives["accuracy"], r.costs["macs"]) for r in records]
+    corner = [max(column) for column in zip(*points)]
+    for row in table.itertuples():
+        expected = hypervolume(points[: row.trials], corner) / hypervolume(points, corner)
+        assert row.share == pytest.approx(expected)
+        assert row.seconds == pytest.approx(8.0 * row.trials)
+    assert (table.trials.iloc[-1], table.share.iloc[-1]) == (len(records), 1)
+    assert list(growth_figure(table, "trials", "complete trials").data[0].x) == list(table.trials)
+
+
+def test_lanes_never_overlap():
+    """In one lane one trial ends before the next begins; a worker that runs two at once has two lanes."""
+    records = [
+        TrialRecord(n, "complete", worker="w", started=start, finished=end)
+        for n, (start, end) in enumerate([(0.0, 5.0), (1.0, 3.0), (4.0, 6.0), (7.0, 8.0)])
+    ]
+    records.append(TrialRecord(4, "running", worker="v", started=2.0))
+    table = timeline(records, now=10.0)
+    assert set(table.lane) == {"worker 1", "worker 1 (2)", "worker 2"}
+    for _, lane in table.groupby("lane"):
+        assert (lane.start.iloc[1:].to_numpy() >= lane.end.iloc[:-1].to_numpy()).all()
+    assert table[table.trial == 4].end.item() == 10.0
+    assert sum(len(trace.y) for trace in timeline_figure(table).data) == 5
+
+
+def test_pace_counts_the_last_ten_minutes():
+    """Trials that ended within ten minutes count, an hour's worth; older ones do not."""
+    assert pace(crossed(), now=120.0) == 12 * 6
+    assert pace(crossed(), now=10_000.0) == 0
+
+
+def test_studies_lie_in_one_plane():
+    """Each study is one line in the units of all."""
+    points = frontier_points(crossed(), "macs", "accuracy", OBJECTIVES)
+    front = points[points.frontier]
+    figure = studies_figure(
+        {"a": front, "b": front}, unit_of("macs", front.x), PERCENT, (False, True), log_x=True
+    )
+    assert [trace.name for trace in figure.data] == ["a", "b"]
+    assert list(figure.data[0].x) == [1, 2, 3]

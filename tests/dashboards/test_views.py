@@ -1,0 +1,216 @@
+"""The pages beside the frontier, drawn without a browser."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import dashboards
+from dashboards.launch import STORAGE_VARIABLE
+from dashboards.views.architecture import zipped_export
+from explorer.errors import ExportError
+from explorer.grammar.parse import load_space
+from explorer.store import open_study
+from explorer.store.writer import Ending
+from explorer.study.search import run_search
+from tests.dashboards.conftest import COMPLETE, FAILED, REASON, begin_study, ending, proposal, write_study
+
+ROOT = Path(dashboards.__file__).parent
+PAGES = ("architecture", "effects", "space", "runs")
+
+
+@pytest.fixture
+def page(url, monkeypatch):
+    """Draws one page of ``url``; returns what stands on it."""
+
+    def draw(name: str, **session) -> AppTest:
+        monkeypatch.setenv(STORAGE_VARIABLE, url)
+        at = AppTest.from_string(f"from dashboards.views import {name}\n{name}.draw()", default_timeout=60)
+        for key, value in session.items():
+            at.session_state[key] = value
+        return at.run()
+
+    return draw
+
+
+def texts(at: AppTest) -> str:
+    assert not at.exception
+    return "\n".join(str(element.value) for element in [*at.text, *at.code, *at.caption, *at.markdown, *at.subheader])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_draws_a_study(name, page, study):
+    """Each page draws a study in which trials of every state stand."""
+    at = page(name)
+    assert not at.exception and not at.error
+    assert at.selectbox(key="study").value == study.name
+    assert at.get("plotly_chart")
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("trials", [None, 0, 1])
+def test_every_page_says_what_is_missing(name, trials, page, url):
+    """Without a storage, without trials and with one that runs, each page says so in a sentence."""
+    if trials is not None:
+        writer = begin_study(url, "young")
+        for number in range(trials):
+            writer.begin(number, proposal(number))
+    at = page(name)
+    assert texts(at)
+    assert not at.error
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_draws_what_a_search_wrote(name, page, url):
+    """The pages draw what ``run_search`` leaves, a user's own evaluation and objectives included."""
+    run_search(
+        load_space("he2016_orders.yaml"),
+        trials=4,
+        storage=url,
+        study="real",
+        objectives={"quality": "max", "joules": "min"},
+        evaluate=lambda arch, **_: {"quality": 1 / len(arch.to_json())},
+        costs={"joules": lambda arch, choices: len(arch.to_json()) % 97 + 1.0},
+    )
+    at = page(name)
+    assert not at.exception and not at.error
+
+
+def test_one_network_in_full(page, study):
+    """A network's page shows its block, where its costs lie, and each neighbour with its index in the space."""
+    at = page("architecture")
+    assert f"trial {study.frontier()[-1].number} · complete" in texts(at)
+    assert len(at.get("graphviz_chart")) == 2
+    neighbours = next(frame.value for frame in at.dataframe if "instead" in frame.value)
+    assert {"order", "act"} <= set(neighbours.choice)
+    space = load_space("preact_variants.yaml").with_input((1, 8, 8), 10)
+    trial = study.trial(study.frontier()[-1].number)
+    row = neighbours[neighbours.choice == "act"].iloc[0]
+    assert dict(space.unrank(int(row["index"])).choices) == {**trial.choices, "act": row.instead}
+    at.toggle(key="show_code").set_value(True).run()
+    assert "class Network" in texts(at) and "stem:" in texts(at)
+
+
+def test_two_networks_side_by_side(page, study):
+    """Of two networks, what differs is marked; equal rows are left out until they are asked for."""
+    at = page("architecture")
+    at.multiselect(key="compared").set_value([0, 3]).run()
+    differing = at.dataframe[0].value
+    assert list(differing.columns[2:]) == ["trial 0", "trial 3"]
+    assert (differing["trial 0"] != differing["trial 3"]).all()
+    at.toggle(key="only_differences").set_value(False).run()
+    every = at.dataframe[0].value
+    assert len(every) > len(differing)
+    same = every[every.differs == ""]
+    assert (same["trial 0"] == same["trial 3"]).all()
+
+
+def test_a_failed_trial_says_why(page, study):
+    """A failed trial's page gives its reason and still shows its network."""
+    at = page("architecture")
+    at.multiselect(key="compared").set_value([FAILED]).run()
+    assert REASON in texts(at)
+    assert at.get("graphviz_chart")
+
+
+def test_effects_follow_the_choice_of_quantities(page, study):
+    """Objective and cost can be chosen, and two choices can be crossed."""
+    at = page("effects")
+    at.selectbox(key="at_equal").set_value("params").run()
+    at.selectbox(key="interaction_rows").set_value("order").run()
+    at.selectbox(key="spread_by").set_value("act").run()
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 4
+
+
+def test_the_space_page_counts(page, study):
+    """The space page gives the exact count, the choice points and the file."""
+    at = page("space")
+    assert next(metric.value for metric in at.metric if metric.label == "derivations") == "10,368"
+    assert {"order", "attn"} <= set(at.dataframe[0].value.choice)
+    assert "grammar:" in texts(at)
+
+
+def test_the_runs_page_filters_by_state(page, study):
+    """The table of runs keeps to the state that is picked, reasons with them."""
+    at = page("runs")
+    assert len(at.dataframe[0].value) == COMPLETE + 4
+    at.selectbox(key="state").set_value("failed").run()
+    table = at.dataframe[0].value
+    assert list(table.trial) == [FAILED] and list(table.reason) == [REASON]
+
+
+def test_studies_side_by_side(page, url):
+    """Studies of the same objectives can be put on one figure."""
+    write_study(url, "one")
+    write_study(url, "two")
+    at = page("runs")
+    at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 4
+
+
+def test_a_box_narrows_every_page(page, study):
+    """The networks in a box that was dragged are all that effects, runs and the space's marks keep to, until
+    the button forgets them."""
+    identity = (study.storage, study.name, study.created)
+    boxed = (identity, frozenset(range(6)))
+    at = page("runs", boxed=boxed)
+    assert list(at.dataframe[0].value.trial) == list(range(6))
+    assert "Only the 6 networks in the box" in texts(at)
+    assert "Only the 6 networks in the box" in texts(page("effects", boxed=boxed))
+    assert "Only the 6 networks in the box" in texts(page("space", boxed=boxed))
+    at.button(key="show_all").click().run()
+    assert len(at.dataframe[0].value) == COMPLETE + 4
+
+
+def test_a_zip_file_holds_the_export(url, tmp_path):
+    """The export that the page offers holds what ``explorer export`` writes, and its failure is a sentence."""
+    from explorer.grammar.parse import parse_space
+
+    text = """
+name: tiny
+input: 1x8x8
+classes: 10
+stem: conv3x3(4) post
+stages: {blocks: 1, width: 4}
+block: conv3x3 bn act +
+head: gap fc
+grammar: {act: relu | silu}
+"""
+    study = run_search(parse_space(text), data="digits", trials=1, epochs=1, storage=url, workers=1).study
+    with zipfile.ZipFile(io.BytesIO(zipped_export(study, study.trial(0), url))) as archive:
+        names = set(archive.namelist())
+    assert {"trial-0/model.py", "trial-0/model.safetensors", "trial-0/architecture.json"} <= names
+    writer = begin_study(url, "other")
+    writer.begin(0, proposal(0))
+    writer.finish(0, Ending("failed", reason="it broke"))
+    other = open_study(url, "other")
+    with pytest.raises(ExportError, match="no trained weights"):
+        zipped_export(other, other.trial(0), url)
+
+
+def test_budget_and_earlier_frontier(url, study, monkeypatch):
+    """A budget names the best network under it, and an earlier frontier can be drawn."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
+    at.select_slider(key=f"budget_{study.name}_macs").set_value(macs[1]).run()
+    assert not at.exception
+    fitting = [r for r in study.trials() if r.state == "complete" and r.costs["macs"] <= macs[1]]
+    best = max(fitting, key=lambda record: record.objectives["accuracy"])
+    assert f"Best under it: trial {best.number}," in texts(at)
+    at.button(key="show_best").click().run()
+    assert at.selectbox(key="trial").value == best.number
+    at.toggle(key="earlier").set_value(True).run()
+    assert not at.exception
+    writer = begin_study(os.environ[STORAGE_VARIABLE], study.name)
+    writer.begin(COMPLETE + 4, proposal(COMPLETE + 4))
+    writer.finish(COMPLETE + 4, ending(0.9))
+    at.run()
+    assert not at.exception
