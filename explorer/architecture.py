@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from explorer.canonical import canonical_form
 from explorer.errors import ArchitectureError
 from explorer.ops import registry
-from explorer.ops.activation import Activation
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.merge import Add, Merge, merge_from_json
-from explorer.ops.scale import Scale
 
 FORMAT = 1
 DIGEST_VERSION = "v1"
@@ -242,75 +241,6 @@ class Architecture:
         if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
             raise ArchitectureError(f"the digest in the file is {stated[:60]!r}, its content gives {made.digest!r}")
         return made
-
-
-def canonical_form(architecture: Architecture) -> dict[str, Any]:
-    """The computation itself, without the ways to spell it: a list of ops and residual blocks.
-
-    What does not change the computation does not show: the division into stages, where a layer
-    stands relative to a block without a shortcut, a shared pre-activation (written before the block
-    that shares it), ops that change nothing in their place, an activation that repeats itself.
-    """
-    line = _CanonicalLine(architecture.input)
-    line.extend(architecture.stem)
-    for stage in architecture.stages:
-        line.extend(stage.transition)
-        for block in stage.blocks:
-            line.add_block(block)
-    line.extend(architecture.head)
-    return {"input": list(architecture.input), "classes": architecture.classes, "net": line.items}
-
-
-class _CanonicalLine:
-    """A run of canonical items: op JSON and ``{"branch": [...], "shortcut": [...], "merge": ...}``."""
-
-    def __init__(self, shape: TensorShape, last: Op | None = None):
-        self.items: list[Any] = []
-        self.shape = shape
-        self.last = last  # the op that made the value at the end of the line
-
-    def extend(self, ops: Iterable[Op]) -> None:
-        for op in ops:
-            simple = op.canonical(self.shape)
-            self.shape = op.output_shape(self.shape)
-            if simple is None:
-                continue
-            if (
-                isinstance(simple, Activation)
-                and self.last is not None
-                and self.last.spelling in simple.unchanged_after
-            ):
-                continue
-            if isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
-                self.items.pop()
-                simple = Scale(simple.factor * self.last.factor)
-                if simple.factor == 1:
-                    self.last = None
-                    continue
-            self.items.append(simple.to_json())
-            self.last = simple
-
-    def add_block(self, block: Block) -> None:
-        if block.shortcut is None:
-            self.extend(block.branch)
-        else:
-            shared = block.shared
-            while _same_start(block.branch[shared:], block.shortcut[shared - block.shared :]):
-                shared += 1
-            self.extend(block.branch[:shared])
-            branch, shortcut = _CanonicalLine(self.shape, self.last), _CanonicalLine(self.shape, self.last)
-            branch.extend(block.branch[shared:])
-            shortcut.extend(block.shortcut[shared - block.shared :])
-            self.items.append({"branch": branch.items, "shortcut": shortcut.items, "merge": block.merge.to_json()})
-            self.shape, self.last = block.merge.output_shape(branch.shape, shortcut.shape), None
-        self.extend(block.after)
-
-
-def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...]) -> bool:
-    """True when both begin with the same activation without weights: doing it once does the same."""
-    if not (branch and shortcut and branch[0] == shortcut[0]):
-        return False
-    return isinstance(branch[0], Activation) and branch[0].cost(TensorShape(1, 1, 1)).params == 0
 
 
 def _through(ops: Iterable[Op], x: TensorShape) -> TensorShape:

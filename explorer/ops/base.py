@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from explorer.errors import ArchitectureError
@@ -112,6 +113,8 @@ class Op:
     ``takes_stride`` how the block's stride reaches it: "conv" (by the rule for convs), "pool"
                     (always, when written without a size) or "" (never by itself);
     ``arguments``   the arguments in order, the first ``positional`` of them also without a name;
+    ``moves``       it only puts values into other places, or leaves some out;
+    ``selects``     each value that leaves is the largest of some that arrive;
     ``shape_rule``  what leaves for an arriving C x H x W, as the reference page prints it;
     ``cost_rule``   what it costs, likewise: formulas in C, H, W, the leaving side Ho and Wo, the arguments by their
                     names, K (kernel) and S (squeeze). Tests work them out and compare them with ``cost``.
@@ -123,6 +126,8 @@ class Op:
     takes_stride: ClassVar[str] = ""
     arguments: ClassVar[tuple[Argument, ...]] = ()
     positional: ClassVar[int] = 1
+    moves: ClassVar[bool] = False
+    selects: ClassVar[bool] = False
     shape_rule: ClassVar[str] = "C x H x W"
     cost_rule: ClassVar[Mapping[str, str]] = {}
 
@@ -162,6 +167,10 @@ class Op:
         """The simplest op of the same effect on an arriving ``x``; None when it changes nothing."""
         return self
 
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        """Between which bounds what leaves lies, in training as well, where all that arrives lies in low..high."""
+        return -math.inf, math.inf
+
     def module(self, x: TensorShape) -> Call:
         """The torch module for an arriving ``x``."""
         raise NotImplementedError
@@ -173,10 +182,10 @@ class Op:
     def to_json(self) -> dict[str, Any]:
         """``{"op": ..., field: value}``, fields at their default left out."""
         out: dict[str, Any] = {"op": self.spelling}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.default is MISSING or value != field.default:
-                out[field.name] = value.to_json() if isinstance(value, Op) else value
+        for name, default in _fields(type(self)):
+            value = getattr(self, name)
+            if default is MISSING or value != default:
+                out[name] = value.to_json() if isinstance(value, Op) else value
         return out
 
     def __str__(self) -> str:
@@ -190,6 +199,12 @@ class Op:
             elif field.default is MISSING or value != field.default:
                 shown.append(f"{names.get(field.name, field.name)}={_spell(value)}")
         return f"{self.spelling}{size}" + (f"({', '.join(shown)})" if shown else "")
+
+
+@cache
+def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
+    """(name, default) of each field."""
+    return tuple((field.name, field.default) for field in fields(cls))
 
 
 def _spell(value: Any) -> str:
