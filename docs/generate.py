@@ -154,9 +154,9 @@ PUBLISHED_HEAD = f"""{DO_NOT_EDIT}
 # Published networks
 
 Each of these is a member of a family in `search_spaces/published/`, named there by its choices (first alternatives
-where none is named), as in `explorer cost 'published/resnet.yaml#block=bottleneck,depth=2'`; sides other than the file's are
-given with `--input` and `--classes`. The tests require the published figures to the last unit: parameters in both
-tables, MACs and activations in the first.
+where none is named), as in `explorer cost 'published/resnet.yaml#block=bottleneck,depth=2'`; sides other than the
+file's are given with `--input` and `--classes`. The tests require the published figures to the last unit: parameters
+in both tables, MACs and activations in the first.
 
 What the language cannot say, and why:
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from explorer.canonical import canonical_form
+from explorer.canonical import canonical_text
 from explorer.errors import ArchitectureError
 from explorer.ops import registry
 from explorer.ops.base import Op, TensorShape
@@ -184,8 +184,7 @@ class Architecture:
         A SHA-256 of the canonical form; its prefix is the version of that form, so that a better
         one later does not silently orphan what is stored under this one.
         """
-        text = json.dumps(canonical_form(self), separators=(",", ":"), sort_keys=True)
-        return f"{DIGEST_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        return f"{DIGEST_VERSION}-{hashlib.sha256(canonical_text(self).encode()).hexdigest()[:32]}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest

@@ -182,9 +182,9 @@ class Op:
     def to_json(self) -> dict[str, Any]:
         """``{"op": ..., field: value}``, fields at their default left out."""
         out: dict[str, Any] = {"op": self.spelling}
-        for name, default in _fields(type(self)):
+        for name, default in _defaults(type(self)):
             value = getattr(self, name)
-            if default is MISSING or value != default:
+            if value != default:
                 out[name] = value.to_json() if isinstance(value, Op) else value
         return out
 
@@ -202,8 +202,8 @@ class Op:
 
 
 @cache
-def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
-    """(name, default) of each field."""
+def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
+    """An op's fields with their defaults; MISSING, which nothing equals, where there is none."""
     return tuple((field.name, field.default) for field in fields(cls))
 
 
