@@ -1,4 +1,4 @@
-"""The pages made from the program itself: ops.md from the ops, errors.md from the table that the tests loop over.
+"""The pages made from the program: ops.md from the ops, errors.md and published.md from tables that tests loop over.
 
 ``python -m docs.generate`` writes them anew, and the schema of space files with them; a test checks that they are up
 to date.
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from explorer.costing.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.grammar.json_schema import SCHEMA_FILE, schema_text
 from explorer.grammar.parse import parse_space
@@ -19,6 +20,7 @@ from explorer.ops.base import Argument, Op
 from explorer.ops.merge import MERGES, Merge
 from tests.grammar.errors import ERRORS
 from tests.grammar.spaces import text
+from tests.published.networks import FURTHER, ROWS, member
 
 ROOT = Path(__file__).parents[1]
 DO_NOT_EDIT = "<!-- Written by `python -m docs.generate`; change what it is made from instead. -->"
@@ -147,11 +149,56 @@ def errors_page() -> str:
     return "\n".join(parts)
 
 
+PUBLISHED_HEAD = f"""{DO_NOT_EDIT}
+
+# Published networks
+
+Each of these is a member of a family in `search_spaces/published/`, named there by its choices (first alternatives
+where none is named), as in `explorer cost 'published/resnet.yaml#block=bottleneck,depth=2'`; sides other than the
+file's are given with `--input` and `--classes`. The tests require the published figures to the last unit: parameters
+in both tables, MACs and activations in the first.
+
+What the language cannot say, and why:
+
+- networks whose branch forks: Inception, Res2Net, ResNeSt and selective kernels (several convs side by side), GhostNet
+  and ShuffleNetV2 (the map is split, each half goes its own way); a block has one branch and one shortcut;
+- networks that join far parts: DPN's second path, U-Nets, feature pyramids, HRNet; a stage sees the one before alone;
+- attention with tokens (ViT, Swin) and hybrids with an output projection or local windows (HaloNet): `mhsa` is
+  attention over all positions without an output projection, as in BoTNet;
+- weight standardisation (BiT), global response norm (ConvNeXtV2), condensing and deformable convs: no op does that
+  yet (CONTRIBUTING says how to add one); their parameters and MACs may be those of a network that can be said.
+
+Everything in the first table can be said exactly; no network of it was left out.
+"""
+
+
+def published_page() -> str:
+    parts = [PUBLISHED_HEAD]
+    for title, rows in (
+        ("Parameters, MACs and activations", ROWS),
+        ("Further members: parameters, and GMACs where they are published", FURTHER),
+    ):
+        exact = rows[0].macs is not None
+        columns = ["network", "side", "family", "choices", "params"]
+        columns += ["MACs", "activations"] if exact else ["published GMACs", "MACs", "activations"]
+        parts.append(f"## {title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+        for row in rows:
+            cost = count_cost(member(row))
+            choices = ", ".join(f"{name}={value}" for name, value in row.choices.items()) or "index 0"
+            cells = [row.name, str(row.side), row.family, f"`{choices}`", f"{cost.params:,}"]
+            cells += [] if exact else [row.gmacs]
+            cells += [f"{cost.macs:,}", f"{cost.activations:,}"]
+            parts[-1] += f"\n| {' | '.join(cells)} |"
+        parts[-1] += "\n"
+    return "\n".join(parts)
+
+
 def pages() -> dict[Path, str]:
     """Every generated file and what is to stand in it."""
     return {
         ROOT / "docs" / "ops.md": ops_page(),
         ROOT / "docs" / "errors.md": errors_page(),
+        ROOT / "docs" / "published.md": published_page(),
         ROOT / "search_spaces" / SCHEMA_FILE: schema_text(),
     }
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from explorer.canonical import canonical_text
 from explorer.errors import ArchitectureError
 from explorer.ops import registry
-from explorer.ops.activation import Activation
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.merge import Add, Merge, merge_from_json
-from explorer.ops.scale import Scale
 
 FORMAT = 1
 DIGEST_VERSION = "v1"
@@ -241,123 +240,6 @@ class Architecture:
         if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
             raise ArchitectureError(f"the digest in the file is {stated[:60]!r}, its content gives {made.digest!r}")
         return made
-
-
-def canonical_form(architecture: Architecture) -> dict[str, Any]:
-    """The computation itself, without the ways to spell it: a list of ops and residual blocks.
-
-    What does not change the computation does not show: the division into stages, where a layer
-    stands relative to a block without a shortcut, a shared pre-activation (written before the block
-    that shares it), ops that change nothing in their place, an activation that repeats itself.
-    """
-    return json.loads(canonical_text(architecture))
-
-
-def canonical_text(architecture: Architecture) -> str:
-    """The canonical form as JSON with sorted keys and no blanks: what the digest is of."""
-    line = _CanonicalLine(architecture.input, {})
-    line.extend(architecture.stem)
-    for stage in architecture.stages:
-        line.extend(stage.transition)
-        for block in stage.blocks:
-            line.add_block(block)
-    line.extend(architecture.head)
-    shape = ",".join(map(str, architecture.input))
-    return f'{{"classes":{architecture.classes},"input":[{shape}],"net":{line}}}'
-
-
-class _Canonical(NamedTuple):
-    """An op in its place: in its simplest form (None when it changes nothing), the shape that leaves, the form's JSON."""
-
-    op: Op | None
-    output: TensorShape
-    text: str
-
-
-class _CanonicalLine:
-    """A run of canonical items as JSON texts: ops and ``{"branch": [...], "merge": ..., "shortcut": [...]}``.
-
-    ``known``: what ops come to, by the op and, where that matters, the arriving shape, within one network.
-    """
-
-    __slots__ = ("items", "known", "last", "shape")
-
-    def __init__(self, shape: TensorShape, known: dict[Any, _Canonical], last: Op | None = None):
-        self.items: list[str] = []
-        self.shape = shape
-        self.known = known
-        self.last = last  # the op that made the value at the end of the line
-
-    def __str__(self) -> str:
-        return f"[{','.join(self.items)}]"
-
-    def extend(self, ops: Iterable[Op]) -> None:
-        for op in ops:
-            cls = type(op)
-            everywhere = cls.canonical is Op.canonical and cls.output_shape is Op.output_shape
-            key = id(op) if everywhere else (id(op), self.shape)
-            found = self.known.get(key)
-            if found is None:
-                found = self.known[key] = _canonical(op, self.shape)
-            simple, y, text = found
-            if not everywhere:
-                self.shape = y
-            if simple is None:
-                continue
-            if simple.role == "activation":
-                if self.last is not None and self.last.spelling in simple.unchanged_after:
-                    continue
-            elif isinstance(simple, Scale) and isinstance(self.last, Scale) and self.items:
-                self.items.pop()
-                simple = Scale(simple.factor * self.last.factor)
-                if simple.factor == 1:
-                    self.last = None
-                    continue
-                text = _compact(simple.to_json())
-            self.items.append(text)
-            self.last = simple
-
-    def add_block(self, block: Block) -> None:
-        if block.shortcut is None:
-            self.extend(block.branch)
-        else:
-            shared = block.shared
-            while _same_start(block.branch[shared:], block.shortcut[shared - block.shared :]):
-                shared += 1
-            if shared:
-                self.extend(block.branch[:shared])
-            branch = _CanonicalLine(self.shape, self.known, self.last)
-            shortcut = _CanonicalLine(self.shape, self.known, self.last)
-            branch.extend(block.branch[shared:])
-            shortcut.extend(block.shortcut[shared - block.shared :])
-            merge = _compact(block.merge.to_json())
-            self.items.append(f'{{"branch":{branch},"merge":{merge},"shortcut":{shortcut}}}')
-            self.shape, self.last = block.merge.output_shape(branch.shape, shortcut.shape), None
-        self.extend(block.after)
-
-
-def _canonical(op: Op, x: TensorShape) -> _Canonical:
-    simple = op.canonical(x)
-    return _Canonical(simple, op.output_shape(x), "" if simple is None else _compact(simple.to_json()))
-
-
-def _compact(data: dict[str, Any]) -> str:
-    """JSON with sorted keys and no blanks. Whole numbers, which ops mostly hold, need no encoder."""
-    return "{" + ",".join([f'"{key}":{_text(data[key])}' for key in sorted(data)]) + "}"
-
-
-def _text(value: Any) -> str:
-    return str(value) if type(value) is int else _encode(value)
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
-
-
-def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...]) -> bool:
-    """True when both begin with the same activation without weights: doing it once does the same."""
-    if not (branch and shortcut and branch[0].role == "activation" and branch[0] == shortcut[0]):
-        return False
-    return branch[0].cost(TensorShape(1, 1, 1)).params == 0
 
 
 def _through(ops: Iterable[Op], x: TensorShape) -> TensorShape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,17 +13,21 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from explorer.architecture import Architecture, Block, Stage, canonical_form
+from explorer.architecture import Architecture, Block, Stage
+from explorer.canonical import canonical_form
+from explorer.costing.analytic import count_cost
 from explorer.errors import ArchitectureError
 from explorer.grammar.parse import load_space
 from explorer.network.build import build_network
-from explorer.ops.activation import LeakyReLU, ReLU
+from explorer.ops.activation import ELU, LeakyReLU, Mish, ReLU, Sigmoid
 from explorer.ops.base import TensorShape
 from explorer.ops.conv import Conv
 from explorer.ops.linear import Linear
-from explorer.ops.norm import BatchNorm
-from explorer.ops.pool import AvgPool, GlobalAveragePool
-from explorer.ops.scale import Scale
+from explorer.ops.merge import Add
+from explorer.ops.norm import BatchNorm, LayerNorm
+from explorer.ops.pool import AvgPool, GlobalAveragePool, MaxPool
+from explorer.ops.regularisation import Dropout, DropPath
+from explorer.ops.scale import ChannelShuffle, Scale
 from tests.grammar.spaces import only, random_space
 
 STEM = (Conv(3, 8), BatchNorm())
@@ -127,6 +132,52 @@ EQUAL = {
             "stem": "conv3x3(8) relu",
         },
     ),
+    "relu after a maximum of relus": (
+        {"stem": "conv3x3(8) bn relu maxpool3x3 relu"},
+        {"stem": "conv3x3(8) bn relu maxpool3x3"},
+    ),
+    "an activation before or behind the maximum": (
+        {"stem": "conv3x3(8) relu6 maxpool3x3(s=2)"},
+        {"stem": "conv3x3(8) maxpool3x3(s=2) relu6"},
+    ),
+    "an activation before or behind what only moves values": (
+        {"block": "conv3x3 silu shuffle(g=2) bn +"},
+        {"block": "conv3x3 shuffle(g=2) silu bn +"},
+    ),
+    "relu of what gates and means leave positive": (
+        {"block": "conv3x3 relu se(r=2) eca cbam(r=2) drop(0.1) avgpool3x3 relu conv3x3 +"},
+        {"block": "conv3x3 relu se(r=2) eca cbam(r=2) drop(0.1) avgpool3x3 conv3x3 +"},
+    ),
+    "elu and leaky relu of what is positive": (
+        {"block": "conv3x3 relu elu leaky_relu(0.2) +"},
+        {"block": "conv3x3 relu +"},
+    ),
+    "relu of a sum of what is positive": (
+        {"block": "conv3x3 bn relu + relu", "stem": "conv3x3(8) relu", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 bn relu +", "stem": "conv3x3(8) relu", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "a mean over one window": ({"head": "avgpool(s=16) fc"}, {"head": "gap fc"}),
+    "dilation beyond the map": (
+        {"block": "conv3x3(d=16) bn +", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3(d=40) bn +", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "dilation on one pixel": (
+        {"stem": "conv3x3(8) gap", "block": "conv3x3(d=5) +", "stages": "{blocks: 1, width: 8}"},
+        {"stem": "conv3x3(8) gap", "block": "conv3x3 +", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "which side is called the shortcut": (
+        {"block": "conv1x1 +", "shortcut": "{same: conv3x3 relu bn}", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 relu bn +", "shortcut": "{same: conv1x1}", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "pooling on both ways or before both": (
+        {
+            "block": "maxpool3x3 conv3x3 +",
+            "shortcut": "{same: maxpool3x3}",
+            "stages": "{blocks: 1, width: 8}",
+            "stem": "conv3x3(8)",
+        },
+        {"block": "conv3x3 +", "stem": "conv3x3(8) maxpool3x3", "stages": "{blocks: 1, width: 8}"},
+    ),
     "numbers spelled otherwise": (
         {"block": "conv3x3(w*2/2, d=4/2) drop(1/2) +"},
         {"block": "conv3x3(d=2) drop(0.5) +"},
@@ -140,10 +191,12 @@ def test_two_spellings_of_one_computation_have_one_digest(pair):
     one, other = only(**pair[0]), only(**pair[1])
     assert one == other and hash(one) == hash(other) and one.digest == other.digest
     first, second = build_network(one, seed=3).eval(), build_network(other, seed=4).eval()
-    assert [p.shape for p in first.parameters()] == [p.shape for p in second.parameters()]
+    assert sorted(p.shape for p in first.parameters()) == sorted(p.shape for p in second.parameters())
+    # Where the ways of a sum have changed their names, so have the weights; they are told by their shapes.
+    mine, its = (sorted(net.state_dict().values(), key=lambda t: t.shape) for net in (first, second))
     with torch.no_grad():
-        for mine, its in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
-            its.copy_(mine)
+        for ours, theirs in zip(mine, its, strict=True):
+            theirs.copy_(ours)
         image = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         assert torch.allclose(first(image), second(image), atol=1e-6)
 
@@ -175,6 +228,39 @@ DIFFERENT = {
     "input": ({"input": "3x16x8"}, {}),
     "classes": ({"classes": "11"}, {}),
     "pooling": ({"stem": "conv3x3(8) maxpool3x3"}, {"stem": "conv3x3(8) avgpool3x3"}),
+    "an activation before or behind the mean": (
+        {"stem": "conv3x3(8) silu avgpool3x3"},
+        {"stem": "conv3x3(8) avgpool3x3 silu"},
+    ),
+    "what falls before or behind the maximum": (
+        {"stem": "conv3x3(8) gelu maxpool3x3"},
+        {"stem": "conv3x3(8) maxpool3x3 gelu"},
+    ),
+    "sigmoid before or behind new channels": (
+        {"stem": "conv3x3(8) sigmoid subsample(s=1, out=16)"},
+        {"stem": "conv3x3(8) subsample(s=1, out=16) sigmoid"},
+    ),
+    "relu of a sum that may be negative": (
+        {"block": "conv3x3 relu conv3x3 + relu"},
+        {"block": "conv3x3 relu conv3x3 +"},
+    ),
+    "relu behind a negative factor": (
+        {"block": "conv3x3 relu scale(-1) relu +"},
+        {"block": "conv3x3 relu scale(-1) +"},
+    ),
+    "relu6 of a sum": (
+        {"block": "conv3x3 relu6 + relu6", "stem": "conv3x3(8) relu6", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 relu6 +", "stem": "conv3x3(8) relu6", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "dropout on both ways is not dropout before both": (
+        {"block": "drop(0.5) conv3x3 +", "shortcut": "{same: drop(0.5)}", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 +", "stem": "conv3x3(8) drop(0.5)", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "which side is called the shortcut of a gate": (
+        {"block": "conv1x1 gate(b=0)", "shortcut": "{same: conv3x3}", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 gate(b=0)", "shortcut": "{same: conv1x1}", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "dilation within the map": ({"block": "conv3x3(d=7) +"}, {"block": "conv3x3(d=6) +"}),
     "a prelu on both ways is not one before both": (
         {"block": "prelu conv3x3 +", "shortcut": "{same: prelu, changed: prelu conv1x1}", "stem": "conv3x3(8)"},
         {"block": "conv3x3 +", "shortcut": "{same: identity, changed: conv1x1}", "stem": "conv3x3(8) prelu"},
@@ -228,6 +314,99 @@ def test_digests_tell_functions_apart(seed):
         assert not same_function(one, other)
 
 
+NOTHING = (Scale(1.0), Dropout(0.0), DropPath(0.0), AvgPool(1), MaxPool(1), LeakyReLU(1.0), ChannelShuffle(1))
+
+
+def respelled(arch: Architecture, draw: random.Random) -> Architecture:
+    """The same computation in other words: ops that do nothing put in, activations doubled, the dilation of 1x1 convs
+    changed, shared layers written out, the sides of sums exchanged, stages divided otherwise."""
+
+    def words(ops):
+        out = []
+        for op in ops:
+            if draw.random() < 0.3:
+                out.append(draw.choice(NOTHING))
+            if isinstance(op, Conv) and op.kernel == 1:
+                op = replace(op, dilation=draw.randint(1, 4))
+            out.append(op)
+            if isinstance(op, ReLU) and draw.random() < 0.5:
+                out.append(draw.choice([ReLU(), LeakyReLU(0.3), ELU()]))
+        return tuple(out)
+
+    blocks: list[Block] = []
+    stem = list(arch.stem)
+    for stage in arch.stages:
+        before = list(stage.transition)
+        for block in stage.blocks:
+            shared, branch = list(block.branch[: block.shared]), block.branch[block.shared :]
+            if blocks:
+                last = blocks.pop()
+                blocks.append(replace(last, after=(*last.after, *words([*before, *shared]))))
+            else:
+                stem += [*before, *shared]
+            before, after = [], words(block.after)
+            if block.shortcut is None and draw.random() < 0.5:
+                made = Block((), Add(), words(branch) + after, None)
+            elif block.shortcut is not None and isinstance(block.merge, Add) and draw.random() < 0.5:
+                made = Block(words(block.shortcut), Add(), after, words(branch))
+            else:
+                shortcut = None if block.shortcut is None else words(block.shortcut)
+                made = Block(words(branch), block.merge, after, shortcut)
+            blocks.append(made)
+    cut = draw.randint(1, len(blocks))
+    stages = tuple(Stage(tuple(part)) for part in (blocks[:cut], blocks[cut:]) if part)
+    return Architecture(arch.input, arch.classes, words(stem), stages, words(arch.head[:-1]) + arch.head[-1:])
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_other_words_for_a_network_have_its_digest(seed):
+    """However a network of a random space is respelled, its digest, parameters and MACs stay."""
+    made = random_space(seed, largest=10**9)
+    if made is None:
+        return
+    draw = random.Random(seed)
+    arch = made.architecture(made.sample(1, seed=seed)[0])
+    again = respelled(arch, draw)
+    assert again.digest == arch.digest
+    assert Architecture.from_json(again.to_json()).digest == arch.digest
+    assert (count_cost(again).params, count_cost(again).macs) == (count_cost(arch).params, count_cost(arch).macs)
+
+
+def changed(arch: Architecture, draw: random.Random) -> Architecture | None:
+    """The network with one op made another; None where the one that was drawn has no other."""
+    at = draw.randrange(len(arch.stages[0].blocks))
+    stage = arch.stages[0]
+    block = stage.blocks[at]
+    place = draw.randrange(len(block.branch))
+    op = block.branch[place]
+    if isinstance(op, Conv):
+        other = draw.choice([replace(op, bias=1 - op.bias), replace(op, kernel=op.kernel + 2)])
+    elif op.role == "activation":
+        other = Sigmoid() if op != Sigmoid() else Mish()
+    elif op.role == "norm":
+        other = LayerNorm() if op != LayerNorm() else BatchNorm()
+    else:
+        return None
+    branch = (*block.branch[:place], other, *block.branch[place + 1 :])
+    # A shared layer that changes changes for the shortcut as well.
+    blocks = (*stage.blocks[:at], replace(block, branch=branch), *stage.blocks[at + 1 :])
+    return replace(arch, stages=(replace(stage, blocks=blocks), *arch.stages[1:]))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_a_changed_op_shows(seed):
+    """One kernel, bias, activation or norm changed in a network of a random space changes its digest."""
+    made = random_space(seed, largest=10**9)
+    if made is None:
+        return
+    arch = made.architecture(made.sample(1, seed=seed)[0])
+    other = changed(arch, random.Random(seed))
+    if other is not None:
+        assert other.digest != arch.digest
+
+
 def test_the_distinct_networks_of_a_space():
     """The digest merges derivations that spell one network: a dilation by choice on a branch of 1x1 convs."""
     made = load_space("he2016_orders")
@@ -242,6 +421,24 @@ PINNED = {
     5_184: "v1-6c8d8ebe49c51d5af9436a348d0c984b",
     10_367: "v1-f052d8db06f4dcdb0b85c969e4d8e7e7",
 }
+
+
+PINNED_FAMILIES = {
+    "he2016_orders": "v1-d90db1eb517b0cc71c2ebcefb77dd8b0",
+    "se_dilation_bottleneck": "v1-e50662228c8489cd44e6c083b1dbbf3a",
+    "published/resnet": "v1-ce12999c197636864fe901d63cd4bf54",
+    "published/densenet": "v1-486434bf222a6d6fbd7633e17ab1c631",
+    "published/efficientnet": "v1-a15292aa4688096d2d7bfcea468a9b1a",
+    "published/convnext": "v1-eab4fdeff30c8542cf38887333d844b7",
+    "published/botnet": "v1-4336f4c112b75613412749d2cf6fa558",
+    "published/mobilenet_v3": "v1-b21b33d7b86460423b31fb6205bf07dc",
+}
+
+
+@pytest.mark.parametrize("name", PINNED_FAMILIES)
+def test_digests_of_families_stay(name):
+    """The digest of each family's index 0 is what it was when first published."""
+    assert load_space(name).architecture(0).digest == PINNED_FAMILIES[name]
 
 
 def test_digests_are_the_same_in_every_process(monkeypatch):

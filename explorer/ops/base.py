@@ -113,6 +113,8 @@ class Op:
     ``takes_stride`` how the block's stride reaches it: "conv" (by the rule for convs), "pool"
                     (always, when written without a size) or "" (never by itself);
     ``arguments``   the arguments in order, the first ``positional`` of them also without a name;
+    ``moves``       it only puts values into other places, or leaves some out;
+    ``selects``     each value that leaves is the largest of some that arrive;
     ``shape_rule``  what leaves for an arriving C x H x W, as the reference page prints it;
     ``cost_rule``   what it costs, likewise: formulas in C, H, W, the leaving side Ho and Wo, the arguments by their
                     names, K (kernel) and S (squeeze). Tests work them out and compare them with ``cost``.
@@ -124,6 +126,8 @@ class Op:
     takes_stride: ClassVar[str] = ""
     arguments: ClassVar[tuple[Argument, ...]] = ()
     positional: ClassVar[int] = 1
+    moves: ClassVar[bool] = False
+    selects: ClassVar[bool] = False
     shape_rule: ClassVar[str] = "C x H x W"
     cost_rule: ClassVar[Mapping[str, str]] = {}
 
@@ -162,6 +166,10 @@ class Op:
     def canonical(self, x: TensorShape) -> Op | None:
         """The simplest op of the same effect on an arriving ``x``; None when it changes nothing."""
         return self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        """Between which bounds what leaves lies, in training as well, where all that arrives lies in low..high."""
+        return -math.inf, math.inf
 
     def module(self, x: TensorShape) -> Call:
         """The torch module for an arriving ``x``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from explorer.errors import ArchitectureError
 from explorer.ops.base import MAX_STRIDE, Argument, Call, Context, Op, OpCost, TensorShape, registry
@@ -89,7 +89,16 @@ class Conv(Op):
         return OpCost(weights + self.bias * out, weights * positions, out * positions)
 
     def canonical(self, x: TensorShape) -> Conv:
-        return Conv(self.kernel, self.out, self.stride, 1, self.groups, self.bias) if self.kernel == 1 else self
+        dilation, stride = self.dilation, self.stride
+        if self.kernel == 1:
+            dilation = 1
+        elif self.kernel % 2:  # further out than the map is large, all but the middle of the kernel sees padding
+            dilation = min(dilation, max(x[1:]))
+        if stride > 1 and self.output_shape(x) == replace(self, stride=1).output_shape(x):
+            stride = 1  # there is one window
+        if (dilation, stride) == (self.dilation, self.stride):
+            return self
+        return replace(self, dilation=dilation, stride=stride)
 
     def receptive(self) -> tuple[int, int]:
         return self.dilation * (self.kernel - 1) + 1, self.stride

@@ -54,6 +54,9 @@ class ConvolutionalAttention(Op):
         ratio = Fraction(given.get("ratio", 16))
         return cls(max(1, math.floor(context.shape.channels / ratio)))
 
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return min(low, 0.0), max(high, 0.0)  # both gates lie in 0..1
+
     def cost(self, x: TensorShape) -> OpCost:
         channel = 2 * x.channels * self.squeeze
         spatial = 2 * 7 * 7

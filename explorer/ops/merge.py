@@ -26,6 +26,10 @@ class Merge:
             raise ArchitectureError(f"the branch brings {branch} to {self.spelling!r}, the shortcut {shortcut}")
         return branch
 
+    def values(self, branch: tuple[float, float], shortcut: tuple[float, float]) -> tuple[float, float]:
+        """Between which bounds the merged values lie, for such bounds of both."""
+        return min(branch[0], shortcut[0]), max(branch[1], shortcut[1])
+
     def cost(self, x: TensorShape) -> OpCost:
         """The cost for the block's input ``x``."""
         return FREE
@@ -46,6 +50,9 @@ class Add(Merge):
     """branch + shortcut (He et al. 2015)."""
 
     spelling = "+"
+
+    def values(self, branch: tuple[float, float], shortcut: tuple[float, float]) -> tuple[float, float]:
+        return branch[0] + shortcut[0], branch[1] + shortcut[1]
 
 
 def concatenate() -> type:

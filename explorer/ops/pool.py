@@ -24,6 +24,7 @@ class MaxPool(Op):
     role = "pool"
     sized = True
     arguments = (STRIDE,)
+    selects = True
     shape_rule = "C x Ho x Wo, Ho = floor((H + 2p - K)/s) + 1, p = (K-1)//2"
 
     kernel: int
@@ -37,6 +38,9 @@ class MaxPool(Op):
         if self.kernel == 1:
             return Subsample(self.stride, x.channels).canonical(x)
         return self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
 
     def receptive(self) -> tuple[int, int]:
         return self.kernel, self.stride
@@ -98,7 +102,12 @@ class AvgPool(Op):
     def canonical(self, x: TensorShape) -> Op | None:
         if self.kernel == 1:
             return Subsample(self.stride, x.channels).canonical(x)
+        if not self.padding and self.kernel >= max(x[1:]):
+            return GlobalAveragePool().canonical(x)  # one window sees the whole map
         return self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
 
     def receptive(self) -> tuple[int, int]:
         return self.kernel, self.stride
@@ -154,6 +163,9 @@ class BlurPool(Op):
             raise ArchitectureError(f"{self} does not fit on an arriving {x}: it needs sides of at least 2")
         return _pooled(self, x, *(convolved_side(side, 3, self.stride, 1) for side in x[1:]))
 
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
     def receptive(self) -> tuple[int, int]:
         return 3, self.stride
 
@@ -188,6 +200,7 @@ class Subsample(Op):
     takes_stride = "pool"
     arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; the stage's width when left out"))
     positional = 0
+    moves = True
     shape_rule = "out x ceil(H/s) x ceil(W/s)"
 
     stride: int
@@ -204,6 +217,9 @@ class Subsample(Op):
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.stride == 1 and self.out == x.channels else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return min(low, 0.0), max(high, 0.0)  # channels that were missing are zeros
 
     def receptive(self) -> tuple[int, int]:
         return 1, self.stride
@@ -226,6 +242,9 @@ class GlobalAveragePool(Op):
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if x.positions == 1 else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
 
     def module(self, x: TensorShape) -> Call:
         return Call("AdaptiveAvgPool2d", (1,))

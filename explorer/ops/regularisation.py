@@ -9,19 +9,28 @@ from explorer.ops.base import Argument, Call, Op, TensorShape, registry
 PROBABILITY = Argument("p", "p", "number", "probability of dropping", 0.0, 0.999)
 
 
-@registry.add
-@dataclass(frozen=True, slots=True)
-class Dropout(Op):
-    """Elementwise dropout (Srivastava et al. 2014)."""
+class _Dropping(Op):
+    """What both share: nothing happens with p = 0; in training what is kept is divided by 1 - p."""
 
-    spelling = "drop"
+    __slots__ = ()
     role = "regulariser"
     arguments = (PROBABILITY,)
 
-    p: float
-
     def canonical(self, x: TensorShape) -> Op | None:
         return self if self.p else None
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return min(low / (1 - self.p), 0.0), max(high / (1 - self.p), 0.0)
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Dropout(_Dropping):
+    """Elementwise dropout (Srivastava et al. 2014)."""
+
+    spelling = "drop"
+
+    p: float
 
     def module(self, x: TensorShape) -> Call:
         return Call("Dropout", (self.p,))
@@ -49,17 +58,12 @@ def drop_path() -> type:
 
 @registry.add
 @dataclass(frozen=True, slots=True)
-class DropPath(Op):
+class DropPath(_Dropping):
     """Stochastic depth, a whole sample at a time, rescaled in training (Huang et al. 2016, arXiv:1603.09382)."""
 
     spelling = "droppath"
-    role = "regulariser"
-    arguments = (PROBABILITY,)
 
     p: float
-
-    def canonical(self, x: TensorShape) -> Op | None:
-        return self if self.p else None
 
     def module(self, x: TensorShape) -> Call:
         return Call(drop_path, (self.p,))

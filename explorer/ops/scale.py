@@ -38,6 +38,12 @@ class Scale(Op):
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.factor == 1 else self
 
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        if self.factor == 0:
+            return 0.0, 0.0
+        ends = low * self.factor, high * self.factor
+        return min(ends), max(ends)
+
     def module(self, x: TensorShape) -> Call:
         return Call(constant_scale, (self.factor,))
 
@@ -129,6 +135,7 @@ class ChannelShuffle(Op):
 
     spelling = "shuffle"
     role = "scale"
+    moves = True
     arguments = (Argument("g", "groups", "whole", "groups; must divide the channels"),)
 
     groups: int
@@ -141,6 +148,9 @@ class ChannelShuffle(Op):
     def canonical(self, x: TensorShape) -> Op | None:
         # One group, or one channel a group, leaves every channel where it was.
         return None if self.groups in (1, x.channels) else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
 
     def module(self, x: TensorShape) -> Call:
         return Call("ChannelShuffle", (self.groups,))

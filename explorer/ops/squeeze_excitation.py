@@ -77,6 +77,12 @@ class SqueezeExcitation(Op):
                 )
         return cls(**given)
 
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        least, most = self.gate.values(-math.inf, math.inf)
+        if (least, most) == (0.0, 1.0):
+            return min(low, 0.0), max(high, 0.0)
+        return (0.0 if low >= 0 and least >= 0 else -math.inf), math.inf
+
     def cost(self, x: TensorShape) -> OpCost:
         weights = 2 * x.channels * self.squeeze
         outputs = self.squeeze + x.channels
@@ -129,6 +135,9 @@ class EfficientChannelAttention(Op):
 
     def __str__(self) -> str:
         return self.spelling  # the kernel follows from the channels
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return min(low, 0.0), max(high, 0.0)  # the gate lies in 0..1
 
     def cost(self, x: TensorShape) -> OpCost:
         return OpCost(self.kernel, self.kernel * x.channels, x.channels)
