@@ -91,12 +91,12 @@ def _read(base: Path, train: Path, name: str, form: Form, mend: str) -> Split:
 
     def decode() -> Split:
         try:
-            split = decode_images(((str(path), read_bytes(path)) for path in paths), listed.labels, form)
+            return decode_images(((str(path), read_bytes(path)) for path in paths), listed.labels, form)
         except WrongSize as error:
             raise DataError(f"{error}{mend}") from error
-        return Split(split.images, split.labels, split.notes + listed.left_out)
 
-    return cached(f"{name} {'x'.join(map(str, form.shape))}{' fit' * form.fit}", paths, decode)
+    split = cached(f"{name} {'x'.join(map(str, form.shape))}{' fit' * form.fit}", paths, decode)
+    return Split(split.images, split.labels, split.notes + listed.left_out)
 
 
 def _list(base: Path, train: Path) -> _Listed:
