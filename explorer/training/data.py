@@ -66,16 +66,23 @@ class Dataset:
 
 
 class _Embedded(NamedTuple):
-    """A data set that needs no files: its shape, and what makes its three splits from a seed. Ten classes."""
+    """A data set that needs no files: its shape, how many images each split has, and what makes the three splits from
+    a seed. Ten classes."""
 
     shape: TensorShape
+    images: Mapping[str, int]
     shift: int
     load: Callable[[int], tuple[Split, Split, Split]]
 
 
 EMBEDDED = {
-    "digits": _Embedded(TensorShape(1, 8, 8), 1, digits.load_digits),
-    "cluttered-digits": _Embedded(TensorShape(1, digits.CANVAS, digits.CANVAS), 0, digits.load_cluttered_digits),
+    "digits": _Embedded(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
+    "cluttered-digits": _Embedded(
+        TensorShape(1, digits.CANVAS, digits.CANVAS),
+        {split: n * m for split, n, m in zip(SPLITS, digits.CLUTTERED_DIGITS, digits.PLACEMENTS)},
+        0,
+        digits.load_cluttered_digits,
+    ),
 }
 KNOWN: dict[str, Known] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
 # In one folder, the first of these that is there is taken.
@@ -96,6 +103,12 @@ def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[Tensor
     if name in KNOWN:
         return KNOWN[name].shape, KNOWN[name].classes
     return describe_folder(*_folder(name, data_dir))
+
+
+def require_known(name: str) -> None:
+    """Raises DataError unless ``name`` is an embedded or a known data set."""
+    if name not in NAMES:
+        raise DataError(f"unknown data set {name!r}; known: {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
 
 
 def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
