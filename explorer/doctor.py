@@ -68,7 +68,13 @@ def healthy(checks: list[Check]) -> bool:
 
 def _python() -> Check:
     ok = sys.version_info >= (3, 11)
-    return Check("python", ok, f"{platform.python_version()} at {sys.executable}", True, "" if ok else "install Python 3.11 or newer")
+    return Check(
+        "python",
+        ok,
+        f"{platform.python_version()} at {sys.executable}",
+        True,
+        "" if ok else "install Python 3.11 or newer",
+    )
 
 
 def _packages() -> Iterator[Check]:
@@ -174,11 +180,18 @@ def _gpu() -> Check:
         memory = torch.cuda.get_device_properties(i).total_memory / 2**30
         found.append(f"cuda:{i} {torch.cuda.get_device_name(i)}, {memory:.0f} GiB")
     if found:
-        return Check("gpu", True, f"{'; '.join(found)}; driver {driver_version or 'unknown'}, {nvml}, CUDA {torch.version.cuda}")
+        return Check(
+            "gpu", True, f"{'; '.join(found)}; driver {driver_version or 'unknown'}, {nvml}, CUDA {torch.version.cuda}"
+        )
     if driver_version:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build for CPUs alone"
         mend = "install the CUDA build of this torch version from the index that pytorch.org names for the driver"
-        return Check("gpu", False, f"driver {driver_version}, {nvml}, but torch {torch.__version__}, {built}, sees none", mend=mend)
+        return Check(
+            "gpu",
+            False,
+            f"driver {driver_version}, {nvml}, but torch {torch.__version__}, {built}, sees none",
+            mend=mend,
+        )
     return Check("gpu", True, "none; networks are trained on the CPU")
 
 
@@ -287,7 +300,9 @@ def _data(data_dir: str | None) -> Check:
     from explorer.training.sources import data_root
 
     entries = list_data(data_dir)
-    found = [f"{entry.name} ({entry.where or entry.state})" for entry in entries if entry.state in ("embedded", "found")]
+    found = [
+        f"{entry.name} ({entry.where or entry.state})" for entry in entries if entry.state in ("embedded", "found")
+    ]
     absent = [entry.name for entry in entries if entry.state == "missing"]
     damaged = [entry.problem for entry in entries if entry.state == "damaged"]
     mend = f"explorer data fetch {absent[0]}" if absent else ""

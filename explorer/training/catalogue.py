@@ -16,8 +16,8 @@ from explorer.training.sources import data_root, is_named
 class Entry:
     """One data set. ``state``: embedded, found, missing, or damaged, and then ``problem`` says why.
 
-    ``where``, ``layout``: of one that is found. ``images``: how many a known data set has been published with, by split;
-    ``download_bytes``: what is fetched of it.
+    ``where``, ``layout``: of one that is found. ``images``: how many a known data set has been published with, by
+    split; ``download_bytes``: what is fetched of it.
     """
 
     name: str

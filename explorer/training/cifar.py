@@ -116,7 +116,7 @@ _LAYOUTS = {
 
 
 def batches_layout(folder: Path, known: Known) -> Source | None:
-    """``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), each with ``.bin`` or without."""
+    """``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), all with ``.bin`` or none."""
     for batches in _LAYOUTS[known.name]:
         if any((folder / name).is_file() for names in batches.files.values() for name in names):
             splits = {split: partial(_from_folder, folder, known, batches, split) for split in batches.files}
@@ -155,7 +155,9 @@ def _from_archive(archive: Path, known: Known, split: str) -> Split:
                 places = [f"{archive}: {name}" for name in names]
                 return _join([batches.read(place, found[name]) for place, name in zip(places, names)], known, places)
         wanted = " or ".join(batches.files[split][-1] for batches in candidates)
-        raise DataError(f"{archive}: expected {wanted} in it; download it again, or unpack it if it is packed otherwise")
+        raise DataError(
+            f"{archive}: expected {wanted} in it; download it again, or unpack it if it is packed otherwise"
+        )
 
     return cached(f"{known.name} {split}", [archive], decode)
 

@@ -39,10 +39,10 @@ class Dataset:
 
     A search trains on ``train`` and chooses by ``validation``; ``test`` stays apart for the networks
     that were chosen, and where its images lie in files of their own, they are not read before it is asked for.
-    ``mean``, ``std``: of each channel of ``train``, for pixels scaled to 0..1. ``shift``: by how many pixels a training image
-    may sensibly be shifted; ``flip``: whether it may be mirrored left to right. ``fingerprint``: name, sizes, seed,
-    subset and a hash of train and validation, and mean and std to four digits, for whoever feeds an
-    exported network. ``notes``: what was converted when train and validation were decoded.
+    ``mean``, ``std``: of each channel of ``train``, for pixels scaled to 0..1. ``shift``: by how many pixels a training
+    image may sensibly be shifted; ``flip``: whether it may be mirrored left to right. ``fingerprint``: name, sizes,
+    seed, subset and a hash of train and validation, and mean and std to four digits, for whoever feeds an exported
+    network. ``notes``: what was converted when train and validation were decoded.
     """
 
     name: str
@@ -176,8 +176,8 @@ def _folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
     if sized and sized[1] in NAMES:
         raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")
     raise DataError(
-        f"unknown data set {name!r}: no folder of that name, here or in {data_root(data_dir)}; known: {', '.join(NAMES)}, or a "
-        f"folder with one subfolder of images for each class{did_you_mean(name, NAMES)}"
+        f"unknown data set {name!r}: no folder of that name, here or in {data_root(data_dir)}; known: "
+        f"{', '.join(NAMES)}, or a folder with one subfolder of images for each class{did_you_mean(name, NAMES)}"
     )
 
 
@@ -214,7 +214,10 @@ def _require_classes(where: str, split: Split, classes: int) -> None:
     absent = np.setdiff1d(np.arange(classes), split.labels)
     if len(absent):
         found = classes - len(absent)
-        raise DataError(f"{where} hold {found} of {classes} classes, none of class {absent[0]}; is it another data set, or are there too few images?")
+        raise DataError(
+            f"{where} hold {found} of {classes} classes, none of class {absent[0]}; "
+            "is it another data set, or are there too few images?"
+        )
 
 
 def _subset(name: str, train: Split, validation: Split, size: int, classes: int, seed: int) -> tuple[Split, Split]:

@@ -72,7 +72,9 @@ def folder_source(folder: Path, name: str, form: Form, mend: str = "") -> Source
     many for the memory stay on the disk.
     """
     bases = _split_folders(folder)
-    reads = {split: partial(_read, base, bases["train"], f"{name} {split}", form, mend) for split, base in bases.items()}
+    reads = {
+        split: partial(_read, base, bases["train"], f"{name} {split}", form, mend) for split, base in bases.items()
+    }
     return Source(folder, "class folders", reads)
 
 
@@ -113,7 +115,11 @@ def _list(base: Path, train: Path) -> _Listed:
         if len(names) == before:
             raise DataError(f"{base / classes[key]}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
         labels += [label] * (len(names) - before)
-    note = f"{len(others)} files left out, which are no images by their names; the first is {base / others[0]}" if others else ""
+    note = (
+        f"{len(others)} files left out, which are no images by their names; the first is {base / others[0]}"
+        if others
+        else ""
+    )
     return _Listed(names, np.array(labels, np.int64), (note,) if note else ())
 
 
@@ -162,7 +168,9 @@ def _class_names(base: Path) -> dict[str, str]:
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
             first, second = sorted((other, name))
-            raise DataError(f"{base}: the class folders {first!r} and {second!r} differ only in spelling; rename or join them")
+            raise DataError(
+                f"{base}: the class folders {first!r} and {second!r} differ only in spelling; rename or join them"
+            )
     return spelt
 
 
@@ -171,7 +179,7 @@ def _images(base: Path) -> Iterator[Path]:
 
 
 def _files(base: Path) -> Iterator[Path]:
-    """The files in ``base`` and its subfolders, in the order of their names; hidden ones are left out, links followed."""
+    """The files in ``base`` and its subfolders, in the order of their names; hidden ones left out, links followed."""
     seen = set()
     for folder, inside, files in os.walk(base, followlinks=True, onerror=_unreadable):
         where = os.stat(folder)

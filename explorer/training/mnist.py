@@ -17,8 +17,12 @@ from explorer.training.splits import Split
 
 SHAPE = TensorShape(1, 28, 28)
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
-_FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
-_MNIST_SITE = "https://storage.googleapis.com/cvdf-datasets/mnist"  # the copy that TensorFlow uses; the authors' page asks for a login
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+# The copy that TensorFlow uses; the authors' page asks for a login.
+_MNIST_SITE = "https://storage.googleapis.com/cvdf-datasets/mnist"
 _FASHION_SITE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
 
 MNIST = Known(
@@ -97,7 +101,14 @@ def idx_layout(folder: Path, known: Known) -> Source | None:
 
 def _find(folder: Path, name: str) -> Path | None:
     dotted = name.replace("-idx", ".idx")  # as some archives spell it
-    return next((path for path in (folder / f"{base}{end}" for base in (name, dotted) for end in ("", ".gz")) if path.is_file()), None)
+    return next(
+        (
+            path
+            for path in (folder / f"{base}{end}" for base in (name, dotted) for end in ("", ".gz"))
+            if path.is_file()
+        ),
+        None,
+    )
 
 
 def _from_folder(folder: Path, known: Known, split: str) -> Split:
@@ -111,7 +122,9 @@ def _from_folder(folder: Path, known: Known, split: str) -> Split:
     def decode() -> Split:
         images, labels = read_idx(paths[0], IMAGES_MAGIC), read_idx(paths[1], LABELS_MAGIC).astype(np.int64)
         if len(images) != len(labels):
-            raise DataError(f"{paths[1]}: {len(labels)} labels, expected {len(images)}, one for each image of {paths[0].name}")
+            raise DataError(
+                f"{paths[1]}: {len(labels)} labels, expected {len(images)}, one for each image of {paths[0].name}"
+            )
         check_labels(labels, known.classes, lambda i: f"{paths[1]}: item {i}")
         return Split(images.reshape(-1, *SHAPE), labels)
 

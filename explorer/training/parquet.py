@@ -28,13 +28,17 @@ def parquet_layout(folder: Path, known: Known) -> Source | None:
 
 
 def _files(folder: Path, split: str) -> list[Path]:
-    return sorted({*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}.parquet"), *folder.glob(f"{split}/*.parquet")})
+    return sorted(
+        {*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}.parquet"), *folder.glob(f"{split}/*.parquet")}
+    )
 
 
 def _read(folder: Path, known: Known, split: str) -> Split:
     files = _files(folder, split)
     if not files:
-        raise DataError(f"{folder}: {split}-*.parquet is missing, while others are there; fetch all parts of {known.name}")
+        raise DataError(
+            f"{folder}: {split}-*.parquet is missing, while others are there; fetch all parts of {known.name}"
+        )
     named = [match for file in files if (match := re.search(r"-(\d+)-of-(\d+)", file.stem))]
     absent = sorted(set(range(int(named[0][2]))) - {int(match[1]) for match in named}) if named else []
     if absent:

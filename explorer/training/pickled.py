@@ -20,7 +20,8 @@ MODULES = ("numpy.core", "numpy._core")  # before and since numpy 2
 def load_batch(data: bytes) -> Mapping[str, Any]:
     """The mapping that was pickled, its keys as text and its numpy arrays as arrays.
 
-    Raises DataError when it holds anything but numbers, text, lists, mappings and arrays of whole numbers, or is damaged.
+    Raises DataError when it is damaged, or holds anything but numbers, text, lists, mappings and arrays of whole
+    numbers.
     """
     try:
         batch = _BatchUnpickler(io.BytesIO(data), encoding="bytes").load()

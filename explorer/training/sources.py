@@ -127,4 +127,6 @@ def check_labels(labels: np.ndarray, classes: int, place: Callable[[int], str]) 
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         found = labels[outside[0]]
-        raise DataError(f"{place(outside[0])}: found the label {found}, expected 0..{classes - 1}; is it another data set?")
+        raise DataError(
+            f"{place(outside[0])}: found the label {found}, expected 0..{classes - 1}; is it another data set?"
+        )

@@ -41,7 +41,7 @@ def test_an_evil_pickle_is_refused_and_does_nothing(tmp_path):
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("spelt", [str, str.encode])
 def test_every_protocol_is_read(protocol, spelt):
-    """However Python and numpy pickle a batch, with keys as text or bytes, labels as list or array, it is read alike."""
+    """However Python and numpy pickle a batch, keys as text or bytes, labels as list or array, it is read alike."""
     pixels = np.arange(2 * 3072).astype(np.uint8).reshape(2, 3072)
     for data in (pixels, np.asfortranarray(pixels)):
         for labels in ([3, 7], np.array([3, 7]), np.array([3, 7], ">i4")):

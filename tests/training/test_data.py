@@ -258,9 +258,23 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("name", "write", "place", "at", "value", "message"),
         [
-            ("cifar10", binary_batches, "cifar-10-batches-bin/data_batch_2.bin", 3 * 3073, 10, "image 3: found the label 10"),
+            (
+                "cifar10",
+                binary_batches,
+                "cifar-10-batches-bin/data_batch_2.bin",
+                3 * 3073,
+                10,
+                "image 3: found the label 10",
+            ),
             ("cifar10", binary_batches, "cifar-10-batches-bin/test_batch.bin", 0, 255, "image 0: found the label 255"),
-            ("mnist", partial(idx_files, zipped=False), "mnist/train-labels-idx1-ubyte", 8 + 5, 77, "item 5: found the label 77"),
+            (
+                "mnist",
+                partial(idx_files, zipped=False),
+                "mnist/train-labels-idx1-ubyte",
+                8 + 5,
+                77,
+                "item 5: found the label 77",
+            ),
         ],
     )
     def test_a_label_out_of_range(self, name, write, place, at, value, message, tmp_path):
@@ -320,7 +334,9 @@ class TestDamage:
     def test_an_archive_of_something_else(self, tmp_path):
         """An archive by the right name without the batches in it is refused with what was expected."""
         archive(tmp_path / "cifar-10-python.tar.gz", "mnist", write=idx_files)
-        with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: expected data_batch_5 or data_batch_5\.bin in it"):
+        with pytest.raises(
+            DataError, match=r"cifar-10-python\.tar\.gz: expected data_batch_5 or data_batch_5\.bin in it"
+        ):
             load_data("cifar10", tmp_path)
 
 

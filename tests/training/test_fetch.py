@@ -25,7 +25,7 @@ from tests.training.layouts import archive, idx_files
 
 
 class Server:
-    """Serves ``files`` by name; a name in ``cut`` ends early, one in ``stuck`` stops half-way for as long as it is there."""
+    """Serves ``files`` by name; one named in ``cut`` ends early, one in ``stuck`` stops half-way until ``go_on``."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -155,7 +155,9 @@ def test_no_network(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written(mnist, tmp_path):
     """A file in the way is named."""
     (tmp_path / "mnist").write_text("in the way")
-    with pytest.raises(DataError, match=r"mnist/train-images-idx3-ubyte\.gz: cannot be written: (File exists|Not a directory)"):
+    with pytest.raises(
+        DataError, match=r"mnist/train-images-idx3-ubyte\.gz: cannot be written: (File exists|Not a directory)"
+    ):
         fetch_data(mnist, tmp_path)
 
 
@@ -248,6 +250,8 @@ class TestCommand:
 def test_published_hashes_are_well_formed():
     """Every known data set has downloads over https with SHA-256 and size, no two alike."""
     downloads = [download for known in data.KNOWN.values() for download in known.downloads]
-    assert all(download.url.startswith("https://") and len(bytes.fromhex(download.sha256)) == 32 for download in downloads)
+    assert all(
+        download.url.startswith("https://") and len(bytes.fromhex(download.sha256)) == 32 for download in downloads
+    )
     assert all(download.bytes > 4_000 for download in downloads)
     assert len({download.sha256 for download in downloads}) == len(downloads)

@@ -62,7 +62,9 @@ class TestSplits:
             len(load_data(str(mine)).test)
         (mine / "test" / "class09").mkdir()
         assert load_data(str(mine)).fingerprint == whole.fingerprint
-        with pytest.raises(DataError, match=r"train: its class folders differ from those of .*test, which has 'class09'"):
+        with pytest.raises(
+            DataError, match=r"train: its class folders differ from those of .*test, which has 'class09'"
+        ):
             len(load_data(str(mine)).test)
 
     def test_validation_without_a_class(self, tmp_path):
@@ -86,12 +88,24 @@ class TestSplits:
             load_data(str(mine))
 
     def test_too_few_images_to_split(self, tmp_path):
-        """Two images cannot be split into five parts, and no class may lose all of its images to the other splits."""
+        """Two images cannot be split into five parts."""
         class_folders(tmp_path / "mine", classes=2, splits=("",))
-        for path in [*(tmp_path / "mine").rglob("*.png")][2:]:
+        for path in (tmp_path / "mine").glob("*/*[!01].png"):
             path.unlink()
-        with pytest.raises(DataError, match="no images in it|are too few for a validation split|hold 1 of 2 classes"):
+        with pytest.raises(DataError, match="mine: 4 training images are too few for a validation split"):
             load_data("mine", tmp_path)
+
+    def test_a_rare_class_goes_to_train(self, tmp_path):
+        """The only image of a class is trained on; a subset that would lose the class is refused."""
+        class_folders(tmp_path / "mine", classes=2, splits=("",), shape=(1, 8, 8))
+        for i in range(30):
+            (tmp_path / "mine" / "class00" / f"more{i}.png").write_bytes(encoded(np.full((1, 8, 8), i, np.uint8)))
+        for path in [*(tmp_path / "mine" / "class01").iterdir()][1:]:
+            path.unlink()
+        data = load_data("mine", tmp_path)
+        assert [np.bincount(part.labels, minlength=2)[1] for part in (data.train, data.validation, data.test)] == [1, 0, 0]
+        with pytest.raises(DataError, match="a subset of 10 of mine: its training images hold 1 of 2 classes"):
+            load_data("mine", tmp_path, subset=10)
 
 
 class TestClasses:
@@ -122,7 +136,7 @@ class TestClasses:
             load_data(str(mine))
 
     def test_names_in_any_script(self, tmp_path):
-        """Class names may be spelt with any letters, in train as one system composes them and in test as another does."""
+        """Class names may have any letters, composed in train as one system does it and in test as another."""
         class_folders(tmp_path / "mine", classes=3)
         for label, name in enumerate(("猫", "Bär 1", "zebra's")):
             for split, form in (("train", "NFC"), ("test", "NFD")):
