@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, one_line
 
 LEAST_DISK_BYTES = 256 * 2**20  # for weights and records
 LEAST_MEMORY_BYTES = 2**30  # one training of a small network with its data
@@ -57,8 +57,7 @@ def _checked(name: str, check: Callable[[], Check], needed: bool = False) -> Che
     try:
         return check()
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return Check(name, False, reason[:300], needed, "see what is said of the packages above")
+        return Check(name, False, one_line(error)[:300], needed, "see what is said of the packages above")
 
 
 def healthy(checks: list[Check]) -> bool:
@@ -218,8 +217,7 @@ def _storage(storage: str) -> Check:
     except ImportError as error:
         return Check("storage", False, f"{error.name} is missing", True, _pip(_requirements("postgres")))
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        return Check("storage", False, reason, True, "is the server there, and the URL right?")
+        return Check("storage", False, one_line(error)[:300], True, "is the server there, and the URL right?")
     return Check("storage", True, shown, True)
 
 

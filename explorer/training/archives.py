@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
-from explorer.errors import DataError
+from explorer.errors import DataError, one_line
 
 MAX_MEMBER_BYTES = 2**30
 
@@ -31,7 +31,7 @@ def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
             if len(found) == len(names):
                 break
     except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError) as error:
-        raise DataError(f"{archive}: damaged or cut short: {error}") from error
+        raise DataError(f"{archive}: damaged or cut short: {one_line(error)}") from error
     return found
 
 

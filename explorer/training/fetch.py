@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from explorer.errors import DataError
+from explorer.errors import DataError, one_line
 from explorer.files import sweep, sync_folder
 from explorer.training.sources import Download, Known
 
@@ -85,7 +85,7 @@ def _reason(error: Exception) -> str:
         return f"the server answers {response.status_code} {response.reason}"
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__
-    said = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    said = getattr(cause, "strerror", None) or one_line(cause)
     return f"{said}; is there a network, or a proxy to be named in HTTPS_PROXY?"
 
 

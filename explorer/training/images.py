@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explorer.errors import DataError
+from explorer.errors import DataError, one_line
 from explorer.ops.base import TensorShape
 from explorer.training.splits import Split
 
@@ -83,8 +83,7 @@ def decode_image(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
     except DataError:
         raise
     except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
-        reason = str(error) or type(error).__name__
-        raise DataError(f"the image cannot be decoded: {reason}") from error
+        raise DataError(f"the image cannot be decoded: {one_line(error)}") from error
     return pixels.transpose(2, 0, 1), kinds
 
 
@@ -95,7 +94,7 @@ def image_shape(data: bytes) -> TensorShape:
             width, height = _upright_size(image)
             return TensorShape(1 if _is_grey(image) else 3, height, width)
     except Exception as error:
-        raise DataError(f"the image cannot be read: {str(error) or type(error).__name__}") from error
+        raise DataError(f"the image cannot be read: {one_line(error)}") from error
 
 
 def _open(data: bytes):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import DataError
+from explorer.errors import DataError, one_line
 from explorer.ops.base import TensorShape
 from explorer.training.cache import cached
 from explorer.training.sources import Download, Known, Source, check_labels, read_bytes
@@ -137,7 +137,7 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     try:
         data = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut short: {error}") from error
+        raise DataError(f"{path}: damaged or cut short: {one_line(error)}") from error
     item = SHAPE.elements if magic == IMAGES_MAGIC else 1
     header = 16 if magic == IMAGES_MAGIC else 8
     if len(data) < header or int.from_bytes(data[:4], "big") != magic:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import DataError
+from explorer.errors import DataError, one_line
 from explorer.training.cache import cached
 from explorer.training.images import Form, decode_images
 from explorer.training.sources import Known, Source, check_labels
@@ -73,7 +73,7 @@ def _decode(file: Path, known: Known) -> Split:
         if not pyarrow.types.is_binary(column.type) and not pyarrow.types.is_large_binary(column.type):
             raise DataError(f"{file}: expected the column {image} to hold encoded images, found {column.type}")
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file}: not a readable parquet file of images and labels: {error}") from error
+        raise DataError(f"{file}: not a readable parquet file of images and labels: {one_line(error)}") from error
     check_labels(labels, known.classes, lambda i: f"{file}: row {i}")
     return decode_images(_rows(file, column), labels, Form(known.shape))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.errors import DataError
+from explorer.errors import DataError, one_line
 
 # How numpy spells the types of whole numbers in a pickle.
 _KINDS = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
@@ -31,8 +31,7 @@ def load_batch(data: bytes) -> Mapping[str, Any]:
     except DataError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
-        reason = str(error) or type(error).__name__
-        raise DataError(f"not a readable CIFAR batch, damaged or cut short: {reason}") from error
+        raise DataError(f"not a readable CIFAR batch, damaged or cut short: {one_line(error)}") from error
 
 
 def _text(key: object) -> str:
