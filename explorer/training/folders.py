@@ -104,23 +104,21 @@ def _read(base: Path, train: Path, name: str, form: Form, mend: str) -> Split:
 def _list(base: Path, train: Path) -> _Listed:
     """Every image of the split. Raises DataError when its classes are not those of the training images."""
     wanted, classes = _class_names(train), _class_names(base)
-    for key in wanted.keys() ^ classes.keys():
+    for key in sorted(wanted.keys() ^ classes.keys()):
         has, lacks = (base, train) if key in classes else (train, base)
         raise DataError(f"{lacks}: its class folders differ from those of {has}, which has {(classes | wanted)[key]!r}")
     names, labels, others = [], [], []
     for label, key in enumerate(wanted):
-        before = len(names)
-        for path in _files(base / classes[key]):
-            (names if path.suffix.lower() in SUFFIXES else others).append(str(path.relative_to(base)))
+        before, folder = len(names), classes[key]
+        for name in _files(base / folder):
+            (names if _is_image(name) else others).append(f"{folder}/{name}")
         if len(names) == before:
-            raise DataError(f"{base / classes[key]}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+            raise DataError(f"{base / folder}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
         labels += [label] * (len(names) - before)
-    note = (
-        f"{len(others)} files left out, which are no images by their names; the first is {base / others[0]}"
-        if others
-        else ""
-    )
-    return _Listed(names, np.array(labels, np.int64), (note,) if note else ())
+    if not others:
+        return _Listed(names, np.array(labels, np.int64), ())
+    note = f"{len(others)} files left out, which are no images by their names; the first is {base / others[0]}"
+    return _Listed(names, np.array(labels, np.int64), (note,))
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
@@ -175,26 +173,32 @@ def _class_names(base: Path) -> dict[str, str]:
 
 
 def _images(base: Path) -> Iterator[Path]:
-    return (path for path in _files(base) if path.suffix.lower() in SUFFIXES)
+    return (base / name for name in _files(base) if _is_image(name))
 
 
-def _files(base: Path) -> Iterator[Path]:
-    """The files in ``base`` and its subfolders, in the order of their names; hidden ones left out, links followed."""
-    seen = set()
-    for folder, inside, files in os.walk(base, followlinks=True, onerror=_unreadable):
-        where = os.stat(folder)
-        if (where.st_dev, where.st_ino) in seen:  # a link to a folder above it
-            inside.clear()
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _files(base: Path, folder: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """The files in ``base`` and its subfolders, as paths below it, in the order of their names; hidden ones left out,
+    links followed. ``above``: the folders that are being listed. Raises DataError for an image that is no plain file.
+    """
+    try:
+        where = os.stat(base / folder)
+        entries = sorted(os.scandir(base / folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{base / folder}: cannot be read: {error.strerror}") from error
+    identity = (where.st_dev, where.st_ino)
+    if identity in above:  # a link to a folder above it
+        return
+    for entry in entries:
+        name = f"{folder}{entry.name}"
+        if entry.name.startswith("."):
             continue
-        seen.add((where.st_dev, where.st_ino))
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                path = Path(folder, name)
-                if path.suffix.lower() in SUFFIXES and not path.is_file():
-                    raise DataError(f"{path}: {'a broken link' if path.is_symlink() else 'no plain file'}; remove it")
-                yield path
-
-
-def _unreadable(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        if entry.is_dir():
+            yield from _files(base, f"{name}/", above | {identity})
+            continue
+        if _is_image(name) and not entry.is_file():
+            raise DataError(f"{entry.path}: {'a broken link' if entry.is_symlink() else 'no plain file'}; remove it")
+        yield name

@@ -81,7 +81,7 @@ def test_trains_to_the_same_bits(folder, nothing_fits):
     figures = []
     for data in (held, streamed):
         net = small_network(channels=3, classes=4)
-        result = train_network(net, data, recipe("quick_small"), epochs=2, seed=0)
+        result = train_network(net, data, recipe("quick_small"), epochs=2, seed=0, precision="float32")
         test = evaluate_network(net, data, "test")
         figures.append(([(epoch.train_loss, epoch.val_loss) for epoch in result.curve], test))
     assert figures[0] == figures[1]
