@@ -16,7 +16,7 @@ from explorer.ops.base import TensorShape
 from explorer.training.cache import cached
 from explorer.training.images import Form, WrongSize, decode_images, image_shape
 from explorer.training.ondisk import ImagesOnDisk, fits_in_memory
-from explorer.training.sources import Known, Source, is_named, read_bytes
+from explorer.training.sources import Known, Source, is_named, read_bytes, read_file
 from explorer.training.splits import Split
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -54,12 +54,7 @@ def describe_folder(folder: Path, side: int | None = None) -> tuple[TensorShape,
     for name, first in zip(classes.values(), firsts):
         if first is None:
             raise DataError(f"{base / name}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
-    shapes = []
-    for path in firsts:
-        try:
-            shapes.append(image_shape(read_bytes(path)))
-        except DataError as error:
-            raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+    shapes = [read_file(path, image_shape) for path in firsts]
     channels = max(shape.channels for shape in shapes)
     return TensorShape(channels, side or shapes[0].height, side or shapes[0].width), len(classes)
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import DataError
 from explorer.ops.base import TensorShape
 from explorer.training.images import Form, decode_image
-from explorer.training.sources import read_bytes
+from explorer.training.sources import read_file
 
 MEMORY_SHARE = 1 / 4  # of the machine's memory, for the images of all trainings side by side, one on each core
 LEAST_BYTES = 2**30  # so many are held in memory on any machine
@@ -47,11 +46,7 @@ class ImagesOnDisk:
         return out if dtype is None else out.astype(dtype)
 
     def _decode(self, name: bytes) -> np.ndarray:
-        path = self.folder / os.fsdecode(name)
-        try:
-            return decode_image(read_bytes(path), self.form)[0]
-        except DataError as error:
-            raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+        return read_file(self.folder / os.fsdecode(name), lambda data: decode_image(data, self.form)[0])
 
 
 def fits_in_memory(count: int, shape: TensorShape) -> bool:

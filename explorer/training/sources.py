@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from platformdirs import user_data_path
@@ -14,6 +14,8 @@ from platformdirs import user_data_path
 from explorer.errors import DataError
 from explorer.ops.base import TensorShape
 from explorer.training.splits import Split
+
+T = TypeVar("T")
 
 # Below the folder that a user names: as the Hugging Face hub and torchvision lay their files.
 SUBFOLDERS = ("plaintext", "data", "raw")
@@ -120,6 +122,15 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_file(path: Path, read: Callable[[bytes], T]) -> T:
+    """What ``read`` makes of the file's bytes; its DataErrors are given the file's name."""
+    data = read_bytes(path)
+    try:
+        return read(data)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def check_labels(labels: np.ndarray, classes: int, place: Callable[[int], str]) -> None:
