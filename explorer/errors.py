@@ -90,3 +90,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         names = [name for name in names if name[:1] == word[:1] and abs(len(name) - len(word)) <= 3][:MANY_NAMES]
     near = get_close_matches(word[:64], names, n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def one_line(error: BaseException) -> str:
+    """What another package's error says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

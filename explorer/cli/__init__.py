@@ -27,6 +27,8 @@ COMMANDS = {
     "report": ("studies", "One static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
     "dashboard": ("sharing", "Browse studies in the browser."),
+    "data": ("machine", "The data sets: which there are, and how to get them."),
+    "doctor": ("machine", "What this machine has, what is missing, and how to get it."),
 }
 
 
@@ -73,7 +75,7 @@ def main(args: list[str] | None = None) -> None:
         print(error.ctx.get_help())
         status = 0
     except click.ClickException as error:
-        where = f"explorer {error.ctx.info_name}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
+        where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
         status = _said(f"{where}{' '.join(error.format_message().split())}", 2, debug)
     except ExplorerError as error:
         status = _said(str(error), 2, debug)

@@ -169,6 +169,9 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, s
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     place = find_device(device)
     dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
+    notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
+    for note in notes:
+        click.echo(f"{dataset.name}: {note}", err=True)
     architecture = find_architecture(arch, storage, Input(dataset.shape, dataset.classes)).architecture
     with console().status("training") as status:
 
@@ -193,7 +196,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, s
                 "images_per_second": result.images_per_second,
                 "seed": seed,
                 "recipe": trained.recipe.name,
-                "data": dict(dataset.fingerprint),
+                "data": {**dataset.fingerprint, "notes": notes},
                 "curve": [{name: getattr(epoch, name) for name in epoch.__dataclass_fields__} for epoch in result.curve],
             }
         )

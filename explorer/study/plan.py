@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ from explorer.training.recipe import recipe as recipe_named
 DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
 ANALYTIC = tuple(Cost.__dataclass_fields__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def make_plan(
         described, training_recipe, name = None, None, f"{space.name}-evaluate"
     else:
         dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
+        for note in dataset.notes:
+            _log.warning("%s: %s", dataset.name, note)
         space = space.with_input(dataset.shape, dataset.classes)
         default_recipe, default_epochs = default_training(dataset.name)
         training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.training.data import Dataset
+from explorer.training.ondisk import ImagesOnDisk
 from explorer.training.splits import Split
+from explorer.training.streaming import StreamedPixels
 
 
 class Images:
     """One split on the device: uint8 pixels and labels, given out as normalised float batches."""
 
     def __init__(self, split: Split, data: Dataset, device: torch.device):
-        self.pixels = torch.tensor(split.images, device=device)
+        on_disk = isinstance(split.images, ImagesOnDisk)
+        self.pixels = StreamedPixels(split.images, device) if on_disk else torch.tensor(split.images, device=device)
         self.labels = torch.tensor(split.labels, device=device)
         self.classes = data.classes
         self._mean = 255 * torch.tensor(data.mean, device=device).view(1, -1, 1, 1)
@@ -24,6 +27,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def expect(self, batches: Sequence[Tensor]) -> None:
+        """Says which images ``pixels`` will be asked for next, each (B,) indices: those on disk are decoded ahead."""
+        if isinstance(self.pixels, StreamedPixels):
+            self.pixels.expect(batches)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 (N, C, H, W) to float32 of mean 0 and std 1 over the training images, channels last in memory."""
@@ -44,7 +52,9 @@ class Images:
         a ``generator`` of the CPU, so that every device sees the same images in the same order.
         """
         count, device = len(self), self.pixels.device
-        order = torch.randperm(count, generator=generator).to(device)
+        order = torch.randperm(count, generator=generator)
+        self.expect(order.split(batch_size)[: count // batch_size])
+        order = order.to(device)
         down, right = torch.randint(0, 2 * shift + 1, (2, count), generator=generator).to(device)
         mirrored = (torch.randint(0, 2, (count,), generator=generator) * int(flip)).bool().to(device)
         for start in range(0, count - batch_size + 1, batch_size):

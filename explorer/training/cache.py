@@ -1,8 +1,8 @@
-"""Decoded images, kept so that a data set is decoded once: one folder of .npy files for each source.
+"""Decoded images, kept so that they are decoded once: one folder of .npy files for each split of a data set.
 
-The folder is ``$XDG_CACHE_HOME/explorer/data`` (``~/.cache/explorer/data``). It may be deleted at any
-time. Entries are written aside and renamed whole, so that workers which decode the same data at the
-same time cannot see half of it.
+The folder is ``explorer/data`` in the user's cache (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux), never the
+data set's own. It may be deleted at any time. Entries are written aside and renamed whole, so that
+workers which decode the same data at the same time cannot see half of it.
 """
 
 from __future__ import annotations
@@ -13,70 +13,80 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+from platformdirs import user_cache_path
 
-MANIFEST = "arrays.json"  # the names of an entry's arrays, so that a missing one is noticed
-FORMAT = 1  # part of the key: to be raised when decoders come to return something else
+from explorer.errors import DataError
+from explorer.files import slug, sweep, sync_folder
+from explorer.training.splits import Split
+
+MANIFEST = "split.json"  # the notes; written last, so that an entry without it is half an entry
+FORMAT = 2  # part of the key: to be raised when decoders come to return something else
 STALE_SECONDS = 3600
 
 
-def cached(name: str, sources: Iterable[Path], decode: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays that ``decode()`` gives, memory-mapped (read only) from the cache when they are there.
+def cached(name: str, sources: Iterable[Path], decode: Callable[[], Split]) -> Split:
+    """What ``decode()`` gives, its images memory-mapped (read only) from the cache when they are there.
 
     The entry's key is made of path, size and time of last change of each of the ``sources``. Where the
-    cache cannot be written (full, read only) the decoded arrays are returned as they are. A damaged
-    entry is decoded anew; what is checked is that each array is whole, not its every byte.
+    cache cannot be written (full, read only) the decoded images are returned as they are. A damaged
+    entry is decoded anew; what is checked is that each array is whole, not its every byte. Raises
+    DataError when a source is not there.
     """
-    entry = cache_folder() / f"{name}-{_key(sources)}"
+    entry = cache_folder() / f"{slug(name)}-{_key(sources)}"
     try:
         return _read(entry)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, KeyError):
         pass
-    arrays = dict(decode())
+    split = decode()
     try:
-        _write(entry, arrays)
+        _write(entry, split)
         return _read(entry)
-    except (OSError, ValueError, EOFError):
-        return arrays
+    except (OSError, ValueError, EOFError, KeyError):
+        return split
 
 
 def cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "explorer" / "data"
+    return user_cache_path("explorer", appauthor=False) / "data"
 
 
 def _key(sources: Iterable[Path]) -> str:
     digest = hashlib.sha256(str(FORMAT).encode())
     for path in sorted(sources):
-        stat = path.stat()
-        digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        digest.update(os.fsencode(path.resolve()) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
     return digest.hexdigest()[:16]
 
 
-def _read(entry: Path) -> dict[str, np.ndarray]:
-    names = json.loads((entry / MANIFEST).read_text())
-    return {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+def _read(entry: Path) -> Split:
+    notes = json.loads((entry / MANIFEST).read_text())["notes"]
+    images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
+    return Split(images, np.load(entry / "labels.npy", allow_pickle=False), tuple(notes))
 
 
-def _write(entry: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def _write(entry: Path, split: Split) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(entry.parent)
+    sweep(entry.parent, older_than=time.time() - STALE_SECONDS)
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=entry.parent))
     try:
-        for name, array in arrays.items():
+        for name, array in (("images", split.images), ("labels", split.labels)):
             with open(aside / f"{name}.npy", "wb") as file:
                 np.save(file, array, allow_pickle=False)
                 _sync(file)
         with open(aside / MANIFEST, "w") as file:
-            json.dump(list(arrays), file)
+            json.dump({"notes": split.notes}, file)
             _sync(file)
-        _sync_folder(aside)
+        sync_folder(aside)
+        _read(aside)  # numpy does not notice a disk that fills up at the last bytes of an array
         _replace(aside, entry)
-        _sync_folder(entry.parent)
+        sync_folder(entry.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -88,7 +98,7 @@ def _replace(aside: Path, entry: Path) -> None:
         # Either another worker was first, whose entry is as good, or a damaged entry is in the way.
         try:
             _read(entry)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, KeyError):
             shutil.rmtree(entry)
             os.rename(aside, entry)
 
@@ -96,21 +106,3 @@ def _replace(aside: Path, entry: Path) -> None:
 def _sync(file: IO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what writers that were killed left behind."""
-    for left in folder.glob(".writing-*"):
-        try:
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        except FileNotFoundError:  # another worker swept it
-            pass

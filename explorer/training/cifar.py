@@ -1,149 +1,169 @@
-"""CIFAR-10 and CIFAR-100 in the two layouts of their authors (Krizhevsky 2009): python and binary batches."""
+"""CIFAR-10 and CIFAR-100 in the two layouts of their authors (Krizhevsky 2009), unpacked or in their archives:
+python and binary batches."""
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from explorer.errors import DataError
 from explorer.ops.base import TensorShape
-from explorer.training.sources import Known, Source
+from explorer.training.archives import read_members
+from explorer.training.cache import cached
+from explorer.training.pickled import load_batch
+from explorer.training.sources import ARCHIVES, Download, Known, Source, check_labels, is_named, read_bytes
+from explorer.training.splits import Split
 
 SHAPE = TensorShape(3, 32, 32)
-_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
+_SITE = "https://www.cs.toronto.edu/~kriz"
 
+# The SHA-256 of the archives whose MD5 the authors' page gives: c58f30108f718f92721af3b95e74349a and
+# eb9058c3a382ffc7106e4002c42a8d85. They are those that Keras checks.
 CIFAR10 = Known(
     name="cifar10",
     shape=SHAPE,
     classes=10,
-    folders=("cifar10", "cifar-10", "CIFAR10", "cifar-10-batches-py", "cifar-10-batches-bin"),
-    label_columns=("label",),
+    images=(50_000, 10_000),
+    folders=("cifar10batchespy", "cifar10batchesbin", "cifar10python", "cifar10binary"),
+    label_columns=("label", "labels"),
     shift=4,
     flip=True,
-    fetch="unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz, which makes cifar-10-batches-py/, or put "
-    "train-*.parquet and test-*.parquet of https://huggingface.co/datasets/uoft-cs/cifar10 in a folder cifar10/",
+    downloads=(
+        Download(
+            f"{_SITE}/cifar-10-python.tar.gz",
+            "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            170_498_071,
+        ),
+    ),
 )
 CIFAR100 = Known(
     name="cifar100",
     shape=SHAPE,
     classes=100,
-    folders=("cifar100", "cifar-100", "CIFAR100", "cifar-100-python", "cifar-100-binary"),
-    label_columns=("fine_label", "label"),
+    images=(50_000, 10_000),
+    folders=("cifar100python", "cifar100binary"),
+    label_columns=("fine_label", "label", "labels"),
     shift=4,
     flip=True,
-    fetch="unpack https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz, which makes cifar-100-python/, or put "
-    "train-*.parquet and test-*.parquet of https://huggingface.co/datasets/uoft-cs/cifar100 in a folder cifar100/",
+    downloads=(
+        Download(
+            f"{_SITE}/cifar-100-python.tar.gz",
+            "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            169_001_437,
+        ),
+    ),
 )
 
-
-class _Files(NamedTuple):
-    """One layout's files. ``label``: its key in a python batch; the bytes before an image, the last of which it is,
-    in a binary one."""
-
-    train: tuple[str, ...]
-    test: str
-    label: Any
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
-_PYTHON = {"cifar10": _Files(_BATCHES, "test_batch", b"labels"), "cifar100": _Files(("train",), "test", b"fine_labels")}
-_BINARY = {
-    "cifar10": _Files(tuple(f"{name}.bin" for name in _BATCHES), "test_batch.bin", 1),
-    "cifar100": _Files(("train.bin",), "test.bin", 2),
+class _Batches(NamedTuple):
+    """One layout: its name, its files for training and test, and how one file's bytes are read."""
+
+    layout: str
+    files: dict[str, tuple[str, ...]]
+    read: Callable[[str, bytes], Arrays]
+
+
+def read_python_batch(label_key: str, place: str, data: bytes) -> Arrays:
+    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of a pickled mapping of ``data``, uint8 (N, 3072), and
+    labels. Raises DataError, which names the ``place``, for anything else."""
+    try:
+        batch = load_batch(data)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+    if "data" not in batch or label_key not in batch:
+        raise DataError(f"{place}: expected a mapping with 'data' and {label_key!r}")
+    pixels, labels = batch["data"], batch[label_key]
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (SHAPE.elements,):
+        raise DataError(f"{place}: expected 'data' to be uint8 of N x {SHAPE.elements}")
+    if isinstance(labels, np.ndarray):
+        labels = labels.tolist()
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels) or len(labels) != len(pixels):
+        raise DataError(f"{place}: expected {label_key!r} to be a list of {len(pixels)} whole numbers")
+    return pixels.reshape(-1, *SHAPE), np.array(labels, np.int64)
+
+
+def read_binary_batch(label_bytes: int, place: str, data: bytes) -> Arrays:
+    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of records of ``label_bytes``, the last of which is the
+    label, and 3,072 bytes of red, green, blue. Raises DataError when it is cut short."""
+    record = label_bytes + SHAPE.elements
+    if not data or len(data) % record:
+        raise DataError(f"{place}: {len(data)} bytes, expected a multiple of {record}; cut short, or no CIFAR batch")
+    records = np.frombuffer(data, np.uint8).reshape(-1, record)
+    return records[:, label_bytes:].reshape(-1, *SHAPE), records[:, label_bytes - 1].astype(np.int64)
+
+
+_TEN = tuple(f"data_batch_{i}" for i in range(1, 6))
+_LAYOUTS = {
+    "cifar10": (
+        _Batches("python batches", {"train": _TEN, "test": ("test_batch",)}, partial(read_python_batch, "labels")),
+        _Batches(
+            "binary batches",
+            {"train": tuple(f"{name}.bin" for name in _TEN), "test": ("test_batch.bin",)},
+            partial(read_binary_batch, 1),
+        ),
+    ),
+    "cifar100": (
+        _Batches("python batches", {"train": ("train",), "test": ("test",)}, partial(read_python_batch, "fine_labels")),
+        _Batches("binary batches", {"train": ("train.bin",), "test": ("test.bin",)}, partial(read_binary_batch, 2)),
+    ),
 }
 
 
-def python_layout(folder: Path, known: Known) -> Source | None:
-    """Pickled mappings of ``data``, uint8 (N, 3072), and labels; read by an unpickler that admits nothing else."""
-    return _find(folder, _PYTHON[known.name], read_python_batch)
+def batches_layout(folder: Path, known: Known) -> Source | None:
+    """``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), all with ``.bin`` or none."""
+    for batches in _LAYOUTS[known.name]:
+        if any((folder / name).is_file() for names in batches.files.values() for name in names):
+            splits = {split: partial(_from_folder, folder, known, batches, split) for split in batches.files}
+            return Source(folder, batches.layout, splits)
+    return None
 
 
-def binary_layout(folder: Path, known: Known) -> Source | None:
-    """Records of one label byte (CIFAR-100: a coarse, then a fine one) and 3,072 bytes of red, green, blue."""
-    return _find(folder, _BINARY[known.name], read_binary_batch)
+def archive_layout(folder: Path, known: Known) -> Source | None:
+    """The archive of one of the layouts, as ``cifar-10-python.tar.gz`` or by the data set's name."""
+    for archive in sorted(folder.iterdir()):
+        if archive.name.lower().endswith(ARCHIVES) and is_named(archive, known) and archive.is_file():
+            splits = {split: partial(_from_archive, archive, known, split) for split in ("train", "test")}
+            return Source(archive, "archive", splits)
+    return None
 
 
-def _find(folder: Path, files: _Files, read: Callable[[Path, Any], tuple[np.ndarray, np.ndarray]]) -> Source | None:
-    paths = [folder / name for name in (*files.train, files.test)]
-    there = [path for path in paths if path.is_file()]
-    if not there:
-        return None
+def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> Split:
+    paths = [folder / name for name in batches.files[split]]
     for path in paths:
-        if path not in there:
-            raise DataError(f"{path}: missing, while {there[0].name} is there; unpack the archive again")
+        if not path.is_file():
+            raise DataError(f"{path}: missing, while other {batches.layout} are there; unpack the archive again")
 
-    def decode() -> dict[str, np.ndarray]:
-        images, labels = zip(*(read(path, files.label) for path in paths[:-1]), strict=True)
-        test_images, test_labels = read(paths[-1], files.label)
-        return {
-            "train_images": np.concatenate(images), "train_labels": np.concatenate(labels),
-            "test_images": test_images, "test_labels": test_labels,
-        }  # fmt: skip
+    def decode() -> Split:
+        return _join([batches.read(str(path), read_bytes(path)) for path in paths], known, paths)
 
-    return Source(tuple(paths), decode)
+    return cached(f"{known.name} {split}", paths, decode)
 
 
-def read_python_batch(path: Path, label_key: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of one file. Raises DataError when it is not such a batch."""
-    try:
-        batch = _BatchUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle raises nearly anything
-        reason = str(error) or type(error).__name__
-        raise DataError(f"{path}: not a readable CIFAR batch, damaged or cut short: {reason}") from error
-    if not isinstance(batch, dict) or b"data" not in batch or label_key not in batch:
-        raise DataError(f"{path}: expected a mapping with 'data' and {label_key.decode()!r}")
-    data = batch[b"data"]
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != SHAPE.elements:
-        raise DataError(f"{path}: expected 'data' to be uint8 of N x {SHAPE.elements}")
-    labels = batch[label_key]
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels) or len(labels) != len(data):
-        raise DataError(f"{path}: expected {label_key.decode()!r} to be a list of {len(data)} whole numbers")
-    return data.reshape(-1, *SHAPE), np.array(labels, np.int64)
+def _from_archive(archive: Path, known: Known, split: str) -> Split:
+    def decode() -> Split:
+        candidates = _LAYOUTS[known.name]
+        found = read_members(archive, {name for batches in candidates for name in batches.files[split]})
+        for batches in candidates:
+            names = batches.files[split]
+            if all(name in found for name in names):
+                places = [f"{archive}: {name}" for name in names]
+                return _join([batches.read(place, found[name]) for place, name in zip(places, names)], known, places)
+        wanted = " or ".join(batches.files[split][-1] for batches in candidates)
+        raise DataError(
+            f"{archive}: expected {wanted} in it; download it again, or unpack it if it is packed otherwise"
+        )
+
+    return cached(f"{known.name} {split}", [archive], decode)
 
 
-def read_binary_batch(path: Path, label_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of one file. Raises DataError when it is cut short."""
-    data = np.fromfile(path, np.uint8)
-    record = label_bytes + SHAPE.elements
-    if not len(data) or len(data) % record:
-        raise DataError(f"{path}: {len(data)} bytes, expected a multiple of {record}; cut short, or no CIFAR batch")
-    data = data.reshape(-1, record)
-    return data[:, label_bytes:].reshape(-1, *SHAPE), data[:, label_bytes - 1].astype(np.int64)
-
-
-def _empty_array(*_: object) -> np.ndarray:
-    """Stands in for numpy's reconstruction: the pickle fills the array in, its shape and type included."""
-    return np.ndarray((0,), np.int8)
-
-
-def _uint8(kind: object, *_: object) -> np.dtype:
-    if kind not in ("u1", b"u1"):
-        raise DataError(f"refused: an array of type {kind!r}, where a CIFAR batch holds uint8")
-    return np.dtype("u1", copy=True)  # a copy, for the pickle sets its state
-
-
-class _BatchUnpickler(pickle._Unpickler):
-    """Builds numbers, text, lists, mappings and uint8 arrays; refuses every other class or function by name.
-
-    Made from the unpickler that is written in Python, as fast on such a batch: the one in C allots 20 GB
-    when a damaged byte makes it number an object 2^31.
-    """
-
-    ADMITTED: dict[tuple[str, str], Any] = {
-        ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-        ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-        ("numpy", "ndarray"): object,  # only ever an argument of _reconstruct
-        ("numpy", "dtype"): _uint8,
-        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how Python 3 writes bytes in protocol 2
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ADMITTED:
-            raise DataError(f"refused: it asks for {module}.{name}; a CIFAR batch holds numbers, text and numpy arrays")
-        return self.ADMITTED[module, name]
+def _join(parts: list[Arrays], known: Known, places: list) -> Split:
+    for (_, labels), place in zip(parts, places):
+        check_labels(labels, known.classes, lambda i, place=place: f"{place}: image {i}")
+    images, labels = zip(*parts, strict=True)
+    return Split(np.concatenate(images), np.concatenate(labels))

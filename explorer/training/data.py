@@ -1,4 +1,4 @@
-"""A data set in memory: images and labels for training, validation and test, and what a study records of it.
+"""A data set: images and labels for training, validation and test, and what a study records of it.
 
 ``load_data("cluttered-digits")`` or ``load_data("cifar10", "/path/to/data")``. Free of torch.
 """
@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,15 +19,18 @@ import numpy as np
 from explorer.errors import DataError, did_you_mean
 from explorer.ops.base import TensorShape
 from explorer.training import digits
-from explorer.training.cache import cached
-from explorer.training.cifar import CIFAR10, CIFAR100, binary_layout, python_layout
+from explorer.training.cifar import CIFAR10, CIFAR100, archive_layout, batches_layout
 from explorer.training.folders import describe_folder, folder_layout, folder_source
+from explorer.training.images import Form
 from explorer.training.mnist import FASHION_MNIST, MNIST, idx_layout
+from explorer.training.ondisk import ImagesOnDisk
 from explorer.training.parquet import parquet_layout
-from explorer.training.sources import Known, Source, data_root, find_source
-from explorer.training.splits import Split, stratified_parts
+from explorer.training.sources import Known, Layout, Source, data_root, find_source, missing
+from explorer.training.splits import Split, UnreadSplit, stratified_parts
 
 SPLITS = ("train", "validation", "test")
+MOMENT_IMAGES = 1_000  # of a data set that stays on the disk, as many give mean and std
+_SIDES = range(4, 4_097)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +38,11 @@ class Dataset:
     """Images with labels, in three splits that share no image.
 
     A search trains on ``train`` and chooses by ``validation``; ``test`` stays apart for the networks
-    that were chosen. ``mean``, ``std``: of each channel of ``train``, for pixels scaled to 0..1.
-    ``shift``: by how many pixels a training image may sensibly be shifted; ``flip``: whether it may be
-    mirrored left to right. ``fingerprint``: name, sizes, seed, subset, a hash of the
-    content, and mean and std to four digits, for whoever feeds an exported network.
+    that were chosen, and where its images lie in files of their own, they are not read before it is asked for.
+    ``mean``, ``std``: of each channel of ``train``, for pixels scaled to 0..1. ``shift``: by how many pixels a training
+    image may sensibly be shifted; ``flip``: whether it may be mirrored left to right. ``fingerprint``: name, sizes,
+    seed, subset and a hash of train and validation, and mean and std to four digits, for whoever feeds an exported
+    network. ``notes``: what was converted when train and validation were decoded.
     """
 
     name: str
@@ -43,14 +50,15 @@ class Dataset:
     classes: int
     train: Split
     validation: Split
-    test: Split
+    test: Split | UnreadSplit
     mean: tuple[float, ...]
     std: tuple[float, ...]
     shift: int
     flip: bool
     fingerprint: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Split | UnreadSplit:
         """One of the three splits by its name."""
         if name not in SPLITS:
             raise DataError(f"unknown split {name!r}; known: {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
@@ -58,23 +66,29 @@ class Dataset:
 
 
 class _Embedded(NamedTuple):
-    """A data set that needs no files: its shape, and what makes its three splits from a seed. Ten classes."""
+    """A data set that needs no files: its shape, how many images each split has, and what makes the three splits from
+    a seed. Ten classes."""
 
     shape: TensorShape
+    images: Mapping[str, int]
     shift: int
     load: Callable[[int], tuple[Split, Split, Split]]
 
 
 EMBEDDED = {
-    "digits": _Embedded(TensorShape(1, 8, 8), 1, digits.load_digits),
-    "cluttered-digits": _Embedded(TensorShape(1, digits.CANVAS, digits.CANVAS), 0, digits.load_cluttered_digits),
+    "digits": _Embedded(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
+    "cluttered-digits": _Embedded(
+        TensorShape(1, digits.CANVAS, digits.CANVAS),
+        {split: n * m for split, n, m in zip(SPLITS, digits.CLUTTERED_DIGITS, digits.PLACEMENTS)},
+        0,
+        digits.load_cluttered_digits,
+    ),
 }
 KNOWN: dict[str, Known] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
-LAYOUTS = {
-    "cifar10": (parquet_layout, python_layout, binary_layout, folder_layout),
-    "cifar100": (parquet_layout, python_layout, binary_layout, folder_layout),
-    "mnist": (idx_layout, parquet_layout, folder_layout),
-    "fashion_mnist": (idx_layout, parquet_layout, folder_layout),
+# In one folder, the first of these that is there is taken.
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
+    **dict.fromkeys(("cifar10", "cifar100"), (parquet_layout, batches_layout, folder_layout, archive_layout)),
+    **dict.fromkeys(("mnist", "fashion_mnist"), (idx_layout, parquet_layout, folder_layout)),
 }
 NAMES = (*EMBEDDED, *KNOWN)
 
@@ -88,21 +102,37 @@ def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[Tensor
         return EMBEDDED[name].shape, 10
     if name in KNOWN:
         return KNOWN[name].shape, KNOWN[name].classes
-    return describe_folder(_folder(name, data_dir))
+    return describe_folder(*_folder(name, data_dir))
+
+
+def require_known(name: str) -> None:
+    """Raises DataError unless ``name`` is an embedded or a known data set."""
+    if name not in NAMES:
+        raise DataError(f"unknown data set {name!r}; known: {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+
+
+def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
+    """Where the known data set of that name lies, and in which layout; None when it is not there.
+
+    Raises DataError when what is there cannot be it.
+    """
+    return find_source(KNOWN[name], data_root(data_dir), LAYOUTS[name])
 
 
 def load_data(name: str, data_dir: str | Path | None = None, subset: int | None = None, seed: int = 0) -> Dataset:
     """The data set of that name, or of a folder with one subfolder of images for each class.
 
-    ``data_dir``: the folder of the data set or the one above it; by default the environment's
-    EXPLORER_DATA. ``seed`` fixes the splits. Validation is a tenth of the training images (5,000 of
-    CIFAR's 50,000), stratified; a folder without splits gives a fifth to validation and a fifth to test.
+    ``data_dir``: the folder of the data set or one above it; by default the environment's EXPLORER_DATA, or where
+    ``explorer data fetch`` puts data. A folder's name may end in ``@`` and a number of pixels, which
+    resizes its images to that square. ``seed`` fixes the splits. Validation is a tenth of the training images (5,000
+    of CIFAR's 50,000), stratified; a folder without splits gives a fifth to validation and a fifth to test.
     ``subset``: so many images of train and validation together, stratified: a fifth of them for
-    validation, but no more than the full split has. Test is always whole.
+    validation, but no more than the full split has; a smaller subset lies inside a larger. Test is always whole.
 
     Raises DataError when the data are unknown, missing or damaged, or ``subset`` is out of range.
     """
     flip = False
+    test: Split | UnreadSplit
     if name in EMBEDDED:
         shape, classes = describe_data(name)
         shift = EMBEDDED[name].shift
@@ -110,63 +140,84 @@ def load_data(name: str, data_dir: str | Path | None = None, subset: int | None 
     elif name in KNOWN:
         known = KNOWN[name]
         shape, classes, shift, flip = known.shape, known.classes, known.shift, known.flip
-        train, validation, test = _read(name, find_source(known, data_root(data_dir), LAYOUTS[name]), classes, seed)
+        source = locate(name, data_dir)
+        if source is None:
+            raise missing(known, data_root(data_dir))
+        train, validation, test = _read(source, classes, seed)
     else:
-        folder = _folder(name, data_dir)
-        shape, classes = describe_folder(folder)
+        folder, side = _folder(name, data_dir)
+        shape, classes = describe_folder(folder, side)
         shift = min(shape.height, shape.width) // 8  # as CIFAR's 4 of 32; no flip, it might change the class
-        train, validation, test = _read(folder.name, folder_source(folder, shape), classes, seed)
-        name = folder.name
+        square = min(shape.height, shape.width)
+        mend = f"; to resize all images, add a size to the folder's name, as in --data {name}@{square}"
+        name = folder.name if side is None else f"{folder.name}@{side}"
+        train, validation, test = _read(folder_source(folder, name, Form(shape, side is not None), mend), classes, seed)
+    notes = tuple(dict.fromkeys(train.notes + validation.notes))
     if subset is not None:
         train, validation = _subset(name, train, validation, subset, classes, seed)
     mean, std = _moments(train.images)
     fingerprint = {
-        "name": name, "train": len(train), "validation": len(validation), "test": len(test),
-        "seed": seed, "subset": subset, "sha256": _sha256(train, validation, test),
+        "name": name, "train": len(train), "validation": len(validation),
+        "seed": seed, "subset": subset, "sha256": _sha256(train, validation),
         "mean": [round(value, 4) for value in mean], "std": [round(value, 4) for value in std],
     }  # fmt: skip
-    return Dataset(name, shape, classes, train, validation, test, mean, std, shift, flip, fingerprint)
+    return Dataset(name, shape, classes, train, validation, test, mean, std, shift, flip, fingerprint, notes)
 
 
-def _folder(name: str, data_dir: str | Path | None) -> Path:
-    """The folder that ``name`` stands for, by itself or inside the data folder."""
-    root = data_root(data_dir)
-    for folder in (Path(name).expanduser(), *([root / name] if root else [])):
-        if name and folder.is_dir():
-            return folder.resolve()
+def _folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
+    """The folder that ``name`` stands for, by itself or inside the data folder, and the size that is asked for."""
+    sized = re.fullmatch(r"(.+)@(\d{1,9})", name)
+    for spelt, side in ((name, None), *([(sized[1], int(sized[2]))] if sized else [])):
+        for folder in (Path(spelt).expanduser(), data_root(data_dir) / spelt):
+            if spelt and os.path.isdir(folder):
+                if side is not None and side not in _SIDES:
+                    raise DataError(f"{name}: a size lies in {_SIDES[0]}..{_SIDES[-1]} pixels, found {side}")
+                return folder.resolve(), side
+    if sized and sized[1] in NAMES:
+        raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")
     raise DataError(
-        f"unknown data set {name!r}: no folder of that name; known: {', '.join(NAMES)}, or a folder with one "
-        f"subfolder of images for each class{did_you_mean(name, NAMES)}"
+        f"unknown data set {name!r}: no folder of that name, here or in {data_root(data_dir)}; known: "
+        f"{', '.join(NAMES)}, or a folder with one subfolder of images for each class{did_you_mean(name, NAMES)}"
     )
 
 
-def _read(name: str, source: Source, classes: int, seed: int) -> tuple[Split, Split, Split]:
-    """The source's splits; those it does not have are taken from its training images."""
-    arrays = cached(name, source.files, source.decode)
-    given = {}
-    for split in (split for split in SPLITS if f"{split}_images" in arrays):
-        given[split] = Split(arrays[f"{split}_images"], np.asarray(arrays[f"{split}_labels"]))
-        _check_labels(f"{source.files[0].parent}, {split}", given[split].labels, classes, whole=split == "train")
-    count = len(given["train"])
-    missing = [split for split in SPLITS if split not in given]
+def _read(source: Source, classes: int, seed: int) -> tuple[Split, Split, Split | UnreadSplit]:
+    """The source's splits; those it does not have are taken from its training images. Its test is not read yet."""
+    whole = _read_split(source, "train", classes)
+    given: dict[str, Split | UnreadSplit] = {}
+    if "validation" in source.splits:
+        given["validation"] = _read_split(source, "validation", classes)
+    if "test" in source.splits:
+        given["test"] = UnreadSplit(partial(_read_split, source, "test", classes))
+    absent = [split for split in ("validation", "test") if split not in given]
+    count = len(whole)
     share = count // (10 if "test" in given else 5)
-    train, *carved = stratified_parts(given["train"], (count - share * len(missing), *[share] * len(missing)), seed)
-    splits = given | {"train": train} | dict(zip(missing, carved, strict=True))
-    for split, part in splits.items():
-        if not len(part):
-            raise DataError(f"{source.files[0].parent}: {count} training images are too few for a {split} split")
-    return splits["train"], splits["validation"], splits["test"]
+    if absent and not share:
+        raise DataError(f"{source.where}: {count} training images are too few for a {absent[0]} split")
+    train, *carved = stratified_parts(whole, (count - share * len(absent), *[share] * len(absent)), seed)
+    _require_classes(f"{source.where}: of its {count} training images, those left after splitting", train, classes)
+    splits = given | dict(zip(absent, carved, strict=True))
+    # The notes of what was decoded go with the part that is trained on.
+    return Split(train.images, train.labels, whole.notes), splits["validation"], splits["test"]
 
 
-def _check_labels(where: str, labels: np.ndarray, classes: int, whole: bool) -> None:
-    present = np.unique(labels)
-    if not len(present):
-        raise DataError(f"{where}: no images")
-    outside = present[(present < 0) | (present >= classes)]
-    if len(outside):
-        raise DataError(f"{where}: found the label {outside[0]}, expected 0..{classes - 1}; is it another data set?")
-    if whole and len(present) < classes:
-        raise DataError(f"{where}: found {len(present)} classes, expected {classes}; is it another data set?")
+def _read_split(source: Source, split: str, classes: int) -> Split:
+    read = source.splits[split]()
+    if not len(read):
+        raise DataError(f"{source.where}: no images in its {split} split")
+    if split == "train":
+        _require_classes(f"{source.where}: train", read, classes)
+    return read
+
+
+def _require_classes(where: str, split: Split, classes: int) -> None:
+    absent = np.setdiff1d(np.arange(classes), split.labels)
+    if len(absent):
+        found = classes - len(absent)
+        raise DataError(
+            f"{where} hold {found} of {classes} classes, none of class {absent[0]}; "
+            "is it another data set, or are there too few images?"
+        )
 
 
 def _subset(name: str, train: Split, validation: Split, size: int, classes: int, seed: int) -> tuple[Split, Split]:
@@ -177,14 +228,19 @@ def _subset(name: str, train: Split, validation: Split, size: int, classes: int,
             "it is taken of train and validation together, and holds some images of every class in both"
         )
     for_validation = max(min(size // 5, len(validation)), size - len(train))
-    return (
-        *stratified_parts(train, (size - for_validation,), seed),
-        *stratified_parts(validation, (for_validation,), seed),
-    )
+    (train,) = stratified_parts(train, (size - for_validation,), seed)
+    _require_classes(f"a subset of {size} of {name}: its training images", train, classes)
+    return train, *stratified_parts(validation, (for_validation,), seed)
 
 
 def _moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, for pixels scaled to 0..1. A constant channel has std 1."""
+    """Mean and standard deviation of each channel, for pixels scaled to 0..1. A constant channel has std 1.
+
+    Of images that stay on the disk, MOMENT_IMAGES at equal distances stand for all.
+    """
+    if isinstance(images, ImagesOnDisk):
+        chosen = np.linspace(0, len(images) - 1, min(MOMENT_IMAGES, len(images))).astype(int)
+        images = np.asarray(images[chosen])
     total, squares = 0.0, 0.0
     for start in range(0, len(images), 500):  # some hundred at a time: the float copy stays in the processor's cache
         pixels = images[start : start + 500].reshape(-1, images.shape[1], images[0, 0].size).astype(np.float32)
@@ -197,8 +253,10 @@ def _moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _sha256(*splits: Split) -> str:
+    """Of pixels and labels; of images that stay on the disk, of their names and labels."""
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(np.ascontiguousarray(split.images))
+        images = split.images.names if isinstance(split.images, ImagesOnDisk) else split.images
+        digest.update(np.ascontiguousarray(images))
         digest.update(np.ascontiguousarray(split.labels))
     return digest.hexdigest()[:16]

@@ -55,18 +55,14 @@ def _digits() -> Split:
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise DataError("the embedded digits come with scikit-learn, which is not installed: pip install scikit-learn")
-    arrays = cached(f"digits-{version('scikit-learn')}", [Path(package.origin)], _decode_digits)
-    return Split(np.asarray(arrays["images"]), np.asarray(arrays["labels"]))
+    return cached(f"digits-{version('scikit-learn')}", [Path(package.origin)], _decode_digits)
 
 
-def _decode_digits() -> dict[str, np.ndarray]:
+def _decode_digits() -> Split:
     from sklearn.datasets import load_digits  # takes two seconds to import
 
     images, labels = load_digits(return_X_y=True)
-    return {
-        "images": np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8),
-        "labels": labels.astype(np.int64),
-    }
+    return Split(np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8), labels.astype(np.int64))
 
 
 def _clutter(digits: Split, placements: int, random: np.random.RandomState) -> Split:

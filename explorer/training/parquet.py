@@ -4,48 +4,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import DataError
-from explorer.ops.base import TensorShape
-from explorer.training.images import decode_images
-from explorer.training.sources import Known, Source
+from explorer.errors import DataError, one_line
+from explorer.training.cache import cached
+from explorer.training.images import Form, decode_images
+from explorer.training.sources import Known, Source, check_labels
+from explorer.training.splits import Split
 
-IMAGE_COLUMNS = ("img", "image")
+IMAGE_COLUMNS = ("img", "image", "images")
 
 
 def parquet_layout(folder: Path, known: Known) -> Source | None:
-    """``train-*.parquet`` and ``test-*.parquet``: images (bytes, or a struct of bytes and path) and labels."""
-    parts = {split: _shards(folder, split) for split in ("train", "test")}
-    if not parts["train"]:
+    """``train-*.parquet`` and ``test-*.parquet``, or folders ``train`` and ``test`` of parquet files: images (bytes, or
+    a struct of bytes and path) and labels."""
+    files = {split: _files(folder, split) for split in ("train", "test")}
+    if not any(files.values()):
         return None
-    if not parts["test"]:
-        raise DataError(f"{folder}: has train-*.parquet but no test-*.parquet; both belong to {known.name}")
-
-    def decode() -> dict[str, np.ndarray]:
-        arrays = {}
-        for split, files in parts.items():
-            images, labels = zip(*(_read(file, known.shape, known.label_columns) for file in files), strict=True)
-            arrays[f"{split}_images"], arrays[f"{split}_labels"] = np.concatenate(images), np.concatenate(labels)
-        return arrays
-
-    return Source((*parts["train"], *parts["test"]), decode)
+    return Source(folder, "parquet", {split: partial(_read, folder, known, split) for split in files})
 
 
-def _shards(folder: Path, split: str) -> list[Path]:
-    files = sorted([*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}.parquet")])
+def _files(folder: Path, split: str) -> list[Path]:
+    return sorted(
+        {*folder.glob(f"{split}-*.parquet"), *folder.glob(f"{split}.parquet"), *folder.glob(f"{split}/*.parquet")}
+    )
+
+
+def _read(folder: Path, known: Known, split: str) -> Split:
+    files = _files(folder, split)
+    if not files:
+        raise DataError(
+            f"{folder}: {split}-*.parquet is missing, while others are there; fetch all parts of {known.name}"
+        )
     named = [match for file in files if (match := re.search(r"-(\d+)-of-(\d+)", file.stem))]
-    present = {int(match[1]) for match in named}
-    missing = sorted(set(range(int(named[0][2]))) - present) if named else []
-    if missing:
-        name = f"{split}-{missing[0]:05d}-of-{int(named[0][2]):05d}.parquet"
+    absent = sorted(set(range(int(named[0][2]))) - {int(match[1]) for match in named}) if named else []
+    if absent:
+        name = f"{split}-{absent[0]:05d}-of-{int(named[0][2]):05d}.parquet"
         raise DataError(f"{folder / name}: missing, while {files[0].name} is there; fetch all parts")
-    return files
+
+    def decode() -> Split:
+        parts = [_decode(file, known) for file in files]
+        return Split(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            tuple(note for part in parts for note in part.notes),
+        )
+
+    return cached(f"{known.name} {split}", files, decode)
 
 
-def _read(file: Path, shape: TensorShape, label_columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _decode(file: Path, known: Known) -> Split:
     import pyarrow
     from pyarrow import parquet
 
@@ -53,16 +64,29 @@ def _read(file: Path, shape: TensorShape, label_columns: tuple[str, ...]) -> tup
         with parquet.ParquetFile(file) as reader:
             names = reader.schema_arrow.names
             image = _column(file, names, IMAGE_COLUMNS)
-            label = _column(file, names, label_columns)
+            label = _column(file, names, known.label_columns)
             table = reader.read(columns=[image, label])
-        labels = table.column(label).to_numpy().astype(np.int64)
+        labels = _labels(file, table.column(label).combine_chunks())
         column = table.column(image).combine_chunks()
         if pyarrow.types.is_struct(column.type):
             column = column.field("bytes")
-        images = decode_images(_rows(file, column), len(labels), shape)
+        if not pyarrow.types.is_binary(column.type) and not pyarrow.types.is_large_binary(column.type):
+            raise DataError(f"{file}: expected the column {image} to hold encoded images, found {column.type}")
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file}: not a readable parquet file of images and labels: {error}") from error
-    return images, labels
+        raise DataError(f"{file}: not a readable parquet file of images and labels: {one_line(error)}") from error
+    check_labels(labels, known.classes, lambda i: f"{file}: row {i}")
+    return decode_images(_rows(file, column), labels, Form(known.shape))
+
+
+def _labels(file: Path, column) -> np.ndarray:
+    import pyarrow
+
+    if not pyarrow.types.is_integer(column.type):
+        raise DataError(f"{file}: expected labels to be whole numbers, found {column.type}")
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise DataError(f"{file}: row {row}: has no label")
+    return column.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:

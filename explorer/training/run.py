@@ -51,6 +51,7 @@ def train_architecture(
             f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} has "
             f"{dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
+    len(dataset.test)  # read now: what is wrong with it is said before the network is trained
     usual, usual_epochs = default_training(dataset.name)
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe or usual
     threads = threads or torch.get_num_threads()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Images, uint8 (N, C, H, W), and their labels, int64 (N,) in 0..classes-1."""
+    """Images, uint8 (N, C, H, W), and their labels, int64 (N,) in 0..classes-1.
+
+    ``images`` is an array, or an ``ImagesOnDisk`` where they are too many for the memory. ``notes``: what
+    had to be converted when they were decoded, a sentence each.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -20,6 +27,35 @@ class Split:
     def take(self, indices: np.ndarray) -> Split:
         """The images and labels at ``indices``, copied."""
         return Split(self.images[indices], self.labels[indices])
+
+
+class UnreadSplit:
+    """A split that is read when it is first asked for. A search never asks for the test images."""
+
+    def __init__(self, read: Callable[[], Split]):
+        self._read = read
+
+    @cached_property
+    def _split(self) -> Split:
+        return self._read()
+
+    @property
+    def images(self) -> np.ndarray:
+        return self._split.images
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._split.labels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._split.notes
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def take(self, indices: np.ndarray) -> Split:
+        return self._split.take(indices)
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:

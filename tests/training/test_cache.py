@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
+from explorer.errors import DataError
 from explorer.training import cache
 from explorer.training.cache import cached
+from explorer.training.splits import Split
 
-ARRAYS = {"images": np.arange(600, dtype=np.uint8).reshape(100, 6), "labels": np.arange(100)}
+SPLIT = Split(np.arange(600, dtype=np.uint8).reshape(100, 1, 2, 3), np.arange(100), ("3 images were odd",))
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ class Decoder:
 
     def __call__(self):
         self.calls += 1
-        return ARRAYS
+        return SPLIT
 
 
 def entry(source):
@@ -35,8 +40,12 @@ def entry(source):
     return found
 
 
-def same(arrays) -> bool:
-    return set(arrays) == set(ARRAYS) and all(np.array_equal(arrays[name], ARRAYS[name]) for name in ARRAYS)
+def same(split) -> bool:
+    return (
+        np.array_equal(split.images, SPLIT.images)
+        and np.array_equal(split.labels, SPLIT.labels)
+        and split.notes == SPLIT.notes
+    )
 
 
 def test_decoded_once_and_mapped(source):
@@ -46,9 +55,9 @@ def test_decoded_once_and_mapped(source):
     again = cached("x", [source], decode)
     assert same(again)
     assert decode.calls == 1
-    assert isinstance(again["images"], np.memmap)
+    assert isinstance(again.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
-        again["images"][0, 0] = 1
+        again.images[0] = 1
 
 
 def test_a_changed_source_is_decoded_anew(source):
@@ -88,15 +97,75 @@ def test_works_without_a_writable_cache(source, tmp_path, monkeypatch):
     assert same(cached("x", [source], Decoder()))
 
 
-def test_a_failed_write_leaves_nothing_behind(source, monkeypatch):
-    """A disk that is full while the entry is written costs the entry, not the arrays, and leaves no rest."""
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(cache.os, "fsync", full)
-    assert same(cached("x", [source], Decoder()))
+def test_a_full_disk_costs_the_entry_alone(source):
+    """Where the system refuses to write on, the images come all the same, and no rest of the entry is left."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))  # bytes a file: less than the images have
+    try:
+        assert same(cached("x", [source], Decoder()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(cache.cache_folder().iterdir()) == []
+
+
+def test_a_source_that_went_away(source):
+    """A file that cannot be read any more is named."""
+    source.unlink()
+    with pytest.raises(DataError, match="source: cannot be read: No such file"):
+        cached("x", [source], Decoder())
+
+
+def test_the_name_is_no_path(source):
+    """Whatever a data set is called, its entry lies in the cache and nowhere else."""
+    for name in ("../../x", "/x", "x" * 300, "x\0y", "ö.jpg/.."):
+        assert same(cached(name, [source], Decoder()))
+    assert len(list(cache.cache_folder().iterdir())) == 5
+
+
+# Decodes 32 MB and says when it has begun; the pause stands for the time that decoding takes.
+WRITER = """
+import sys, time, numpy as np
+from pathlib import Path
+from explorer.training.cache import cached
+from explorer.training.splits import Split
+
+def decode():
+    print("decoding", flush=True)
+    time.sleep(0.2)
+    return Split(np.full((32, 1, 1024, 1024), 7, np.uint8), np.arange(32))
+
+split = cached("x", [Path(sys.argv[1])], decode)
+assert split.images.shape == (32, 1, 1024, 1024) and (split.images == 7).all() and (split.labels == np.arange(32)).all()
+print(type(split.images).__name__)
+"""
+
+
+def writer(source) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", WRITER, source], stdout=subprocess.PIPE, text=True)
+
+
+def test_many_at_once(source):
+    """Four processes that decode the same data at the same time all get it, and leave one entry."""
+    writers = [writer(source) for _ in range(4)]
+    assert [process.communicate()[0].split()[-1] for process in writers] == ["memmap"] * 4
+    assert [process.returncode for process in writers] == [0] * 4
+    assert len(list(cache.cache_folder().iterdir())) == 1
+
+
+def test_killed_while_it_writes(source):
+    """However soon after decoding a process is killed, the next one gets whole images."""
+    for wait in (0.2, 0.22, 0.24, 0.27):
+        process = writer(source)
+        process.stdout.readline()
+        time.sleep(wait)
+        process.kill()
+        process.communicate()
+        for entry in cache.cache_folder().glob("[!.]*"):
+            assert (entry / cache.MANIFEST).exists()
+    after = writer(source)
+    assert after.communicate()[0].split()[-1] == "memmap"
+    assert after.returncode == 0
 
 
 def test_what_a_killed_writer_left_is_swept(source):

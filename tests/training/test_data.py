@@ -2,126 +2,68 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
-import pickle
-import struct
-import tracemalloc
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pyarrow
 import pytest
-from PIL import Image
 from pyarrow import parquet
 
 from explorer.errors import DataError
-from explorer.training.cifar import read_python_batch
-from explorer.training.data import describe_data, load_data
+from explorer.training.data import describe_data, load_data, locate
+from tests.training.layouts import (
+    archive,
+    binary_batches,
+    class_folders,
+    idx_files,
+    parquet_files,
+    pictures,
+    python_batches,
+)
 
-PER_SPLIT = {"train": 100, "test": 20}
-
-
-def pictures(split: str, classes: int = 10, shape=(3, 32, 32)) -> tuple[np.ndarray, np.ndarray]:
-    """Random images and labels that hold every class alike."""
-    count = PER_SPLIT[split] * classes // 10
-    images = np.random.RandomState(len(split)).randint(0, 256, (count, *shape)).astype(np.uint8)
-    return images, np.arange(count) % classes
-
-
-def encoded(image: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(out, "PNG")
-    return out.getvalue()
+HUB = partial(parquet_files, image="image", shards=1, struct_of_bytes=False)
 
 
-def python_batches(folder: Path, name: str) -> None:
-    classes, key = (10, b"labels") if name == "cifar10" else (100, b"fine_labels")
-    folder.mkdir(parents=True)
-    images, labels = pictures("train", classes)
-    names = [f"data_batch_{i}" for i in range(1, 6)] if name == "cifar10" else ["train"]
-    parts = [*zip(names, np.array_split(images, len(names)), np.array_split(labels, len(names)), strict=True)]
-    for file, part, numbers in [*parts, ("test_batch" if name == "cifar10" else "test", *pictures("test", classes))]:
-        batch = {b"data": part.reshape(len(part), -1), key: numbers.tolist(), b"batch_label": b"a batch"}
-        (folder / file).write_bytes(pickle.dumps(batch, protocol=2))
-
-
-def binary_batches(folder: Path, name: str) -> None:
-    classes = 10 if name == "cifar10" else 100
-    folder.mkdir(parents=True)
-    images, labels = pictures("train", classes)
-    names = [f"data_batch_{i}.bin" for i in range(1, 6)] if name == "cifar10" else ["train.bin"]
-    parts = [*zip(names, np.array_split(images, len(names)), np.array_split(labels, len(names)), strict=True)]
-    for file, part, numbers in [
-        *parts,
-        ("test_batch.bin" if name == "cifar10" else "test.bin", *pictures("test", classes)),
-    ]:
-        fields = [numbers[:, None] // 5, numbers[:, None]] if classes == 100 else [numbers[:, None]]
-        np.concatenate([*fields, part.reshape(len(part), -1)], axis=1).astype(np.uint8).tofile(folder / file)
-
-
-def parquet_files(folder: Path, name: str, image: str = "img", shards: int = 2, struct_of_bytes: bool = True) -> None:
-    classes, label = (100, "fine_label") if name == "cifar100" else (10, "label")
-    shape = (1, 28, 28) if "mnist" in name else (3, 32, 32)
-    folder.mkdir(parents=True)
+def converted_by_the_hub(folder, name):
+    """As the hub's own conversion to parquet names the files: train/0000.parquet."""
+    parquet_files(folder, name, shards=1)
     for split in ("train", "test"):
-        images, labels = pictures(split, classes, shape)
-        for shard, places in enumerate(np.array_split(np.arange(len(images)), shards)):
-            cells = [encoded(images[place]) for place in places]
-            column = [{"bytes": cell, "path": "x.png"} for cell in cells] if struct_of_bytes else cells
-            table = pyarrow.table({image: column, label: labels[places]})
-            parquet.write_table(table, folder / f"{split}-{shard:05d}-of-{shards:05d}.parquet")
+        (folder / split).mkdir()
+        (folder / f"{split}-00000-of-00001.parquet").rename(folder / split / "0000.parquet")
 
 
-def class_folders(folder: Path, name: str = "", classes: int = 10, splits=("train", "test"), shape=(3, 32, 32)) -> None:
-    for split in splits:
-        images, labels = pictures("test" if split == "val" else split or "train", classes, shape)
-        for place, (image, label) in enumerate(zip(images, labels, strict=True)):
-            path = folder / split / f"class{label:02d}" / f"{place:04d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(image))
-
-
-def idx_files(folder: Path, name: str, zipped: bool = True) -> None:
-    folder.mkdir(parents=True)
-    for split, prefix in (("train", "train"), ("test", "t10k")):
-        images, labels = pictures(split, 10, (1, 28, 28))
-        for kind, data in (
-            ("images-idx3", struct.pack(">4i", 2051, len(images), 28, 28) + images.tobytes()),
-            ("labels-idx1", struct.pack(">2i", 2049, len(labels)) + labels.astype(np.uint8).tobytes()),
-        ):
-            path = folder / f"{prefix}-{kind}-ubyte{'.gz' if zipped else ''}"
-            path.write_bytes(gzip.compress(data) if zipped else data)
-
-
+# The place below the folder that a user names, and what is written there.
 LAYOUTS = {
     "cifar10 python": ("cifar10", "cifar-10-batches-py", python_batches),
-    "cifar10 binary": ("cifar10", "cifar-10-batches-bin", binary_batches),
+    "cifar10 torchvision": ("cifar10", "cifar10/cifar-10-batches-py", python_batches),
+    "cifar10 binary": ("cifar10", "CIFAR_10/cifar-10-batches-bin", binary_batches),
     "cifar10 parquet": ("cifar10", "cifar10", parquet_files),
-    "cifar10 hub": ("cifar10", "cifar10/plain_text", parquet_files),
-    "cifar10 hub data": ("cifar10", "data", lambda folder, name: parquet_files(folder, name, "image", 1, False)),
+    "cifar10 hub": ("cifar10", "CIFAR-10/plain_text", parquet_files),
+    "cifar10 hub data": ("cifar10", "data", HUB),
+    "cifar10 hub converted": ("cifar10", "cifar10/plain_text", converted_by_the_hub),
     "cifar10 folders": ("cifar10", "cifar10", class_folders),
+    "cifar10 tar": ("cifar10", "cifar-10-python.tar.gz", archive),
+    "cifar10 binary tar": ("cifar10", "cifar-10-binary.tar.gz", partial(archive, write=binary_batches)),
+    "cifar10 zip": ("cifar10", "cifar10.zip", partial(archive, inside="a/b")),
     "cifar100 python": ("cifar100", "cifar-100-python", python_batches),
     "cifar100 binary": ("cifar100", "cifar-100-binary", binary_batches),
     "cifar100 parquet": ("cifar100", "cifar100/cifar100", parquet_files),
+    "cifar100 tar": ("cifar100", "cifar-100-python.tar.gz", archive),
     "mnist idx": ("mnist", "MNIST/raw", idx_files),
-    "mnist plain idx": ("mnist", "mnist", lambda folder, name: idx_files(folder, name, zipped=False)),
-    "mnist parquet": ("mnist", "mnist", lambda folder, name: parquet_files(folder, name, "image", 1)),
-    "fashion_mnist idx": ("fashion_mnist", "fashion_mnist", idx_files),
+    "mnist plain idx": ("mnist", "mnist", partial(idx_files, zipped=False)),
+    "mnist parquet": ("mnist", "mnist/mnist", partial(parquet_files, image="image", shards=1)),
+    "fashion_mnist idx": ("fashion_mnist", "FashionMNIST/raw", idx_files),
 }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("given", ["above", "itself", "environment"])
-def test_every_layout_gives_the_same_data(layout, given, tmp_path, monkeypatch):
+def test_every_layout_gives_the_same_data(layout, tmp_path, monkeypatch):
     """Found from the folder above, the folder itself and EXPLORER_DATA; every image with its label, none twice."""
-    name, folder, write = LAYOUTS[layout]
-    write(tmp_path / folder, name)
-    monkeypatch.delenv("EXPLORER_DATA", raising=False)
-    if given == "environment":
-        monkeypatch.setenv("EXPLORER_DATA", str(tmp_path))
-    data = load_data(name, {"above": tmp_path, "itself": tmp_path / folder, "environment": None}[given])
+    name, place, write = LAYOUTS[layout]
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    write(tmp_path / place, name)
+    data = load_data(name, tmp_path)
 
     assert (data.shape, data.classes) == describe_data(name)
     for split, parts in (("train", (data.train, data.validation)), ("test", (data.test,))):
@@ -133,12 +75,27 @@ def test_every_layout_gives_the_same_data(layout, given, tmp_path, monkeypatch):
     assert len(data.validation) == len(pictures("train", data.classes)[0]) // 10
     assert data.train.labels.dtype == np.int64
 
+    itself = tmp_path / place
+    assert load_data(name, itself if itself.is_dir() else itself.parent).fingerprint == data.fingerprint
+    monkeypatch.setenv("EXPLORER_DATA", str(tmp_path))
+    assert load_data(name).fingerprint == data.fingerprint
+
 
 def test_layouts_have_one_fingerprint(tmp_path):
     """The same images in two layouts have the same fingerprint: a study may move from one to the other."""
     python_batches(tmp_path / "a" / "cifar-10-batches-py", "cifar10")
     binary_batches(tmp_path / "b" / "cifar-10-batches-bin", "cifar10")
     assert load_data("cifar10", tmp_path / "a").fingerprint == load_data("cifar10", tmp_path / "b").fingerprint
+
+
+def test_another_data_set_beside_it_is_not_taken(tmp_path):
+    """MNIST is found beside Fashion-MNIST, whose files have the same names, and CIFAR-10 beside class folders."""
+    idx_files(tmp_path / "FashionMNIST" / "raw", "fashion_mnist")
+    class_folders(tmp_path, classes=3)
+    assert locate("mnist", tmp_path) is None
+    assert locate("cifar10", tmp_path) is None
+    idx_files(tmp_path / "MNIST" / "raw", "mnist")
+    assert locate("mnist", tmp_path).where == tmp_path / "MNIST" / "raw"
 
 
 class TestSplits:
@@ -152,10 +109,21 @@ class TestSplits:
         fingerprint = dict(load_data("cifar10", folder, subset=50, seed=4).fingerprint)
         assert len(fingerprint.pop("sha256")) == 16
         assert all(0 <= value <= 1 for value in (*fingerprint.pop("mean"), *fingerprint.pop("std")))
-        sizes = {"train": 40, "validation": 10, "test": 20}
-        assert fingerprint == {"name": "cifar10", **sizes, "seed": 4, "subset": 50}
+        assert fingerprint == {"name": "cifar10", "train": 40, "validation": 10, "seed": 4, "subset": 50}
         hashes = {load_data("cifar10", folder, seed=seed).fingerprint["sha256"] for seed in (0, 1)}
         assert len(hashes) == 2
+
+    @pytest.mark.parametrize("harm", ["cut", "missing"])
+    def test_test_is_not_read_before_it_is_asked_for(self, folder, harm):
+        """With a test file that cannot be read, train and validation are as ever; only asking for test fails."""
+        whole = load_data("cifar10", folder)
+        file = folder / "cifar-10-batches-py" / "test_batch"
+        os.truncate(file, 100) if harm == "cut" else file.unlink()
+        data = load_data("cifar10", folder)
+        assert data.fingerprint == whole.fingerprint
+        for ask in (len, lambda split: split.images, lambda split: split.labels, lambda split: split.take([0])):
+            with pytest.raises(DataError, match="test_batch"):
+                ask(data.test)
 
     @pytest.mark.parametrize(
         ("subset", "train", "validation"), [(50, 40, 10), (90, 80, 10), (100, 90, 10), (None, 90, 10)]
@@ -167,13 +135,18 @@ class TestSplits:
         assert np.bincount(data.train.labels).tolist() == [train // 10] * 10
         assert np.bincount(data.validation.labels).tolist() == [validation // 10] * 10
 
-    def test_subset_lies_inside_the_full_splits(self, folder):
-        """No image that a subset validates on is trained on in the full data set."""
-        full, part = load_data("cifar10", folder), load_data("cifar10", folder, subset=50)
-        assert contents(part.train) <= contents(full.train)
-        assert contents(part.validation) <= contents(full.validation)
+    def test_smaller_subsets_lie_inside_larger(self, folder):
+        """Whatever a subset trains on or validates on, every larger one and the full data set do too."""
+        smaller = (set(), set())
+        for subset in (50, 51, 57, 64, 75, 99, 100, None):
+            data = load_data("cifar10", folder, subset=subset)
+            larger = (contents(data.train), contents(data.validation))
+            assert smaller[0] <= larger[0]
+            assert smaller[1] <= larger[1]
+            assert not larger[0] & larger[1]
+            smaller = larger
 
-    @pytest.mark.parametrize("subset", [0, -5, 49, 101])
+    @pytest.mark.parametrize("subset", [0, -5, 9, 49, 101])
     def test_subset_out_of_range(self, folder, subset):
         """A subset too small to hold every class in both parts, or too large, is refused with its bounds."""
         with pytest.raises(DataError, match=f"a subset of cifar10 must lie in 50..100, found {subset}"):
@@ -194,55 +167,6 @@ class TestSplits:
             load_data("cifar10", folder).split("valid")
 
 
-class TestFolders:
-    def test_train_and_test(self, tmp_path):
-        """Validation is taken from the training images; classes are numbered by name."""
-        class_folders(tmp_path / "mine", classes=3, shape=(3, 20, 24))
-        data = load_data(str(tmp_path / "mine"))
-        assert (data.name, data.shape, data.classes) == ("mine", (3, 20, 24), 3)
-        assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 6)
-        assert describe_data("mine", tmp_path) == (data.shape, 3)
-
-    def test_given_validation_is_kept(self, tmp_path):
-        """With train, val and test nothing is split."""
-        class_folders(tmp_path / "mine", classes=3, splits=("train", "val", "test"))
-        data = load_data("mine", tmp_path)
-        assert (len(data.train), len(data.validation), len(data.test)) == (30, 6, 6)
-
-    def test_one_level_is_split_by_the_seed(self, tmp_path):
-        """A fifth each for validation and test, stratified."""
-        class_folders(tmp_path / "mine", classes=3, splits=("",), shape=(1, 16, 16))
-        data = load_data("mine", tmp_path)
-        assert data.shape == (1, 16, 16)
-        assert [np.bincount(part.labels).tolist() for part in (data.train, data.validation, data.test)] == [
-            [6] * 3,
-            [2] * 3,
-            [2] * 3,
-        ]
-        assert contents(data.test) != contents(load_data("mine", tmp_path, seed=1).test)
-
-    def test_images_of_two_sizes(self, tmp_path):
-        """An image of another size than the first is named with both sizes."""
-        class_folders(tmp_path / "mine", classes=2)
-        odd = tmp_path / "mine" / "train" / "class01" / "0007.png"
-        odd.write_bytes(encoded(np.zeros((3, 16, 8), np.uint8)))
-        with pytest.raises(DataError, match=r"0007\.png: the image is 8 x 16 pixels, expected 32 x 32"):
-            load_data("mine", tmp_path)
-
-    def test_folder_without_classes(self, tmp_path):
-        """A folder that holds no class folders is refused."""
-        (tmp_path / "mine").mkdir()
-        with pytest.raises(DataError, match="expected two or more class folders of images, found none"):
-            describe_data("mine", tmp_path)
-
-    def test_classes_of_test_must_be_those_of_train(self, tmp_path):
-        """A class folder that only one split has is refused."""
-        class_folders(tmp_path / "mine", classes=3)
-        (tmp_path / "mine" / "test" / "class09").mkdir()
-        with pytest.raises(DataError, match=r"test: its class folders differ from those of .*train"):
-            load_data("mine", tmp_path)
-
-
 def contents(part) -> set[bytes]:
     return {image.tobytes() for image in part.images}
 
@@ -256,30 +180,27 @@ class TestMissing:
             ):
                 ask("cifar-10")
 
-    def test_no_folder_named(self, monkeypatch):
-        """Without a folder the message says how to name one and where the data come from."""
+    def test_no_folder_named(self, monkeypatch, tmp_path):
+        """Without a folder the user's own is looked in, and the message says so and how to name another."""
         monkeypatch.delenv("EXPLORER_DATA", raising=False)
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
         with pytest.raises(DataError) as caught:
             load_data("cifar10")
         message = str(caught.value)
-        assert "cifar10: no folder to look in" in message
+        assert message.startswith(f"cifar10 not found in {tmp_path / 'explorer' / 'data'} (there is no such folder)")
+        assert "'explorer data fetch cifar10' downloads it (170 MB" in message
         assert "--data-dir or EXPLORER_DATA" in message
         assert "cifar-10-python.tar.gz" in message
         assert "\n" not in message
 
     @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
     def test_not_there(self, name, tmp_path):
-        """A folder without the data is named, with what to put there; describing needs no files."""
+        """A folder without the data is named, with how to fetch them; describing needs no files."""
         describe_data(name, tmp_path)
         with pytest.raises(DataError) as caught:
             load_data(name, tmp_path)
-        assert str(caught.value).startswith(f"{name} not found in {tmp_path} (looked there and in its folders")
-        assert f" {name}/" in str(caught.value)
-
-    def test_no_such_folder(self, tmp_path):
-        """A data folder that does not exist is said not to."""
-        with pytest.raises(DataError, match=r"cifar10 not found in .*nowhere \(there is no such folder"):
-            load_data("cifar10", tmp_path / "nowhere")
+        assert str(caught.value).startswith(f"{name} not found in {tmp_path} (looked in it and in its folders")
+        assert f"explorer data fetch {name}" in str(caught.value)
 
     @pytest.mark.parametrize(
         ("write", "folder", "name", "lost"),
@@ -289,14 +210,15 @@ class TestMissing:
             (parquet_files, "cifar10", "cifar10", "train-00001-of-00002.parquet"),
             (parquet_files, "cifar10", "cifar10", "test-00000-of-00002.parquet"),
             (idx_files, "mnist", "mnist", "t10k-labels-idx1-ubyte.gz"),
+            (idx_files, "mnist", "mnist", "train-images-idx3-ubyte.gz"),
         ],
     )
     def test_one_file_missing(self, write, folder, name, lost, tmp_path):
         """Of a layout that is there in part, the missing file is named."""
         write(tmp_path / folder, name)
         (tmp_path / folder / lost).unlink()
-        with pytest.raises(DataError, match=f"{lost.removesuffix('.gz')}.*: missing, while .* is there"):
-            load_data(name, tmp_path)
+        with pytest.raises(DataError, match=f"{lost.removesuffix('.gz')}.*: missing, while .* there"):
+            len(load_data(name, tmp_path).test)
 
     def test_another_data_set_under_the_name(self, tmp_path):
         """CIFAR-10's files under CIFAR-100's name are not taken for it."""
@@ -305,7 +227,7 @@ class TestMissing:
             load_data("cifar100", tmp_path)
         (tmp_path / "b").mkdir()
         parquet_files(tmp_path / "b" / "cifar100", "cifar10")
-        with pytest.raises(DataError, match="train: found 10 classes, expected 100; is it another data set"):
+        with pytest.raises(DataError, match="train hold 10 of 100 classes, none of class 10; is it another data set"):
             load_data("cifar100", tmp_path / "b")
 
 
@@ -317,8 +239,10 @@ class TestDamage:
             (binary_batches, "cifar-10-batches-bin", "cifar10", "data_batch_2.bin"),
             (parquet_files, "cifar10", "cifar10", "train-00000-of-00002.parquet"),
             (idx_files, "mnist", "mnist", "train-images-idx3-ubyte.gz"),
-            (lambda folder, name: idx_files(folder, name, False), "mnist", "mnist", "train-labels-idx1-ubyte"),
+            (partial(idx_files, zipped=False), "mnist", "mnist", "train-labels-idx1-ubyte"),
             (class_folders, "cifar10", "cifar10", "train/class03/0013.png"),
+            (archive, "cifar-10-python.tar.gz", "cifar10", ""),
+            (archive, "cifar10.zip", "cifar10", ""),
         ],
     )
     @pytest.mark.parametrize("keep", [0, 0.07, 0.61, 0.99])
@@ -328,132 +252,92 @@ class TestDamage:
         path = tmp_path / folder / file
         os.truncate(path, int(keep * path.stat().st_size))
         with pytest.raises(DataError) as caught:
-            load_data(name, tmp_path)
+            len(load_data(name, tmp_path).test)
         assert str(path) in str(caught.value)
 
-    def test_a_label_out_of_range(self, tmp_path):
-        """A label that the data set does not have is refused."""
-        binary_batches(tmp_path / "cifar-10-batches-bin", "cifar10")
-        with open(tmp_path / "cifar-10-batches-bin" / "test_batch.bin", "r+b") as file:
-            file.write(b"\x0a")
-        with pytest.raises(DataError, match=r"test: found the label 10, expected 0\.\.9"):
-            load_data("cifar10", tmp_path)
-
-    def test_a_damaged_image_in_a_parquet_file(self, tmp_path):
-        """The row of an image that cannot be decoded is named."""
-        parquet_files(tmp_path / "cifar10", "cifar10", shards=1)
-        path = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
-        rows = parquet.read_table(path).to_pylist()
-        rows[7]["img"]["bytes"] = b"no image"
-        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-        with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet: row 7: the image cannot be decoded"):
-            load_data("cifar10", tmp_path)
-
-    def test_a_parquet_file_of_something_else(self, tmp_path):
-        """Without a column of images the columns found are named."""
-        (tmp_path / "cifar10").mkdir()
-        for split in ("train", "test"):
-            parquet.write_table(
-                pyarrow.table({"text": ["a"], "label": [0]}), tmp_path / "cifar10" / f"{split}-0.parquet"
-            )
-        with pytest.raises(DataError, match="expected a column img or image, found text, label"):
-            load_data("cifar10", tmp_path)
-
-
-class Evil:
-    """Unpickled freely, it makes a file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return (os.system, (f"touch {self.path}",))
-
-
-class TestPickles:
-    def test_an_evil_pickle_is_refused_and_does_nothing(self, tmp_path):
-        """A batch that asks for os.system is refused by that name; its command is not run."""
-        done, path = tmp_path / "done", tmp_path / "data_batch_1"
-        path.write_bytes(pickle.dumps({b"data": Evil(done), b"labels": []}))
-        with pytest.raises(DataError, match=r"data_batch_1: refused: it asks for (posix|nt)\.system"):
-            read_python_batch(path, b"labels")
-        assert not done.exists()
-
-    @pytest.mark.parametrize("what", [eval, open, getattr, __import__, np.load, np.memmap, np.frombuffer])
-    def test_other_callables_are_refused(self, what, tmp_path):
-        """Neither builtins nor numpy's other functions can be reached."""
-        path = tmp_path / "batch"
-        path.write_bytes(pickle.dumps({b"data": what}))
-        with pytest.raises(DataError, match="refused: it asks for"):
-            read_python_batch(path, b"labels")
-
-    def test_arrays_of_objects_are_refused(self, tmp_path):
-        """An array of another type than uint8 is refused before it is built."""
-        path = tmp_path / "batch"
-        path.write_bytes(pickle.dumps({b"data": np.array([None, None]), b"labels": [0, 0]}, protocol=2))
-        with pytest.raises(DataError, match="refused: an array of type"):
-            read_python_batch(path, b"labels")
-
     @pytest.mark.parametrize(
-        ("batch", "message"),
+        ("name", "write", "place", "at", "value", "message"),
         [
-            ([], "expected a mapping with 'data' and 'labels'"),
-            ({b"data": np.zeros((2, 3072), np.uint8)}, "expected a mapping with 'data' and 'labels'"),
-            ({b"data": np.zeros((2, 100), np.uint8), b"labels": [0, 1]}, "expected 'data' to be uint8 of N x 3072"),
-            ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "expected 'labels' to be a list of 2 whole"),
             (
-                {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, "1"]},
-                "expected 'labels' to be a list of 2 whole",
+                "cifar10",
+                binary_batches,
+                "cifar-10-batches-bin/data_batch_2.bin",
+                3 * 3073,
+                10,
+                "image 3: found the label 10",
+            ),
+            ("cifar10", binary_batches, "cifar-10-batches-bin/test_batch.bin", 0, 255, "image 0: found the label 255"),
+            (
+                "mnist",
+                partial(idx_files, zipped=False),
+                "mnist/train-labels-idx1-ubyte",
+                8 + 5,
+                77,
+                "item 5: found the label 77",
             ),
         ],
     )
-    def test_a_pickle_that_is_no_batch(self, batch, message, tmp_path):
-        """What is no batch is refused with what was expected, while a batch beside it is read."""
-        bad, good = tmp_path / "bad", tmp_path / "good"
-        bad.write_bytes(pickle.dumps(batch, protocol=2))
-        good.write_bytes(pickle.dumps({b"data": np.ones((2, 3072), np.uint8), b"labels": [0, 1]}, protocol=2))
-        with pytest.raises(DataError, match=message):
-            read_python_batch(bad, b"labels")
-        images, labels = read_python_batch(good, b"labels")
-        assert images.shape == (2, 3, 32, 32)
-        assert images.all()
-        assert labels.tolist() == [0, 1]
+    def test_a_label_out_of_range(self, name, write, place, at, value, message, tmp_path):
+        """A label that the data set does not have is refused with its file and its place there."""
+        write((tmp_path / place).parent, name)
+        with open(tmp_path / place, "r+b") as file:
+            file.seek(at)
+            file.write(bytes([value]))
+        with pytest.raises(DataError, match=rf"{(tmp_path / place).name}: {message}, expected 0\.\.9"):
+            len(load_data(name, tmp_path).test)
 
-    def test_a_damaged_batch_takes_little_memory(self, tmp_path):
-        """A batch of nine bytes that numbers an object 2^24 is refused without memory for as many objects."""
-        path = tmp_path / "batch"
-        path.write_bytes(b"\x80\x02K\x01r\x00\x00\x00\x01.")
-        tracemalloc.start()
-        with pytest.raises(DataError, match="expected a mapping"):
-            read_python_batch(path, b"labels")
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 10e6
+    def test_labels_without_images(self, tmp_path):
+        """An idx file with fewer labels than there are images is refused with both numbers."""
+        idx_files(tmp_path / "mnist", "mnist", zipped=False)
+        path = tmp_path / "mnist" / "train-labels-idx1-ubyte"
+        path.write_bytes(path.read_bytes()[:4] + (7).to_bytes(4, "big") + bytes(range(7)))
+        with pytest.raises(DataError, match=r"train-labels-idx1-ubyte: 7 labels, expected 100"):
+            load_data("mnist", tmp_path)
 
-    def test_bit_flips_raise_nothing_else(self, tmp_path):
-        """Three hundred damaged batches are read or refused by name, and end in no other way."""
-        path = tmp_path / "batch"
-        batch = {
-            b"batch_label": b"x",
-            b"labels": [0, 1],
-            b"data": np.zeros((2, 3072), np.uint8),
-            b"filenames": [b"a", b"b"],
-        }
-        good = pickle.dumps(batch, protocol=2)
-        random = np.random.RandomState(0)
-        ends = list(range(300)) + list(range(len(good) - 100, len(good)))  # the opcodes around the pixels
-        refused = 0
-        for _ in range(300):
-            bad = bytearray(good)
-            for place in random.choice(ends, 2):
-                bad[place] ^= 1 << random.randint(8)
-            path.write_bytes(bad)
-            try:
-                read_python_batch(path, b"labels")
-            except DataError as error:
-                assert str(path) in str(error)
-                refused += 1
-        assert refused > 100
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"img": {"bytes": b"no image", "path": ""}}, "row 7: the image cannot be decoded"),
+            ({"img": {"bytes": None, "path": "x.png"}}, "row 7: the image is empty: 0 bytes"),
+            ({"label": 10}, r"row 7: found the label 10, expected 0\.\.9"),
+            ({"label": -1}, r"row 7: found the label -1, expected 0\.\.9"),
+            ({"label": None}, "row 7: has no label"),
+        ],
+    )
+    def test_a_damaged_row_of_a_parquet_file(self, change, message, tmp_path):
+        """The row of an image that cannot be decoded or of a wrong label is named."""
+        parquet_files(tmp_path / "cifar10", "cifar10", shards=1)
+        path = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
+        rows = parquet.read_table(path).to_pylist()
+        rows[7] |= change
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        with pytest.raises(DataError, match=rf"train-00000-of-00001\.parquet: {message}"):
+            load_data("cifar10", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"text": ["a"], "label": [0]}, "expected a column img or image or images, found text, label"),
+            ({"img": [b"a"], "class": [0]}, "expected a column label or labels, found img, class"),
+            ({"img": [[1, 2]], "label": [0]}, "expected the column img to hold encoded images, found list"),
+            ({"img": [b"a"], "label": ["cat"]}, "expected labels to be whole numbers, found string"),
+        ],
+    )
+    def test_a_parquet_file_of_something_else(self, columns, message, tmp_path):
+        """What was expected is said together with what was found."""
+        (tmp_path / "cifar10").mkdir()
+        for split in ("train", "test"):
+            parquet.write_table(pyarrow.table(columns), tmp_path / "cifar10" / f"{split}-0.parquet")
+        with pytest.raises(DataError, match=rf"train-0\.parquet: {message}"):
+            load_data("cifar10", tmp_path)
+
+    def test_an_archive_of_something_else(self, tmp_path):
+        """An archive by the right name without the batches in it is refused with what was expected."""
+        archive(tmp_path / "cifar-10-python.tar.gz", "mnist", write=idx_files)
+        with pytest.raises(
+            DataError, match=r"cifar-10-python\.tar\.gz: expected data_batch_5 or data_batch_5\.bin in it"
+        ):
+            load_data("cifar10", tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,131 @@
+"""``explorer data`` and ``doctor``: what this machine has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from explorer.cli import WorkFailed
+from explorer.cli.options import as_json, console, counted, data_dir, plain, print_json, print_table, storage
+from explorer.errors import DataError
+
+
+@click.group()
+def data() -> None:
+    """The data sets: which there are, and how to get them."""
+
+
+@data.command("list")
+@data_dir
+@as_json
+def list_(data_dir, as_json) -> None:
+    """The data sets that --data can name, and where they lie or that they are missing."""
+    from explorer.training.catalogue import list_data
+    from explorer.training.sources import data_root
+
+    entries = list_data(data_dir)
+    if as_json:
+        print_json([_entry_json(entry) for entry in entries])
+        return
+    columns = {"name": "left", "state": "left", "input": "left", "classes": "right", "images": "right", "where": "left"}
+    rows = []
+    for entry in entries:
+        where = entry.problem or (f"{entry.where} ({entry.layout})" if entry.where else "")
+        if entry.state == "missing":
+            where = f"'explorer data fetch {entry.name}' gets it ({counted(entry.download_bytes)}B)"
+        images = " + ".join(f"{number:,}" for number in entry.images.values())
+        rows.append((entry.name, entry.state, entry.shape, entry.classes, images, where))
+    print_table(columns, rows)
+    console().print(plain(f"looked in {data_root(data_dir)}; another folder by --data-dir or EXPLORER_DATA"))
+
+
+def _entry_json(entry) -> dict:
+    return {
+        **asdict(entry),
+        "where": str(entry.where) if entry.where else None,
+        "shape": list(entry.shape),
+        "fetch": f"explorer data fetch {entry.name}" if entry.state == "missing" else None,
+    }
+
+
+@data.command()
+@click.argument("name")
+@data_dir
+@as_json
+def fetch(name, data_dir, as_json) -> None:
+    """Download the data set NAME and check it; what is there already is left alone."""
+    from explorer.training.data import EMBEDDED, KNOWN, locate, require_known
+    from explorer.training.fetch import fetch_data, target_files
+    from explorer.training.sources import data_root
+
+    require_known(name)
+    fetched, where = [], None
+    if name not in EMBEDDED:
+        known, root = KNOWN[name], data_root(data_dir)
+        targets = target_files(known, root)
+        where = targets[0].parent
+        try:
+            source = locate(name, data_dir)
+        except DataError:  # what is there is damaged: the download is put beside it
+            source = None
+        if source is not None and not any(target.exists() for target in targets):
+            where = source.where
+        else:
+            try:
+                fetched = _with_progress(fetch_data, known, root)
+            except DataError as error:
+                raise WorkFailed(str(error)) from error
+    if as_json:
+        print_json({"name": name, "where": str(where) if where else None, "fetched": [str(path) for path in fetched]})
+    elif where is None:
+        click.echo(f"{name} comes with the explorer; there is nothing to fetch")
+    elif fetched:
+        click.echo(f"{name} is in {where}: {len(fetched)} of {len(targets)} files downloaded, their hashes right")
+    else:
+        click.echo(f"{name} is there already: {where}")
+
+
+def _with_progress(fetch_data, known, root):
+    """What ``fetch_data`` returns, its progress drawn on a terminal, and told in lines elsewhere, on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    out = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as drawn:
+        tasks: dict = {}
+
+        def tell(download, done, total) -> None:
+            if download not in tasks:
+                tasks[download] = drawn.add_task(download.name, total=total)
+                if not out.is_terminal:
+                    click.echo(f"downloading {download.url}", err=True)
+            drawn.update(tasks[download], completed=done, total=total)
+
+        return fetch_data(known, root, tell)
+
+
+@click.command()
+@data_dir
+@as_json
+@storage
+def doctor(data_dir, as_json, storage) -> None:
+    """What this machine has, what is missing, and how to get it. Status 1 when a search lacks something."""
+    from explorer.doctor import examine, healthy
+
+    checks = examine(storage, data_dir)
+    ok = healthy(checks)
+    if as_json:
+        print_json({"ok": ok, "checks": [asdict(check) for check in checks]})
+    else:
+        out = console()
+        for check in checks:
+            mark = "ok" if check.ok else ("MISSING" if check.needed else "absent")
+            out.print(plain(f"{mark:<8} {check.name}: {check.found}"))
+            if check.mend:
+                out.print(plain(f"         -> {check.mend}"))
+        out.print(plain("a search has all that it needs" if ok else "a search lacks what is marked MISSING"))
+    if not ok:
+        lacking = ", ".join(check.name for check in checks if check.needed and not check.ok)
+        raise WorkFailed(f"a search cannot run here: {lacking}")

@@ -1,0 +1,318 @@
+"""What this machine has for the explorer, what is missing, and how to get it. Each check is one small function."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
+
+from explorer.errors import ExplorerError, one_line
+
+LEAST_DISK_BYTES = 256 * 2**20  # for weights and records
+LEAST_MEMORY_BYTES = 2**30  # one training of a small network with its data
+BF16_FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. ``needed``: a search cannot do without; ``mend``: what to do where it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    needed: bool = False
+    mend: str = ""
+
+
+def examine(storage: str, data_dir: str | None = None) -> list[Check]:
+    """All checks. Nothing is left behind, and none of them raises."""
+    return [
+        _python(),
+        *_packages(),
+        *_extras(),
+        _checked("cpu", _cpu),
+        _checked("memory", _memory),
+        _checked("gpu", _gpu),
+        _checked("a training step", _training, needed=True),
+        _checked("storage", partial(_storage, storage), needed=True),
+        _checked("disk", partial(_disk, storage), needed=True),
+        _checked("cache", _cache),
+        _checked("data", partial(_data, data_dir)),
+        _browser(),
+    ]
+
+
+def _checked(name: str, check: Callable[[], Check], needed: bool = False) -> Check:
+    """What ``check`` finds; where it cannot even look, since a package is missing or broken, that."""
+    try:
+        return check()
+    except Exception as error:
+        return Check(name, False, one_line(error)[:300], needed, "see what is said of the packages above")
+
+
+def healthy(checks: list[Check]) -> bool:
+    """Whether a search has what it needs."""
+    return all(check.ok for check in checks if check.needed)
+
+
+def _python() -> Check:
+    ok = sys.version_info >= (3, 11)
+    return Check(
+        "python",
+        ok,
+        f"{platform.python_version()} at {sys.executable}",
+        True,
+        "" if ok else "install Python 3.11 or newer",
+    )
+
+
+def _packages() -> Iterator[Check]:
+    """What the explorer itself depends on, one check a package."""
+    for requirement in _requirements(""):
+        found, ok = _installed(requirement)
+        mend = "" if ok else _pip([requirement])
+        yield Check(_name(requirement), ok, found, True, mend)
+
+
+def _extras() -> Iterator[Check]:
+    """What only some commands need, one check an extra."""
+    for extra in _extra_names():
+        wanted = _requirements(extra)
+        states = [(requirement, *_installed(requirement)) for requirement in wanted]
+        missing = [requirement for requirement, _, ok in states if not ok]
+        found = ", ".join(f"{_name(requirement)} {found}" for requirement, found, _ in states)
+        yield Check(f"[{extra}]", not missing, found or "unknown", mend=_pip(missing) if missing else "")
+
+
+def _extra_names() -> list[str]:
+    try:
+        return [name for name in metadata("explorer").get_all("Provides-Extra") or [] if name != "all"]
+    except PackageNotFoundError:
+        return []
+
+
+def _requirements(extra: str) -> list[str]:
+    """The requirements of the installed explorer, of one of its extras or of none, as pip spells them."""
+    try:
+        listed = requires("explorer") or []
+    except PackageNotFoundError:
+        return []
+    of_extra = re.compile(r"""\s*;\s*extra\s*==\s*["']([\w-]+)["']\s*$""")
+    found = []
+    for line in listed:
+        match = of_extra.search(line)
+        if (match[1] if match else "") == extra:
+            found.append(of_extra.sub("", line))
+    return [requirement for requirement in found if _name(requirement) != "explorer"]
+
+
+def _name(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0]
+
+
+def _installed(requirement: str) -> tuple[str, bool]:
+    """The installed version, or "missing", and whether it is one that is asked for."""
+    try:
+        found = version(_name(requirement))
+    except PackageNotFoundError:
+        return "missing", False
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # itself told as missing
+        return found, True
+    ok = Requirement(requirement).specifier.contains(found, prereleases=True)
+    return found if ok else f"{found}, expected {requirement}", ok
+
+
+def _pip(requirements: list[str]) -> str:
+    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
+
+
+def _cpu() -> Check:
+    from explorer.measure.environment import device_name
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+        units = [flag for flag in BF16_FLAGS if flag in flags]
+        bf16 = f"bfloat16 units: {', '.join(units) if units else 'none'}"
+    except OSError:
+        bf16 = "bfloat16 units: not known on this system"
+    return Check("cpu", True, f"{device_name('cpu')}, {cores} cores for this process, {bf16}")
+
+
+def _memory() -> Check:
+    from explorer.training.ondisk import memory_bytes
+
+    total = memory_bytes()
+    ok = total >= LEAST_MEMORY_BYTES
+    found = f"{total / 2**30:.1f} GiB"
+    try:
+        available = int(re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())[1]) * 1024
+        found += f", {min(available, total) / 2**30:.1f} GiB of it free"
+    except (OSError, TypeError):
+        pass
+    return Check("memory", ok, found, mend="" if ok else "train with --workers 1 and small data sets")
+
+
+def _gpu() -> Check:
+    try:
+        match = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", Path("/proc/driver/nvidia/version").read_text())
+        driver_version = match[1] if match else "of an unknown version"
+    except OSError:
+        driver_version = ""
+    nvml = "nvidia-smi found" if shutil.which("nvidia-smi") else "no nvidia-smi"
+    import torch
+
+    found = []
+    for i in range(torch.cuda.device_count()):
+        memory = torch.cuda.get_device_properties(i).total_memory / 2**30
+        found.append(f"cuda:{i} {torch.cuda.get_device_name(i)}, {memory:.0f} GiB")
+    if found:
+        return Check(
+            "gpu", True, f"{'; '.join(found)}; driver {driver_version or 'unknown'}, {nvml}, CUDA {torch.version.cuda}"
+        )
+    if driver_version:
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build for CPUs alone"
+        mend = "install the CUDA build of this torch version from the index that pytorch.org names for the driver"
+        return Check(
+            "gpu",
+            False,
+            f"driver {driver_version}, {nvml}, but torch {torch.__version__}, {built}, sees none",
+            mend=mend,
+        )
+    return Check("gpu", True, "none; networks are trained on the CPU")
+
+
+def _training() -> Check:
+    """One step on the device that a search would take, for a torch that is installed may still not run."""
+    import torch
+
+    from explorer.measure.environment import find_device
+
+    device = find_device("auto")
+    net = torch.nn.Conv2d(3, 8, 3).to(device)
+    net(torch.zeros(2, 3, 8, 8, device=device)).sum().backward()
+    finite = bool(torch.isfinite(net.weight.grad).all())
+    return Check("a training step", finite, f"torch {torch.__version__} on {device}", True)
+
+
+def _storage(storage: str) -> Check:
+    """Whether the database can be opened and written; it is not made."""
+    try:
+        shown = _try_storage(storage)
+    except (ExplorerError, OSError) as error:
+        reason = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return Check("storage", False, reason, True, "give another with --storage or EXPLORER_STORAGE")
+    except ImportError as error:
+        return Check("storage", False, f"{error.name} is missing", True, _pip(_requirements("postgres")))
+    except Exception as error:
+        return Check("storage", False, one_line(error)[:300], True, "is the server there, and the URL right?")
+    return Check("storage", True, shown, True)
+
+
+def _try_storage(storage: str) -> str:
+    import sqlalchemy
+    from sqlalchemy.pool import NullPool
+
+    from explorer.store.database import open_for_reading
+
+    folder = _storage_folder(storage)
+    if folder is None:
+        url = sqlalchemy.make_url(storage)
+        engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("SELECT 1"))
+        return url.render_as_string(hide_password=True)
+    _write_in(folder)
+    file = Path(sqlalchemy.make_url(storage).database)
+    if not file.exists():
+        return f"{storage}, not made yet, in {folder}"
+    open_for_reading(storage).close()
+    with open(file, "rb+"):  # only to see that it may be written
+        pass
+    return f"{storage} in {folder}"
+
+
+def _storage_folder(storage: str) -> Path | None:
+    """The folder of an SQLite database; None for a server's. Raises StoreError for what is no storage."""
+    import sqlalchemy
+
+    from explorer.errors import StoreError
+
+    try:
+        url = sqlalchemy.make_url(storage)
+    except sqlalchemy.exc.ArgumentError:
+        raise StoreError(f"{storage!r} is not a storage URL; write one as in sqlite:///explorer.db") from None
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database or url.database == ":memory:":
+        raise StoreError(f"{storage}: a database in memory keeps nothing; give a file, as in sqlite:///explorer.db")
+    return Path(url.database).resolve().parent
+
+
+def _write_in(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"x")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _disk(storage: str) -> Check:
+    try:
+        folder = _storage_folder(storage) or Path.cwd()
+        free = shutil.disk_usage(folder).free
+    except (ExplorerError, OSError) as error:
+        return Check("disk", False, str(error), True, "give another place with --storage")
+    ok = free >= LEAST_DISK_BYTES
+    mend = "" if ok else f"free {LEAST_DISK_BYTES / 2**20:.0f} MiB, or give another place with --storage"
+    return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, mend)
+
+
+def _cache() -> Check:
+    """Without a cache everything works, but each training decodes its images anew."""
+    from explorer.training.cache import cache_folder
+
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_in(folder)
+    except OSError as error:
+        mend = "give another folder with XDG_CACHE_HOME, or every training decodes its images anew"
+        return Check("cache", False, f"{folder}: {error.strerror}", mend=mend)
+    return Check("cache", True, f"{folder}, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free")
+
+
+def _data(data_dir: str | None) -> Check:
+    from explorer.training.catalogue import list_data
+    from explorer.training.sources import data_root
+
+    entries = list_data(data_dir)
+    found = [
+        f"{entry.name} ({entry.where or entry.state})" for entry in entries if entry.state in ("embedded", "found")
+    ]
+    absent = [entry.name for entry in entries if entry.state == "missing"]
+    damaged = [entry.problem for entry in entries if entry.state == "damaged"]
+    mend = f"explorer data fetch {absent[0]}" if absent else ""
+    told = f"{', '.join(found)}; not in {data_root(data_dir)}: {', '.join(absent)}" if absent else ", ".join(found)
+    return Check("data", not damaged, "; ".join([told, *damaged]), mend=mend)
+
+
+def _browser() -> Check:
+    """What shows the dashboard; its server needs none on this machine."""
+    try:
+        name = webbrowser.get().name
+    except webbrowser.Error:
+        name = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "firefox"))), "")
+    mend = "" if name else "open the dashboard from another machine, through ssh -L 8501:localhost:8501"
+    return Check("browser", bool(name), name or "none on this machine", mend=mend)
