@@ -23,6 +23,7 @@ COMMANDS = {
     "trials": ("studies", "The trials of a study."),
     "frontier": ("studies", "The non-dominated networks of a study, or the best under a budget."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
+    "describe": ("sharing", "What an exported folder holds, its files checked."),
     "dashboard": ("sharing", "Browse studies in the browser."),
 }
 
