@@ -8,6 +8,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -193,10 +194,12 @@ def _network(architecture: Architecture, stages: list[Written], features: Sequen
 
 def _feature_attributes(features: Sequence[FeatureMap]) -> list[str]:
     """``out_indices`` and ``feature_info`` as timm names them; a stage's index is its number."""
-    indices = ", ".join(str(feature.stage) for feature in features)
     entries = [json.dumps(feature.info) for feature in features]
+    if len(features) == 1:
+        return [f"    out_indices = ({features[0].stage},)", f"    feature_info = ({entries[0]},)"]
+    indices = ", ".join(str(feature.stage) for feature in features)
     return [
-        f"    out_indices = ({indices},)" if len(features) == 1 else f"    out_indices = ({indices})",
+        f"    out_indices = ({indices})",
         "    feature_info = (",
         *(f"        {entry}," for entry in entries),
         "    )",
@@ -241,6 +244,7 @@ def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
     return [_own_source(function) for function in functions]
 
 
+@cache
 def _own_source(function: Callable[[], type]) -> OwnSource:
     source = textwrap.dedent(inspect.getsource(function))
     lines = source.splitlines()
