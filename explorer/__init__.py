@@ -24,6 +24,7 @@ _PUBLIC = {
     "build": ("explorer.network.build", "build_network"),
     "cost": ("explorer.costing.analytic", "count_cost"),
     "load_space": ("explorer.grammar.parse", "load_space"),
+    "load_weights": ("explorer.export.weights", "load_weights"),
     "open_study": ("explorer.store.study", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),
     "search": ("explorer.study.search", "search"),

@@ -1,13 +1,14 @@
 """Files and folders that are written whole or not at all, and file names made from a user's text.
 
-What is written lies first beside its place under a name that begins with ``.writing-``, is flushed to
-the disk, and takes its place by one rename. A crash leaves the old content or the new, never a part.
+What is written lies first beside its place under a name that begins with ``.writing-`` and says who writes, is
+flushed to the disk, and takes its place by one rename. A crash leaves the old content or the new, never a part.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ def write_atomically(path: Path, data: bytes) -> str:
 def write_whole(path: Path, write: Callable[[Path], object]) -> str:
     """Has ``write`` fill a temporary file that then takes the place of ``path``; returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_WRITING}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         write(temporary)
         with open(temporary, "rb+") as stream:
@@ -54,7 +55,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     steps aside for a moment; a crash in that moment is mended by the next call, which puts it back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_WRITING}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     earlier = path.with_name(f"{_EARLIER}{path.name}")
     _put_back(earlier, path)
     shutil.rmtree(temporary, ignore_errors=True)
@@ -69,6 +70,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         _put_back(earlier, path)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{_WRITING}{_machine()}-{os.getpid()}-{path.name}")
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node())[:20] or "unnamed"
 
 
 def _put_back(earlier: Path, path: Path) -> None:
@@ -89,10 +98,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, older_than: float) -> None:
-    """Removes what killed writers left in ``folder`` before the time ``older_than``, seconds since the epoch."""
+    """Removes what killed writers left in ``folder``: all that a process of this machine wrote which is no more, and
+    of other machines' what was left before the time ``older_than``, seconds since the epoch."""
     for stale in folder.glob(f"{_WRITING}*"):
         try:
-            if stale.stat().st_mtime >= older_than:
+            if not _orphaned(stale) and stale.stat().st_mtime >= older_than:
                 continue
             if stale.is_dir():
                 shutil.rmtree(stale, ignore_errors=True)
@@ -100,3 +110,17 @@ def sweep(folder: Path, older_than: float) -> None:
                 stale.unlink()
         except FileNotFoundError:  # another process swept it
             pass
+
+
+def _orphaned(temporary: Path) -> bool:
+    """Whether its writer was a process of this machine that has ended."""
+    match = re.match(rf"{re.escape(_WRITING)}{_machine()}-([1-9]\d{{0,9}})-", temporary.name)
+    if match is None:
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):  # somebody else's process, or none that can be
+        pass
+    return False

@@ -26,6 +26,7 @@ COMMANDS = {
     "effects": ("studies", "What each choice does at equal cost, with intervals."),
     "report": ("studies", "One static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
+    "describe": ("sharing", "What an exported folder holds, its files checked."),
     "dashboard": ("sharing", "Browse studies in the browser."),
     "data": ("machine", "The data sets: which there are, and how to get them."),
     "doctor": ("machine", "What this machine has, what is missing, and how to get it."),

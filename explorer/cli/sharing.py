@@ -1,83 +1,174 @@
-"""``explorer export`` and ``dashboard``: what leaves the explorer."""
+"""``explorer export``, ``describe`` and ``dashboard``: what leaves the explorer."""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
+import explorer
 from explorer.address import Addressed, Input, find_architecture
 from explorer.cli import WorkFailed
-from explorer.cli.options import as_json, console, percent, plain, print_json, storage, with_input
+from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError, ExportError
 from explorer.limits import parse_limit
 from explorer.store import open_study
 
 
+class Stages(click.ParamType):
+    """``2,3,4``: stages by their numbers from 1."""
+
+    name = "stages"
+
+    def convert(self, value, param, ctx) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+            self.fail(f"{value!r} names no stages; write their numbers from 1, as in 2,3,4", param, ctx)
+        return tuple(map(int, parts))
+
+
+class Wish(NamedTuple):
+    """What is to be made of a network, beside where it is written."""
+
+    formats: tuple[str, ...] | None
+    features: tuple[int, ...]
+    head_classes: int | None
+    weights: str | None
+
+
 @click.command()
 @click.argument("arch")
-@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), metavar="DIR", help="The folder to write.")
-@click.option("--under", multiple=True, metavar="LIMIT", help="ARCH is a study: export its best network that keeps this limit; may be repeated.")
-@click.option("--frontier", "whole_frontier", is_flag=True, help="ARCH is a study: export its whole frontier, a folder a network.")
-@click.option("--formats", default="yaml,python,safetensors", show_default=True, metavar="NAMES", help="What to write, beside architecture.json and README.md.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(file_okay=False), metavar="DIR", help="The folder to write."
+)
+@click.option(
+    "--under",
+    multiple=True,
+    metavar="LIMIT",
+    help="ARCH is a study: export its best network that keeps this limit; may be repeated.",
+)
+@click.option(
+    "--frontier", "whole_frontier", is_flag=True, help="ARCH is a study: export its whole frontier, a folder a network."
+)
+@click.option(
+    "--formats", metavar="NAMES", help="Of yaml, python, safetensors, onnx, pt2; all that can be written by default."
+)
+@click.option(
+    "--features",
+    type=Stages(),
+    default=(),
+    metavar="STAGES",
+    help="A backbone: no head, the feature maps of these stages, as in 2,3,4.",
+)
+@click.option(
+    "--head-classes", type=click.IntRange(1, 65_536), metavar="N", help="A new, untrained classifier for N classes."
+)
+@click.option(
+    "--weights",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Take the weights from this safetensors file; also torchvision's and timm's ResNets.",
+)
 @as_json
 @storage
 @with_input
-def export(arch, output, under, whole_frontier, formats, as_json, storage, override) -> None:
-    """Write ARCH as a folder that stands on its own: architecture, code, weights, and a page that says what it is.
+def export(
+    arch, output, under, whole_frontier, formats, features, head_classes, weights, as_json, storage, override
+) -> None:
+    """Write ARCH as a folder that stands on its own: architecture, code, weights, graphs, and a page on what it is.
 
     ARCH is STUDY:TRIAL, SPACE.yaml#INDEX or an architecture.json; with --under or --frontier, a study's name.
-    Without a trial behind it the network has fresh, untrained weights.
+    Without a trial behind it the network has fresh, untrained weights, or those of --weights.
     """
     if under and whole_frontier:
         raise ExplorerError("--under and --frontier exclude each other")
+    if features and head_classes is not None:
+        raise ExplorerError("--features leaves the head out; leave out --head-classes")
+    names = None if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
+    wish = Wish(names, features, head_classes, weights)
     folder = Path(output)
     if under or whole_frontier:
         study = open_study(storage, arch)
         limits = [parse_limit(text) for text in under]
         records = study.frontier() if whole_frontier else [study.best_under(limits)]
         if records in ([], [None]):
-            raise ExplorerError(f"no complete trial of {study.name!r} {'keeps ' + ', '.join(map(str, limits)) if limits else 'yet'}")
+            raise ExplorerError(
+                f"no complete trial of {study.name!r} "
+                + (f"keeps {', '.join(map(str, limits))}" if limits else "is there yet")
+            )
         places = [folder / f"trial-{record.number}" for record in records] if whole_frontier else [folder]
         addresses = [f"{study.name}:{record.number}" for record in records]
     else:
         addresses, places = [arch], [folder]
-    names = tuple(name.strip() for name in formats.split(",") if name.strip())
-    documents = [_export(address, place, names, storage, override, as_json) for address, place in zip(addresses, places)]
+    found = [find_architecture(address, storage, override) for address in addresses]
+    _check(found, places, wish, override)
+    documents = [_export(each, place, wish, storage, as_json) for each, place in zip(found, places)]
     if as_json:
         print_json(documents if whole_frontier else documents[0])
 
 
-def _export(address: str, folder: Path, formats: tuple[str, ...], storage: str, override: Input | None, quiet: bool) -> dict:
-    from explorer.export.package import check_formats, check_target, export_architecture
+def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Input | None) -> None:
+    """What the user can mend is said before anything is trained or written."""
+    from explorer.export.package import check_formats, check_target
+    from explorer.export.transfer import feature_maps
 
-    # What the user can mend is said before anything is trained or written.
-    check_formats(formats)
-    check_target(folder)
+    check_formats(wish.formats)
+    for each, place in zip(found, places):
+        check_target(place)
+        feature_maps(each.architecture, wish.features)
+        if each.trial is None:
+            continue
+        if override is not None:
+            raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
+        if wish.weights is not None:
+            raise ExplorerError("a trial has weights of its own; leave out --weights")
 
-    found = find_architecture(address, storage, override)
-    if found.trial is not None and override is not None:
-        raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
-    weights, provenance = _trained(found, storage, quiet) if found.trial is not None else (None, _origin(found))
+
+def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool) -> dict:
+    from explorer.export.package import export_architecture
+    from explorer.export.weights import load_weights
+
+    provenance: dict[str, Any] = _origin(found)
+    weights = accuracy = None
+    if found.trial is not None:
+        weights, accuracy, provenance = _trained(found, storage, quiet)
+    elif wish.weights is not None:
+        weights = load_weights(found.architecture, wish.weights).state_dict()
+        provenance["weights"] = f"from the file {Path(wish.weights).name}"
+    working = contextlib.nullcontext() if quiet else console().status("writing, and running what was written")
     try:
-        result = export_architecture(found.architecture, folder, state_dict=weights, formats=formats, provenance=provenance)
+        with working:
+            result = export_architecture(
+                found.architecture,
+                folder,
+                state_dict=weights,
+                formats=wish.formats,
+                features=wish.features,
+                head_classes=wish.head_classes,
+                provenance={**provenance, "exported by": f"explorer {explorer.__version__}"},
+                accuracy=accuracy,
+            )
     except ExportError as error:
         raise WorkFailed(str(error)) from error
     if not quiet:
         out = console()
-        out.print(plain(f"{address} written to {folder}: {', '.join(result.files)}"))
+        out.print(plain(f"{folder}: {', '.join(result.files)}"))
         for name, difference in result.max_abs_diff.items():
-            out.print(plain(f"  {name}: largest difference of its logits to the network's {difference:g}"))
+            out.print(plain(f"  {name}: run in a process of its own; largest difference to the network {difference:g}"))
     return {
         "directory": str(folder),
-        "digest": found.architecture.digest,
+        "digest": result.architecture.digest,
         "files": list(result.files),
         "max_abs_diff": dict(result.max_abs_diff),
     }
 
 
-def _origin(found: Addressed) -> dict[str, str]:
+def _origin(found: Addressed) -> dict[str, Any]:
     """What is known of a network without a trial; export itself says that its weights are fresh."""
     if found.space is None or found.derivation is None:
         return {}
@@ -85,31 +176,103 @@ def _origin(found: Addressed) -> dict[str, str]:
     return {"space": found.space.name, "index": index, "choices": str(found.derivation)}
 
 
-def _trained(found: Addressed, storage: str, quiet: bool):
+def _trained(found: Addressed, storage: str, quiet: bool) -> tuple[dict, float | None, dict[str, Any]]:
+    """The weights of a trial, what they reached, and where they come from."""
     from explorer.study.weights import trained_network
 
     study, record = open_study(storage, found.study), found.trial
-    again = contextlib.nullcontext() if quiet or study.weights(record) else console().status("its weights were not kept: training it again")
+    again = (
+        contextlib.nullcontext()
+        if quiet or study.weights(record)
+        else console().status("its weights were not kept: training it again")
+    )
     with again:
         trained = trained_network(study, record, click.get_current_context().params["data_dir"])
-    training, split = study.fingerprint, study.fingerprint["split"]
-    result = trained.retrained or record.result
+    training = study.fingerprint
+    reached = trained.retrained or record.result
+    accuracy = reached.val_accuracy if reached else record.objectives.get("accuracy")
+    split = training.get("split") or {}
     provenance = {
         "study": study.name,
-        "trial": str(record.number),
+        "trial": record.number,
         "space": study.space_name,
         "choices": ", ".join(f"{name}={text}" for name, text in record.choices.items()),
-        "data": training["data"],
-        "split": ", ".join(f"{name} {value}" for name, value in split.items() if value is not None and name not in ("mean", "std")),
-        "pixels": f"scaled to 0..1, less the mean {split['mean']}, divided by {split['std']}, for each channel" if split else "",
-        "recipe": training["recipe"].get("name", ""),
-        "epochs": str(training["epochs"]),
-        "seed": str(record.seed),
-        "validation accuracy": f"{percent(result.val_accuracy)} (one seed)" if result else "",
-        "trained on": record.environment.device_name if record.environment else "",
+        "accuracy": {
+            "accuracy": percent(accuracy),
+            "split": f"validation, {split['validation']} images" if "validation" in split else "validation",
+            "seeds": f"one training, seed {record.seed}",
+            "test split": "not looked at",
+        },
+        "recipe": {**(training.get("recipe") or {}), "epochs": training.get("epochs")},
+        "data": {
+            "name": training.get("data"),
+            **{name: value for name, value in split.items() if value is not None},
+            "pixels": "scaled to 0..1, less the mean, divided by std, for each channel",
+        },
+        "environment": asdict(record.environment) if record.environment else {},
         "weights": "trained again at export, as the trial was" if trained.retrained else "as the trial left them",
     }
-    return trained.network.state_dict(), {key: value for key, value in provenance.items() if value}
+    return (
+        trained.network.state_dict(),
+        accuracy,
+        {key: value for key, value in provenance.items() if value not in ("", {}, None)},
+    )
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path())
+@as_json
+def describe(directory: str, as_json: bool) -> None:
+    """What the exported folder DIR holds, every file compared with the hash that was written with it."""
+    import json
+
+    from explorer.export.manifest import check_package
+
+    found = check_package(directory)
+    if as_json:
+        print_json(
+            {
+                "directory": directory,
+                "digest": found.architecture.digest,
+                "architecture": json.loads(found.architecture.to_json()),
+                "features": list(found.features),
+                "costs": dict(found.costs),
+                "trained": found.trained,
+                "accuracy": found.accuracy,
+                "max_abs_diff": dict(found.max_abs_diff),
+                "provenance": dict(found.provenance),
+                "files": dict(found.files),
+            }
+        )
+        return
+    architecture = found.architecture
+    what = (
+        f"the feature maps of stages {', '.join(map(str, found.features))}"
+        if found.features
+        else f"{architecture.classes} classes"
+    )
+    origin = ", ".join(
+        f"{name} {found.provenance[name]}" for name in ("study", "trial", "space", "index") if name in found.provenance
+    )
+    reached = percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
+    out = console()
+    out.print(plain(f"{architecture.digest}: {architecture.input} images to {what}"))
+    for name, text in (
+        ("accuracy", reached),
+        ("costs", ", ".join(f"{counted(v)} {k}" for k, v in found.costs.items())),
+        ("origin", origin),
+    ):
+        if text:
+            out.print(plain(f"{name}: {text}"))
+    for number, stage in enumerate(architecture.stages, 1):
+        first, *rest = stage.blocks
+        out.print(
+            plain(
+                f"stage {number}: {len(stage.blocks)} blocks; {first}"
+                + (f"; then {rest[0]}" if rest and rest[0] != first else "")
+            )
+        )
+    print_table({"file, as it was written": "left", "sha256": "left"}, found.files.items())
 
 
 @click.command()
@@ -123,4 +286,3 @@ def dashboard(storage: str, port: int | None, host: str | None) -> None:
     status = run_dashboard(storage, port, host)
     if status:
         raise WorkFailed(f"the dashboard's server ended with status {status}")
-

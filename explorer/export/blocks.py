@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from explorer.architecture import Block
 from explorer.export.calls import Column, Layer, Parameters, layers_of, write_layers
-from explorer.export.printing import Written, docstring, lines_of, literal, method, sequential
+from explorer.export.printing import LINE_LENGTH, Written, docstring, lines_of, literal, method, sequential
 from explorer.ops.base import Call, Op, TensorShape
 from explorer.ops.conv import Conv
 
@@ -103,29 +104,50 @@ class BlockClass:
         return lines + method("forward", {"x": "Tensor"}, "Tensor", self._forward())
 
     def _forward(self) -> list[str]:
-        parts = self.parts[0]
-        lines = ["        x = self.pre(x)"] if parts.pre else []
-        y = "self.branch(x)" if parts.branch else "x"
+        """A step a line, with the layers that it takes in their order."""
+        parts, block = self.parts[0], next(iter(self.places))[0]
+        words = self._branch_words()
+        shared, branch = words[: block.shared], words[block.shared :]
+        lines = _step("x = self.pre(x)", shared) if shared else []
+        if parts.shortcut is None and not block.after:
+            return lines + _step("return self.branch(x)" if branch else "return x", branch)
+        lines += _step("y = self.branch(x)", branch) if branch else []
+        y = "y" if branch else "x"
+        shortcut, after = (" ".join(map(_plain, ops or ())) for ops in (block.shortcut, block.after))
         if parts.shortcut is not None:
-            shortcut = "self.shortcut(x)" if parts.shortcut else "x"
-            y = f"{y} + {shortcut}" if parts.merge is None else f"self.merge({y}, {shortcut})"
-        return [*lines, f"        return self.after({y})" if parts.after else f"        return {y}"]
+            x = "self.shortcut(x)" if shortcut else "x"
+            y = f"{y} + {x}" if parts.merge is None else f"self.merge({y}, {x})"
+            if shortcut and after:
+                lines += _step(f"y = {y}", [shortcut])
+                y, shortcut = "y", ""
+        return lines + _step(f"return self.after({y})" if after else f"return {y}", [after or shortcut])
+
+    def _branch_words(self) -> list[str]:
+        """The ops of the branch without their numbers; ``convKxK`` where the blocks differ in the size."""
+        ops = [[_word(op, shape) for op, shape in _with_shapes(block.branch, x)] for block, x in self.places]
+        return [words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*ops)]
 
     def _about(self) -> tuple[str, str]:
-        """The block as the space language draws it, without its numbers, and its shortcut."""
+        """The block as the space language draws it, without its numbers, and where the shortcut leaves."""
         block = next(iter(self.places))[0]
-        ops = [[_word(op, shape) for op, shape in _with_shapes(block.branch, x)] for block, x in self.places]
-        branch = " ".join(words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*ops))
-        after = "".join(f" {_plain(op)}" for op in block.after)
+        words = self._branch_words()
+        drawn = " ".join([*words, block.merge.spelling, *map(_plain, block.after)])
         if block.shortcut is None:
-            shortcut = "none"
-        elif block.shortcut:
-            shortcut = " ".join(map(_plain, block.shortcut))
-        else:
-            shortcut = "the identity"
-        shared = " ".join(branch.split()[: block.shared])
-        taken = f", taken after {shared} (He et al. 2016, arXiv:1603.05027, appendix)" if shared else ""
-        return f"{branch} {block.merge.spelling}{after}".strip(), f"Shortcut: {shortcut}{taken}."
+            return drawn, "Without a shortcut."
+        if not block.shared:
+            return drawn, ""
+        shared = " ".join(words[: block.shared])
+        return drawn, f"The shortcut leaves after {shared} (He et al. 2016, arXiv:1603.05027, appendix)."
+
+
+def _step(statement: str, words: list[str]) -> list[str]:
+    """A statement with the layers that it runs as a comment behind it, or above where they are too many."""
+    comment = " ".join(words)
+    line = f"        {statement}  # {comment}" if comment else f"        {statement}"
+    if len(line) <= LINE_LENGTH:
+        return [line]
+    above = textwrap.wrap(comment, LINE_LENGTH - 10, break_on_hyphens=False)
+    return [*(f"        # {part}" for part in above), f"        {statement}"]
 
 
 def _type(column: Column) -> str:

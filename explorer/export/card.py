@@ -1,15 +1,17 @@
-"""The model card: what the exported network is, what it costs, where it comes from, how to load it."""
+"""The model card: what the exported network is, costs and reached, where it comes from, how each file is loaded."""
 
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.export.drawing import Drawn, drawn_stages, plain_words
+from explorer.export.transfer import Subject
 
 COSTS = {
     "params": "parameters",
@@ -20,52 +22,155 @@ COSTS = {
     "receptive_field": "receptive field, pixels",
     "peak_memory_bytes": "peak memory in inference, bytes (float32, batch 1)",
 }
+# Parts of the provenance that have a heading of their own; the rest stands under the last.
+HEADINGS = {
+    "accuracy": "Accuracy",
+    "recipe": "Recipe",
+    "data": "Data",
+    "environment": "Environment",
+    "": "Provenance",
+}
 MAX_TEXT = 200
+UNTRAINED = "**Not trained**: the weights are an initialisation, from seed 0.\n"
+FRESH_HEAD = (
+    "**The classifier is not trained**: it was made anew for {classes} classes and initialised from seed 0. All other\n"
+    "weights are as they were; an accuracy below is that of the network with its former classifier.\n"
+)
+BACKBONE = """\
+## Feature maps
 
-LOADING = """\
-## Loading
+The network ends with its stages: it has no head and puts out a list of feature maps. `Network.out_indices` and
+`Network.feature_info` name them as timm does: channels, input pixels between neighbours, module.
 
-```python
+{table}"""
+
+# What is typed in the folder: five lines at most load the network, one more runs it.
+LOADING = {
+    "python": (
+        "`model.py` with the weights (torch and safetensors)",
+        """\
 import torch
-from model import load
+from safetensors.torch import load_file
+from model import Network
+network = Network()
+network.load_state_dict(load_file("model.safetensors"))
+{outputs} = network.eval()(torch.zeros(1, {shape}))""",
+    ),
+    "pt2": (
+        "`model.pt2` (torch alone)",
+        """\
+import torch
+network = torch.export.load("model.pt2").module()
+{outputs} = network(torch.zeros(1, {shape}))""",
+    ),
+    "onnx": (
+        "`model.onnx` (onnxruntime)",
+        """\
+import numpy
+import onnxruntime
+session = onnxruntime.InferenceSession("model.onnx")
+{outputs} = session.run(None, {{"images": numpy.zeros((1, {shape}), "float32")}}){first}""",
+    ),
+    "yaml": (
+        "`architecture.yaml`, a space with this one network, and the weights (explorer)",
+        """\
+import explorer
+import torch
+architecture = explorer.load_space("architecture.yaml").architecture(0)
+network = explorer.load_weights(architecture, "model.safetensors")
+{outputs} = network(torch.zeros(1, {shape}))""",
+    ),
+}
+LICENCE = """\
+## Licence
 
-network = load("model.safetensors")  # needs torch and nothing else
-logits = network(torch.zeros(1, {channels}, {height}, {width}))  # (1, {classes})
-```
+The explorer puts no licence on these files: they are yours, under whatever terms you choose.
 """
 
 
 def model_card(
-    architecture: Architecture,
+    subject: Subject,
+    formats: Sequence[str],
     space: str,
     provenance: Mapping[str, Any],
     max_abs_diff: Mapping[str, float],
-    trained: bool,
 ) -> str:
-    """The text of ``README.md``. ``space``: the network in the space language, empty where that is
-    not exported. ``provenance``: what is known of its origin, nested as it may be; shown as text only."""
-    cost = count_cost(architecture).to_dict()
-    channels, height, width = architecture.input
+    """The text of ``README.md``. ``formats``: those that were written; ``space``: the network in the space language,
+    empty where that is not exported. ``provenance``: what is known of its origin, nested as it may be, and shown as
+    text only."""
+    architecture = subject.architecture
+    puts_out = "feature maps" if subject.features else f"{architecture.classes} classes"
     parts = [
         f"# Residual network {architecture.digest}\n",
-        f"{architecture.input} images (channels x height x width), {architecture.classes} classes.\n",
-        *([] if trained else ["**Not trained**: the weights are an initialisation, from seed 0.\n"]),
-        "## Costs\n",
-        _table({about: f"{cost[key]:,}" for key, about in COSTS.items()}),
-        "## Provenance\n",
-        _table({name: _text(value) for name, value in _flat(provenance)}) if provenance else "Nothing is recorded.\n",
+        f"{architecture.input} images (channels x height x width), {puts_out}.\n",
+        *([] if subject.trained else [UNTRAINED]),
+        *([FRESH_HEAD.format(classes=subject.head_classes)] if subject.head_classes is not None else []),
+        *_drawing(subject),
     ]
+    if subject.features:
+        rows = {
+            f"stage {f.stage}, {f.info['module']}": f"{f.shape}, every {f.reduction} pixels" for f in subject.features
+        }
+        parts.append(BACKBONE.format(table=_table(rows)))
+    parts += ["## Costs\n", _table({COSTS[name]: f"{count:,}" for name, count in subject.costs.items()})]
+    for key, heading in HEADINGS.items():
+        known = {name: value for name, value in provenance.items() if (name if name in HEADINGS else "") == key}
+        about = known.get(key, known)
+        rows = {name: _text(value) for name, value in _flat(about, "" if isinstance(about, Mapping) else key)}
+        if rows or key in ("accuracy", ""):
+            parts += [f"## {heading}\n", _table(rows) if rows else "Nothing is recorded.\n"]
     if space:
         drawn = "## The network in the space language\n\nWhat stands before `+` is the residual branch, what follows"
-        parts.append(f"{drawn} it comes after the merge.\n\n```yaml\n{space}```\n")
-    if "python" in max_abs_diff:
-        parts.append(LOADING.format(channels=channels, height=height, width=width, classes=architecture.classes))
+        whole = " The whole network, its head included." if subject.features else ""
+        parts.append(f"{drawn} it comes after the merge.{whole}\n\n```yaml\n{space}```\n")
+    parts += _loading(subject, formats)
+    if max_abs_diff:
         parts.append(
-            "Checked at export in a fresh process: the logits of `model.py` differ from the network's by"
-            f" at most {max_abs_diff['python']:g}.\n"
+            "Run at export in a fresh process with 1, 2 and 7 images, the outputs differed from the\n"
+            "network's by at most "
+            + ", ".join(f"{difference:g} ({name})" for name, difference in max_abs_diff.items())
+            + ".\n"
         )
-    parts.append("`manifest.json` lists the SHA-256 of every file.\n")
-    return "\n".join(parts)
+    parts.append("`manifest.json` lists the SHA-256 of every file; `explorer describe` compares them.\n")
+    return "\n".join([*parts, LICENCE])
+
+
+def _drawing(subject: Subject) -> list[str]:
+    """The layers of stem and head in a line, the stages as letters, and each letter's block drawn."""
+    architecture, shapes = subject.architecture, subject.architecture.stage_shapes()
+    stages = drawn_stages(architecture)[: subject.features[-1].stage if subject.features else None]
+    letters: dict[Drawn, str] = {}
+    names = (
+        "".join(pair).strip() for pair in itertools.product((" ", *string.ascii_uppercase), string.ascii_uppercase)
+    )
+    rows = {"stem": f"{' '.join(plain_words(architecture.stem, architecture.input)) or 'none'}, to {shapes[0]}"}
+    for number, (kinds, stage, x, shape) in enumerate(zip(stages, architecture.stages, shapes, shapes[1:]), 1):
+        transition = [*plain_words(stage.transition, x), "then"] if stage.transition else []
+        for kind in kinds:
+            if kind not in letters:
+                letters[kind] = next(names)
+        runs = [(letter, len(list(run))) for letter, run in itertools.groupby(letters[kind] for kind in kinds)]
+        blocks = ", ".join(f"{count} x {letter}" if count > 1 else letter for letter, count in runs)
+        rows[f"stage {number}"] = f"{' '.join([*transition, blocks])}, to {shape}"
+    if not subject.features:
+        rows["head"] = f"{' '.join(plain_words(architecture.head, shapes[-1]))}, to {architecture.classes} logits"
+    blocks = (f"Block {letter}:\n\n```text\n{kind}\n```\n" for kind, letter in letters.items())
+    return ["## Structure\n", _table(rows), *blocks]
+
+
+def _loading(subject: Subject, formats: Sequence[str]) -> list[str]:
+    """How each format that was written is loaded, for images that stand above."""
+    shape = ", ".join(map(str, subject.architecture.input))
+    outputs, first = ("features", "") if subject.features else ("logits", "[0]")
+    able = {"pt2", "onnx", *(("python",) if "safetensors" in formats else ())}
+    if "safetensors" in formats and not subject.features:
+        able.add("yaml")  # the space language has no networks without a head
+    parts = []
+    for name in (name for name in LOADING if name in formats and name in able):
+        about, code = LOADING[name]
+        lines = code.format(outputs=outputs, first=first, shape=shape)
+        parts.append(f"{about}:\n\n```python\n{lines}\n```\n")
+    return ["## Loading\n", "In this folder, for any number of images:\n", *parts] if parts else []
 
 
 def _table(rows: Mapping[str, str]) -> str:

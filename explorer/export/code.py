@@ -4,73 +4,60 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
 from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
 from explorer.export.blocks import block_classes, parts_of, skeleton
 from explorer.export.calls import Layer, Parameters, layers_of, write_layers
 from explorer.export.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
+from explorer.export.transfer import FeatureMap, Subject
 from explorer.ops.base import Call
 
 REPEATED = 4  # from this many equal blocks on, a comprehension says it shorter
 STAGE_INDENT = 16
 
-LOAD = '''\
-def load(path: str) -> Network:
-    """The network with the weights of a safetensors file, ready for inference."""
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        data = bytearray(file.read())
-    header.pop("__metadata__", None)
-    dtypes = {"F32": torch.float32, "I64": torch.int64}
-    weights = {}
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        values = torch.frombuffer(data[start:end], dtype=dtypes[entry["dtype"]])
-        weights[name] = values.view(entry["shape"])
-    network = Network()
-    network.load_state_dict(weights)
-    return network.eval()
-'''
-
 
 class ModelCode(NamedTuple):
     """The text of a ``model.py``; ``verbatim``: those of its statements that are copies of this
-    package's own source (the classes of ops, ``load``), as opposed to what was generated."""
+    package's own source (the classes of ops), as opposed to what was generated."""
 
     text: str
     verbatim: tuple[str, ...]
 
 
-def write_code(architecture: Architecture) -> ModelCode:
-    """The code of a network. The keys of its state dict are those of ``build_network``'s.
+def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()) -> ModelCode:
+    """The code of a network, or of the backbone that gives its ``features``. The keys of the state dict are those
+    of ``build_network``'s.
 
     Raises ExportError when a number of the architecture is not one.
     """
-    placed = list(_blocks(architecture))
+    stages = architecture.stages[: features[-1].stage] if features else architecture.stages
+    placed = [each for each in _blocks(architecture) if each[0] <= len(stages)]
     stem = layers_of(architecture.stem, architecture.input)
-    head = layers_of(architecture.head, architecture.stage_shapes()[-1])
-    transitions = [layers_of(stage.transition, x) for stage, x in zip(architecture.stages, architecture.stage_shapes())]
+    head = [] if features else layers_of(architecture.head, architecture.stage_shapes()[-1])
+    transitions = [layers_of(stage.transition, x) for stage, x in zip(stages, architecture.stage_shapes())]
     own = _own_classes([*stem, *chain(*transitions), *_layers_of_blocks(placed), *head])
     names = {name for source in own for name in source.names}
-    classes = block_classes([(block, x) for _, block, x in placed], names | {"Stem", "Head", "Network"})
+    classes = block_classes([(block, x) for _, block, x in placed], names | {"Stem", "Stage", "Head", "Network"})
 
-    stages = []
+    written = []
     for number, transition in enumerate(transitions, 1):
         calls = [classes[skeleton(parts_of(block, x))].call(block, x) for k, block, x in placed if k == number]
-        stages.append([*_literal_layers(transition), *_collapsed(calls)])
+        written.append(Written("Stage", (*_literal_layers(transition), *_collapsed(calls)), spread=True))
 
     pieces = [source.text.splitlines() for source in own]
-    pieces += [made.lines() for made in classes.values()]
-    pieces += [_fixed("Stem", architecture.stem, stem), _fixed("Head", architecture.head, head)]
-    pieces += [_network(architecture, stages), LOAD.splitlines()]
+    pieces += [_fixed("Stem", architecture.stem, stem), *(made.lines() for made in classes.values())]
+    pieces += [_stage(any(transitions)), _fixed("Head", architecture.head, head)]
+    pieces += [_network(architecture, written, features)]
     text = "\n\n\n".join("\n".join(lines) for lines in pieces if lines)
-    header = [*_about(architecture), "", "import json", "", *_imports(own)]
-    return ModelCode("\n".join(header) + "\n\n\n" + text + "\n", (*(source.text for source in own), LOAD))
+    header = [*_about(Subject(architecture, features)), "", *_imports(own, text)]
+    return ModelCode("\n".join(header) + "\n\n\n" + text + "\n", tuple(source.text for source in own))
 
 
 def _blocks(architecture: Architecture):
@@ -99,31 +86,57 @@ def _literal_layers(layers: list[Layer]) -> list[Written]:
 
 
 def _collapsed(calls: list[Written]) -> list[Written | str]:
-    """Runs of many equal calls as a comprehension."""
+    """Runs of many calls that are equal, or whose one number grows evenly, as a comprehension."""
     out: list[Written | str] = []
     at = 0
     while at < len(calls):
-        length = next((k for k, call in enumerate(calls[at:]) if call != calls[at]), len(calls) - at)
-        short = f"*[{one_line(calls[at])} for _ in range({length})]"
+        short, length = max((_equal(calls[at:]), _growing(calls[at:])), key=lambda run: run[1])
         fits = len(short) < LINE_LENGTH - STAGE_INDENT
         out += [short] if length >= REPEATED and fits else calls[at : at + length]
         at += length
     return out
 
 
+def _equal(calls: list[Written]) -> tuple[str, int]:
+    """The comprehension for the equal calls at the start, and how many they are."""
+    length = next((k for k, call in enumerate(calls) if call != calls[0]), len(calls))
+    return f"*[{one_line(calls[0])} for _ in range({length})]", length
+
+
+def _growing(calls: list[Written]) -> tuple[str, int]:
+    """The same for calls with one whole number, each by the same step larger than the last: dense layers."""
+    numbers = [int(call.arguments[0]) if _counts(call, calls[0]) else None for call in calls]
+    length = 1
+    while length < len(calls) and None not in numbers[: length + 1]:
+        step = numbers[1] - numbers[0]
+        if step <= 0 or numbers[length] - numbers[length - 1] != step:
+            break
+        length += 1
+    if length < REPEATED:
+        return "", 1
+    name, first = calls[0].name, numbers[0]
+    return f"*[{name}(channels) for channels in range({first}, {first + length * step}, {step})]", length
+
+
+def _counts(call: Written, first: Written) -> bool:
+    """Whether a call is of the first one's class, with a whole number as its only argument."""
+    return call.name == first.name and len(call.arguments) == 1 and str(call.arguments[0]).isdigit()
+
+
 # What stands before the blocks and after them
 
 
-def _about(architecture: Architecture) -> list[str]:
-    cost = count_cost(architecture)
-    summary = f"A residual network: {architecture.input} images to {architecture.classes} logits."
+def _about(subject: Subject) -> list[str]:
+    architecture, costs = subject.architecture, subject.costs
+    what = "feature maps" if subject.features else f"{architecture.classes} logits"
+    summary = f"A residual network: {architecture.input} images to {what}."
     counts = (
-        f"{cost.params:,} parameters, {cost.macs:,} multiply-accumulates an image."
+        f"{costs['params']:,} parameters, {costs['macs']:,} multiply-accumulates an image."
         f" Written by explorer from architecture {architecture.digest}."
     )
     lines = docstring(summary, counts, indent=0)[:-1]
     lines += ["", "Layers as the space language spells them, with their sources:", ""]
-    known = {type(placed.op): placed.op for placed in architecture.layers()}
+    known = {type(placed.op): placed.op for placed in subject.layers()}
     for cls, op in known.items():
         about = f"{op.spelling}: {inspect.cleandoc(cls.__doc__).splitlines()[0]}"
         lines += textwrap.wrap(about, 96, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)
@@ -140,30 +153,68 @@ def _fixed(name: str, ops: tuple, layers: list[Layer]) -> list[str]:
     return [f"class {name}(nn.Sequential):", *about, "", *method("__init__", {}, "None", body)]
 
 
-def _network(architecture: Architecture, stages: list[list[Written | str]]) -> list[str]:
+def _stage(transitions: bool) -> list[str]:
+    about = "A transition, then blocks" if transitions else "Blocks"
+    return ["class Stage(nn.Sequential):", *docstring(f"{about} of one resolution, one after the other.")]
+
+
+def _network(architecture: Architecture, stages: list[Written], features: Sequence[FeatureMap]) -> list[str]:
+    channels, height, width = architecture.input
+    images = f"x: (N, {channels}, {height}, {width}) images to"
     body = ["        super().__init__()"]
     if architecture.stem:
         body.append("        self.stem = Stem()")
     written: list[Written | str] = []
-    for number, (blocks, shape) in enumerate(zip(stages, architecture.stage_shapes()[1:]), 1):
-        written += [f"# stage {number}: {shape}", Written("nn.Sequential", tuple(blocks), spread=len(blocks) > 1)]
+    for stage, shape in zip(stages, architecture.stage_shapes()[1:]):
+        written += [f"# {shape}", stage]
     body += lines_of(Written("nn.Sequential", tuple(written), spread=True), 8, "self.stages = ")
-    logits = "self.stages(self.stem(x))" if architecture.stem else "self.stages(x)"
-    if architecture.head:
-        body.append("        self.head = Head()")
-        logits = f"self.head({logits})"
-    if not any(op.role == "linear" for op in architecture.head):
-        logits = f"{logits}.flatten(1)"
-    channels, height, width = architecture.input
-    about = f"x: (N, {channels}, {height}, {width}) images to (N, {architecture.classes}) logits."
+    forward = ["        x = self.stem(x)"] if architecture.stem else []
+    if features:
+        attributes = ["", *_feature_attributes(features)]
+        about, result = f"{images} feature maps.", "list[Tensor]"
+        forward += _feature_steps(features)
+    else:
+        attributes = []
+        about, result = f"{images} (N, {architecture.classes}) logits.", "Tensor"
+        forward.append("        x = self.stages(x)")
+        body += ["        self.head = Head()"] if architecture.head else []
+        logits = "self.head(x)" if architecture.head else "x"
+        flat = any(op.role == "linear" for op in architecture.head)
+        forward.append(f"        return {logits}" if flat else f"        return {logits}.flatten(1)")
     return [
         "class Network(nn.Module):",
         *docstring(about),
+        *attributes,
         "",
         *method("__init__", {}, "None", body),
         "",
-        *method("forward", {"x": "Tensor"}, "Tensor", [f"        return {logits}"]),
+        *method("forward", {"x": "Tensor"}, result, forward),
     ]
+
+
+def _feature_attributes(features: Sequence[FeatureMap]) -> list[str]:
+    """``out_indices`` and ``feature_info`` as timm names them; a stage's index is its number."""
+    entries = [json.dumps(feature.info) for feature in features]
+    if len(features) == 1:
+        return [f"    out_indices = ({features[0].stage},)", f"    feature_info = ({entries[0]},)"]
+    indices = ", ".join(str(feature.stage) for feature in features)
+    return [
+        f"    out_indices = ({indices})",
+        "    feature_info = (",
+        *(f"        {entry}," for entry in entries),
+        "    )",
+    ]
+
+
+def _feature_steps(features: Sequence[FeatureMap]) -> list[str]:
+    """A line a stage; those whose maps are asked for keep them under a name of their own."""
+    names = {feature.stage: f"stage{feature.stage}" for feature in features}
+    lines, arriving = [], "x"
+    for number in range(1, features[-1].stage + 1):
+        leaving = names.get(number, "x")
+        lines.append(f"        {leaving} = self.stages[{number - 1}]({arriving})")
+        arriving = leaving
+    return [*lines, f"        return [{', '.join(names.values())}]"]
 
 
 # The classes of our own ops
@@ -193,6 +244,7 @@ def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
     return [_own_source(function) for function in functions]
 
 
+@cache
 def _own_source(function: Callable[[], type]) -> OwnSource:
     source = textwrap.dedent(inspect.getsource(function))
     lines = source.splitlines()
@@ -205,9 +257,10 @@ def _own_source(function: Callable[[], type]) -> OwnSource:
     return OwnSource("\n\n\n".join(texts), tuple(node.name for node in classes), tuple(imports))
 
 
-def _imports(own: list[OwnSource]) -> list[str]:
+def _imports(own: list[OwnSource], text: str) -> list[str]:
     wanted = {("torch", "Tensor"), ("torch", "nn"), *(pair for source in own for pair in source.imports)}
     modules: dict[str, list[str]] = {}
     for module, name in sorted(wanted):
         modules.setdefault(module, []).append(name)
-    return ["import torch", *(f"from {module} import {', '.join(names)}" for module, names in modules.items())]
+    whole = ["import torch"] if re.search(r"\btorch\.", text) else []
+    return [*whole, *(f"from {module} import {', '.join(names)}" for module, names in modules.items())]

@@ -1,59 +1,52 @@
-"""The exported folder: written whole or not at all, checked before it appears, checkable afterwards."""
+"""An architecture to a folder that stands on its own: written whole or not at all, checked before it appears."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
-import stat
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from explorer.architecture import Architecture
-from explorer.errors import ArchitectureError, ExportError, did_you_mean
+from explorer.errors import ExportError, did_you_mean
 from explorer.export.card import model_card
-from explorer.export.check import check_code, fresh_logits, max_abs_difference
+from explorer.export.check import check_code
 from explorer.export.code import write_code
+from explorer.export.comparison import Exported, FreshProcess, max_abs_difference, own_outputs
+from explorer.export.graphs import graph_files, lacking_packages
+from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_package
 from explorer.export.space_file import space_text
-from explorer.export.weights import loaded_network, weight_bytes
+from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
+from explorer.export.weights import load_weights, weight_bytes
 from explorer.files import sweep, whole_folder, write_atomically
+from explorer.network.build import build_network
 
-FORMAT = 1
-FORMATS = ("yaml", "python", "safetensors")
-MANIFEST = "manifest.json"
-PROVENANCE = "provenance.json"
-ARCHITECTURE = "architecture.json"
-WEIGHTS = "model.safetensors"
-MAX_MANIFEST_BYTES = 1 << 20
+FILES = {
+    "yaml": "architecture.yaml",
+    "python": "model.py",
+    "safetensors": "model.safetensors",
+    "onnx": "model.onnx",
+    "pt2": "model.pt2",
+}
+RUN = ("python", "onnx", "pt2")  # the formats that compute something
 STALE_SECONDS = 3600
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _CACHE = "__pycache__"  # what importing model.py leaves beside it
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
     """``files``: the names in ``directory``. ``max_abs_diff``: format -> the largest difference between
-    its logits and the network's, for the formats that can be run."""
-
-    directory: Path
-    files: tuple[str, ...]
-    max_abs_diff: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """An exported folder whose files are all as they were written. ``files``: name -> SHA-256."""
+    its outputs and the network's, for the formats that can be run. ``architecture``: as exported."""
 
     directory: Path
     architecture: Architecture
-    files: Mapping[str, str]
-    provenance: Mapping[str, Any]
+    files: tuple[str, ...]
     max_abs_diff: Mapping[str, float]
 
 
@@ -62,114 +55,117 @@ def export_architecture(
     directory: str | os.PathLike[str],
     *,
     state_dict: Mapping[str, Tensor] | None = None,
-    formats: Iterable[str] = FORMATS,
+    formats: Iterable[str] | None = None,
+    features: Iterable[int] = (),
+    head_classes: int | None = None,
     provenance: Mapping[str, Any] | None = None,
+    accuracy: float | None = None,
 ) -> ExportResult:
     """Writes ``directory`` with the network in each of the ``formats``, its model card and a manifest.
 
-    ``state_dict``: the weights, keyed as ``build_network``'s; without them the initialisation of seed 0 is
-    exported, and the card says so. ``provenance``: what is to be remembered (study, trial, accuracy, data,
-    seeds, recipe, environment): anything that JSON can hold; it goes to the card and ``provenance.json`` alone.
+    ``state_dict``: the weights, with any of the keys that ``load_weights`` knows; without them the initialisation of
+    seed 0 is exported, and the card says so. ``formats``: of yaml, python, safetensors, onnx and pt2; all whose
+    packages are installed when left out. ``features``: stages, from 1: the network without its head, which puts out
+    their feature maps. ``head_classes``: a new classifier for so many classes.
 
-    The folder appears when all of it is written and checked: ``model.py`` is parsed, and run in a fresh
-    process. A folder that is an earlier export, unchanged, is replaced.
+    ``provenance``: what is to be remembered (study, trial, accuracy, data, recipe, environment): anything that JSON
+    can hold; it goes to the card and ``provenance.json`` alone. ``accuracy``: the fraction 0..1 that was reached.
 
-    Raises ExportError when the target holds anything else, the weights are not the network's, the logits
+    The folder appears when all of it is written and checked: ``model.py`` is parsed; code, ONNX and .pt2 are run in a
+    fresh process, with batches of 1, 2 and 7. A folder that is an earlier export, unchanged, is replaced.
+
+    Raises ExportError when the target holds anything else, the weights are not the network's, the outputs
     differ by more than 1e-5, or a file cannot be written.
     """
     wanted = check_formats(formats)
     target = check_target(directory)
-    network = loaded_network(architecture, state_dict)
-    space = space_text(architecture) if "yaml" in wanted else ""
+    maps = feature_maps(architecture, features)
+    if maps and head_classes is not None:
+        raise ExportError("a backbone has no head; choose features or a number of classes")
     remembered = _plain(provenance or {})
-    differences: dict[str, float] = {}
-    digests: dict[str, str] = {}
-    try:
-        with whole_folder(target) as folder:
-
-            def write(name: str, data: str | bytes) -> None:
-                digests[name] = write_atomically(folder / name, data.encode() if isinstance(data, str) else data)
-
-            write(ARCHITECTURE, _lines(json.loads(architecture.to_json())))
-            if space:
-                write("architecture.yaml", space)
-            write(WEIGHTS, weight_bytes(network))
-            if "python" in wanted:
-                code = write_code(architecture)
-                check_code(code)
-                write("model.py", code.text)
-                logits = fresh_logits({folder: architecture.input})[0]
-                differences["python"] = max_abs_difference(logits, network, architecture.input)
-            if "safetensors" not in wanted:
-                (folder / WEIGHTS).unlink()
-                del digests[WEIGHTS]
-            write("README.md", model_card(architecture, space, remembered, differences, trained=state_dict is not None))
-            write(PROVENANCE, _lines({"max_abs_diff": differences, "provenance": remembered}))
-            manifest = {"format": FORMAT, "digest": architecture.digest, "files": digests}
-            write_atomically(folder / MANIFEST, _lines(manifest).encode())
-        sweep(target.parent, older_than=time.time() - STALE_SECONDS)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
-    return ExportResult(target, (*digests, MANIFEST), differences)
-
-
-def check_package(directory: str | os.PathLike[str]) -> Package:
-    """The exported folder, every file compared with the manifest's SHA-256.
-
-    Raises ExportError naming the first file that is missing, changed, or not a plain file of the folder.
-    Files that the manifest does not list are left alone.
-    """
-    folder = Path(directory)
-    try:
-        manifest = json.loads(_read(folder, MANIFEST, MAX_MANIFEST_BYTES))
-        files, digest = dict(manifest["files"]), manifest["digest"]
-        _ = files[ARCHITECTURE], files[PROVENANCE]  # always there
-        if manifest["format"] != FORMAT:
-            found = str(manifest["format"])[:20]
-            raise ExportError(f"{folder}: {MANIFEST} has the format {found}, this version reads {FORMAT}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ExportError(f"{folder}: {MANIFEST} is damaged ({str(error)[:100]}); export the network again") from None
-    for name, expected in files.items():
-        if hashlib.sha256(_read(folder, name)).hexdigest() != expected:
-            raise ExportError(f"{folder}: {name} is not the file that was exported; export the network again")
-    try:
-        architecture = Architecture.from_json(_read(folder, ARCHITECTURE))
-    except ArchitectureError as error:
-        raise ExportError(f"{folder}: {ARCHITECTURE}: {error}") from error
-    if architecture.digest != digest:
-        found = architecture.digest
-        raise ExportError(f"{folder}: {MANIFEST} is of the network {str(digest)[:60]!r}, the folder holds {found!r}")
-    origin = json.loads(_read(folder, PROVENANCE))
-    return Package(folder, architecture, files, origin["provenance"], origin["max_abs_diff"])
+    runnable = [name for name in RUN if name in wanted]
+    with FreshProcess() if runnable else nullcontext() as fresh:  # it loads torch while the network is made
+        network = build_network(architecture) if state_dict is None else load_weights(architecture, state_dict)
+        if head_classes is not None:
+            architecture, state = fresh_head(architecture, network.state_dict(), head_classes)
+            network = load_weights(architecture, state)
+        subject = Subject(architecture, maps, head_classes, trained=state_dict is not None)
+        module = (Backbone(network, maps) if maps else network).eval()
+        origin = {
+            "features": [feature.stage for feature in maps],
+            "trained": subject.trained,
+            "accuracy": accuracy if subject.whole else None,
+            "costs": subject.costs,
+            "provenance": remembered,
+        }
+        try:
+            with whole_folder(target) as folder:
+                write = _Writer(folder)
+                space = space_text(architecture) if "yaml" in wanted else ""
+                _write_network(write, subject, module, space, wanted)
+                differences: dict[str, float] = {}
+                if fresh is not None:
+                    (found,) = fresh.outputs([Exported(folder, architecture.input, runnable)])
+                    expected = own_outputs(module, architecture.input)
+                    differences = {name: max_abs_difference(FILES[name], found[name], expected) for name in runnable}
+                if "safetensors" not in wanted:
+                    write.remove(FILES["safetensors"])
+                written = [name for name in FILES if FILES[name] in write.digests]
+                write("README.md", model_card(subject, written, space, remembered, differences))
+                write(PROVENANCE, _lines({**origin, "max_abs_diff": differences}))
+                manifest = {"format": FORMAT, "digest": architecture.digest, "files": dict(write.digests)}
+                write(MANIFEST, _lines(manifest))
+            sweep(target.parent, older_than=time.time() - STALE_SECONDS)
+        except OSError as error:
+            raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return ExportResult(target, architecture, tuple(write.digests), differences)
 
 
-def _read(folder: Path, name: str, most: int | None = None) -> bytes:
-    """The bytes of a plain file that lies in ``folder`` itself; no link is followed. Raises ExportError."""
-    if not _NAME.fullmatch(name):
-        raise ExportError(f"{folder}: {MANIFEST} lists {name[:80]!r}, which is not a file of the folder")
-    try:
-        handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise ExportError(f"{folder}: {name} is not a plain file")
-            if most is not None and status.st_size > most:
-                raise ExportError(f"{folder}: {name} has {status.st_size:,} bytes, at most {most:,} are read")
-            return file.read()
-    except FileNotFoundError:
-        hint = "; this is not an exported folder" if name == MANIFEST else "; export the network again"
-        raise ExportError(f"{folder}: {name} is missing{hint}") from None
-    except OSError as error:
-        raise ExportError(f"{folder}: {name} cannot be read as a plain file: {error.strerror}") from None
+def _write_network(write: _Writer, subject: Subject, module: nn.Module, space: str, formats: frozenset[str]) -> None:
+    """``architecture.json`` and the files of the formats; the weights also where only the code needs them."""
+    architecture = subject.architecture
+    write(ARCHITECTURE, _lines(json.loads(architecture.to_json())))
+    if space:
+        write(FILES["yaml"], space)
+    if {"python", "safetensors"} & formats:
+        write(FILES["safetensors"], weight_bytes(module.state_dict()))
+    if "python" in formats:
+        code = write_code(architecture, subject.features)
+        check_code(code)
+        write(FILES["python"], code.text)
+    names = [f"stage{feature.stage}" for feature in subject.features] or ["logits"]
+    for name, data in graph_files(module, architecture.input, names, formats).items():
+        write(FILES[name], data)
 
 
-def check_formats(formats: Iterable[str]) -> frozenset[str]:
-    """The formats as a set. Raises ExportError for one there is not."""
+class _Writer:
+    """Writes files into a folder; ``digests``: name -> SHA-256 of those that are there."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.digests: dict[str, str] = {}
+
+    def __call__(self, name: str, data: str | bytes) -> None:
+        self.digests[name] = write_atomically(self.folder / name, data.encode() if isinstance(data, str) else data)
+
+    def remove(self, name: str) -> None:
+        if self.digests.pop(name, None):
+            (self.folder / name).unlink()
+
+
+def check_formats(formats: Iterable[str] | None = None) -> frozenset[str]:
+    """The formats as a set, all that can be written when left out. Raises ExportError for one that there is not, or
+    whose packages are not installed."""
+    if formats is None:
+        return frozenset(name for name in FILES if not lacking_packages(name))
     wanted = frozenset([formats] if isinstance(formats, str) else formats)
     for name in sorted(wanted):
-        if name not in FORMATS:
-            near = did_you_mean(name, FORMATS)
-            raise ExportError(f"unknown export format {name[:40]!r}; known: {', '.join(FORMATS)}{near}")
+        if name not in FILES:
+            near = did_you_mean(name, FILES)
+            raise ExportError(f"unknown export format {name[:40]!r}; known: {', '.join(FILES)}{near}")
+        if lacking := lacking_packages(name):
+            mend = "pip install 'explorer[export]'"
+            raise ExportError(f"the format {name!r} needs {' and '.join(lacking)}: {mend}, or leave it out")
     return wanted
 
 

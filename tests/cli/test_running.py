@@ -55,7 +55,8 @@ def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
     _, out, _ = run(capsys, "trials", "he2016_orders-digits", "--storage", storage, "--json")
     number = next(row["number"] for row in json.loads(out) if row["state"] == "complete")
     folder = tmp_path / "net"
-    status, out, err = run(capsys, "export", f"he2016_orders-digits:{number}", "-o", str(folder), "--storage", storage, "--json")
+    line = ("export", f"he2016_orders-digits:{number}", "-o", str(folder), "--formats", "yaml,python,safetensors")
+    status, out, err = run(capsys, *line, "--storage", storage, "--json")
     assert status == 0, err
     document = json.loads(out)
     assert document["max_abs_diff"]["python"] <= 1e-5

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from explorer.architecture import Architecture
-from explorer.export.check import fresh_logits
 from explorer.export.code import ModelCode, write_code
+from explorer.export.comparison import Exported, FreshProcess
 from explorer.export.weights import weight_bytes
 from explorer.network.build import Network
 from tests.export.spaces import hand_written, randomised, shipped
 
 
-class Exported(NamedTuple):
-    """A network, its code, and the logits that the code gave in a process of its own."""
+class Made(NamedTuple):
+    """A network, its code, and the logits that the code gave in a process of its own for two images."""
 
     label: str
     architecture: Architecture
@@ -35,14 +35,16 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory) -> list[Exported]:
+def exported(tmp_path_factory) -> list[Made]:
     """Every network of ``spaces.py`` and twelve random ones of the default space."""
-    found, folders = [], {}
+    found, folders = [], []
     for number, (label, architecture) in enumerate([*hand_written(), *shipped(12)]):
         folder = tmp_path_factory.mktemp(f"network{number}")
         network, code = randomised(architecture, seed=number), write_code(architecture)
         (folder / "model.py").write_text(code.text)
-        (folder / "model.safetensors").write_bytes(weight_bytes(network))
-        folders[folder] = architecture.input
+        (folder / "model.safetensors").write_bytes(weight_bytes(network.state_dict()))
+        folders.append(Exported(folder, architecture.input, ["python"]))
         found.append((label, architecture, network, code))
-    return [Exported(*parts, logits) for parts, logits in zip(found, fresh_logits(folders))]
+    with FreshProcess() as fresh:
+        outputs = fresh.outputs(folders, batches=[2])
+    return [Made(*parts, of["python"][2][0]) for parts, of in zip(found, outputs)]

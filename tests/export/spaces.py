@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 
 import torch
 
-from explorer.architecture import Architecture
+from explorer.architecture import Architecture, Block, Stage
 from explorer.grammar.parse import load_space, parse_space
 from explorer.network.build import Network, build_network
+from explorer.ops import registry
+from explorer.ops.activation import Sigmoid
+from explorer.ops.base import Op, TensorShape
+from explorer.ops.conv import Conv
+from explorer.ops.convolutional_attention import ConvolutionalAttention
+from explorer.ops.linear import Linear
+from explorer.ops.merge import Add, Concatenate, Gate
+from explorer.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
+from explorer.ops.pool import AvgPool, BlurPool, GlobalAveragePool, MaxPool, Subsample
+from explorer.ops.regularisation import Dropout, DropPath
+from explorer.ops.scale import ChannelShuffle, LayerScale, Scale, ShortcutGate
+from explorer.ops.self_attention import SelfAttention
+from explorer.ops.squeeze_excitation import EfficientChannelAttention, SqueezeExcitation
 
 HEADER = "input: 3x16x16\nclasses: 5\n"
 
@@ -151,6 +165,63 @@ def shipped(count: int, seed: int = 0) -> list[tuple[str, Architecture]]:
         for order in orders
     ]
     return [(str(derivation), space.architecture(derivation)) for derivation in (*chosen, *space.sample(count, seed))]
+
+
+def random_architecture(seed: int) -> Architecture:
+    """A small network of random blocks: every order of norm, activation and conv, every op, shortcut and merge."""
+    draw = random.Random(seed)
+    side = draw.choice((9, 12))
+    norms = (BatchNorm(), GroupNorm(4), LayerNorm(), InstanceNorm())
+    acts = [registry.by_spelling[spelling]() for spelling in registry.activations()]
+
+    def rhythm() -> tuple[Op, ...]:
+        return (draw.choice(norms), draw.choice(acts))
+
+    def conv(out: int, stride: int = 1) -> Conv:
+        return Conv(
+            draw.choice((1, 3, 3, 5)), out, stride, draw.choice((1, 1, 2)), draw.choice((1, 1, 4)), draw.randint(0, 1)
+        )
+
+    def extra(width: int) -> tuple[Op, ...]:
+        kinds = (
+            *(SqueezeExcitation(width // 4, draw.choice(acts), Sigmoid()), EfficientChannelAttention(3)),
+            *(ConvolutionalAttention(2), LayerScale(0.5), Scale(0.7), ChannelShuffle(4), SelfAttention(2)),
+            *(Dropout(0.2), DropPath(0.1), MaxPool(3), AvgPool(3, 1, 1)),
+        )
+        return (draw.choice(kinds),) if draw.random() < 0.6 else ()
+
+    def block(arriving: int, width: int, stride: int) -> Block:
+        early = draw.random() < 0.5
+        branch = (*rhythm(), conv(width, stride)) if early else (conv(width, stride), *rhythm())
+        branch += (*rhythm(), conv(width), *extra(width)) if early else (conv(width), draw.choice(norms), *extra(width))
+        after = () if early else (draw.choice(acts),)
+        if (arriving, stride) == (width, 1):
+            kind = draw.randrange(5)
+            shortcut = (((), (Scale(0.5),), (Dropout(0.3),), (ShortcutGate(-1.0),), (Conv(1, width),)))[kind]
+            merge = draw.choice((Add(), Add(), Gate(-2.0), Concatenate()))
+            return Block(branch, merge, after, shortcut)
+        pools = ((), (AvgPool(2, 2),), (BlurPool(2),), (MaxPool(3, 2),)) if stride == 2 else ((),)
+        pool = draw.choice(pools)
+        changed = (*pool, Conv(1, width, 1 if pool else stride), draw.choice(norms))
+        if width >= arriving and draw.random() < 0.2:
+            changed = (Subsample(stride, width),)
+        return Block(
+            branch, Add(), after, draw.choice((changed, changed, None)), 2 if early and draw.random() < 0.5 else 0
+        )
+
+    channels, stages = 8, []
+    stem = (Conv(3, channels), *(() if draw.random() < 0.5 else rhythm()))
+    for width, stride in ((8, 1), (16, 2), (24, 2))[: draw.randint(1, 3)]:
+        transition = (*rhythm(), Conv(1, width), AvgPool(2, 2)) if stride == 2 and draw.random() < 0.3 else ()
+        channels, stride = (width, 1) if transition else (channels, stride)
+        blocks = []
+        for _ in range(draw.randint(1, 3)):
+            blocks.append(block(channels, width, stride))
+            stride = 1
+            channels = channels + width if isinstance(blocks[-1].merge, Concatenate) else width
+        stages.append(Stage(tuple(blocks), transition))
+    head = (*(() if draw.random() < 0.5 else rhythm()), GlobalAveragePool(), Linear(5))
+    return Architecture(TensorShape(3, side, side), 5, stem, tuple(stages), head)
 
 
 def randomised(architecture: Architecture, seed: int = 0) -> Network:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from explorer.costing.analytic import count_cost
 from explorer.errors import ExportError
 from explorer.export import package
-from explorer.export.package import check_package, export_architecture
+from explorer.export.manifest import check_package
+from explorer.export.package import export_architecture
 from explorer.grammar.parse import load_space, parse_space
 from tests.export.spaces import HEADER, randomised
 
 BARE = {"architecture.json", "provenance.json", "README.md", "manifest.json"}
+QUICK = ("yaml", "python", "safetensors")  # the formats that take no tracing
 ALL = BARE | {"architecture.yaml", "model.py", "model.safetensors"}
 HOSTILE = 'study "x"\'\'\'"""\nimport os  # <img src=x> `|` [a](b) \u202e \\ ![i](http://x)'
 
@@ -42,29 +43,24 @@ def folder(architecture, tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(architecture, weights, tmp_path_factory):
-    """An export in all formats, with hostile provenance; only read by the tests."""
+    """An export in the quick formats, with hostile provenance; only read by the tests."""
     target = tmp_path_factory.mktemp("export") / "net"
-    provenance = {"study": HOSTILE, "accuracy": 0.5, "environment": {HOSTILE: "cpu"}}
-    return export_architecture(architecture, target, state_dict=weights, provenance=provenance)
+    provenance = {"study": HOSTILE, "accuracy": {"validation": 0.5}, "environment": {HOSTILE: "cpu"}}
+    return export_architecture(
+        architecture, target, state_dict=weights, formats=QUICK, provenance=provenance, accuracy=0.5
+    )
 
 
-def test_all_formats_are_written_and_checked(whole, architecture, weights):
+def test_files_are_written_and_checked(whole, architecture, weights):
     """Every file is there and in the manifest, the logits differ by nothing, the weights are those given."""
     assert set(whole.files) == ALL == {path.name for path in whole.directory.iterdir()}
     assert whole.max_abs_diff == {"python": 0.0}
     found = check_package(whole.directory)
     assert found.architecture == architecture and set(found.files) == ALL - {"manifest.json"}
     assert found.provenance["study"] == HOSTILE and found.max_abs_diff == {"python": 0.0}
+    assert (found.trained, found.accuracy, found.costs) == (True, 0.5, count_cost(architecture).to_dict())
     kept = load_file(whole.directory / "model.safetensors")
     assert kept.keys() == weights.keys() and all(torch.equal(kept[key], weights[key]) for key in weights)
-
-
-def test_the_readme_s_five_lines_run(whole):
-    """The loading lines of the model card, typed in the exported folder, give logits of the stated shape."""
-    card = (whole.directory / "README.md").read_text()
-    lines = card.split("```python\n")[1].split("```")[0]
-    command = [sys.executable, "-B", "-c", lines + "print(tuple(logits.shape))"]
-    assert subprocess.run(command, cwd=whole.directory, capture_output=True, text=True).stdout == "(1, 10)\n"
 
 
 def test_users_text_reaches_the_card_and_the_provenance_alone(whole):
@@ -216,9 +212,11 @@ def test_a_failed_check_leaves_nothing(architecture, tmp_path, monkeypatch):
     """When the code's logits are not the network's, an earlier export stays, and the error says by how much."""
     earlier = export_architecture(architecture, tmp_path / "net", formats=()).directory
     before = tree(tmp_path)
-    monkeypatch.setattr(package, "fresh_logits", lambda folders: [torch.full((2, 10), 1e3)])
-    with pytest.raises(ExportError, match=r"other logits than the network: they differ by 1?[0-9]"):
-        export_architecture(architecture, earlier)
+    monkeypatch.setattr(
+        package, "own_outputs", lambda network, shape: {batch: [torch.full((batch, 10), 1e3)] for batch in (1, 2, 7)}
+    )
+    with pytest.raises(ExportError, match=r"model\.py: other outputs than the network's: they differ by 1?[0-9]"):
+        export_architecture(architecture, earlier, formats=QUICK)
     assert tree(tmp_path) == before
 
 
@@ -226,9 +224,9 @@ def test_code_that_fails_is_reported(architecture, tmp_path, monkeypatch):
     """An error inside the fresh process is named in one line."""
     written = package.write_code(architecture)
     broken = written._replace(text=written.text.replace("nn.Conv2d(3, 16, 3", "nn.Conv2d(3, 15, 3"))
-    monkeypatch.setattr(package, "write_code", lambda architecture: broken)
+    monkeypatch.setattr(package, "write_code", lambda architecture, features: broken)
     with pytest.raises(ExportError, match=r"fails in a fresh process: .*size mismatch"):
-        export_architecture(architecture, tmp_path / "net")
+        export_architecture(architecture, tmp_path / "net", formats=QUICK)
     assert list(tmp_path.iterdir()) == []
 
 

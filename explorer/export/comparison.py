@@ -1,0 +1,113 @@
+"""Does what was exported compute what the network does? Run in a process of its own, and compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from explorer.errors import ExportError
+
+TOLERANCE = 1e-5
+BATCHES = (1, 2, 7)
+TIMEOUT_SECONDS = 600
+RUNNER = Path(__file__).with_name("fresh_process.py")
+
+Outputs = dict[int, list[Tensor]]  # batch -> what the network puts out
+
+
+class Exported(NamedTuple):
+    """A folder to run: the (channels, height, width) of its images, and which of its formats."""
+
+    folder: Path
+    shape: Sequence[int]
+    formats: Sequence[str]
+
+
+def fixed_input(shape: Sequence[int], batch: int) -> Tensor:
+    """The images on which outputs are compared, (batch, C, H, W); ``fresh_process.py`` makes the same."""
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch))
+
+
+def own_outputs(network: nn.Module, shape: Sequence[int], batches: Sequence[int] = BATCHES) -> Outputs:
+    """What the network itself puts out for ``fixed_input``, in evaluation."""
+    network.eval()
+    with torch.inference_mode():
+        found = {batch: network(fixed_input(shape, batch)) for batch in batches}
+    return {batch: [y] if isinstance(y, Tensor) else list(y) for batch, y in found.items()}
+
+
+class FreshProcess:
+    """A new process that imports torch and then waits for work; begun early, it does so beside this one."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", "-B", str(RUNNER)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True)
+
+    def __enter__(self) -> FreshProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def outputs(self, models: Sequence[Exported], batches: Sequence[int] = BATCHES) -> list[Mapping[str, Outputs]]:
+        """For each folder: format -> its outputs for ``fixed_input``. To be called once.
+
+        Raises ExportError when something fails in the process, or takes longer than ten minutes.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "outputs.safetensors"
+            request = {
+                "threads": torch.get_num_threads(),  # the order of sums depends on it, and so the last bit
+                "batches": list(batches),
+                "out": str(out),
+                "models": [[str(folder.resolve()), list(shape), list(formats)] for folder, shape, formats in models],
+            }
+            try:
+                _, said = self._process.communicate(json.dumps(request), timeout=TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise ExportError(f"the exported network gave nothing within {TIMEOUT_SECONDS} s") from None
+            if self._process.returncode:
+                last = said.strip().splitlines()[-1:] or [f"exit status {self._process.returncode}"]
+                raise ExportError(f"the exported network fails in a fresh process: {last[0][:300]}")
+            tensors = load_file(out)
+        found: list[dict[str, Outputs]] = [{name: {} for name in model.formats} for model in models]
+        for key, value in tensors.items():  # in any order: the index of the output stands in the key
+            number, name, batch, index = key.split("/")
+            found[int(number)][name].setdefault(int(batch), {})[int(index)] = value
+        return [
+            {name: {b: [y[k] for k in sorted(y)] for b, y in of.items()} for name, of in each.items()} for each in found
+        ]
+
+
+def max_abs_difference(name: str, found: Outputs, expected: Outputs) -> float:
+    """The largest difference between what a format put out and the network's own outputs.
+
+    Raises ExportError when it is above 1e-5, or above 1e-5 of the largest output where that is more than 1: the last
+    bit of a large float32 is larger than that. ``model.py`` runs the same operations and must agree to the last bit.
+    """
+    largest = 0.0
+    for batch, outputs in expected.items():
+        if [y.shape for y in found.get(batch, ())] != [y.shape for y in outputs]:
+            raise ExportError(f"{name}: for a batch of {batch} other shapes come out than from the network")
+        for y, own in zip(found[batch], outputs):
+            real = own.isfinite()  # an untrained network hundreds of layers deep may overflow: then so must the format
+            difference = torch.where(real, y - own, y.isfinite().float()).abs().max().item()
+            largest_own = own[real].abs().max().item() if real.any() else 0.0
+            allowed = 0.0 if name == "model.py" else TOLERANCE * max(1.0, largest_own)
+            if not difference <= allowed:
+                raise ExportError(
+                    f"{name}: other outputs than the network's: they differ by {difference:g}, {allowed:g} may be"
+                )
+            largest = max(largest, difference)
+    return largest

@@ -1,0 +1,144 @@
+"""ONNX and .pt2: each runs in a process of its own, with any batch, and agrees with the network."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import onnx
+import pytest
+import torch
+
+from explorer.errors import ExportError
+from explorer.export import graphs, package
+from explorer.export.comparison import Exported, FreshProcess, fixed_input, max_abs_difference, own_outputs
+from explorer.export.graphs import graph_files
+from explorer.export.package import FILES, check_formats, export_architecture
+from explorer.grammar.parse import load_space
+from tests.export.spaces import hand_written, randomised
+
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def architecture():
+    space = load_space("preact_variants.yaml").with_input((3, 16, 16), 10)
+    return space.architecture(space.named({"order": "preact_bottleneck", "attn": "se(r=4)"}))
+
+
+@pytest.fixture(scope="module")
+def network(architecture):
+    return randomised(architecture)
+
+
+@pytest.fixture(scope="module")
+def whole(architecture, network, tmp_path_factory):
+    """An export in every format; only read by the tests."""
+    target = tmp_path_factory.mktemp("graphs") / "net"
+    return export_architecture(architecture, target, state_dict=network.state_dict())
+
+
+def test_every_format_agrees_with_the_network(whole, network, architecture):
+    """By default all formats are written; code, ONNX and .pt2, run in a fresh process with 1, 2 and 7 images, give the
+    network's logits: the code to the last bit, the graphs within 1e-5."""
+    assert set(FILES.values()) <= set(whole.files)
+    assert whole.max_abs_diff["python"] == 0.0
+    assert max(whole.max_abs_diff["onnx"], whole.max_abs_diff["pt2"]) <= TOLERANCE
+    with FreshProcess() as fresh:
+        (found,) = fresh.outputs([Exported(whole.directory, architecture.input, ["onnx", "pt2"])], batches=[3])
+    with torch.inference_mode():
+        logits = network(fixed_input(architecture.input, 3))
+    for name in ("onnx", "pt2"):
+        assert (found[name][3][0] - logits).abs().max() <= TOLERANCE
+    assert logits.std() > 0.01
+
+
+def test_the_onnx_file_is_valid_and_self_contained(whole):
+    """One file, valid, with a batch of any size, weights inside, and nothing of this machine's files in it."""
+    path = whole.directory / "model.onnx"
+    model = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    assert not any(value.external_data for value in model.graph.initializer)
+    (images,), (logits,) = model.graph.input, model.graph.output
+    assert (images.name, logits.name) == ("images", "logits")
+    assert [value.type.tensor_type.shape.dim[0].dim_param for value in (images, logits)] == ["batch", "batch"]
+    for name in ("model.onnx", "model.pt2"):
+        assert str(package.__file__).rsplit("/", 3)[0].encode() not in (whole.directory / name).read_bytes()
+
+
+def test_the_lines_of_the_card_run(whole):
+    """The loading lines of the model card, each typed in the exported folder, give logits of one shape and value."""
+    card = (whole.directory / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == 4 and all(len(block.splitlines()) <= 6 for block in blocks)
+    program = "".join(f"{block}print(tuple(logits.shape), round(float(logits[0, 0]), 3))\n" for block in blocks)
+    command = [sys.executable, "-B", "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=whole.directory, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4 and len(set(lines)) == 1 and lines[0].startswith("(1, 10) "), done.stdout + done.stderr
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    """Without onnx the format is left out unless it was asked for; then one line names the extra to install."""
+    assert "onnx" in check_formats()
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
+    assert check_formats() == {"yaml", "python", "safetensors", "pt2"}
+    with pytest.raises(ExportError, match=r"'onnx' needs onnx and onnxscript: pip install 'explorer\[export\]'"):
+        check_formats(["onnx"])
+
+
+def test_a_network_that_cannot_be_traced_is_one_line():
+    """What torch's exporter raises is an ExportError of one line."""
+
+    class Branching(torch.nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(ExportError, match="torch cannot write the network as pt2: ") as caught:
+        graph_files(Branching(), (1, 2, 2), ["logits"], ["pt2"])
+    assert "\n" not in str(caught.value)
+
+
+def test_differences_are_judged_by_the_size_of_the_outputs():
+    """1e-5 is allowed, of large outputs 1e-5 of the largest; the code must agree to the last bit; shapes must, and so
+    must what is not finite."""
+    ones = {1: [torch.ones(1, 2)]}
+    assert max_abs_difference("model.onnx", {1: [torch.ones(1, 2) + 5e-6]}, ones) == pytest.approx(5e-6, rel=0.1)
+    large = {1: [torch.full((1, 2), 1000.0)]}
+    assert max_abs_difference("model.pt2", {1: [torch.full((1, 2), 1000.005)]}, large) > TOLERANCE
+    infinite = {1: [torch.tensor([[1.0, float("inf")]])]}
+    assert max_abs_difference("model.onnx", {1: [torch.tensor([[1.0, float("nan")]])]}, infinite) == 0.0
+    for name, found, expected in (
+        ("model.onnx", torch.ones(1, 2) + 2e-5, ones),
+        ("model.py", torch.ones(1, 2) + 1e-7, ones),
+        ("model.onnx", torch.ones(1, 3), ones),
+        ("model.onnx", torch.full((1, 2), float("nan")), ones),
+        ("model.onnx", torch.ones(1, 2), infinite),
+    ):
+        with pytest.raises(ExportError, match=name):
+            max_abs_difference(name, {1: [found]}, expected)
+
+
+@pytest.mark.slow
+def test_every_kind_of_network_becomes_a_graph(tmp_path):
+    """One network of each hand-written space, with every op and merge: both graphs agree within 1e-5."""
+    folders, expected = [], []
+    for number, (_, architecture) in enumerate(dict(hand_written_kinds()).items()):
+        network = randomised(architecture, seed=number)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, data in graph_files(network, architecture.input, ["logits"], ["onnx", "pt2"]).items():
+            (folder / FILES[name]).write_bytes(data)
+        folders.append(Exported(folder, architecture.input, ["onnx", "pt2"]))
+        expected.append(own_outputs(network, architecture.input))
+    with FreshProcess() as fresh:
+        outputs = fresh.outputs(folders)
+    for of, own in zip(outputs, expected):
+        for name in ("onnx", "pt2"):
+            assert max_abs_difference(FILES[name], of[name], own) <= 1e-4
+
+
+def hand_written_kinds():
+    """(kind, network): the last drawn of each kind."""
+    return ((label.rpartition(" ")[0], architecture) for label, architecture in hand_written())

@@ -1,0 +1,299 @@
+"""What is exported can harm nobody: no foreign code, no pickle, no name that reaches anything, nothing half-written."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save, save_file
+
+import explorer
+from explorer.errors import ExplorerError, ExportError
+from explorer.export.card import model_card
+from explorer.export.check import check_code
+from explorer.export.code import write_code
+from explorer.export.comparison import Exported, FreshProcess, fixed_input
+from explorer.export.manifest import check_package
+from explorer.export.package import export_architecture
+from explorer.export.space_file import space_text
+from explorer.export.transfer import Subject
+from explorer.export.weights import load_weights, read_weights, weight_bytes
+from explorer.grammar.parse import load_space, parse_space
+from explorer.network.build import build_network
+from tests.export.spaces import random_architecture, randomised
+
+RANDOM = 500
+PACKAGES = [Path(explorer.__file__).parent, Path(explorer.__file__).parents[1] / "dashboards"]
+# The restricted unpickler for CIFAR's own files: the one place that may name pickle.
+ALLOWED = {"pickle": {"explorer/training/cifar.py"}}
+BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
+
+
+def test_five_hundred_random_architectures(tmp_path):
+    """The code of 500 random networks is of the allowed syntax alone, and run in another process it gives each
+    network's own logits to the last bit."""
+    architectures = [random_architecture(seed) for seed in range(RANDOM)]
+    assert len({architecture.digest for architecture in architectures}) > RANDOM * 0.99
+    folders, expected = [], []
+    for number, architecture in enumerate(architectures):
+        network, code = randomised(architecture, seed=number), write_code(architecture)
+        check_code(code)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "model.py").write_text(code.text)
+        (folder / "model.safetensors").write_bytes(weight_bytes(network.state_dict()))
+        folders.append(Exported(folder, architecture.input, ["python"]))
+        with torch.inference_mode():
+            expected.append(network(fixed_input(architecture.input, 2)))
+    with FreshProcess() as fresh:
+        outputs = fresh.outputs(folders, batches=[2])
+    for architecture, of, logits in zip(architectures, outputs, expected):
+        assert torch.equal(of["python"][2][0], logits), architecture.to_json()
+        assert logits.std() > 0
+
+
+INJECTED = [
+    *("../evil", "../../etc/passwd", "/etc/passwd", "a/../../b", "~root", "C:\\x", "con", ".", "..", "-rf", "--help"),
+    *(
+        "a\nimport os\n",
+        'x"""\nimport os\n"""',
+        "x'''\nimport os\n'''",
+        "x\\",
+        "\\N{BULLET}",
+        "\\x41",
+        "{x}",
+        "%s",
+        "$HOME",
+    ),
+    *(
+        "__import__('os').system('id')",
+        "x; import os",
+        "x)\nimport os",
+        "`id`",
+        "$(id)",
+        "x | import os",
+        "# x",
+        "*/",
+        "-->",
+    ),
+    *(
+        "<script>alert(1)</script>",
+        "<img src=x onerror=y>",
+        "[a](javascript:b)",
+        "![i](http://x)",
+        "| a | b |",
+        "```\nx\n```",
+    ),
+    *(
+        "\u202eevil",
+        "\u2028x",
+        "\u0085x",
+        "a\u200bb",
+        "e\u0301",
+        "😀",
+        "\u0410dmin",
+        "\ufeffx",
+        "\x1b[31mred",
+        "\x07",
+        "a\tb",
+    ),
+    *("x" * 190, "class", "Network", "self", "None", "torch"),
+]
+
+
+def test_fifty_injected_names():
+    """Whatever stands as a space's name or as provenance, code and spec are the same to the last byte, and in the
+    card it is one harmless line."""
+    assert len(INJECTED) >= 50
+    text = (
+        "input: 3x8x8\nclasses: 5\nstem: conv3x3(4)\nstages: {blocks: 1, width: 4}\nblock: conv3x3 bn +\nhead: gap fc\n"
+    )
+    plain = parse_space(text).architecture(0)
+    code, spec = write_code(plain), space_text(plain)
+    check_code(code)
+    for name in INJECTED:
+        try:
+            architecture = parse_space(f"name: {json.dumps(name)}\n{text}").architecture(0)
+        except ExplorerError:  # no printable text: the language refuses it
+            architecture = plain
+        assert write_code(architecture) == code and space_text(architecture) == spec, name
+        card = model_card(Subject(architecture), ["python"], spec, {"study": name, name: {name: name}}, {})
+        lines = card.split("## Provenance\n\n")[1].split("\n\n")[0].split("\n")
+        assert len(lines) == 4 and all(line.startswith("|") for line in lines), name
+        assert not set("<`\u202e\x1b\x07") & set("".join(lines).replace("\\`", "")), name
+
+
+def names_of(call: ast.Call) -> str:
+    return ast.unparse(call.func)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_nothing_unpickles_or_runs_text(package):
+    """No module of the package evaluates text or reads a pickle, but for the restricted unpickler of CIFAR's files."""
+    faults = []
+    for path in sorted(package.rglob("*.py")):
+        short = str(path.relative_to(package.parent))
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = set()
+            if isinstance(node, ast.Import):
+                found = {alias.name.split(".")[0] for alias in node.names} & BANNED_MODULES
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found = {(node.module or "").split(".")[0]} & BANNED_MODULES
+            elif isinstance(node, ast.Call):
+                name = names_of(node)
+                if name in BANNED_CALLS or name in ("yaml.load", "yaml.unsafe_load", "torch.jit.load"):
+                    found = {name}
+                keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if name == "torch.load" and keywords.get("weights_only") != "True":
+                    found = {name}
+            faults += [f"{short}:{node.lineno}: {name}" for name in found if short not in ALLOWED.get(name, ())]
+    assert faults == []
+
+
+@pytest.fixture(scope="module")
+def architecture():
+    space = load_space("preact_variants.yaml")
+    return space.architecture(space.named({"order": "full_preact", "attn@stage2": "se(r=4)"}))
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    """The bytes with a bit turned, a stretch cut, repeated or overwritten, or the end gone."""
+    place, length = draw.randrange(len(data)), draw.randint(1, 64)
+    kind = draw.randrange(5)
+    if kind == 0:
+        return data[:place] + bytes([data[place] ^ 1 << draw.randrange(8)]) + data[place + 1 :]
+    if kind == 1:
+        return data[:place]
+    if kind == 2:
+        return data[:place] + data[place + length :]
+    if kind == 3:
+        return data[:place] + data[place : place + length] + data[place:]
+    return data[:place] + draw.randbytes(length) + data[place + length :]
+
+
+def test_three_hundred_damaged_weights_and_manifests(architecture, tmp_path):
+    """Of 300 damaged files none is taken for what was exported, whichever file it is."""
+    folder = export_architecture(architecture, tmp_path / "net", formats=["yaml", "safetensors"]).directory
+    draw = random.Random(1)
+    accepted = []
+    for number in range(300):
+        path = folder / ("model.safetensors", "manifest.json", "provenance.json")[number % 3]
+        data = path.read_bytes()
+        changed = damaged(data, draw)
+        if changed == data:
+            continue
+        path.write_bytes(changed)
+        try:
+            found = check_package(folder)
+            if path.name != "manifest.json" or found.files != check_files(data):
+                accepted.append(number)
+        except ExportError:
+            pass
+        path.write_bytes(data)
+    check_package(folder)
+    assert accepted == []
+
+
+def check_files(manifest: bytes) -> dict[str, str]:
+    return json.loads(manifest)["files"]
+
+
+def header(text: str, body: bytes = b"") -> bytes:
+    return len(text).to_bytes(8, "little") + text.encode() + body
+
+
+ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not a safetensors file, or cut short"),
+        (b"\x80\x04\x95", "cut short"),
+        (b"\x80\x04\x95" * 9, "cut short"),
+        ((1 << 63).to_bytes(8, "little"), "cut short"),
+        (header("{}" + " " * (1 << 20)), "1,048,578 bytes, at most 1,048,576 are read"),
+        (header("[" * 100_000), "not a safetensors file"),
+        (header(f'{{"a":{ENTRY},"a":{ENTRY}}}', b"\0\0\0\0"), "a name stands in it twice"),
+        (header('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}', b"\0\0\0\0"), "not a safetensors file"),
+        (header('{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', b"\0" * 8), "not a safetensors file"),
+        (
+            header('{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,4]}}', b"\0" * 4),
+            "not a safetensors file",
+        ),
+    ],
+)
+def test_crafted_weight_files_are_refused(data, message, tmp_path):
+    """Overlong, nested, doubled, lying and foreign files each end in one line; the same tensor written well is read."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ExportError, match=message) as caught:
+        read_weights(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    path.write_bytes(header(f'{{"a":{ENTRY}}}', b"\0\0\0\0"))
+    assert read_weights(path)["a"].item() == 0.0
+
+
+def test_weights_are_read_back_from_their_file(architecture, tmp_path):
+    """``load_weights`` takes a path: the network with exactly those values; a tensor less, and it refuses."""
+    network = randomised(architecture)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(weight_bytes(network.state_dict()))
+    again = load_weights(architecture, path)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in again.state_dict().items())
+    save_file({k: v for k, v in network.state_dict().items() if k != "stem.0.weight"}, path)
+    with pytest.raises(ExportError, match=r"lack 'stem\.0\.weight'"):
+        load_weights(architecture, path)
+    with pytest.raises(ExportError, match="cannot be read"):
+        load_weights(architecture, tmp_path / "none.safetensors")
+
+
+def test_a_header_too_long_to_be_read_back_is_not_written():
+    """What would be refused on reading is refused on writing."""
+    with pytest.raises(ExportError, match="more than the 1,048,576"):
+        weight_bytes({"x" * (1 << 20): torch.zeros(1)})
+    assert len(save({"x": torch.zeros(1)})) < 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_killed_export_leaves_nothing_half_written(architecture, tmp_path):
+    """Killed at a random moment, twenty times, an export leaves no folder or a whole one, and the next one removes what
+    the killed ones left beside it."""
+    target = tmp_path / "net"
+    draw = random.Random(2)
+    states = [build_network(architecture, seed=seed).state_dict() for seed in range(2)]
+    began = time.perf_counter()
+    export_architecture(architecture, target, state_dict=states[0], formats=["yaml", "safetensors"])
+    usual = time.perf_counter() - began
+    killed = 0
+    for number in range(20):
+        child = os.fork()
+        if child == 0:
+            try:
+                for turn in range(50):
+                    export_architecture(
+                        architecture, target, state_dict=states[turn % 2], formats=["yaml", "safetensors"]
+                    )
+            finally:
+                os._exit(0)
+        time.sleep(draw.uniform(0, 3 * usual))
+        os.kill(child, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        earlier = tmp_path / ".earlier-net"
+        if target.exists():
+            check_package(target)
+        else:  # between the two renames of a replacement: the earlier export steps aside for a moment
+            check_package(earlier)
+        assert number or target.exists() or earlier.exists()
+    assert killed == 20
+    export_architecture(architecture, target, state_dict=states[0], formats=["yaml", "safetensors"])
+    check_package(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
