@@ -3,6 +3,7 @@
     (asked) --> running ------------------> complete | stopped | failed
                    |  lease passes, worker gone, Ctrl-C
                    +--> failed, resumable --(take_up)--> running, attempt + 1, same number and seed
+    stopped --(reopen)--> running, attempt + 1, same number and seed
     (asked, network finished before) -----> cached, or failed as that one did
     (asked, network running) -> running, same_as --(that one ends)--> cached or failed
     (asked, against a limit) -------------> rejected
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from explorer.errors import StoreError
 from explorer.records import Environment, State, TrainingResult, TrialRecord
@@ -31,6 +32,7 @@ from explorer.store.study import Study, find_study
 
 REASON_LENGTH = 500
 NAME_LENGTH = 200
+EXPECTED = "explorer:expected"  # the note on a stopped trial
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,8 @@ class Proposal:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a trial ended. ``objectives``: all that was measured; ``weights``: SHA-256 of the file kept.
-    ``resumable``: a failure through no fault of its own, to be taken up again."""
+    ``resumable``: a failure through no fault of its own, to be taken up again. ``expected``: the objectives that
+    a stopped trial would have come to, for samplers; none where that cannot be told."""
 
     state: State
     objectives: Mapping[str, float] = field(default_factory=dict)
@@ -58,6 +61,7 @@ class Ending:
     environment: Environment | None = None
     weights: str = ""
     resumable: bool = False
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 class NumberTaken(Exception):
@@ -114,13 +118,14 @@ class StudyWriter:
     study: Study
     worker: str
 
-    def begin(self, number: int, proposal: Proposal) -> TrialRecord:
+    def begin(self, number: int, proposal: Proposal, total: int | None = None) -> TrialRecord:
         """Begins trial ``number``, which must be the study's next, or answers it from a trial of the same network.
 
         The record returned is ``running`` with no ``same_as``: run it now; running with ``same_as``: it
-        waits for that trial and ends with it; or it is ended already. Raises NumberTaken.
+        waits for that trial and ends with it; or it is ended already. Raises NumberTaken, also when ``total``
+        trials are complete, stopped or under way.
         """
-        return self._add(number, proposal, None)
+        return self._add(number, proposal, None, total)
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
         """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
@@ -151,6 +156,9 @@ class StudyWriter:
                 _insert_once(connection, environments, "digest", row)
                 values["environment"] = ending.environment.digest
             held = self._own(number)
+            if ending.expected:
+                notes = connection.scalar(select(trials.c.sampler).where(*held))
+                values["sampler"] = json.dumps({**json.loads(notes or "{}"), EXPECTED: dict(ending.expected)})
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
                 return []
             numbers = [number] if ending.resumable else [number, *self._settle_waiting(connection, number, revision)]
@@ -209,8 +217,9 @@ class StudyWriter:
 
         return self.study.database.write(work)
 
-    def take_up(self) -> TrialRecord | None:
-        """The first interrupted trial, now this worker's, under its own number and seed; None when there is none.
+    def take_up(self, total: int | None = None) -> TrialRecord | None:
+        """The first interrupted trial, now this worker's, under its own number and seed; None when there is none,
+        or when ``total`` trials are complete, stopped or under way.
 
         Its state is as ``begin`` says: the network may have been finished in the meantime.
         """
@@ -220,9 +229,16 @@ class StudyWriter:
             if connection.execute(first).first() is None:
                 return None
 
+        return self._resume(first, total)
+
+    def reopen(self, number: int) -> TrialRecord | None:
+        """The stopped trial, now this worker's, to be trained again from its beginning; None when another has it."""
+        return self._resume(select(trials).where(*_is(self.study.id, number), trials.c.state == "stopped"))
+
+    def _resume(self, wanted: Select, total: int | None = None) -> TrialRecord | None:
         def work(connection: Connection) -> TrialRecord | None:
-            row = connection.execute(first).first()
-            if row is None:
+            row = connection.execute(wanted).first()
+            if row is None or self._reached(connection, total):
                 return None
             values = self._placed(connection, row.digest, row.number)
             values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
@@ -233,7 +249,8 @@ class StudyWriter:
         return self.study.database.write(work)
 
     def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """What the sampler noted on those trials when it proposed them."""
+        """What the sampler noted on those trials when it proposed them; under EXPECTED what a stopped one would
+        have come to."""
         query = select(trials.c.number, trials.c.sampler).where(trials.c.study_id == self.study.id)
         if len(numbers) == 1:
             query = query.where(trials.c.number == numbers[0])
@@ -241,12 +258,16 @@ class StudyWriter:
         with self.study.database.read() as connection:
             return {number: json.loads(notes) for number, notes in connection.execute(query) if number in wanted}
 
-    def _add(self, number: int, proposal: Proposal, refusal: dict[str, Any] | None) -> TrialRecord:
+    def _add(
+        self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None
+    ) -> TrialRecord:
         def work(connection: Connection) -> TrialRecord:
             revision = self._next_revision(connection)
             next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
             if number != next_number:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
+            if self._reached(connection, total):
+                raise NumberTaken(f"the {total} trials of study {self.study.name!r} are under way")
             moment = now(connection)
             row = {"digest": proposal.digest, "json": proposal.architecture}
             _insert_once(connection, architectures, "digest", row)
@@ -307,6 +328,17 @@ class StudyWriter:
         if not resumable:
             for number in numbers:
                 self._settle_waiting(connection, number, revision)
+
+    def _reached(self, connection: Connection, total: int | None) -> bool:
+        """Whether ``total`` trials are complete, stopped or under way. Asked within the transaction that begins
+        another, so that several workers together do not pass it."""
+        if total is None:
+            return False
+        counted = or_(
+            trials.c.state.in_(("complete", "stopped")), and_(trials.c.state == "running", trials.c.same_as.is_(None))
+        )
+        query = select(func.count()).where(trials.c.study_id == self.study.id, counted)
+        return connection.scalar(query) >= total  # type: ignore[operator]
 
     def _own(self, number: int) -> tuple:
         return (*_is(self.study.id, number), trials.c.worker == self.worker, trials.c.state == "running")
