@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from explorer.frontier import hypervolume
 from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
+from explorer.records import Epoch
+from explorer.study.curves import signs_of
 from explorer.study.stopping import Curves, Never, Rule, Rungs, Run
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
@@ -32,13 +35,14 @@ from explorer.training.recipe import default_training
 
 RULES: dict[str, Rule] = {
     "none": Never(),
-    "rungs, eta 2": Rungs(2),
-    "rungs, eta 3": Rungs(3),
-    "rungs, eta 4": Rungs(4),
+    "rungs 1/2": Rungs(2),
+    "rungs 1/3": Rungs(3),
+    "rungs 1/4": Rungs(4),
+    "rungs 1/3, step 3": Rungs(3, step=3),
     "curves, 2%": Curves(0.02),
     "curves, 5%": Curves(0.05),
     "curves, 10%": Curves(0.1),
-    "curves, 20%": Curves(0.2),
+    "curves, 30%": Curves(0.3),
 }
 
 
@@ -64,9 +68,8 @@ def record(options: argparse.Namespace) -> None:
             run = {
                 "network": number,
                 "seed": seed,
-                "macs": count_cost(architecture).macs,
-                "accuracy": [epoch.val_accuracy for epoch in result.curve],
-                "loss": [epoch.val_loss for epoch in result.curve],
+                "costs": count_cost(architecture).to_dict(),
+                "curve": [asdict(epoch) for epoch in result.curve],
             }
             with path.open("a") as stream:
                 print(json.dumps(run), file=stream)
@@ -97,10 +100,10 @@ def replay(options: argparse.Namespace) -> None:
                 )
     if len(pools) > 1:
         print(f"another seed, same networks: {seed_noise(pools, options.orders, few)}")
-    print(f"{'rule':<14} {'epochs':>8} {'same trials':>24} {f'a third of {few} trials':>26}")
+    print(f"{'rule':<18} {'epochs':>8} {'same trials':>24} {f'a third of {few} trials':>26}")
     for name, values in rows.items():
         share, same, third = np.array(values).T
-        print(f"{name:<14} {share.mean():>7.1%} {shown(same):>24} {shown(third):>26}")
+        print(f"{name:<18} {share.mean():>7.1%} {shown(same):>24} {shown(third):>26}")
 
 
 def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], list[Run | None]]:
@@ -111,12 +114,16 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
     finished: list[Run | None] = []
     for run in runs:
         stopped = next(
-            (epoch for epoch in looks if rule.reasons(epoch, [Run(run.learnt[:epoch], run.costs)], known)[0]), None
+            (epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], known)[0]), None
         )
-        known.append(run if stopped is None else Run(run.learnt[:stopped], run.costs))
+        known.append(run if stopped is None else _begun(run, stopped))
         used.append(stopped or epochs)
         finished.append(run if stopped is None else None)
     return used, finished
+
+
+def _begun(run: Run, epoch: int) -> Run:
+    return Run(run.learnt[:epoch], run.costs, run.signs[:epoch])
 
 
 def volume(runs: Sequence[Run], worst: float) -> float:
@@ -151,8 +158,10 @@ def read_pools(path: Path) -> list[list[Run]]:
     """For each seed the runs of the networks that every seed has trained, with accuracy learnt and MACs as the cost."""
     by_seed: dict[int, dict[int, Run]] = {}
     for run in read_runs(path):
-        ways = tuple((-accuracy,) for accuracy in run["accuracy"])
-        by_seed.setdefault(run["seed"], {})[run["network"]] = Run(ways, (float(run["macs"]),), complete=True)
+        learnt = tuple((-epoch["val_accuracy"],) for epoch in run["curve"])
+        signs = tuple(signs_of(Epoch(**epoch), run["costs"]) for epoch in run["curve"])
+        made = Run(learnt, (float(run["costs"]["macs"]),), signs, complete=True)
+        by_seed.setdefault(run["seed"], {})[run["network"]] = made
     networks = sorted(set.intersection(*(set(pool) for pool in by_seed.values())))
     return [[by_seed[seed][network] for network in networks] for seed in sorted(by_seed)]
 

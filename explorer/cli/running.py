@@ -60,7 +60,7 @@ def running_options(command):
             click.option("--until-stable", type=click.IntRange(min=1), metavar="N", help="End when N trials in a row leave the hypervolume as it was."),
             click.option("--limit", "limits", multiple=True, metavar="LIMIT", help="Refuse networks that break it, as in 'macs<=50M'; may be repeated."),
             click.option("--sampler", default="tpe", show_default=True, metavar="NAME", help="tpe, nsga2, gp or random."),
-            click.option("--stopping", default="curves", show_default=True, metavar="NAME", help="End trainings that will not reach the frontier: curves, rungs or none."),
+            click.option("--stopping", default="rungs", show_default=True, metavar="NAME", help="End trainings that fall behind: rungs, curves or none."),
             click.option("--trial-time", "trial_seconds", type=Duration(), metavar="TIME", help="A trial fails after this time; by default after 20 times the usual, ten minutes at least."),
             click.option("--trial-memory", type=Bytes(), metavar="BYTES", help="A trial fails when it holds more, as in 8G; by default its share of the machine's memory."),
         )

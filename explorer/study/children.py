@@ -159,8 +159,10 @@ class Children:
                     if isinstance(message, Failure):
                         message = Failure(child.exceeded or message.reason)
                     child.job = None
-                    if not self._reused or isinstance(message, Failure) or _leaks(child):
+                    if not self._reused:
                         self._bury(child)
+                    elif isinstance(message, Failure) or _leaks(child):
+                        self._bury(child, patience=0.0)
                 yield job.number, message
                 if last:
                     break

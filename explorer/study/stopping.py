@@ -16,17 +16,20 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.frontier import non_dominated
 
 Array = np.ndarray
+FEWEST = 8  # complete runs without which nothing is predicted
 DRAWS = 1000  # of a forecast
 ROUNDING = 1e-9  # crowding distances that differ by less are equal
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training's way so far, all values to be minimised. ``learnt``: after each epoch those objectives
-    that training brings; ``costs``: those known before; ``complete``: it was trained to the end."""
+    """One training's way so far. ``learnt``: after each epoch those objectives that training brings, ``costs``:
+    those known before, all to be minimised. ``signs``: after each epoch whatever else may tell how it will
+    end, on a scale where a straight line makes sense. ``complete``: it was trained to the end."""
 
     learnt: tuple[tuple[float, ...], ...]
     costs: tuple[float, ...] = ()
+    signs: tuple[tuple[float, ...], ...] = ()
     complete: bool = False
 
     def point(self, epoch: int) -> tuple[float, ...]:
@@ -63,7 +66,8 @@ class Never:
 @dataclass(frozen=True)
 class Rungs:
     """Successive halving without waiting (Li et al. 2020, arXiv:1810.05934), its stopping form, with several
-    objectives: after 1, ``eta``, ``eta``^2, ... epochs the best 1/``eta`` of all that came so far go on.
+    objectives: at each rung, after 1, 2, 4, ... epochs, the best 1/``eta`` of all that came so far go on.
+    (Rungs ``eta`` times apart, as there, cost more epochs and more of the frontier.)
 
     Runs are ordered by non-dominated rank and, within a rank, by crowding distance (Deb et al. 2002,
     III.A and III.B), objectives scaled to the rung's range. One that no other dominates always goes on: a
@@ -72,9 +76,10 @@ class Rungs:
     """
 
     eta: int = 3
+    step: float = 2.0
 
     def looks(self, epochs: int) -> tuple[int, ...]:
-        return _geometric(epochs, self.eta)
+        return _geometric(epochs, self.step)
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run], margin: float = 1.0) -> list[str]:
         rung = [*judged, *(run for run in runs if len(run.learnt) >= epoch)]
@@ -101,7 +106,6 @@ class Curves:
     """
 
     chance: float = 0.05
-    fewest: int = 8  # complete runs without which nothing is predicted
     step: float = 1.5
 
     def looks(self, epochs: int) -> tuple[int, ...]:
@@ -109,7 +113,7 @@ class Curves:
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run], margin: float = 1.0) -> list[str]:
         complete = [run for run in runs if run.complete]
-        if len(complete) < self.fewest or not judged:
+        if len(complete) < FEWEST or not judged:
             return [""] * len(judged)
         forecast = predict(epoch, judged, complete)
         finals = [(*run.learnt[-1], *run.costs) for run in complete]
@@ -180,7 +184,7 @@ def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forec
     Ridge regression on standardised features with the weight of one run on zero slopes; the spread is
     that of the residuals each run has when it is left out (its leverage tells, without another fit).
     """
-    known, asked = _features(complete, epoch), _features(judged, epoch)
+    known, asked = (np.array([run.signs[epoch - 1] for run in runs]) for runs in (complete, judged))
     centre, scale = known.mean(0), known.std(0)
     scale[scale == 0] = 1.0
     known, asked = (np.column_stack([np.ones(len(x)), (x - centre) / scale]) for x in (known, asked))
@@ -201,12 +205,6 @@ def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forec
     return Forecast(mean, mean[:, None] + width[:, None, None] * draws)
 
 
-def _features(runs: Sequence[Run], epoch: int) -> Array:
-    """(N, M + K): what was learnt after ``epoch``, and the logarithms of the costs."""
-    costs = np.array([run.costs for run in runs], float).reshape(len(runs), -1)
-    return np.column_stack([np.array([run.learnt[epoch - 1] for run in runs], float), np.log1p(np.abs(costs))])
-
-
 def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float]]) -> Array:
     """For each of the ``draws`` (D, M) of a run of these ``costs``: whether it is no better than a point of the front."""
     beaten = np.zeros(len(draws), bool)
@@ -217,7 +215,7 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
     return beaten
 
 
-DEFAULT_STOPPING = "curves"
+DEFAULT_STOPPING = "rungs"  # as measured: benchmarks/records/early_stopping_cpu_2026-11-24.md
 RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(), "curves": Curves()}
 
 

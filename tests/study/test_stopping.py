@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import StudyError
-from explorer.study.stopping import RULES, Curves, Rungs, Run, check_stopping, places_of, predict
+from explorer.study.stopping import FEWEST, RULES, Curves, Rungs, Run, check_stopping, places_of, predict
 
 coordinates = st.integers(0, 6).map(float)  # few values, so that ties and equal points are common
 points = st.integers(1, 3).flatmap(lambda m: st.lists(st.tuples(*[coordinates] * m), min_size=1, max_size=24))
@@ -82,10 +83,10 @@ def test_a_cheap_run_is_never_ended_for_dearer_ones(others, accuracy):
 
 @pytest.mark.parametrize(
     "epochs, rungs, curves",
-    [(1, (), ()), (2, (1,), (1,)), (5, (1, 3), (1, 2, 3, 4)), (15, (1, 3, 9), (1, 2, 3, 4, 6, 9, 14)), (28, (1, 3, 9, 27), (1, 2, 3, 4, 6, 9, 14, 21))],
+    [(1, (), ()), (2, (1,), (1,)), (5, (1, 2, 4), (1, 2, 3, 4)), (15, (1, 2, 4, 8), (1, 2, 3, 4, 6, 9, 14)), (28, (1, 2, 4, 8, 16), (1, 2, 3, 4, 6, 9, 14, 21))],
 )  # fmt: skip
 def test_looks_are_geometric(epochs, rungs, curves):
-    """Rungs look after 1, 3, 9, ... epochs, curves more often; neither after the last."""
+    """Rungs look after 1, 2, 4, ... epochs, curves more often; neither after the last."""
     assert RULES["rungs"].looks(epochs) == rungs
     assert RULES["curves"].looks(epochs) == curves
     assert RULES["none"].looks(epochs) == ()
@@ -99,8 +100,13 @@ def made_up(count: int, seed: int, noise: float = 0.03) -> list[Run]:
         cost = math.exp(draw.uniform(0, math.log(100)))
         final = min(1.0, max(0.0, 0.5 + 0.08 * math.log(cost) + draw.gauss(0, 0.08)))
         ways = [(-(final * (0.4 + 0.15 * epoch) + draw.gauss(0, noise)),) for epoch in range(1, 4)]
-        runs.append(Run((*ways, (-final,)), (cost,), complete=True))
+        runs.append(run([*(-way[0] for way in ways), final], cost, complete=True))
     return runs
+
+
+def run(accuracies, cost: float, complete: bool = False) -> Run:
+    """A run of these accuracies, which with the cost are all its signs."""
+    return Run(tuple((-a,) for a in accuracies), (cost,), tuple((a, math.log(cost)) for a in accuracies), complete)
 
 
 def test_forecasts_cover_what_comes():
@@ -119,17 +125,17 @@ def test_forecasts_cover_what_comes():
 def test_curves_end_the_hopeless_and_spare_the_rest():
     """With enough complete runs one that is far behind for its cost ends, with its chance; a good or a cheap one goes on."""
     complete = made_up(30, 1)
-    hopeless, good, cheap = Run(((-0.1,),), (90.0,)), Run(((-0.55,),), (90.0,)), Run(((-0.1,),), (0.5,))
+    hopeless, good, cheap = run([0.1], 90.0), run([0.55], 90.0), run([0.1], 0.5)
     rule = Curves()
     reason, *others = rule.reasons(1, [hopeless, good, cheap], complete)
     assert reason.startswith("after 1 epochs ") and reason.endswith("% likely to join the frontier")
     assert others == ["", ""]
-    assert rule.reasons(1, [hopeless], complete[: rule.fewest - 1]) == [""]
+    assert rule.reasons(1, [hopeless], complete[: FEWEST - 1]) == [""]
 
 
 def test_a_margin_asks_for_more():
     """Judged with a margin, every run that ends without one ends as well, and some others do."""
-    complete, runs = made_up(30, 1), [Run(run.learnt[:2], run.costs) for run in made_up(60, 2)]
+    complete, runs = made_up(30, 1), [Run(run.learnt[:2], run.costs, run.signs[:2]) for run in made_up(60, 2)]
     for rule in (Curves(), Rungs()):
         without, more = (
             [bool(reason) for reason in rule.reasons(1, runs, complete, margin)] for margin in (1.0, 2.0)
@@ -139,18 +145,18 @@ def test_a_margin_asks_for_more():
 
 def test_unfinished_and_shorter_runs_do_not_disturb():
     """Runs that are not complete are no ground for a forecast, and one that has not come to an epoch is not of its rung."""
-    complete, short = made_up(20, 3), [Run(((-0.9,),), (1.0,))] * 30
-    judged = [Run(((-0.1,), (-0.2,)), (50.0,))]
+    complete, short = made_up(20, 3), [run([0.9], 1.0)] * 30
+    judged = [run([0.1, 0.2], 50.0)]
     assert Curves().reasons(2, judged, complete + short) == Curves().reasons(2, judged, complete)
     assert Rungs().reasons(2, judged, complete + short) == Rungs().reasons(2, judged, complete)
 
 
 def test_several_learnt_objectives_are_forecast_together():
     """With accuracy and loss both learnt a run must lose in both to end, and draws keep their correlation."""
-    known = [Run(tuple((a[0], 1 + a[0]) for a in run.learnt), run.costs, True) for run in made_up(30, 4)]
-    forecast = predict(1, [Run(known[0].learnt[:1], known[0].costs)], known)
+    known = [replace(run, learnt=tuple((a[0], 1 + a[0]) for a in run.learnt)) for run in made_up(30, 4)]
+    forecast = predict(1, known[:1], known)
     assert np.corrcoef(forecast.draws[0].T)[0, 1] > 0.99
-    hopeless = Run(((-0.1, 0.9),), (90.0,))
+    hopeless = replace(run([0.1], 90.0), learnt=((-0.1, 0.9),))
     assert Curves().reasons(1, [hopeless], known)[0]
 
 
