@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from explorer.errors import StoreError
 from explorer.records import Environment, State, TrainingResult, TrialRecord
+from explorer.store import spool
 from explorer.store.database import Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
 from explorer.store.rows import now, select_trials, to_record
@@ -134,9 +136,45 @@ class StudyWriter:
     def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
         """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
 
-        Empty when the trial is this worker's no longer: its lease passed and another took it up.
+        Empty when the trial is this worker's no longer: its lease passed and another took it up. While the
+        database cannot be written to, the ending lies in a file (``deliver``).
         """
+        kept: list[Path] = []
 
+        def keep() -> None:
+            try:
+                kept.append(spool.keep(self._spool, self.worker, number, _fields(ending)))
+            except OSError as error:  # the disk may be what is in trouble: then this process is all there is
+                _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
+
+        ended = self._finish(number, ending, self._own(number), keep if not self.study.database.in_memory else None)
+        for path in kept:
+            path.unlink(missing_ok=True)
+        if not ended:
+            _log.warning(
+                "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
+            )
+        return ended
+
+    def deliver(self) -> list[TrialRecord]:
+        """Ends the trials whose results lost workers left in files, unless another has taken them up meanwhile."""
+        delivered = []
+        for path, worker, number, kept in spool.unsent(self._spool):
+            if not is_gone(worker):
+                continue
+            left = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
+            held = (*_is(self.study.id, number), trials.c.worker == worker, left)
+            delivered += self._finish(number, Ending(**kept), held)
+            path.unlink(missing_ok=True)
+        return delivered
+
+    @property
+    def _spool(self) -> Path:
+        return self.study.artifacts / "unsent"
+
+    def _finish(
+        self, number: int, ending: Ending, held: tuple, on_trouble: Callable[[], None] | None = None
+    ) -> list[TrialRecord]:
         def work(connection: Connection) -> list[TrialRecord]:
             revision = self._next_revision(connection)
             values: dict[str, Any] = {
@@ -155,7 +193,6 @@ class StudyWriter:
                 row = {"digest": ending.environment.digest, "json": json.dumps(asdict(ending.environment))}
                 _insert_once(connection, environments, "digest", row)
                 values["environment"] = ending.environment.digest
-            held = self._own(number)
             if ending.expected:
                 notes = connection.scalar(select(trials.c.sampler).where(*held))
                 values["sampler"] = json.dumps({**json.loads(notes or "{}"), EXPECTED: dict(ending.expected)})
@@ -164,12 +201,7 @@ class StudyWriter:
             numbers = [number] if ending.resumable else [number, *self._settle_waiting(connection, number, revision)]
             return self._records(connection, numbers)
 
-        ended = self.study.database.write(work)
-        if not ended:
-            _log.warning(
-                "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
-            )
-        return ended
+        return self.study.database.write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
         """Ends all of this worker's running trials as failed, to be taken up again by who comes next.
@@ -366,6 +398,10 @@ def _answered(twin: Any) -> dict[str, Any]:
         }
     reason = _short(f"the same network failed in trial {twin.number}: {twin.reason}")
     return {"state": "failed", "same_as": twin.number, "reason": reason}
+
+
+def _fields(ending: Ending) -> dict[str, Any]:
+    return {each.name: getattr(ending, each.name) for each in fields(ending)}
 
 
 def _is(study_id: int, number: int) -> tuple:

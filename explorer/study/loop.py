@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from explorer.errors import StoreError
 from explorer.records import Epoch, TrialRecord
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
@@ -55,12 +56,15 @@ class SearchLoop:
         self.candidates = Candidates(plan.space, plan.own_costs, plan.limits)
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
+        self.broken = False  # the store could not be written to, however long that was tried
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.exhausted = ""
 
     def run(self) -> str:
         """Runs trials until the budget is spent; returns why it ended."""
+        for record in self.writer.deliver():
+            _log.info("trial %d: its result had waited to be written", record.number)
         self._learn()
         self._tell("begun")
         try:
@@ -68,14 +72,25 @@ class SearchLoop:
         except KeyboardInterrupt:
             self.interrupted = True
             why = ""
+        except StoreError as error:
+            self.broken = True
+            why = f"the record cannot be kept: {error}"
         finally:
             self.workplace.stop()
-            for record in self.writer.interrupt("Ctrl-C" if self.interrupted else "the search ended"):
-                _log.info("trial %d was interrupted", record.number)
-        self._learn()
+            self._leave()
+        if not self.broken:
+            self._learn()
         why = "interrupted; the same line goes on" if self.interrupted else why
         self._tell("finished", why=why)
         return why
+
+    def _leave(self) -> None:
+        """Marks what ran, to be taken up again. Where that cannot be written its leases pass by themselves."""
+        try:
+            for record in self.writer.interrupt("Ctrl-C" if self.interrupted else "the search ended"):
+                _log.info("trial %d was interrupted", record.number)
+        except StoreError as error:
+            _log.warning("the running trials could not be marked: %s", error)
 
     def _loop(self) -> str:
         reaped = 0.0

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class SearchResult:
     """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
-    trial failed; ``interrupted``: by Ctrl-C; ``seconds``: of this search alone."""
+    trial failed or the store could not be written to; ``interrupted``: by Ctrl-C; ``seconds``: of this search alone."""
 
     study: Study
     ended: str
@@ -118,6 +118,7 @@ def run_search(
     )
     database = open_for_writing(storage)
     try:
+        database.require_space()
         found = _enter_study(plan, database, seed, new_study)
         loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, until_stable, began), progress)
         with _interruptions(loop), _leases_kept(loop.writer):
@@ -126,7 +127,7 @@ def run_search(
         if storage is not None:
             database.close()
     kept = open_study(storage, found.name) if storage is not None else found
-    return SearchResult(kept, ended, loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
+    return SearchResult(kept, ended, loop.broken or loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
 
 
 def search(space: SearchSpace, **settings) -> Study:
@@ -196,6 +197,7 @@ def _interruptions(loop: SearchLoop) -> Iterator[None]:
 
     def interrupt(number, frame) -> None:
         loop.interrupted = True
+        loop.writer.study.database.hurry.set()
         for each, handler in before.items():
             signal.signal(each, handler)
         if loop.workplace.busy:

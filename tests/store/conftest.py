@@ -13,8 +13,9 @@ OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 def proposal(name: str, cost: float = 100.0, **choices: str) -> Proposal:
     """A proposal of a network that ``name`` identifies and that takes ``cost`` MACs."""
-    costs = {"macs": cost, "params": 7, "weight_layers": 3}
-    return Proposal(f"v1-{name}", f'{{"network": "{name}"}}', choices or {"order": name}, costs, 11)
+    return Proposal(
+        f"v1-{name}", f'{{"network": "{name}"}}', choices or {"order": name}, {"macs": cost, "params": 7}, 11
+    )
 
 
 def make_study(storage: str | None, name: str = "one"):

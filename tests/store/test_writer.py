@@ -40,7 +40,7 @@ def test_a_trial_is_kept_whole(writer):
     (ended,) = writer.finish(0, COMPLETE)
     (read,) = writer.study.trials()
     assert read == ended == writer.study.trial(0)
-    assert read.choices == {"order": "x", "depth": "2"} and read.costs == {"macs": 100.0, "params": 7, "weight_layers": 3}
+    assert read.choices == {"order": "x", "depth": "2"} and read.costs == {"macs": 100.0, "params": 7}
     assert read.objectives == {"accuracy": 0.9, "macs": 100.0} and read.result == RESULT
     assert read.environment == ENVIRONMENT and read.architecture == '{"network": "a"}' and read.weights == "ab" * 32
     assert (read.seed, read.worker) == (11, writer.worker) and read.started <= read.finished

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from explorer.records import Epoch, TrainingResult
 from explorer.store.lease import RETRIES, new_worker
-from explorer.store.writer import EXPECTED, Ending, StudyWriter
+from explorer.store.writer import EXPECTED, Ending, Proposal, StudyWriter
 from explorer.study.curves import Curves
 from explorer.study.memory import Memory
 from explorer.study.stopping import RULES, Rungs
-from tests.store.conftest import make_study, proposal
+from tests.store.conftest import make_study
+from tests.store.conftest import proposal as small_proposal
 
 EPOCHS = 4
 
 
 def epoch(number: int, accuracy: float) -> Epoch:
     return Epoch(number, 1.0, 2.0 - accuracy, accuracy, 1.0, 0.1, 0.5)
+
+
+def proposal(name: str, macs: float) -> Proposal:
+    made = small_proposal(name, macs)
+    return replace(made, costs={**made.costs, "weight_layers": 3})
 
 
 class Search:
