@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
 from explorer.store import schema
+from explorer.store.rows import DamagedRow
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 BUSY_SECONDS = 60
@@ -105,6 +106,8 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+        except DamagedRow as error:
+            raise StoreError(f"{self.shown}: {error}; put back a copy of it") from error
 
 
 def open_for_reading(storage: str) -> Database:
