@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrialRecord
-from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
+from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
 from explorer.study.curves import Curves
@@ -226,7 +227,10 @@ class SearchLoop:
         strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:
-            self.memory.learn(record, notes.get(record.number, {}))
+            noted = notes.get(record.number, {})
+            if record.state == "stopped" and EXPECTED in noted:  # to a sampler what it would have come to is its result
+                record = replace(record, state="complete", objectives=noted[EXPECTED])
+            self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
         failed = [record for record in self.ledger.records.values() if record.state == "failed"]

@@ -15,7 +15,6 @@ from optuna.trial import TrialState, create_trial
 
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.records import TrialRecord
-from explorer.store.writer import EXPECTED
 from explorer.study.choosers import ask_trial, distributions_of
 from explorer.study.samplers import SAMPLERS
 from explorer.study.seeds import seed_for
@@ -55,16 +54,13 @@ class Memory:
         """Takes in a trial as the store has it now; ``notes`` are the sampler's, for a trial not known here.
 
         Each network counts once: a trial answered from another's is no news. It is told as failed, as are
-        trials without values, and a failed one that is not known need not be. A stopped trial counts with
-        what it was expected to come to.
+        trials without values, and a failed one that is not known need not be.
         """
         state, values = TrialState.FAIL, None
         if record.state == "running" and record.same_as is None:
             state = TrialState.RUNNING
         elif record.state == "complete":
             state, values = TrialState.COMPLETE, [record.objectives[name] for name in self._objectives]
-        elif record.state == "stopped" and set(self._objectives) <= set(notes.get(EXPECTED, {})):
-            state, values = TrialState.COMPLETE, [notes[EXPECTED][name] for name in self._objectives]
         if record.number not in self._running:
             if state != TrialState.FAIL:
                 self._add(record, state, values, notes)

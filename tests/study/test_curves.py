@@ -10,7 +10,6 @@ from explorer.records import Epoch, TrainingResult
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.writer import EXPECTED, Ending, Proposal, StudyWriter
 from explorer.study.curves import Curves
-from explorer.study.memory import Memory
 from explorer.study.stopping import RULES, Rungs
 from tests.store.conftest import make_study
 from tests.store.conftest import proposal as small_proposal
@@ -121,8 +120,8 @@ def test_no_rule_keeps_no_curves():
     assert search.curves.reopened() is None
 
 
-def test_samplers_learn_what_a_stopped_trial_would_have_come_to(space):
-    """What is expected of a stopped trial is noted with it, and told to the sampler in the place of a result."""
+def test_what_a_stopped_trial_would_have_come_to_is_noted():
+    """A stopped trial's expected values are kept with it for whoever samples; they are no objectives of it."""
     search = Search(Rungs())
     for number in range(10):
         search.trial([0.01 * number + a for a in (0.3, 0.4, 0.5, 0.6)], 100 - number)
@@ -131,13 +130,19 @@ def test_samplers_learn_what_a_stopped_trial_would_have_come_to(space):
     search.curves.hear(record, epoch(1, 0.31))
     expected = search.curves.expected(10)
     assert expected["accuracy"] == pytest.approx(0.61, abs=0.03)
-    values = {**expected, "macs": 95.0}
-    search.writer.finish(10, Ending("stopped", reason="behind", expected=values))
-    notes = search.writer.sampler_notes([10])[10]
-    assert notes[EXPECTED] == values
+    search.writer.finish(10, Ending("stopped", reason="behind", expected={**expected, "macs": 95.0}))
+    assert search.writer.sampler_notes([10])[10][EXPECTED] == {**expected, "macs": 95.0}
+    assert search.writer.study.trial(10).objectives == {}
 
-    memory = Memory(space, {"accuracy": "max", "macs": "min"}, "tpe", 0)
-    derivation = space.unrank(0)
-    stopped = search.writer.study.trial(10)
-    memory.learn(type(stopped)(0, "stopped", choices=derivation.choices), notes)
-    assert memory._study.trials[0].values == [values["accuracy"], values["macs"]]
+
+def test_a_training_that_goes_on_from_another_process_is_not_misjudged(search):
+    """A trial whose first epochs were another process's is not looked at; when it ends its whole way is known."""
+    for macs in (100, 110, 90):
+        search.trial([0.5, 0.6, 0.7, 0.8], macs)
+    record = search.writer.begin(3, proposal("n3", 400.0))
+    search.curves.learn([record])
+    assert search.curves.hear(record, epoch(4, 0.1)) == search.curves.hear(record, epoch(2, 0.1)) == ""
+    whole = tuple(epoch(at, 0.1 * at) for at in range(1, 5))
+    ending = Ending("complete", {"accuracy": 0.4, "macs": 400.0}, TrainingResult(0.4, 1.0, 1.0, 4, 1.0, 1.0, whole))
+    search.curves.learn(search.writer.finish(3, ending))
+    assert len(search.curves._runs[3].learnt) == 4 and search.curves._runs[3].complete
