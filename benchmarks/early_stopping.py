@@ -28,7 +28,7 @@ from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
 from explorer.records import Epoch
 from explorer.study.curves import signs_of
-from explorer.study.stopping import Curves, Never, Rule, Rungs, Run
+from explorer.study.stopping import Curves, Never, Rule, Run, Rungs
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.recipe import default_training
@@ -90,7 +90,7 @@ def replay(options: argparse.Namespace) -> None:
             whole, half = volume(runs, worst), volume(runs[:few], worst)
             for name, rule in RULES.items():
                 used, finished = search(runs, rule, epochs)
-                in_third = finished[: 1 + max((p for p, total in enumerate(np.cumsum(used)) if total <= few * epochs / 3), default=-1)]
+                in_third = finished[: int((np.cumsum(used) <= few * epochs / 3).sum())]
                 rows[name].append(
                     (
                         sum(used) / (size * epochs),
@@ -113,9 +113,7 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
     used: list[int] = []
     finished: list[Run | None] = []
     for run in runs:
-        stopped = next(
-            (epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], known)[0]), None
-        )
+        stopped = next((epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], known)[0]), None)
         known.append(run if stopped is None else _begun(run, stopped))
         used.append(stopped or epochs)
         finished.append(run if stopped is None else None)
@@ -127,8 +125,8 @@ def _begun(run: Run, epoch: int) -> Run:
 
 
 def volume(runs: Sequence[Run], worst: float) -> float:
-    """The hypervolume of what the runs came to: error up to 1, and MACs up to ``worst`` on a logarithmic scale of
-    a hundredth to one, so that cheap networks count as well."""
+    """The hypervolume of what the runs came to: error up to 1, and MACs up to ``worst`` on a logarithmic scale from
+    a hundredth of that, so that cheap networks count as well."""
     points = [(1 + run.learnt[-1][0], max(0.0, 1 + np.log10(run.costs[0] / worst) / 2)) for run in runs]
     return hypervolume(points, (1.0, 1.0))
 
@@ -142,7 +140,8 @@ def seed_noise(pools: Sequence[Sequence[Run]], orders: int, few: int) -> str:
         first, second = (volume([pool[number] for number in order], worst) for pool in pools[:2])
         ratios.append(np.log(second / first) / np.sqrt(2))
     whole = volume(pools[1], worst) / volume(pools[0], worst)
-    return f"{whole - 1:+.1%} on all of them; of {few}, a standard deviation of {np.sqrt(np.mean(np.square(ratios))):.1%} of one search"
+    deviation = np.sqrt(np.mean(np.square(ratios)))
+    return f"{whole - 1:+.1%} on all of them; of {few}, a standard deviation of {deviation:.1%} of one search"
 
 
 def shown(values: np.ndarray) -> str:

@@ -58,7 +58,9 @@ def main() -> None:
 
 def report(name: str, wall: float, cpu: float | None, trials: int, workers: int) -> None:
     lost = wall * workers / trials - SLEEP
-    line = f"{name}: {1000 * lost:.0f} ms of a place's time a trial, {lost / TRAINING:.1%} of a training of {TRAINING:g} s"
+    line = (
+        f"{name}: {1000 * lost:.0f} ms of a place's time a trial, {lost / TRAINING:.1%} of a training of {TRAINING:g} s"
+    )
     print(line + (f"; {1000 * cpu / trials:.0f} ms CPU of the searching process" if cpu is not None else ""))
 
 

@@ -53,20 +53,22 @@ class Bytes(click.ParamType):
 
 def running_options(command):
     """How a study is run, in ``search`` and ``worker`` alike: what may differ from one run of it to the next."""
-    for option in reversed(
-        (
-            click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The study's total of trained networks."),
-            click.option("--time", "seconds", type=Duration(), metavar="TIME", help="Time of this run, as in 90s, 30m or 2h."),
-            click.option("--until-stable", type=click.IntRange(min=1), metavar="N", help="End when N trials in a row leave the hypervolume as it was."),
-            click.option("--limit", "limits", multiple=True, metavar="LIMIT", help="Refuse networks that break it, as in 'macs<=50M'; may be repeated."),
-            click.option("--sampler", default="tpe", show_default=True, metavar="NAME", help="tpe, nsga2, gp or random."),
-            click.option("--stopping", default="rungs", show_default=True, metavar="NAME", help="End trainings that fall behind: rungs, curves or none."),
-            click.option("--trial-time", "trial_seconds", type=Duration(), metavar="TIME", help="A trial fails after this time; by default after 20 times the usual, ten minutes at least."),
-            click.option("--trial-memory", type=Bytes(), metavar="BYTES", help="A trial fails when it holds more, as in 8G; by default its share of the machine's memory."),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    options = {
+        "--trials": ("trials", click.IntRange(min=1), "N", "The study's total of trained networks."),
+        "--time": ("seconds", Duration(), "TIME", "Time of this run, as in 90s, 30m or 2h."),
+        "--until-stable": ("until_stable", click.IntRange(min=1), "N", "End when N trials in a row bring nothing new."),
+        "--trial-time": ("trial_seconds", Duration(), "TIME", "A trial fails after it; 20 times the usual by default."),
+        "--trial-memory": ("trial_memory", Bytes(), "BYTES", "A trial that holds more fails, as in 8G."),
+    }
+    for flag, (name, kind, metavar, about) in reversed(options.items()):
+        command = click.option(flag, name, type=kind, metavar=metavar, help=about)(command)
+    for flag, default, about in (
+        ("--stopping", "rungs", "End trainings that fall behind: rungs, curves or none."),
+        ("--sampler", "tpe", "tpe, nsga2, gp or random."),
+    ):
+        command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
+    about = "Refuse networks that break it, as in 'macs<=50M'; may be repeated."
+    return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
 
 
 def training_options(command):
@@ -121,7 +123,14 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 @running_options
 @data_dir
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", type=click.IntRange(1, 1_024), default=1, show_default=True, metavar="N", help="Networks trained side by side.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1_024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Networks trained side by side.",
+)
 @as_json
 @storage
 def worker(study, storage, limits, device, as_json, **options) -> None:
@@ -186,7 +195,7 @@ def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
         out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been tried before"))
     if saved["epochs_saved"]:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
-        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks were not to reach the frontier"))
+        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks had fallen behind"))
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} networks:\n"))

@@ -88,8 +88,8 @@ class Database:
         free = shutil.disk_usage(self.file.resolve().parent).free
         if free < FREE_BYTES:
             raise StoreError(
-                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search wants {FREE_BYTES / 2**20:.0f}; "
-                "free some, or give another --storage"
+                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search wants "
+                f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
             )
 
     @property
@@ -229,7 +229,8 @@ def _check_pages(file: Path, storage: str) -> None:
     if found != "ok":
         said = " ".join(str(found).split())[:200]
         raise StoreError(
-            f"{storage}: {file} is damaged (quick_check: {said}); put back a copy, or save what is left with sqlite3's .recover"
+            f"{storage}: {file} is damaged (quick_check: {said}); put back a copy, "
+            "or save what is left with sqlite3's .recover"
         )
 
 

@@ -24,7 +24,7 @@ from queue import Empty, Queue
 from typing import Protocol
 
 from explorer.records import Epoch
-from explorer.study.watchdog import TrialLimits, Watchdog, resident_memory
+from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
 from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
 
 PRELOADED = ["explorer.study.children", "explorer.study.objective"]  # torch and all that a training needs
@@ -43,7 +43,7 @@ class Workplace(Protocol):
     @property
     def room(self) -> int: ...
 
-    def start(self, job: Job, limits: TrialLimits = TrialLimits()) -> None: ...
+    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None: ...
 
     def answer(self, number: int, epoch: int, stop: bool) -> None:
         """Tells job ``number``, which has reported ``epoch`` and waits to hear it, whether to stop there."""
@@ -70,7 +70,7 @@ class InProcess:
     def room(self) -> int:
         return 1 - len(self._waiting)
 
-    def start(self, job: Job, limits: TrialLimits = TrialLimits()) -> None:
+    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
         self._waiting.append(job)
 
     def answer(self, number: int, epoch: int, stop: bool) -> None:
@@ -130,7 +130,7 @@ class Children:
     def room(self) -> int:
         return self._workers - sum(child.job is not None for child in self._children)
 
-    def start(self, job: Job, limits: TrialLimits = TrialLimits()) -> None:
+    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
         idle = (child for child in self._children if child.job is None and child.process.is_alive())
         child = next(idle, None) or self._new_child()
         child.job, child.watchdog = job, Watchdog(child.process.pid, limits)
@@ -237,7 +237,15 @@ def _live(work: Work, reused: bool, messages: Connection, orders: Connection) ->
         _do(work, jobs.get(), messages, verdicts)
         if not reused:
             return
-        gc.collect()  # what the last network held is free before the next is built
+        _free_memory()
+
+
+def _free_memory() -> None:
+    """What the last network held is free before the next is built, for other processes on a GPU as well."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) -> None:

@@ -97,12 +97,11 @@ class Rungs:
 class Curves:
     """A run ends when the finished network would join the frontier with a probability below ``chance``.
 
-    What the finished network will reach is a linear regression of the final values on those of this
-    epoch and on the costs, over the runs that were trained to the end (Domhan et al. 2015 and Baker
-    et al. 2018, arXiv:1705.10823, predict from curves as well; the first without other runs). Its
-    uncertainty is the regression's own: a t distribution, wider for few runs and for unusual ones.
-    That only some runs are trained to the end does not bend the regression: which ones are depends on
-    nothing but what it is given.
+    What the finished network will reach is a linear regression of the final values on the signs at
+    this epoch, over the runs that were trained to the end (as Baker et al. 2018, arXiv:1705.10823, who
+    regress on more of the curve). Its uncertainty is the regression's own: a t distribution, wider
+    for few runs and for unusual ones. That only some runs are trained to the end hardly bends it: which
+    ones are depends on what the regression is given.
     """
 
     chance: float = 0.05
@@ -118,11 +117,11 @@ class Curves:
         forecast = predict(epoch, judged, complete)
         finals = [(*run.learnt[-1], *run.costs) for run in complete]
         front = [finals[place] for place in non_dominated(finals)]
-        reasons = []
-        for run, mean, draws in zip(judged, forecast.mean, forecast.draws):
-            chance = 1 - float(_beaten(draws, run.costs, front).mean())
-            reasons.append("" if chance >= self.chance * margin else f"after {epoch} epochs {chance:.1%} likely to join the frontier")
-        return reasons
+        chances = [1 - _beaten(draws, run.costs, front).mean() for run, draws in zip(judged, forecast.draws)]
+        return [
+            "" if chance >= self.chance * margin else f"after {epoch} epochs {chance:.1%} likely to join the frontier"
+            for chance in chances
+        ]
 
 
 def _geometric(epochs: int, factor: float) -> tuple[int, ...]:
@@ -206,7 +205,7 @@ def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forec
 
 
 def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float]]) -> Array:
-    """For each of the ``draws`` (D, M) of a run of these ``costs``: whether it is no better than a point of the front."""
+    """For each of the ``draws`` (D, M) of a run of these ``costs``: whether a point of the front is no worse."""
     beaten = np.zeros(len(draws), bool)
     learnt = draws.shape[1]
     for point in front:

@@ -24,6 +24,9 @@ class TrialLimits:
     memory: int | None = None
 
 
+UNLIMITED = TrialLimits()
+
+
 def usual_limits(workers: int, median_seconds: float | None) -> TrialLimits:
     """Limits that only a trial gone wrong meets: of time, once it is known how long one takes, and of memory."""
     seconds = None if median_seconds is None else max(LONG_SECONDS, LONG_TIMES * median_seconds)
@@ -69,7 +72,10 @@ class Watchdog:
             self._looked = moment
             held = resident_memory(self._group)
             if held > limits.memory:
-                return f"it held {held / 2**30:.1f} GiB of memory, more than the {limits.memory / 2**30:.1f} GiB that a trial may hold"
+                return (
+                    f"it held {held / 2**30:.1f} GiB of memory, "
+                    f"more than the {limits.memory / 2**30:.1f} GiB that a trial may hold"
+                )
         return ""
 
 

@@ -23,7 +23,10 @@ def test_two_workers_and_a_search_share_a_study(tmp_path):
     subprocess.run(first, check=True, capture_output=True)
     search = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "9", "--study", "shared"]
     worker = [*EXPLORER, "worker", "--storage", url, "--study", "shared", "--trials", "9", *SETTINGS]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in (search, worker, worker)]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for command in (search, worker, worker)
+    ]
     for process in started:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err

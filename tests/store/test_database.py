@@ -150,14 +150,16 @@ def test_half_a_database_is_refused(url, tmp_path):
 
 
 def test_a_zeroed_page_is_named_or_harmless(url, tmp_path):
-    """R17: with any page zeroed, to write is refused by name with the file's bytes unchanged, or every trial still reads
+    """R17: with any page zeroed, to write is refused by name with the file's bytes unchanged, or every trial reads
     as it was; to read gives the trials or one StoreError."""
     study = make_study(url)
     writer = StudyWriter(study, new_worker())
     curve = tuple(Epoch(epoch, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0) for epoch in range(1, 60))
     for number in range(30):
         writer.begin(number, proposal(f"n{number}", filler="x" * 300))
-        writer.finish(number, Ending("complete", {"accuracy": 0.5}, TrainingResult(0.9, 0.3, 1.0, 59, 2.5, 100.0, curve)))
+        writer.finish(
+            number, Ending("complete", {"accuracy": 0.5}, TrainingResult(0.9, 0.3, 1.0, 59, 2.5, 100.0, curve))
+        )
     study.database.write(lambda connection: connection.exec_driver_sql("DELETE FROM explorer_claims WHERE number > 9"))
     before = study.trials()
     study.database.close()

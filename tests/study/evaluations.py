@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import signal
+import subprocess
 import sys
 import time
 

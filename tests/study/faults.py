@@ -55,7 +55,11 @@ def starter(folder: Path, url: str, environment: dict[str, str], started: list[s
         settings = [evaluation, str(trials), str(workers), str(lease), folder / "acknowledged"]
         marked = {**environment, "EXPLORER_TEST_MARKER": str(folder)}
         process = subprocess.Popen(
-            [sys.executable, script, url, *settings], env=marked, stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, script, url, *settings],
+            env=marked,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         started.append(process)
         return process
@@ -109,5 +113,3 @@ def invariant(url: str, tmp_path: Path) -> None:
     connection = sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
-
-

@@ -117,7 +117,9 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
 
 def test_a_stubborn_trial_is_ended_a_second_later():
     """SIGTERM first; what lives on after a second is ended by SIGKILL, and what is ended is asked no more."""
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
     process.stdout.readline()
     watchdog = Watchdog(process.pid, TrialLimits(seconds=0.0))

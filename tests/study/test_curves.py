@@ -62,7 +62,7 @@ def search():
 
 
 def test_a_trial_that_falls_behind_is_stopped_at_a_rung(search):
-    """The first go on; a dearer and worse one is stopped after the first epoch it is looked at, a cheaper one is not."""
+    """The first go on; a dearer and worse one is stopped at the first rung, a cheaper one is not."""
     assert search.trial([0.3, 0.5, 0.7, 0.8], 100) == search.trial([0.4, 0.5, 0.8, 0.9], 110) == ""
     assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epochs, the best 1/3 go on"
     assert search.trial([0.1, 0.2, 0.3, 0.4], 50) == ""
@@ -83,7 +83,7 @@ def test_a_resumed_search_judges_as_the_first_did(search):
 
 
 def test_a_stopped_trial_is_taken_up_when_its_place_has_improved(search):
-    """Others that come and fare worse open the way: the stopped trial is named, taken up again and trained to the end."""
+    """When others come and fare worse the stopped trial is named, taken up again and trained to the end."""
     for macs in (100, 110):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     assert search.trial([0.45, 0.6, 0.7, 0.9], 120)

@@ -57,7 +57,9 @@ def test_twenty_kills_within_trials(url, tmp_path, start, moments):
     assert "result False" in output
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
-    assert all(r.state == "complete" or r.same_as is not None or "its worker was lost 4 times" in r.reason for r in records)
+    assert all(
+        r.state == "complete" or r.same_as is not None or "its worker was lost 4 times" in r.reason for r in records
+    )
     assert max(record.attempt for record in records) <= 4
 
 
@@ -85,7 +87,7 @@ def test_twenty_kills_in_commits(url, tmp_path, moments):
         before = path.stat().st_size if path.exists() else 0
         process = CONTEXT.Process(target=commit_for_ever, args=(url, str(path)))
         process.start()
-        wait_until(lambda: path.exists() and path.stat().st_size > before)
+        wait_until(lambda before=before: path.exists() and path.stat().st_size > before)
         time.sleep(moments.uniform(0.0, 0.1))
         process.kill()
         process.join()
@@ -213,8 +215,8 @@ def test_a_nearly_full_disk_is_refused_before_anything_is_written(space, url, tm
 
 
 def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp_path, monkeypatch):
-    """R6: a database that cannot be written to for as long as one waits ends the search; what had ended is in a file and
-    is written by the next search; what ran is taken up."""
+    """R6: a database that cannot be written to for as long as one waits ends the search; what had ended is in a file
+    and is written by the next search; what ran is taken up."""
     calls = []
 
     def finishing(connection, cursor, statement, parameters, context, executemany) -> None:
@@ -233,7 +235,9 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
 
     with monkeypatch.context() as patched:
         patched.setattr(search, "open_for_writing", opened)
-        patched.setattr(search, "new_worker", lambda: f"{new_worker().split(':')[0]}:1:0:dead")  # gone when it has ended
+        patched.setattr(
+            search, "new_worker", lambda: f"{new_worker().split(':')[0]}:1:0:dead"
+        )  # gone when it has ended
         broken = run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=4)
     assert broken.failed and broken.ended.startswith("the record cannot be kept: ") and "disk I/O error" in broken.ended
     assert len(calls) == 1 and len(list(broken.study.artifacts.rglob("*.json"))) == 1

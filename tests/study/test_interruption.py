@@ -17,6 +17,7 @@ from tests.study.evaluations import slow
 from tests.study.faults import alive, invariant, leads_its_group
 from tests.study.test_children import wait_until
 
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
     """R5, R10: killed at random moments, the search goes on; in the end it has done what an unbroken one does."""

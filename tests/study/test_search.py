@@ -279,7 +279,7 @@ def test_the_time_is_kept(space):
 
 
 def test_a_search_ends_when_nothing_new_comes(space, url):
-    """``until_stable``: so many trials in a row without a gain in hypervolume end the search, and a resumed one at once."""
+    """So many trials in a row without a gain in hypervolume end the search, and a resumed one at once."""
 
     def first_is_best(architecture, *, choices, epochs, seed):
         return {"accuracy": 0.5}

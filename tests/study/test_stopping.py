@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import StudyError
-from explorer.study.stopping import FEWEST, RULES, Curves, Rungs, Run, check_stopping, places_of, predict
+from explorer.study.stopping import FEWEST, RULES, Curves, Run, Rungs, check_stopping, places_of, predict
 
 coordinates = st.integers(0, 6).map(float)  # few values, so that ties and equal points are common
 points = st.integers(1, 3).flatmap(lambda m: st.lists(st.tuples(*[coordinates] * m), min_size=1, max_size=24))
@@ -43,7 +43,7 @@ def brute_crowding(point, front, spans) -> float:
 @settings(max_examples=300, deadline=None)
 @given(points)
 def test_ranks_and_places_are_those_of_brute_force(points):
-    """Rank: the longest chain of dominating points. Place: how many are of lower rank, or of the same and less crowded."""
+    """Rank: the longest chain of dominating points. Place: how many rank lower, or equal and are less crowded."""
     ranks, places = places_of(np.array(points))
     assert ranks == [brute_rank(point, points) for point in points]
     spans = [max(column) - min(column) for column in zip(*points)]
@@ -83,8 +83,14 @@ def test_a_cheap_run_is_never_ended_for_dearer_ones(others, accuracy):
 
 @pytest.mark.parametrize(
     "epochs, rungs, curves",
-    [(1, (), ()), (2, (1,), (1,)), (5, (1, 2, 4), (1, 2, 3, 4)), (15, (1, 2, 4, 8), (1, 2, 3, 4, 6, 9, 14)), (28, (1, 2, 4, 8, 16), (1, 2, 3, 4, 6, 9, 14, 21))],
-)  # fmt: skip
+    [
+        (1, (), ()),
+        (2, (1,), (1,)),
+        (5, (1, 2, 4), (1, 2, 3, 4)),
+        (15, (1, 2, 4, 8), (1, 2, 3, 4, 6, 9, 14)),
+        (28, (1, 2, 4, 8, 16), (1, 2, 3, 4, 6, 9, 14, 21)),
+    ],
+)
 def test_looks_are_geometric(epochs, rungs, curves):
     """Rungs look after 1, 2, 4, ... epochs, curves more often; neither after the last."""
     assert RULES["rungs"].looks(epochs) == rungs
@@ -123,7 +129,7 @@ def test_forecasts_cover_what_comes():
 
 
 def test_curves_end_the_hopeless_and_spare_the_rest():
-    """With enough complete runs one that is far behind for its cost ends, with its chance; a good or a cheap one goes on."""
+    """With enough complete runs one far behind for its cost ends, with its chance; a good or cheap one goes on."""
     complete = made_up(30, 1)
     hopeless, good, cheap = run([0.1], 90.0), run([0.55], 90.0), run([0.1], 0.5)
     rule = Curves()
@@ -137,14 +143,12 @@ def test_a_margin_asks_for_more():
     """Judged with a margin, every run that ends without one ends as well, and some others do."""
     complete, runs = made_up(30, 1), [Run(run.learnt[:2], run.costs, run.signs[:2]) for run in made_up(60, 2)]
     for rule in (Curves(), Rungs()):
-        without, more = (
-            [bool(reason) for reason in rule.reasons(1, runs, complete, margin)] for margin in (1.0, 2.0)
-        )
+        without, more = ([bool(reason) for reason in rule.reasons(1, runs, complete, margin)] for margin in (1.0, 2.0))
         assert all(b or not a for a, b in zip(without, more)) and sum(more) > sum(without)
 
 
 def test_unfinished_and_shorter_runs_do_not_disturb():
-    """Runs that are not complete are no ground for a forecast, and one that has not come to an epoch is not of its rung."""
+    """Runs that are not complete are no ground for a forecast, and shorter ones are not of a rung."""
     complete, short = made_up(20, 3), [run([0.9], 1.0)] * 30
     judged = [run([0.1, 0.2], 50.0)]
     assert Curves().reasons(2, judged, complete + short) == Curves().reasons(2, judged, complete)
@@ -162,5 +166,7 @@ def test_several_learnt_objectives_are_forecast_together():
 
 def test_an_unknown_rule_is_refused_by_name():
     """A wrong name is one line with those there are."""
-    with pytest.raises(StudyError, match="unknown stopping rule 'rung'; known: none, rungs, curves; did you mean 'rungs'"):
+    with pytest.raises(
+        StudyError, match="unknown stopping rule 'rung'; known: none, rungs, curves; did you mean 'rungs'"
+    ):
         check_stopping("rung")

@@ -155,7 +155,7 @@ def stopped_early(space, tmp_path_factory):
 
 
 def test_trainings_that_fall_behind_are_stopped(stopped_early):
-    """A stopped trial has its curve up to a rung, the reason and no objectives; it counts as a trial, not on the frontier."""
+    """A stopped trial has its curve up to a rung, the reason and no objectives; it is a trial, not on the frontier."""
     study, events, _ = stopped_early
     records = study.trials()
     stopped = [record for record in records if record.state == "stopped"]
