@@ -158,7 +158,9 @@ class StudyWriter:
 
     def deliver(self) -> list[TrialRecord]:
         """Ends the trials whose results lost workers left in files, unless another has taken them up meanwhile."""
-        delivered = []
+        delivered: list[TrialRecord] = []
+        if self.study.database.in_memory:  # nobody else has written to it
+            return delivered
         for path, worker, number, kept in spool.unsent(self._spool):
             if not is_gone(worker):
                 continue

@@ -126,6 +126,10 @@ def text(architecture, *, choices, epochs, seed):
     return {"accuracy": "1.5"}
 
 
+def word(architecture, *, choices, epochs, seed):
+    return "abc"
+
+
 def number(architecture, *, choices, epochs, seed):
     return 0.9
 
@@ -166,6 +170,7 @@ FAILURES = {
     infinite: "evaluate: accuracy is inf (float), expected a finite number",
     nothing: "evaluate gave None (NoneType), expected a mapping with accuracy",
     text: "evaluate: accuracy is '1.5' (str), expected a finite number",
+    word: "evaluate gave 'abc' (str), expected a mapping with accuracy",
     number: "evaluate gave 0.9 (float), expected a mapping with accuracy",
     other_names: "evaluate gave acc, expected accuracy",
     out_of_memory: "RuntimeError: CUDA out of memory",

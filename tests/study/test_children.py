@@ -56,7 +56,7 @@ def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
 
 @pytest.mark.parametrize("evaluate", [*FAILURES, *DEATHS], ids=lambda evaluate: evaluate.__name__)
 def test_each_way_to_fail_is_a_failure_with_a_reason(workplace, job, evaluate):
-    """R1: thirteen ways to end badly, a crash of the process among them, are failures that say what happened."""
+    """R1: fourteen ways to end badly, a crash of the process among them, are failures that say what happened."""
     place = workplace(evaluate)
     place.start(job(0))
     assert place.room == 0
@@ -113,6 +113,15 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
     assert isinstance(answer, Failure) and message in answer.reason
     assert place.room == 1
     wait_until(lambda: not members(group), 2.0)
+
+
+def test_a_search_of_hanging_trials_goes_on_and_gives_up(space):
+    """R12, R13: with a limit on a trial's time a search whose every trial hangs fails each of them and ends."""
+    result = run_search(space, evaluate=evaluations.endless, storage=None, workers=4, trial_seconds=0.2)
+    assert result.failed and result.study.counts()["running"] == 0
+    reasons = [record.reason for record in result.study.trials() if record.state == "failed" and record.same_as is None]
+    assert len(reasons) >= 11
+    assert reasons.count("it took longer than the 0.2 s that a trial may take") >= 11
 
 
 def test_a_stubborn_trial_is_ended_a_second_later():
