@@ -19,6 +19,7 @@ COMMANDS = {
     "atlas": ("spaces", "What every network of a space costs, before any training, as a table and a plot."),
     "cost": ("spaces", "What an architecture costs, counted without training."),
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
+    "worker": ("running", "One more worker on a study that a search began."),
     "train": ("running", "Train one architecture."),
     "studies": ("studies", "The studies in a storage."),
     "trials": ("studies", "The trials of a study."),

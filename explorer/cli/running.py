@@ -1,4 +1,4 @@
-"""``explorer search`` and ``train``: what computes."""
+"""``explorer search``, ``worker`` and ``train``: what computes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,38 @@ class Duration(click.ParamType):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
 
 
+class Bytes(click.ParamType):
+    """``512M``, ``8G`` or a number of bytes; the letters stand for powers of 1024, as memory is sold."""
+
+    name = "bytes"
+
+    def convert(self, value, param, ctx) -> int:
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)i?B?\s*", str(value))
+        if not match or not float(match[1]):
+            self.fail(f"{value!r} is not an amount of memory; write 512M or 8G", param, ctx)
+        return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def running_options(command):
+    """How a study is run, in ``search`` and ``worker`` alike: what may differ from one run of it to the next."""
+    options = {
+        "--trials": ("trials", click.IntRange(min=1), "N", "The study's total of trained networks."),
+        "--time": ("seconds", Duration(), "TIME", "Time of this run, as in 90s, 30m or 2h."),
+        "--until-stable": ("until_stable", click.IntRange(min=1), "N", "End when N trials in a row bring nothing new."),
+        "--trial-time": ("trial_seconds", Duration(), "TIME", "A trial fails after it; 20 times the usual by default."),
+        "--trial-memory": ("trial_memory", Bytes(), "BYTES", "A trial that holds more fails, as in 8G."),
+    }
+    for flag, (name, kind, metavar, about) in reversed(options.items()):
+        command = click.option(flag, name, type=kind, metavar=metavar, help=about)(command)
+    for flag, default, about in (
+        ("--stopping", "rungs", "End trainings that fall behind: rungs, curves or none."),
+        ("--sampler", "tpe", "tpe, nsga2, gp or random."),
+    ):
+        command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
+    about = "Refuse networks that break it, as in 'macs<=50M'; may be repeated."
+    return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
+
+
 def training_options(command):
     """How networks are trained, in ``search`` and ``train`` alike."""
     for option in reversed(
@@ -58,11 +90,8 @@ def training_options(command):
 @click.command()
 @click.option("--space", required=True, metavar="SPACE", help="A space file, or the name of one that comes with the explorer.")
 @training_options
-@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The study's total of trained networks.")
-@click.option("--time", "seconds", type=Duration(), metavar="TIME", help="Time of this run, as in 90s, 30m or 2h.")
+@running_options
 @click.option("--objectives", default="accuracy,macs", show_default=True, metavar="NAMES", help="What to trade off: accuracy, loss, and any cost.")
-@click.option("--limit", "limits", multiple=True, metavar="LIMIT", help="Refuse networks that break it, as in 'macs<=50M'; may be repeated.")
-@click.option("--sampler", default="tpe", show_default=True, metavar="NAME", help="tpe, nsga2, gp or random.")
 @click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side; a core each by default.")
 @click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
 @click.option("--new-study", is_flag=True, help="Begin another study beside the one of that name.")
@@ -86,6 +115,39 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
             progress=progress,
             **options,
         )
+    _tell(result, as_json, options["storage"])
+
+
+@click.command()
+@click.option("--study", metavar="NAME", help="The study to work on; may be left out where there is just one.")
+@running_options
+@data_dir
+@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1_024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Networks trained side by side.",
+)
+@as_json
+@storage
+def worker(study, storage, limits, device, as_json, **options) -> None:
+    """Train networks for a study that 'explorer search' began, beside it or after it, from any process."""
+    from explorer.measure.environment import find_device
+    from explorer.study import join_search, show_progress
+
+    bounds = tuple(parse_limit(text) for text in limits)
+    with show_progress() as progress:
+        result = join_search(
+            storage, study or "", limits=bounds, device=find_device(device), progress=progress, **options
+        )
+    _tell(result, as_json, storage)
+
+
+def _tell(result, as_json: bool, storage_url: str) -> None:
+    """What a search came to, and how it ends the command."""
     study = result.study
     x, y = _axes(study.objectives)
     frontier = study.frontier(x, y)
@@ -99,10 +161,11 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
                 "hypervolume": study.hypervolume(),
                 "seconds": result.seconds,
                 "ended": result.ended,
+                **study.savings(),
             }
         )
     else:
-        _print_result(result, frontier, x, y, options["storage"])
+        _print_result(result, frontier, x, y, storage_url)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
     if result.interrupted:
@@ -127,6 +190,12 @@ def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
     out, study = console(), result.study
     counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
+    saved = study.savings()
+    if saved["trainings_saved"]:
+        out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been tried before"))
+    if saved["epochs_saved"]:
+        share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
+        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks had fallen behind"))
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} networks:\n"))

@@ -8,11 +8,13 @@ to open read only: nothing is created, and no table is altered.
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -24,10 +26,13 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
 from explorer.store import schema
+from explorer.store.rows import DamagedRow
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 BUSY_SECONDS = 60
 PATIENCE_SECONDS = 600
+FIRST_PAUSE = 0.1
+FREE_BYTES = 256 << 20  # without which no search is begun
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,11 +40,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Database:
-    """An opened database. ``shown``: its URL without the password; ``file``: an SQLite database's path."""
+    """An opened database. ``shown``: its URL without the password; ``file``: an SQLite database's path;
+    ``hurry``: set from outside to wait no longer for a database that cannot be written to."""
 
     engine: Engine
     shown: str
     file: Path | None
+    hurry: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -47,24 +54,43 @@ class Database:
         with self._explained("read"), self.engine.connect() as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T], patience: float = PATIENCE_SECONDS) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        patience: float = PATIENCE_SECONDS,
+        on_trouble: Callable[[], None] = lambda: None,
+    ) -> T:
         """What ``work`` returns, run in one transaction.
 
         A database that is locked, full or away is tried again, ever more slowly, for ``patience``
-        seconds: the result of an hour's training is worth the wait. Raises StoreError after that.
+        seconds: the result of an hour's training is worth the wait. Before the first wait ``on_trouble``
+        is called. Raises StoreError when the patience is at its end.
         """
-        end, pause = time.monotonic() + patience, 0.1
+        end, pause = time.monotonic() + patience, FIRST_PAUSE
         with self._explained("write to"):
             while True:
                 try:
                     with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
                         return work(connection)
                 except OperationalError as error:
-                    if time.monotonic() + pause > end:
+                    if pause == FIRST_PAUSE:
+                        on_trouble()
+                    if time.monotonic() + pause > end or self.hurry.is_set():
                         raise
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, _said(error), pause)
-                time.sleep(pause)
+                self.hurry.wait(pause)
                 pause = min(2 * pause, 10.0)
+
+    def require_space(self) -> None:
+        """Raises StoreError when the disk of an SQLite database is nearly full: better now than after an hour."""
+        if self.file is None:
+            return
+        free = shutil.disk_usage(self.file.resolve().parent).free
+        if free < FREE_BYTES:
+            raise StoreError(
+                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search wants "
+                f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
+            )
 
     @property
     def in_memory(self) -> bool:
@@ -80,6 +106,8 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+        except DamagedRow as error:
+            raise StoreError(f"{self.shown}: {error}; put back a copy of it") from error
 
 
 def open_for_reading(storage: str) -> Database:
@@ -98,9 +126,7 @@ def open_for_reading(storage: str) -> Database:
                 f"{storage}: there is no file {file}; 'explorer search' makes it, or give another --storage"
             )
         _check_file(file, storage)
-        uri = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query={"mode": "ro", "uri": "true"})
-        engine = _engine(uri, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
-        database = Database(engine, storage, file)
+        database = Database(_reading_engine(file), storage, file)
     with database.read() as connection:
         schema.check(connection, database.shown)
     return database
@@ -128,6 +154,7 @@ def open_for_writing(storage: str | None) -> Database:
                 raise StoreError(f"{storage}: there is no folder {file.parent}; make it, or give another --storage")
             if file.exists() and file.stat().st_size:
                 _check_file(file, storage)
+                _check_pages(file, storage)
             database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), storage, file)
             event.listen(database.engine, "connect", _make_durable)
     if database.engine.dialect.name == "sqlite":
@@ -187,6 +214,29 @@ def _check_file(file: Path, storage: str) -> None:
     if head != _SQLITE_MAGIC:
         found = "is empty" if not head else "is not an SQLite database"
         raise StoreError(f"{storage}: {file} {found}; give the file that 'explorer search' wrote")
+
+
+def _check_pages(file: Path, storage: str) -> None:
+    """Refuses to write to a database with a damaged page, which would bury what is left of it."""
+    engine = _reading_engine(file)
+    try:
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    except SQLAlchemyError as error:
+        found = _said(error)
+    finally:
+        engine.dispose()
+    if found != "ok":
+        said = " ".join(str(found).split())[:200]
+        raise StoreError(
+            f"{storage}: {file} is damaged (quick_check: {said}); put back a copy, "
+            "or save what is left with sqlite3's .recover"
+        )
+
+
+def _reading_engine(file: Path) -> Engine:
+    uri = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query={"mode": "ro", "uri": "true"})
+    return _engine(uri, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
 
 
 def _make_durable(connection, _record) -> None:

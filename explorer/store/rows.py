@@ -33,9 +33,19 @@ def select_trials(study_id: int, full: bool) -> Select:
     return select(*columns).select_from(joined).where(mine).order_by(trials.c.number)
 
 
+class DamagedRow(Exception):
+    """A row that does not hold a trial: the file it comes from is damaged."""
+
+
 def to_record(row: Row) -> TrialRecord:
-    """The trial that a row of ``select_trials`` holds."""
-    data: Mapping[str, Any] = row._mapping
+    """The trial that a row of ``select_trials`` holds. Raises DamagedRow."""
+    try:
+        return _to_record(row._mapping)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedRow(f"the row of trial {row.number} is damaged: {error}") from error
+
+
+def _to_record(data: Mapping[str, Any]) -> TrialRecord:
     result, environment = data.get("result"), data.get("environment_json")
     return TrialRecord(
         number=data["number"],

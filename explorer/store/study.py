@@ -122,6 +122,20 @@ class Study:
             corner = [self._sign(name) * reference[name] for name in names]
         return hypervolume(points, corner)
 
+    def savings(self) -> dict[str, int]:
+        """What was not trained: ``trainings_saved``, trials answered from another of the same network;
+        ``epochs_saved`` by ending trainings early, beside the ``epochs_trained`` of complete and stopped trials."""
+        counts, whole = self.counts(), self.fingerprint.get("epochs") or 0
+        stopped = select_trials(self.id, True).where(trials.c.state == "stopped")
+        with self.database.read() as connection:
+            results = [to_record(row).result for row in connection.execute(stopped)] if counts["stopped"] else []
+        trained = sum(result.epochs for result in results if result is not None)
+        return {
+            "trainings_saved": counts["cached"],
+            "epochs_trained": counts["complete"] * whole + trained,
+            "epochs_saved": len(results) * whole - trained,
+        }
+
     def to_frame(self) -> pandas.DataFrame:
         """One row a trial: number, state, digest, a column per choice point, objectives, costs, seconds, reason.
 

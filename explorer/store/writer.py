@@ -3,6 +3,7 @@
     (asked) --> running ------------------> complete | stopped | failed
                    |  lease passes, worker gone, Ctrl-C
                    +--> failed, resumable --(take_up)--> running, attempt + 1, same number and seed
+    stopped --(reopen)--> running, attempt + 1, same number and seed
     (asked, network finished before) -----> cached, or failed as that one did
     (asked, network running) -> running, same_as --(that one ends)--> cached or failed
     (asked, against a limit) -------------> rejected
@@ -15,14 +16,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from explorer.errors import StoreError
 from explorer.records import Environment, State, TrainingResult, TrialRecord
+from explorer.store import spool
 from explorer.store.database import Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
 from explorer.store.rows import now, select_trials, to_record
@@ -31,6 +34,7 @@ from explorer.store.study import Study, find_study
 
 REASON_LENGTH = 500
 NAME_LENGTH = 200
+EXPECTED = "explorer:expected"  # the note on a stopped trial
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +53,8 @@ class Proposal:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a trial ended. ``objectives``: all that was measured; ``weights``: SHA-256 of the file kept.
-    ``resumable``: a failure through no fault of its own, to be taken up again."""
+    ``resumable``: a failure through no fault of its own, to be taken up again. ``expected``: the objectives that
+    a stopped trial would have come to, for samplers; none where that cannot be told."""
 
     state: State
     objectives: Mapping[str, float] = field(default_factory=dict)
@@ -58,6 +63,7 @@ class Ending:
     environment: Environment | None = None
     weights: str = ""
     resumable: bool = False
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 class NumberTaken(Exception):
@@ -114,13 +120,14 @@ class StudyWriter:
     study: Study
     worker: str
 
-    def begin(self, number: int, proposal: Proposal) -> TrialRecord:
+    def begin(self, number: int, proposal: Proposal, total: int | None = None) -> TrialRecord:
         """Begins trial ``number``, which must be the study's next, or answers it from a trial of the same network.
 
         The record returned is ``running`` with no ``same_as``: run it now; running with ``same_as``: it
-        waits for that trial and ends with it; or it is ended already. Raises NumberTaken.
+        waits for that trial and ends with it; or it is ended already. Raises NumberTaken, also when ``total``
+        trials are complete, stopped or under way.
         """
-        return self._add(number, proposal, None)
+        return self._add(number, proposal, None, total)
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
         """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
@@ -129,9 +136,47 @@ class StudyWriter:
     def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
         """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
 
-        Empty when the trial is this worker's no longer: its lease passed and another took it up.
+        Empty when the trial is this worker's no longer: its lease passed and another took it up. While the
+        database cannot be written to, the ending lies in a file (``deliver``).
         """
+        kept: list[Path] = []
 
+        def keep() -> None:
+            try:
+                kept.append(spool.keep(self._spool, self.worker, number, _fields(ending)))
+            except OSError as error:  # the disk may be what is in trouble: then this process is all there is
+                _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
+
+        ended = self._finish(number, ending, self._own(number), keep if not self.study.database.in_memory else None)
+        for path in kept:
+            path.unlink(missing_ok=True)
+        if not ended:
+            _log.warning(
+                "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
+            )
+        return ended
+
+    def deliver(self) -> list[TrialRecord]:
+        """Ends the trials whose results lost workers left in files, unless another has taken them up meanwhile."""
+        delivered: list[TrialRecord] = []
+        if self.study.database.in_memory:  # nobody else has written to it
+            return delivered
+        for path, worker, number, kept in spool.unsent(self._spool):
+            if not is_gone(worker):
+                continue
+            left = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
+            held = (*_is(self.study.id, number), trials.c.worker == worker, left)
+            delivered += self._finish(number, Ending(**kept), held)
+            path.unlink(missing_ok=True)
+        return delivered
+
+    @property
+    def _spool(self) -> Path:
+        return self.study.artifacts / "unsent"
+
+    def _finish(
+        self, number: int, ending: Ending, held: tuple, on_trouble: Callable[[], None] | None = None
+    ) -> list[TrialRecord]:
         def work(connection: Connection) -> list[TrialRecord]:
             revision = self._next_revision(connection)
             values: dict[str, Any] = {
@@ -150,18 +195,15 @@ class StudyWriter:
                 row = {"digest": ending.environment.digest, "json": json.dumps(asdict(ending.environment))}
                 _insert_once(connection, environments, "digest", row)
                 values["environment"] = ending.environment.digest
-            held = self._own(number)
+            if ending.expected:
+                notes = connection.scalar(select(trials.c.sampler).where(*held))
+                values["sampler"] = json.dumps({**json.loads(notes or "{}"), EXPECTED: dict(ending.expected)})
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
                 return []
             numbers = [number] if ending.resumable else [number, *self._settle_waiting(connection, number, revision)]
             return self._records(connection, numbers)
 
-        ended = self.study.database.write(work)
-        if not ended:
-            _log.warning(
-                "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
-            )
-        return ended
+        return self.study.database.write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
         """Ends all of this worker's running trials as failed, to be taken up again by who comes next.
@@ -209,8 +251,9 @@ class StudyWriter:
 
         return self.study.database.write(work)
 
-    def take_up(self) -> TrialRecord | None:
-        """The first interrupted trial, now this worker's, under its own number and seed; None when there is none.
+    def take_up(self, total: int | None = None) -> TrialRecord | None:
+        """The first interrupted trial, now this worker's, under its own number and seed; None when there is none,
+        or when ``total`` trials are complete, stopped or under way.
 
         Its state is as ``begin`` says: the network may have been finished in the meantime.
         """
@@ -220,9 +263,16 @@ class StudyWriter:
             if connection.execute(first).first() is None:
                 return None
 
+        return self._resume(first, total)
+
+    def reopen(self, number: int) -> TrialRecord | None:
+        """The stopped trial, now this worker's, to be trained again from its beginning; None when another has it."""
+        return self._resume(select(trials).where(*_is(self.study.id, number), trials.c.state == "stopped"))
+
+    def _resume(self, wanted: Select, total: int | None = None) -> TrialRecord | None:
         def work(connection: Connection) -> TrialRecord | None:
-            row = connection.execute(first).first()
-            if row is None:
+            row = connection.execute(wanted).first()
+            if row is None or self._reached(connection, total):
                 return None
             values = self._placed(connection, row.digest, row.number)
             values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
@@ -233,7 +283,8 @@ class StudyWriter:
         return self.study.database.write(work)
 
     def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """What the sampler noted on those trials when it proposed them."""
+        """What the sampler noted on those trials when it proposed them; under EXPECTED what a stopped one would
+        have come to."""
         query = select(trials.c.number, trials.c.sampler).where(trials.c.study_id == self.study.id)
         if len(numbers) == 1:
             query = query.where(trials.c.number == numbers[0])
@@ -241,12 +292,16 @@ class StudyWriter:
         with self.study.database.read() as connection:
             return {number: json.loads(notes) for number, notes in connection.execute(query) if number in wanted}
 
-    def _add(self, number: int, proposal: Proposal, refusal: dict[str, Any] | None) -> TrialRecord:
+    def _add(
+        self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None
+    ) -> TrialRecord:
         def work(connection: Connection) -> TrialRecord:
             revision = self._next_revision(connection)
             next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
             if number != next_number:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
+            if self._reached(connection, total):
+                raise NumberTaken(f"the {total} trials of study {self.study.name!r} are under way")
             moment = now(connection)
             row = {"digest": proposal.digest, "json": proposal.architecture}
             _insert_once(connection, architectures, "digest", row)
@@ -308,6 +363,17 @@ class StudyWriter:
             for number in numbers:
                 self._settle_waiting(connection, number, revision)
 
+    def _reached(self, connection: Connection, total: int | None) -> bool:
+        """Whether ``total`` trials are complete, stopped or under way. Asked within the transaction that begins
+        another, so that several workers together do not pass it."""
+        if total is None:
+            return False
+        counted = or_(
+            trials.c.state.in_(("complete", "stopped")), and_(trials.c.state == "running", trials.c.same_as.is_(None))
+        )
+        query = select(func.count()).where(trials.c.study_id == self.study.id, counted)
+        return connection.scalar(query) >= total  # type: ignore[operator]
+
     def _own(self, number: int) -> tuple:
         return (*_is(self.study.id, number), trials.c.worker == self.worker, trials.c.state == "running")
 
@@ -334,6 +400,10 @@ def _answered(twin: Any) -> dict[str, Any]:
         }
     reason = _short(f"the same network failed in trial {twin.number}: {twin.reason}")
     return {"state": "failed", "same_as": twin.number, "reason": reason}
+
+
+def _fields(ending: Ending) -> dict[str, Any]:
+    return {each.name: getattr(ending, each.name) for each in fields(ending)}
 
 
 def _is(study_id: int, number: int) -> tuple:

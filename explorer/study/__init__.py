@@ -7,8 +7,10 @@ from typing import Any
 
 _HOME = {
     "run_search": "search",
+    "join_search": "joining",
     "SearchResult": "search",
     "SAMPLERS": "samplers",
+    "RULES": "stopping",
     "Event": "events",
     "Progress": "events",
     "Status": "events",

@@ -14,17 +14,24 @@ WATCHED = 20  # the last trials of which more than half failing ends the search 
 
 @dataclass
 class Budget:
-    """``target``: complete and stopped trials of the study; ``seconds``: of this search. None is no bound."""
+    """``target``: complete and stopped trials of the study; ``seconds``: of this search; ``until_stable``: trials
+    in a row that bring nothing new. None is no bound."""
 
     target: int | None
     seconds: float | None
+    until_stable: int | None = None
     began: float = field(default_factory=time.monotonic)
     failed: deque[bool] = field(default_factory=lambda: deque(maxlen=WATCHED))
 
-    def spent(self, done: int, in_flight: int, median_seconds: float | None) -> str:
-        """Why no trial is begun now, or an empty text. One that would end too late is not begun."""
+    def spent(self, done: int, in_flight: int, median_seconds: float | None, unchanged: int = 0) -> str:
+        """Why no trial is begun now, or an empty text. One that would end too late is not begun.
+
+        ``unchanged``: trials since the last that enlarged the frontier.
+        """
         if self.target is not None and done >= self.target:
             return f"the study has its {self.target} trials"
+        if self.until_stable is not None and unchanged >= self.until_stable:
+            return f"the hypervolume has not changed for {unchanged} trials"
         left = self.seconds_left()
         if left is not None and left <= (median_seconds or 0.0):
             return f"the time of {self.seconds:g} s is used"

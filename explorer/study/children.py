@@ -2,29 +2,35 @@
 
 A child is forked from a server that has imported torch already, so it starts in some hundredths of a
 second. What kills it is its own trial's failure and nobody else's. It dies with the process that
-started it, however that dies: it holds the reading end of a pipe that nobody writes to, and the
+started it, however that dies: it holds the reading end of a pipe on which it gets its orders, and the
 end of that pipe is its own.
 """
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from queue import Empty, Queue
 from typing import Protocol
 
 from explorer.records import Epoch
-from explorer.study.work import Failure, Job, Outcome, Work, reason_of
+from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
+from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
 
 PRELOADED = ["explorer.study.children", "explorer.study.objective"]  # torch and all that a training needs
 LAST_MOMENTS = 5.0  # seconds that a child may take to exit after its last word
+VERDICT_SECONDS = 1.0  # that a training waits to hear whether it goes on
+LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job
 
 Message = tuple[int, Epoch | Outcome | Failure]
 
@@ -37,7 +43,11 @@ class Workplace(Protocol):
     @property
     def room(self) -> int: ...
 
-    def start(self, job: Job) -> None: ...
+    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None: ...
+
+    def answer(self, number: int, epoch: int, stop: bool) -> None:
+        """Tells job ``number``, which has reported ``epoch`` and waits to hear it, whether to stop there."""
+        ...
 
     def messages(self, timeout: float) -> Iterator[Message]:
         """What the jobs have said within ``timeout`` seconds; an Outcome or a Failure is a job's last."""
@@ -49,7 +59,7 @@ class Workplace(Protocol):
 
 
 class InProcess:
-    """Does one job at a time in this process, within ``messages``."""
+    """Does one job at a time in this process, within ``messages``. No limit can be put on it."""
 
     def __init__(self, work: Work):
         self.busy = False
@@ -60,15 +70,18 @@ class InProcess:
     def room(self) -> int:
         return 1 - len(self._waiting)
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
         self._waiting.append(job)
+
+    def answer(self, number: int, epoch: int, stop: bool) -> None:
+        raise AssertionError("what is evaluated in this process is never stopped early")
 
     def messages(self, timeout: float) -> Iterator[Message]:
         while self._waiting:
             job = self._waiting.pop()
             self.busy = True
             try:
-                answer: Outcome | Failure = self._work(job, lambda epoch: None)
+                answer: Outcome | Failure = self._work(job, lambda epoch: False)
             except (Exception, SystemExit) as error:
                 answer = Failure(reason_of(error))
             finally:
@@ -81,10 +94,16 @@ class InProcess:
 
 @dataclass
 class _Child:
-    job: Job
     process: BaseProcess
     messages: Connection
-    lifeline: Connection
+    orders: Connection  # closed by our end, however it comes, and then the child dies
+    job: Job | None = None  # None while a reused child waits for its next
+    watchdog: Watchdog | None = None
+    first_memory: int = 0  # resident bytes after its first job
+
+    @property
+    def exceeded(self) -> str:
+        return self.watchdog.exceeded if self.watchdog is not None else ""
 
 
 class Children:
@@ -92,52 +111,85 @@ class Children:
 
     ``of_caller``: the work is a function of the caller's, so the child must import the caller's script
     to find it. Otherwise the script is left alone: one without ``if __name__ == "__main__"`` would
-    begin to search anew within its own children.
+    begin to search anew within its own children. ``reused``: a child takes job after job, until one
+    fails or it holds on to memory; meant for GPUs, whose contexts take seconds to make.
     """
 
     busy = False
 
-    def __init__(self, work: Work, workers: int, of_caller: bool = False):
+    def __init__(self, work: Work, workers: int, of_caller: bool = False, reused: bool = False):
         self._work = work
         self._workers = workers
         self._of_caller = of_caller
+        self._reused = reused
         self._children: list[_Child] = []
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["explorer.study.search"] if of_caller else PRELOADED)
 
     @property
     def room(self) -> int:
-        return self._workers - len(self._children)
+        return self._workers - sum(child.job is not None for child in self._children)
 
-    def start(self, job: Job) -> None:
-        messages, theirs = self._context.Pipe(duplex=False)
-        their_lifeline, lifeline = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_do, args=(self._work, job, theirs, their_lifeline), daemon=False)
+    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
+        idle = (child for child in self._children if child.job is None and child.process.is_alive())
+        child = next(idle, None) or self._new_child()
+        child.job, child.watchdog = job, Watchdog(child.process.pid, limits)
         try:
-            with _script_hidden(hide=not self._of_caller):
-                process.start()
-        finally:
-            theirs.close()
-            their_lifeline.close()
-        self._children.append(_Child(job, process, messages, lifeline))
+            child.orders.send(job)
+        except OSError:  # it died between two jobs; the next look finds it gone, and this job failed
+            pass
+
+    def answer(self, number: int, epoch: int, stop: bool) -> None:
+        for child in self._children:
+            if child.job is not None and child.job.number == number:
+                try:
+                    child.orders.send(Verdict(number, epoch, stop))
+                except OSError:  # it has died meanwhile, which its messages will tell
+                    pass
 
     def messages(self, timeout: float) -> Iterator[Message]:
         wait([end for child in self._children for end in (child.messages, child.process.sentinel)], timeout)
         for child in list(self._children):
             gone = not child.process.is_alive()  # asked before reading: its last word is then in the pipe
             for message in _received(child.messages):
-                yield child.job.number, message
-                if not isinstance(message, Epoch):
-                    self._bury(child)
+                if child.job is None:
+                    continue
+                job, last = child.job, not isinstance(message, Epoch)
+                if last:
+                    if isinstance(message, Failure):
+                        message = Failure(child.exceeded or message.reason)
+                    child.job = None
+                    if not self._reused:
+                        self._bury(child)
+                    elif isinstance(message, Failure) or _leaks(child):
+                        self._bury(child, patience=0.0)
+                yield job.number, message
+                if last:
                     break
             else:
                 if gone:
                     self._bury(child)
-                    yield child.job.number, Failure(_cause_of_death(child.process.exitcode))
+                    if child.job is not None:
+                        yield child.job.number, Failure(child.exceeded or _cause_of_death(child.process.exitcode))
+                elif child.job is not None and child.watchdog is not None:
+                    child.watchdog.look()
 
     def stop(self) -> None:
         for child in list(self._children):
             self._bury(child, patience=0.0)
+
+    def _new_child(self) -> _Child:
+        messages, theirs = self._context.Pipe(duplex=False)
+        their_orders, orders = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_live, args=(self._work, self._reused, theirs, their_orders))
+        try:
+            with _script_hidden(hide=not self._of_caller):
+                process.start()
+        finally:
+            theirs.close()
+            their_orders.close()
+        self._children.append(_Child(process, messages, orders))
+        return self._children[-1]
 
     def _bury(self, child: _Child, patience: float = LAST_MOMENTS) -> None:
         """Waits for the child's end, or makes it; with it end the processes that it started."""
@@ -149,7 +201,13 @@ class Children:
             child.process.kill()  # it had not yet made itself a group
         child.process.join()
         child.messages.close()
-        child.lifeline.close()
+        child.orders.close()
+
+
+def _leaks(child: _Child) -> bool:
+    held = resident_memory(child.process.pid)
+    child.first_memory = child.first_memory or held
+    return held > child.first_memory + LEAK_BYTES
 
 
 def _received(messages: Connection) -> Iterator[Epoch | Outcome | Failure]:
@@ -167,14 +225,36 @@ def _cause_of_death(exitcode: int | None) -> str:
     return f"the trial's process exited with status {exitcode} and without a result"
 
 
-def _do(work: Work, job: Job, messages: Connection, lifeline: Connection) -> None:
-    """The child's whole life."""
+def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
+    """The child's whole life: one job, or one after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     os.setsid()  # a group of its own, to be ended with all that it starts
-    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    jobs: Queue[Job] = Queue()
+    verdicts: Queue[Verdict] = Queue()
+    threading.Thread(target=_take_orders, args=(orders, jobs, verdicts), daemon=True).start()
     os.dup2(2, 1)  # standard output is the parent's alone
+    while True:
+        _do(work, jobs.get(), messages, verdicts)
+        if not reused:
+            return
+        _free_memory()
+
+
+def _free_memory() -> None:
+    """What the last network held is free before the next is built, for other processes on a GPU as well."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) -> None:
+    def report(epoch: Epoch) -> bool:
+        messages.send(epoch)
+        return _told_to_stop(job, epoch.epoch, verdicts)
+
     try:
-        last: Outcome | Failure = work(job, messages.send)
+        last: Outcome | Failure = work(job, report)
     except BaseException as error:
         last = Failure(reason_of(error))
     sys.stdout.flush()
@@ -182,12 +262,29 @@ def _do(work: Work, job: Job, messages: Connection, lifeline: Connection) -> Non
     messages.send(last)
 
 
-def _die_with_parent(lifeline: Connection) -> None:
+def _told_to_stop(job: Job, epoch: int, verdicts: Queue[Verdict]) -> bool:
+    """Whether the parent ends this job. After an epoch that the parent looks at its verdict is waited for, but
+    not long: it may have other things to do, and a late verdict still counts."""
+    end = time.monotonic() + (VERDICT_SECONDS if epoch in job.looks else 0.0)
+    while True:
+        try:
+            verdict = verdicts.get(timeout=max(0.0, end - time.monotonic()))
+        except Empty:
+            return False
+        if verdict.number == job.number and verdict.stop:
+            return True
+        if (verdict.number, verdict.epoch) == (job.number, epoch):
+            return False
+
+
+def _take_orders(orders: Connection, jobs: Queue[Job], verdicts: Queue[Verdict]) -> None:
+    """Sorts what the parent sends. When the parent is gone, so is this process with all that it started."""
     try:
-        lifeline.recv_bytes()
+        while True:
+            order = orders.recv()
+            (verdicts if isinstance(order, Verdict) else jobs).put(order)
     except (EOFError, OSError):
-        pass
-    os.killpg(0, signal.SIGKILL)
+        os.killpg(0, signal.SIGKILL)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ class Ledger:
         self.records: dict[int, TrialRecord] = {}
         self.digests: set[str] = set()  # the networks that were proposed, whatever became of them
         self.frontier: list[TrialRecord] = []  # complete trials that no other beats in all objectives, by number
+        self.unchanged = 0  # complete and stopped trials that ended since the last that enlarged the hypervolume
 
     def update(self) -> list[TrialRecord]:
         """Reads what changed since the last time, and returns it in order of numbers."""
@@ -29,7 +30,12 @@ class Ledger:
             self.records[record.number] = record
             self.digests.add(record.digest)
             self._revision = max(self._revision, record.revision)
-        self._extend_frontier([record for record in changed if record.state == "complete"])
+        for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
+            if record.state in _EFFECTIVE:
+                grows = record.state == "complete" and self.joins_frontier(record.objectives)
+                self.unchanged = 0 if grows else self.unchanged + 1
+                if grows:
+                    self._extend_frontier(record)
         return changed
 
     @property
@@ -81,9 +87,9 @@ class Ledger:
         """The best complete trial by the first objective."""
         return min(self.frontier, key=lambda record: self._point(record.objectives)[0], default=None)
 
-    def _extend_frontier(self, complete: list[TrialRecord]) -> None:
+    def _extend_frontier(self, record: TrialRecord) -> None:
         """A complete trial stays as it is, so what is once beaten stays beaten."""
-        rivals = sorted([*self.frontier, *complete], key=lambda record: record.number)
+        rivals = sorted([*self.frontier, record], key=lambda record: record.number)
         self.frontier = [
             rivals[place] for place in non_dominated([self._point(record.objectives) for record in rivals])
         ]

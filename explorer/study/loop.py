@@ -9,18 +9,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from explorer.errors import StoreError
 from explorer.records import Epoch, TrialRecord
-from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
+from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
+from explorer.study.curves import Curves
 from explorer.study.events import Event, Progress, Status
 from explorer.study.ledger import Ledger
 from explorer.study.memory import Memory
 from explorer.study.plan import Plan
 from explorer.study.proposals import Candidate, Candidates
 from explorer.study.seeds import seed_for
+from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
 BREATH = 0.2  # seconds between two looks at the clock
@@ -33,7 +37,14 @@ class SearchLoop:
     """Proposes, starts, listens and writes until the budget is spent. ``interrupted`` is set from outside."""
 
     def __init__(
-        self, plan: Plan, writer: StudyWriter, memory: Memory, workplace: Workplace, budget: Budget, progress: Progress
+        self,
+        plan: Plan,
+        writer: StudyWriter,
+        memory: Memory,
+        workplace: Workplace,
+        curves: Curves,
+        budget: Budget,
+        progress: Progress,
     ):
         self.plan = plan
         self.writer = writer
@@ -42,14 +53,19 @@ class SearchLoop:
         self.budget = budget
         self.progress = progress
         self.ledger = Ledger(writer.study)
+        self.curves = curves
         self.candidates = Candidates(plan.space, plan.own_costs, plan.limits)
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
+        self.broken = False  # the store could not be written to, however long that was tried
         self.jobs: set[int] = set()
+        self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.exhausted = ""
 
     def run(self) -> str:
         """Runs trials until the budget is spent; returns why it ended."""
+        for record in self.writer.deliver():
+            _log.info("trial %d: its result had waited to be written", record.number)
         self._learn()
         self._tell("begun")
         try:
@@ -57,14 +73,25 @@ class SearchLoop:
         except KeyboardInterrupt:
             self.interrupted = True
             why = ""
+        except StoreError as error:
+            self.broken = True
+            why = f"the record cannot be kept: {error}"
         finally:
             self.workplace.stop()
-            for record in self.writer.interrupt("Ctrl-C" if self.interrupted else "the search ended"):
-                _log.info("trial %d was interrupted", record.number)
-        self._learn()
+            self._leave()
+        if not self.broken:
+            self._learn()
         why = "interrupted; the same line goes on" if self.interrupted else why
         self._tell("finished", why=why)
         return why
+
+    def _leave(self) -> None:
+        """Marks what ran, to be taken up again. Where that cannot be written its leases pass by themselves."""
+        try:
+            for record in self.writer.interrupt("Ctrl-C" if self.interrupted else "the search ended"):
+                _log.info("trial %d was interrupted", record.number)
+        except StoreError as error:
+            _log.warning("the running trials could not be marked: %s", error)
 
     def _loop(self) -> str:
         reaped = 0.0
@@ -90,20 +117,37 @@ class SearchLoop:
         """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
         while self.workplace.room and not self.interrupted:
             self._learn()
-            spent = self.budget.spent(self.ledger.done, self.ledger.in_flight, self.ledger.median_seconds())
+            ledger = self.ledger
+            spent = self.budget.spent(ledger.done, ledger.in_flight, ledger.median_seconds(), ledger.unchanged)
             if spent:
                 return spent
-            record = self.writer.take_up() or self._propose()
+            record = self.writer.take_up(self.budget.target) or self._reopen() or self._propose()
             if record is None:
                 return self.exhausted  # or nothing this time: look after the running trials first
             self._learn()
             self._tell("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
                 self.jobs.add(record.number)
-                self.workplace.start(
-                    Job(record.number, record.digest, record.architecture, record.choices, record.seed)
+                job = Job(
+                    record.number,
+                    record.digest,
+                    record.architecture,
+                    record.choices,
+                    record.seed,
+                    self.curves.looks,
                 )
+                self.workplace.start(job, self._limits())
         return ""
+
+    def _reopen(self) -> TrialRecord | None:
+        """Takes up a stopped trial again that should not have been stopped, by what is known now."""
+        number = self.curves.reopened()
+        return None if number is None else self.writer.reopen(number)
+
+    def _limits(self) -> TrialLimits:
+        """What the next trial may take: as asked for, or as is usual."""
+        usual, asked = usual_limits(self.plan.workers, self.ledger.median_seconds()), self.plan.trial_limits
+        return TrialLimits(asked.seconds or usual.seconds, asked.memory or usual.memory)
 
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
@@ -132,45 +176,61 @@ class SearchLoop:
         try:
             if candidate.refusal is not None:
                 return self.writer.refuse(number, proposal, *candidate.refusal)
-            return self.writer.begin(number, proposal)
+            return self.writer.begin(number, proposal, self.budget.target)
         except NumberTaken:
             if number in self.memory:
                 self.memory.forget(number)
             return None
 
     def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
-        """Passes an epoch on; writes an ending into the store."""
+        """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
         record = self.ledger.records[number]
         if isinstance(message, Epoch):
+            reason = self.curves.hear(record, message)
+            if message.epoch in self.curves.looks:
+                self.workplace.answer(number, message.epoch, stop=bool(reason))
+            if reason:
+                self.stopping[number] = reason
             self._tell("epoch", record, message)
             return
         self.jobs.discard(number)
-        keeps_weights = False
-        if isinstance(message, Failure):
-            ending = Ending("failed", reason=message.reason)
-        else:
-            objectives = {
-                **message.measured,
-                **{name: record.costs[name] for name in self.plan.objectives if name in record.costs},
-            }
-            keeps_weights = bool(message.weights) and self.ledger.joins_frontier(objectives)
-            weights = message.weights if keeps_weights else ""
-            ending = Ending("complete", objectives, message.result, environment=message.environment, weights=weights)
+        ending = self._ending(record, message)
         ended = self.writer.finish(number, ending)
-        if isinstance(message, Outcome) and message.weights and not keeps_weights:
+        if isinstance(message, Outcome) and message.weights and not ending.weights:
             (self.writer.study.artifacts / f"{record.digest}.safetensors").unlink(missing_ok=True)
         self.budget.note(failed=isinstance(message, Failure))
         self._learn()
         for record in ended:
             self._tell("ended", record)
 
+    def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
+        """What a job came to, as the store takes it."""
+        reason = self.stopping.pop(record.number, "")
+        if isinstance(message, Failure):
+            return Ending("failed", reason=message.reason)
+        result, environment = message.result, message.environment
+        if reason and result is not None and result.epochs < self.plan.epochs:
+            expected = {**self._exact(record), **self.curves.expected(record.number)}
+            return Ending("stopped", reason=reason, result=result, environment=environment, expected=expected)
+        objectives = {**message.measured, **self._exact(record)}
+        weights = message.weights if self.ledger.joins_frontier(objectives) else ""
+        return Ending("complete", objectives, result, environment=environment, weights=weights)
+
+    def _exact(self, record: TrialRecord) -> dict[str, float]:
+        """The objectives that are costs."""
+        return {name: record.costs[name] for name in self.plan.objectives if name in record.costs}
+
     def _learn(self) -> None:
         """Reads what changed in the store, and lets the sampler know."""
         changed = self.ledger.update()
-        strangers = [record.number for record in changed if record.number not in self.memory]
+        self.curves.learn(changed)
+        strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:
-            self.memory.learn(record, notes.get(record.number, {}))
+            noted = notes.get(record.number, {})
+            if record.state == "stopped" and EXPECTED in noted:  # to a sampler what it would have come to is its result
+                record = replace(record, state="complete", objectives=noted[EXPECTED])
+            self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
         failed = [record for record in self.ledger.records.values() if record.state == "failed"]

@@ -18,6 +18,8 @@ from explorer.limits import Limit
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.proposals import OwnCost
 from explorer.study.samplers import check_sampler
+from explorer.study.stopping import check_stopping
+from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
 from explorer.training.data import EMBEDDED, load_data
 from explorer.training.recipe import Recipe, default_training
@@ -31,8 +33,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """A search, ready to run. ``of_caller``: the work is the caller's function; ``brief``: a training of
-    embedded data, which has a default time."""
+    """A search, ready to run. ``epochs``: of a training that may be stopped early; ``reused``: a child process does
+    trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
+    data, which has a default time."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
@@ -42,6 +45,10 @@ class Plan:
     fingerprint: Mapping[str, Any]
     name: str
     workers: int
+    stopping: str
+    epochs: int
+    trial_limits: TrialLimits
+    reused: bool
     of_caller: bool
     brief: bool
 
@@ -62,6 +69,8 @@ def make_plan(
     epochs: int | None,
     limits: Iterable[Limit],
     study: str | None,
+    stopping: str,
+    trial_limits: TrialLimits,
 ) -> Plan:
     """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
     own_costs = dict(costs or {})
@@ -74,6 +83,7 @@ def make_plan(
                 f"limit {limit}: {limit.cost!r} is not known before training; {_known(known_costs, limit.cost)}"
             )
     check_sampler(sampler)
+    check_stopping(stopping)
     if epochs is not None and epochs < 1:
         raise StudyError(f"epochs must be at least 1, found {epochs}")
     if workers is not None and workers < 1:
@@ -126,15 +136,20 @@ def make_plan(
         fingerprint=fingerprint,
         name=study or name,
         workers=workers,
+        stopping="none" if evaluate is not None else stopping,
+        epochs=epochs or 1,
+        trial_limits=trial_limits,
+        reused=device.startswith("cuda"),
         of_caller=evaluate is not None,
         brief=evaluate is None and (data or DEFAULT_DATA) in EMBEDDED,
     )
 
 
-def check_budget(trials: int | None, seconds: float | None) -> None:
+def check_budget(trials: int | None, seconds: float | None, until_stable: int | None) -> None:
     """Raises StudyError for a budget of nothing."""
-    if trials is not None and trials < 1:
-        raise StudyError(f"trials must be at least 1, found {trials}")
+    for name, number in (("trials", trials), ("until_stable", until_stable)):
+        if number is not None and number < 1:
+            raise StudyError(f"{name} must be at least 1, found {number}")
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise StudyError(f"the time must be a positive number of seconds, found {seconds:g}")
 

@@ -83,7 +83,7 @@ class _Display:
 
 def _trial_line(trial: TrialRecord, status: Status) -> str:
     what = f"trial {trial.number:<4} {trial.state:<8}"
-    if trial.state in ("failed", "rejected"):
+    if trial.state in ("failed", "rejected", "stopped"):
         return f"{what} {trial.reason}"
     if trial.state == "cached":
         return f"{what} the same network as trial {trial.same_as}"

@@ -23,12 +23,15 @@ from explorer.store.study import Study, open_study
 from explorer.store.writer import StudyWriter, check_name, create_study, study_names
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.children import Children, InProcess
+from explorer.study.curves import Curves
 from explorer.study.events import Progress
 from explorer.study.fingerprint import require_same
 from explorer.study.loop import SearchLoop
 from explorer.study.memory import Memory
 from explorer.study.plan import Plan, check_budget, make_plan
 from explorer.study.proposals import OwnCost
+from explorer.study.stopping import DEFAULT_STOPPING, RULES
+from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
 
@@ -38,7 +41,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class SearchResult:
     """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
-    trial failed; ``interrupted``: by Ctrl-C; ``seconds``: of this search alone."""
+    trial failed or the store could not be written to; ``interrupted``: by Ctrl-C; ``seconds``: of this search alone."""
 
     study: Study
     ended: str
@@ -68,13 +71,23 @@ def run_search(
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
+    stopping: str = DEFAULT_STOPPING,
+    trial_seconds: float | None = None,
+    trial_memory: int | None = None,
+    until_stable: int | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Searches ``space`` for the frontier of ``objectives``; the same call again goes on with the study.
 
     ``trials``: the study's total of complete and stopped trials; ``seconds``: the time of this search,
     in which no trial is begun that would end too late. Without either, DEFAULT_TRIALS more than
-    there are, and on embedded data no longer than DEFAULT_SECONDS. ``storage`` None keeps the study in memory.
+    there are, and on embedded data no longer than DEFAULT_SECONDS. ``until_stable``: the search ends when so
+    many trials in a row, of the study, have not enlarged the frontier's hypervolume. ``storage`` None keeps
+    the study in memory.
+
+    ``stopping``: the rule that ends trainings early, one of ``stopping.RULES``; ``trial_seconds`` and
+    ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
+    fails; by default such as only a trial gone wrong meets.
 
     ``evaluate(architecture, *, choices, epochs, seed)`` replaces training and answers with the objectives
     that are no costs; it runs in this process unless ``workers`` is above 1. ``costs``: name ->
@@ -84,7 +97,7 @@ def run_search(
     Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError.
     """
     began = time.monotonic()
-    check_budget(trials, seconds)
+    check_budget(trials, seconds, until_stable)
     plan = make_plan(
         space,
         data=data,
@@ -100,18 +113,21 @@ def run_search(
         epochs=epochs,
         limits=limits,
         study=study,
+        stopping=stopping,
+        trial_limits=TrialLimits(trial_seconds, trial_memory),
     )
     database = open_for_writing(storage)
     try:
+        database.require_space()
         found = _enter_study(plan, database, seed, new_study)
-        loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, began), progress)
+        loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, until_stable, began), progress)
         with _interruptions(loop), _leases_kept(loop.writer):
             ended = loop.run()
     finally:
         if storage is not None:
             database.close()
     kept = open_study(storage, found.name) if storage is not None else found
-    return SearchResult(kept, ended, loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
+    return SearchResult(kept, ended, loop.broken or loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
 
 
 def search(space: SearchSpace, **settings) -> Study:
@@ -146,12 +162,14 @@ def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool) -> 
     return study
 
 
-def _budget(plan: Plan, study: Study, trials: int | None, seconds: float | None, began: float) -> Budget:
-    if trials is None and seconds is None:
+def _budget(
+    plan: Plan, study: Study, trials: int | None, seconds: float | None, until_stable: int | None, began: float
+) -> Budget:
+    if trials is None and seconds is None and until_stable is None:
         counts = study.counts()
         trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
         seconds = DEFAULT_SECONDS if plan.brief else None
-    return Budget(trials, seconds, began)
+    return Budget(trials, seconds, until_stable, began)
 
 
 def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress: Progress | None) -> SearchLoop:
@@ -159,10 +177,11 @@ def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress:
         plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, weights=study.artifacts))
         sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
     in_process = plan.of_caller and plan.workers == 1
-    workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller)
+    workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)
     memory = Memory(plan.space, plan.objectives, sampler, study.seed)
     writer = StudyWriter(study, new_worker())
-    return SearchLoop(plan, writer, memory, workplace, budget, progress or (lambda event: None))
+    curves = Curves(study, RULES[plan.stopping], plan.epochs)
+    return SearchLoop(plan, writer, memory, workplace, curves, budget, progress or (lambda event: None))
 
 
 @contextmanager
@@ -178,6 +197,7 @@ def _interruptions(loop: SearchLoop) -> Iterator[None]:
 
     def interrupt(number, frame) -> None:
         loop.interrupted = True
+        loop.writer.study.database.hurry.set()
         for each, handler in before.items():
             signal.signal(each, handler)
         if loop.workplace.busy:

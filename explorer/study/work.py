@@ -15,19 +15,30 @@ from explorer.errors import ExplorerError
 from explorer.records import Environment, Epoch, TrainingResult
 from explorer.training.recipe import Recipe
 
-Report = Callable[[Epoch], None]
+Report = Callable[[Epoch], bool]  # takes a finished epoch, answers whether to stop there
 Evaluate = Callable[..., Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One trial's network, as plain data."""
+    """One trial's network, as plain data. ``looks``: epochs after which its training waits to hear whether it
+    goes on."""
 
     number: int
     digest: str
     architecture: str
     choices: Mapping[str, str]
     seed: int
+    looks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether job ``number`` is to ``stop`` after ``epoch``."""
+
+    number: int
+    epoch: int
+    stop: bool
 
 
 @dataclass(frozen=True, slots=True)

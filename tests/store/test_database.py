@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from explorer.errors import StoreError
+from explorer.records import Epoch, TrainingResult
 from explorer.store.database import open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.study import list_studies, open_study
@@ -146,6 +147,43 @@ def test_half_a_database_is_refused(url, tmp_path):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(StoreError, match="cannot read this database"):
         open_study(url, "one").trials()
+
+
+def test_a_zeroed_page_is_named_or_harmless(url, tmp_path):
+    """R17: with any page zeroed, to write is refused by name with the file's bytes unchanged, or every trial reads
+    as it was; to read gives the trials or one StoreError."""
+    study = make_study(url)
+    writer = StudyWriter(study, new_worker())
+    curve = tuple(Epoch(epoch, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0) for epoch in range(1, 60))
+    for number in range(30):
+        writer.begin(number, proposal(f"n{number}", filler="x" * 300))
+        writer.finish(
+            number, Ending("complete", {"accuracy": 0.5}, TrainingResult(0.9, 0.3, 1.0, 59, 2.5, 100.0, curve))
+        )
+    study.database.write(lambda connection: connection.exec_driver_sql("DELETE FROM explorer_claims WHERE number > 9"))
+    before = study.trials()
+    study.database.close()
+    file = tmp_path / "explorer.db"
+    whole = file.read_bytes()
+    pages = len(whole) // 4096
+    assert pages >= 50
+    refused = 0
+    for page in range(pages):
+        damaged = whole[: page * 4096] + bytes(4096) + whole[(page + 1) * 4096 :]
+        file.write_bytes(damaged)
+        try:
+            assert open_study(url, "one").trials() == before
+        except StoreError as error:
+            assert "\n" not in str(error)
+        try:
+            database = open_for_writing(url)
+        except StoreError as error:
+            refused += 1
+            assert "\n" not in str(error) and str(file) in str(error)
+            assert file.read_bytes() == damaged
+        else:
+            database.close()
+    assert refused > pages / 2
 
 
 def test_anothers_database_is_refused_to_readers(tmp_path):

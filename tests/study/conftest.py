@@ -9,6 +9,7 @@ import pytest
 
 from explorer.grammar.parse import parse_space
 from tests.study.evaluations import SPACE_TEXT
+from tests.study.faults import starter
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -29,3 +30,14 @@ def url(tmp_path):
 def environment():
     """What a search in another process needs to find this checkout."""
     return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+
+@pytest.fixture
+def start(tmp_path, url, environment):
+    """Starts a search in a process of its own; it and all that it started bear a mark in their environment."""
+    started = []
+    yield starter(tmp_path, url, environment, started)
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,12 +1,16 @@
-"""Evaluations that child processes can import: one that works, and twelve ways to fail."""
+"""Evaluations that child processes can import: some that work, and many ways to fail."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
+
+from explorer.records import Epoch, TrainingResult
+from explorer.study.work import Outcome
 
 SPACE_TEXT = """
 name: tiny
@@ -46,10 +50,60 @@ def endless(architecture, *, choices, epochs, seed):
 
 def with_child(architecture, *, choices, epochs, seed):
     """Starts a process of its own and waits for it for ever."""
-    import subprocess
-
     subprocess.run([sys.executable, "-c", "import time; time.sleep(600)"])
     return {"accuracy": 0.5}
+
+
+def stubborn(architecture, *, choices, epochs, seed):
+    """Will not be asked to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    endless(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def greedy(architecture, *, choices, epochs, seed):
+    """Takes memory without end, a quarter of a GiB at a time."""
+    held = []
+    while True:
+        held.append(b"x" * (1 << 28))
+        time.sleep(0.05)
+
+
+def greedy_child(architecture, *, choices, epochs, seed):
+    """Has a process of its own take the memory."""
+    code = "import time; held = b'x' * (1 << 30); time.sleep(600)"
+    subprocess.run([sys.executable, "-c", code])
+    return {"accuracy": 0.5}
+
+
+def pid_as_accuracy(architecture, *, choices, epochs, seed):
+    return {"accuracy": float(os.getpid())}
+
+
+def fails_on_odd(architecture, *, choices, epochs, seed):
+    """The process's id for an even seed, an error for an odd one."""
+    if seed % 2:
+        raise RuntimeError("odd")
+    return pid_as_accuracy(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+_HELD = []
+
+
+def leaks(architecture, *, choices, epochs, seed):
+    """Keeps 40 MiB a call."""
+    _HELD.append(b"x" * (40 << 20))
+    return pid_as_accuracy(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def epochs_until_stopped(job, report):
+    """A work that reports up to ten epochs of nothing and says how many it did."""
+    curve = []
+    for number in range(1, 11):
+        curve.append(Epoch(number, 1.0, 1.0, 0.1 * number, 1.0, 0.1, 0.0))
+        if report(curve[-1]):
+            break
+    result = TrainingResult(curve[-1].val_accuracy, 1.0, 1.0, len(curve), 0.0, 0.0, tuple(curve))
+    return Outcome({"accuracy": result.val_accuracy}, result)
 
 
 def raises(architecture, *, choices, epochs, seed):
@@ -72,6 +126,10 @@ def text(architecture, *, choices, epochs, seed):
     return {"accuracy": "1.5"}
 
 
+def word(architecture, *, choices, epochs, seed):
+    return "abc"
+
+
 def number(architecture, *, choices, epochs, seed):
     return 0.9
 
@@ -92,6 +150,11 @@ def hard_exit(architecture, *, choices, epochs, seed):
     os._exit(0)
 
 
+def out_of_memory(architecture, *, choices, epochs, seed):
+    """As torch says it on a GPU."""
+    raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
 def segfault(architecture, *, choices, epochs, seed):
     ctypes.string_at(0)
 
@@ -107,8 +170,10 @@ FAILURES = {
     infinite: "evaluate: accuracy is inf (float), expected a finite number",
     nothing: "evaluate gave None (NoneType), expected a mapping with accuracy",
     text: "evaluate: accuracy is '1.5' (str), expected a finite number",
+    word: "evaluate gave 'abc' (str), expected a mapping with accuracy",
     number: "evaluate gave 0.9 (float), expected a mapping with accuracy",
     other_names: "evaluate gave acc, expected accuracy",
+    out_of_memory: "RuntimeError: CUDA out of memory",
     too_many: "evaluate gave accuracy, loss, expected accuracy",
     system_exit: "SystemExit: 3",
 }

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from explorer.records import Epoch
+from explorer.study import children
 from explorer.study.children import Children
 from explorer.study.search import run_search
+from explorer.study.watchdog import TrialLimits, Watchdog, machine_memory, usual_limits
 from explorer.study.work import Evaluation, Failure, Job, Outcome
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES, by_turns, good
@@ -22,8 +27,8 @@ def workplace():
     """Makes a workplace for an evaluation, and clears it away."""
     made = []
 
-    def make(evaluate, workers=1):
-        made.append(Children(Evaluation(evaluate, None, ("accuracy",)), workers, of_caller=True))
+    def make(evaluate, workers=1, reused=False, work=None):
+        made.append(Children(work or Evaluation(evaluate, None, ("accuracy",)), workers, of_caller=True, reused=reused))
         return made[-1]
 
     yield make
@@ -51,7 +56,7 @@ def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
 
 @pytest.mark.parametrize("evaluate", [*FAILURES, *DEATHS], ids=lambda evaluate: evaluate.__name__)
 def test_each_way_to_fail_is_a_failure_with_a_reason(workplace, job, evaluate):
-    """R1: twelve ways to end badly, a crash of the process among them, are twelve failures that say what happened."""
+    """R1: fourteen ways to end badly, a crash of the process among them, are failures that say what happened."""
     place = workplace(evaluate)
     place.start(job(0))
     assert place.room == 0
@@ -86,6 +91,147 @@ def test_what_a_child_prints_stays_off_standard_output(tmp_path, environment):
         [sys.executable, script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "the result\n" and done.stderr.count("chatter") == 2
+
+
+@pytest.mark.parametrize(
+    "evaluate, limits, message",
+    [
+        (evaluations.endless, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
+        (evaluations.stubborn, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
+        (evaluations.with_child, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
+        (evaluations.greedy, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
+        (evaluations.greedy_child, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
+    ],
+    ids=["hang", "hang that ignores SIGTERM", "hang of a grandchild", "memory", "memory of a grandchild"],
+)
+def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, evaluate, limits, message):
+    """R12: a trial that hangs or takes too much memory fails with the limit it broke, and leaves no process."""
+    place = workplace(evaluate)
+    place.start(job(0), limits)
+    group = {child.process.pid for child in place._children}
+    answer = answers(place, 1)[0]
+    assert isinstance(answer, Failure) and message in answer.reason
+    assert place.room == 1
+    wait_until(lambda: not members(group), 2.0)
+
+
+def test_a_search_of_hanging_trials_goes_on_and_gives_up(space):
+    """R12, R13: with a limit on a trial's time a search whose every trial hangs fails each of them and ends."""
+    result = run_search(space, evaluate=evaluations.endless, storage=None, workers=4, trial_seconds=0.2)
+    assert result.failed and result.study.counts()["running"] == 0
+    reasons = [record.reason for record in result.study.trials() if record.state == "failed" and record.same_as is None]
+    assert len(reasons) >= 11
+    assert reasons.count("it took longer than the 0.2 s that a trial may take") >= 11
+
+
+def test_a_stubborn_trial_is_ended_a_second_later():
+    """SIGTERM first; what lives on after a second is ended by SIGKILL, and what is ended is asked no more."""
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    watchdog = Watchdog(process.pid, TrialLimits(seconds=0.0))
+    watchdog.look()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    watchdog.look()
+    assert process.poll() is None
+    wait_until(lambda: (watchdog.look(), process.poll())[1] is not None)
+    assert process.returncode == -signal.SIGKILL
+    process.stdout.close()
+    watchdog.look()
+
+
+def test_usual_limits_leave_room_for_what_is_usual():
+    """No limit of time before it is known how long a trial takes; then twenty times that, ten minutes at least.
+    Memory is shared among the workers, two GiB at least."""
+    assert usual_limits(1, None).seconds is None
+    assert usual_limits(1, 2.0).seconds == 600 and usual_limits(1, 60.0).seconds == 1200
+    assert usual_limits(1, None).memory == max(2 << 30, int(0.9 * machine_memory()))
+    assert usual_limits(10_000, None).memory == 2 << 30
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, None])
+def test_a_verdict_ends_a_training_after_that_very_epoch(workplace, job, stop_after):
+    """The parent looks at some epochs; a training that it ends does not begin another, one that it spares goes on."""
+    place = workplace(None, work=evaluations.epochs_until_stopped)
+    place.start(replace(job(0), looks=(1, 3, 9)))
+    heard, outcome = [], None
+    end = time.monotonic() + 60
+    while outcome is None and time.monotonic() < end:
+        for number, message in place.messages(0.2):
+            if isinstance(message, Epoch):
+                heard.append(message.epoch)
+                if message.epoch in (1, 3, 9):
+                    place.answer(number, message.epoch, stop=message.epoch == stop_after)
+            else:
+                outcome = message
+    assert outcome.result.epochs == (stop_after or 10) and heard == list(range(1, (stop_after or 10) + 1))
+
+
+def test_a_verdict_that_comes_late_still_counts(workplace, job, monkeypatch):
+    """A training that hears nothing goes on after a while, and ends when the verdict comes, at whichever epoch."""
+    place = workplace(None, work=evaluations.epochs_until_stopped)
+    place.start(replace(job(0), looks=(1, 9)))
+    outcome, told = None, False
+    end = time.monotonic() + 60
+    while outcome is None and time.monotonic() < end:
+        for number, message in place.messages(0.2):
+            if not isinstance(message, Epoch):
+                outcome = message
+            elif message.epoch > 1 and not told:
+                place.answer(number, 1, stop=True)
+                told = True
+    assert 2 <= outcome.result.epochs < 10
+
+
+def test_a_reused_child_does_job_after_job(workplace, job):
+    """Reused children stay: as many jobs in one process, each with its own answer."""
+    place = workplace(evaluations.pid_as_accuracy, reused=True)
+    pids = []
+    for number in range(4):
+        place.start(job(number))
+        assert place.room == 0
+        pids.append(answers(place, 1)[number].measured["accuracy"])
+        assert place.room == 1
+    assert len(set(pids)) == 1
+    place.stop()
+    wait_until(lambda: not members({int(pids[0])}))
+
+
+def test_a_reused_child_ends_with_a_failure(workplace, job):
+    """After a failure the next job gets a new process: the old one's device may be in any state."""
+    place = workplace(evaluations.fails_on_odd, reused=True)
+    found = {}
+    for number in (0, 2, 1, 4, 6):
+        place.start(job(number))
+        found |= answers(place, 1)
+    assert found[1].reason.startswith("RuntimeError: odd")
+    pids = [found[number].measured["accuracy"] for number in (0, 2, 4, 6)]
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+def test_a_reused_child_that_leaks_is_replaced(workplace, job, monkeypatch):
+    """A child that has grown too much since its first job gets no further one."""
+    monkeypatch.setattr(children, "LEAK_BYTES", 60 << 20)
+    place = workplace(evaluations.leaks, reused=True)
+    pids = []
+    for number in range(6):
+        place.start(job(number))
+        pids.append(answers(place, 1)[number].measured["accuracy"])
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3]
+
+
+def test_a_reused_child_that_is_killed_fails_its_job_alone(workplace, job):
+    """SIGKILL of a reused child between two jobs is nobody's failure, within a job it is that job's."""
+    place = workplace(evaluations.pid_as_accuracy, reused=True)
+    place.start(job(0))
+    first = int(answers(place, 1)[0].measured["accuracy"])
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not members({first}))
+    place.start(job(1))
+    assert answers(place, 1)[1].measured["accuracy"] != first
 
 
 def test_a_stopped_workplace_leaves_no_process(workplace, job):

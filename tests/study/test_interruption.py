@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,95 +14,8 @@ from explorer.store.lease import RETRIES
 from explorer.store.study import open_study
 from explorer.study.search import run_search
 from tests.study.evaluations import slow
+from tests.study.faults import alive, invariant, leads_its_group
 from tests.study.test_children import wait_until
-
-SCRIPT = """
-import json, os, sys
-from explorer.grammar.parse import parse_space
-from explorer.study.search import run_search
-from tests.study import evaluations
-
-if __name__ == "__main__":
-    url, name, trials, workers, acknowledged = sys.argv[1:]
-
-    def acknowledge(event):
-        if event.kind == "ended" and event.trial.state == "complete":
-            with open(acknowledged, "a") as stream:
-                stream.write(json.dumps([event.trial.number, event.trial.digest, event.trial.objectives]) + "\\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-        print(event.kind, flush=True)
-
-    space = parse_space(evaluations.SPACE_TEXT, "tiny.yaml")
-    result = run_search(space, evaluate=getattr(evaluations, name), storage=url, study="one", sampler="random",
-                        trials=int(trials), workers=int(workers), progress=acknowledge)
-    print("result", result.interrupted, result.ended, flush=True)
-"""
-
-
-@pytest.fixture
-def start(tmp_path, url, environment):
-    """Starts a search in a process of its own; it and all that it started bear a mark in their environment."""
-    script = tmp_path / "search.py"
-    script.write_text(SCRIPT)
-    started = []
-
-    def begin(evaluation: str, trials: int, workers: int) -> subprocess.Popen:
-        command = [sys.executable, script, url, evaluation, str(trials), str(workers), tmp_path / "acknowledged"]
-        environment["EXPLORER_TEST_MARKER"] = str(tmp_path)
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def acknowledged(tmp_path: Path) -> dict[int, tuple]:
-    path = tmp_path / "acknowledged"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    assert len({number for number, *_ in rows}) == len(rows)
-    return {number: (digest, objectives) for number, digest, objectives in rows}
-
-
-def alive(tmp_path: Path) -> list[int]:
-    """The processes that bear this test's mark."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if (
-                entry.name.isdigit()
-                and f"EXPLORER_TEST_MARKER={tmp_path}\0".encode() in (entry / "environ").read_bytes() + b"\0"
-            ):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-def leads_its_group(pid: int) -> bool:
-    try:
-        return os.getpgid(pid) == pid
-    except ProcessLookupError:
-        return False
-
-
-def invariant(url: str, tmp_path: Path) -> None:
-    """Every acknowledged result is there with its values, numbers are 0..n-1, nothing is running."""
-    records = {record.number: record for record in open_study(url, "one").trials()}
-    assert list(records) == list(range(len(records)))
-    for number, (digest, objectives) in acknowledged(tmp_path).items():
-        assert (records[number].state, records[number].digest, records[number].objectives) == (
-            "complete",
-            digest,
-            objectives,
-        )
-    assert not [record for record in records.values() if record.state == "running"]
-    evaluated = [record.digest for record in records.values() if record.same_as is None]
-    assert len(evaluated) == len(set(evaluated))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -134,7 +43,7 @@ def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
     """Ctrl-C ends the search in order: what ended is kept, what ran is marked and taken up by the next search."""
     process = start("slow", 20, 2)
     for line in process.stdout:
-        if line == "ended\n":
+        if line == "ended\n" and open_study(url, "one").counts()["running"]:
             break
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     output, _ = process.communicate(timeout=30)

@@ -250,6 +250,8 @@ def test_a_study_is_named_after_its_space(space):
         ),
         ({"sampler": "tpee"}, "unknown sampler 'tpee'; known: random, tpe, nsga2, gp; did you mean 'tpe'"),
         ({"trials": 0}, "trials must be at least 1, found 0"),
+        ({"until_stable": 0}, "until_stable must be at least 1, found 0"),
+        ({"stopping": "rung"}, "unknown stopping rule 'rung'; known: none, rungs, curves; did you mean 'rungs'"),
         ({"seconds": 0}, "positive number of seconds, found 0"),
         ({"seconds": float("nan")}, "positive number of seconds, found nan"),
         ({"workers": 0}, "workers must be at least 1, found 0"),
@@ -276,10 +278,24 @@ def test_the_time_is_kept(space):
     assert result.ended == "the time of 0.45 s is used" and 1 <= result.study.counts()["complete"] <= 4
 
 
+def test_a_search_ends_when_nothing_new_comes(space, url):
+    """So many trials in a row without a gain in hypervolume end the search, and a resumed one at once."""
+
+    def first_is_best(architecture, *, choices, epochs, seed):
+        return {"accuracy": 0.5}
+
+    settings = {"objectives": {"accuracy": "max"}, "evaluate": first_is_best, "sampler": "random", "storage": url}
+    result = search(space, until_stable=5, **settings)
+    assert result.ended == "the hypervolume has not changed for 5 trials"
+    assert result.study.counts()["complete"] == 6
+    assert search(space, until_stable=5, **settings).study.counts()["complete"] == 6
+    assert search(space, until_stable=7, **settings).study.counts()["complete"] == 8
+
+
 def test_trials_that_run_beyond_the_time_are_left_to_the_next_search(space, url, monkeypatch):
     """A search waits for its last trials a while, then ends without them; the next takes them up."""
     monkeypatch.setattr(budget, "GRACE_SECONDS", 0.0)
-    over = search(space, storage=url, evaluate=endless, workers=2, seconds=0.5)
+    over = search(space, storage=url, evaluate=endless, workers=2, seconds=3)
     assert over.ended == "the time is over; 2 trials that ran on are taken up by the next search"
     assert [record.reason for record in over.study.trials()] == ["interrupted: the search ended"] * 2
     study = search(space, storage=url, trials=3).study

@@ -9,11 +9,13 @@ import pytest
 from safetensors import safe_open
 
 from explorer.architecture import Architecture
-from explorer.errors import DataError, StoreError, TrainingError
+from explorer.errors import DataError, StoreError, StudyError, TrainingError
 from explorer.limits import parse_limit
 from explorer.network.build import build_network
 from explorer.store.study import open_study
+from explorer.study.joining import join_search
 from explorer.study.search import run_search
+from tests.study.evaluations import good
 
 SETTINGS = {
     "data": "digits",
@@ -140,3 +142,76 @@ def test_the_searching_process_needs_no_torch(environment):
     code = "import sys, explorer.study.search; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.fixture(scope="module")
+def stopped_early(space, tmp_path_factory):
+    """A study of fifteen trials of four epochs, some of them stopped, with the events of its search."""
+    events = []
+    url = f"sqlite:///{tmp_path_factory.mktemp('stopped')}/explorer.db"
+    settings = {**SETTINGS, "epochs": 4, "stopping": "rungs"}
+    result = run_search(space, storage=url, trials=15, workers=2, progress=events.append, **settings)
+    return result.study, events, url
+
+
+def test_trainings_that_fall_behind_are_stopped(stopped_early):
+    """A stopped trial has its curve up to a rung, the reason and no objectives; it is a trial, not on the frontier."""
+    study, events, _ = stopped_early
+    records = study.trials()
+    stopped = [record for record in records if record.state == "stopped"]
+    counts = study.counts()
+    assert stopped and counts["stopped"] + counts["complete"] == 15 and counts["running"] == 0
+    for record in stopped:
+        assert record.result.epochs in (1, 2) and len(record.result.curve) == record.result.epochs
+        assert record.reason.endswith("the best 1/3 go on") and record.objectives == {} and record.environment
+        heard = [event.epoch.epoch for event in events if event.kind == "epoch" and event.trial.number == record.number]
+        assert heard[-record.result.epochs :] == list(range(1, record.result.epochs + 1))
+        assert study.weights(record) is None and record.weights == ""
+    assert all(record.result.epochs == 4 for record in records if record.state == "complete")
+    assert {record.state for record in study.frontier()} == {"complete"}
+    kept = {record.digest for record in records if record.weights}
+    assert {path.stem for path in study.artifacts.iterdir()} == kept
+
+
+def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
+    """What was stopped was beaten, as far as it had come, by one that is no dearer and was no worse."""
+    records = [record for record in stopped_early[0].trials() if record.result]
+    for record in (r for r in records if r.state == "stopped"):
+        at = record.result.epochs
+        point = (-record.result.val_accuracy, record.costs["macs"])
+        others = [
+            (-r.result.curve[at - 1].val_accuracy, r.costs["macs"])
+            for r in records
+            if r.number != record.number and r.result.epochs >= at
+        ]
+        assert any(a <= point[0] and b <= point[1] for a, b in others)
+
+
+def test_what_was_saved_is_told(stopped_early):
+    """The epochs trained and saved add up to those of whole trainings."""
+    study = stopped_early[0]
+    saved = study.savings()
+    trained = sum(record.result.epochs for record in study.trials() if record.state in ("complete", "stopped"))
+    assert saved["epochs_trained"] == trained and saved["epochs_trained"] + saved["epochs_saved"] == 15 * 4
+    assert saved["trainings_saved"] == study.counts()["cached"]
+
+
+def test_a_worker_joins_a_study_with_nothing_but_its_name(stopped_early):
+    """Space, data, recipe and epochs come from the study; the total is the study's, and one that is reached ends it."""
+    _, _, url = stopped_early
+    joined = join_search(url, "", trials=16, sampler="random", workers=1, limits=SETTINGS["limits"])
+    counts = joined.study.counts()
+    assert counts["complete"] + counts["stopped"] == 16 and joined.ended == "the study has its 16 trials"
+    again = join_search(url, "digits", trials=16)
+    assert again.study.counts() == counts and not again.failed
+
+
+def test_a_worker_needs_a_study_that_it_can_carry_on(space, url):
+    """A study that is not there, or that was begun with the caller's functions, is refused in one line."""
+    with pytest.raises(StoreError, match="there is no file"):
+        join_search(url, "one")
+    run_search(space, evaluate=good, storage=url, study="one", trials=1)
+    with pytest.raises(StudyError, match=r"a function of the caller's \(evaluate\); run the script"):
+        join_search(url, "one")
+    with pytest.raises(StoreError, match="there is no study 'two'"):
+        join_search(url, "two")

@@ -1,0 +1,191 @@
+"""How many epochs does early stopping save, and what does it cost the frontier?
+
+    python benchmarks/early_stopping.py record digits --networks 80 --curves digits.jsonl
+    python benchmarks/early_stopping.py replay --curves digits.jsonl
+
+``record`` trains random networks of a space to the end, with two seeds each, and keeps their curves.
+``replay`` lets each rule look at them as a search would, in many orders, and compares the hypervolume of what
+it trained to the end with that of all networks: with as many trials, and with more trials in a third of
+the epochs. The yardstick is the difference that another training seed makes to the same networks.
+Records of its output lie in ``benchmarks/records``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from explorer.costing.analytic import count_cost
+from explorer.frontier import hypervolume
+from explorer.grammar.parse import load_space
+from explorer.measure.environment import describe_environment
+from explorer.network.build import build_network
+from explorer.records import Epoch
+from explorer.study.curves import signs_of
+from explorer.study.stopping import Curves, Never, Rule, Run, Rungs
+from explorer.training.data import load_data
+from explorer.training.loop import train_network
+from explorer.training.recipe import default_training
+
+RULES: dict[str, Rule] = {
+    "none": Never(),
+    "rungs 1/2": Rungs(2),
+    "rungs 1/3": Rungs(3),
+    "rungs 1/4": Rungs(4),
+    "rungs 1/3, step 3": Rungs(3, step=3),
+    "curves, 2%": Curves(0.02),
+    "curves, 5%": Curves(0.05),
+    "curves, 10%": Curves(0.1),
+    "curves, 30%": Curves(0.3),
+}
+
+
+def record(options: argparse.Namespace) -> None:
+    """Appends one line a training; those that are there already are left out, so that it may be interrupted."""
+    data = load_data(options.data, options.data_dir, subset=options.subset)
+    recipe, epochs = default_training(data.name)
+    epochs = options.epochs or epochs
+    space = load_space(options.space).with_input(data.shape, data.classes)
+    path = Path(options.curves)
+    there = {(run["network"], run["seed"]) for run in read_runs(path)} if path.exists() else set()
+    derivations = list(space.sample(options.networks, seed=options.draw))
+    environment = describe_environment("cpu", threads=1)
+    print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}, one thread")
+    print(f"{space.name}, {options.networks} draws (seed {options.draw}), {dict(data.fingerprint)}, {epochs} epochs")
+    for seed in range(options.seeds):
+        for number, derivation in enumerate(derivations):
+            if (number, seed) in there:
+                continue
+            architecture = space.architecture(derivation)
+            network = build_network(architecture, seed)
+            result = train_network(network, data, recipe, epochs=epochs, seed=seed)
+            run = {
+                "network": number,
+                "seed": seed,
+                "costs": count_cost(architecture).to_dict(),
+                "curve": [asdict(epoch) for epoch in result.curve],
+            }
+            with path.open("a") as stream:
+                print(json.dumps(run), file=stream)
+
+
+def replay(options: argparse.Namespace) -> None:
+    """Prints a table: for each rule the epochs it used and the hypervolume of what it trained to the end."""
+    pools = read_pools(Path(options.curves))
+    size, epochs = len(pools[0]), len(pools[0][0].learnt)
+    few = size // 2  # trials of a search that trains all of them to the end, which the second comparison is with
+    print(f"{size} networks, {len(pools)} seeds, {epochs} epochs; {options.orders} orders of each seed")
+    rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in RULES}
+    for pool in pools:
+        worst = max(run.costs[0] for run in pool)
+        for shuffle in range(options.orders):
+            order = random.Random(shuffle).sample(range(size), size)
+            runs = [pool[number] for number in order]
+            whole, half = volume(runs, worst), volume(runs[:few], worst)
+            for name, rule in RULES.items():
+                used, finished = search(runs, rule, epochs)
+                in_third = finished[: int((np.cumsum(used) <= few * epochs / 3).sum())]
+                rows[name].append(
+                    (
+                        sum(used) / (size * epochs),
+                        volume([run for run in finished if run], worst) / whole,
+                        volume([run for run in in_third if run], worst) / half,
+                    )
+                )
+    if len(pools) > 1:
+        print(f"another seed, same networks: {seed_noise(pools, options.orders, few)}")
+    print(f"{'rule':<18} {'epochs':>8} {'same trials':>24} {f'a third of {few} trials':>26}")
+    for name, values in rows.items():
+        share, same, third = np.array(values).T
+        print(f"{name:<18} {share.mean():>7.1%} {shown(same):>24} {shown(third):>26}")
+
+
+def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], list[Run | None]]:
+    """One search that meets the runs in this order: the epochs of each, and the run itself where it was not stopped."""
+    looks = rule.looks(epochs)
+    known: list[Run] = []
+    used: list[int] = []
+    finished: list[Run | None] = []
+    for run in runs:
+        stopped = next((epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], known)[0]), None)
+        known.append(run if stopped is None else _begun(run, stopped))
+        used.append(stopped or epochs)
+        finished.append(run if stopped is None else None)
+    return used, finished
+
+
+def _begun(run: Run, epoch: int) -> Run:
+    return Run(run.learnt[:epoch], run.costs, run.signs[:epoch])
+
+
+def volume(runs: Sequence[Run], worst: float) -> float:
+    """The hypervolume of what the runs came to: error up to 1, and MACs up to ``worst`` on a logarithmic scale from
+    a hundredth of that, so that cheap networks count as well."""
+    points = [(1 + run.learnt[-1][0], max(0.0, 1 + np.log10(run.costs[0] / worst) / 2)) for run in runs]
+    return hypervolume(points, (1.0, 1.0))
+
+
+def seed_noise(pools: Sequence[Sequence[Run]], orders: int, few: int) -> str:
+    """How far the hypervolumes of the same networks lie apart when another seed trains them, all and ``few`` of them."""
+    worst = max(run.costs[0] for pool in pools for run in pool)
+    ratios = []
+    for shuffle in range(orders):
+        order = random.Random(shuffle).sample(range(len(pools[0])), few)
+        first, second = (volume([pool[number] for number in order], worst) for pool in pools[:2])
+        ratios.append(np.log(second / first) / np.sqrt(2))
+    whole = volume(pools[1], worst) / volume(pools[0], worst)
+    deviation = np.sqrt(np.mean(np.square(ratios)))
+    return f"{whole - 1:+.1%} on all of them; of {few}, a standard deviation of {deviation:.1%} of one search"
+
+
+def shown(values: np.ndarray) -> str:
+    low, high = np.quantile(values, [0.1, 0.9])
+    return f"{values.mean():.3f} ({low:.3f}..{high:.3f})"
+
+
+def read_runs(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def read_pools(path: Path) -> list[list[Run]]:
+    """For each seed the runs of the networks that every seed has trained, with accuracy learnt and MACs as the cost."""
+    by_seed: dict[int, dict[int, Run]] = {}
+    for run in read_runs(path):
+        learnt = tuple((-epoch["val_accuracy"],) for epoch in run["curve"])
+        signs = tuple(signs_of(Epoch(**epoch), run["costs"]) for epoch in run["curve"])
+        made = Run(learnt, (float(run["costs"]["macs"]),), signs, complete=True)
+        by_seed.setdefault(run["seed"], {})[run["network"]] = made
+    networks = sorted(set.intersection(*(set(pool) for pool in by_seed.values())))
+    return [[by_seed[seed][network] for network in networks] for seed in sorted(by_seed)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    modes = parser.add_subparsers(required=True)
+    recording = modes.add_parser("record", help="train networks and keep their curves")
+    recording.set_defaults(run=record)
+    recording.add_argument("data", help="a data set, as digits")
+    recording.add_argument("--space", default="preact_variants.yaml")
+    recording.add_argument("--networks", type=int, default=80, help="random draws of the space")
+    recording.add_argument("--seeds", type=int, default=2, help="trainings of each network")
+    recording.add_argument("--draw", type=int, default=0, help="the seed of the draws")
+    recording.add_argument("--epochs", type=int, help="the data set's own by default")
+    recording.add_argument("--data-dir")
+    recording.add_argument("--subset", type=int)
+    replaying = modes.add_parser("replay", help="let each rule look at recorded curves")
+    replaying.set_defaults(run=replay)
+    replaying.add_argument("--orders", type=int, default=50, help="in which a search might meet the networks")
+    for mode in (recording, replaying):
+        mode.add_argument("--curves", required=True, metavar="FILE", help="the curves, a JSON line a training")
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()

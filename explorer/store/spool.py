@@ -1,0 +1,58 @@
+"""Results that could not be written at once, kept in files beside the study's artifacts until they are.
+
+A training may be hours of work, a database away for minutes. What has ended is flushed to the disk when its
+first writing fails; whoever writes to the study next delivers what a lost process left there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from explorer.files import write_atomically
+from explorer.records import TrainingResult, environment_from_json
+
+_log = logging.getLogger(__name__)
+
+
+class Unsent(NamedTuple):
+    """A result in a file: whose it is, and the fields of its ``Ending``."""
+
+    path: Path
+    worker: str
+    number: int
+    ending: dict[str, Any]
+
+
+def keep(folder: Path, worker: str, number: int, ending: dict[str, Any]) -> Path:
+    """Writes a result to a file of ``folder``; returns its path. Raises OSError where that cannot be."""
+    result, environment = ending["result"], ending["environment"]
+    fields = {
+        **ending,
+        "objectives": dict(ending["objectives"]),
+        "expected": dict(ending["expected"]),
+        "result": result.to_json() if result is not None else None,
+        "environment": json.dumps(asdict(environment)) if environment is not None else None,
+    }
+    path = folder / f"{number}-{worker.rpartition(':')[2]}.json"
+    write_atomically(path, json.dumps({"worker": worker, "number": number, "ending": fields}).encode())
+    return path
+
+
+def unsent(folder: Path) -> Iterator[Unsent]:
+    """The results in the files of ``folder``; one that cannot be read is named in the log and left alone."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            kept = json.loads(path.read_bytes())
+            ending = kept["ending"]
+            if ending["result"] is not None:
+                ending["result"] = TrainingResult.from_json(ending["result"])
+            if ending["environment"] is not None:
+                ending["environment"] = environment_from_json(ending["environment"])
+            yield Unsent(path, kept["worker"], kept["number"], ending)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            _log.warning("%s: a result that waits to be written cannot be read: %s", path, error)

@@ -1,0 +1,41 @@
+"""One more worker on a study that another search began, with nothing but the study to go by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from explorer.errors import StudyError
+from explorer.grammar.parse import parse_space
+from explorer.store.study import open_study
+from explorer.study.search import SearchResult, run_search
+from explorer.training.recipe import Recipe
+
+
+def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, **settings) -> SearchResult:
+    """``run_search`` on an existing study: space, objectives, data, split, recipe and epochs are the study's own.
+
+    ``settings``: those of ``run_search`` that may differ between the runs of one study. Raises StoreError for a
+    storage or a study that is not there, StudyError for one that only its own script can carry on, and
+    what ``run_search`` raises.
+    """
+    study = open_study(storage, name)
+    begun = study.fingerprint
+    if begun["evaluate"] != "training" or begun["costs"]:
+        brought = "evaluate" if begun["evaluate"] != "training" else "costs"
+        raise StudyError(
+            f"study {study.name!r} was begun with a function of the caller's ({brought}); "
+            "run the script that began it once more: it is another worker then"
+        )
+    return run_search(
+        parse_space(study.space_text, f"the space of study {study.name!r}"),
+        data=begun["data"],
+        data_dir=data_dir,
+        subset=begun["split"].get("subset"),
+        objectives=study.objectives,
+        recipe=Recipe.from_json(json.dumps(begun["recipe"])),
+        epochs=begun["epochs"],
+        storage=storage,
+        study=study.name,
+        **settings,
+    )

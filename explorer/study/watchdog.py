@@ -1,0 +1,104 @@
+"""Limits on one trial's process and all that it starts: how long it may take, how much memory it may hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOK_SECONDS = 0.25  # between two looks at a process's memory
+LAST_SECONDS = 1.0  # between asking a process to end and ending it
+LONG_SECONDS, LONG_TIMES = 600.0, 20.0  # no trial is ended before ten minutes, nor before 20 times the median
+LEAST_MEMORY, MEMORY_SHARE = 2 << 30, 0.9  # of the machine's memory all trials may hold a share, each at least 2 GiB
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLimits:
+    """``seconds``: wall time; ``memory``: resident bytes of its process group. None is no bound."""
+
+    seconds: float | None = None
+    memory: int | None = None
+
+
+UNLIMITED = TrialLimits()
+
+
+def usual_limits(workers: int, median_seconds: float | None) -> TrialLimits:
+    """Limits that only a trial gone wrong meets: of time, once it is known how long one takes, and of memory."""
+    seconds = None if median_seconds is None else max(LONG_SECONDS, LONG_TIMES * median_seconds)
+    return TrialLimits(seconds, max(LEAST_MEMORY, int(MEMORY_SHARE * machine_memory() / workers)))
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's where that is less."""
+    memory = os.sysconf("SC_PHYS_PAGES") * _PAGE
+    try:
+        return min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return memory
+
+
+class Watchdog:
+    """Watches over one job of the process group ``group``. ``exceeded``: the limit it broke, once it has."""
+
+    def __init__(self, group: int, limits: TrialLimits):
+        self.exceeded = ""
+        self._group = group
+        self._limits = limits
+        self._began = self._looked = time.monotonic()
+        self._asked = 0.0
+
+    def look(self) -> None:
+        """Asks the group to end when a limit is broken (SIGTERM), and ends it a second later (SIGKILL)."""
+        moment = time.monotonic()
+        if self.exceeded:
+            if moment > self._asked + LAST_SECONDS:
+                _signal(self._group, signal.SIGKILL)
+            return
+        self.exceeded = self._broken(moment)
+        if self.exceeded:
+            self._asked = moment
+            _signal(self._group, signal.SIGTERM)
+
+    def _broken(self, moment: float) -> str:
+        limits = self._limits
+        if limits.seconds is not None and moment > self._began + limits.seconds:
+            return f"it took longer than the {limits.seconds:g} s that a trial may take"
+        if limits.memory is not None and moment > self._looked + LOOK_SECONDS:
+            self._looked = moment
+            held = resident_memory(self._group)
+            if held > limits.memory:
+                return (
+                    f"it held {held / 2**30:.1f} GiB of memory, "
+                    f"more than the {limits.memory / 2**30:.1f} GiB that a trial may hold"
+                )
+        return ""
+
+
+def resident_memory(group: int) -> int:
+    """Bytes that the processes of a group hold in memory, pages that they share counted for each."""
+    return sum(pages for _, pages in _members(group)) * _PAGE
+
+
+def _members(group: int) -> Iterator[tuple[int, int]]:
+    """The processes of a group with their resident pages, from /proc; none where there is no such thing."""
+    proc = Path("/proc")
+    for name in os.listdir(proc) if proc.exists() else ():
+        if name.isdigit():
+            try:
+                fields = (proc / name / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(fields[2]) == group:
+                yield int(name), int(fields[21])
+
+
+def _signal(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # it has ended, or has not yet made itself a group
+        pass

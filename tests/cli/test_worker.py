@@ -1,0 +1,58 @@
+"""``explorer worker``: more processes on one study, as a shell starts them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from explorer.store.study import open_study
+from tests.cli.test_spaces import run
+
+EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
+SETTINGS = ["--sampler", "random", "--limit", "macs<=200k", "--workers", "1", "--json"]
+
+
+def test_two_workers_and_a_search_share_a_study(tmp_path):
+    """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    line = ["--data", "digits", "--subset", "300", "--epochs", "1", *SETTINGS, "--storage", url]
+    first = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "1", "--study", "shared"]
+    subprocess.run(first, check=True, capture_output=True)
+    search = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "9", "--study", "shared"]
+    worker = [*EXPLORER, "worker", "--storage", url, "--study", "shared", "--trials", "9", *SETTINGS]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for command in (search, worker, worker)
+    ]
+    for process in started:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert json.loads(out)["study"] == "shared"
+    study = open_study(url, "shared")
+    counts, records = study.counts(), study.trials(full=False)
+    assert counts["complete"] + counts["stopped"] == 9 and counts["running"] == counts["failed"] == 0
+    trained = [record.digest for record in records if record.state in ("complete", "stopped")]
+    assert len(trained) == len(set(trained))
+    assert [record.number for record in records] == list(range(len(records)))
+    assert len({record.worker for record in records}) >= 3
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["worker", "--storage", "sqlite:///absent.db", "--study", "one"], "there is no file"),
+        (["worker", "--trials", "0"], "--trials"),
+        (["worker", "--trial-memory", "much"], "write 512M or 8G"),
+        (["worker", "--until-stable", "0"], "--until-stable"),
+        (["search", "--space", "he2016_orders.yaml", "--stopping", "rung"], "did you mean 'rungs'"),
+    ],
+)
+def test_what_cannot_be_joined_is_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """Bad input ends in one line and status 2, and makes no file."""
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())

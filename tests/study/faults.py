@@ -1,0 +1,115 @@
+"""A search in a process of its own, to be killed, stopped and starved, and the one invariant that must hold after."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from explorer.store.study import open_study
+
+SCRIPT = """
+import json, os, sys
+from explorer.grammar.parse import parse_space
+from explorer.store import database, writer
+from explorer.study import loop, search
+from explorer.study.search import run_search
+from tests.study import evaluations
+
+if __name__ == "__main__":
+    url, name, trials, workers, lease, acknowledged = sys.argv[1:]
+    database.FREE_BYTES = 0  # also on a disk as small as a test's
+    for module in (loop, search, writer):  # leases and looks for lost ones, in seconds
+        for constant in {"LEASE_SECONDS", "REAP_SECONDS"} & set(vars(module)):
+            setattr(module, constant, float(lease))
+
+    def acknowledge(event):
+        if event.kind == "ended" and event.trial.state == "complete":
+            with open(acknowledged, "a") as stream:
+                stream.write(json.dumps([event.trial.number, event.trial.digest, event.trial.objectives]) + "\\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        print(event.kind, flush=True)
+
+    space = parse_space(evaluations.SPACE_TEXT, "tiny.yaml")
+    result = run_search(space, evaluate=getattr(evaluations, name), storage=url, study="one", sampler="random",
+                        trials=int(trials), workers=int(workers), progress=acknowledge)
+    print("result", result.interrupted, result.ended, flush=True)
+"""
+
+
+Start = Callable[..., subprocess.Popen]
+
+
+def starter(folder: Path, url: str, environment: dict[str, str], started: list[subprocess.Popen]) -> Start:
+    """Starts searches that bear a mark in their environment, as do all processes that they start; each is added
+    to ``started``."""
+    script = folder / "search.py"
+    script.write_text(SCRIPT)
+
+    def begin(evaluation: str, trials: int, workers: int, lease: float = 60.0) -> subprocess.Popen:
+        settings = [evaluation, str(trials), str(workers), str(lease), folder / "acknowledged"]
+        marked = {**environment, "EXPLORER_TEST_MARKER": str(folder)}
+        process = subprocess.Popen(
+            [sys.executable, script, url, *settings],
+            env=marked,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    return begin
+
+
+def acknowledged(tmp_path: Path) -> dict[int, tuple]:
+    path = tmp_path / "acknowledged"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    assert len({number for number, *_ in rows}) == len(rows)
+    return {number: (digest, objectives) for number, digest, objectives in rows}
+
+
+def alive(tmp_path: Path) -> list[int]:
+    """The processes that bear this test's mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if (
+                entry.name.isdigit()
+                and f"EXPLORER_TEST_MARKER={tmp_path}\0".encode() in (entry / "environ").read_bytes() + b"\0"
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def leads_its_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def invariant(url: str, tmp_path: Path) -> None:
+    """I: every acknowledged result is there with its values, numbers are 0..n-1, nothing is running, no network has two
+    trials of its own, the file is whole."""
+    records = {record.number: record for record in open_study(url, "one").trials()}
+    assert list(records) == list(range(len(records)))
+    for number, (digest, objectives) in acknowledged(tmp_path).items():
+        assert (records[number].state, records[number].digest, records[number].objectives) == (
+            "complete",
+            digest,
+            objectives,
+        )
+    assert not [record for record in records.values() if record.state == "running"]
+    evaluated = [record.digest for record in records.values() if record.same_as is None]
+    assert len(evaluated) == len(set(evaluated))
+    connection = sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()

@@ -1,0 +1,259 @@
+"""The fault matrix: killed, stopped and starved at many points, a study keeps what was acknowledged and goes on.
+
+One invariant holds after each (``faults.invariant``). Moments are drawn from a seed that a red cell prints.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from explorer.errors import StoreError
+from explorer.store import database as store_database
+from explorer.store.database import open_for_writing
+from explorer.store.lease import new_worker
+from explorer.store.study import open_study
+from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from explorer.study import search
+from explorer.study.search import run_search
+from tests.store.conftest import make_study, proposal
+from tests.study.evaluations import good
+from tests.study.faults import acknowledged, alive, invariant, starter
+from tests.study.test_children import wait_until
+
+CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture
+def moments(request):
+    """Random moments; the seed is in the failure's report."""
+    seed = int(os.environ.get("EXPLORER_FAULT_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"EXPLORER_FAULT_SEED={seed}")  # pytest shows what a failing test printed
+    return random.Random(seed)
+
+
+def test_twenty_kills_within_trials(url, tmp_path, start, moments):
+    """R2, R5, R10: SIGKILL of the whole search at twenty random moments; then the same line ends in order."""
+    for kill in range(20):
+        process = start("slow", 27, 1 + kill % 2)
+        process.stdout.readline()
+        time.sleep(moments.uniform(0.0, 0.7))
+        process.kill()
+        process.communicate()
+        wait_until(lambda: not alive(tmp_path))
+    output, _ = start("slow", 27, 2).communicate(timeout=120)
+    assert "result False" in output
+    invariant(url, tmp_path)
+    records = open_study(url, "one").trials()
+    assert all(
+        r.state == "complete" or r.same_as is not None or "its worker was lost 4 times" in r.reason for r in records
+    )
+    assert max(record.attempt for record in records) <= 4
+
+
+def commit_for_ever(url: str, path: str) -> None:
+    """Begins and ends trials as fast as it can, and acknowledges each in a flushed file."""
+    writer = StudyWriter(make_study(url), new_worker())
+    with open(path, "a") as stream:
+        while True:
+            number = sum(writer.study.counts().values())
+            try:
+                record = writer.begin(number, proposal(f"n{number}-{os.getpid()}"))
+            except NumberTaken:
+                continue
+            writer.finish(number, Ending("complete", {"accuracy": number / 7, "macs": 1.0}))
+            stream.write(json.dumps([number, record.digest, {"accuracy": number / 7, "macs": 1.0}]) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def test_twenty_kills_in_commits(url, tmp_path, moments):
+    """R2: SIGKILL in a tight loop of commits, twenty times: nothing acknowledged is lost, the file is whole."""
+    CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
+    path = tmp_path / "acknowledged"
+    for _ in range(20):
+        before = path.stat().st_size if path.exists() else 0
+        process = CONTEXT.Process(target=commit_for_ever, args=(url, str(path)))
+        process.start()
+        wait_until(lambda before=before: path.exists() and path.stat().st_size > before)
+        time.sleep(moments.uniform(0.0, 0.1))
+        process.kill()
+        process.join()
+        StudyWriter(make_study(url), new_worker()).reap()
+        invariant(url, tmp_path)
+    assert len(acknowledged(tmp_path)) >= 20
+
+
+def die_at_statement(url: str, statement: int) -> None:
+    """Begins a trial and kills itself before the given statement of that; returns when there are fewer."""
+    writer = StudyWriter(make_study(url), new_worker())
+    count = [0]
+
+    def die(*_) -> None:
+        count[0] += 1
+        if count[0] == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(writer.study.database.engine, "before_cursor_execute", die)
+    writer.begin(sum(open_study(url, "one").counts().values()), proposal(f"n{statement}"))
+
+
+def test_kills_between_asking_and_the_lease(url, tmp_path):
+    """R5: killed before any statement of the transaction that begins a trial, nothing is left of it; killed after the
+    last, the trial is running, its worker is seen to be gone, and who comes next takes it up."""
+    CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
+    make_study(url).database.close()
+    for statement in range(1, 30):
+        process = CONTEXT.Process(target=die_at_statement, args=(url, statement))
+        process.start()
+        process.join(60)
+        records = open_study(url, "one").trials()
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL and records == []
+    assert statement > 5 and [record.state for record in records] == ["running"]
+    heir = StudyWriter(make_study(url), new_worker())
+    assert [record.reason for record in heir.reap()] == ["interrupted: its worker was lost"]
+    assert heir.take_up().attempt == 2
+    heir.finish(0, Ending("complete", {"accuracy": 1.0, "macs": 1.0}))
+    invariant(url, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
+    """R5: SIGSTOP until another has taken its trials over, then SIGCONT: its late results are nobody's, it goes on and
+    ends in order."""
+    paused = start("slow", 12, workers, lease=1.5)
+    while paused.stdout.readline() != "started\n":
+        pass
+    paused.send_signal(signal.SIGSTOP)
+    wait_until(lambda: open_study(url, "one").counts()["running"])
+    other = start("slow", 12, 1, lease=1.5)
+    wait_until(lambda: any(r.attempt == 2 and r.state == "complete" for r in open_study(url, "one").trials(full=False)))
+    paused.send_signal(signal.SIGCONT)
+    for process in (paused, other):
+        output, _ = process.communicate(timeout=90)
+        assert process.returncode == 0 and "result False" in output
+    invariant(url, tmp_path)
+    assert open_study(url, "one").counts()["complete"] == 12
+
+
+@pytest.mark.parametrize("k", range(1, 11))
+def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypatch, k):
+    """R8: when the k-th write of a search finds the disk full, and finds it so again, the search waits and goes on; its
+    trials are those of a search that met no such thing."""
+    monkeypatch.setattr(store_database, "FIRST_PAUSE", 0.01)
+    writes = [0]
+
+    def full(connection, cursor, statement, parameters, context, executemany) -> None:
+        writes[0] += statement.startswith(("INSERT", "UPDATE"))
+        if writes[0] in (k, k + 1) and statement.startswith(("INSERT", "UPDATE")):
+            raise OperationalError(statement, {}, sqlite3.OperationalError("database or disk is full"))
+
+    def opened(storage):
+        database = open_for_writing(storage)
+        event.listen(database.engine, "before_cursor_execute", full)
+        return database
+
+    monkeypatch.setattr(search, "open_for_writing", opened)
+    found = run_search(space, evaluate=good, storage=url, study="one", sampler="random", trials=4).study
+    assert writes[0] > k + 1
+    invariant(url, tmp_path)
+    unbroken = run_search(space, evaluate=good, storage=None, sampler="random", trials=4).study
+    assert [(r.number, r.state, r.digest, r.objectives) for r in found.trials()] == [
+        (r.number, r.state, r.digest, r.objectives) for r in unbroken.trials()
+    ]
+    assert not list(found.artifacts.rglob("*.json"))
+
+
+def test_a_disk_that_is_really_full(tmp_path, environment):
+    """R8: on a disk of 3 MiB a search waits when it is full, burns no trial, and goes on when there is room again."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a small disk of its own can be mounted by root alone")
+    url, started = f"sqlite:///{disk}/explorer.db", []
+    try:
+        make_study(url, "other").database.close()
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - (200 << 10)))
+        process = starter(tmp_path, url, environment, started)("good", 27, 1)
+        wait_until(lambda: os.statvfs(disk).f_bavail <= 2)
+        time.sleep(0.5)
+        assert process.poll() is None
+        ballast.unlink()
+        output, _ = process.communicate(timeout=60)
+        assert "the study has its 27 trials" in output
+        invariant(url, tmp_path)
+        assert open_study(url, "one").counts()["failed"] == 0
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_nearly_full_disk_is_refused_before_anything_is_written(space, url, tmp_path, monkeypatch):
+    """R8: without room for a search's record none is begun, in one line."""
+    monkeypatch.setattr(store_database, "FREE_BYTES", 1 << 60)
+    with pytest.raises(StoreError, match=r"only \d+ MiB are free on its disk, a search wants 1099511627776; free some"):
+        run_search(space, evaluate=good, storage=url, study="one", trials=1)
+
+
+def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp_path, monkeypatch):
+    """R6: a database that cannot be written to for as long as one waits ends the search; what had ended is in a file
+    and is written by the next search; what ran is taken up."""
+    calls = []
+
+    def finishing(connection, cursor, statement, parameters, context, executemany) -> None:
+        if calls and statement.startswith(("INSERT", "UPDATE")):
+            raise OperationalError(statement, {}, sqlite3.OperationalError("disk I/O error"))
+
+    def opened(storage):
+        database = open_for_writing(storage)
+        event.listen(database.engine, "before_cursor_execute", finishing)
+        database.hurry.set()
+        return database
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        calls.append(seed)
+        return {"accuracy": 0.75}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "open_for_writing", opened)
+        patched.setattr(
+            search, "new_worker", lambda: f"{new_worker().split(':')[0]}:1:0:dead"
+        )  # gone when it has ended
+        broken = run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=4)
+    assert broken.failed and broken.ended.startswith("the record cannot be kept: ") and "disk I/O error" in broken.ended
+    assert len(calls) == 1 and len(list(broken.study.artifacts.rglob("*.json"))) == 1
+    study = run_search(space, evaluate=good, storage=url, study="one", sampler="random", trials=4).study
+    assert study.trial(0).objectives["accuracy"] == 0.75 and study.trial(0).attempt == 1
+    assert not list(study.artifacts.rglob("*.json"))
+    invariant(url, tmp_path)
+
+
+def test_a_file_that_waits_and_cannot_be_read_harms_nothing(space, url, caplog):
+    """A damaged file among the results that wait to be written is named in the log and left alone."""
+    study = run_search(space, evaluate=good, storage=url, study="one", trials=1).study
+    waiting = Path(study.artifacts) / "unsent" / "0-abc.json"
+    waiting.parent.mkdir(parents=True)
+    waiting.write_text('{"worker": "a:1:1:b", "num')
+    run_search(space, evaluate=good, storage=url, study="one", trials=2)
+    assert "cannot be read" in caplog.text and waiting.exists()
+    with suppress(FileNotFoundError):
+        waiting.unlink()
