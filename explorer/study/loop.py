@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.records import Epoch, TrialRecord
+from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
@@ -158,7 +159,9 @@ class SearchLoop:
             ending = Ending("complete", objectives, message.result, environment=message.environment, weights=weights)
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not keeps_weights:
-            (self.writer.study.artifacts / f"{record.digest}.safetensors").unlink(missing_ok=True)
+            weights_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
+        if ended:
+            checkpoint_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
         self.budget.note(failed=isinstance(message, Failure))
         self._learn()
         for record in ended:
