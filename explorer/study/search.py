@@ -83,8 +83,9 @@ def run_search(
     ``f(architecture, choices)``, known before evaluation, beside the analytic ones or in their stead.
     Of a network that was ever on the frontier the trained weights are kept.
 
-    ``workers``: trainings side by side, one a core of the CPU when left out; on a GPU ``workers_per_device``, or as many
-    as a short probe finds worthwhile. ``precision``: float32, bfloat16, or auto for what is measured to be faster.
+    ``workers``: trainings side by side, one a core of the CPU when left out; on a GPU ``workers_per_device``,
+    or as many as a short probe finds worthwhile. ``precision``: float32, bfloat16, or auto for what is measured
+    to be faster.
 
     Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError.
     """

@@ -39,14 +39,16 @@ def trained_network(
     """The network of a complete or cached trial, trained.
 
     Where its weights were not kept (it never was on the frontier) it is trained again with the study's
-    data, recipe and epochs and the trial's seed, threads and precision, on the CPU: on the same machine, where
-    it was trained on the CPU too, to the same last bit. Raises StudyError where that cannot be, DataError where the data are missing.
+    data, recipe and epochs and the trial's seed, threads and precision, on the CPU: on the same machine, where it
+    was trained on the CPU too, to the same last bit. Raises StudyError where that cannot be, DataError where the
+    data are missing.
     """
     if record.state == "cached" and record.same_as is not None:
         record = study.trial(record.same_as)
     if record.state != "complete":
         raise StudyError(
-            f"trial {record.number} of study {study.name!r} has no trained weights: it is {record.state} {record.reason}".rstrip()
+            f"trial {record.number} of study {study.name!r} has no trained weights: "
+            f"it is {record.state} {record.reason}".rstrip()
         )
     architecture = Architecture.from_json(record.architecture)
     kept = study.weights(record)

@@ -1,8 +1,8 @@
 """Images on the device, and what is drawn for one epoch of them: order, crops, mirrorings, holes and mixtures.
 
-All that is random is drawn at the epoch's start from (seed, epoch) alone, by the CPU, so that every device sees the same
-images in the same order and a training that was killed goes on with the epochs it would have seen. Each image
-is then cut, mirrored and normalised on the device, a whole batch at a time (``augment``).
+All that is random is drawn at the epoch's start from (seed, epoch) alone, by the CPU, so that every device sees the
+same images in the same order and a training that was killed goes on with the epochs it would have seen. Each
+image is then cut, mirrored and normalised on the device, a whole batch at a time (``augment``).
 """
 
 from __future__ import annotations

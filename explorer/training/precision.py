@@ -1,7 +1,7 @@
 """Which precision trains faster here: measured, never guessed from a processor's name.
 
-On a CPU the network at hand takes some steps in each precision. bfloat16 halves the time of dense convolutions where the
-processor multiplies it, is slower where it must be emulated, and slower for depthwise convolutions even on
+On a CPU the network at hand takes some steps in each precision. bfloat16 halves the time of dense convolutions where
+the processor multiplies it, is slower where it must be emulated, and slower for depthwise convolutions even on
 processors that have it; so the answer holds for one kind of network, shape and machine. It is kept under
 ``$XDG_CACHE_HOME/explorer/precision`` (``~/.cache/explorer/precision``): a second training of the kind asks no
 more, and, other than two measurements of two nearly equal times, gives the same bits.
@@ -83,7 +83,8 @@ def _convolutions(net: nn.Module) -> str:
     def kind(conv: nn.Conv2d) -> str:
         return "dense" if conv.groups == 1 else "depthwise" if conv.groups == conv.in_channels else "grouped"
 
-    return max((kind(module) for module in net.modules() if isinstance(module, nn.Conv2d)), key=kinds.get, default="none")
+    found = (kind(module) for module in net.modules() if isinstance(module, nn.Conv2d))
+    return max(found, key=kinds.__getitem__, default="none")
 
 
 def _cpu() -> str:

@@ -1,8 +1,8 @@
 """How a network is trained, as a value: batch size, optimiser settings, learning-rate schedule, and the optional
 parts: averaged weights, cutout, mixup, zero-initialised last norms.
 
-``recipe("quick")`` gives a recipe by name, ``recipe("mine.json")`` one that a file holds, ``default_training("cifar10")``
-what a data set is trained with unless told otherwise. Free of torch.
+``recipe("quick")`` gives a recipe by name, ``recipe("mine.json")`` one that a file holds,
+``default_training("cifar10")`` what a data set is trained with unless told otherwise. Free of torch.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def train_architecture(
     dataset = load_data(data, data_dir, subset) if isinstance(data, str) else data
     if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
         raise TrainingError(
-            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} has "
-            f"{dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
+            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} "
+            f"has {dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
     usual, usual_epochs = default_training(dataset.name)
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe or usual

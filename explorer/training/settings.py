@@ -17,7 +17,8 @@ AUTO = "auto"
 def process_settings(device: str, threads: int) -> Iterator[torch.device]:
     """Sets the threads, and keeps the caller's number of them and random state. Yields the device.
 
-    On a GPU all work goes to a stream of its own: a step is captured in a CUDA graph only off the default one. Raises TrainingError when an argument is out of range.
+    On a GPU all work goes to a stream of its own: a step can be captured in a CUDA graph only off the default one.
+    Raises TrainingError when an argument is out of range.
     """
     if threads < 1:
         raise TrainingError(f"threads must be at least 1, found {threads}")

@@ -177,7 +177,7 @@ class ReplayedStep:
 
 
 def capture_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """The step as a CUDA graph's replay, or itself where it cannot be captured or the graph's memory is not to be had."""
+    """The step as a CUDA graph's replay; itself where it cannot be captured, or the graph finds no memory."""
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):

@@ -73,7 +73,7 @@ def test_an_epoch_takes_full_batches_of_different_images(data):
     order = draw(data).order
     assert order.shape == (3, 64)
     assert len(set(order.flatten().tolist())) == 192
-    assert 0 <= order.min() and order.max() < 200
+    assert order.min() >= 0 and order.max() < 200
 
 
 def test_draws_are_in_range(colourful):
