@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from explorer.training.data import Dataset
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe
+from explorer.training.relu import bitwise_relu
 from explorer.training.settings import AUTO, autocast, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
@@ -57,7 +59,8 @@ def train_network(
     if epochs < 1:
         raise TrainingError(f"epochs must be at least 1, found {epochs}")
     began = time.perf_counter()
-    with process_settings(device, threads) as place:
+    with ExitStack() as settings:
+        place = settings.enter_context(process_settings(device, threads))
         net.to(place, memory_format=torch.channels_last)
         optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, place), Images(data.validation, data, place)
@@ -66,6 +69,8 @@ def train_network(
         if precision == AUTO:
             precision = choose_precision(net, tuple(data.shape), data.classes, batch_size, place)
         cast = autocast(place, precision)
+        if place.type == "cpu" and precision == "bfloat16":
+            settings.enter_context(bitwise_relu(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
         step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
         take_step = ReplayedStep(step, capture_cuda_graph) if graph and place.type == "cuda" else step
@@ -89,6 +94,7 @@ def train_network(
             for _ in range(steps):
                 take_step()
             train_loss = _mean_loss(step.losses(), epoch, rates)
+            _require_finite(net, epoch)
             seconds = time.perf_counter() - started
 
             scores = _validate(net, validation, cast, average)
@@ -153,6 +159,13 @@ def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
             f"(learning rate {rates[step]:g}); a lower learning rate may help"
         )
     return losses.mean().item()
+
+
+def _require_finite(net: nn.Module, epoch: int) -> None:
+    """A network may hide a weight that is no number behind a finite loss, as ReLU may make 0 of it."""
+    tensors = [tensor for tensor in net.state_dict().values() if tensor.is_floating_point()]
+    if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():
+        raise TrainingError(f"epoch {epoch}: some weights are not finite; a lower learning rate may help")
 
 
 def _seed(seed: int, epoch: int) -> int:
