@@ -51,7 +51,8 @@ class Epoch:
 class TrainingResult:
     """What one training came to: the last epoch's validation figures and the whole curve.
 
-    ``seconds``: wall time of the whole training; ``images_per_second``: of training steps alone.
+    ``seconds``: wall time of the whole training; ``images_per_second``: of training steps alone;
+    ``precision``: in which the network computed while it was trained, float32 or bfloat16.
     """
 
     val_accuracy: float
@@ -61,6 +62,7 @@ class TrainingResult:
     seconds: float
     images_per_second: float
     curve: tuple[Epoch, ...]
+    precision: str = "float32"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

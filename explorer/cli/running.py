@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import shlex
@@ -78,9 +79,10 @@ def training_options(command):
             click.option("--data", metavar="NAME", help="digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder."),
             data_dir,
             click.option("--subset", type=click.IntRange(min=2), metavar="N", help="So many images of train and validation, stratified."),
-            click.option("--recipe", metavar="NAME", help="quick, he2016 or cosine; the data set's own by default."),
+            click.option("--recipe", metavar="NAME", help="quick, he2016 or cosine, or a JSON file of a recipe's fields; the data set's own by default."),
             click.option("--epochs", type=click.IntRange(1, 100_000), metavar="N", help="Epochs a network; the data set's own by default."),
             click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
+            click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True, help="auto: what is measured to be faster."),
         )
     ):  # fmt: skip
         command = option(command)
@@ -93,6 +95,7 @@ def training_options(command):
 @running_options
 @click.option("--objectives", default="accuracy,macs", show_default=True, metavar="NAMES", help="What to trade off: accuracy, loss, and any cost.")
 @click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side; a core each by default.")
+@click.option("--workers-per-device", type=click.IntRange(1, 1_024), metavar="N", help="Networks that share one GPU; found by a short probe by default.")
 @click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
 @click.option("--new-study", is_flag=True, help="Begin another study beside the one of that name.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -226,22 +229,35 @@ def _middle(frontier, name: str) -> float:
 @click.option("--seed", type=int, default=0, show_default=True)
 @as_json
 @storage
-def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, storage) -> None:
-    """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, architecture.json) and test it on the split that no search sees."""
+def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed, as_json, storage) -> None:
+    """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, architecture.json) and test it on the split that no search sees.
+
+    A training that was killed goes on from its last checkpoint when the same line is given again.
+    """
     from explorer.address import Input, find_architecture
     from explorer.errors import TrainingError
     from explorer.measure.environment import find_device
+    from explorer.store.artifacts import train_checkpoint
+    from explorer.store.database import database_file
     from explorer.training.data import load_data
+    from explorer.training.recipe import default_training
+    from explorer.training.recipe import recipe as recipe_named
     from explorer.training.run import train_architecture
 
     if data is None:
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     place = find_device(device)
+    chosen = recipe_named(recipe) if recipe else None
     dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
     for note in notes:
         click.echo(f"{dataset.name}: {note}", err=True)
+    chosen, epochs = chosen or default_training(dataset.name)[0], epochs or default_training(dataset.name)[1]
     architecture = find_architecture(arch, storage, Input(dataset.shape, dataset.classes)).architecture
+    named = (architecture.digest, dataset.fingerprint, chosen.to_json(), epochs, seed, place, precision)
+    checkpoint = train_checkpoint(database_file(storage), f"train {hashlib.sha256(repr(named).encode()).hexdigest()}")
+    if checkpoint.exists():
+        click.echo(f"going on from {checkpoint}", err=True)
     with console().status("training") as status:
 
         def show(epoch) -> None:
@@ -249,10 +265,15 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, s
 
         try:
             trained = train_architecture(
-                architecture, dataset, recipe=recipe, epochs=epochs, seed=seed, device=place, on_epoch=None if as_json else show
-            )
+                architecture, dataset, recipe=chosen, epochs=epochs, seed=seed, device=place, precision=precision,
+                checkpoint=checkpoint, on_epoch=None if as_json else show,
+            )  # fmt: skip
         except TrainingError as error:
             raise WorkFailed(str(error)) from error
+        except KeyboardInterrupt:
+            if checkpoint.exists():
+                click.echo(f"the same line goes on from {checkpoint}", err=True)
+            raise
     result = trained.result
     if as_json:
         print_json(
@@ -265,6 +286,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, s
                 "images_per_second": result.images_per_second,
                 "seed": seed,
                 "recipe": trained.recipe.name,
+                "precision": result.precision,
                 "data": {**dataset.fingerprint, "notes": notes},
                 "curve": [{name: getattr(epoch, name) for name in epoch.__dataclass_fields__} for epoch in result.curve],
             }
@@ -272,5 +294,5 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, seed, as_json, s
         return
     click.echo(f"validation {percent(result.val_accuracy)}, test {percent(trained.test.accuracy)} (one seed, {seed})")
     click.echo(
-        f"{result.epochs} epochs of {trained.recipe.name!r} in {result.seconds:.1f} s, {counted(result.images_per_second)} images/s on {place}"
+        f"{result.epochs} epochs of {trained.recipe.name!r} in {result.seconds:.1f} s, {counted(result.images_per_second)} images/s in {result.precision} on {place}"
     )

@@ -8,16 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from explorer.architecture import Architecture, Block
-from explorer.network.init import initialise
+from explorer.network.init import initialise, silence_last_norm
 from explorer.ops.base import Call, Op, TensorShape
 
 
-def build_network(architecture: Architecture, seed: int = 0) -> Network:
-    """The network, initialised from ``seed`` without touching the global random state."""
+def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_norm: bool = False) -> Network:
+    """The network, initialised from ``seed`` without touching the global random state.
+
+    ``zero_init_last_norm``: residual blocks begin as their shortcut (``silence_last_norm``).
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the devices too
         network = Network(architecture)
         initialise(network)
+    if zero_init_last_norm:
+        blocks = (block for stage in architecture.stages for block in stage.blocks)
+        modules = (module for module in network.modules() if isinstance(module, ResidualBlock))
+        for block, module in zip(blocks, modules):
+            silence_last_norm(block, module.branch)
     return network
 
 

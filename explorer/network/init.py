@@ -6,6 +6,11 @@ import math
 
 from torch import nn
 
+from explorer.architecture import Block
+from explorer.ops.merge import Concatenate
+
+_LINEAR_IN_SCALE = ("attention", "regulariser", "scale")  # ops that pass a scale of 0 on, and its gradient back
+
 
 def initialise(network: nn.Module) -> None:
     """Convolutions N(0, sqrt(2 / (k*k*out))), the fan-out form of He et al. 2015 (arXiv:1502.01852, eq. 14),
@@ -23,3 +28,19 @@ def initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="linear")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def silence_last_norm(block: Block, branch: nn.Sequential) -> None:
+    """Sets the scale of the norm that ends the block's ``branch`` to 0: the block begins as its shortcut.
+
+    Goyal et al. 2017 (arXiv:1706.02677, 5.1) and He, T. et al. 2019 (arXiv:1812.01187, 3.1). A branch whose
+    last norm has an activation or a conv behind it, as in full pre-activation, stays as it is: behind a ReLU
+    a scale of 0 would get no gradient and never leave 0. So do blocks without a shortcut or that concatenate.
+    """
+    if block.shortcut is None or isinstance(block.merge, Concatenate):
+        return
+    for op, module in reversed(list(zip(block.branch[block.shared :], branch, strict=True))):
+        if op.role == "norm":
+            nn.init.zeros_(module.weight)
+        if op.role not in _LINEAR_IN_SCALE:
+            return

@@ -9,5 +9,23 @@ from explorer.files import slug
 
 def artifacts_folder(database_file: Path | None, study: str) -> Path:
     """``explorer.artifacts/<slug>`` beside the database's file; in the working folder for a server's."""
-    beside = database_file.resolve().parent if database_file else Path.cwd()
-    return beside / "explorer.artifacts" / slug(study)
+    return _beside(database_file) / slug(study)
+
+
+def train_checkpoint(database_file: Path | None, training: str) -> Path:
+    """The state of one training that belongs to no study; ``training``: a text that tells it from others."""
+    return _beside(database_file) / f"{slug(training)}.checkpoint"
+
+
+def _beside(database_file: Path | None) -> Path:
+    return (database_file.resolve().parent if database_file else Path.cwd()) / "explorer.artifacts"
+
+
+def weights_file(folder: Path, digest: str) -> Path:
+    """The trained weights of the network of that digest."""
+    return folder / f"{digest}.safetensors"
+
+
+def checkpoint_file(folder: Path, digest: str) -> Path:
+    """The state of that network's training, while it lasts."""
+    return folder / f"{digest}.checkpoint"

@@ -163,6 +163,12 @@ def open_for_writing(storage: str | None) -> Database:
     return database
 
 
+def database_file(storage: str) -> Path | None:
+    """The file of the database at ``storage``, which need not exist; None for a server's. Raises StoreError."""
+    url = _parse(storage)
+    return _sqlite_file(url) if url.get_backend_name() == "sqlite" and not _in_memory(url) else None
+
+
 def _parse(storage: str) -> URL:
     try:
         url = sqlalchemy.make_url(storage)

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
 from explorer.records import STATES, TrialRecord
-from explorer.store.artifacts import artifacts_folder
+from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import select_trials, to_record
 from explorer.store.schema import studies, trials
@@ -164,7 +164,7 @@ class Study:
 
     def weights(self, record: TrialRecord) -> Path | None:
         """The safetensors file with the trial's trained weights, or None where they were not kept."""
-        path = self.artifacts / f"{record.digest}.safetensors"
+        path = weights_file(self.artifacts, record.digest)
         return path if record.weights and path.is_file() else None
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrialRecord
+from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
@@ -197,7 +198,9 @@ class SearchLoop:
         ending = self._ending(record, message)
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
-            (self.writer.study.artifacts / f"{record.digest}.safetensors").unlink(missing_ok=True)
+            weights_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
+        if ended:  # that of a stopped one too: it has come a few epochs far, and there are many
+            checkpoint_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
         self.budget.note(failed=isinstance(message, Failure))
         self._learn()
         for record in ended:

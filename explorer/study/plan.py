@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from explorer.costing.analytic import Cost
 from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
+from explorer.measure.cores import usable_cores
 from explorer.study.fingerprint import make_fingerprint
+from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import OwnCost
 from explorer.study.samplers import check_sampler
 from explorer.study.stopping import check_stopping
@@ -27,6 +28,7 @@ from explorer.training.recipe import recipe as recipe_named
 
 DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
+PRECISIONS = ("auto", "float32", "bfloat16")
 ANALYTIC = tuple(Cost.__dataclass_fields__)
 _log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ def make_plan(
     device: str,
     recipe: Recipe | str | None,
     epochs: int | None,
+    precision: str,
+    workers_per_device: int | None,
     limits: Iterable[Limit],
     study: str | None,
     stopping: str,
@@ -86,8 +90,12 @@ def make_plan(
     check_stopping(stopping)
     if epochs is not None and epochs < 1:
         raise StudyError(f"epochs must be at least 1, found {epochs}")
-    if workers is not None and workers < 1:
-        raise StudyError(f"workers must be at least 1, found {workers}")
+    for asked, number in (("workers", workers), ("workers per device", workers_per_device)):
+        if number is not None and number < 1:
+            raise StudyError(f"{asked} must be at least 1, found {number}")
+    if precision not in PRECISIONS:
+        near = did_you_mean(precision, PRECISIONS)
+        raise StudyError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
     if evaluate is not None:
         if data is not None or subset is not None or recipe is not None:
             raise StudyError(
@@ -106,7 +114,6 @@ def make_plan(
         default_recipe, default_epochs = default_training(dataset.name)
         training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe
         epochs = epochs or default_epochs
-        workers = workers or (1 if device.startswith("cuda") else _cores())
         work = Training(
             data=data or DEFAULT_DATA,
             data_dir=str(data_dir) if data_dir is not None else None,
@@ -114,9 +121,12 @@ def make_plan(
             recipe=training_recipe,
             epochs=epochs,
             device=device,
-            threads=max(1, _cores() // workers),
-            weights=None,
+            threads=1,
+            precision=precision,
+            artifacts=None,
         )
+        workers = workers or workers_per_device or _side_by_side(space, work)
+        work = replace(work, threads=max(1, usable_cores() // workers))
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
     fingerprint = make_fingerprint(
         space,
@@ -185,5 +195,8 @@ def _require_picklable(work: Work) -> None:
         raise StudyError(f"with several workers 'evaluate' must be picklable; {mend} ({error})") from None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _side_by_side(space: SearchSpace, work: Training) -> int:
+    """How many trainings at once serve the device best: one a core on the CPU, on a GPU what a probe finds."""
+    if work.device == "cpu":
+        return usable_cores()
+    return probe_side_by_side(typical(space), work.recipe, work.device, work.precision)

@@ -67,6 +67,8 @@ def run_search(
     device: str = "cpu",
     recipe: Recipe | str | None = None,
     epochs: int | None = None,
+    precision: str = "auto",
+    workers_per_device: int | None = None,
     limits: tuple[Limit, ...] = (),
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
@@ -94,6 +96,10 @@ def run_search(
     ``f(architecture, choices)``, known before evaluation, beside the analytic ones or in their stead.
     Of a network that was ever on the frontier the trained weights are kept.
 
+    ``workers``: trainings side by side, one a core of the CPU when left out; on a GPU ``workers_per_device``,
+    or as many as a short probe finds worthwhile. ``precision``: float32, bfloat16, or auto for what is measured
+    to be faster.
+
     Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError.
     """
     began = time.monotonic()
@@ -111,6 +117,8 @@ def run_search(
         device=device,
         recipe=recipe,
         epochs=epochs,
+        precision=precision,
+        workers_per_device=workers_per_device,
         limits=limits,
         study=study,
         stopping=stopping,
@@ -174,7 +182,7 @@ def _budget(
 
 def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress: Progress | None) -> SearchLoop:
     if isinstance(plan.work, Training) and not study.database.in_memory:
-        plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, weights=study.artifacts))
+        plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
         sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
     in_process = plan.of_caller and plan.workers == 1
     workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)

@@ -20,6 +20,7 @@ from explorer.store.study import Study
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.recipe import Recipe
+from explorer.training.run import build_for_training
 
 
 class TrainedNetwork(NamedTuple):
@@ -38,18 +39,21 @@ def trained_network(
     """The network of a complete or cached trial, trained.
 
     Where its weights were not kept (it never was on the frontier) it is trained again with the study's
-    data, recipe and epochs and the trial's seed, on the CPU: on the same machine, with as many threads,
-    to the same last bit. Raises StudyError where that cannot be, DataError where the data are missing.
+    data, recipe and epochs and the trial's seed, threads and precision, on the CPU: on the same machine, where it
+    was trained on the CPU too, to the same last bit. Raises StudyError where that cannot be, DataError where the
+    data are missing.
     """
     if record.state == "cached" and record.same_as is not None:
         record = study.trial(record.same_as)
     if record.state != "complete":
         raise StudyError(
-            f"trial {record.number} of study {study.name!r} has no trained weights: it is {record.state} {record.reason}".rstrip()
+            f"trial {record.number} of study {study.name!r} has no trained weights: "
+            f"it is {record.state} {record.reason}".rstrip()
         )
-    network = build_network(Architecture.from_json(record.architecture), seed=record.seed)
+    architecture = Architecture.from_json(record.architecture)
     kept = study.weights(record)
     if kept is not None:
+        network = build_network(architecture, seed=record.seed)
         network.load_state_dict(_checked(kept, record.weights, network.state_dict()))
         return TrainedNetwork(network, None)
     if not study.fingerprint.get("recipe"):
@@ -62,13 +66,16 @@ def trained_network(
         raise StudyError(
             f"the data set {data.name!r} is not the one that study {study.name!r} was trained on: their contents differ"
         )
+    recipe = Recipe.from_json(json.dumps(study.fingerprint["recipe"]))
+    network = build_for_training(architecture, recipe, record.seed)
     result = train_network(
         network,
         data,
-        Recipe.from_json(json.dumps(study.fingerprint["recipe"])),
+        recipe,
         epochs=study.fingerprint["epochs"],
         seed=record.seed,
         threads=record.environment.threads if record.environment else 1,
+        precision=record.result.precision if record.result else "float32",
         on_epoch=on_epoch,
     )
     return TrainedNetwork(network, result)

@@ -66,7 +66,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Trains the network. ``weights``: the folder to save them in, or None."""
+    """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither."""
 
     data: str
     data_dir: str | None
@@ -75,7 +75,8 @@ class Training:
     epochs: int
     device: str
     threads: int
-    weights: Path | None
+    precision: str
+    artifacts: Path | None
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         from explorer.study.objective import train  # the searching process does not need torch, its children do

@@ -1,26 +1,33 @@
-"""Batches of images as the network takes them: crops, flips and normalisation, a whole batch at a time."""
+"""Images on the device, and what is drawn for one epoch of them: order, crops, mirrorings, holes and mixtures.
+
+All that is random is drawn at the epoch's start from (seed, epoch) alone, by the CPU, so that every device sees the
+same images in the same order and a training that was killed goes on with the epochs it would have seen. Each
+image is then cut, mirrored and normalised on the device, a whole batch at a time (``augment``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.training.data import Dataset
 from explorer.training.ondisk import ImagesOnDisk
+from explorer.training.recipe import Recipe
 from explorer.training.splits import Split
 from explorer.training.streaming import StreamedPixels
 
 
 class Images:
-    """One split on the device: uint8 pixels and labels, given out as normalised float batches."""
+    """One split on the device: uint8 pixels (N, C, H, W) and labels (N,), normalised a batch at a time."""
 
     def __init__(self, split: Split, data: Dataset, device: torch.device):
         on_disk = isinstance(split.images, ImagesOnDisk)
-        self.pixels = StreamedPixels(split.images, device) if on_disk else torch.tensor(split.images, device=device)
-        self.labels = torch.tensor(split.labels, device=device)
+        self.pixels = StreamedPixels(split.images, device) if on_disk else _on_device(split.images, device)
+        self.labels = _on_device(split.labels, device)
         self.classes = data.classes
         self._mean = 255 * torch.tensor(data.mean, device=device).view(1, -1, 1, 1)
         self._inverse_std = 1 / (255 * torch.tensor(data.std, device=device).view(1, -1, 1, 1))
@@ -28,9 +35,14 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the pixels come from the disk, so that giving them out is work of the CPU's."""
+        return isinstance(self.pixels, StreamedPixels)
+
     def expect(self, batches: Sequence[Tensor]) -> None:
         """Says which images ``pixels`` will be asked for next, each (B,) indices: those on disk are decoded ahead."""
-        if isinstance(self.pixels, StreamedPixels):
+        if self.streamed:
             self.pixels.expect(batches)
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -42,37 +54,51 @@ class Images:
         for pixels, labels in zip(self.pixels.split(batch_size), self.labels.split(batch_size), strict=True):
             yield self.normalise(pixels), labels
 
-    def shuffled(
-        self, batch_size: int, generator: torch.Generator, shift: int, flip: bool
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of full batches in random order; what is left over sits this epoch out.
 
-        Each image is cut at random from itself padded with ``shift`` black pixels on every side, and
-        with ``flip`` mirrored half of the time (He et al. 2015, arXiv:1512.03385, section 4.2). Drawn by
-        a ``generator`` of the CPU, so that every device sees the same images in the same order.
-        """
-        count, device = len(self), self.pixels.device
-        order = torch.randperm(count, generator=generator)
-        self.expect(order.split(batch_size)[: count // batch_size])
-        order = order.to(device)
-        down, right = torch.randint(0, 2 * shift + 1, (2, count), generator=generator).to(device)
-        mirrored = (torch.randint(0, 2, (count,), generator=generator) * int(flip)).bool().to(device)
-        for start in range(0, count - batch_size + 1, batch_size):
-            here = slice(start, start + batch_size)
-            pixels = crop(self.pixels[order[here]], shift, down[here], right[here])
-            if flip:
-                pixels = torch.where(mirrored[here].view(-1, 1, 1, 1), pixels.flip(3), pixels)
-            yield self.normalise(pixels), self.labels[order[here]]
+def _on_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array's own memory where that is the CPU's and may be written, else a copy."""
+    shared = array.flags.writeable and array.flags.c_contiguous
+    return (torch.from_numpy(array) if shared else torch.tensor(array)).to(device)
 
 
-def crop(pixels: Tensor, shift: int, down: Tensor, right: Tensor) -> Tensor:
-    """Windows of the images' own size, (N, C, H, W), cut from them padded by ``shift`` black pixels on every side.
+class Draws(NamedTuple):
+    """What is drawn for an epoch of S steps of B images, each (S, B) but for ``weight``, (S,).
 
-    ``down``, ``right``: (N,), the window's upper left corner in the padded image, 0..2 shift.
+    ``order``: indices of different images. ``down``, ``right``: the crop's corner, 0..2 shift. ``mirrored``: bool.
+    ``hole_row``, ``hole_column``: the blanked square's centre. ``weight``: of each image in its mixture, 0..1.
+    Parts that recipe or data set do not ask for are None.
     """
-    if shift == 0:
-        return pixels
-    height, width = pixels.shape[2:]
-    # A view of every window of every image, (N, C, 2 shift + 1, 2 shift + 1, H, W): only those taken are copied.
-    windows = F.pad(pixels, (shift,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    return windows[torch.arange(len(pixels), device=pixels.device), :, down, right]
+
+    order: Tensor
+    down: Tensor | None
+    right: Tensor | None
+    mirrored: Tensor | None
+    hole_row: Tensor | None
+    hole_column: Tensor | None
+    weight: Tensor | None
+
+
+def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed: int, epoch: int) -> Draws:
+    """The draws of one epoch. What does not fill a batch sits the epoch out.
+
+    Crops and mirrorings are those of He et al. 2015 (arXiv:1512.03385, section 4.2), as far as the data set allows.
+    """
+    random = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch])  # its stream is frozen for good
+    shift, flip = (data.shift, data.flip) if recipe.augment else (0, False)
+    height, width = data.shape.height, data.shape.width
+    shape = (steps, batch_size)
+
+    def whole(below: int) -> Tensor:
+        return torch.from_numpy(random.randint(0, below, shape))
+
+    # In this order, whatever is asked for: the order of images does not depend on the rest.
+    order = torch.from_numpy(random.permutation(len(data.train))[: steps * batch_size].reshape(shape))
+    return Draws(
+        order=order,
+        down=whole(2 * shift + 1) if shift else None,
+        right=whole(2 * shift + 1) if shift else None,
+        mirrored=whole(2).bool() if flip else None,
+        hole_row=whole(height) if recipe.cutout else None,
+        hole_column=whole(width) if recipe.cutout else None,
+        weight=torch.from_numpy(random.beta(recipe.mixup, recipe.mixup, steps)).float() if recipe.mixup else None,
+    )

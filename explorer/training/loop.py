@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explorer.errors import TrainingError, did_you_mean
+from explorer.errors import TrainingError
 from explorer.records import Epoch, TrainingResult
-from explorer.training.batches import Images
+from explorer.training.averaging import WeightAverage
+from explorer.training.batches import Images, draw_epoch
+from explorer.training.checkpoint import Checkpoint
 from explorer.training.data import Dataset
+from explorer.training.evaluation import Evaluation, evaluate
+from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe
-
-EVALUATION_BATCH = 500
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-class Evaluation(NamedTuple):
-    """How a network does on one split: shares of images, 0..1, and the mean cross-entropy.
-
-    ``top5``: the right class is among the five of highest score (all of them where there are fewer).
-    """
-
-    accuracy: float
-    top5: float
-    loss: float
+from explorer.training.relu import bitwise_relu
+from explorer.training.settings import AUTO, autocast, process_settings
+from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 
 def train_network(
@@ -42,58 +36,80 @@ def train_network(
     seed: int,
     device: str = "cpu",
     threads: int = 1,
-    precision: str = "float32",
+    precision: str = AUTO,
+    graph: bool = True,
+    checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> TrainingResult:
     """Train ``net`` in place on ``data.train``, validating after every epoch; it stays on ``device``.
 
     ``seed``: of the order, the crops and flips, and of dropout; the weights are as they come. On a CPU
-    the same seed, network and number of ``threads`` give the same result to the last bit.
-    ``precision``: "bfloat16" runs the network under autocast, the weights stay float32. ``on_epoch``
-    is called with each finished epoch; when it answers True the training ends there.
+    the same seed, network, precision and number of ``threads`` give the same result to the last bit.
+    ``precision``: "bfloat16" runs the network under autocast, the weights stay float32; "auto" takes what is
+    measured to be faster. ``graph``: replay the step as a CUDA graph, on a GPU. ``on_epoch`` is called with each
+    finished epoch; when it answers True the training ends there.
 
-    Raises TrainingError when the loss is no longer finite, or when an argument is out of range.
+    ``checkpoint``: a file to keep the state in, between epochs that take long enough. A training that was killed
+    goes on from it, when called again with the same arguments, to the same bits on a CPU; its earlier epochs are told
+    again. The file is left for the caller to remove once the result is safe.
+
+    Raises TrainingError when the loss is no longer finite, when the device's memory does not hold even a part of a
+    batch, or when an argument is out of range.
     """
     if epochs < 1:
         raise TrainingError(f"epochs must be at least 1, found {epochs}")
     began = time.perf_counter()
-    with _settings(device, threads, precision, seed) as (place, autocast):
+    with ExitStack() as settings:
+        place = settings.enter_context(process_settings(device, threads))
         net.to(place, memory_format=torch.channels_last)
+        optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, place), Images(data.validation, data, place)
-        shift, flip = (data.shift, data.flip) if recipe.augment else (0, False)
         batch_size = min(recipe.batch_size, len(train))
         steps = len(train) // batch_size
-        optimiser = make_optimiser(net, recipe)
-        order = torch.Generator().manual_seed(seed)
+        if precision == AUTO:
+            precision = choose_precision(net, tuple(data.shape), data.classes, batch_size, place)
+        cast = autocast(place, precision)
+        if place.type == "cpu" and precision == "bfloat16":
+            settings.enter_context(bitwise_relu(net))
+        average = WeightAverage(net, recipe.ema) if recipe.ema else None
+        step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
+        take_step = ReplayedStep(step, capture_cuda_graph) if graph and not train.streamed and place.type == "cuda" else step
 
-        curve: list[Epoch] = []
-        for epoch in range(1, epochs + 1):
-            net.train()
+        curve: tuple[Epoch, ...] = ()
+        kept = None
+        if checkpoint is not None:
+            kept = Checkpoint(checkpoint, _training(net, data, recipe, epochs, seed, place, threads, precision))
+            curve, seconds_before = kept.read(_state(net, optimiser, average)) or ((), 0.0)
+            began -= seconds_before
+            for earlier in curve:
+                if on_epoch is not None:
+                    on_epoch(earlier)
+
+        for epoch in range(len(curve) + 1, epochs + 1):
             started = time.perf_counter()
-            losses = []
-            for step, (images, labels) in enumerate(train.shuffled(batch_size, order, shift, flip)):
-                lr = recipe.lr_at((epoch - 1) * steps + step, epochs * steps)
-                for group in optimiser.param_groups:
-                    group["lr"] = lr
-                with autocast:
-                    logits = net(images)
-                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                losses.append(loss.detach())
-            train_loss = _mean_loss(losses, epoch, lr)
+            torch.manual_seed(_seed(seed, epoch))  # of dropout and its like
+            rates = [recipe.lr_at((epoch - 1) * steps + number, epochs * steps) for number in range(steps)]
+            step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates)
+            net.train()
+            for _ in range(steps):
+                take_step()
+            train_loss = _mean_loss(step.losses(), epoch, rates)
+            _require_finite(net, epoch)
             seconds = time.perf_counter() - started
 
-            scores = _evaluate(net, validation, autocast)
+            scores = _validate(net, validation, cast, average)
             if not math.isfinite(scores.loss):
                 raise TrainingError(
                     f"epoch {epoch}: the validation loss is {scores.loss}; "
                     f"a lower learning rate than the recipe's {recipe.lr:g} may help"
                 )
-            curve.append(Epoch(epoch, train_loss, scores.loss, scores.accuracy, scores.top5, lr, seconds))
+            curve += (Epoch(epoch, train_loss, scores.loss, scores.accuracy, scores.top5, rates[-1], seconds),)
             if on_epoch is not None and on_epoch(curve[-1]):
                 break
+            if kept is not None and epoch < epochs and kept.worthwhile():
+                kept.write(_state(net, optimiser, average), curve, time.perf_counter() - began)
+        if average is not None:
+            average.take_over()
 
     last = curve[-1]
     return TrainingResult(
@@ -103,7 +119,8 @@ def train_network(
         epochs=last.epoch,
         seconds=time.perf_counter() - began,
         images_per_second=last.epoch * steps * batch_size / sum(epoch.seconds for epoch in curve),
-        curve=tuple(curve),
+        curve=curve,
+        precision=precision,
     )
 
 
@@ -120,81 +137,69 @@ def evaluate_network(
 
     It is left in evaluation mode, on ``device``. Other arguments and errors as for ``train_network``.
     """
-    with _settings(device, threads, precision, seed=0) as (place, autocast):
+    with process_settings(device, threads) as place:
         net.to(place, memory_format=torch.channels_last)
-        return _evaluate(net, Images(data.split(split), data, place), autocast)
+        return evaluate(net, Images(data.split(split), data, place), autocast(place, precision))
 
 
-def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD as the recipe says; the learning rate is set at every step."""
-    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise TrainingError("the network has no parameters to train")
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": recipe.weight_decay if recipe.decay_vectors else 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+def _validate(net: nn.Module, images: Images, cast: torch.autocast, average: WeightAverage | None) -> Evaluation:
+    if average is None:
+        return evaluate(net, images, cast)
+    with average.in_place():
+        return evaluate(net, images, cast)
 
 
-@torch.no_grad()
-def _evaluate(net: nn.Module, images: Images, autocast: torch.autocast) -> Evaluation:
-    net.eval()
-    correct = within_five = loss = torch.zeros((), dtype=torch.float64, device=images.labels.device)
-    for batch, labels in images.in_order(EVALUATION_BATCH):
-        with autocast:
-            logits = net(batch)
-        logits = logits.float()
-        ranked = logits.topk(min(5, images.classes), dim=1).indices == labels[:, None]
-        correct = correct + ranked[:, 0].sum()
-        within_five = within_five + ranked.sum()
-        loss = loss + F.cross_entropy(logits, labels, reduction="sum")
-    accuracy, top5, loss_mean = (torch.stack([correct, within_five, loss]) / len(images)).tolist()
-    return Evaluation(accuracy, top5, loss_mean)
-
-
-def _mean_loss(losses: list[Tensor], epoch: int, lr: float) -> float:
-    """The epoch's mean training loss. Asked for once an epoch: each question makes the CPU wait for the device."""
-    values = torch.stack(losses).cpu()
-    bad = torch.nonzero(~torch.isfinite(values))
+def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
+    """The epoch's mean training loss."""
+    bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
         step = int(bad[0])
         raise TrainingError(
-            f"epoch {epoch}, step {step + 1} of {len(values)}: the training loss is {values[step].item()} "
-            f"(learning rate {lr:g} at the epoch's end); a lower learning rate may help"
+            f"epoch {epoch}, step {step + 1} of {len(losses)}: the training loss is {losses[step].item()} "
+            f"(learning rate {rates[step]:g}); a lower learning rate may help"
         )
-    return values.mean().item()
+    return losses.mean().item()
 
 
-@contextmanager
-def _settings(device: str, threads: int, precision: str, seed: int) -> Iterator[tuple[torch.device, torch.autocast]]:
-    """The process's settings for one training, and as they were again afterwards: threads and random state."""
-    if threads < 1:
-        raise TrainingError(f"threads must be at least 1, found {threads}")
-    if precision not in PRECISIONS:
-        near = did_you_mean(precision, PRECISIONS)
-        raise TrainingError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
-    place = _device(device)
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-            torch.manual_seed(seed)
-            yield place, torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32")
-    finally:
-        torch.set_num_threads(threads_before)
+def _require_finite(net: nn.Module, epoch: int) -> None:
+    """A network may hide a weight that is no number behind a finite loss, as ReLU may make 0 of it."""
+    tensors = [tensor for tensor in net.state_dict().values() if tensor.is_floating_point()]
+    if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():
+        raise TrainingError(f"epoch {epoch}: some weights are not finite; a lower learning rate may help")
 
 
-def _device(name: str) -> torch.device:
-    try:
-        place = torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(f"unknown device {name!r}; known: cpu, cuda, cuda:0, ...") from error
-    if place.type not in ("cpu", "cuda"):
-        raise TrainingError(f"cannot train on {name!r}; known devices: cpu, cuda, cuda:0, ...")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise TrainingError(f"no device {name!r}: {count} CUDA devices found; 'cpu' always works")
-    return place
+def _seed(seed: int, epoch: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
+
+
+def _state(net: nn.Module, optimiser: torch.optim.SGD, average: WeightAverage | None) -> dict[str, Tensor]:
+    """All tensors that change while training, by name, themselves and not copies."""
+    state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    for name, parameter in net.named_parameters():
+        if "momentum_buffer" in optimiser.state[parameter]:
+            state[f"momentum.{name}"] = optimiser.state[parameter]["momentum_buffer"]
+    if average is not None:
+        state |= {f"average.{name}": tensor for name, tensor in average.state().items()}
+    return state
+
+
+def _training(
+    net: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    epochs: int,
+    seed: int,
+    place: torch.device,
+    threads: int,
+    precision: str,
+) -> str:
+    """A hash of all that fixes a training's bits, before it begins."""
+    weights = hashlib.sha256()
+    for tensor in net.state_dict().values():
+        weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    fixed = {
+        "network": str(net), "weights": weights.hexdigest(), "data": dict(data.fingerprint), "recipe": recipe.to_json(),
+        "epochs": epochs, "seed": seed, "device": place.type, "threads": threads, "precision": precision,
+        "torch": torch.__version__,
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,8 @@
-"""How a network is trained, as a value: batch size, optimiser settings and learning-rate schedule.
+"""How a network is trained, as a value: batch size, optimiser settings, learning-rate schedule, and the optional
+parts: averaged weights, cutout, mixup, zero-initialised last norms.
 
-``recipe("quick")`` gives a recipe by name, ``default_training("cifar10")`` what a data set is trained
-with unless told otherwise. Free of torch.
+``recipe("quick")`` gives a recipe by name, ``recipe("mine.json")`` one that a file holds,
+``default_training("cifar10")`` what a data set is trained with unless told otherwise. Free of torch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from explorer.errors import TrainingError, did_you_mean
@@ -56,7 +58,11 @@ _RANGES: dict[str, tuple[Any, float, float]] = {
     "momentum": (int | float, 0, 1),
     "weight_decay": (int | float, 0, 1),
     "label_smoothing": (int | float, 0, 1),
+    "ema": (int | float, 0, 0.999999),
+    "cutout": (int, 0, 4_096),
+    "mixup": (int | float, 0, 100),
 }
+_TRUE_OR_FALSE = ("nesterov", "decay_vectors", "augment", "zero_init_last_norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,14 @@ class Recipe:
     ``lr``: the schedule's peak, for the mean loss of a batch of ``batch_size`` images. ``schedule``: a
     name in SCHEDULES. ``weight_decay``: L2, added to the gradient; with ``decay_vectors`` False it
     spares norms, biases and learnt scales. ``label_smoothing``: 0..1. ``augment``: random crops and
-    flips as far as the data set allows them. Raises TrainingError for values out of range.
+    flips as far as the data set allows them.
+
+    Off unless set: ``ema``, the decay of a running average of the weights, which is what is validated and
+    kept (0.999 remembers about a thousand steps; shorter trainings remember less, see ``averaging``);
+    ``cutout``, the side in pixels of a square blanked out of each image (DeVries and Taylor 2017,
+    arXiv:1708.04552); ``mixup``, alpha of the Beta distribution by which two images are mixed (Zhang et
+    al. 2017, arXiv:1710.09412); ``zero_init_last_norm``, blocks that begin as their shortcut (Goyal et al.
+    2017, arXiv:1706.02677, 5.1). Raises TrainingError for values out of range.
     """
 
     name: str
@@ -79,12 +92,19 @@ class Recipe:
     decay_vectors: bool = True
     label_smoothing: float = 0.0
     augment: bool = True
+    ema: float = 0.0
+    cutout: int = 0
+    mixup: float = 0.0
+    zero_init_last_norm: bool = False
 
     def __post_init__(self) -> None:
-        for field, kind in (("name", str), ("nesterov", bool), ("decay_vectors", bool), ("augment", bool)):
-            if not isinstance(getattr(self, field), kind):
-                wanted = "text" if kind is str else "true or false"
-                raise TrainingError(f"recipe {self.name!r}: {field} must be {wanted}, found {getattr(self, field)!r}")
+        if not isinstance(self.name, str):
+            raise TrainingError(f"recipe {self.name!r}: name must be text")
+        for field in _TRUE_OR_FALSE:
+            if not isinstance(getattr(self, field), bool):
+                raise TrainingError(
+                    f"recipe {self.name!r}: {field} must be true or false, found {getattr(self, field)!r}"
+                )
         if str(self.schedule) not in SCHEDULES:
             raise TrainingError(
                 f"recipe {self.name!r}: unknown schedule {self.schedule!r}; known: {', '.join(SCHEDULES)}"
@@ -114,6 +134,8 @@ class Recipe:
             data: Any = json.loads(text)
         except ValueError as error:
             raise TrainingError(f"a recipe is JSON, found {text[:80]!r}: {error}") from error
+        except RecursionError as error:
+            raise TrainingError(f"a recipe is JSON without depth, found {text[:80]!r}") from error
         known = [field.name for field in fields(cls)]
         if not isinstance(data, dict):
             raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {text[:80]!r}")
@@ -146,10 +168,28 @@ DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises TrainingError when there is none."""
-    if name not in RECIPES:
-        raise TrainingError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}{did_you_mean(name, RECIPES)}")
-    return RECIPES[name]
+    """The recipe of that name, or the one in the JSON file of that path. Raises TrainingError when there is none."""
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if path.suffix == ".json" or path.is_file():
+        return _from_file(path)
+    raise TrainingError(
+        f"unknown recipe {name!r}; known: {', '.join(RECIPES)}, or a JSON file of a recipe's fields"
+        + did_you_mean(name, RECIPES)
+    )
+
+
+def _from_file(path: Path) -> Recipe:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise TrainingError(f"{path}: the recipe cannot be read: {reason}") from error
+    try:
+        return Recipe.from_json(text)
+    except TrainingError as error:
+        raise TrainingError(f"{path}: {error}") from error
 
 
 def default_training(data: str) -> tuple[Recipe, int]:

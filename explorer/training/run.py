@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,9 +14,11 @@ from explorer.errors import TrainingError
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult
 from explorer.training.data import Dataset, load_data
-from explorer.training.loop import Evaluation, evaluate_network, train_network
+from explorer.training.evaluation import Evaluation
+from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
+from explorer.training.settings import AUTO
 
 
 @dataclass(frozen=True)
@@ -32,39 +35,54 @@ def train_architecture(
     architecture: Architecture,
     data: Dataset | str,
     *,
+    data_dir: str | Path | None = None,
+    subset: int | None = None,
     recipe: Recipe | str | None = None,
     epochs: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
+    precision: str = AUTO,
+    checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> Trained:
     """Build ``architecture``, train it and evaluate it on the test split.
 
-    ``data``: a data set or its name; ``recipe`` and ``epochs``: the data set's own when left out;
-    ``seed``: of the weights and of the training; ``threads``: all that torch may use when left out.
-    Raises TrainingError when the network does not fit the data, or the loss is no longer finite.
+    ``data``: a data set or its name, with ``data_dir`` and ``subset`` as ``load_data`` takes them; ``recipe``
+    (a value, a name or a JSON file) and ``epochs``: the data set's own when left out; ``seed``: of the weights and of
+    the training; ``threads``: all that torch may use when left out; ``precision`` and ``checkpoint``: as for
+    ``train_network``. Raises DataError, or TrainingError when the network does not fit the data, the loss is no longer
+    finite or an argument is out of range.
     """
-    dataset = load_data(data) if isinstance(data, str) else data
+    dataset = load_data(data, data_dir, subset) if isinstance(data, str) else data
     if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
         raise TrainingError(
-            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} has "
-            f"{dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
+            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} "
+            f"has {dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
     len(dataset.test)  # read now: what is wrong with it is said before the network is trained
     usual, usual_epochs = default_training(dataset.name)
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe or usual
     threads = threads or torch.get_num_threads()
-    network = build_network(architecture, seed=seed)
+    network = build_for_training(architecture, chosen, seed)
     result = train_network(
         network,
         dataset,
         chosen,
-        epochs=epochs or usual_epochs,
+        epochs=usual_epochs if epochs is None else epochs,
         seed=seed,
         device=device,
         threads=threads,
+        precision=precision,
+        checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
-    test = evaluate_network(network, dataset, "test", device=device, threads=threads)
+    test = evaluate_network(network, dataset, "test", device=device, threads=threads, precision=result.precision)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return Trained(network, result, test, chosen)
+
+
+def build_for_training(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:
+    """The network as a training by ``recipe`` begins with it."""
+    return build_network(architecture, seed, zero_init_last_norm=recipe.zero_init_last_norm)

@@ -83,6 +83,10 @@ def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
         (["search", "--space", "he2016_orders.yaml", "--time", "soon"], "write 90s, 30m or 2h"),
         (["search", "--space", "he2016_orders.yaml", "--device", "tpu"], "tpu"),
         (["train", "he2016_orders.yaml#0"], "--data is missing"),
+        (["train", "he2016_orders.yaml#0", "--data", "digits", "--recipe", "quik"], "did you mean 'quick"),
+        (["train", "he2016_orders.yaml#0", "--data", "digits", "--recipe", "mine.json"], "mine.json: the recipe cannot be read"),
+        (["train", "he2016_orders.yaml#0", "--data", "digits", "--precision", "bf16"], "'bf16' is not one of"),
+        (["search", "--space", "he2016_orders.yaml", "--workers-per-device", "0"], "0 is not in the range"),
         (["frontier", "none", "--storage", "sqlite:////no/such/folder/x.db"], "/no/such/folder"),
         (["trials", "none", "--storage", "postgresql://me:canary@127.0.0.1:1/x"], "127.0.0.1"),
         (["export", "he2016_orders.yaml#0", "-o", "net", "--formats", "onx"], "unknown export format 'onx'"),
@@ -126,3 +130,35 @@ def test_train_tests_on_the_split_that_no_search_sees(capsys):
     assert first["epochs"] == len(first["curve"]) == 2 and 0 <= first["test_accuracy"] <= 1 and first["images_per_second"] > 0
     again = json.loads(run(capsys, *args)[1])
     assert [e["train_loss"] for e in again["curve"]] == [e["train_loss"] for e in first["curve"]]
+
+
+def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkeypatch):
+    """The same line goes on from the checkpoint beside the storage, to the figures of an undisturbed training."""
+    import explorer.training.loop as loop
+
+    for name in ("SECONDS", "SHARE"):
+        monkeypatch.setattr(f"explorer.training.checkpoint.{name}", 0)
+    storage = f"sqlite:///{tmp_path}/explorer.db"
+    args = ("train", "preact_variants.yaml#0", "--data", "digits", "--epochs", "3", "--device", "cpu", "--storage", storage, "--json")
+    evaluate, calls = loop.evaluate, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    monkeypatch.setattr(loop, "evaluate", interrupted)
+    status, out, err = run(capsys, *args)
+    (checkpoint,) = (tmp_path / "explorer.artifacts").iterdir()
+    assert (status, out) == (130, "") and f"the same line goes on from {checkpoint}" in err
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    status, out, err = run(capsys, *args)
+    assert status == 0 and f"going on from {checkpoint}" in err and not checkpoint.exists()
+    resumed, fresh = json.loads(out), json.loads(run(capsys, *args)[1])
+    for document in (resumed, fresh):
+        for name in ("seconds", "images_per_second"):
+            assert document.pop(name) > 0
+        for epoch in document["curve"]:
+            epoch.pop("seconds")
+    assert resumed == fresh

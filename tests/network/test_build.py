@@ -143,6 +143,29 @@ def test_a_block_whose_last_norm_is_zero_is_its_shortcut(order):
         assert torch.equal(block.after(x), {"relu_before_add": x}.get(order, block.after(x)))
 
 
+@pytest.mark.parametrize(
+    ("block", "silent"),
+    [
+        ("conv3x3 bn relu conv3x3 bn + relu", True),
+        ("relu conv3x3 bn relu conv3x3 bn se(r=4) drop(0.1) +", True),
+        ("conv3x3 bn gate(b=-6)", True),
+        ("bn relu conv3x3 bn relu conv3x3 +", False),
+        ("conv3x3 bn relu conv3x3 + bn relu", False),
+        ("conv3x3 bn relu +", False),
+        ("conv3x3 bn cat", False),
+    ],
+)
+def test_zero_initialised_last_norms(block, silent):
+    """The norm that ends a branch begins at 0, so the block is its shortcut, and learns; a branch that goes on stays."""
+    arch = only(block=block, stages="{blocks: 2, width: 8}")
+    plain, zeroed = build_network(arch, seed=1), build_network(arch, seed=1, zero_init_last_norm=True)
+    scales = {name for name, tensor in plain.state_dict().items() if not torch.equal(tensor, zeroed.state_dict()[name])}
+    assert len(scales) == (2 if silent else 0)
+    zeroed.train()(images(arch, 4)).square().sum().backward()
+    for name, parameter in zeroed.named_parameters():
+        assert name not in scales or (not parameter.any() and parameter.grad.any())
+
+
 def test_shortcuts_of_table_1():
     """Constant scaling, dropout, 1x1 convs and gates on the shortcut compute what section 3 of He 2016 says."""
     x = torch.randn(2, 8, 16, 16)

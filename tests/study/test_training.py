@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 from safetensors import safe_open
@@ -12,9 +14,13 @@ from explorer.architecture import Architecture
 from explorer.errors import DataError, StoreError, StudyError, TrainingError
 from explorer.limits import parse_limit
 from explorer.network.build import build_network
+from explorer.store.artifacts import checkpoint_file
 from explorer.store.study import open_study
 from explorer.study.joining import join_search
+from explorer.study.objective import train
 from explorer.study.search import run_search
+from explorer.study.work import Job, Training
+from explorer.training.recipe import recipe
 from tests.study.evaluations import good
 
 SETTINGS = {
@@ -48,6 +54,7 @@ def test_a_trained_trial_keeps_all_that_is_asked(trained):
             and record.objectives["macs"] == record.costs["macs"]
         )
         assert set(record.objectives) == {"accuracy", "top5", "loss", "macs"}
+        assert record.result.precision in ("float32", "bfloat16")
         assert len(record.result.curve) == 1 and record.environment.threads == 1 and record.environment.device == "cpu"
         assert record.choices and record.seed and record.seconds > 0
 
@@ -78,6 +85,33 @@ def test_epochs_are_told_while_they_happen(trained):
         kinds = [event.kind for event in events if event.trial is not None and event.trial.number == number]
         assert kinds == ["started", "epoch", "ended"]
     assert sum(event.kind == "epoch" for event in events) == 8
+
+
+def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, monkeypatch):
+    """What was trained before the worker was lost is not trained again, and all comes out as if nothing had happened."""
+    monkeypatch.setattr("explorer.training.checkpoint.SECONDS", 0.0)
+    monkeypatch.setattr("explorer.training.checkpoint.SHARE", 0)
+    arch = space.architecture(3)
+    job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
+    settings = Training("digits", None, None, recipe("quick_small"), 4, "cpu", 1, "float32", tmp_path)
+
+    class Lost(Exception):
+        pass
+
+    def lose(epoch):
+        if epoch.epoch == 3:
+            raise Lost
+
+    with pytest.raises(Lost):
+        train(settings, job, lose)
+    assert checkpoint_file(tmp_path, arch.digest).exists()
+    told, began = [], time.monotonic()
+    outcome = train(settings, job, told.append)
+    assert [epoch.epoch for epoch in told] == [1, 2, 3, 4]
+    assert sum(epoch.seconds for epoch in told[2:]) < time.monotonic() - began
+    undisturbed = train(replace(settings, artifacts=tmp_path / "other"), job, lambda epoch: None)
+    assert (outcome.measured, outcome.weights) == (undisturbed.measured, undisturbed.weights)
+    assert [replace(e, seconds=0.0) for e in told] == [replace(e, seconds=0.0) for e in undisturbed.result.curve]
 
 
 def test_the_same_line_again_goes_on(trained, space):

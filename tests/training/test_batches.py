@@ -1,13 +1,17 @@
-"""Batches hold the right images, cropped, mirrored and normalised as they should be."""
+"""Images are given out normalised; what is drawn for an epoch is in range, of every image once, and repeatable."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from explorer.training.batches import Images, crop
-from explorer.training.data import load_data
+from explorer.training.batches import Images, draw_epoch
+from explorer.training.data import Dataset, load_data
+from explorer.training.recipe import recipe
+from explorer.training.splits import Split
 
 
 @pytest.fixture(scope="module")
@@ -18,25 +22,6 @@ def data():
 @pytest.fixture
 def images(data):
     return Images(data.train, data, torch.device("cpu"))
-
-
-def test_crop_is_pad_and_slice():
-    """Every window is the one that padding and slicing image by image gives."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (50, 3, 9, 7), generator=generator, dtype=torch.uint8)
-    down, right = torch.randint(0, 9, (2, 50), generator=generator)
-    found = crop(pixels, 4, down, right)
-    for image, top, left, window in zip(pixels.numpy(), down.tolist(), right.tolist(), found.numpy(), strict=True):
-        padded = np.pad(image, ((0, 0), (4, 4), (4, 4)))
-        assert np.array_equal(window, padded[:, top : top + 9, left : left + 7])
-
-
-def test_crop_in_the_middle_changes_nothing():
-    """The window at the padding's width is the image itself, and a shift of 0 leaves every image."""
-    pixels = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8)
-    middle = torch.full((5,), 2)
-    assert torch.equal(crop(pixels, 2, middle, middle), pixels)
-    assert torch.equal(crop(pixels, 0, middle * 0, middle * 0), pixels)
 
 
 def test_normalised_to_mean_0_and_std_1(images):
@@ -61,43 +46,58 @@ def test_in_order_gives_every_image_once(images, data):
     assert torch.cat([labels for _, labels in batches]).tolist() == data.train.labels.tolist()
 
 
-def test_an_epoch_takes_full_batches_of_different_images(images, data):
-    """200 images in batches of 64 are three batches, with no image twice and each with its own label."""
-    known = {
-        images.normalise(pixels[None]).numpy().tobytes(): label
-        for pixels, label in zip(images.pixels, data.train.labels, strict=True)
-    }
-    batches = list(images.shuffled(64, torch.Generator().manual_seed(0), shift=0, flip=False))
-    assert [len(labels) for _, labels in batches] == [64, 64, 64]
-    seen = [
-        (image.contiguous().numpy().tobytes(), int(label))
-        for batch, labels in batches
-        for image, label in zip(batch, labels, strict=True)
-    ]
-    assert len(set(seen)) == 192
-    assert all(known[image] == label for image, label in seen)
+def test_writable_pixels_are_not_copied(data):
+    """On the CPU the split's own memory is used where it may be written, and a copy where it is only mapped."""
+    assert Images(data.train, data, torch.device("cpu")).pixels.data_ptr() == data.train.images.ctypes.data
+    frozen = data.train.images.copy()
+    frozen.flags.writeable = False
+    copied = Images(Split(frozen, data.train.labels), data, torch.device("cpu"))
+    assert np.array_equal(copied.pixels.numpy(), frozen)
 
 
-def test_epochs_differ_and_the_generator_fixes_them(images):
-    """Two epochs have different orders; the same seed repeats both, the next seed does not."""
+@pytest.fixture
+def colourful(data):
+    """The digits, as if they might be mirrored and shifted by 2."""
+    return replace(data, flip=True, shift=2)
 
-    def orders(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return [torch.cat([labels for _, labels in images.shuffled(50, generator, 1, True)]) for _ in range(2)]
 
-    first, again, other = orders(0), orders(0), orders(1)
-    assert not torch.equal(first[0], first[1])
+EVERYTHING = replace(recipe("quick"), cutout=3, mixup=0.5)
+
+
+def draw(data: Dataset, settings=EVERYTHING, seed=0, epoch=1):
+    return draw_epoch(data, settings, steps=3, batch_size=64, seed=seed, epoch=epoch)
+
+
+def test_an_epoch_takes_full_batches_of_different_images(data):
+    """200 images in batches of 64 are three batches, with no image twice."""
+    order = draw(data).order
+    assert order.shape == (3, 64)
+    assert len(set(order.flatten().tolist())) == 192
+    assert order.min() >= 0 and order.max() < 200
+
+
+def test_draws_are_in_range(colourful):
+    """Corners are 0..4 for a shift of 2, centres of holes anywhere in 8x8, weights in 0..1, about half are mirrored."""
+    drawn = draw(colourful)
+    for corner in (drawn.down, drawn.right):
+        assert set(corner.flatten().tolist()) == set(range(5))
+    for centre in (drawn.hole_row, drawn.hole_column):
+        assert set(centre.flatten().tolist()) == set(range(8))
+    assert 60 < drawn.mirrored.sum() < 130
+    assert drawn.weight.shape == (3,) and (drawn.weight >= 0).all() and (drawn.weight <= 1).all()
+
+
+def test_what_is_not_asked_for_is_not_drawn(data, colourful):
+    """Neither recipe nor data set gets more than it asks for, and the order of images is the same without."""
+    plain = draw(colourful, replace(recipe("quick"), augment=False))
+    assert all(drawn is None for drawn in plain[1:])
+    assert draw(data, recipe("quick")).mirrored is None
+    assert torch.equal(plain.order, draw(colourful).order)
+
+
+def test_seed_and_epoch_fix_the_draws(colourful):
+    """The same seed and epoch repeat everything; another seed or epoch has another order."""
+    first, again = draw(colourful, seed=2**40 + 1, epoch=3), draw(colourful, seed=2**40 + 1, epoch=3)
     assert all(map(torch.equal, first, again))
-    assert not torch.equal(first[0], other[0])
-
-
-def test_about_half_are_mirrored(data):
-    """With flip, every image comes either as it is or mirrored, about as often."""
-    images = Images(data.train, data, torch.device("cpu"))
-    images.labels = torch.arange(len(images))  # to know which image it is
-    ((batch, places),) = images.shuffled(len(images), torch.Generator().manual_seed(0), shift=0, flip=True)
-    plain = images.normalise(images.pixels[places])
-    same = (batch == plain).flatten(1).all(1)
-    mirrored = (batch == plain.flip(3)).flatten(1).all(1)
-    assert (same | mirrored).all()
-    assert 70 < mirrored.sum() < 130
+    for other in ({"seed": 1, "epoch": 3}, {"seed": 2**40 + 1, "epoch": 4}, {"seed": -1, "epoch": 3}):
+        assert not torch.equal(first.order, draw(colourful, **other).order)

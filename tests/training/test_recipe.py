@@ -75,6 +75,10 @@ def test_json_round_trip(name):
         ({"schedule": ["cosine"]}, "unknown schedule"),
         ({"nesterov": "no"}, "nesterov must be true or false, found 'no'"),
         ({"nesterov": True, "momentum": 0}, "nesterov needs a momentum above 0"),
+        ({"ema": 1.0}, "ema must be a number in 0..0.999999, found 1.0"),
+        ({"cutout": 2.5}, "cutout must be a whole number in 0..4096, found 2.5"),
+        ({"mixup": -1}, "mixup must be a number in 0..100, found -1"),
+        ({"zero_init_last_norm": 1}, "zero_init_last_norm must be true or false, found 1"),
         ({"learning_rate": 1}, "a recipe has no 'learning_rate'"),
     ],
 )
@@ -100,6 +104,33 @@ def test_unknown_name_names_the_near_miss():
     """A misspelt recipe is answered with the one that was meant."""
     with pytest.raises(TrainingError, match=r"unknown recipe 'he2015'; known: .*; did you mean 'he2016'"):
         recipe("he2015")
+
+
+def test_a_recipe_may_stand_in_a_file(tmp_path):
+    """A path to a JSON file of a recipe's fields is as good as a name; what is left out is as in ``Recipe``."""
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"name": "mine", "schedule": "cosine", "lr": 0.1, "batch_size": 64, "cutout": 8}))
+    assert recipe(str(path)) == Recipe("mine", "cosine", lr=0.1, batch_size=64, cutout=8)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "mine.json: the recipe cannot be read: No such file or directory"),
+        (b"\xff\xfe\x00", "mine.json: the recipe cannot be read: it is not text"),
+        (b'{"name": "mine"}', "mine.json: a recipe needs schedule, lr, batch_size, found only: name"),
+        (b'{"name": "m", "schedule": "cosine", "lr": 0.1, "batch_size": 64, "mixupp": 1}', "did you mean 'mixup'?"),
+        (b"[" * 100_000, "mine.json: a recipe is JSON"),
+    ],
+)
+def test_a_file_that_holds_no_recipe_is_named(tmp_path, content, message):
+    """It is one line with the file's name and what is wrong."""
+    path = tmp_path / "mine.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TrainingError) as caught:
+        recipe(str(path))
+    assert message in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_every_data_set_has_a_default():

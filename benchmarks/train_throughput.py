@@ -1,0 +1,284 @@
+"""How fast networks train here: the loop most people write beside ours, in images a second of training steps.
+
+    python benchmarks/train_throughput.py --data-dir DIR
+
+ResNet-20 on CIFAR-10 (noise of its shape where there is none), batches of 128. One process a core, which wait for their
+turn; the ways of training take turns, so that what else the machine does hits all alike, and each round gives
+one ratio. Printed: medians with the range, the ratio to the naive loop, and the share of a measured
+matrix product's rate that the model's own arithmetic comes to (3 x 2 x MACs an image). ``--one-core`` counts images a
+second of processor time on one thread instead, which hardly depends on what else the machine does. Records of the
+output lie in ``benchmarks/records``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from multiprocessing.connection import Connection
+from statistics import median
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from explorer.architecture import Architecture
+from explorer.costing.analytic import count_cost
+from explorer.errors import DataError
+from explorer.grammar.parse import load_space
+from explorer.measure.cores import usable_cores
+from explorer.measure.environment import describe_environment
+from explorer.network.build import build_network
+from explorer.study.rehearsal import made_up_images
+from explorer.training.batches import Images, draw_epoch
+from explorer.training.data import Dataset, load_data
+from explorer.training.recipe import recipe
+from explorer.training.relu import bitwise_relu
+from explorer.training.settings import autocast, process_settings
+from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
+
+SPACE = "published/cifar_resnet.yaml"  # its index 0 is ResNet-20, shortcut option A
+BATCH = 128
+Rounds = Iterator[tuple[float, float]]  # seconds of ``steps`` training steps: by the clock, of the processor
+Ways = dict[str, tuple[Callable[..., Rounds], dict, int]]  # name -> what trains, its settings, processes at once
+
+
+def main() -> None:
+    options = read_options()
+    architecture = load_space(SPACE).architecture(0)
+    environment = describe_environment("cpu")
+    with open("/proc/loadavg") as file:
+        load = " ".join(file.read().split()[:3])
+    print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}", end="; ")
+    print(f"{usable_cores()} cores, load average {load} at the start")
+    macs = count_cost(architecture).macs
+    print(f"ResNet-20, {macs:,} MACs, batch {BATCH}; {options.rounds} rounds of {options.steps} steps, ways in turn\n")
+    if options.one_core:
+        compare(one_core_ways(), "naive, one thread", architecture, options)
+        return
+    compare(cpu_ways(usable_cores()), "naive, 2 loaders", architecture, options)
+    if not torch.cuda.is_available():
+        print("\nGPU: not measured")
+        return
+    print(f"\n{torch.cuda.get_device_name()}")
+    compare(gpu_ways(), "GPU naive", architecture, options)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data-dir")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--one-core", action="store_true", help="processor time of one thread: for a busy machine")
+    parser.add_argument("--steps", type=int, default=12, help="training steps in a round")
+    return parser.parse_args()
+
+
+def one_core_ways() -> Ways:
+    cpu = {"threads": 1, "device": "cpu"}
+    return {
+        "naive, one thread": (naive, {"loaders": 0, **cpu}, 1),
+        "ours, float32": (ours, {"precision": "float32", **cpu}, 1),
+        "ours, bfloat16": (ours, {"precision": "bfloat16", **cpu}, 1),
+    }
+
+
+def cpu_ways(cores: int) -> Ways:
+    return {
+        "naive, no loaders": (naive, {"loaders": 0, "threads": cores, "device": "cpu"}, 1),
+        "naive, 2 loaders": (naive, {"loaders": 2, "threads": cores, "device": "cpu"}, 1),
+        "one network, float32": (ours, {"threads": cores, "device": "cpu", "precision": "float32"}, 1),
+        "one network, bfloat16": (ours, {"threads": cores, "device": "cpu", "precision": "bfloat16"}, 1),
+        "search, float32": (ours, {"threads": 1, "device": "cpu", "precision": "float32"}, cores),
+        "search, bfloat16": (ours, {"threads": 1, "device": "cpu", "precision": "bfloat16"}, cores),
+    }
+
+
+def gpu_ways() -> Ways:
+    gpu = {"threads": 1, "device": "cuda"}
+    return {
+        "GPU naive": (naive, {"loaders": 2, **gpu}, 1),
+        "GPU bfloat16, no graph": (ours, {"precision": "bfloat16", "graph": False, **gpu}, 1),
+        "GPU bfloat16, graph": (ours, {"precision": "bfloat16", **gpu}, 1),
+        "GPU 4 networks": (ours, {"precision": "bfloat16", **gpu}, 4),
+    }
+
+
+def compare(ways: Ways, reference: str, architecture: Architecture, options: argparse.Namespace) -> None:
+    """Lets the ways take turns and prints a table."""
+    context = multiprocessing.get_context("spawn")
+    processes, pipes = [], []
+    for number in range(max(count for _, _, count in ways.values())):
+        mine, theirs = context.Pipe()
+        arguments = (ways, architecture.to_json(), options.data_dir, options.steps, number, theirs)
+        processes.append(context.Process(target=serve, args=arguments))
+        processes[-1].start()
+        pipes.append(mine)
+        mine.recv()  # it has loaded its data
+
+    def ask(name: str, what: str) -> list[tuple[float, float]]:
+        several = pipes[: ways[name][2]]
+        for pipe in several:
+            pipe.send((name, what))
+        return [pipe.recv() for pipe in several]
+
+    for name in ways:  # the first steps do not count
+        ask(name, "round")
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    peaks: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(options.rounds):
+        for name in ways:
+            seconds = [taken[options.one_core] for taken in ask(name, "round")]
+            rates[name].append(len(seconds) * options.steps * BATCH / max(seconds))
+            peaks[name].append(sum(rate[options.one_core] for rate in ask(name, "peak")))
+    for pipe in pipes:
+        pipe.send(None)
+    for process in processes:
+        process.join()
+    flops = 6 * count_cost(architecture).macs
+    print("| way | images/s: median (least to most) | ratio: median (least to most) | of a matrix product's rate |")
+    print("|---|---|---|---|")
+    for name, found in rates.items():
+        ratios = [mine / naive for mine, naive in zip(found, rates[reference], strict=True)]
+        share = median(rate * flops / peak for rate, peak in zip(found, peaks[name], strict=True))
+        print(f"| {name} | {spread(found, '.0f')} | {spread(ratios, '.2f')} | {100 * share:.0f}% |")
+    if options.one_core:
+        return
+    print("\nepoch of 45,000 images, seconds: ", end="")
+    print(", ".join(f"{name} {45_000 / median(found):.3g}" for name, found in rates.items()))
+
+
+def spread(values: list[float], form: str) -> str:
+    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def serve(ways: Ways, architecture: str, data_dir: str | None, steps: int, number: int, pipe: Connection) -> None:
+    """A process's life: a round, or a matrix product, of whatever way it is asked for."""
+    made = Architecture.from_json(architecture)
+    data = load(made, data_dir, steps)
+    begun: dict[str, Rounds] = {}
+    pipe.send("ready")
+    while (asked := pipe.recv()) is not None:
+        name, what = asked
+        train, settings, _ = ways[name]
+        torch.set_num_threads(settings["threads"])
+        if what == "peak":
+            pipe.send(matrix_rate(settings["device"], settings.get("precision", "float32")))
+            continue
+        if name not in begun:
+            begun[name] = train(made, data, steps=steps, seed=number, **settings)
+        pipe.send(next(begun[name]))
+
+
+def load(architecture: Architecture, data_dir: str | None, steps: int) -> Dataset:
+    try:
+        return load_data("cifar10", data_dir, subset=10_000)
+    except DataError:
+        return made_up_images(architecture, max(steps, 64) * BATCH)
+
+
+def ours(
+    architecture: Architecture, data: Dataset, *, steps: int, seed: int, threads: int, device: str, precision: str,
+    graph: bool = True,
+) -> Rounds:  # fmt: skip
+    """As ``train_network`` trains, without its validation."""
+    settings = recipe("quick")
+    place = torch.device(device)
+    net = build_network(architecture, seed).to(place, memory_format=torch.channels_last).train()
+    images = Images(data.train, data, place)
+    step = TrainingStep(
+        net, make_optimiser(net, settings), images, settings, data.shift, autocast(place, precision)
+    )
+    take_step = ReplayedStep(step, capture_cuda_graph) if graph and place.type == "cuda" else step
+    for epoch in range(1, 1_000_000):
+        fast = bitwise_relu(net) if (device, precision) == ("cpu", "bfloat16") else nullcontext()
+        with process_settings(device, threads), fast:
+            began = now()
+            step.begin_epoch(draw_epoch(data, settings, steps, BATCH, seed, epoch), [0.01] * steps)
+            for _ in range(steps):
+                take_step()
+            step.losses()
+            taken = since(began)
+        yield taken
+
+
+class PerImage(torch.utils.data.Dataset):
+    """One image at a time, cropped, mirrored and normalised by itself, as torchvision's transforms do."""
+
+    def __init__(self, data: Dataset):
+        self.images = [Image.fromarray(pixels.transpose(1, 2, 0)) for pixels in data.train.images]
+        self.labels = data.train.labels.tolist()
+        self.mean = torch.tensor(data.mean).view(-1, 1, 1)
+        self.std = torch.tensor(data.std).view(-1, 1, 1)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image = self.images[index]
+        width, height = image.size
+        padded = Image.new(image.mode, (width + 8, height + 8))
+        padded.paste(image, (4, 4))
+        left, top = torch.randint(0, 9, (2,)).tolist()
+        image = padded.crop((left, top, left + width, top + height))
+        if torch.rand(1) < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div(255)
+        return (pixels - self.mean) / self.std, self.labels[index]
+
+
+def naive(
+    architecture: Architecture, data: Dataset, *, steps: int, seed: int, threads: int, device: str, loaders: int
+) -> Rounds:
+    """The loop of most tutorials: per-image transforms, DataLoader, float32, channels first."""
+    net: nn.Module = build_network(architecture, seed).to(device).train()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    loader = torch.utils.data.DataLoader(
+        PerImage(data), BATCH, shuffle=True, num_workers=loaders, drop_last=True, persistent_workers=loaders > 0,
+        pin_memory=device != "cpu",
+    )  # fmt: skip
+
+    def batches():
+        while True:
+            yield from loader
+
+    endless = batches()
+    while True:
+        began = now()
+        for _ in range(steps):
+            images, labels = next(endless)
+            images, labels = images.to(device), labels.to(device)
+            optimiser.zero_grad()
+            loss = F.cross_entropy(net(images), labels)
+            loss.backward()
+            optimiser.step()
+            loss.item()
+        yield since(began)
+
+
+def now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def since(began: tuple[float, float]) -> tuple[float, float]:
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+
+def matrix_rate(device: str, precision: str) -> tuple[float, float]:
+    """FLOP/s of a square matrix product with this process's threads, by the clock and of the processor: the best."""
+    side = 8192 if device == "cuda" else 1024
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    taken = []
+    for _ in range(6):
+        began = now()
+        (a @ b)[0, 0].item()
+        taken.append(since(began))
+    return tuple(2 * side**3 / min(seconds) for seconds in zip(*taken))
+
+
+if __name__ == "__main__":
+    main()

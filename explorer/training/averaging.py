@@ -1,0 +1,56 @@
+"""A running average of a network's weights, to be validated and kept in their stead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """The exponential moving average of weights and normalisation statistics (Polyak and Juditsky 1992).
+
+    The decay of step t = 0, 1, ... is min(``decay``, (1 + t) / (10 + t)), so that early weights are soon
+    forgotten. Everything lies in tensors that stay where they are: ``update`` can be captured in a CUDA graph.
+    """
+
+    def __init__(self, net: nn.Module, decay: float):
+        self.decay = decay
+        self._live = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+        self._kept = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self.updates = torch.zeros((), device=next(iter(self._live.values())).device)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Takes the weights as they are now into the average."""
+        share = torch.clamp(9.0 / (10.0 + self.updates), min=1.0 - self.decay)
+        kept = list(self._kept.values())
+        change = torch._foreach_sub(list(self._live.values()), kept)
+        torch._foreach_mul_(change, share)
+        torch._foreach_add_(kept, change)
+        self.updates += 1
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The network has the averaged weights within the ``with`` block, and its own again after it."""
+        own = {name: tensor.clone() for name, tensor in self._live.items()}
+        self.take_over()
+        try:
+            yield
+        finally:
+            self._write(own)
+
+    def take_over(self) -> None:
+        """The network has the averaged weights from now on."""
+        self._write(self._kept)
+
+    @torch.no_grad()
+    def _write(self, values: dict[str, Tensor]) -> None:
+        for name, tensor in self._live.items():
+            tensor.copy_(values[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """Its tensors by name, themselves and not copies: written over, they are the state to go on from."""
+        return {"updates": self.updates, **{f"of.{name}": tensor for name, tensor in self._kept.items()}}

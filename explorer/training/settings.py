@@ -1,0 +1,73 @@
+"""What a training needs of its process: device, threads, random state, precision; and all as it was afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from explorer.errors import TrainingError, did_you_mean
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+AUTO = "auto"
+
+
+@contextmanager
+def process_settings(device: str, threads: int) -> Iterator[torch.device]:
+    """Sets the threads, and keeps the caller's number of them and random state. Yields the device.
+
+    On a GPU all work goes to a stream of its own: a step can be captured in a CUDA graph only off the default one.
+    Raises TrainingError when an argument is out of range.
+    """
+    if threads < 1:
+        raise TrainingError(f"threads must be at least 1, found {threads}")
+    place = _device(device)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    benchmark_before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = place.type == "cuda"  # shapes do not change, so trying algorithms out pays
+    try:
+        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _own_stream(place):
+            yield place
+    finally:
+        torch.set_num_threads(threads_before)
+        torch.backends.cudnn.benchmark = benchmark_before
+
+
+@contextmanager
+def _own_stream(place: torch.device) -> Iterator[None]:
+    if place.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(place):
+        outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+        stream.wait_stream(outside)
+        with torch.cuda.stream(stream):
+            yield
+        outside.wait_stream(stream)
+
+
+def autocast(place: torch.device, precision: str) -> torch.autocast:
+    """The context in which a network computes. Its weights stay float32.
+
+    Without autocast's cache of weights: each is used once a step, and a captured graph must not keep them.
+    Raises TrainingError for an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        near = did_you_mean(precision, PRECISIONS)
+        raise TrainingError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
+    return torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        place = torch.device(name)
+    except RuntimeError as error:
+        raise TrainingError(f"unknown device {name!r}; known: cpu, cuda, cuda:0, ...") from error
+    if place.type not in ("cpu", "cuda"):
+        raise TrainingError(f"cannot train on {name!r}; known devices: cpu, cuda, cuda:0, ...")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise TrainingError(f"no device {name!r}: {count} CUDA devices found; 'cpu' always works")
+    return place

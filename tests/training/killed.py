@@ -1,0 +1,32 @@
+"""A training that kills its own process, to be run in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from explorer.training import checkpoint
+from explorer.training.data import load_data
+from explorer.training.loop import train_network
+from explorer.training.recipe import recipe
+from tests.training.small_network import small_network
+
+EPOCHS = 5
+RECIPE = replace(recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2)  # with all that has a state or is drawn
+
+
+def train(path: Path | None, kill_at: int | None = None):
+    """The network and the result; ``kill_at``: the epoch at whose end, before its checkpoint, the process dies."""
+    checkpoint.SECONDS = checkpoint.SHARE = 0  # however short an epoch is, it is worth a checkpoint
+    net = small_network(dropout=0.3)
+
+    def die(epoch):
+        if epoch.epoch == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    result = train_network(
+        net, load_data("digits"), RECIPE, epochs=EPOCHS, seed=3, precision="bfloat16", checkpoint=path, on_epoch=die
+    )
+    return net, result

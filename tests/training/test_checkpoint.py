@@ -1,0 +1,141 @@
+"""A killed training goes on to the same bits; a checkpoint is whole or it is not used."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+from dataclasses import replace
+
+import torch
+
+from explorer.records import Epoch
+from explorer.training import checkpoint
+from explorer.training.checkpoint import Checkpoint
+from tests.training import killed
+
+CURVE = (Epoch(1, 2.0, 2.1, 0.25, 0.5, 0.1, 3.0),)
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    values = {"weight": torch.arange(12.0).view(3, 4), "steps": torch.tensor(7), "half": torch.ones(2).bfloat16()}
+    return {**values, "last": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)}
+
+
+def without_times(result):
+    return [replace(epoch, seconds=0.0) for epoch in result.curve]
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    """Killed with SIGKILL twice, then let run: curve and weights are those of a training that nobody disturbed."""
+    for name in ("SECONDS", "SHARE"):
+        monkeypatch.setattr(checkpoint, name, getattr(checkpoint, name))  # ``killed`` sets them
+    path = tmp_path / "training.checkpoint"
+    context = multiprocessing.get_context("forkserver")
+    for epoch in (2, 4):
+        process = context.Process(target=killed.train, args=(path, epoch))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert [left.name for left in tmp_path.iterdir()] == [path.name]
+    trained = []
+    step = killed.train_network.__globals__["TrainingStep"].__call__
+    monkeypatch.setattr(
+        "explorer.training.step.TrainingStep.__call__", lambda self: (trained.append(1), step(self))[1]
+    )
+    resumed_net, resumed = killed.train(path)
+    assert len(trained) == 2 * 6  # epochs 4 and 5, of 6 steps: those before were not trained again
+    net, undisturbed = killed.train(None)
+    assert without_times(resumed) == without_times(undisturbed)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, resumed_net.state_dict()[name]), name
+
+
+def test_all_comes_back(tmp_path):
+    """Tensors of any type and memory format, curve and seconds come back as they were."""
+    kept = Checkpoint(tmp_path / "deep" / "x.checkpoint", "this")
+    written = tensors()
+    kept.write(written, CURVE, 12.5)
+    found = {name: torch.zeros_like(tensor) for name, tensor in written.items()}
+    assert Checkpoint(kept.path, "this").read(found) == (CURVE, 12.5)
+    for name, tensor in written.items():
+        assert torch.equal(found[name], tensor)
+    assert found["last"].is_contiguous(memory_format=torch.channels_last)
+    kept.remove()
+    assert kept.read(found) is None
+    kept.remove()
+
+
+def test_another_trainings_checkpoint_is_not_taken_up(tmp_path, caplog):
+    """Another text, other names, shapes or types: nothing is read, the tensors stay, and it is said."""
+    kept = Checkpoint(tmp_path / "x.checkpoint", "this")
+    kept.write(tensors(), CURVE, 1.0)
+    other_shape = {**tensors(), "weight": torch.zeros(4, 3)}
+    other_type = {**tensors(), "weight": torch.zeros(3, 4, dtype=torch.float64)}
+    fewer = {"weight": torch.zeros(3, 4)}
+    for training, into in (("that", tensors()), ("this", other_shape), ("this", other_type), ("this", fewer)):
+        into["weight"].zero_()
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert Checkpoint(kept.path, training).read(into) is None
+        assert "belongs to another training" in caplog.text
+        assert not into["weight"].any()
+
+
+def test_a_damaged_checkpoint_is_not_used(tmp_path):
+    """Cut anywhere, or with any of some hundred bits turned, it is not read; the tensors stay as they were."""
+    kept = Checkpoint(tmp_path / "x.checkpoint", "this")
+    kept.write(tensors(), CURVE, 1.0)
+    whole = kept.path.read_bytes()
+    damaged = [whole[:length] for length in range(0, len(whole), 29)]
+    for place in range(8, len(whole), 13):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    read = 0
+    for data in damaged:
+        kept.path.write_bytes(data)
+        into = {name: torch.zeros_like(tensor) for name, tensor in tensors().items()}
+        if kept.read(into) is not None:
+            read += 1
+            assert torch.equal(into["weight"], tensors()["weight"])  # the turned bit was a blank of the header
+        else:
+            assert not into["weight"].any()
+    assert read == 0
+    kept.path.write_bytes(whole)
+    assert kept.read(tensors()) is not None
+
+
+def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, monkeypatch, caplog):
+    """Where it cannot be written the training goes on, the earlier checkpoint stays, and it is said."""
+    kept = Checkpoint(tmp_path / "x.checkpoint", "this")
+    kept.write(tensors(), CURVE, 1.0)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with caplog.at_level(logging.WARNING):
+        kept.write(tensors(), CURVE * 2, 2.0)
+    assert "No space left on device" in caplog.text
+    assert kept.read(tensors()) == (CURVE, 1.0)
+
+
+def test_a_checkpoint_must_be_worth_its_time(tmp_path, monkeypatch):
+    """None before some seconds of work, and one that takes long waits fifty times as long for the next."""
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
+    kept = Checkpoint(tmp_path / "x.checkpoint", "this")
+    assert not kept.worthwhile()
+    now[0] = 4.9
+    assert not kept.worthwhile()
+    now[0] = 5.0
+    assert kept.worthwhile()
+
+    def slow(*args, **kwargs):
+        now[0] += 1.0
+
+    monkeypatch.setattr(checkpoint, "write_whole", slow)
+    kept.write(tensors(), CURVE, 5.0)
+    now[0] = 55.9
+    assert not kept.worthwhile()
+    now[0] = 56.0
+    assert kept.worthwhile()

@@ -1,0 +1,104 @@
+"""The precision is measured once for a kind of network and machine, and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from explorer.training import precision
+from explorer.training.precision import choose_precision, measure_precisions
+from tests.training.small_network import small_network
+
+PLACE = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch, tmp_path):
+    """Each test has a cache of its own and a process that has measured nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(precision, "_known", {})
+
+
+def choose(net=None) -> str:
+    return choose_precision(net or small_network(), (1, 8, 8), 10, 32, PLACE)
+
+
+def measured(monkeypatch, float32: float, bfloat16: float) -> list:
+    """Measurements come out as told; returns what was measured."""
+    asked = []
+
+    def measure(net, batch, classes):
+        asked.append(batch)
+        return {"float32": float32, "bfloat16": bfloat16}
+
+    monkeypatch.setattr(precision, "measure_precisions", measure)
+    return asked
+
+
+def test_measures_both_and_leaves_the_network_alone():
+    """Both take some time; weights, statistics, gradients, mode and threads are as before."""
+    net = small_network().eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    threads = torch.get_num_threads()
+    taken = measure_precisions(net, (16, 1, 8, 8), 10)
+    assert set(taken) == {"float32", "bfloat16"} and min(taken.values()) > 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert not net.training and all(parameter.grad is None for parameter in net.parameters())
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [((2.0, 1.0), "bfloat16"), ((1.0, 2.6), "float32"), ((1.05, 1.0), "float32")]
+)
+def test_takes_what_is_clearly_faster(monkeypatch, seconds, expected):
+    """bfloat16 where it gains a tenth; float32 where it is emulated, or where the two are about equal."""
+    measured(monkeypatch, *seconds)
+    assert choose() == expected
+
+
+def test_is_measured_once_for_a_kind(monkeypatch):
+    """A second network of the kind asks no more, in this process or the next; depthwise ones are another kind."""
+    asked = measured(monkeypatch, 2.0, 1.0)
+    assert choose() == choose(small_network(width=16)) == "bfloat16"
+    monkeypatch.setattr(precision, "_known", {})  # another process
+    asked_again = measured(monkeypatch, 1.0, 2.0)
+    assert choose() == "bfloat16"
+    assert (asked, asked_again) == ([(32, 1, 8, 8)], [])
+    depthwise = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4))
+    assert choose(depthwise) == "float32" and len(asked_again) == 1
+
+
+def test_the_first_answer_holds(monkeypatch, tmp_path):
+    """Of two processes that measure at once, both take the answer that was written first."""
+    measured(monkeypatch, 2.0, 1.0)
+    choose()
+    (kept,) = (tmp_path / "explorer" / "precision").iterdir()
+    monkeypatch.setattr(precision, "_known", {})
+    real, reads = precision._read, []
+
+    def late(path):
+        reads.append(path)
+        return "" if len(reads) == 1 else real(path)  # it was not there yet when the second process looked
+
+    monkeypatch.setattr(precision, "_read", late)
+    measured(monkeypatch, 1.0, 2.0)
+    assert choose() == "bfloat16" == json.loads(kept.read_text())["precision"]
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
+def test_does_without_a_cache(monkeypatch, tmp_path):
+    """A cache that cannot be written, or holds nonsense, is done without."""
+    measured(monkeypatch, 2.0, 1.0)
+    choose()
+    (kept,) = (tmp_path / "explorer" / "precision").iterdir()
+    for nonsense in ("", "[]", '{"precision": "float8"}'):
+        kept.write_text(nonsense)
+        monkeypatch.setattr(precision, "_known", {})
+        assert choose() == "bfloat16"
+    monkeypatch.setattr(precision, "_known", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    assert choose() == "bfloat16"

@@ -1,0 +1,77 @@
+"""ReLU on bits is ReLU: the same numbers, gradients and trainings."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from explorer.errors import TrainingError
+from explorer.training import loop
+from explorer.training.data import load_data
+from explorer.training.loop import train_network
+from explorer.training.recipe import recipe
+from explorer.training.relu import bitwise_relu, relu
+from tests.training.small_network import small_network
+
+
+def test_every_number_comes_out_the_same():
+    """All bfloat16 numbers and infinities have torch's ReLU and its gradient; a positive NaN stays one."""
+    x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    x = x[~x.isnan()]
+    mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    gradient = torch.linspace(-3, 3, len(x)).bfloat16()
+    relu(mine).backward(gradient)
+    F.relu(theirs).backward(gradient)
+    assert torch.equal(relu(x), F.relu(x))
+    assert torch.equal(mine.grad, theirs.grad)
+    assert relu(torch.tensor(float("nan")).abs().bfloat16()).isnan()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_any_layout(layout):
+    """The memory layout is kept, and a gradient that is one number for all, as behind a mean, is taken."""
+    x = torch.randn(2, 3, 4, 5).bfloat16().to(memory_format=layout).requires_grad_()
+    y = relu(x)
+    assert y.stride() == x.stride()
+    y.sum().backward()
+    assert torch.equal(x.grad, (x > 0).bfloat16())
+
+
+def test_other_types_and_afterwards():
+    """float32 goes the usual way; after the block a module's own forward is back, its state untouched."""
+    net = nn.Sequential(nn.ReLU(), nn.ReLU6())
+    x = torch.tensor([-1.0, 9.0])
+    with bitwise_relu(net):
+        assert net[0].forward is relu and net[1].forward is not relu
+        assert net(x).tolist() == [0.0, 6.0]
+    assert "forward" not in vars(net[0])
+
+
+def test_a_training_comes_to_the_same_bits(monkeypatch):
+    """Two epochs in bfloat16 give the same weights with torch's own ReLU."""
+    digits, nets = load_data("digits"), [small_network(), small_network()]
+    for net in nets:
+        train_network(net, digits, recipe("quick_small"), epochs=2, seed=0, precision="bfloat16")
+        monkeypatch.setattr(loop, "bitwise_relu", lambda net: nullcontext())
+    assert all(map(torch.equal, nets[0].state_dict().values(), nets[1].state_dict().values()))
+
+
+def test_weights_that_are_no_numbers_end_the_training():
+    """A NaN that ReLU hides from the loss is found in the weights at the epoch's end."""
+    net = small_network()
+    net[1].branch[2].weight.data.fill_(float("nan"))
+
+    class Hiding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net(x).nan_to_num()
+
+    with pytest.raises(TrainingError, match="epoch 1: some weights are not finite"):
+        train_network(Hiding(), load_data("digits"), recipe("quick_small"), epochs=1, seed=0, precision="float32")
