@@ -192,16 +192,16 @@ class Checks:
                 )
             return frozenset([0])
 
-        section = self.sections["block"]
         written = [(tree, what) for what in ("first", "block") for tree in (getattr(stage, what) for stage in stages)]
         before = len(self.problems.found)
+        texts = dict(self.trees)
         for tree, what in dict(written).items():
             for name, option in self._spelled_options(tree):
                 if wrong := merges(option) - {1}:
                     found = "no merge" if 0 in wrong else "more than one merge"
                     at = f"the rule {name!r}" if name else f"{what!r}"
                     self.problems.add(
-                        self._place_of(name, section),
+                        self._place_of(name, texts.get(tree, self.root)),
                         f"{at} gives a block with {found}; a block holds exactly one of +, cat, gate(b)",
                     )
         return len(self.problems.found) == before

@@ -1,7 +1,7 @@
 """The expression language: text to a tree whose nodes know where they stand.
 
     expr    := seq { "|" seq }
-    seq     := { item }                                   `none` (in a shortcut also `identity`) is the empty sequence
+    seq     := { item }                                   `none`, or `identity`, is the empty sequence
     item    := atom [ "?" | "{" n [ "," m ] "}" ]
     atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | "+" | "cat" | "gate(b=-6)"
     arg     := [ name "=" ] value
@@ -316,7 +316,7 @@ class Parser:
         if token.kind == "number":
             raise ExpressionError(token.offset, self.mixed(token.text))
         name = self.need("name", "a layer, a rule, '+' or '('").text
-        if name == "none" or (name == "identity" and name not in self.names.rules):
+        if name in ("none", "identity"):
             return Group(())
         if name in ("cat", "gate"):
             merge = MERGES[name]

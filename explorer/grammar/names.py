@@ -16,7 +16,7 @@ VARIABLES = {
     "i": "the block's place in the network, from 1",
     "n": "the number of blocks in the network",
 }
-KEYWORDS = ("none", "cat", "gate", "round", "range", "post", "pre")
+KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
 

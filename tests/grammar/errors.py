@@ -41,6 +41,7 @@ ERRORS: dict[str, list[Error]] = {
             {"grammar": {"wide": "1"}},
         ),
         Error("8:3: 'post' cannot name a rule", {"grammar": {"post": "bn"}}, {"grammar": {"after": "bn"}}),
+        Error("8:3: 'identity' cannot name a rule", {"grammar": {"identity": "bn"}}, {"grammar": {"same-as": "bn"}}),
         Error("8:3: 'gate' cannot name a rule", {"grammar": {"gate": "bn"}}, {"grammar": {"gated": "bn"}}),
         Error(
             "8:3: '3rd' cannot name a rule: a letter, then at most 63",
@@ -118,6 +119,11 @@ ERRORS: dict[str, list[Error]] = {
             {"block": "conv3x3 conv3x3 +"},
         ),
         Error("5:8: 'block' gives a block with no merge", {"block": "conv3x3 +?"}, {"block": "conv3x3 (relu +)"}),
+        Error(
+            "4:38: 'first' gives a block with no merge",
+            {"stages": "{blocks: 1, width: 8, first: conv3x3 bn}"},
+            {"stages": "{blocks: 1, width: 8, first: conv3x3 bn +}"},
+        ),
         Error(
             "8:6: the rule 'b' gives a block with no merge",
             {"grammar": {"b": "conv3x3 | conv3x3 +"}, "block": "b"},
