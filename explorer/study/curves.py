@@ -84,8 +84,8 @@ class Curves:
         """What a stopped trial would have come to in those objectives that training brings; empty before enough
         trials are complete to tell."""
         complete = [run for run in self._runs.values() if run.complete]
-        run = self._runs[number]
-        if len(complete) < FEWEST:
+        run = self._runs.get(number)
+        if run is None or len(complete) < FEWEST:
             return {}
         (mean,) = predict(len(run.learnt), [run], complete).mean
         return {name: sign * float(value) for (name, sign), value in zip(self._measured(), mean)}

@@ -213,7 +213,8 @@ class SearchLoop:
             return Ending("failed", reason=message.reason)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
-            expected = {**self._exact(record), **self.curves.expected(record.number)}
+            learnt = self.curves.expected(record.number)
+            expected = {**learnt, **self._exact(record)} if learnt else {}
             return Ending("stopped", reason=reason, result=result, environment=environment, expected=expected)
         objectives = {**message.measured, **self._exact(record)}
         weights = message.weights if self.ledger.joins_frontier(objectives) else ""

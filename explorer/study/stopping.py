@@ -215,7 +215,7 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
 
 
 DEFAULT_STOPPING = "rungs"  # as measured: benchmarks/records/early_stopping_cpu_2026-11-24.md
-RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(), "curves": Curves()}
+RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2), "curves": Curves()}
 
 
 def check_stopping(name: str) -> str:

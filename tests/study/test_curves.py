@@ -29,7 +29,7 @@ def proposal(name: str, macs: float) -> Proposal:
 class Search:
     """What a search does with its curves, without the networks: trials with given accuracies after each epoch."""
 
-    def __init__(self, rule=RULES["rungs"]):
+    def __init__(self, rule=Rungs(3)):
         self.writer = StudyWriter(make_study(None), new_worker())
         self.curves = Curves(self.writer.study, rule, EPOCHS)
 
@@ -75,7 +75,7 @@ def test_a_resumed_search_judges_as_the_first_did(search):
     """The curves are in the store: a search that begins anew knows the rungs as they were."""
     for accuracy, macs in ((0.3, 100), (0.4, 110), (0.2, 200), (0.5, 300), (0.1, 250)):
         search.trial([accuracy, accuracy + 0.1, accuracy + 0.2, accuracy + 0.3], macs)
-    again = Curves(search.writer.study, RULES["rungs"], EPOCHS)
+    again = Curves(search.writer.study, Rungs(3), EPOCHS)
     again.learn(search.writer.study.trials(full=False))
     assert again._runs == search.curves._runs and again._stopped == search.curves._stopped
     record = search.writer.begin(5, proposal("n5", 400.0))
