@@ -56,7 +56,7 @@ def test_the_result_is_the_last_epoch(digits):
         last.val_loss,
         last.val_top5,
     )
-    now = evaluate_network(net, digits, "validation")
+    now = evaluate_network(net, digits, "validation", precision=result.precision)
     assert (now.accuracy, now.top5, now.loss) == (last.val_accuracy, last.val_top5, last.val_loss)
     assert 0 < sum(epoch.seconds for epoch in result.curve) < result.seconds
     assert result.images_per_second == pytest.approx(3 * 192 / sum(epoch.seconds for epoch in result.curve))
