@@ -62,7 +62,7 @@ def training_options(command):
 @click.option("--time", "seconds", type=Duration(), metavar="TIME", help="Time of this run, as in 90s, 30m or 2h.")
 @click.option("--objectives", default="accuracy,macs", show_default=True, metavar="NAMES", help="What to trade off: accuracy, loss, and any cost.")
 @click.option("--limit", "limits", multiple=True, metavar="LIMIT", help="Refuse networks that break it, as in 'macs<=50M'; may be repeated.")
-@click.option("--sampler", default="tpe", show_default=True, metavar="NAME", help="tpe, nsga2, gp or random.")
+@click.option("--sampler", default="frontier", show_default=True, metavar="NAME", help="frontier, evolution, random, tpe, nsga2 or gp.")
 @click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side; a core each by default.")
 @click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
 @click.option("--new-study", is_flag=True, help="Begin another study beside the one of that name.")

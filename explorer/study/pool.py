@@ -14,6 +14,7 @@ from explorer.records import State
 from explorer.study.proposals import Candidates
 from explorer.study.seeds import seed_for
 
+REDUNDANT = ("flops", "weight_layers", "receptive_field", "peak_memory_bytes")
 LISTED = 2_000  # derivations of a space that is gone through without repeating one
 
 
@@ -84,7 +85,7 @@ class Pool:
             derivation,
             architecture.digest,
             candidate.costs,
-            {**candidate.costs, **_stage_costs(architecture)},
+            _numbers(architecture, candidate.costs),
             architecture.layer_count,
             candidate.refusal[0] if candidate.refusal else "",
         )
@@ -104,9 +105,10 @@ def _indices(total: int, draw: random.Random) -> Iterator[int]:
     return chain(ends, (draw.randrange(total) for _ in count()))
 
 
-def _stage_costs(architecture: Architecture) -> dict[str, float]:
-    """Where in the network its cost lies: macs and activations of each stage."""
-    sums: dict[str, float] = {}
+def _numbers(architecture: Architecture, costs: Mapping[str, float]) -> dict[str, float]:
+    """The costs that say most about accuracy, and where in the network they lie: macs and activations of each
+    stage. What follows from them (flops, memory) would count them twice. The caller's own costs all stand."""
+    sums = {name: value for name, value in costs.items() if name not in REDUNDANT}
     for placed in architecture.layers():
         unit = placed.path.partition(".")[0]
         if unit.startswith("stage"):

@@ -16,7 +16,6 @@ from explorer.study.pool import Member, Pool
 from explorer.study.surrogate import Surrogate
 
 MARGIN = 0.1  # by which the reference point lies beyond the worst values, as a share of their range
-FAILED_WEIGHT = 1.0  # of the prior that a network does not fail, in trials like it
 CENTRAL = 1.645  # standard deviations on either side that hold 90% of a Gaussian
 
 
@@ -80,14 +79,29 @@ class Prospects:
                 self._surrogates[place] = surrogate
         self._front = np.vstack([complete.values, believed])
         worst, best = self._front.max(axis=0), self._front.min(axis=0)
+        # A cost may grow as far as the dearest candidate: what a dear network gains in accuracy must count.
+        for place, (name, way) in enumerate(history.objectives.items()):
+            if history.exact[place]:
+                worst[place] = max(worst[place], max(_sign(way) * member.costs[name] for member in candidates))
         self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
 
     def gains(self, candidates: Sequence[Member]) -> Array:
         """The hypervolume that each is expected to add to the front, (N,)."""
         if not candidates:
             return np.zeros(0)
-        known = self._known(candidates)
-        return expected_gain(self._front, self._reference, known)
+        gains = expected_gain(self._front, self._reference, self._known(candidates))
+        return gains * self._chance_to_end_well(candidates) if self._history.failed.members else gains
+
+    def _chance_to_end_well(self, candidates: Sequence[Member]) -> Array:
+        """The share of well ended trials among those like each candidate, (N,), weighted by likeness, with one
+        more that ended well: where networks do not fit into memory, say, the next one like them is not likely to."""
+        surrogate = next(iter(self._surrogates.values()))
+        features = self._features.encode(candidates)
+        well, failed = (
+            surrogate.likeness(features, self._features.encode(group.members)).sum(axis=1)
+            for group in (self._history.complete, self._history.failed)
+        )
+        return (1.0 + well) / (1.0 + well + failed)
 
     def expected(self, candidate: Member) -> dict[str, list[float]]:
         """Of each objective that training tells: the median and the ends of the central 90% of the belief."""

@@ -58,7 +58,7 @@ def run_search(
     objectives: Mapping[str, str] = {"accuracy": "max", "macs": "min"},
     trials: int | None = None,
     seconds: float | None = None,
-    sampler: str = "tpe",
+    sampler: str = "frontier",
     seed: int = 0,
     workers: int | None = None,
     device: str = "cpu",

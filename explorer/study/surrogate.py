@@ -84,6 +84,11 @@ class Surrogate:
         variance = np.maximum(prior - np.einsum("ij,ij->j", explained, explained), 1e-12)
         return Belief(self._floor, self._centre + self._spread * mean, self._spread * np.sqrt(variance))
 
+    def likeness(self, a: Features, b: Features) -> Array:
+        """The prior correlation of networks ``a`` with networks ``b``, (N, M), in 0..1."""
+        total = _covariance(self._hyper, _Distances(a, b)).total
+        return total / (math.exp(self._hyper[0]) + math.exp(self._hyper[1]))
+
     @property
     def noise(self) -> float:
         """Standard deviation of one evaluation on the logarithmic axis."""
