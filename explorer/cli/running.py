@@ -65,7 +65,7 @@ def running_options(command):
         command = click.option(flag, name, type=kind, metavar=metavar, help=about)(command)
     for flag, default, about in (
         ("--stopping", "rungs", "End trainings that fall behind: rungs, curves or none."),
-        ("--sampler", "tpe", "tpe, nsga2, gp or random."),
+        ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
     about = "Refuse networks that break it, as in 'macs<=50M'; may be repeated."

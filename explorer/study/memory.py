@@ -1,94 +1,65 @@
-"""Optuna's study: the memory of the sampler, kept in this process and filled from the store.
+"""What a sampler knows: every trial of the study, filled from the store, its own trials included.
 
-The store is the only record. Everything the sampler knows it has read there, its own trials included,
-so a resumed search is not a special case, and there is no second database to disagree with the first.
+The store is the only record, so a resumed search is not a special case, and there is no second
+database to disagree with the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-import optuna
-from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState, create_trial
-
-from explorer.grammar.space import Derivation, SearchSpace
+from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
-from explorer.study.choosers import ask_trial, distributions_of
-from explorer.study.samplers import SAMPLERS
-from explorer.study.seeds import seed_for
+from explorer.study.pool import Pool
+from explorer.study.proposals import Candidates
+from explorer.study.samplers import OWN_SAMPLERS
 
 
-class Memory:
-    """What the sampler named ``sampler`` knows of one study's trials."""
-
-    def __init__(self, space: SearchSpace, objectives: Mapping[str, str], sampler: str, seed: int):
-        self._space = space
-        self._objectives = tuple(objectives)
-        self._make_sampler = SAMPLERS[sampler]
-        self._seed = seed
-        self._study = _quiet_study(
-            ["maximize" if direction == "max" else "minimize" for direction in objectives.values()]
-        )
-        self._running: dict[int, int] = {}  # our number -> Optuna's id, which differs where workers share a study
-        self._distributions: dict[str, BaseDistribution] = {}
+class Memory(Protocol):
+    """The sampler with what it has learnt."""
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
         """The sampler's proposal for trial ``number`` and its notes on it."""
-        self._study.sampler = self._make_sampler(self._space, seed_for("sampler", self._seed, number))
-        trial = self._study.ask()
-        self._running[number] = trial._trial_id
-        derivation = self._space.derive(ask_trial(trial))
-        return derivation, dict(self._study._storage.get_trial(trial._trial_id).system_attrs)
+        ...
 
     def forget(self, number: int) -> None:
         """Takes back what was asked for trial ``number``: another worker's trial bears that number."""
-        self._study._storage.set_trial_state_values(self._running.pop(number), TrialState.FAIL)
+        ...
 
     def __contains__(self, number: int) -> bool:
         """Whether trial ``number`` is known here as running."""
-        return number in self._running
+        ...
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Takes in a trial as the store has it now; ``notes`` are the sampler's, for a trial not known here.
-
-        Each network counts once: a trial answered from another's is no news. It is told as failed, as are
-        trials without values, and a failed one that is not known need not be.
-        """
-        state, values = TrialState.FAIL, None
-        if record.state == "running" and record.same_as is None:
-            state = TrialState.RUNNING
-        elif record.state == "complete":
-            state, values = TrialState.COMPLETE, [record.objectives[name] for name in self._objectives]
-        if record.number not in self._running:
-            if state != TrialState.FAIL:
-                self._add(record, state, values, notes)
-        elif state != TrialState.RUNNING:
-            self._study._storage.set_trial_state_values(self._running.pop(record.number), state, values)
-
-    def _add(
-        self, record: TrialRecord, state: TrialState, values: list[float] | None, notes: Mapping[str, Any]
-    ) -> None:
-        if not set(record.choices) <= set(self._distributions):
-            self._distributions |= distributions_of(self._space, record.choices)
-        trial = create_trial(
-            state=state,
-            values=values,
-            params=dict(record.choices),
-            distributions={name: self._distributions[name] for name in record.choices},
-            system_attrs=dict(notes),
-        )
-        trial_id = self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
-        if state == TrialState.RUNNING:
-            self._running[record.number] = trial_id
+        """Takes in a trial as the store has it now; ``notes`` are the sampler's, for a trial not known here."""
+        ...
 
 
-def _quiet_study(directions: list[str]) -> optuna.Study:
-    """A study in memory, made without the line that Optuna logs about it."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(directions=directions)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+def make_memory(candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int) -> Memory:
+    """An empty memory for the sampler of this name."""
+    if sampler in OWN_SAMPLERS:
+        return RecordMemory(candidates, objectives, sampler, seed)
+    from explorer.study.optuna_memory import OptunaMemory
+
+    return OptunaMemory(candidates.space, objectives, sampler, seed)
+
+
+class RecordMemory:
+    """The memory of our own samplers: the records themselves."""
+
+    def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int):
+        self._sampler = OWN_SAMPLERS[sampler](Pool(candidates, seed), objectives, seed)
+        self._records: dict[int, TrialRecord] = {}
+
+    def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
+        return self._sampler.propose([self._records[known] for known in sorted(self._records)], number)
+
+    def forget(self, number: int) -> None:
+        """Nothing was kept of the proposal."""
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._records  # its notes are not asked for
+
+    def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
+        self._records[record.number] = record

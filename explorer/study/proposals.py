@@ -8,7 +8,7 @@ from itertools import count
 from typing import NamedTuple
 
 from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.costing.analytic import Cost, count_cost
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.limits import Limit
 from explorer.records import State
@@ -35,19 +35,24 @@ class Candidates:
     """Makes candidates of a space: its networks with analytic and own costs, held against the limits."""
 
     def __init__(self, space: SearchSpace, own_costs: Mapping[str, OwnCost], limits: Sequence[Limit]):
-        self._space = space
+        self.space = space
+        self.limits = limits
         self._own_costs = own_costs
-        self._limits = limits
+
+    @property
+    def known_costs(self) -> frozenset[str]:
+        """The names of the costs that every candidate has."""
+        return frozenset((*Cost.__dataclass_fields__, *self._own_costs))
 
     def make(self, derivation: Derivation) -> Candidate:
-        architecture = self._space.architecture(derivation)
+        architecture = self.space.architecture(derivation)
         costs: dict[str, float] = dict(count_cost(architecture).to_dict())
         for name, own in self._own_costs.items():
             try:
                 costs[name] = finite_number(f"the cost {name}", own(architecture, dict(derivation.choices)))
             except Exception as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
-        broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in self._limits if not limit.allows(costs)]
+        broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in self.limits if not limit.allows(costs)]
         return Candidate(
             derivation, architecture, costs, ("rejected", f"limit {'; '.join(broken)}") if broken else None
         )
@@ -59,12 +64,12 @@ class Candidates:
         end means that it holds no more; in a larger one it means that DRAWS in a row brought nothing.
         """
         draw = random.Random(seed_for("unseen", seed, 0))
-        total = self._space.count()
+        total = self.space.count()
         listed = total <= LISTED
         indices = iter(draw.sample(range(total), total)) if listed else (draw.randrange(total) for _ in count())
         vain = 0
         for index in indices:
-            candidate = self.make(self._space.unrank(index))
+            candidate = self.make(self.space.unrank(index))
             if candidate.architecture.digest not in seen and (
                 candidate.refusal is None or candidate.refusal[0] == "failed"
             ):

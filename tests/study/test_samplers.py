@@ -8,17 +8,22 @@ import optuna
 import pytest
 
 from explorer.study.choosers import distributions_of
-from explorer.study.memory import Memory
+from explorer.study.memory import make_memory
+from explorer.study.proposals import Candidates
 from explorer.study.samplers import SAMPLERS
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 
+def memory(space, sampler, seed):
+    return make_memory(Candidates(space, {}, ()), OBJECTIVES, sampler, seed)
+
+
 def test_random_is_uniform_over_derivations(space):
     """Each of the 27 derivations is drawn as often as any other: chi-squared below its 0.999 quantile."""
-    memory = Memory(space, OBJECTIVES, "random", seed=0)
+    asked = memory(space, "random", seed=0)
     draws = 2_700
-    found = Counter(space.rank(memory.ask(number)[0]) for number in range(draws))
+    found = Counter(space.rank(asked.ask(number)[0]) for number in range(draws))
     expected = draws / space.count()
     assert (
         sum((found[index] - expected) ** 2 / expected for index in range(space.count())) < 54.1
@@ -28,7 +33,7 @@ def test_random_is_uniform_over_derivations(space):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_an_ask_depends_on_seed_and_number_alone(space, sampler):
     """Two memories that have learnt the same ask the same for a number; another number or seed asks otherwise."""
-    asked = [[Memory(space, OBJECTIVES, sampler, seed).ask(n)[0].choices for n in range(8)] for seed in (0, 0, 1)]
+    asked = [[memory(space, sampler, seed).ask(n)[0].choices for n in range(8)] for seed in (0, 0, 1)]
     assert asked[0] == asked[1] != asked[2]
     assert len(set(map(str, asked[0]))) > 1
 
@@ -43,5 +48,5 @@ def test_a_derivations_distributions_are_its_live_choices(space):
 def test_optunas_own_settings_are_left_alone(space):
     """Making a memory leaves Optuna's logging as the caller has it."""
     before = optuna.logging.get_verbosity()
-    Memory(space, OBJECTIVES, "random", 0)
+    memory(space, "tpe", 0)
     assert optuna.logging.get_verbosity() == before

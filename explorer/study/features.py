@@ -1,0 +1,87 @@
+"""Networks as rows of numbers for the surrogate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from explorer.study.pool import Member
+from explorer.study.improvement import Array
+from explorer.study.surrogate import Features
+
+
+class FeatureMap:
+    """Features on the scale of the ``members`` it is made from. ``options``: of the choice points among them.
+
+    Numbers (costs of the network and of its stages) stand as logarithms where none is negative, and are
+    standardised; those that are the same for all members are left out.
+    """
+
+    def __init__(self, members: Sequence[Member], options: Mapping[str, tuple[str, ...]]):
+        self._columns = []
+        for name in sorted({name for member in members for name in member.numbers}):
+            column = _Column(name, _raw(name, members))
+            if column.spread > 1e-9:
+                self._columns.append(column)
+        names = sorted({name for member in members for name in member.derivation.choices})
+        self._codes = {name: _codes(options[name]) for name in names}
+
+    def encode(self, members: Sequence[Member]) -> Features:
+        numbers = [column.encode(_raw(column.name, members)) for column in self._columns]
+        choices = [
+            np.array([codes[member.derivation.choices.get(name)] for member in members])
+            for name, codes in self._codes.items()
+        ]
+        empty = np.zeros((len(members), 0))
+        return Features(
+            np.column_stack(numbers) if numbers and len(members) else np.zeros((len(members), len(numbers))),
+            np.hstack([empty, *choices]) * math.sqrt(2.0 / max(1, len(choices))) if len(members) else empty,
+        )
+
+
+def _raw(name: str, members: Sequence[Member]) -> Array:
+    return np.array([member.numbers.get(name, 0.0) for member in members], dtype=float)
+
+
+class _Column:
+    def __init__(self, name: str, values: Array):
+        self.name = name
+        positive = values[values > 0.0]
+        self._logarithmic = bool(len(positive)) and values.min() >= 0.0
+        self._shift = positive.min() if self._logarithmic and len(positive) < len(values) else 0.0
+        self._centre, self.spread = 0.0, 1.0
+        encoded = self.encode(values)
+        self._centre, self.spread = float(encoded.mean()), float(encoded.std())
+
+    def encode(self, values: Array) -> Array:
+        if self._logarithmic:
+            values = np.log(np.maximum(values + self._shift, 1e-300))
+        return (values - self._centre) / self.spread
+
+
+def _codes(options: tuple[str, ...]) -> dict[str | None, Array]:
+    """Option -> code, None for having no answer. The squared distance of two is 1; of two numbers, three of
+    which or more are to choose from, it is the difference of their ranks as a share of the range."""
+    ranks = _ranks(options)
+    if ranks is None:
+        return dict(zip((*options, None), np.eye(len(options) + 1) * math.sqrt(0.5)))
+    # A thermometer. Having no answer lies half way between all, and apart from them by a column of its own.
+    steps = len(options) - 1
+    codes = {
+        option: np.append((np.arange(steps) < rank) / math.sqrt(steps), 0.0) for option, rank in zip(options, ranks)
+    }
+    return {**codes, None: np.append(np.full(steps, 0.5) / math.sqrt(steps), math.sqrt(0.75))}
+
+
+def _ranks(options: tuple[str, ...]) -> list[int] | None:
+    """The options' places in numeric order, None unless they are numbers, three of them or more."""
+    try:
+        values = [Fraction(option.replace(" ", "")) for option in options]
+    except (ValueError, ZeroDivisionError):
+        return None
+    if len(set(values)) != len(values) or len(values) < 3:
+        return None
+    return [sorted(values).index(value) for value in values]

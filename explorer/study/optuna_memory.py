@@ -1,0 +1,94 @@
+"""Optuna's study as the memory of its samplers, kept in this process and filled from the store.
+
+The store is the only record. Everything the sampler knows it has read there, its own trials included,
+so a resumed search is not a special case, and there is no second database to disagree with the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState, create_trial
+
+from explorer.grammar.space import Derivation, SearchSpace
+from explorer.records import TrialRecord
+from explorer.study.choosers import ask_trial, distributions_of
+from explorer.study.optuna_samplers import OPTUNA_SAMPLERS
+from explorer.study.seeds import seed_for
+
+
+class OptunaMemory:
+    """What the sampler named ``sampler`` knows of one study's trials."""
+
+    def __init__(self, space: SearchSpace, objectives: Mapping[str, str], sampler: str, seed: int):
+        self._space = space
+        self._objectives = tuple(objectives)
+        self._make_sampler = OPTUNA_SAMPLERS[sampler]
+        self._seed = seed
+        self._study = _quiet_study(
+            ["maximize" if direction == "max" else "minimize" for direction in objectives.values()]
+        )
+        self._running: dict[int, int] = {}  # our number -> Optuna's id, which differs where workers share a study
+        self._distributions: dict[str, BaseDistribution] = {}
+
+    def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
+        """The sampler's proposal for trial ``number`` and its notes on it."""
+        self._study.sampler = self._make_sampler(seed_for("sampler", self._seed, number))
+        trial = self._study.ask()
+        self._running[number] = trial._trial_id
+        derivation = self._space.derive(ask_trial(trial))
+        return derivation, dict(self._study._storage.get_trial(trial._trial_id).system_attrs)
+
+    def forget(self, number: int) -> None:
+        """Takes back what was asked for trial ``number``: another worker's trial bears that number."""
+        self._study._storage.set_trial_state_values(self._running.pop(number), TrialState.FAIL)
+
+    def __contains__(self, number: int) -> bool:
+        """Whether trial ``number`` is known here as running."""
+        return number in self._running
+
+    def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
+        """Takes in a trial as the store has it now; ``notes`` are the sampler's, for a trial not known here.
+
+        Each network counts once: a trial answered from another's is no news. It is told as failed, as are
+        trials without values, and a failed one that is not known need not be.
+        """
+        state, values = TrialState.FAIL, None
+        if record.state == "running" and record.same_as is None:
+            state = TrialState.RUNNING
+        elif record.state == "complete":
+            state, values = TrialState.COMPLETE, [record.objectives[name] for name in self._objectives]
+        if record.number not in self._running:
+            if state != TrialState.FAIL:
+                self._add(record, state, values, notes)
+        elif state != TrialState.RUNNING:
+            self._study._storage.set_trial_state_values(self._running.pop(record.number), state, values)
+
+    def _add(
+        self, record: TrialRecord, state: TrialState, values: list[float] | None, notes: Mapping[str, Any]
+    ) -> None:
+        if not set(record.choices) <= set(self._distributions):
+            self._distributions |= distributions_of(self._space, record.choices)
+        trial = create_trial(
+            state=state,
+            values=values,
+            params=dict(record.choices),
+            distributions={name: self._distributions[name] for name in record.choices},
+            system_attrs=dict(notes),
+        )
+        trial_id = self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
+        if state == TrialState.RUNNING:
+            self._running[record.number] = trial_id
+
+
+def _quiet_study(directions: list[str]) -> optuna.Study:
+    """A study in memory, made without the line that Optuna logs about it."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(directions=directions)
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -1,0 +1,127 @@
+"""What the trials so far promise of networks that were not tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer.frontier import non_dominated
+from explorer.grammar.space import Derivation
+from explorer.records import TrialRecord
+from explorer.study.features import FeatureMap
+from explorer.study.improvement import Array, Belief, expected_gain
+from explorer.study.pool import Member, Pool
+from explorer.study.surrogate import Surrogate
+
+MARGIN = 0.1  # by which the reference point lies beyond the worst values, as a share of their range
+CENTRAL = 1.645  # standard deviations on either side that hold 90% of a Gaussian
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Trials that stand alike. ``values``: the objectives, to be minimised, (N, K); nan where not known."""
+
+    members: list[Member]
+    values: Array
+
+
+@dataclass(frozen=True)
+class History:
+    """The trials of a study as the sampler sees them. ``exact``: which objectives are known before training."""
+
+    objectives: Mapping[str, str]
+    exact: tuple[bool, ...]
+    complete: Seen
+    running: Seen
+    stopped: Seen
+    failed: Seen
+
+    @classmethod
+    def of(cls, trials: Iterable[TrialRecord], pool: Pool, objectives: Mapping[str, str]) -> History:
+        made = {}
+        exact = tuple(name in pool.known_costs for name in objectives)
+        trials = list(trials)
+        for state in ("complete", "running", "stopped", "failed"):
+            members, rows = [], []
+            for trial in trials:
+                member = pool.member(Derivation(trial.choices)) if trial.state == state else None
+                if member is not None:
+                    known = {**member.costs, **trial.costs, **trial.objectives}
+                    members.append(member)
+                    rows.append([_sign(way) * known.get(name, np.nan) for name, way in objectives.items()])
+            made[state] = Seen(members, np.array(rows, dtype=float).reshape(len(rows), len(objectives)))
+        return cls(objectives, exact, **made)
+
+    def front(self) -> list[Member]:
+        """The complete trials that no other beats."""
+        return [self.complete.members[place] for place in non_dominated(self.complete.values.tolist())]
+
+
+class Prospects:
+    """What ``history`` lets one believe of ``candidates`` and their like."""
+
+    def __init__(self, history: History, candidates: Sequence[Member], options: Mapping[str, tuple[str, ...]], seed: int):
+        self._history = history
+        complete, running, stopped = history.complete, history.running, history.stopped
+        tried = [*complete.members, *running.members, *stopped.members, *history.failed.members]
+        self._features = FeatureMap([*tried, *candidates], options)
+        seen = [self._features.encode(group.members) for group in (complete, running, stopped)]
+        self._surrogates: dict[int, Surrogate] = {}
+        believed = running.values.copy()
+        for place, exact in enumerate(history.exact):
+            if not exact:
+                surrogate = Surrogate(seen[0], complete.values[:, place], seed)
+                surrogate.believe(seen[1])
+                surrogate.believe(seen[2], stopped.values[:, place])
+                believed[:, place] = surrogate.predict(seen[1]).quantile(0.0) if len(believed) else believed[:, place]
+                self._surrogates[place] = surrogate
+        self._front = np.vstack([complete.values, believed])
+        worst, best = self._front.max(axis=0), self._front.min(axis=0)
+        # A cost may grow as far as the dearest candidate: what a dear network gains in accuracy must count.
+        for place, (name, way) in enumerate(history.objectives.items()):
+            if history.exact[place]:
+                worst[place] = max(worst[place], max(_sign(way) * member.costs[name] for member in candidates))
+        self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
+
+    def gains(self, candidates: Sequence[Member]) -> Array:
+        """The hypervolume that each is expected to add to the front, (N,)."""
+        if not candidates:
+            return np.zeros(0)
+        gains = expected_gain(self._front, self._reference, self._known(candidates))
+        return gains * self._chance_to_end_well(candidates) if self._history.failed.members else gains
+
+    def _chance_to_end_well(self, candidates: Sequence[Member]) -> Array:
+        """The share of well ended trials among those like each candidate, (N,), weighted by likeness, with one
+        more that ended well: where networks do not fit into memory, say, the next one like them is not likely to."""
+        surrogate = next(iter(self._surrogates.values()))
+        features = self._features.encode(candidates)
+        well, failed = (
+            surrogate.likeness(features, self._features.encode(group.members)).sum(axis=1)
+            for group in (self._history.complete, self._history.failed)
+        )
+        return (1.0 + well) / (1.0 + well + failed)
+
+    def expected(self, candidate: Member) -> dict[str, list[float]]:
+        """Of each objective that training tells: the median and the ends of the central 90% of the belief."""
+        told = {}
+        for (name, way), known in zip(self._history.objectives.items(), self._known([candidate])):
+            if isinstance(known, Belief):
+                ends = [_sign(way) * float(known.quantile(z)[0]) for z in (-CENTRAL, 0.0, CENTRAL)]
+                told[name] = sorted(ends)
+        return told
+
+    def _known(self, candidates: Sequence[Member]) -> list[Array | Belief]:
+        features = self._features.encode(candidates)
+        known: list[Array | Belief] = []
+        for place, (name, way) in enumerate(self._history.objectives.items()):
+            if place in self._surrogates:
+                known.append(self._surrogates[place].predict(features))
+            else:
+                known.append(_sign(way) * np.array([member.costs[name] for member in candidates], dtype=float))
+        return known
+
+
+def _sign(way: str) -> float:
+    return -1.0 if way == "max" else 1.0
