@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from explorer.architecture import Architecture, Block, Stage
+from explorer.costing.analytic import count_cost
 from explorer.errors import ExportError
 from explorer.export.blocks import name_of
 from explorer.export.check import check_code
@@ -20,13 +21,16 @@ from explorer.export.code import ModelCode, write_code
 from explorer.export.comparison import fixed_input
 from explorer.export.printing import LINE_LENGTH
 from explorer.grammar.parse import load_space, parse_space, shipped_spaces
-from explorer.network.build import Network
+from explorer.network.build import Network, build_network
 from explorer.ops import registry
 from explorer.ops.conv import Conv
 from explorer.ops.linear import Linear
 from explorer.ops.pool import GlobalAveragePool
 from explorer.ops.scale import Scale
 from tests.export.spaces import HEADER, SPACES, loaded, randomised
+
+SMALL_SIDE = 64  # of the input on which networks of shipped spaces are run
+MOST_PARAMS = 8_000_000  # of those that are run
 
 
 def imported(text: str, folder):
@@ -110,17 +114,35 @@ def test_generated_code_passes_its_check(exported):
         check_code(made.code)
 
 
+DRAWN = 10  # networks of each shipped space
+
+
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_every_shipped_space_is_written(name, tmp_path):
-    """A random network of each shipped space is checked code with the network's keys and shapes."""
+    """Ten random networks of each shipped space are code of the allowed syntax, with the network's keys and shapes; the
+    smallest, unless it is large, gives the network's own logits and gradients on a small input."""
     space = loaded(name)
-    architecture = space.architecture(space.sample(1, seed=3)[0])
-    code = write_code(architecture)
-    check_code(code)
-    with torch.device("meta"):
-        own, network = imported(code.text, tmp_path).Network(), Network(architecture)
-    shapes, expected = ({k: v.shape for k, v in each.state_dict().items()} for each in (own, network))
-    assert shapes == expected
+    drawn = [space.architecture(derivation) for derivation in space.sample(DRAWN, seed=3)]
+    for architecture in drawn:
+        code = write_code(architecture)
+        check_code(code)
+        with torch.device("meta"):
+            own, network = imported(code.text, tmp_path).Network(), Network(architecture)
+        shapes, expected = ({k: v.shape for k, v in each.state_dict().items()} for each in (own, network))
+        assert shapes == expected
+    least = min(drawn, key=lambda architecture: count_cost(architecture).params)
+    if count_cost(least).params > MOST_PARAMS:
+        return
+    least = replace(least, input=least.input._replace(height=SMALL_SIDE, width=SMALL_SIDE))
+    network, own = build_network(least), imported(write_code(least).text, tmp_path).Network()
+    own.load_state_dict(network.state_dict())
+    results = []
+    for each in (own.train(), network.train()):
+        torch.manual_seed(5)
+        logits = each(fixed_input(least.input, 2))
+        logits.square().sum().backward()
+        results.append([logits, *(parameter.grad for parameter in each.parameters())])
+    assert all(torch.equal(left, right) for left, right in zip(*results, strict=True))
 
 
 def test_every_op_can_stand_in_exported_code():

@@ -1,0 +1,151 @@
+"""``explorer export`` and ``describe`` as a shell calls them."""
+
+import json
+
+import pytest
+from safetensors.torch import save_file
+
+import explorer
+from explorer.export import graphs
+from tests.cli.test_spaces import run
+
+QUICK = ("--formats", "yaml,python,safetensors")
+SMALL = "he2016_orders.yaml#order=full_preact"
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    """A storage with a study of three tiny trainings."""
+    space = explorer.parse_space(
+        "name: tiny\ninput: 1x8x8\nclasses: 10\nstem: conv3x3(width) bn relu\nstages: {blocks: 1, width: width}\n"
+        "block: conv3x3 bn + relu\nhead: gap fc\ngrammar: {width: 4 | 8 | 16}\n"
+    )
+    url = f"sqlite:///{tmp_path_factory.mktemp('studies') / 'explorer.db'}"
+    explorer.search(space, data="digits", epochs=1, trials=3, workers=1, storage=url, study="tiny", sampler="random")
+    return url
+
+
+def frontier(capsys, storage):
+    _, out, _ = run(capsys, "frontier", "tiny", "--storage", storage, "--json")
+    return json.loads(out)
+
+
+def test_a_derivation_is_exported_untrained_and_described(capsys, tmp_path):
+    """Without a trial the weights are fresh, and card and description say so; the same line again replaces it."""
+    folder = tmp_path / "net"
+    for _ in range(2):
+        status, out, err = run(capsys, "export", SMALL, "-o", str(folder), *QUICK, "--json")
+        assert status == 0, err
+    document = json.loads(out)
+    assert document["max_abs_diff"] == {"python": 0.0}
+    assert set(document["files"]) == {path.name for path in folder.iterdir()}
+    assert "**Not trained**" in (folder / "README.md").read_text()
+    status, out, _ = run(capsys, "describe", str(folder), "--json")
+    told = json.loads(out)
+    assert status == 0 and (told["trained"], told["accuracy"]) == (False, None)
+    assert told["digest"] == told["architecture"]["digest"] == document["digest"]
+    assert set(told["files"]) == set(document["files"]) - {"manifest.json"}
+    _, out, _ = run(capsys, "cost", SMALL, "--json")
+    assert {name: json.loads(out)[name] for name in told["costs"]} == told["costs"]
+    status, out, _ = run(capsys, "describe", str(folder))
+    assert status == 0 and "not trained" in out and "model.safetensors" in out
+
+
+def test_a_study_is_exported_by_budget_and_by_frontier(capsys, storage, tmp_path):
+    """--under takes the best that keeps the limit, --frontier every network of it, each with its own accuracy."""
+    points = frontier(capsys, storage)
+    cheapest = points[0]
+    line = ("export", "tiny", "--storage", storage, "--formats", "safetensors", "--json")
+    status, out, err = run(capsys, *line, "-o", str(tmp_path / "one"), "--under", f"macs<={cheapest['macs']}")
+    assert status == 0 and json.loads(out)["digest"] == cheapest["digest"], err
+    status, out, err = run(capsys, *line, "-o", str(tmp_path / "all"), "--frontier")
+    documents = json.loads(out)
+    assert status == 0 and [each["digest"] for each in documents] == [point["digest"] for point in points], err
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {f"trial-{point['trial']}" for point in points}
+    for point in points:
+        _, out, _ = run(capsys, "describe", str(tmp_path / "all" / f"trial-{point['trial']}"), "--json")
+        told = json.loads(out)
+        assert told["trained"] and told["accuracy"] == pytest.approx(point["accuracy"])
+        assert told["provenance"]["recipe"]["epochs"] == 1 and told["provenance"]["data"]["name"] == "digits"
+    card = (tmp_path / "one" / "README.md").read_text()
+    for heading in ("Structure", "Costs", "Accuracy", "Recipe", "Data", "Environment", "Licence"):
+        assert f"## {heading}\n" in card
+    assert "one training, seed" in card and "validation, 400 images" in card
+
+
+def test_backbones_and_new_heads(capsys, storage, tmp_path):
+    """--features leaves the head out, --head-classes puts a new one on; neither keeps the accuracy of the whole."""
+    trial = f"tiny:{frontier(capsys, storage)[0]['trial']}"
+    line = ("export", trial, "--storage", storage, "--formats", "safetensors", "--json")
+    for option, value, features in (("--features", "1", [1]), ("--head-classes", "3", [])):
+        folder = tmp_path / option
+        status, _, err = run(capsys, *line, "-o", str(folder), option, value)
+        assert status == 0, err
+        _, out, _ = run(capsys, "describe", str(folder), "--json")
+        told = json.loads(out)
+        assert (told["features"], told["accuracy"], told["trained"]) == (features, None, True)
+    assert told["architecture"]["classes"] == 3
+
+
+def test_weights_of_a_file_are_taken(capsys, tmp_path):
+    """--weights exports a network with the values of a safetensors file."""
+    space = explorer.load_space("he2016_orders.yaml")
+    network = explorer.build(space.architecture(space.named({"order": "full_preact"})), seed=7)
+    save_file(network.state_dict(), tmp_path / "mine.safetensors")
+    line = ("export", SMALL, "-o", str(tmp_path / "net"), "--formats", "safetensors")
+    status, _, err = run(capsys, *line, "--weights", str(tmp_path / "mine.safetensors"))
+    assert status == 0, err
+    kept = explorer.load_weights(
+        space.architecture(space.named({"order": "full_preact"})), tmp_path / "net/model.safetensors"
+    )
+    assert all((value == network.state_dict()[key]).all() for key, value in kept.state_dict().items())
+    assert "mine.safetensors" in (tmp_path / "net" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--features", "4"], "the network has no stage 4; its stages are 1 to 3"),
+        (["--features", "two"], "names no stages; write their numbers from 1, as in 2,3,4"),
+        (["--features", ""], "names no stages"),
+        (["--features", "1", "--head-classes", "5"], "leave out --head-classes"),
+        (["--head-classes", "0"], "head-classes"),
+        (["--formats", "yaml,onx"], "did you mean 'onnx'"),
+        (["--weights", "nowhere.safetensors"], "nowhere.safetensors: cannot be read"),
+        (["--under", "macs<=1M", "--frontier"], "exclude each other"),
+        (["--under", "macs<=1M", "--storage", "sqlite:///nowhere.db"], "nowhere.db"),
+    ],
+)
+def test_bad_wishes_end_in_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """A wish that cannot be met is one line, exit status 2, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, "export", SMALL, "-o", "net", *args)
+    assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1, err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_without_its_package_names_the_extra(capsys, tmp_path, monkeypatch):
+    """ONNX asked for where onnx is not installed ends in one line that names the extra."""
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
+    status, _, err = run(capsys, "export", SMALL, "-o", str(tmp_path / "net"), "--formats", "onnx")
+    assert status == 2 and "explorer[export]" in err and len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_export_is_not_described(capsys, tmp_path):
+    """A folder that is not there, holds something else, or was tampered with, ends in one line and status 2."""
+    folder = tmp_path / "net"
+    run(capsys, "export", SMALL, "-o", str(folder), "--formats", "safetensors")
+    weights = folder / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    for path, message in (
+        (tmp_path / "none", "there is no such folder"),
+        (tmp_path, "this is not an exported folder"),
+        (folder, "model.safetensors is not the file that was exported"),
+    ):
+        status, out, err = run(capsys, "describe", str(path), "--json")
+        assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
+    weights.unlink()
+    status, _, err = run(capsys, "describe", str(folder))
+    assert status == 2 and "model.safetensors is missing" in err
