@@ -127,3 +127,35 @@ def test_debug_adds_the_traceback(capsys):
     """``--debug`` shows where an error arose, above its line."""
     status, _, err = run(capsys, "space", "nowhere.yaml", "--debug")
     assert status == 2 and "Traceback" in err and err.strip().splitlines()[-1].startswith("nowhere.yaml:1:1")
+
+
+def test_atlas_is_the_costs_of_the_space(capsys, tmp_path):
+    """``atlas`` writes a row a derivation with its choices and costs, and says how many and how fast."""
+    from pyarrow import parquet
+
+    target = tmp_path / "atlas.parquet"
+    status, out, err = run(capsys, "atlas", "preact_variants.yaml", "-n", "50", "-o", str(target), "--json")
+    document = json.loads(out)
+    assert (status, err, document["rows"]) == (0, "", 50)
+    assert document["rows_per_second"] > 0 and document["seconds"] > 0
+    space = load_space("preact_variants.yaml")
+    for row in parquet.read_table(target).to_pylist()[::10]:
+        assert {name: row[name] for name, _ in space.unrank(row["index"]).choices.items()} == dict(space.unrank(row["index"]).choices)
+        cost = count_cost(space.architecture(row["index"])).to_dict()
+        assert {name: row[name] for name in cost} == cost
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-o", "atlas.csv"), "ends in .parquet"),
+        (("-o", "atlas.parquet", "--plot", "atlas.png"), "ends in .html"),
+        (("-n", "0", "-o", "atlas.parquet"), "0 is not in the range"),
+        ((), "Missing option '-o'"),
+    ],
+)
+def test_atlas_refuses(capsys, arguments, said):
+    """Bad input to ``atlas`` ends in one line and status 2, and nothing is written."""
+    status, out, err = run(capsys, "atlas", "preact_variants.yaml", *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
