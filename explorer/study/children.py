@@ -131,7 +131,8 @@ class Children:
         return self._workers - sum(child.job is not None for child in self._children)
 
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
-        idle = (child for child in self._children if child.job is None and child.process.is_alive())
+        # An idle child has nothing to say: what can be read from it is the end of its pipe, known before its death is.
+        idle = (child for child in self._children if child.job is None and not child.messages.poll())
         child = next(idle, None) or self._new_child()
         child.job, child.watchdog = job, Watchdog(child.process.pid, limits)
         try:
