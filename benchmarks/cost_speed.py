@@ -65,7 +65,7 @@ def compare(title: str, space: SearchSpace, indices: list[int], rounds: int) -> 
         fresh = [space.architecture(index) for index in indices]
         times.append((
             seconds(lambda: [counted_by_fvcore(architecture) for architecture in architectures]),
-            seconds(lambda: [count_cost(architecture) for architecture in fresh]),
+            seconds(lambda made=fresh: [count_cost(architecture) for architecture in made]),
             seconds(lambda: [from_index(space, index) for index in indices]),
         ))  # fmt: skip
     count = len(indices)

@@ -43,7 +43,9 @@ def _drawn(atlas: Path, most: int) -> tuple[pyarrow.Table, int]:
     """All rows, or ``most`` drawn at random, and how many there are; never the whole of a large file in memory."""
     with parquet.ParquetFile(atlas) as file:
         total = file.metadata.num_rows
-        rows = np.sort(np.random.default_rng(0).choice(total, most, replace=False)) if total > most else np.arange(total)
+        rows = (
+            np.sort(np.random.default_rng(0).choice(total, most, replace=False)) if total > most else np.arange(total)
+        )
         parts, start = [], 0
         for number in range(file.num_row_groups):
             end = start + file.metadata.row_group(number).num_rows
@@ -75,7 +77,13 @@ def cloud(table: pyarrow.Table, total: int) -> dict[str, Any]:
         values = table[name].to_numpy()
         unit = unit_of(name, (values.max(),))
         costs.append(
-            {"name": name, "label": unit.label, "title": unit.title, "suffix": unit.suffix, "values": (values / unit.divisor).tolist()}
+            {
+                "name": name,
+                "label": unit.label,
+                "title": unit.title,
+                "suffix": unit.suffix,
+                "values": (values / unit.divisor).tolist(),
+            }
         )
     choices = []
     for name in choice_names(table.schema):
@@ -84,10 +92,18 @@ def cloud(table: pyarrow.Table, total: int) -> dict[str, Any]:
         codes = column.indices.fill_null(-1).to_pylist()
         choices.append({"name": safe_text(name, "plotly", length=60), "levels": levels, "codes": codes})
     shape = "x".join(map(str, about.get("input", ())))
-    shown = f"{table.num_rows:,} of its {total:,} networks, drawn at random" if table.num_rows < total else f"{total:,} networks"
+    shown = (
+        f"{table.num_rows:,} of its {total:,} networks, drawn at random"
+        if table.num_rows < total
+        else f"{total:,} networks"
+    )
     derivations = int(about.get("derivations", total))
     if derivations > total:
-        shown += f" ({total:,} drawn of {derivations:,} derivations)" if derivations < 10**15 else f" (of some 10^{len(str(derivations)) - 1})"
+        shown += (
+            f" ({total:,} drawn of {derivations:,} derivations)"
+            if derivations < 10**15
+            else f" (of some 10^{len(str(derivations)) - 1})"
+        )
     return {
         "title": safe_text(f"Costs of {about.get('space', 'a space')}", length=120),
         "caption": f"{shown}; input {shape}, {about.get('classes', '')} classes. One point a network, one image.",

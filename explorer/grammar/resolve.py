@@ -30,7 +30,6 @@ from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.ops.merge import Merge
 
-
 INLINE = 32  # a rule of more steps is referred to: rules that double each other would else grow without bound
 EASY = 10**12  # whole numbers below it need no check for growing beyond all bounds
 

@@ -110,26 +110,6 @@ def survey(
         yield indices, codes, costs(indices, codes)
 
 
-def draw(total: int, n: int, seed: int) -> np.ndarray:
-    """``n`` different whole numbers below ``total``, each such set as likely as any other, in ascending order."""
-    source = random.Random(f"{FORMAT}:atlas:{seed}")
-    if total >= WHOLE:
-        found: set[int] = set()
-        while len(found) < n:
-            found.add(source.randrange(total))
-        return np.array(sorted(found), dtype=object)
-    numbers = np.random.default_rng(source.getrandbits(128))
-    few = min(n, total - n)  # those to take, or those to leave out
-    drawn = np.empty(0, dtype=np.int64)
-    while len(drawn) < few:
-        drawn = np.unique(np.concatenate([drawn, numbers.integers(0, total, few - len(drawn))]))
-    if few == n:
-        return drawn
-    kept = np.ones(total, dtype=bool)
-    kept[drawn] = False
-    return np.flatnonzero(kept)
-
-
 def _tables(space: SearchSpace, n: int | None, seed: int) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
     rows = rows_of(space, n)
     columns = ChoiceColumns(space)
@@ -147,28 +127,9 @@ def _batches(
             pyarrow.DictionaryArray.from_arrays(_column(own, own != ABSENT), texts)
             for own, texts in zip(codes, options)
         ]
-        yield pyarrow.RecordBatch.from_arrays([shown, *choices, *(_column(costs[name]) for name in COSTS)], schema=schema)
-
-
-def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
-    whole = pyarrow.int64()
-    text = pyarrow.dictionary(pyarrow.int16(), pyarrow.string())
-    taken = {"index", *COSTS}
-    about = {
-        "space": space.name,
-        "digest": space.digest,
-        "input": list(space.input),
-        "classes": space.classes,
-        "derivations": str(columns.total),
-    }
-    return pyarrow.schema(
-        [
-            ("index", whole if columns.total < WHOLE else pyarrow.string()),
-            *((f"choice.{name}" if name in taken else name, text) for name, _ in columns.columns),
-            *((name, whole) for name in COSTS),
-        ],
-        metadata={"explorer": json.dumps(about)},
-    )
+        yield pyarrow.RecordBatch.from_arrays(
+            [shown, *choices, *(_column(costs[name]) for name in COSTS)], schema=schema
+        )
 
 
 # Arrays from their buffers: ``pyarrow.array`` would import pandas, which takes longer than most atlases.
@@ -188,17 +149,17 @@ def _column(values: np.ndarray, valid: np.ndarray | None = None) -> pyarrow.Arra
 
 def draw(total: int, n: int, seed: int) -> np.ndarray:
     """``n`` different whole numbers below ``total``, each such set as likely as any other, in ascending order."""
+    source = random.Random(f"{FORMAT}:atlas:{seed}")
     if total >= WHOLE:
-        source = random.Random(f"{FORMAT}:atlas:{seed}")
         found: set[int] = set()
         while len(found) < n:
             found.add(source.randrange(total))
         return np.array(sorted(found), dtype=object)
-    source = np.random.default_rng(seed)
+    numbers = np.random.default_rng(source.getrandbits(128))
     few = min(n, total - n)  # those to take, or those to leave out
     drawn = np.empty(0, dtype=np.int64)
     while len(drawn) < few:
-        drawn = np.unique(np.concatenate([drawn, source.integers(0, total, few - len(drawn))]))
+        drawn = np.unique(np.concatenate([drawn, numbers.integers(0, total, few - len(drawn))]))
     if few == n:
         return drawn
     kept = np.ones(total, dtype=bool)
