@@ -15,6 +15,7 @@ from tests.store.conftest import make_study
 from tests.store.conftest import proposal as small_proposal
 
 EPOCHS = 4
+THIRD = Rungs(3)
 
 
 def epoch(number: int, accuracy: float) -> Epoch:
@@ -29,7 +30,7 @@ def proposal(name: str, macs: float) -> Proposal:
 class Search:
     """What a search does with its curves, without the networks: trials with given accuracies after each epoch."""
 
-    def __init__(self, rule=Rungs(3)):
+    def __init__(self, rule=THIRD):
         self.writer = StudyWriter(make_study(None), new_worker())
         self.curves = Curves(self.writer.study, rule, EPOCHS)
 
