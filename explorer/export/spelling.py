@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.derive import stride_carriers
+from explorer.grammar.derive import stride_carrier
 from explorer.grammar.resolve import Layer
 from explorer.ops.base import Argument, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
@@ -47,9 +47,12 @@ class Run(NamedTuple):
     def supplied_strides(self) -> list[int]:
         """The stride that the language gives each op that is written without one."""
         stride = self.place.stride
-        layers = [Layer(_spelled_as([op], [x]), _size(op), {}, False, (1, 1)) for op, x in zip(self.ops, self.shapes())]
-        carriers = stride_carriers(layers) if stride > 1 else ()
-        by_rule = [stride if index in carriers or _pools(op) else 1 for index, op in enumerate(self.ops)]
+        layers = [
+            Layer(_spelled_as([op], [x]), _size(op), {}, False, (1, 1), None, pools=_pools(op))
+            for op, x in zip(self.ops, self.shapes())
+        ]
+        carrier = stride_carrier(layers) if stride > 1 else None
+        by_rule = [stride if index == carrier or _pools(op) else 1 for index, op in enumerate(self.ops)]
         strides = [op.receptive()[1] for op in self.ops]
         if stride == 1 or strides == by_rule:
             return by_rule
