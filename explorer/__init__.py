@@ -22,6 +22,7 @@ _PUBLIC = {
     "SpaceError": ("explorer.errors", "SpaceError"),
     "build": ("explorer.network.build", "build_network"),
     "cost": ("explorer.costing.analytic", "count_cost"),
+    "latency": ("explorer.measure.latency", "latency"),
     "load_space": ("explorer.grammar.parse", "load_space"),
     "open_study": ("explorer.store.study", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),

@@ -17,6 +17,7 @@ COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
     "sample": ("spaces", "Draw networks of a space, uniformly over its derivations."),
     "cost": ("spaces", "What an architecture costs, counted without training."),
+    "latency": ("measuring", "How long an architecture takes for a batch, measured now."),
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "train": ("running", "Train one architecture."),
     "studies": ("studies", "The studies in a storage."),
