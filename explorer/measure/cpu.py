@@ -24,6 +24,7 @@ from explorer.ops.base import TensorShape
 
 PART_MS = 0.5  # the shortest stretch of a network that is timed by itself
 SETTLED_SHARE = 0.005
+LEAST_MS = 500.0
 CONTENDED_SHARE = 0.05  # of the pinned cores' time that went to others
 BUSY_SHARE = 0.5  # of the other cores' time: they share caches, perhaps even the core itself
 TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -39,11 +40,14 @@ def low_statistic(runs: Sequence[Run]) -> float:
 
 
 def has_settled(runs: Sequence[Run]) -> bool:
-    """Whether the second half of the runs lowered the low statistic by no more than SETTLED_SHARE."""
+    """Whether the second half of the runs lowered the low statistic by no more than SETTLED_SHARE, and the runs
+    amount to LEAST_MS of the network's own time."""
+    if sum(sum(run.parts) for run in runs) < LEAST_MS:
+        return False
     return low_statistic(runs[: len(runs) // 2]) <= (1 + SETTLED_SHARE) * low_statistic(runs)
 
 
-EFFORT = Effort(has_settled, turn_ms=10, least_runs=40, most_ms=8_000, warm_up_ms=1_000)
+EFFORT = Effort(has_settled, turn_ms=10, least_runs=40, most_ms=12_000, warm_up_ms=1_000)
 
 
 class CpuTimes(NamedTuple):
