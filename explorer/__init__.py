@@ -26,6 +26,7 @@ _PUBLIC = {
     "load_space": ("explorer.grammar.parse", "load_space"),
     "open_study": ("explorer.store.study", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),
+    "predict_latency": ("explorer.measure.calibration", "predict_latency"),
     "search": ("explorer.study.search", "search"),
     "train": ("explorer.training.run", "train_architecture"),
 }

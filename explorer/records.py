@@ -139,6 +139,12 @@ class LatencyEnvironment:
         data = asdict(self)
         return {"digest": self.digest, **data.pop("machine"), **data}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LatencyEnvironment:
+        """What ``to_dict`` gave."""
+        machine = Environment(**{f.name: data[f.name] for f in fields(Environment)})
+        return cls(machine, **{f.name: data[f.name] for f in fields(cls) if f.name != "machine"})
+
     def __str__(self) -> str:
         return f"{self.machine.device_name}, {self.mode}, {self.dtype}, {self.layout}, batch {self.batch}"
 
@@ -183,12 +189,9 @@ class Latency:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Latency:
         """What ``to_dict`` gave."""
-        about = dict(data["environment"])
-        machine = Environment(**{f.name: about[f.name] for f in fields(Environment)})
-        setting = {f.name: about[f.name] for f in fields(LatencyEnvironment) if f.name != "machine"}
         values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         values |= {"ci95_ms": tuple(data["ci95_ms"]), "notes": tuple(data["notes"])}
-        return cls(**{**values, "environment": LatencyEnvironment(machine, **setting)})
+        return cls(**{**values, "environment": LatencyEnvironment.from_dict(data["environment"])})
 
 
 def environment_from_json(text: str) -> Environment:

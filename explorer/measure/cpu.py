@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,15 +40,12 @@ def low_statistic(runs: Sequence[Run]) -> float:
     return sum(map(min, zip(*(run.parts for run in runs))))
 
 
-def has_settled(runs: Sequence[Run]) -> bool:
+def has_settled(runs: Sequence[Run], least_ms: float = LEAST_MS) -> bool:
     """Whether the second half of the runs lowered the low statistic by no more than SETTLED_SHARE, and the runs
-    amount to LEAST_MS of the network's own time."""
-    if sum(sum(run.parts) for run in runs) < LEAST_MS:
+    amount to ``least_ms`` of the network's own time."""
+    if sum(sum(run.parts) for run in runs) < least_ms:
         return False
     return low_statistic(runs[: len(runs) // 2]) <= (1 + SETTLED_SHARE) * low_statistic(runs)
-
-
-EFFORT = Effort(has_settled, turn_ms=10, least_runs=40, most_ms=12_000, warm_up_ms=1_000)
 
 
 class CpuTimes(NamedTuple):
@@ -60,13 +58,15 @@ class CpuTimes(NamedTuple):
 
 class Cpu:
     """The CPU as a device to measure on: ``threads`` computing threads, pinned to as many ``cores``, by default those
-    that are least busy now. Raises MeasurementError for cores that this process may not use."""
+    that are least busy now. ``patience``: below 1 for a number in which an error of some per cent may be.
+
+    Raises MeasurementError for cores that this process may not use.
+    """
 
     name = "cpu"
-    effort = EFFORT
     corrects = False  # a shortest time needs no correction for the load of other moments
 
-    def __init__(self, threads: int = 1, cores: Collection[int] | None = None):
+    def __init__(self, threads: int = 1, cores: Collection[int] | None = None, patience: float = 1.0):
         if threads < 1:
             raise MeasurementError(f"threads must be at least 1, found {threads}")
         allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -76,6 +76,13 @@ class Cpu:
         if allowed and threads > len(cores or allowed):
             raise MeasurementError(f"{threads} threads on {len(cores or allowed)} cores would wait for each other")
         self.threads = threads
+        self.effort = Effort(
+            partial(has_settled, least_ms=patience * LEAST_MS),
+            turn_ms=10,
+            least_runs=max(6, round(40 * patience)),
+            most_ms=12_000 * patience,
+            warm_up_ms=1_000 * patience,
+        )
         self.cores = sorted(cores) if cores else least_busy(allowed)[:threads]
         # One thread's work shows in its own clock, which stands still while the thread does not run. The work of
         # several has no such clock: theirs is the wall's.

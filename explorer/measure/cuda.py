@@ -36,18 +36,23 @@ def has_settled(runs: Sequence[Run]) -> bool:
     return (high - low) / 2 <= SETTLED_SHARE * median(times)
 
 
-EFFORT = Effort(has_settled, turn_ms=20, least_runs=50, most_ms=400, warm_up_ms=300)
-
-
 class Cuda:
-    """The GPU ``name`` ("cuda:0"). ``cuda``: torch.cuda, or what behaves like it; ``monitor``: NVML's view of it."""
+    """The GPU ``name`` ("cuda:0"). ``cuda``: torch.cuda, or what behaves like it; ``monitor``: NVML's view of it;
+    ``patience``: below 1 for a number in which an error of some per cent may be."""
 
-    effort = EFFORT
     corrects = True
     threads = 1  # of the host's, which only launches
 
-    def __init__(self, name: str = "cuda:0", cuda: Any = None, monitor: Nvml | NoNvml | None = None):
+    def __init__(
+        self,
+        name: str = "cuda:0",
+        cuda: Any = None,
+        monitor: Nvml | NoNvml | None = None,
+        patience: float = 1.0,
+    ):
         self.name = name
+        self.effort = Effort(has_settled, turn_ms=20 * patience, least_runs=50, most_ms=400 * patience, warm_up_ms=300)
+        self._reads_energy = patience >= 1
         self._cuda = torch.cuda if cuda is None else cuda
         self._properties = self._cuda.get_device_properties(name)
         self.monitor = monitor or open_nvml(f"GPU-{getattr(self._properties, 'uuid', '')}")
@@ -131,8 +136,9 @@ class Cuda:
         return contestant.peak_memory_bytes
 
     def joules_per_image(self, contestant: _OnDevice) -> float | None:
-        """The card's whole energy while it does nothing else, by the image; None where it does not tell."""
-        if (before := self.monitor.joules()) is None:
+        """The card's whole energy while it does nothing else, by the image; None where it does not tell, or where
+        there is no patience for it."""
+        if not self._reads_energy or (before := self.monitor.joules()) is None:
             return None
         runs, spent = 0, 0.0
         while spent < ENERGY_MS:

@@ -74,13 +74,17 @@ def measure_architectures(
     device: str,
     threads: int = 1,
     cores: Collection[int] | None = None,
+    patience: float = 1.0,
 ) -> Iterator[Latency]:
-    """Each architecture under each setting, in this process, in the order given; those near each other take turns."""
+    """Each architecture under each setting, in this process, in the order given; those near each other take turns.
+
+    ``patience``: below 1 for a number in which an error of some per cent may be.
+    """
     group = max(1, AT_ONCE // len(settings))
     for start in range(0, len(architectures), group):
         some = architectures[start : start + group]
         subjects = [Subject(build_network(each), each.input, each.digest) for each in some]
-        yield from measure(subjects, settings, device, threads, cores)
+        yield from measure(subjects, settings, device, threads, cores, patience)
 
 
 def measure(
@@ -89,10 +93,17 @@ def measure(
     device: str,
     threads: int = 1,
     cores: Collection[int] | None = None,
+    patience: float = 1.0,
 ) -> list[Latency]:
     """Every subject under every setting, all taking turns, in this process."""
-    place: Any = Cpu(threads, cores) if device == "cpu" else Cuda(device)
+    place: Any = Cpu(threads, cores, patience) if device == "cpu" else Cuda(device, patience=patience)
     return measure_on(place, subjects, settings)
+
+
+def present_environment(device: str, setting: Setting, threads: int = 1) -> LatencyEnvironment:
+    """The environment that a latency measured now would carry."""
+    place: Any = Cpu(threads) if device == "cpu" else Cuda(device)
+    return _environment(place, describe_environment(place.name, place.threads), setting)
 
 
 def measure_on(place: Any, subjects: Sequence[Subject], settings: Sequence[Setting]) -> list[Latency]:
@@ -134,11 +145,6 @@ def _latency(
     subject, form, setting = case
     times = [run.ms for run in timings.runs]
     reported = place.statistic(corrected(timings, paces) if place.corrects else timings.runs)
-    if setting.mode == "onnxruntime":
-        machine = replace(machine, versions={**machine.versions, "onnxruntime": version("onnxruntime")})
-    environment = LatencyEnvironment(
-        machine, setting.batch, setting.dtype, setting.layout, setting.mode, VERSION, place.limits()
-    )
     return Latency(
         digest=subject.digest,
         reported_ms=reported,
@@ -149,11 +155,19 @@ def _latency(
         runs=len(times),
         throughput=1e3 * setting.batch / reported,
         method=f"{form}; {place.method()}",
-        environment=environment,
+        environment=_environment(place, machine, setting),
         reference_ms=place.statistic(kept.runs),
         drift=drift(paces),
         contended=bool(notes),
         notes=tuple(notes),
         peak_memory_bytes=place.peak_memory(contestant),
         joules_per_image=place.joules_per_image(contestant),
+    )
+
+
+def _environment(place: Any, machine: Environment, setting: Setting) -> LatencyEnvironment:
+    if setting.mode == "onnxruntime":
+        machine = replace(machine, versions={**machine.versions, "onnxruntime": version("onnxruntime")})
+    return LatencyEnvironment(
+        machine, setting.batch, setting.dtype, setting.layout, setting.mode, VERSION, place.limits()
     )

@@ -19,7 +19,9 @@ def test_latency_as_json(capsys):
     assert (status, err) == (0, "")
     space = load_space("he2016_orders.yaml")
     digests = [space.architecture(index).digest for index in (0, 4)]
-    assert [(row["digest"], row["batch"]) for row in rows] == [(digest, batch) for digest in digests for batch in (1, 2)]
+    assert [(row["digest"], row["batch"]) for row in rows] == [
+        (digest, batch) for digest in digests for batch in (1, 2)
+    ]
     for row in rows:
         assert (row["dtype"], row["layout"], row["mode"]) == ("float32", "nchw", "eager")
         assert row["p05_ms"] <= row["ci95_ms"][0] <= row["median_ms"] <= row["ci95_ms"][1] <= row["p95_ms"]
@@ -58,3 +60,39 @@ def test_bad_input_ends_before_anything_is_measured(capsys, args, message):
     status, out, err = run(capsys, "latency", *args, *device)
     assert (status, out) == (2, "")
     assert message in err and len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--calibrate", "he2016_orders.yaml"], "he2016_orders has 5 networks that differ; 20 are needed"),
+        (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to learn from"),
+        (["--calibrate", "preact_variants.yaml", "--batch", "1,8"], "a predictor is of one setting, 2 were named"),
+        (["he2016_orders.yaml#0", "--calibrate", "he2016_orders.yaml"], "leave out ARCH and --predicted"),
+        (["he2016_orders.yaml#0", "-n", "5"], "-n is the number of networks of --calibrate"),
+        (["he2016_orders.yaml#0", "--predicted"], "'explorer latency --calibrate SPACE' makes one"),
+    ],
+)
+def test_predictors_that_cannot_be(capsys, monkeypatch, tmp_path, args, message):
+    """What cannot be learnt or predicted gives one line and exit status 2, before anything is measured."""
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
+    status, out, err = run(capsys, "latency", *args, "--device", "cpu")
+    assert (status, out) == (2, "")
+    assert message in err and len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_calibrate_and_predict(capsys, monkeypatch, tmp_path):
+    """A calibration says its error on held-out networks and where it is kept; then networks are predicted from it."""
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
+    small = ["--device", "cpu", "--input", "1x8x8", "--classes", "10", "--json"]
+    status, out, _ = run(capsys, "latency", "--calibrate", "preact_variants.yaml", "-n", "20", *small)
+    made = json.loads(out)
+    assert status == 0 and made["networks"] == 20 and made["device"] == "cpu"
+    assert 0 <= made["within_10_percent"] <= 1 and made["error"]["median"] >= 0
+    assert made["file"] == str(next(tmp_path.iterdir()))
+    status, out, _ = run(capsys, "latency", "preact_variants.yaml#7", "--predicted", *small)
+    (row,) = json.loads(out)
+    assert status == 0 and row["predicted_ms"] > 0
+    assert row["environment"]["digest"] == made["environment"]["digest"]
