@@ -23,10 +23,12 @@ _PUBLIC = {
     "atlas": ("explorer.survey.table", "atlas"),
     "build": ("explorer.network.build", "build_network"),
     "cost": ("explorer.costing.analytic", "count_cost"),
+    "latency": ("explorer.measure.latency", "latency"),
     "load_space": ("explorer.grammar.parse", "load_space"),
     "load_weights": ("explorer.export.weights", "load_weights"),
     "open_study": ("explorer.store.study", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),
+    "predict_latency": ("explorer.measure.calibration", "predict_latency"),
     "search": ("explorer.study.search", "search"),
     "train": ("explorer.training.run", "train_architecture"),
 }

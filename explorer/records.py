@@ -111,6 +111,91 @@ class TrialRecord:
         return self.finished - self.started if self.finished is not None and self.started is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class LatencyEnvironment:
+    """All that a latency depends on beside the network, as one value: latencies of different digests are not compared.
+
+    ``batch``: images a run; ``dtype``: float32, tf32, bfloat16 or float16; ``layout``: nchw or channels_last;
+    ``mode``: eager, graph (CUDA-graph replay), compile or onnxruntime; ``limits``: what bounds the device's clocks
+    and power (MHz, W), where it says so; ``protocol``: the version of the way of measuring.
+    """
+
+    machine: Environment
+    batch: int
+    dtype: str
+    layout: str
+    mode: str
+    protocol: int
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Equal for two environments exactly when all fields are; this project's commit does not count, for
+        ``protocol`` stands for it."""
+        data = asdict(self)
+        del data["machine"]["commit"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat, with the digest."""
+        data = asdict(self)
+        return {"digest": self.digest, **data.pop("machine"), **data}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LatencyEnvironment:
+        """What ``to_dict`` gave."""
+        machine = Environment(**{f.name: data[f.name] for f in fields(Environment)})
+        return cls(machine, **{f.name: data[f.name] for f in fields(cls) if f.name != "machine"})
+
+    def __str__(self) -> str:
+        return f"{self.machine.device_name}, {self.mode}, {self.dtype}, {self.layout}, batch {self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a network takes for one batch, and how that was found out.
+
+    ``reported_ms``: the statistic for frontiers: on a GPU the median, on a CPU a low statistic that other load does
+    not inflate (``method`` says it in words). ``median_ms``, ``p05_ms``, ``p95_ms``: of the ``runs`` as they came,
+    other load included; ``ci95_ms``: a 95% confidence interval of that median. ``throughput``: images a second at
+    ``reported_ms``. ``reference_ms``: the fixed reference network's time in the same measurement, and ``drift`` the
+    share by which it moved within it. ``contended``: other work shared the device; ``notes`` says what.
+    ``peak_memory_bytes`` and ``joules_per_image`` are None where the device does not tell.
+    """
+
+    digest: str
+    reported_ms: float
+    median_ms: float
+    p05_ms: float
+    p95_ms: float
+    ci95_ms: tuple[float, float]
+    runs: int
+    throughput: float
+    method: str
+    environment: LatencyEnvironment
+    reference_ms: float
+    drift: float
+    contended: bool = False
+    notes: tuple[str, ...] = ()
+    peak_memory_bytes: int | None = None
+    joules_per_image: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``explorer latency --json`` gives it: what the device did not tell is left out."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        environment = data.pop("environment")
+        known = {name: value for name, value in data.items() if value is not None}
+        setting = {name: getattr(environment, name) for name in ("batch", "dtype", "layout", "mode")}
+        return {"digest": known.pop("digest"), **setting, **known, "environment": environment.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Latency:
+        """What ``to_dict`` gave."""
+        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        values |= {"ci95_ms": tuple(data["ci95_ms"]), "notes": tuple(data["notes"])}
+        return cls(**{**values, "environment": LatencyEnvironment.from_dict(data["environment"])})
+
+
 def environment_from_json(text: str) -> Environment:
     """The environment that ``json.dumps(asdict(...))`` wrote; unknown fields of a later version are dropped."""
     data: dict[str, Any] = json.loads(text)

@@ -76,10 +76,11 @@ class ResidualBlock(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, stages, head; x: (N, C, H, W) images to (N, classes) logits."""
+    """Stem, stages, head; x: (N, C, H, W) images to (N, classes) logits. It keeps its ``architecture``."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
+        self.architecture = architecture
         self.stem, x = _sequence(architecture.stem, architecture.input)
         self.stages = nn.ModuleList()
         for stage in architecture.stages:

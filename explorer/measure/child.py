@@ -1,0 +1,102 @@
+"""Measuring in a process of its own: the caller's threads, pinning, allocator and caches neither help nor suffer.
+
+Standard input: one JSON request; standard output: one JSON line for each latency, as it is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
+
+from explorer.architecture import Architecture
+from explorer.errors import ExplorerError, MeasurementError
+from explorer.measure.protocol import MeasurementFailed
+from explorer.measure.settings import Setting
+from explorer.records import Latency
+
+# glibc gives large maps back to the system and takes them anew in every run, which costs more than some layers and
+# depends on where the heap happens to end. Servers use allocators that keep them; so does the child.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+_MAIN = "from explorer.measure.child import main; main()"
+
+
+def measure_in_child(
+    architectures: Sequence[Architecture],
+    settings: Sequence[Setting],
+    device: str,
+    threads: int = 1,
+    cores: Collection[int] | None = None,
+    patience: float = 1.0,
+    on_latency: Callable[[Latency], object] = lambda latency: None,
+) -> list[Latency]:
+    """Each architecture under each setting, in the order given. ``on_latency`` hears of each as it is measured.
+    ``patience``: below 1 for numbers in which an error of some per cent may be.
+
+    Raises MeasurementError for what cannot be measured, and MeasurementFailed where measuring came to nothing.
+    """
+    request = {
+        "architectures": [architecture.to_json() for architecture in architectures],
+        "settings": [asdict(setting) for setting in settings],
+        "device": device,
+        "threads": threads,
+        "cores": None if cores is None else sorted(cores),
+        "patience": patience,
+    }
+    own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(sys.path)}
+    found: list[Latency] = []
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _MAIN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **KEEP_MEMORY, **own},
+    ) as child:
+        try:
+            assert child.stdin is not None and child.stdout is not None
+            child.stdin.write(json.dumps(request))
+            child.stdin.close()
+            for line in child.stdout:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise (MeasurementFailed if answer["failed"] else MeasurementError)(answer["error"])
+                found.append(Latency.from_dict(answer))
+                on_latency(found[-1])
+        except BrokenPipeError:
+            pass  # it died before it had read: its status says how
+        finally:
+            if sys.exc_info()[0] is not None:
+                child.kill()
+    if child.returncode or len(found) < len(architectures) * len(settings):
+        raise MeasurementFailed(f"the measuring process ended with status {child.returncode} and without a result")
+    return found
+
+
+def main() -> None:
+    """The child's whole life."""
+    request = json.load(sys.stdin)
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not stand between the answers
+
+    from explorer.measure.latency import measure_architectures
+
+    try:
+        for latency in measure_architectures(
+            [Architecture.from_json(text) for text in request["architectures"]],
+            [Setting(**setting) for setting in request["settings"]],
+            request["device"],
+            request["threads"],
+            request["cores"],
+            request["patience"],
+        ):
+            answers.write(json.dumps(latency.to_dict()) + "\n")
+    except ExplorerError as error:
+        answers.write(json.dumps({"error": str(error), "failed": isinstance(error, MeasurementFailed)}) + "\n")
+    except Exception as error:  # torch's own, as when the device's memory is too small
+        said = (str(error).strip().splitlines() or [""])[0]
+        answers.write(json.dumps({"error": f"{type(error).__name__}: {said}", "failed": True}) + "\n")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,282 @@
+"""Timing on a CPU that others use too: a few pinned threads, and a statistic that their work does not inflate."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import os
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from explorer.errors import MeasurementError
+from explorer.measure.fold import InferenceForm
+from explorer.measure.protocol import Contestant, Effort, Run
+from explorer.measure.settings import Setting
+from explorer.ops.base import TensorShape
+
+PART_MS = 0.5  # the shortest stretch of a network that is timed by itself
+SETTLED_SHARE = 0.005
+LEAST_MS = 500.0
+CONTENDED_SHARE = 0.05  # of the pinned cores' time that went to others
+BUSY_SHARE = 0.5  # of the other cores' time: they share caches, perhaps even the core itself
+TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def low_statistic(runs: Sequence[Run]) -> float:
+    """The sum, over the parts of the network, of the shortest time that the part ever took, in ms.
+
+    Other load can lengthen a run and never shorten it. On a busy machine no run of a long network is spared, but
+    each part of it is, now and then.
+    """
+    return sum(map(min, zip(*(run.parts for run in runs))))
+
+
+def has_settled(runs: Sequence[Run], least_ms: float = LEAST_MS) -> bool:
+    """Whether the second half of the runs lowered the low statistic by no more than SETTLED_SHARE, and the runs
+    amount to ``least_ms`` of the network's own time."""
+    if sum(sum(run.parts) for run in runs) < least_ms:
+        return False
+    return low_statistic(runs[: len(runs) // 2]) <= (1 + SETTLED_SHARE) * low_statistic(runs)
+
+
+class CpuTimes(NamedTuple):
+    """Seconds since the machine started that each core was at work, idle ones left out; and those of this process."""
+
+    cores: dict[int, float]
+    own: float
+    moment: float
+
+
+class Cpu:
+    """The CPU as a device to measure on: ``threads`` computing threads, pinned to as many ``cores``, by default those
+    that are least busy now. ``patience``: below 1 for a number in which an error of some per cent may be.
+
+    Raises MeasurementError for cores that this process may not use.
+    """
+
+    name = "cpu"
+    corrects = False  # a shortest time needs no correction for the load of other moments
+
+    def __init__(self, threads: int = 1, cores: Collection[int] | None = None, patience: float = 1.0):
+        if threads < 1:
+            raise MeasurementError(f"threads must be at least 1, found {threads}")
+        allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        if cores is not None and (foreign := sorted(set(cores) - set(allowed))):
+            usable = ", ".join(map(str, allowed)) or "none by name"
+            raise MeasurementError(f"core {foreign[0]} cannot be had; this process may use {usable}")
+        if allowed and threads > len(cores or allowed):
+            raise MeasurementError(f"{threads} threads on {len(cores or allowed)} cores would wait for each other")
+        self.threads = threads
+        self.effort = Effort(
+            partial(has_settled, least_ms=patience * LEAST_MS),
+            turn_ms=10,
+            least_runs=max(6, round(40 * patience)),
+            most_ms=12_000 * patience,
+            warm_up_ms=1_000 * patience,
+        )
+        self.cores = sorted(cores) if cores else least_busy(allowed)[:threads]
+        # One thread's work shows in its own clock, which stands still while the thread does not run. The work of
+        # several has no such clock: theirs is the wall's.
+        self._clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Pins this thread and sets torch's threads; all is put back afterwards."""
+        pinned, threads, collecting = bool(self.cores), torch.get_num_threads(), gc.isenabled()
+        before = os.sched_getaffinity(0) if pinned else set()
+        torch.set_num_threads(self.threads)
+        gc.disable()
+        try:
+            if pinned:
+                os.sched_setaffinity(0, self.cores)
+            yield
+        finally:
+            if pinned:
+                os.sched_setaffinity(0, before)
+            torch.set_num_threads(threads)
+            if collecting:
+                gc.enable()
+
+    def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
+        """The network, ready to be run. Raises MeasurementError when it cannot be in this mode."""
+        x = torch.randn(setting.batch, *shape, generator=torch.Generator().manual_seed(0))
+        if setting.mode == "onnxruntime":
+            return _Whole(_onnx_session(form.module, x, self.threads), self._clock)
+        x, module = laid_out(x, form.module, setting)
+        if setting.mode == "compile":
+            return _Whole(_compiled(module, x), self._clock)
+        if not isinstance(module, fx.GraphModule):
+            return _Whole(lambda: module(x), self._clock)
+        return _InParts(module, x, self._clock)
+
+    def statistic(self, runs: Sequence[Run]) -> float:
+        return low_statistic(runs)
+
+    def method(self) -> str:
+        cores = f", pinned to core {', '.join(map(str, self.cores))}" if self.cores else ", not pinned"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        clock = "its CPU time" if self.threads == 1 else "wall time"
+        return f"{threads}{cores}; reported: sum of the shortest times of parts of {PART_MS:g} ms and more, {clock}"
+
+    def observe(self) -> CpuTimes:
+        return cpu_times()
+
+    def limits(self) -> dict[str, float]:
+        """A CPU does not tell."""
+        return {}
+
+    def peak_memory(self, contestant: Contestant) -> int | None:
+        return None
+
+    def joules_per_image(self, contestant: Contestant) -> float | None:
+        return None
+
+    def disturbance(self, before: CpuTimes, after: CpuTimes) -> list[str]:
+        """What other work there was in between, in words; empty when there was none to speak of."""
+        return other_load(before, after, self.cores)
+
+
+def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu") -> tuple[Tensor, nn.Module]:
+    """Input and a copy of the network in the setting's dtype and layout on ``device``."""
+    memory_format = torch.channels_last if setting.layout == "channels_last" else torch.contiguous_format
+    dtype = TORCH_DTYPES[setting.dtype]
+    module = copy.deepcopy(module).to(device=device, dtype=dtype, memory_format=memory_format)
+    return x.to(device=device, dtype=dtype, memory_format=memory_format), module
+
+
+class _Whole:
+    """A network that is timed from end to end."""
+
+    def __init__(self, call: Callable[[], Any], clock: Callable[[], int]):
+        self._call = call
+        self._clock = clock
+
+    def run(self, times: int) -> list[Run]:
+        runs, call, clock, wall = [], self._call, self._clock, time.perf_counter_ns
+        with torch.inference_mode():
+            for _ in range(times):
+                began, first = wall(), clock()
+                call()
+                last, ended = clock(), wall()
+                runs.append(Run((ended - began) / 1e6, ((last - first) / 1e6,)))
+        return runs
+
+
+class _InParts:
+    """A traced network that reads the clock on its way, between stretches of PART_MS and more."""
+
+    def __init__(self, module: fx.GraphModule, x: Tensor, clock: Callable[[], int]):
+        self._x = x
+        self._clock = clock
+        self._stamps: list[int] = []
+        names = [node.name for node in module.graph.nodes if node.op not in ("placeholder", "get_attr", "output")]
+        self._module = self._marked(module, names[:-1])
+        shortest = [min(part) for part in zip(*(run.parts for run in self.run(5)))]
+        ends, since = [], 0.0
+        for name, ms in zip(names[:-1], shortest):
+            since += ms
+            if since >= PART_MS:
+                ends.append(name)
+                since = 0.0
+        self._module = self._marked(module, ends)
+
+    def _marked(self, module: fx.GraphModule, after: Collection[str]) -> fx.GraphModule:
+        stamps, clock = self._stamps, self._clock
+
+        def mark() -> None:
+            stamps.append(clock())
+
+        graph = copy.deepcopy(module.graph)
+        for node in list(graph.nodes):
+            if node.name in set(after):
+                with graph.inserting_after(node):
+                    graph.call_function(mark)
+        return fx.GraphModule(module, graph)
+
+    def run(self, times: int) -> list[Run]:
+        module, x, stamps, clock, wall = self._module, self._x, self._stamps, self._clock, time.perf_counter_ns
+        runs = []
+        with torch.inference_mode():
+            for _ in range(times):
+                stamps.clear()
+                began, first = wall(), clock()
+                module(x)
+                last, ended = clock(), wall()
+                stops = [first, *stamps, last]
+                parts = tuple((b - a) / 1e6 for a, b in pairwise(stops))
+                runs.append(Run((ended - began) / 1e6, parts))
+        return runs
+
+
+def _compiled(module: nn.Module, x: Tensor) -> Callable[[], Any]:
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of its own making: the compiler uses what torch has deprecated
+        call = torch.compile(module)
+        call(x)
+    return lambda: call(x)
+
+
+def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
+    import io
+
+    import onnxruntime
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
+    model = io.BytesIO()
+    program.save(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: x.numpy()}
+    return lambda: session.run(None, feed)
+
+
+def cpu_times(stat: Path = Path("/proc/stat")) -> CpuTimes:
+    """What Linux counts; no cores elsewhere."""
+    cores = {}
+    try:
+        lines = stat.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        word, *numbers = line.split()
+        if word.startswith("cpu") and word != "cpu":
+            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, [*numbers, *[0] * 8])
+            cores[int(word[3:])] = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return CpuTimes(cores, time.process_time(), time.monotonic())
+
+
+def least_busy(cores: Sequence[int], moment: float = 0.1) -> list[int]:
+    """The cores, those that are least at work within the next ``moment`` seconds first."""
+    if len(cores) < 2:
+        return list(cores)
+    before = cpu_times()
+    time.sleep(moment)
+    after = cpu_times()
+    return sorted(cores, key=lambda core: (after.cores.get(core, 0.0) - before.cores.get(core, 0.0), -core))
+
+
+def other_load(before: CpuTimes, after: CpuTimes, pinned: Collection[int]) -> list[str]:
+    """Who else worked between the two: on the ``pinned`` cores beside this process, and on the others."""
+    elapsed = after.moment - before.moment
+    worked = {core: after.cores[core] - before.cores.get(core, 0.0) for core in after.cores}
+    others = [core for core in worked if core not in pinned]
+    notes = []
+    if pinned and elapsed > 0 and worked:
+        on_ours = sum(worked.get(core, 0.0) for core in pinned) - (after.own - before.own)
+        if (share := on_ours / elapsed / len(pinned)) > CONTENDED_SHARE:
+            notes.append(f"other processes took {min(share, 1):.0%} of the pinned cores' time")
+    if others and elapsed > 0 and (share := sum(worked[core] for core in others) / elapsed / len(others)) > BUSY_SHARE:
+        notes.append(f"the other cores were busy {min(share, 1):.0%} of the time")
+    return notes

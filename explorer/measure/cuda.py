@@ -1,0 +1,205 @@
+"""Timing on a GPU: by its own clock, around CUDA-graph replays, with what NVML knows before and after.
+
+Reviewed and run against a stand-in for ``torch.cuda``; not measured on a GPU yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explorer.measure.cpu import laid_out
+from explorer.measure.fold import InferenceForm
+from explorer.measure.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml
+from explorer.measure.protocol import Contestant, Effort, Run
+from explorer.measure.settings import Setting
+from explorer.measure.statistics import median, median_interval
+from explorer.ops.base import TensorShape
+
+MOST_INPUTS = 16
+SETTLED_SHARE = 0.005  # of the median, half its interval
+CAPTURE_WARM_UPS = 3  # eager passes before a capture: libraries choose their algorithms and get their workspaces
+MOST_QUEUED = 500  # replays that wait in the device's queue, which holds about a thousand
+SLEEP_CYCLES = 40_000  # device cycles, some 20 us, that the host may take to queue one replay
+ENERGY_MS = 300.0  # the energy counter moves every 20 to 100 ms
+
+
+def has_settled(runs: Sequence[Run]) -> bool:
+    """Whether the interval of the median reaches no further than SETTLED_SHARE to either side."""
+    times = [run.ms for run in runs]
+    low, high = median_interval(times)
+    return (high - low) / 2 <= SETTLED_SHARE * median(times)
+
+
+class Cuda:
+    """The GPU ``name`` ("cuda:0"). ``cuda``: torch.cuda, or what behaves like it; ``monitor``: NVML's view of it;
+    ``patience``: below 1 for a number in which an error of some per cent may be."""
+
+    corrects = True
+    threads = 1  # of the host's, which only launches
+
+    def __init__(
+        self,
+        name: str = "cuda:0",
+        cuda: Any = None,
+        monitor: Nvml | NoNvml | None = None,
+        patience: float = 1.0,
+    ):
+        self.name = name
+        self.effort = Effort(has_settled, turn_ms=20 * patience, least_runs=50, most_ms=400 * patience, warm_up_ms=300)
+        self._reads_energy = patience >= 1
+        self._cuda = torch.cuda if cuda is None else cuda
+        self._properties = self._cuda.get_device_properties(name)
+        self.monitor = monitor or open_nvml(f"GPU-{getattr(self._properties, 'uuid', '')}")
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Makes it the current device and lets cuDNN try its algorithms out; all is put back afterwards."""
+        flags = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cudnn.benchmark = True
+        try:
+            with self._cuda.device(self.name):
+                yield
+        finally:
+            (
+                torch.backends.cudnn.benchmark,
+                torch.backends.cudnn.allow_tf32,
+                torch.backends.cuda.matmul.allow_tf32,
+            ) = flags
+
+    def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
+        """The network on the device, captured where the mode says so, with its inputs."""
+        cuda = self._cuda
+        cuda.synchronize()
+        held = cuda.memory_allocated(self.name)
+        cuda.reset_peak_memory_stats(self.name)
+        generator = torch.Generator().manual_seed(0)
+        x, module = laid_out(torch.randn(setting.batch, *shape, generator=generator), form.module, setting, self.name)
+        with _precision(setting), torch.inference_mode():
+            module(x)
+            cuda.synchronize()
+            peak = cuda.max_memory_allocated(self.name) - held
+            inputs = [x] + [torch.randn_like(x) for _ in range(self.input_count(x) - 1)]
+            called = torch.compile(module) if setting.mode == "compile" else module
+            if setting.mode == "graph":
+                launches = self._captured(called, inputs)
+            else:
+                launches = [_bound(called, each) for each in inputs]
+        # A graph knows the addresses of weights and inputs and does not keep them alive: the contestant does.
+        return _OnDevice(cuda, launches, setting, peak, keeps=(module, inputs))
+
+    def input_count(self, x: Tensor) -> int:
+        """How many inputs are taken in turn: more than twice the L2 cache holds, and at most MOST_INPUTS."""
+        cache = getattr(self._properties, "L2_cache_size", 0)
+        return min(MOST_INPUTS, max(2, -(-2 * cache // (x.numel() * x.element_size()))))
+
+    def _captured(self, module: nn.Module, inputs: Sequence[Tensor]) -> list[Callable[[], Any]]:
+        """One graph an input; they share their memory, for they never run at once."""
+        cuda = self._cuda
+        stream = cuda.Stream()
+        stream.wait_stream(cuda.current_stream())
+        with cuda.stream(stream):
+            for _ in range(CAPTURE_WARM_UPS):
+                module(inputs[0])
+        cuda.current_stream().wait_stream(stream)
+        cuda.synchronize()
+        launches, pool = [], None
+        for x in inputs:
+            graph = cuda.CUDAGraph()
+            with cuda.graph(graph, pool=pool):
+                module(x)
+            pool = pool or graph.pool()
+            launches.append(graph.replay)
+        return launches
+
+    def statistic(self, runs: Sequence[Run]) -> float:
+        return median([run.ms for run in runs])
+
+    def method(self) -> str:
+        return "CUDA events around each run, inputs in turn; reported: median, corrected by the reference's pace"
+
+    def observe(self) -> GpuState:
+        return self.monitor.state()
+
+    def disturbance(self, before: GpuState, after: GpuState) -> list[str]:
+        return disturbances(before, after)
+
+    def limits(self) -> dict[str, float]:
+        return self.monitor.limits()
+
+    def peak_memory(self, contestant: _OnDevice) -> int | None:
+        return contestant.peak_memory_bytes
+
+    def joules_per_image(self, contestant: _OnDevice) -> float | None:
+        """The card's whole energy while it does nothing else, by the image; None where it does not tell, or where
+        there is no patience for it."""
+        if not self._reads_energy or (before := self.monitor.joules()) is None:
+            return None
+        runs, spent = 0, 0.0
+        while spent < ENERGY_MS:
+            done = contestant.run(20)
+            runs, spent = runs + len(done), spent + sum(run.ms for run in done)
+        after = self.monitor.joules()
+        taken = 0.0 if after is None else after - before
+        return taken / runs / contestant.setting.batch if taken > 0 else None
+
+
+class _OnDevice:
+    """Runs on the device. ``peak_memory_bytes``: weights, one input and one eager pass."""
+
+    def __init__(
+        self, cuda: Any, launches: Sequence[Callable[[], Any]], setting: Setting, peak_memory_bytes: int, keeps: Any
+    ):
+        self._cuda = cuda
+        self._launches = cycle(launches)
+        self._keeps = keeps
+        self.setting = setting
+        self.peak_memory_bytes = peak_memory_bytes
+
+    def run(self, times: int) -> list[Run]:
+        """Replays are queued while the device sleeps, so that no gap of the host's comes between their events.
+
+        Without a graph each run begins on an idle device and the host's work to launch it counts: whoever
+        runs the network in that way waits for it.
+        """
+        runs: list[Run] = []
+        while len(runs) < times:
+            runs += self._queued(min(times - len(runs), MOST_QUEUED))
+        return runs
+
+    def _queued(self, times: int) -> list[Run]:
+        cuda, queue = self._cuda, self.setting.mode == "graph"
+        events = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in range(times)]
+        with _precision(self.setting), torch.inference_mode():
+            cuda.synchronize()
+            if queue:
+                cuda._sleep(SLEEP_CYCLES * times)
+            for began, ended in events:
+                if not queue:
+                    cuda.synchronize()
+                began.record()
+                next(self._launches)()
+                ended.record()
+            cuda.synchronize()
+        times_ms = [began.elapsed_time(ended) for began, ended in events]
+        return [Run(ms, (ms,)) for ms in times_ms]
+
+
+def _bound(module: nn.Module, x: Tensor) -> Callable[[], Any]:
+    return lambda: module(x)
+
+
+@contextmanager
+def _precision(setting: Setting) -> Iterator[None]:
+    """float32 is float32 and tf32 is tf32; cuDNN would take tf32 for either unless told."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = setting.dtype == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -1,0 +1,101 @@
+"""How a network is to be run: batch, dtype, layout, mode; and which of these a device can do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+from explorer.errors import MeasurementError, did_you_mean
+
+DTYPES = ("float32", "tf32", "bfloat16", "float16")
+LAYOUTS = ("nchw", "channels_last")
+MODES = ("eager", "graph", "compile", "onnxruntime")
+MAX_BATCH = 65_536
+_HALF_FLAGS = re.compile(r"\b(avx512_fp16|amx_fp16|asimdhp)\b")  # CPUs that compute in float16, x86 and ARM
+_AMPERE = (8, 0)  # the first CUDA capability with tf32 and bfloat16
+_ONNX_PACKAGES = ("onnxruntime", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``batch``: images a run; the other fields are one of DTYPES, LAYOUTS and MODES."""
+
+    batch: int = 1
+    dtype: str = "float32"
+    layout: str = "nchw"
+    mode: str = "eager"
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}, {self.dtype}, {self.layout}, {self.mode}"
+
+
+def default_mode(device: str) -> str:
+    """CUDA-graph replay on a GPU, where launching each operation by itself may take longer than doing it."""
+    return "eager" if device == "cpu" else "graph"
+
+
+def make_settings(
+    device: str, batches: Iterable[int], dtypes: Iterable[str], layouts: Iterable[str], modes: Iterable[str]
+) -> list[Setting]:
+    """Every combination, each once. ``device``: as ``find_device`` gives it.
+
+    Raises MeasurementError for an unknown word, and for a combination that the device cannot do or that is missing
+    a package: before anything is measured.
+    """
+    made = list(dict.fromkeys(Setting(*words) for words in product(batches, dtypes, layouts, modes)))
+    if not made:
+        raise MeasurementError("nothing to measure: name at least one batch, dtype, layout and mode")
+    for setting in made:
+        _check_words(setting)
+    for setting in made:
+        fault = _cpu_fault(setting) if device == "cpu" else _cuda_fault(setting, device)
+        if fault:
+            raise MeasurementError(f"{setting} on {device}: {fault}")
+    return made
+
+
+def _check_words(setting: Setting) -> None:
+    if not 1 <= setting.batch <= MAX_BATCH:
+        raise MeasurementError(f"a batch lies in 1..{MAX_BATCH}, found {setting.batch}")
+    for what, word, known in (
+        ("dtype", setting.dtype, DTYPES),
+        ("layout", setting.layout, LAYOUTS),
+        ("mode", setting.mode, MODES),
+    ):
+        if word not in known:
+            raise MeasurementError(f"unknown {what} {word!r}; known: {', '.join(known)}{did_you_mean(word, known)}")
+
+
+def _cpu_fault(setting: Setting, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    if setting.dtype == "tf32":
+        return "tf32 is a number format of NVIDIA GPUs; use float32"
+    if setting.dtype == "float16" and not _HALF_FLAGS.search(cpuinfo.read_text() if cpuinfo.exists() else ""):
+        return "this CPU does not compute in float16, and emulated it is slower than float32; use float32 or bfloat16"
+    if setting.mode == "graph":
+        return "CUDA graphs need a GPU; use eager"
+    if setting.mode == "compile" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return "torch.compile needs a C++ compiler for a CPU, and none is on the PATH; install g++, or use eager"
+    if setting.mode == "onnxruntime":
+        if missing := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
+            return f"{', '.join(missing)} not installed; pip install 'explorer[latency]', or use eager"
+        if (setting.dtype, setting.layout) != ("float32", "nchw"):
+            return "onnxruntime is measured in float32 and nchw alone"
+    return ""
+
+
+def _cuda_fault(setting: Setting, device: str) -> str:
+    if setting.mode == "onnxruntime":
+        return "onnxruntime is measured on a CPU alone; use graph or compile, or --device cpu"
+    if setting.mode == "compile" and find_spec("triton") is None:
+        return "torch.compile needs triton for a GPU, and it is not installed; use graph"
+    if setting.dtype in ("tf32", "bfloat16"):
+        import torch
+
+        if (found := torch.cuda.get_device_capability(device)) < _AMPERE:
+            return f"{setting.dtype} needs compute capability 8.0 (Ampere), this GPU has {found[0]}.{found[1]}"
+    return ""

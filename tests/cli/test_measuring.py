@@ -1,0 +1,98 @@
+"""``explorer latency`` as a shell calls it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from explorer.grammar.parse import load_space
+from tests.cli.test_spaces import run
+
+
+def test_latency_as_json(capsys):
+    """One document, a row for each network and setting in order, each with all that a reader of numbers needs."""
+    status, out, err = run(
+        capsys, "latency", "he2016_orders.yaml#0", "he2016_orders.yaml#4", "--batch", "1,2", "--device", "cpu", "--json"
+    )
+    rows = json.loads(out)
+    assert (status, err) == (0, "")
+    space = load_space("he2016_orders.yaml")
+    digests = [space.architecture(index).digest for index in (0, 4)]
+    assert [(row["digest"], row["batch"]) for row in rows] == [
+        (digest, batch) for digest in digests for batch in (1, 2)
+    ]
+    for row in rows:
+        assert (row["dtype"], row["layout"], row["mode"]) == ("float32", "nchw", "eager")
+        assert row["p05_ms"] <= row["ci95_ms"][0] <= row["median_ms"] <= row["ci95_ms"][1] <= row["p95_ms"]
+        assert row["throughput"] == pytest.approx(1000 * row["batch"] / row["reported_ms"])
+        assert row["environment"]["device"] == "cpu" and row["environment"]["digest"] and row["runs"] >= 6
+        assert "batch norms folded" in row["method"]
+
+
+def test_latency_for_people(capsys):
+    """A line for the network, on what it was measured and how; another input than the space's own is followed."""
+    status, out, _ = run(capsys, "latency", "he2016_orders.yaml#0", "--device", "cpu", "--data", "digits")
+    assert status == 0
+    assert "he2016_orders.yaml#0" in out and "95% interval" in out
+    assert "cpu:" in out and "batch 1, dtype float32, layout nchw, mode eager" in out and "pinned to core" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "Missing argument 'ARCH...'"),
+        (["he2016_orders.yaml#9"], "9"),
+        (["he2016_orders.yaml#0", "--batch", "1,x"], "'1,x' is not a list of whole numbers"),
+        (["he2016_orders.yaml#0", "--batch", "0"], "a batch lies in 1..65536, found 0"),
+        (["he2016_orders.yaml#0", "--batch", ","], "nothing to measure"),
+        (["he2016_orders.yaml#0", "--mode", "graph"], "CUDA graphs need a GPU; use eager"),
+        (["he2016_orders.yaml#0", "--dtype", "float32,tf32"], "tf32 is a number format of NVIDIA GPUs"),
+        (["he2016_orders.yaml#0", "--layout", "nhwc"], "unknown layout 'nhwc'"),
+        (["he2016_orders.yaml#0", "--device", "tpu"], "unknown device 'tpu'"),
+        (["he2016_orders.yaml#0", "--cores", "4711"], "core 4711 cannot be had"),
+        (["he2016_orders.yaml#0", "--threads", "0"], "0 is not in the range"),
+    ],
+)
+def test_bad_input_ends_before_anything_is_measured(capsys, args, message):
+    """What cannot be measured gives one line on standard error and exit status 2."""
+    device = [] if "--device" in args else ["--device", "cpu"]
+    status, out, err = run(capsys, "latency", *args, *device)
+    assert (status, out) == (2, "")
+    assert message in err and len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--calibrate", "he2016_orders.yaml"], "he2016_orders has 5 networks that differ; 20 are needed"),
+        (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to learn from"),
+        (["--calibrate", "preact_variants.yaml", "--batch", "1,8"], "a predictor is of one setting, 2 were named"),
+        (["he2016_orders.yaml#0", "--calibrate", "he2016_orders.yaml"], "leave out ARCH and --predicted"),
+        (["he2016_orders.yaml#0", "-n", "5"], "-n is the number of networks of --calibrate"),
+        (["he2016_orders.yaml#0", "--predicted"], "'explorer latency --calibrate SPACE' makes one"),
+    ],
+)
+def test_predictors_that_cannot_be(capsys, monkeypatch, tmp_path, args, message):
+    """What cannot be learnt or predicted gives one line and exit status 2, before anything is measured."""
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
+    status, out, err = run(capsys, "latency", *args, "--device", "cpu")
+    assert (status, out) == (2, "")
+    assert message in err and len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_calibrate_and_predict(capsys, monkeypatch, tmp_path):
+    """A calibration says its error on held-out networks and where it is kept; then networks are predicted from it."""
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
+    small = ["--device", "cpu", "--input", "1x8x8", "--classes", "10", "--json"]
+    status, out, _ = run(capsys, "latency", "--calibrate", "preact_variants.yaml", "-n", "20", *small)
+    made = json.loads(out)
+    assert status == 0 and made["networks"] == 20 and made["device"] == "cpu"
+    assert 0 <= made["within_10_percent"] <= 1 and made["error"]["median"] >= 0
+    assert made["file"] == str(next(tmp_path.iterdir()))
+    status, out, _ = run(capsys, "latency", "preact_variants.yaml#7", "--predicted", *small)
+    (row,) = json.loads(out)
+    assert status == 0 and row["predicted_ms"] > 0
+    assert row["environment"]["digest"] == made["environment"]["digest"]

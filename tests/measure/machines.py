@@ -1,0 +1,76 @@
+"""Devices with a clock of the test's own: what a run takes is a function of the moment it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+
+from explorer.measure.protocol import Effort, Run
+from explorer.measure.statistics import median
+
+
+class Clock:
+    """Milliseconds that pass only while something runs. ``log``: who ran, in order."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.log: list[str] = []
+
+
+class Timed:
+    """A contestant whose every run takes ``took(moment)`` ms."""
+
+    def __init__(self, name: str, clock: Clock, took: Callable[[float], float]):
+        self.name, self._clock, self._took = name, clock, took
+
+    def run(self, times: int) -> list[Run]:
+        runs = []
+        for _ in range(times):
+            ms = self._took(self._clock.now)
+            self._clock.now += ms
+            runs.append(Run(ms, (ms,)))
+        self._clock.log.append(self.name)
+        return runs
+
+
+class Machine:
+    """A device that is asked as ``Cpu`` and ``Cuda`` are. ``pace(moment)``: how slow it is then; a network takes the
+    milliseconds that its digest in ``costs`` says."""
+
+    name = "cpu"
+    threads = 1
+    corrects = True
+
+    def __init__(self, pace: Callable[[float], float], costs: list[float], notes: list[str] | None = None):
+        self.clock = Clock()
+        self.effort = Effort(settled=lambda runs: True, turn_ms=5, least_runs=50, most_ms=1e6, warm_up_ms=50)
+        self._pace, self._costs, self._notes = pace, [*costs, 1.0], notes or []
+
+    @contextmanager
+    def session(self):
+        yield
+
+    def contestant(self, form, setting, shape):
+        cost = self._costs.pop(0)
+        return Timed(f"{cost:g}", self.clock, lambda moment: cost * self._pace(moment))
+
+    def statistic(self, runs):
+        return median([run.ms for run in runs])
+
+    def method(self):
+        return "by a clock of the test's"
+
+    def limits(self):
+        return {"sm_mhz": 1000.0}
+
+    def observe(self):
+        return None
+
+    def disturbance(self, before, after):
+        return self._notes
+
+    def peak_memory(self, contestant):
+        return None
+
+    def joules_per_image(self, contestant):
+        return None

@@ -1,0 +1,110 @@
+"""Timing on this CPU: pinned, in parts, with what else goes on."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+import explorer
+from explorer.errors import MeasurementError
+from explorer.grammar.parse import load_space
+from explorer.measure import cpu
+from explorer.measure.cpu import Cpu, CpuTimes, other_load
+from explorer.measure.fold import inference_form
+from explorer.measure.settings import Setting
+
+linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not pin processes")
+
+
+@pytest.fixture(scope="module")
+def form():
+    return inference_form(explorer.build(load_space("he2016_orders.yaml").architecture(0)))
+
+
+SHAPE = load_space("he2016_orders.yaml").input
+
+
+@linux
+def test_session_leaves_the_process_as_it_was():
+    """Within a session: the stated cores and threads; after it, also after an error, those of before."""
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="inside"), Cpu(threads=1, cores=[min(cores)]).session():
+        assert os.sched_getaffinity(0) == {min(cores)} and torch.get_num_threads() == 1
+        raise RuntimeError("inside")
+    assert os.sched_getaffinity(0) == cores and torch.get_num_threads() == threads
+
+
+@linux
+def test_cores_that_cannot_be_had():
+    """A core that is not this process's, no threads, and more threads than cores are refused."""
+    with pytest.raises(MeasurementError, match="core 4711 cannot be had; this process may use"):
+        Cpu(cores=[4711])
+    with pytest.raises(MeasurementError, match="threads must be at least 1"):
+        Cpu(threads=0)
+    with pytest.raises(MeasurementError, match="2 threads on 1 cores"):
+        Cpu(threads=2, cores=[min(os.sched_getaffinity(0))])
+
+
+@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parts_make_up_the_run(form, dtype, layout):
+    """A traced network is timed in stretches of half a millisecond and more; together they are the run, less the time
+    that the thread waited."""
+    device = Cpu()
+    with device.session():
+        runs = device.contestant(form, Setting(16, dtype, layout), SHAPE).run(3)
+    assert len({len(run.parts) for run in runs}) == 1 and len(runs[0].parts) > 1
+    assert all(0 < sum(run.parts) <= run.ms + 0.1 for run in runs)
+    assert 0 < device.statistic(runs) <= min(sum(run.parts) for run in runs)
+
+
+def test_parts_are_coarse(form):
+    """No part but the last is much shorter than PART_MS: reading the clock more often would cost what is measured."""
+    device = Cpu()
+    with device.session():
+        runs = device.contestant(form, Setting(16), SHAPE).run(1)
+    assert all(part > cpu.PART_MS / 2 for part in runs[0].parts[:-1])
+
+
+def test_marks_change_no_output(form):
+    """The network that reads the clock on its way puts out what it did without."""
+    x = torch.randn(2, *SHAPE)
+    timed = cpu._InParts(form.module, x, lambda: 0)
+    with torch.inference_mode():
+        torch.testing.assert_close(timed._module(x), form.module(x))
+
+
+def test_what_others_did():
+    """The share of the pinned cores' time that was not this process's, and how busy the other cores were."""
+    before = CpuTimes({0: 10.0, 1: 20.0}, own=5.0, moment=0.0)
+    assert other_load(before, CpuTimes({0: 20.0, 1: 20.0}, own=15.0, moment=10.0), pinned=[0]) == []
+    half = other_load(before, CpuTimes({0: 20.0, 1: 21.0}, own=10.0, moment=10.0), pinned=[0])
+    assert half == ["other processes took 50% of the pinned cores' time"]
+    beside = other_load(before, CpuTimes({0: 20.0, 1: 29.0}, own=15.0, moment=10.0), pinned=[0])
+    assert beside == ["the other cores were busy 90% of the time"]
+    assert other_load(CpuTimes({}, 0.0, 0.0), CpuTimes({}, 1.0, 10.0), pinned=[]) == []
+
+
+def test_core_times_of_linux(tmp_path):
+    """Each core's working time in seconds is read from /proc/stat, idle and waiting for disks left out."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    (tmp_path / "stat").write_text(
+        f"cpu  9 9 9 9\ncpu0 {ticks} {ticks} {2 * ticks} 500 500 0 0 {ticks} 0 0\ncpu1 0 0 0 9 9\nintr 5\n"
+    )
+    assert cpu.cpu_times(tmp_path / "stat").cores == {0: 5.0, 1: 0.0}
+    assert cpu.cpu_times(tmp_path / "none").cores == {}
+
+
+def test_untraceable_networks_are_timed_whole():
+    """A network that fx cannot follow is one part."""
+
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    device = Cpu()
+    with device.session():
+        runs = device.contestant(inference_form(Odd()), Setting(), SHAPE).run(2)
+    assert [len(run.parts) for run in runs] == [1, 1]

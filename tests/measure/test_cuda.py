@@ -1,0 +1,156 @@
+"""The GPU's protocol against a stand-in for ``torch.cuda`` that computes on the CPU; and on a GPU if there is one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import explorer
+from explorer.grammar.parse import load_space
+from explorer.measure import cuda
+from explorer.measure.cuda import Cuda
+from explorer.measure.fold import InferenceForm, inference_form
+from explorer.measure.latency import Subject, measure_on
+from explorer.measure.nvml import NoNvml, Nvml
+from explorer.measure.protocol import Run
+from explorer.measure.settings import Setting
+from explorer.ops.base import TensorShape
+from tests.measure.gpus import FakeCuda, FakeNvml
+
+SHAPE = TensorShape(3, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    """Tensors stay on the CPU, whatever device they are sent to."""
+    monkeypatch.setattr(
+        cuda, "laid_out", lambda x, module, setting, device, real=cuda.laid_out: real(x, module, setting, "cpu")
+    )
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+
+
+def contestant(fake: FakeCuda, **setting):
+    device = Cuda("cuda:0", fake, NoNvml())
+    return device, device.contestant(inference_form(network()), Setting(**setting), SHAPE)
+
+
+def test_graphs_are_captured_once_an_input_and_replayed_in_turn():
+    """Warm-up on a side stream, a capture for each input, all in one pool; replays go through the inputs in turn."""
+    fake = FakeCuda(cache=2 * 4 * 3 * 8 * 8)  # twice the cache holds four inputs of batch 1
+    _, made = contestant(fake, mode="graph")
+    assert [line for line in fake.log if "capture" in line] == [
+        "capture 0 in None", "capture 1 in pool", "capture 2 in pool", "capture 3 in pool"
+    ]  # fmt: skip
+    fake.log.clear()
+    runs = made.run(6)
+    assert runs == [Run(0.25, (0.25,))] * 6
+    assert [line for line in fake.log if "replay" in line] == [f"replay {n}" for n in (0, 1, 2, 3, 0, 1)]
+
+
+def test_replays_are_queued_behind_a_sleeping_device():
+    """The device sleeps while events and replays are queued, and is waited for at the end alone: no gap of the host's
+    lies between two events."""
+    fake = FakeCuda()
+    _, made = contestant(fake, mode="graph")
+    fake.log.clear()
+    made.run(3)
+    assert fake.log[:2] == ["synchronize", "sleep"] and fake.log[-1] == "synchronize"
+    assert fake.log.count("synchronize") == 2
+    inner = ["event" if line == "event" else "replay" for line in fake.log[2:-1]]
+    assert inner == ["event", "replay", "event"] * 3
+
+
+def test_long_turns_do_not_overfill_the_queue():
+    """More runs than the device's queue holds are queued in several goes."""
+    fake = FakeCuda()
+    _, made = contestant(fake, mode="graph")
+    fake.log.clear()
+    assert len(made.run(cuda.MOST_QUEUED + 7)) == cuda.MOST_QUEUED + 7
+    assert fake.log.count("sleep") == 2
+
+
+def test_without_a_graph_each_run_begins_on_an_idle_device():
+    """Eager runs are not queued: the host's launching counts, as it does for whoever runs a network so."""
+    fake = FakeCuda()
+    _, made = contestant(fake, mode="eager")
+    fake.log.clear()
+    made.run(2)
+    assert "sleep" not in fake.log and not any("replay" in line for line in fake.log)
+    assert fake.log == ["synchronize", *["synchronize", "event", "event"] * 2, "synchronize"]
+
+
+def test_inputs_outgrow_the_cache():
+    """So many inputs that twice the L2 cache would not hold them; at least two, at most MOST_INPUTS."""
+    count = {}
+    for cache in (0, 1000, 5000, 1 << 30):
+        count[cache] = Cuda("cuda:0", FakeCuda(cache=cache), NoNvml()).input_count(torch.zeros(1, 3, 8, 8))
+    assert count == {0: 2, 1000: 3, 5000: 14, 1 << 30: cuda.MOST_INPUTS}
+
+
+def test_precision_is_what_the_setting_says(monkeypatch):
+    """float32 runs with tf32 off, tf32 with it on; the process's own flags return."""
+    seen = []
+
+    class Looks(nn.Module):
+        def forward(self, x):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            return x
+
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    for dtype, wanted in (("float32", False), ("tf32", True)):
+        device = Cuda("cuda:0", FakeCuda(), NoNvml())
+        with device.session():
+            device.contestant(InferenceForm(Looks(), 0, 0, traced=False), Setting(dtype=dtype), SHAPE).run(2)
+        assert set(seen) == {(wanted, wanted)}
+        seen.clear()
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
+
+
+def test_settled_by_the_interval_of_the_median():
+    """Equal times have settled; times spread by several per cent have not."""
+    assert cuda.has_settled([Run(1.0, (1.0,))] * 50)
+    assert not cuda.has_settled([Run(1.0 + 0.01 * (n % 10), ()) for n in range(50)])
+
+
+def test_whole_measurement(monkeypatch):
+    """From network to latency: replays, peak memory, energy by the image, clocks and limits in the environment."""
+    monkeypatch.setattr("explorer.measure.latency.describe_environment", lambda name, threads: _machine())
+    energy = [1_000_000 + 60_000 * reading for reading in range(2)]
+    monitor = Nvml(
+        FakeNvml(
+            nvmlDeviceGetMaxClockInfo=1980,
+            nvmlDeviceGetClockInfo=1980,
+            nvmlDeviceGetTotalEnergyConsumption=energy,
+        ),
+        "GPU-0123",
+    )
+    place = Cuda("cuda:0", FakeCuda(replay_ms=0.5), monitor)
+    (found,) = measure_on(place, [Subject(network(), SHAPE, "d")], [Setting(batch=4, mode="graph")])
+    assert found.reported_ms == found.median_ms == 0.5 and found.ci95_ms == (0.5, 0.5)
+    assert found.drift == 0 and not found.contended
+    assert found.peak_memory_bytes == 4000
+    assert found.joules_per_image == pytest.approx(60 / 600 / 4)
+    assert found.environment.limits["sm_mhz"] == 1980.0
+    assert "1 of 1 batch norms folded" in found.method and "CUDA events" in found.method
+
+
+def _machine():
+    from explorer.measure.environment import describe_environment
+
+    return describe_environment("cpu", 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_on_a_gpu(monkeypatch, mode):
+    """On a real card: a positive time with a narrow interval, in seconds at most."""
+    monkeypatch.undo()
+    architecture = load_space("he2016_orders.yaml").architecture(0)
+    found = explorer.latency(architecture, device="cuda", batch=32, mode=mode)
+    assert 0 < found.ci95_ms[0] <= found.median_ms <= found.ci95_ms[1] < 2 * found.ci95_ms[0]
+    assert found.peak_memory_bytes > 0

@@ -1,0 +1,98 @@
+"""The inference form: the same function with fewer operations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import explorer
+from explorer.grammar.parse import load_space
+from explorer.measure.fold import inference_form
+from tests.network.test_build import images, randomised
+
+
+def outputs_equal(network: nn.Module, x: torch.Tensor) -> None:
+    with torch.inference_mode():
+        torch.testing.assert_close(inference_form(network).module(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add", "relu_only_preact", "full_preact"])
+def test_same_function_in_every_order(order):
+    """Whatever stands where, with norms that do something, the folded network puts out what the network does."""
+    architecture = load_space("he2016_orders.yaml").architecture(
+        load_space("he2016_orders.yaml").named({"order": order})
+    )
+    outputs_equal(randomised(explorer.build(architecture)), images(architecture))
+
+
+def test_same_function_in_a_whole_space():
+    """Random networks of the default space compute the same, folded."""
+    space = load_space("preact_variants.yaml")
+    for architecture in map(space.architecture, space.sample(6, seed=1)):
+        outputs_equal(randomised(explorer.build(architecture)), images(architecture))
+
+
+@pytest.mark.parametrize("name", ["botnet", "densenet", "mobilenet_v3_small", "convnext"])
+def test_every_kind_of_layer_can_be_traced(name):
+    """Attention, concatenation, gates and layer norms are followed op by op, so folding is never lost silently."""
+    form = inference_form(explorer.build(load_space(f"published/{name}.yaml").architecture(0)))
+    kinds = [type(module) for module in form.module.modules()]
+    assert form.traced and kinds.count(nn.BatchNorm2d) == form.kept
+
+
+def counted(*layers: nn.Module) -> tuple[int, int]:
+    form = inference_form(nn.Sequential(*layers))
+    return form.folded, form.kept
+
+
+def test_folds_only_what_is_exact():
+    """A norm right behind a convolution is folded; behind an activation, without statistics, before one it is not."""
+    conv, norm, relu = (lambda: nn.Conv2d(3, 3, 3)), (lambda: nn.BatchNorm2d(3)), nn.ReLU
+    assert counted(conv(), norm()) == (1, 0)
+    assert counted(conv(), norm(), norm()) == (2, 0)
+    assert counted(conv(), relu(), norm()) == (0, 1)
+    assert counted(norm(), conv()) == (0, 1)
+    assert counted(conv(), nn.BatchNorm2d(3, track_running_stats=False)) == (0, 1)
+    twice = conv()
+    assert counted(twice, norm(), twice, norm()) == (0, 2)
+
+
+class Read(nn.Module):
+    """Reads the convolution's output twice: once behind the norm and once before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return x + self.norm(x)
+
+
+class Untraceable(Read):
+    def forward(self, x):
+        return self.norm(self.conv(x)) if x.sum() > 0 else x
+
+
+def test_keeps_a_norm_whose_convolution_is_read_by_others():
+    """A convolution with another reader keeps its own output."""
+    form = inference_form(randomised(Read()))
+    assert (form.folded, form.kept, form.traced) == (0, 1, True)
+
+
+def test_says_when_it_could_not_trace():
+    """Control flow that depends on data is left as it is, and the form says so."""
+    form = inference_form(Untraceable())
+    assert (form.folded, form.kept, form.traced) == (0, 1, False)
+    assert "no norms folded" in str(form)
+    assert not form.module.training
+
+
+def test_the_network_itself_is_left_alone():
+    """Neither mode nor weights of what was given change."""
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    inference_form(network)
+    assert network.training and isinstance(network[1], nn.BatchNorm2d)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())

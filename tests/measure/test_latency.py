@@ -1,0 +1,96 @@
+"""A latency from beginning to end, on this CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+
+import explorer
+from explorer.errors import MeasurementError
+from explorer.grammar.parse import load_space
+from explorer.measure import child
+from explorer.measure.protocol import MeasurementFailed
+from explorer.measure.settings import make_settings
+from explorer.records import Latency
+
+SPACE = load_space("he2016_orders.yaml")
+
+
+def settings(*batches):
+    return make_settings("cpu", batches, ["float32"], ["nchw"], ["eager"])
+
+
+def test_an_architecture_in_a_process_of_its_own():
+    """A number with its spread, its method and its environment; this process is left alone."""
+    before = os.sched_getaffinity(0), torch.get_num_threads()
+    architecture = SPACE.architecture(0)
+    found = explorer.latency(architecture, device="cpu", batch=2)
+    assert (os.sched_getaffinity(0), torch.get_num_threads()) == before
+    assert found.digest == architecture.digest
+    assert 0 < found.reported_ms <= found.median_ms
+    assert found.p05_ms <= found.ci95_ms[0] <= found.median_ms <= found.ci95_ms[1] <= found.p95_ms
+    assert found.runs >= 40 and found.throughput == pytest.approx(2000 / found.reported_ms)
+    assert found.environment.machine.threads == 1
+    assert "batch norms folded" in found.method and "1 thread" in found.method
+    assert Latency.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert "peak_memory_bytes" not in found.to_dict() and "joules_per_image" not in found.to_dict()
+
+
+def test_a_module_in_this_process():
+    """A built network knows its input and digest; any other module is told its input, or refused."""
+    network = explorer.build(SPACE.architecture(0)).train()
+    found = explorer.latency(network, device="cpu")
+    assert found.digest == SPACE.architecture(0).digest and network.training
+    other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    assert explorer.latency(other, device="cpu", input=(3, 16, 16)).digest == ""
+    with pytest.raises(MeasurementError, match="say input="):
+        explorer.latency(other, device="cpu")
+
+
+def test_order_and_environments():
+    """Latencies come in the order of networks and then settings; each batch is an environment of its own, and the same
+    one for every network, wherever it is pinned."""
+    heard = []
+    architectures = [SPACE.architecture(0), SPACE.architecture(4)]
+    found = child.measure_in_child(architectures, settings(1, 4), "cpu", on_latency=heard.append)
+    assert [(each.digest, each.environment.batch) for each in found] == [
+        (architecture.digest, batch) for architecture in architectures for batch in (1, 4)
+    ]
+    assert heard == found
+    digests = [each.environment.digest for each in found]
+    assert digests[0] == digests[2] != digests[1] == digests[3]
+
+
+def test_commit_is_no_part_of_the_environment():
+    """Another commit of this project with the same protocol measures the same; another version of torch may not."""
+    from dataclasses import replace
+
+    found = explorer.latency(nn.ReLU(), device="cpu", input=(3, 8, 8)).environment
+    moved = replace(found, machine=replace(found.machine, commit="another"))
+    newer = replace(found, machine=replace(found.machine, versions={"torch": "99"}))
+    assert moved.digest == found.digest != newer.digest
+
+
+def test_a_child_that_fails(monkeypatch):
+    """What goes wrong in the child is one line here: a refusal as such, anything else as a failure."""
+    with pytest.raises(MeasurementError, match="core 4711 cannot be had") as refused:
+        child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu", cores=[4711])
+    assert not isinstance(refused.value, MeasurementFailed)
+    monkeypatch.setattr(child, "_MAIN", "import os; os._exit(3)")
+    with pytest.raises(MeasurementFailed, match="ended with status 3 and without a result"):
+        child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["compile", "onnxruntime"])
+def test_other_modes(mode):
+    """Compiled and exported networks are measured too, each in an environment of its own."""
+    pytest.importorskip("onnxruntime")
+    small = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    found = explorer.latency(small, device="cpu", mode=mode, input=(3, 16, 16))
+    assert found.environment.mode == mode and found.reported_ms > 0
+    assert ("onnxruntime" in found.environment.machine.versions) == (mode == "onnxruntime")

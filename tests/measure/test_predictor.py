@@ -1,0 +1,145 @@
+"""What is learnt of a device, what it is worth, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explorer.errors import MeasurementError
+from explorer.grammar.parse import load_space
+from explorer.measure import calibration, predictor
+from explorer.measure.environment import describe_environment
+from explorer.measure.features import count_features
+from explorer.measure.predictor import Predictor, find_predictor, fit, save
+from explorer.measure.settings import Setting
+from explorer.records import LatencyEnvironment
+
+SPACE = load_space("preact_variants.yaml")
+HERE = LatencyEnvironment(describe_environment("cpu", 1), 1, "float32", "nchw", "eager", 1)
+
+
+@pytest.fixture(scope="module")
+def architectures():
+    return [SPACE.architecture(derivation) for derivation in SPACE.sample(80, seed=2)]
+
+
+def additive(architecture) -> float:
+    """A device on which each operation takes its time, and MACs and traffic theirs, in ms."""
+    counted = count_features(architecture)
+    return (
+        0.1 + 0.02 * counted["network:operations"] + 2e-8 * counted["network:macs"] + 1e-7 * counted["network:traffic"]
+    )
+
+
+@pytest.fixture(scope="module")
+def learnt(architectures):
+    return fit(architectures, [additive(each) for each in architectures], HERE, ("preact_variants", "d"))
+
+
+def test_learns_what_can_be_learnt(learnt):
+    """Of an additive device nearly every held-out network is predicted within a tenth, and new ones too."""
+    assert learnt.error.within_10_percent >= 0.95 and learnt.error.median < 0.03
+    new = [SPACE.architecture(derivation) for derivation in SPACE.sample(40, seed=77)]
+    off = [abs(ms / additive(each) - 1) for ms, each in zip(learnt.predict(new), new)]
+    assert np.mean(np.array(off) <= 0.1) >= 0.9
+
+
+def test_error_is_that_of_held_out_networks(architectures):
+    """Times that have nothing to do with the network cannot be predicted, and the stated error says so."""
+    noise = np.random.default_rng(0).uniform(1, 10, len(architectures))
+    found = fit(architectures, list(noise), HERE, ("preact_variants", "d"))
+    assert found.error.within_10_percent < 0.5 and found.error.p90 > 0.3
+
+
+def test_too_few_to_learn_from(architectures):
+    """Below twenty networks there is nothing to test on."""
+    with pytest.raises(MeasurementError, match="19 networks are too few"):
+        fit(architectures[:19], [1.0] * 19, HERE, ("s", "d"))
+
+
+def test_kept_and_found_again(learnt, architectures, tmp_path):
+    """What is saved comes back without loss, for this very environment alone."""
+    path = save(learnt, tmp_path)
+    assert find_predictor(HERE, architectures[0], "d", tmp_path) == learnt
+    save(replace(learnt, networks=99), tmp_path)
+    assert [path] == list(tmp_path.iterdir())
+    other = replace(HERE, batch=32)
+    with pytest.raises(MeasurementError, match=r"no predictor for this network on .* batch 32 \(none is kept in"):
+        find_predictor(other, architectures[0], "d", tmp_path)
+
+
+def test_the_own_space_goes_first(learnt, architectures, tmp_path):
+    """Of several predictors the one of the network's own space is taken; without one, any that has seen all kinds of
+    its operations; and none that has not."""
+    save(learnt, tmp_path)
+    save(replace(learnt, space=("mine", "e"), networks=7), tmp_path)
+    assert find_predictor(HERE, architectures[0], "e", tmp_path).networks == 7
+    assert find_predictor(HERE, architectures[0], "unknown", tmp_path).networks in (7, 80)
+    stranger = load_space("published/botnet.yaml").architecture(0)
+    with pytest.raises(MeasurementError, match="lack some of its operations"):
+        find_predictor(HERE, stranger, "unknown", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:100],
+        lambda text: "[]",
+        lambda text: text.replace('"format": 1', '"format": 2'),
+        lambda text: text.replace('"intercept_ms": ', '"intercept_ms": NaN, "x": '),
+        lambda text: json.dumps({**json.loads(text), "space": 5}),
+    ],
+)
+def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
+    """A file that is no predictor is named, with the mend."""
+    path = save(learnt, tmp_path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(MeasurementError, match=r"not a predictor .* makes it anew") as caught:
+        find_predictor(HERE, architectures[0], "d", tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_where_they_are_kept(monkeypatch, tmp_path):
+    """In the user's data folder, or where EXPLORER_PREDICTORS says."""
+    monkeypatch.delenv("EXPLORER_PREDICTORS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert predictor.predictors_folder() == tmp_path / "explorer" / "predictors"
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path / "mine"))
+    assert predictor.predictors_folder() == tmp_path / "mine"
+
+
+def test_calibration_measures_distinct_networks(monkeypatch):
+    """The networks are distinct and as many as asked for, what is learnt is of the space; a small one is refused."""
+    asked = []
+
+    def measured(architectures, settings, device, threads, cores, patience, on_latency):
+        from types import SimpleNamespace
+
+        asked.extend(architectures)
+        return [SimpleNamespace(reported_ms=additive(each), environment=HERE) for each in architectures]
+
+    monkeypatch.setattr(calibration, "measure_in_child", measured)
+    made = calibration.calibrate(SPACE, Setting(), "cpu", networks=30)
+    assert len({each.digest for each in asked}) == 30 == made.predictor.networks
+    assert made.predictor.space == (SPACE.name, SPACE.digest)
+    with pytest.raises(MeasurementError, match="19 networks are too few"):
+        calibration.calibrate(SPACE, Setting(), "cpu", networks=19)
+    with pytest.raises(MeasurementError, match="he2016_orders has 5 networks that differ"):
+        calibration.calibrate(load_space("he2016_orders.yaml"), Setting(), "cpu", networks=30)
+
+
+def test_screening_from_python(monkeypatch, tmp_path, learnt, architectures):
+    """``explorer.predict_latency`` answers in the order asked, by the predictor kept for this environment."""
+    import explorer
+    from explorer.measure.latency import present_environment
+
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
+    here = present_environment("cpu", Setting())
+    save(replace(learnt, environment=here), tmp_path)
+    found = explorer.predict_latency(architectures[:5], device="cpu", space=SPACE)
+    assert found == learnt.predict(architectures[:5])
+    assert explorer.predict_latency([], device="cpu") == []
+    assert Predictor.from_json(learnt.to_json()) == learnt

@@ -1,0 +1,145 @@
+"""The order of a measurement, its length, and what becomes of drift; by a clock of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from explorer.measure.latency import Subject, measure_on
+from explorer.measure.protocol import Effort, MeasurementFailed, Run, corrected, drift, pace, take_turns, warm_up
+from explorer.measure.settings import Setting
+from explorer.measure.statistics import median
+from explorer.ops.base import TensorShape
+from tests.measure.machines import Clock, Machine, Timed
+
+
+def middle(runs) -> float:
+    return median([run.ms for run in runs])
+
+
+def effort(**changes) -> Effort:
+    usual = {"settled": lambda runs: True, "turn_ms": 4, "least_runs": 12, "most_ms": 1e6, "warm_up_ms": 1e6}
+    return Effort(**{**usual, **changes})
+
+
+def constant(ms: float):
+    return lambda moment: ms
+
+
+def test_contestants_take_turns_with_the_reference_between():
+    """Warm-ups first; then R A B C, R A B C, ..., R: never one contestant's runs as a block."""
+    clock = Clock()
+    contestants = [Timed(name, clock, constant(1)) for name in "ABC"]
+    timings, kept = take_turns(contestants, Timed("R", clock, constant(1)), effort())
+    turns = clock.log[-13:]
+    assert "".join(turns) == "RABC" * 3 + "R"
+    assert [len(timing.runs) for timing in timings] == [12, 12, 12]
+    assert [timing.rounds for timing in timings] == [[0, 1, 2]] * 3
+    assert kept.rounds == [0, 1, 2, 3]
+
+
+def test_a_turn_fills_its_time():
+    """A quick contestant runs several times in a turn, a slow one once."""
+    clock = Clock()
+    quick, slow = Timed("A", clock, constant(0.5)), Timed("B", clock, constant(100))
+    (quick, slow), _ = take_turns([quick, slow], Timed("R", clock, constant(1)), effort(least_runs=8))
+    assert {len(turn) for turn in quick.turns} == {8}
+    assert {len(turn) for turn in slow.turns} == {1}
+
+
+def test_who_is_done_waits_for_no_one():
+    """Each goes on until its own runs have settled, or it has had its time; never below the fewest runs."""
+    clock = Clock()
+    rules = effort(turn_ms=1, least_runs=6, settled=lambda runs: runs[0].ms == 1 and len(runs) >= 20, most_ms=60)
+    contestants = [Timed("A", clock, constant(1)), Timed("B", clock, constant(2)), Timed("C", clock, constant(50))]
+    timings, _ = take_turns(contestants, Timed("R", clock, constant(1)), rules)
+    assert [len(timing.runs) for timing in timings] == [20, 30, 6]
+
+
+def test_warm_up_until_the_running_median_is_steady():
+    """A clock that speeds up is waited for; a steady one needs ten runs; one that never settles has its time."""
+    clock = Clock()
+    assert len(warm_up(Timed("A", clock, constant(1)), most_ms=1e6)) == 10
+    speeding = iter([*[3.0 - 0.1 * step for step in range(20)], *[1.0] * 100])
+    runs = warm_up(Timed("A", clock, lambda moment: next(speeding)), most_ms=1e6)
+    assert 25 <= len(runs) <= 35 and {run.ms for run in runs[-5:]} == {1.0}
+    growing = iter(range(1, 1000))
+    runs = warm_up(Timed("A", clock, lambda moment: float(next(growing))), most_ms=500)
+    assert 500 <= sum(run.ms for run in runs) < 540
+
+
+def slope(moment: float) -> float:
+    """A device that becomes slower by 6% within 1,000 ms."""
+    return 1 + 0.06 * min(moment, 1000) / 1000
+
+
+def test_drift_is_seen_and_corrected():
+    """On a device that slows down by some per cent, corrected times are those of a steady one, within half a per cent
+    of each other; uncorrected ones are spread."""
+    clock = Clock()
+    contestant = Timed("A", clock, lambda moment: 2 * slope(moment))
+    reference = Timed("R", clock, slope)
+    (timing,), kept = take_turns([contestant], reference, effort(least_runs=300))
+    paces = pace(kept, middle)
+    runs = corrected(timing, paces)
+    raw = [run.ms for run in timing.runs]
+    assert 0.04 < drift(paces) < 0.07
+    assert max(raw) / min(raw) > 1.04
+    assert max(run.ms for run in runs) / min(run.ms for run in runs) < 1.005
+    assert runs[0].parts == pytest.approx((runs[0].ms,))
+
+
+def test_drift_beyond_correction_is_refused():
+    """Above a tenth there is no correction but an error that says by how much the device changed."""
+    clock = Clock()
+    half_way = Timed("A", clock, lambda moment: 1.0 if moment < 100 else 1.5)
+    reference = Timed("R", clock, lambda moment: 1.0 if moment < 100 else 1.5)
+    (timing,), kept = take_turns([half_way], reference, effort(least_runs=200))
+    with pytest.raises(MeasurementFailed, match=r"pace changed by 50% during the measurement, at most 10%"):
+        corrected(timing, pace(kept, middle))
+
+
+class TestWholeMeasurement:
+    subjects = [Subject(nn.Identity(), TensorShape(3, 8, 8), name) for name in "ab"]
+
+    def measured(self, machine):
+        return measure_on(machine, self.subjects, [Setting(batch=4)])
+
+    def test_corrected_by_the_reference(self):
+        """Two networks on a drifting device keep their ratio, and both say how far it drifted."""
+        a, b = self.measured(Machine(slope, costs=[2.0, 3.0]))
+        assert (a.digest, b.digest) == ("a", "b")
+        assert b.reported_ms / a.reported_ms == pytest.approx(1.5, rel=0.003)
+        assert a.drift == b.drift > 0.005
+        assert a.throughput == pytest.approx(4000 / a.reported_ms)
+        assert a.p05_ms <= a.ci95_ms[0] <= a.median_ms <= a.ci95_ms[1] <= a.p95_ms
+        assert not a.contended
+
+    def test_measured_again_when_it_was_unsteady(self):
+        """A disturbance in the first attempt costs that attempt alone."""
+        machine = Machine(lambda moment: 2.0 if 150 < moment < 250 else 1.0, costs=[2.0, 3.0])
+        a, b = self.measured(machine)
+        assert (a.reported_ms, b.reported_ms) == (2.0, 3.0)
+        assert a.drift == 0
+
+    def test_refused_when_it_stays_unsteady(self):
+        """A device that keeps changing gives no number."""
+        machine = Machine(lambda moment: 2.0 if moment % 200 < 100 else 1.0, costs=[2.0, 3.0])
+        with pytest.raises(MeasurementFailed, match="measure again when it is idle"):
+            self.measured(machine)
+
+    def test_contention_is_said(self):
+        """What the device says of other work stands with every number, marked as contended."""
+        for latency in self.measured(Machine(lambda moment: 1.0, costs=[2.0, 3.0], notes=["other processes used it"])):
+            assert latency.contended and latency.notes == ("other processes used it",)
+
+
+def test_runs_are_divided_alike():
+    """The statistic of a CPU adds up the shortest times of the parts, so one good moment for each is enough."""
+    from explorer.measure.cpu import has_settled, low_statistic
+
+    runs = [Run(5, (1.0, 4.0)), Run(5, (3.0, 2.0)), Run(9, (5.0, 4.0))]
+    assert low_statistic(runs) == 3.0
+    assert not has_settled([*runs, Run(9, (5.0, 4.0))] * 2)  # a twentieth of the time that it needs
+    assert has_settled([*runs, Run(9, (5.0, 4.0))] * 50)
+    assert not has_settled([*[*runs, Run(9, (5.0, 4.0))] * 50, Run(3, (1.0, 1.0))])

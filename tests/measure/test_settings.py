@@ -1,0 +1,83 @@
+"""What a device can be asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from explorer.errors import MeasurementError
+from explorer.measure import settings
+from explorer.measure.settings import Setting, default_mode, make_settings
+
+
+def made(device="cpu", batches=(1,), dtypes=("float32",), layouts=("nchw",), modes=("eager",)):
+    return make_settings(device, batches, dtypes, layouts, modes)
+
+
+def test_every_combination_once():
+    """All combinations, in the order of the words, none twice."""
+    found = made(batches=(1, 32, 1), dtypes=("float32", "bfloat16"), layouts=("nchw", "channels_last"))
+    assert len(found) == len(set(found)) == 8
+    assert found[0] == Setting(1, "float32", "nchw", "eager") and found[-1] == Setting(32, "bfloat16", "channels_last")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"batches": (0,)}, "a batch lies in 1..65536, found 0"),
+        ({"batches": ()}, "nothing to measure"),
+        ({"dtypes": ("bflaot16",)}, "unknown dtype 'bflaot16'; known: float32, .*; did you mean 'bfloat16'"),
+        ({"layouts": ("nhwc",)}, "unknown layout 'nhwc'; known: nchw, channels_last"),
+        ({"modes": ("graphs",)}, "unknown mode 'graphs'; .*; did you mean 'graph'"),
+        ({"dtypes": ("float32", "tf32")}, "batch 1, tf32, nchw, eager on cpu: tf32 is a number format of NVIDIA GPUs"),
+        ({"modes": ("graph",)}, "CUDA graphs need a GPU; use eager"),
+        ({"modes": ("onnxruntime",), "dtypes": ("bfloat16",)}, "onnxruntime"),
+        ({"device": "cuda:0", "modes": ("onnxruntime",)}, "on cuda:0: onnxruntime is measured on a CPU alone"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(asked, message):
+    """An unknown word, or a combination that the device cannot do, ends in one line before anything is measured."""
+    with pytest.raises(MeasurementError, match=message) as caught:
+        made(**asked)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_float16_only_where_the_cpu_computes_in_it(tmp_path):
+    """A CPU whose flags name no float16 arithmetic would emulate it."""
+    plain, able = tmp_path / "plain", tmp_path / "able"
+    plain.write_text("flags : fpu avx512f avx512_bf16 f16c\n")
+    able.write_text("flags : fpu avx512f avx512_fp16 amx_bf16\n")
+    asked = Setting(dtype="float16")
+    assert "does not compute in float16" in settings._cpu_fault(asked, plain)
+    assert settings._cpu_fault(asked, able) == ""
+
+
+def test_compiling_needs_a_compiler(monkeypatch):
+    """torch.compile on a CPU is refused where there is no C++ compiler, with the mend."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MeasurementError, match="needs a C\\+\\+ compiler"):
+        made(modes=("compile",))
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    """onnxruntime without its packages says which and how to get them."""
+    monkeypatch.setattr(settings, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    with pytest.raises(MeasurementError, match=r"onnxruntime not installed; pip install 'explorer\[latency\]'"):
+        made(modes=("onnxruntime",))
+
+
+def test_formats_of_a_gpu(monkeypatch):
+    """tf32 and bfloat16 need Ampere; compiling needs triton."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(settings, "find_spec", lambda name: None)
+    for dtype in ("tf32", "bfloat16"):
+        with pytest.raises(MeasurementError, match=f"{dtype} needs compute capability 8.0 .* has 7.5"):
+            made("cuda:0", dtypes=(dtype,), modes=("graph",))
+    with pytest.raises(MeasurementError, match="needs triton"):
+        made("cuda:0", modes=("compile",))
+    assert made("cuda:0", dtypes=("float16",), modes=("graph",)) == [Setting(dtype="float16", mode="graph")]
+
+
+def test_default_modes():
+    """A GPU replays graphs unless told otherwise."""
+    assert (default_mode("cpu"), default_mode("cuda:1")) == ("eager", "graph")
