@@ -42,9 +42,9 @@ def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
 def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
     """Ctrl-C ends the search in order: what ended is kept, what ran is marked and taken up by the next search."""
     process = start("slow", 20, 2)
-    for line in process.stdout:
-        if line == "ended\n" and open_study(url, "one").counts()["running"]:
-            break
+    lines = iter(process.stdout.readline, "")
+    next(line for line in lines if line == "ended\n")
+    next(line for line in lines if line == "started\n")  # so one has ended, and one has only begun
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0 and "result True interrupted; the same line goes on" in output
