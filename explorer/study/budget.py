@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-DEFAULT_TRIALS = 60
+DEFAULT_TRIALS = 120  # most of which are ended early: about as much training as half of them whole
 DEFAULT_SECONDS = 150.0  # of a search on embedded data: with all around it, three minutes
 GRACE_SHARE, GRACE_SECONDS = 0.2, 10.0  # of its time, but at least so long, a search waits for running trials beyond it
 WATCHED = 20  # the last trials of which more than half failing ends the search (Ax's rule)
