@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from explorer.study.pool import Member
 from explorer.study.improvement import Array
+from explorer.study.pool import Member
 from explorer.study.surrogate import Features
 
 

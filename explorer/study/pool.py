@@ -20,7 +20,7 @@ LISTED = 2_000  # derivations of a space that is gone through without repeating 
 
 class Member(NamedTuple):
     """A network as a sampler sees it. ``numbers``: what is known of it without training, by name, its costs
-    and more; ``layers``: how many ops it has; ``refusal``: how it would end before it begins, empty where it may begin."""
+    and more; ``layers``: how many ops it has; ``refusal``: how it would end before it begins, or empty."""
 
     derivation: Derivation
     digest: str
@@ -52,7 +52,7 @@ class Pool:
         return self.candidates.known_costs
 
     def member(self, derivation: Derivation) -> Member | None:
-        """The derivation's network, None when it cannot be built: that is the loop's to report, when it is asked for."""
+        """The derivation's network, None when it cannot be built: to report that is the loop's affair."""
         key = tuple(derivation.choices.items())
         if key not in self._members:
             try:

@@ -62,7 +62,9 @@ class History:
 class Prospects:
     """What ``history`` lets one believe of ``candidates`` and their like."""
 
-    def __init__(self, history: History, candidates: Sequence[Member], options: Mapping[str, tuple[str, ...]], seed: int):
+    def __init__(
+        self, history: History, candidates: Sequence[Member], options: Mapping[str, tuple[str, ...]], seed: int
+    ):
         self._history = history
         complete, running, stopped = history.complete, history.running, history.stopped
         tried = [*complete.members, *running.members, *stopped.members, *history.failed.members]

@@ -70,7 +70,8 @@ class Surrogate:
                 bounds = (np.log(np.maximum(values - self._floor, 1e-9)) - self._centre) / self._spread
                 expected = np.minimum(expected, bounds)
             self._features = Features(
-                np.vstack([self._features.numbers, features.numbers]), np.vstack([self._features.choices, features.choices])
+                np.vstack([self._features.numbers, features.numbers]),
+                np.vstack([self._features.choices, features.choices]),
             )
             self._targets = np.concatenate([self._targets, expected])
             self._condition()

@@ -248,7 +248,10 @@ def test_a_study_is_named_after_its_space(space):
             {"limits": [parse_limit("mac<=5")]},
             "limit mac <= 5: 'mac' is not known before training; .*did you mean 'macs'",
         ),
-        ({"sampler": "tpee"}, "unknown sampler 'tpee'; known: frontier, evolution, random, tpe, nsga2, gp; did you mean 'tpe'"),
+        (
+            {"sampler": "tpee"},
+            "unknown sampler 'tpee'; known: frontier, evolution, random, tpe, nsga2, gp; did you mean 'tpe'",
+        ),
         ({"trials": 0}, "trials must be at least 1, found 0"),
         ({"until_stable": 0}, "until_stable must be at least 1, found 0"),
         ({"stopping": "rung"}, "unknown stopping rule 'rung'; known: none, rungs, curves; did you mean 'rungs'"),
