@@ -216,7 +216,7 @@ SENTENCES = {
     "half": "cannot read this database",
     "later version": "update the explorer",
     "foreign": "holds no studies of the explorer",
-    "bad row": "a row that cannot be read",
+    "bad row": "the row of trial 3 is damaged",
     "no studies": "Start one with: explorer search",
     "no trials": "They appear here by themselves",
     "none complete": "The first point appears here by itself",
