@@ -15,6 +15,7 @@ from typing import Any
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrialRecord
 from explorer.store.artifacts import checkpoint_file, weights_file
+from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
@@ -28,6 +29,7 @@ from explorer.study.seeds import seed_for
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
+TOO_SLOW = 200  # networks in a row that break a limit on their latency, after which a search ends
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
 REAP_SECONDS = 30.0
@@ -62,6 +64,8 @@ class SearchLoop:
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.exhausted = ""
+        self.too_slow = 0  # in a row
+        self.in_hand: tuple[Candidate, Mapping[str, Any]] | None = None  # measured, and not begun yet
 
     def run(self) -> str:
         """Runs trials until the budget is spent; returns why it ended."""
@@ -108,11 +112,12 @@ class SearchLoop:
             for number, message in self.workplace.messages(BREATH):
                 self._hear(number, message)
                 if self.budget.hopeless():
-                    failed = self.budget.failed
-                    return (
-                        f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
-                    )
+                    return self._hopeless()
         return ""
+
+    def _hopeless(self) -> str:
+        failed = self.budget.failed
+        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
 
     def _start_trials(self) -> str:
         """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
@@ -122,6 +127,8 @@ class SearchLoop:
             spent = self.budget.spent(ledger.done, ledger.in_flight, ledger.median_seconds(), ledger.unchanged)
             if spent:
                 return spent
+            if self.budget.hopeless():
+                return self._hopeless()
             record = self.writer.take_up(self.budget.target) or self._reopen() or self._propose()
             if record is None:
                 return self.exhausted  # or nothing this time: look after the running trials first
@@ -153,19 +160,9 @@ class SearchLoop:
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
         number = self.ledger.next_number
-        notes: Mapping[str, Any] = {}
-        candidate: Candidate | None
-        if self.ledger.fruitless < FRUITLESS:
-            derivation, notes = self.memory.ask(number)
-            candidate = self.candidates.make(derivation)
-        else:
-            try:
-                candidate = next(self.unseen)
-            except StopIteration:
-                self.exhausted = "no network of the space within its limits is left to try"
-                return None
-            if candidate is None:
-                return None
+        candidate, notes = self._measured() or self._drawn(number)
+        if candidate is None or self.interrupted:
+            return None
         proposal = Proposal(
             digest=candidate.architecture.digest,
             architecture=candidate.architecture.to_json(),
@@ -181,7 +178,39 @@ class SearchLoop:
         except NumberTaken:
             if number in self.memory:
                 self.memory.forget(number)
+            if self.plan.stopwatch is not None:
+                self.in_hand = candidate, notes
             return None
+
+    def _measured(self) -> tuple[Candidate, Mapping[str, Any]] | None:
+        """A candidate whose number went to another worker's while it was measured, unless its network did too."""
+        kept, self.in_hand = self.in_hand, None
+        return None if kept is None or kept[0].architecture.digest in self.ledger.digests else kept
+
+    def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
+        """A candidate from the sampler or from the unseen, with its latency where that is asked for, and notes on it."""
+        notes: Mapping[str, Any] = {}
+        candidate: Candidate | None
+        if self.too_slow >= TOO_SLOW:
+            self.exhausted = f"each of the last {self.too_slow} networks measured breaks a limit on its latency"
+            return None, notes
+        if self.ledger.fruitless < FRUITLESS:
+            derivation, notes = self.memory.ask(number)
+            candidate = self.candidates.make(derivation)
+        else:
+            try:
+                candidate = next(self.unseen)
+            except StopIteration:
+                self.exhausted = "no network of the space within its limits is left to try"
+                return None, notes
+        stopwatch = self.plan.stopwatch
+        if candidate is None or candidate.refusal is not None or stopwatch is None:
+            return candidate, notes
+        candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
+        self.too_slow = self.too_slow + 1 if candidate.refusal else 0
+        if not measured:
+            self.budget.note(failed=True)
+        return candidate, {**notes, LATENCY_NOTE: measured}
 
     def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
         """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
