@@ -43,11 +43,7 @@ class FrontierSampler:
         """The derivation to try as trial ``number``, and what is expected of it."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
-        begun = [
-            trial
-            for trial in trials
-            if trial.same_as is None and (trial.state != "rejected" or trial.latency)
-        ]
+        begun = [trial for trial in trials if trial.same_as is None and (trial.state != "rejected" or trial.latency)]
         complete = sum(trial.state == "complete" for trial in begun)
         drawn = self._pool.drawn(self._looks(number))
         if len(begun) < INITIAL or complete < 2:

@@ -188,7 +188,7 @@ class SearchLoop:
         return None if kept is None or kept[0].architecture.digest in self.ledger.digests else kept
 
     def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
-        """A candidate from the sampler or from the unseen, with its latency where that is asked for, and notes on it."""
+        """A candidate from the sampler or from the unseen, with its latency where that counts, and notes on it."""
         notes: Mapping[str, Any] = {}
         candidate: Candidate | None
         if self.too_slow >= TOO_SLOW:

@@ -67,9 +67,7 @@ class Stopwatch:
         costs = {**candidate.costs, LATENCY: ms}
         return candidate._replace(costs=costs, refusal=refused(costs, limits)), stands_on
 
-    def _known(
-        self, candidate: Candidate, trials: Iterable[TrialRecord]
-    ) -> tuple[float | None, Mapping[str, Any]]:
+    def _known(self, candidate: Candidate, trials: Iterable[TrialRecord]) -> tuple[float | None, Mapping[str, Any]]:
         digest = candidate.architecture.digest
         for trial in trials:
             if trial.digest == digest and trial.latency.get("environment", {}).get("digest") == self.environment.digest:
