@@ -15,12 +15,13 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
+from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import OwnCost
 from explorer.study.samplers import check_sampler
 from explorer.study.stopping import check_stopping
-from explorer.study.stopwatch import LATENCY, Stopwatch, make_stopwatch
+from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
 from explorer.training.data import EMBEDDED, load_data

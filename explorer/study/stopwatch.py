@@ -22,9 +22,9 @@ from explorer.measure.child import measure_in_child
 from explorer.measure.environment import find_device
 from explorer.measure.settings import Setting, default_mode
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
+from explorer.store.study import LATENCY
 from explorer.study.proposals import Candidate, refused
 
-LATENCY = "latency_ms"
 MEASUREMENTS = 2  # of a network, when other work shared the device during the first
 
 
