@@ -30,6 +30,7 @@ from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
 TOO_SLOW = 200  # networks in a row that break a limit on their latency, after which a search ends
+ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
 REAP_SECONDS = 30.0
@@ -65,6 +66,7 @@ class SearchLoop:
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.exhausted = ""
         self.too_slow = 0  # in a row
+        self.set_aside: list[Candidate] = []  # unseen, and expected to break a limit on their latency
         self.in_hand: tuple[Candidate, Mapping[str, Any]] | None = None  # measured, and not begun yet
 
     def run(self) -> str:
@@ -198,11 +200,7 @@ class SearchLoop:
             derivation, notes = self.memory.ask(number)
             candidate = self.candidates.make(derivation)
         else:
-            try:
-                candidate = next(self.unseen)
-            except StopIteration:
-                self.exhausted = "no network of the space within its limits is left to try"
-                return None, notes
+            candidate = self._next_unseen()
         stopwatch = self.plan.stopwatch
         if candidate is None or candidate.refusal is not None or stopwatch is None:
             return candidate, notes
@@ -211,6 +209,24 @@ class SearchLoop:
         if not measured:
             self.budget.note(failed=True)
         return candidate, {**notes, LATENCY_NOTE: measured}
+
+    def _next_unseen(self) -> Candidate | None:
+        """The next of the unseen, those last that are expected to break a limit on their latency; None as a breath."""
+        for _ in range(ASIDE - len(self.set_aside)):
+            try:
+                candidate = next(self.unseen)
+            except StopIteration:
+                break
+            if candidate is None or self.plan.screen.hopeful(candidate.costs):
+                return candidate
+            self.set_aside.append(candidate)
+        self.set_aside = [each for each in self.set_aside if each.architecture.digest not in self.ledger.digests]
+        if not self.set_aside:
+            self.exhausted = "no network of the space within its limits is left to try"
+            return None
+        best = min(self.set_aside, key=lambda each: self.plan.screen.expected(each.costs))
+        self.set_aside.remove(best)
+        return best
 
     def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
         """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
@@ -257,6 +273,7 @@ class SearchLoop:
         """Reads what changed in the store, and lets the sampler know."""
         changed = self.ledger.update()
         self.curves.learn(changed)
+        self.plan.screen.learn(changed)
         strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:

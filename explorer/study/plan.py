@@ -20,6 +20,7 @@ from explorer.study.fingerprint import make_fingerprint
 from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import OwnCost
 from explorer.study.samplers import check_sampler
+from explorer.study.screen import LatencyScreen
 from explorer.study.stopping import check_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import TrialLimits
@@ -49,6 +50,7 @@ class Plan:
     limits: tuple[Limit, ...]
     latency_limits: tuple[Limit, ...]
     stopwatch: Stopwatch | None
+    screen: LatencyScreen
     fingerprint: Mapping[str, Any]
     name: str
     workers: int
@@ -136,6 +138,7 @@ def make_plan(
         work = replace(work, threads=max(1, usable_cores() // workers))
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
     stopwatch = make_stopwatch(device) if timed else None
+    latency_limits = tuple(limit for limit in limits if timed and limit.cost == LATENCY)
     fingerprint = make_fingerprint(
         space,
         objectives,
@@ -151,9 +154,10 @@ def make_plan(
         objectives=dict(objectives),
         work=work,
         own_costs=own_costs,
-        limits=tuple(limit for limit in limits if not (timed and limit.cost == LATENCY)),
-        latency_limits=tuple(limit for limit in limits if timed and limit.cost == LATENCY),
+        limits=tuple(limit for limit in limits if limit not in latency_limits),
+        latency_limits=latency_limits,
         stopwatch=stopwatch,
+        screen=LatencyScreen(latency_limits),
         fingerprint=fingerprint,
         name=study or name,
         workers=workers,

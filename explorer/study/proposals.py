@@ -38,11 +38,21 @@ def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State,
 
 
 class Candidates:
-    """Makes candidates of a space: its networks with analytic and own costs, held against the limits."""
+    """Makes candidates of a space: its networks with analytic and own costs, held against the limits.
 
-    def __init__(self, space: SearchSpace, own_costs: Mapping[str, OwnCost], limits: Sequence[Limit]):
+    ``hopeful``: whether a network of these costs may keep limits on what must be measured; its answers may change.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        own_costs: Mapping[str, OwnCost],
+        limits: Sequence[Limit],
+        hopeful: Callable[[Mapping[str, float]], bool] = lambda costs: True,
+    ):
         self.space = space
         self.limits = limits
+        self.hopeful = hopeful
         self._own_costs = own_costs
 
     @property

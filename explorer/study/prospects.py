@@ -29,8 +29,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class History:
-    """The trials of a study as the sampler sees them. ``exact``: which objectives are known of every network before it
-    is proposed. A network that was refused for its latency stands among the failed: of its like few will do."""
+    """The trials of a study as the sampler sees them. ``exact``: which objectives are known before training."""
 
     objectives: Mapping[str, str]
     exact: tuple[bool, ...]
@@ -47,8 +46,7 @@ class History:
         for state in ("complete", "running", "stopped", "failed"):
             members, rows = [], []
             for trial in trials:
-                standing = "failed" if trial.state == "rejected" else trial.state
-                member = pool.member(Derivation(trial.choices)) if standing == state else None
+                member = pool.member(Derivation(trial.choices)) if trial.state == state else None
                 if member is not None:
                     known = {**member.costs, **trial.costs, **trial.objectives}
                     members.append(member)
