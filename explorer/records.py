@@ -82,8 +82,9 @@ class TrialRecord:
     values were taken over); rejected (a limit refused it before training, ``reason`` names it).
     ``choices``: choice point -> alternative's text. ``costs``: params, macs, activations and more.
     ``objectives``: name -> value, of a complete or cached trial. ``weights``: SHA-256 of the file that keeps
-    them, empty where none is kept. ``revision`` grows with every change to a trial of the study. Times are
-    seconds since the epoch.
+    them, empty where none is kept. ``latency``: of a measured ``latency_ms`` among the costs, its ``environment``
+    (as LatencyEnvironment gives it, with the digest), whether it was ``contended``, and ``notes`` by what.
+    ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch.
     """
 
     number: int
@@ -100,6 +101,7 @@ class TrialRecord:
     attempt: int = 1
     worker: str = ""
     environment: Environment | None = None
+    latency: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     started: float | None = None
     finished: float | None = None

@@ -21,7 +21,7 @@ from explorer.cli.options import (
     print_json,
     storage,
 )
-from explorer.cli.studies import frontier_json, print_frontier
+from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
 from explorer.limits import parse_limit
 
@@ -68,7 +68,7 @@ def running_options(command):
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
-    about = "Refuse networks that break it, as in 'macs<=50M'; may be repeated."
+    about = "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
     return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
 
 
@@ -93,7 +93,7 @@ def training_options(command):
 @click.option("--space", required=True, metavar="SPACE", help="A space file, or the name of one that comes with the explorer.")
 @training_options
 @running_options
-@click.option("--objectives", default="accuracy,macs", show_default=True, metavar="NAMES", help="What to trade off: accuracy, loss, and any cost.")
+@click.option("--objectives", default="accuracy,macs", show_default=True, metavar="NAMES", help="What to trade off: accuracy, loss, latency_ms, and any cost.")
 @click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side; a core each by default.")
 @click.option("--workers-per-device", type=click.IntRange(1, 1_024), metavar="N", help="Networks that share one GPU; found by a short probe by default.")
 @click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
@@ -153,7 +153,7 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
     """What a search came to, and how it ends the command."""
     study = result.study
     x, y = _axes(study.objectives)
-    frontier = study.frontier(x, y)
+    frontier = study.frontier(x, y, mix_environments=True)
     if as_json:
         print_json(
             {
@@ -169,6 +169,7 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
         )
     else:
         _print_result(result, frontier, x, y, storage_url)
+    tell_mixed(study, {x, y}, on_stderr=True)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
     if result.interrupted:

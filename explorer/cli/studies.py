@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 
 import click
@@ -9,7 +10,8 @@ import click
 from explorer.cli.options import as_json, choices_line, counted, percent, plain, print_json, print_table, storage
 from explorer.limits import parse_limit
 from explorer.records import TrialRecord
-from explorer.store import list_studies, open_study
+from explorer.store import Study, list_studies, open_study
+from explorer.store.study import LATENCY
 
 
 @click.command()
@@ -92,6 +94,7 @@ def trial_json(record: TrialRecord) -> dict:
         "seconds": record.seconds,
         "worker": record.worker,
         "same_as": record.same_as,
+        **({"latency": dict(record.latency)} if record.latency else {}),
         "seed": record.seed,
     }
 
@@ -101,32 +104,46 @@ def trial_json(record: TrialRecord) -> dict:
 @click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to keep low.")
 @click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What to keep high.")
 @click.option("--under", "under", multiple=True, metavar="LIMIT", help="Only the best that keeps this limit, as in 'macs<=40M'; may be repeated.")
+@click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
 @as_json
 @storage
-def frontier(study: str, x: str, y: str, under: tuple[str, ...], as_json: bool, storage: str) -> None:
+def frontier(
+    study: str, x: str, y: str, under: tuple[str, ...], mix_environments: bool, as_json: bool, storage: str
+) -> None:
     """The networks of STUDY that no other beats in both COST and OBJECTIVE; or the best one under a budget."""
     limits = [parse_limit(text) for text in under]
     opened = open_study(storage, study)
     if limits:
-        best = opened.best_under(limits, y)
+        best = opened.best_under(limits, y, mix_environments=mix_environments)
         records = [] if best is None else [best]
     else:
-        records = opened.frontier(x, y)
+        records = opened.frontier(x, y, mix_environments=mix_environments)
+    names = {x, y, *(limit.cost for limit in limits)}
     if as_json:
         print_json([frontier_json(record) for record in records])
+        tell_mixed(opened, names, on_stderr=True)
         return
     if not records:
         what = f"keeps {', '.join(map(str, limits))}" if limits else "is complete yet"
         click.echo(f"no trial of {opened.name!r} {what}")
         return
     print_frontier(records, x, y)
+    tell_mixed(opened, names)
 
 
 def frontier_json(record: TrialRecord) -> dict:
     """One point as ``explorer frontier --json`` gives it."""
     quantities = {**record.costs, **record.objectives}
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
+    if record.latency:
+        named["latency_environment"] = record.latency["environment"]["digest"]
     return {"trial": record.number, "digest": record.digest, "choices": dict(record.choices), **quantities, **named}
+
+
+def tell_mixed(study: Study, names: Container[str], on_stderr: bool = False) -> None:
+    """Says where the study's latencies, if they are among the quantities ``names``, do not compare."""
+    if LATENCY in names and (found := study.mixed_environments()):
+        click.echo(f"mixed: {LATENCY} was measured in {found}", err=on_stderr)
 
 
 def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accuracy") -> None:
@@ -156,7 +173,9 @@ def _quantity(record: TrialRecord, name: str) -> str:
     value = {**record.costs, **record.objectives}.get(name)
     if value is None:
         return ""
-    return percent(value) if name in ("accuracy", "top5") else counted(value)
+    if name in ("accuracy", "top5"):
+        return percent(value)
+    return f"{value:.3g}" if name.endswith("_ms") else counted(value)
 
 
 def _count(record: TrialRecord, name: str) -> str:

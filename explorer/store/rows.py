@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Row, Select, extract, func, select
 from explorer.records import TrainingResult, TrialRecord, environment_from_json
 from explorer.store.schema import architectures, environments, trials
 
+LATENCY_NOTE = "explorer:latency"  # beside the sampler's notes on a trial: what its latency stands on
+
 
 def select_trials(study_id: int, full: bool) -> Select:
     """The study's trials in order of their numbers; ``full`` adds architecture, curve and environment."""
@@ -62,6 +64,7 @@ def _to_record(data: Mapping[str, Any]) -> TrialRecord:
         attempt=data["attempt"],
         worker=data["worker"],
         environment=environment_from_json(environment) if environment else None,
+        latency=json.loads(data["sampler"]).get(LATENCY_NOTE, {}) if LATENCY_NOTE in data["sampler"] else {},
         weights=data["weights"],
         started=data["started"],
         finished=data["finished"],

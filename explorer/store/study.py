@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     import pandas
 
 _MAXIMISED = {"accuracy", "top5"}
+LATENCY = "latency_ms"
 
 
 class Limit(Protocol):
     """A bound on a cost, as ``explorer.limits`` makes it."""
+
+    @property
+    def cost(self) -> str: ...
 
     def allows(self, costs: Mapping[str, float]) -> bool: ...
 
@@ -78,33 +82,46 @@ class Study:
             found = dict(iter(connection.execute(query)))
         return {state: found.get(state, 0) for state in STATES}
 
-    def frontier(self, x: str = "macs", y: str = "accuracy") -> list[TrialRecord]:
+    def frontier(self, x: str = "macs", y: str = "accuracy", *, mix_environments: bool = False) -> list[TrialRecord]:
         """The complete trials that no other beats in both quantities, by ascending ``x``; of equals the first.
 
         Any objective or cost may be named. Accuracies are maximised, costs minimised, objectives as the
-        study says. Raises StoreError for a quantity that the study does not know.
+        study says. Raises StoreError for a quantity that the study does not know, and for latencies measured in
+        several environments unless ``mix_environments``.
         """
         light = self._complete()
         names = dict.fromkeys((x, y))
         self._require(names, light)
+        if not mix_environments:
+            self._require_one_environment(names, light)
         known = [record for record in light if all(_value(record, name) is not None for name in names)]
         front = non_dominated([self._minimised(record, names) for record in known])
         return self._filled(
             sorted((known[place] for place in front), key=lambda record: (_value(record, x), record.number))
         )
 
-    def best_under(self, limits: Iterable[Limit], objective: str | None = None) -> TrialRecord | None:
-        """The complete trial of best ``objective`` (the study's first one) that keeps every limit, or None."""
+    def best_under(
+        self, limits: Iterable[Limit], objective: str | None = None, *, mix_environments: bool = False
+    ) -> TrialRecord | None:
+        """The complete trial of best ``objective`` (the study's first one) that keeps every limit, or None.
+        ``mix_environments``: as in ``frontier``."""
         objective = objective or next(iter(self.objectives))
         light = self._complete()
         self._require([objective], light)
         limits = tuple(limits)
+        if not mix_environments:
+            self._require_one_environment([objective, *(limit.cost for limit in limits)], light)
         fit = [
             record for record in light if all(limit.allows({**record.costs, **record.objectives}) for limit in limits)
         ]
         if not fit:
             return None
         return self._filled([min(fit, key=lambda record: (self._minimised(record, [objective]), record.number))])[0]
+
+    def mixed_environments(self) -> str:
+        """In how many environments the latencies of the complete trials were measured, and in what these differ;
+        empty for one."""
+        return _environments(self._complete())
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """What the complete trials dominate in the space of the objectives, up to ``reference``.
@@ -196,6 +213,28 @@ class Study:
             if name not in known:
                 mend = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
                 raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {mend}")
+
+    def _require_one_environment(self, names: Iterable[str], records: list[TrialRecord]) -> None:
+        if LATENCY in names and (found := _environments(records)):
+            raise StoreError(
+                f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
+                " --mix-environments (mix_environments=True) puts them together all the same"
+            )
+
+
+def _environments(records: Iterable[TrialRecord]) -> str:
+    found = {
+        record.latency["environment"]["digest"]: record.latency["environment"] for record in records if record.latency
+    }
+    if len(found) < 2:
+        return ""
+    flat = [{**each, **each["versions"], **each["limits"]} for each in found.values()]
+    differing = []
+    for name in dict.fromkeys(name for each in flat for name in each):
+        texts = dict.fromkeys(str(each.get(name, "none")) for each in flat)
+        if len(texts) > 1 and name not in ("digest", "commit", "versions", "limits"):
+            differing.append(f"{name} {' or '.join(texts)}")
+    return f"{len(found)} environments ({'; '.join(differing)})"
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class EvolutionSampler:
 
     def _is_new(self, derivation: Derivation, seen: set[str]) -> bool:
         member = self._pool.member(derivation)
-        return member is not None and member.allowed and member.digest not in seen
+        return member is not None and self._pool.hopeful(member) and member.digest not in seen
 
 
 def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:

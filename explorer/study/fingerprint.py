@@ -10,6 +10,7 @@ from typing import Any
 from explorer.architecture import DIGEST_VERSION
 from explorer.errors import StoreError
 from explorer.grammar.space import SearchSpace
+from explorer.records import LatencyEnvironment
 from explorer.store.study import Study
 from explorer.training.recipe import Recipe
 
@@ -23,9 +24,11 @@ def make_fingerprint(
     epochs: int | None,
     own_costs: Iterable[str],
     own_evaluation: bool,
+    latency: LatencyEnvironment | None = None,
 ) -> dict[str, Any]:
     """The fingerprint of a run. ``data``: the data set's own, with name, split and a hash of the content.
-    Of functions that the caller brings only their presence and names are known."""
+    Of functions that the caller brings only their presence and names are known. ``latency``: where an objective is
+    measured, if that is a latency."""
     made = {
         "space": space.digest,
         "digests": DIGEST_VERSION,
@@ -37,6 +40,8 @@ def make_fingerprint(
         "costs": sorted(own_costs),
         "evaluate": "the caller's" if own_evaluation else "training",
     }
+    if latency is not None:
+        made["latency"] = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
     return json.loads(json.dumps(made))
 
 

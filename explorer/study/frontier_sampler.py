@@ -67,7 +67,7 @@ class FrontierSampler:
     def _spread(self, drawn: list[Member], seen: set[str], begun: int, draw: random.Random) -> Member | None:
         """A cheap network, a dear one or one between, by turns: strata of equal width in the logarithm of a cost."""
         name = next((name for name in self._objectives if name in self._pool.known_costs), "macs")
-        members = [member for member in drawn if member.allowed]
+        members = [member for member in drawn if self._pool.hopeful(member)]
         fresh = [member for member in members if member.digest not in seen]
         if not fresh:
             return None
@@ -85,7 +85,7 @@ class FrontierSampler:
     ) -> tuple[Member | None, dict[str, Any]]:
         history = History.of(begun, self._pool, self._objectives)
         taken = set(seen)
-        candidates = _fresh(drawn, taken)
+        candidates = self._fresh(drawn, taken)
         candidates += self._mutants(history.front(), taken, draw)
         if not candidates:
             return None, {}
@@ -100,17 +100,16 @@ class FrontierSampler:
     def _mutants(self, parents: list[Member], taken: set[str], draw: random.Random) -> list[Member]:
         children = mutants(self._pool.space, [parent.derivation for parent in parents], draw)
         found = (self._pool.member(child) for child in islice(children, self._affordable() // 2))
-        return _fresh((member for member in found if member is not None), taken)
+        return self._fresh((member for member in found if member is not None), taken)
 
-
-def _fresh(members: Iterable[Member], taken: set[str]) -> list[Member]:
-    """Those allowed of whose networks none is ``taken``, each network once; they are taken then."""
-    fresh = []
-    for member in members:
-        if member.allowed and member.digest not in taken:
-            taken.add(member.digest)
-            fresh.append(member)
-    return fresh
+    def _fresh(self, members: Iterable[Member], taken: set[str]) -> list[Member]:
+        """Those hopeful of whose networks none is ``taken``, each network once; they are taken then."""
+        fresh = []
+        for member in members:
+            if self._pool.hopeful(member) and member.digest not in taken:
+                taken.add(member.digest)
+                fresh.append(member)
+        return fresh
 
 
 def _as_shares(values: Sequence[float]) -> Array:

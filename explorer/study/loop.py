@@ -15,6 +15,7 @@ from typing import Any
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrialRecord
 from explorer.store.artifacts import checkpoint_file, weights_file
+from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
@@ -28,6 +29,8 @@ from explorer.study.seeds import seed_for
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
+TOO_SLOW = 200  # networks in a row that break a limit on their latency, after which a search ends
+ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
 REAP_SECONDS = 30.0
@@ -62,6 +65,9 @@ class SearchLoop:
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.exhausted = ""
+        self.too_slow = 0  # in a row
+        self.set_aside: list[Candidate] = []  # unseen, and expected to break a limit on their latency
+        self.in_hand: tuple[Candidate, Mapping[str, Any]] | None = None  # measured, and not begun yet
 
     def run(self) -> str:
         """Runs trials until the budget is spent; returns why it ended."""
@@ -108,11 +114,12 @@ class SearchLoop:
             for number, message in self.workplace.messages(BREATH):
                 self._hear(number, message)
                 if self.budget.hopeless():
-                    failed = self.budget.failed
-                    return (
-                        f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
-                    )
+                    return self._hopeless()
         return ""
+
+    def _hopeless(self) -> str:
+        failed = self.budget.failed
+        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
 
     def _start_trials(self) -> str:
         """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
@@ -122,6 +129,8 @@ class SearchLoop:
             spent = self.budget.spent(ledger.done, ledger.in_flight, ledger.median_seconds(), ledger.unchanged)
             if spent:
                 return spent
+            if self.budget.hopeless():
+                return self._hopeless()
             record = self.writer.take_up(self.budget.target) or self._reopen() or self._propose()
             if record is None:
                 return self.exhausted  # or nothing this time: look after the running trials first
@@ -153,19 +162,9 @@ class SearchLoop:
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
         number = self.ledger.next_number
-        notes: Mapping[str, Any] = {}
-        candidate: Candidate | None
-        if self.ledger.fruitless < FRUITLESS:
-            derivation, notes = self.memory.ask(number)
-            candidate = self.candidates.make(derivation)
-        else:
-            try:
-                candidate = next(self.unseen)
-            except StopIteration:
-                self.exhausted = "no network of the space within its limits is left to try"
-                return None
-            if candidate is None:
-                return None
+        candidate, notes = self._measured() or self._drawn(number)
+        if candidate is None or self.interrupted:
+            return None
         proposal = Proposal(
             digest=candidate.architecture.digest,
             architecture=candidate.architecture.to_json(),
@@ -181,7 +180,53 @@ class SearchLoop:
         except NumberTaken:
             if number in self.memory:
                 self.memory.forget(number)
+            if self.plan.stopwatch is not None:
+                self.in_hand = candidate, notes
             return None
+
+    def _measured(self) -> tuple[Candidate, Mapping[str, Any]] | None:
+        """A candidate whose number went to another worker's while it was measured, unless its network did too."""
+        kept, self.in_hand = self.in_hand, None
+        return None if kept is None or kept[0].architecture.digest in self.ledger.digests else kept
+
+    def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
+        """A candidate from the sampler or from the unseen, with its latency where that counts, and notes on it."""
+        notes: Mapping[str, Any] = {}
+        candidate: Candidate | None
+        if self.too_slow >= TOO_SLOW:
+            self.exhausted = f"each of the last {self.too_slow} networks measured breaks a limit on its latency"
+            return None, notes
+        if self.ledger.fruitless < FRUITLESS:
+            derivation, notes = self.memory.ask(number)
+            candidate = self.candidates.make(derivation)
+        else:
+            candidate = self._next_unseen()
+        stopwatch = self.plan.stopwatch
+        if candidate is None or candidate.refusal is not None or stopwatch is None:
+            return candidate, notes
+        candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
+        self.too_slow = self.too_slow + 1 if candidate.refusal else 0
+        if not measured:
+            self.budget.note(failed=True)
+        return candidate, {**notes, LATENCY_NOTE: measured}
+
+    def _next_unseen(self) -> Candidate | None:
+        """The next of the unseen, those last that are expected to break a limit on their latency; None as a breath."""
+        for _ in range(ASIDE - len(self.set_aside)):
+            try:
+                candidate = next(self.unseen)
+            except StopIteration:
+                break
+            if candidate is None or self.plan.screen.hopeful(candidate.costs):
+                return candidate
+            self.set_aside.append(candidate)
+        self.set_aside = [each for each in self.set_aside if each.architecture.digest not in self.ledger.digests]
+        if not self.set_aside:
+            self.exhausted = "no network of the space within its limits is left to try"
+            return None
+        best = min(self.set_aside, key=lambda each: self.plan.screen.expected(each.costs))
+        self.set_aside.remove(best)
+        return best
 
     def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
         """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
@@ -228,6 +273,7 @@ class SearchLoop:
         """Reads what changed in the store, and lets the sampler know."""
         changed = self.ledger.update()
         self.curves.learn(changed)
+        self.plan.screen.learn(changed)
         strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:

@@ -15,11 +15,14 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
+from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import OwnCost
 from explorer.study.samplers import check_sampler
+from explorer.study.screen import LatencyScreen
 from explorer.study.stopping import check_stopping
+from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
 from explorer.training.data import EMBEDDED, load_data
@@ -37,13 +40,17 @@ _log = logging.getLogger(__name__)
 class Plan:
     """A search, ready to run. ``epochs``: of a training that may be stopped early; ``reused``: a child process does
     trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
-    data, which has a default time."""
+    data, which has a default time; ``stopwatch``: where an objective or one of the ``latency_limits`` is a latency to
+    be measured."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
     work: Work
     own_costs: Mapping[str, OwnCost]
     limits: tuple[Limit, ...]
+    latency_limits: tuple[Limit, ...]
+    stopwatch: Stopwatch | None
+    screen: LatencyScreen
     fingerprint: Mapping[str, Any]
     name: str
     workers: int
@@ -78,9 +85,11 @@ def make_plan(
 ) -> Plan:
     """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
     own_costs = dict(costs or {})
-    known_costs = dict.fromkeys([*ANALYTIC, *own_costs])
-    expected = _expected(objectives, known_costs, evaluate is not None)
     limits = (*space.limits, *limits)
+    answered = LATENCY in own_costs or (evaluate is not None and LATENCY in objectives)
+    timed = not answered and (LATENCY in objectives or any(limit.cost == LATENCY for limit in limits))
+    known_costs = dict.fromkeys([*ANALYTIC, *own_costs, *([] if answered else [LATENCY])])
+    expected = _expected(objectives, known_costs, evaluate is not None)
     for limit in limits:
         if limit.cost not in known_costs:
             raise StudyError(
@@ -128,6 +137,8 @@ def make_plan(
         workers = workers or workers_per_device or _side_by_side(space, work)
         work = replace(work, threads=max(1, usable_cores() // workers))
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
+    stopwatch = make_stopwatch(device) if timed else None
+    latency_limits = tuple(limit for limit in limits if timed and limit.cost == LATENCY)
     fingerprint = make_fingerprint(
         space,
         objectives,
@@ -136,13 +147,17 @@ def make_plan(
         epochs=epochs,
         own_costs=own_costs,
         own_evaluation=evaluate is not None,
+        latency=stopwatch.environment if stopwatch and LATENCY in objectives else None,
     )
     return Plan(
         space=space,
         objectives=dict(objectives),
         work=work,
         own_costs=own_costs,
-        limits=limits,
+        limits=tuple(limit for limit in limits if limit not in latency_limits),
+        latency_limits=latency_limits,
+        stopwatch=stopwatch,
+        screen=LatencyScreen(latency_limits),
         fingerprint=fingerprint,
         name=study or name,
         workers=workers,
@@ -174,7 +189,8 @@ def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_eva
     measured = tuple(name for name in objectives if name not in set(known_costs))
     if not measured:
         raise StudyError(
-            f"the objectives {', '.join(objectives)} are known without training; 'explorer atlas' lists them all"
+            f"the objectives {', '.join(objectives)} are known without training;"
+            f" name one that it tells, as accuracy; 'explorer atlas' and 'explorer latency' tell the others"
         )
     if not own_evaluation:
         for name in measured:

@@ -61,6 +61,10 @@ class Pool:
                 self._members[key] = None
         return self._members[key]
 
+    def hopeful(self, member: Member) -> bool:
+        """Whether it is allowed, and by what was measured so far may keep the limits on that, too."""
+        return member.allowed and self.candidates.hopeful(member.costs)
+
     def breaks_limits(self, derivation: Derivation) -> bool:
         if not self.candidates.limits:
             return False  # known without making it

@@ -31,12 +31,28 @@ class Candidate(NamedTuple):
     refusal: tuple[State, str] | None
 
 
-class Candidates:
-    """Makes candidates of a space: its networks with analytic and own costs, held against the limits."""
+def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
+    """How a network of these costs ends before it begins; None when it keeps the limits."""
+    broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in limits if not limit.allows(costs)]
+    return ("rejected", f"limit {'; '.join(broken)}") if broken else None
 
-    def __init__(self, space: SearchSpace, own_costs: Mapping[str, OwnCost], limits: Sequence[Limit]):
+
+class Candidates:
+    """Makes candidates of a space: its networks with analytic and own costs, held against the limits.
+
+    ``hopeful``: whether a network of these costs may keep limits on what must be measured; its answers may change.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        own_costs: Mapping[str, OwnCost],
+        limits: Sequence[Limit],
+        hopeful: Callable[[Mapping[str, float]], bool] = lambda costs: True,
+    ):
         self.space = space
         self.limits = limits
+        self.hopeful = hopeful
         self._own_costs = own_costs
 
     @property
@@ -52,10 +68,7 @@ class Candidates:
                 costs[name] = finite_number(f"the cost {name}", own(architecture, dict(derivation.choices)))
             except Exception as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
-        broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in self.limits if not limit.allows(costs)]
-        return Candidate(
-            derivation, architecture, costs, ("rejected", f"limit {'; '.join(broken)}") if broken else None
-        )
+        return Candidate(derivation, architecture, costs, refused(costs, self.limits))
 
     def unseen(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
         """Candidates in random order that keep the limits and whose network is not ``seen`` when it is drawn.

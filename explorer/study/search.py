@@ -186,7 +186,7 @@ def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress:
         sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
     in_process = plan.of_caller and plan.workers == 1
     workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)
-    candidates = Candidates(plan.space, plan.own_costs, plan.limits)
+    candidates = Candidates(plan.space, plan.own_costs, plan.limits, plan.screen.hopeful)
     memory = make_memory(candidates, plan.objectives, sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = Curves(study, RULES[plan.stopping], plan.epochs)

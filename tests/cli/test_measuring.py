@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from explorer.grammar.parse import load_space
+from explorer.store.lease import new_worker
+from explorer.store.rows import LATENCY_NOTE
+from explorer.store.writer import Ending, StudyWriter
 from tests.cli.test_spaces import run
+from tests.store.conftest import make_study, proposal
 
 
 def test_latency_as_json(capsys):
@@ -96,3 +101,38 @@ def test_calibrate_and_predict(capsys, monkeypatch, tmp_path):
     (row,) = json.loads(out)
     assert status == 0 and row["predicted_ms"] > 0
     assert row["environment"]["digest"] == made["environment"]["digest"]
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A storage with a study whose two latencies were measured by two versions of torch."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    writer = StudyWriter(make_study(url), new_worker())
+    for number, torch in enumerate(("2", "3")):
+        environment = {"digest": f"d{torch}", "device": "cpu", "versions": {"torch": torch}, "limits": {}}
+        note = {LATENCY_NOTE: {"environment": environment, "contended": False, "notes": []}}
+        made = proposal(torch, 10.0)
+        writer.begin(number, replace(made, costs={**made.costs, "latency_ms": 1.25 + number}, sampler=note))
+        writer.finish(number, Ending("complete", {"accuracy": 0.5 + number / 10}))
+    writer.study.database.close()
+    return url
+
+
+@pytest.mark.parametrize("asked", [["--x", "latency_ms"], ["--under", "latency_ms<=9"], ["--y", "latency_ms"]])
+def test_a_frontier_does_not_mix_environments_unless_asked(capsys, mixed, asked):
+    """One line and status 2, naming what differs; with --mix-environments the answer, and that it is mixed."""
+    line = ["frontier", "one", *asked, "--storage", mixed]
+    status, out, err = run(capsys, *line)
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1
+    assert "latency_ms was measured in 2 environments (torch 2 or 3)" in err and "--mix-environments" in err
+    status, out, err = run(capsys, *line, "--mix-environments")
+    assert (status, err) == (0, "") and "mixed: latency_ms was measured in 2 environments (torch 2 or 3)" in out
+    status, out, err = run(capsys, *line, "--mix-environments", "--json")
+    assert status == 0 and "mixed:" in err
+    assert {point["latency_environment"] for point in json.loads(out)} <= {"d2", "d3"}
+
+
+def test_a_frontier_without_latencies_takes_trials_of_any_environment(capsys, mixed):
+    """Accuracy and MACs compare wherever latency was measured."""
+    status, out, err = run(capsys, "frontier", "one", "--storage", mixed)
+    assert (status, err) == (0, "") and "mixed" not in out
