@@ -9,7 +9,8 @@ import torch
 
 from explorer.architecture import Architecture
 from explorer.export.code import ModelCode, write_code
-from explorer.export.comparison import Exported, FreshProcess
+from explorer.export.comparison import Exported, exported_outputs
+from explorer.export.process import FreshProcess
 from explorer.export.weights import weight_bytes
 from explorer.network.build import Network
 from tests.export.spaces import hand_written, randomised, shipped
@@ -46,5 +47,5 @@ def exported(tmp_path_factory) -> list[Made]:
         folders.append(Exported(folder, architecture.input, ["python"]))
         found.append((label, architecture, network, code))
     with FreshProcess() as fresh:
-        outputs = fresh.outputs(folders, batches=[2])
+        outputs = exported_outputs(fresh, folders, batches=[2])
     return [Made(*parts, of["python"][2][0]) for parts, of in zip(found, outputs)]

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from explorer.errors import ExportError
-from explorer.export import graphs, package
-from explorer.export.comparison import Exported, FreshProcess, fixed_input, max_abs_difference, own_outputs
+from explorer.export import formats, package
+from explorer.export.comparison import Exported, exported_outputs, fixed_input, max_abs_difference, own_outputs
+from explorer.export.formats import FILES, check_formats
 from explorer.export.graphs import graph_files
-from explorer.export.package import FILES, check_formats, export_architecture
+from explorer.export.package import export_architecture
+from explorer.export.process import FreshProcess
 from explorer.grammar.parse import load_space
 from tests.export.spaces import hand_written, randomised
 
@@ -46,7 +48,7 @@ def test_every_format_agrees_with_the_network(whole, network, architecture):
     assert whole.max_abs_diff["python"] == 0.0
     assert max(whole.max_abs_diff["onnx"], whole.max_abs_diff["pt2"]) <= TOLERANCE
     with FreshProcess() as fresh:
-        (found,) = fresh.outputs([Exported(whole.directory, architecture.input, ["onnx", "pt2"])], batches=[3])
+        (found,) = exported_outputs(fresh, [Exported(whole.directory, architecture.input, ["onnx", "pt2"])], batches=[3])
     with torch.inference_mode():
         logits = network(fixed_input(architecture.input, 3))
     for name in ("onnx", "pt2"):
@@ -82,7 +84,7 @@ def test_the_lines_of_the_card_run(whole):
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     """Without onnx the format is left out unless it was asked for; then one line names the extra to install."""
     assert "onnx" in check_formats()
-    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
     assert check_formats() == {"yaml", "python", "safetensors", "pt2"}
     with pytest.raises(ExportError, match=r"'onnx' needs onnx and onnxscript: pip install 'explorer\[export\]'"):
         check_formats(["onnx"])
@@ -133,7 +135,7 @@ def test_every_kind_of_network_becomes_a_graph(tmp_path):
         folders.append(Exported(folder, architecture.input, ["onnx", "pt2"]))
         expected.append(own_outputs(network, architecture.input))
     with FreshProcess() as fresh:
-        outputs = fresh.outputs(folders)
+        outputs = exported_outputs(fresh, folders)
     for of, own in zip(outputs, expected):
         for name in ("onnx", "pt2"):
             assert max_abs_difference(FILES[name], of[name], own) <= 1e-4

@@ -19,9 +19,10 @@ from explorer.errors import ExplorerError, ExportError
 from explorer.export.card import model_card
 from explorer.export.check import check_code
 from explorer.export.code import write_code
-from explorer.export.comparison import Exported, FreshProcess, fixed_input
+from explorer.export.comparison import Exported, exported_outputs, fixed_input
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
+from explorer.export.process import FreshProcess
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Subject
 from explorer.export.weights import load_weights, read_weights, weight_bytes
@@ -54,7 +55,7 @@ def test_five_hundred_random_architectures(tmp_path):
         with torch.inference_mode():
             expected.append(network(fixed_input(architecture.input, 2)))
     with FreshProcess() as fresh:
-        outputs = fresh.outputs(folders, batches=[2])
+        outputs = exported_outputs(fresh, folders, batches=[2])
     for architecture, of, logits in zip(architectures, outputs, expected):
         assert torch.equal(of["python"][2][0], logits), architecture.to_json()
         assert logits.std() > 0
