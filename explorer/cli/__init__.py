@@ -55,7 +55,9 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:
             known = ", ".join(COMMANDS)
-            raise click.UsageError(f"unknown command {args[0]!r}; the commands are {known}{did_you_mean(args[0], COMMANDS)}")
+            raise click.UsageError(
+                f"unknown command {args[0]!r}; the commands are {known}{did_you_mean(args[0], COMMANDS)}"
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,7 +7,8 @@ never the package that exported, so that what it loads is seen to need nothing o
 
 import gc
 
-gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the time
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the time
 
 import importlib.util  # noqa: E402
 import json  # noqa: E402
