@@ -77,7 +77,8 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     checked = "every block was built" if read.validated == "all" else "1,000 sampled networks were built"
     out.print(f"{large(count)} derivations, {large(networks)} distinct networks{about}; {checked}\n", markup=False)
     print_table({"choice": "left", "drawn": "left", "alternatives": "left"}, [
-        (c["name"], f"once a {c['scope']}" if c["scope"] != "use" else "at each use", " | ".join(c["alternatives"])) for c in choices
+        (c["name"], "at each use" if c["scope"] == "use" else f"once a {c['scope']}", " | ".join(c["alternatives"]))
+            for c in choices
     ])  # fmt: skip
     out.print()
     source = "all derivations" if ranges.exact else f"{ranges.rows:,} uniform draws"

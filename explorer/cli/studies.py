@@ -35,7 +35,10 @@ def studies(as_json: bool, storage: str) -> None:
         )
         return
     print_table(
-        {"study": "left", "space": "left", "data": "left", "objectives": "left", "complete": "right", "failed": "right", "changed": "left"},
+        {
+            **{"study": "left", "space": "left", "data": "left", "objectives": "left"},
+            **{"complete": "right", "failed": "right", "changed": "left"},
+        },
         [
             (
                 study.name,

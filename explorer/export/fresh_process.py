@@ -10,13 +10,13 @@ import gc
 if __name__ == "__main__":
     gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the time
 
-import importlib.util  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
+import importlib.util
+import json
+import os
+import sys
 
-import torch  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
+import torch
+from safetensors.torch import load_file, save_file
 
 
 def python(folder):

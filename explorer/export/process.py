@@ -23,7 +23,7 @@ class FreshProcess:
     def __init__(self) -> None:
         command = [sys.executable, "-P", "-B", str(RUNNER)]
         pipe = subprocess.PIPE
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open until __exit__)
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, text=True)
 
     def __enter__(self) -> FreshProcess:

@@ -1,6 +1,7 @@
 """The commands that train, and what is done with what they leave: search, frontier, export, as a shell calls them."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_frontier_and_budget(capsys, storage):
     _, out, _ = run(capsys, "frontier", study["name"], "--storage", storage, "--json")
     points = json.loads(out)
     assert points == sorted(points, key=lambda point: point["macs"])
-    assert all(a["accuracy"] < b["accuracy"] for a, b in zip(points, points[1:]))
+    assert all(a["accuracy"] < b["accuracy"] for a, b in pairwise(points))
     _, out, _ = run(
         capsys, "frontier", study["name"], "--under", f"macs<={points[0]['macs']}", "--storage", storage, "--json"
     )

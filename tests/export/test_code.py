@@ -120,7 +120,7 @@ DRAWN = 10  # networks of each shipped space
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_every_shipped_space_is_written(name, tmp_path, monkeypatch):
-    """Ten random networks of each shipped space are code of the allowed syntax, which runs. Of the two smallest it makes
+    """Ten random networks of each shipped space are code of the allowed syntax, which runs. The two smallest have
     the network's keys and shapes; the smallest, unless it is large, gives its logits and gradients on a small input."""
     space = loaded(name)
     drawn = [space.architecture(derivation) for derivation in space.sample(DRAWN, seed=3)]
