@@ -17,7 +17,6 @@ from explorer.grammar.parse import load_space
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.ops.base import TensorShape
 from explorer.records import TrialRecord
-from explorer.store import open_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,8 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
         return Addressed(_overridden(_read(Path(address)), override, address))
     study, colon, number = address.rpartition(":")
     if colon and number.isascii() and number.isdigit() and len(number) < 12:
+        from explorer.store import open_study  # no database is needed for the others
+
         record = open_study(storage, study).trial(int(number))
         if not record.architecture:
             raise ExplorerError(f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,7 +16,9 @@ from explorer.grammar.parse import parse_shape
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else there.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else there."
+)
 storage = click.option(
     "--storage",
     envvar="EXPLORER_STORAGE",
@@ -36,7 +39,9 @@ data_dir = click.option(
 def with_input(command: Callable) -> Callable:
     """``--data NAME`` or ``--input CxHxW --classes N``: replace the space's own input."""
 
-    def wrapped(*args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any):
+    def wrapped(
+        *args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any
+    ):
         return command(*args, override=_override(data, data_dir, input, classes), **kwargs)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__

@@ -14,8 +14,9 @@ from explorer.address import Addressed, Input, find_architecture
 from explorer.cli import WorkFailed
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError, ExportError
+from explorer.export.formats import RUN, check_formats
+from explorer.export.process import FreshProcess
 from explorer.limits import parse_limit
-from explorer.store import open_study
 
 
 class Stages(click.ParamType):
@@ -35,7 +36,7 @@ class Stages(click.ParamType):
 class Wish(NamedTuple):
     """What is to be made of a network, beside where it is written."""
 
-    formats: tuple[str, ...] | None
+    formats: frozenset[str]
     features: tuple[int, ...]
     head_classes: int | None
     weights: str | None
@@ -90,9 +91,29 @@ def export(
     if features and head_classes is not None:
         raise ExplorerError("--features leaves the head out; leave out --head-classes")
     names = None if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
-    wish = Wish(names, features, head_classes, weights)
-    folder = Path(output)
+    wish = Wish(check_formats(names), features, head_classes, weights)
+    # Begun at once, the process in which the files are run loads torch beside this one.
+    with FreshProcess() if wish.formats & set(RUN) else contextlib.nullcontext() as fresh:
+        documents = _exports(arch, Path(output), under, whole_frontier, wish, storage, override, as_json, fresh)
+    if as_json:
+        print_json(documents if whole_frontier else documents[0])
+
+
+def _exports(
+    arch: str,
+    folder: Path,
+    under: tuple[str, ...],
+    whole_frontier: bool,
+    wish: Wish,
+    storage: str,
+    override: Input | None,
+    quiet: bool,
+    fresh: FreshProcess | None,
+) -> list[dict]:
+    """What was written of each network."""
     if under or whole_frontier:
+        from explorer.store import open_study
+
         study = open_study(storage, arch)
         limits = [parse_limit(text) for text in under]
         records = study.frontier() if whole_frontier else [study.best_under(limits)]
@@ -107,17 +128,14 @@ def export(
         addresses, places = [arch], [folder]
     found = [find_architecture(address, storage, override) for address in addresses]
     _check(found, places, wish, override)
-    documents = [_export(each, place, wish, storage, as_json) for each, place in zip(found, places)]
-    if as_json:
-        print_json(documents if whole_frontier else documents[0])
+    return [_export(each, place, wish, storage, quiet, fresh) for each, place in zip(found, places)]
 
 
 def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Input | None) -> None:
     """What the user can mend is said before anything is trained or written."""
-    from explorer.export.package import check_formats, check_target
+    from explorer.export.manifest import check_target
     from explorer.export.transfer import feature_maps
 
-    check_formats(wish.formats)
     for each, place in zip(found, places):
         check_target(place)
         feature_maps(each.architecture, wish.features)
@@ -129,7 +147,9 @@ def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Inp
             raise ExplorerError("a trial has weights of its own; leave out --weights")
 
 
-def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool) -> dict:
+def _export(
+    found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool, fresh: FreshProcess | None
+) -> dict:
     from explorer.export.package import export_architecture
     from explorer.export.weights import load_weights
 
@@ -152,6 +172,7 @@ def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: boo
                 head_classes=wish.head_classes,
                 provenance={**provenance, "exported by": f"explorer {explorer.__version__}"},
                 accuracy=accuracy,
+                fresh=fresh,
             )
     except ExportError as error:
         raise WorkFailed(str(error)) from error
@@ -178,6 +199,7 @@ def _origin(found: Addressed) -> dict[str, Any]:
 
 def _trained(found: Addressed, storage: str, quiet: bool) -> tuple[dict, float | None, dict[str, Any]]:
     """The weights of a trial, what they reached, and where they come from."""
+    from explorer.store import open_study
     from explorer.study.weights import trained_network
 
     study, record = open_study(storage, found.study), found.trial

@@ -77,7 +77,8 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     checked = "every block was built" if read.validated == "all" else "1,000 sampled networks were built"
     out.print(f"{large(count)} derivations, {large(networks)} distinct networks{about}; {checked}\n", markup=False)
     print_table({"choice": "left", "drawn": "left", "alternatives": "left"}, [
-        (c["name"], f"once a {c['scope']}" if c["scope"] != "use" else "at each use", " | ".join(c["alternatives"])) for c in choices
+        (c["name"], "at each use" if c["scope"] == "use" else f"once a {c['scope']}", " | ".join(c["alternatives"]))
+            for c in choices
     ])  # fmt: skip
     out.print()
     source = "all derivations" if ranges.exact else f"{ranges.rows:,} uniform draws"
@@ -91,7 +92,9 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
 @click.command()
 @click.argument("space")
-@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many networks.")
+@click.option(
+    "-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many networks."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--distinct", is_flag=True, help="No network twice; ends early when the space has fewer.")
 @as_json
@@ -123,7 +126,16 @@ def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, ove
         return
     print_table(
         {"index": "right", "params": "right", "macs": "right", "activations": "right", "choices": "left"},
-        [(large(r["index"]), counted(r["params"]), counted(r["macs"]), counted(r["activations"]), choices_line(r["choices"])) for r in rows],
+        [
+            (
+                large(r["index"]),
+                counted(r["params"]),
+                counted(r["macs"]),
+                counted(r["activations"]),
+                choices_line(r["choices"]),
+            )
+            for r in rows
+        ],
     )
 
 
@@ -141,13 +153,28 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
 
 @click.command()
 @click.argument("space")
-@click.option("-n", "count", type=click.IntRange(1), metavar="N", help="So many networks, drawn uniformly, none twice; all by default.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.parquet", help="The table to write.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.html", help="Draw the costs as a page that opens in any browser.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    metavar="N",
+    help="So many networks, drawn uniformly, none twice; all by default.",
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.parquet", help="The table to write."
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Draw the costs as a page that opens in any browser.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @as_json
 @with_input
-def atlas(space: str, count: int | None, output: Path, plot: Path | None, seed: int, as_json: bool, override: Input | None) -> None:
+def atlas(
+    space: str, count: int | None, output: Path, plot: Path | None, seed: int, as_json: bool, override: Input | None
+) -> None:
     """What every network of SPACE costs, or N of them: a Parquet file with a row a network, in rank order.
 
     Columns: index, a column a choice point (empty where it is not asked), and the costs.
@@ -180,7 +207,9 @@ def atlas(space: str, count: int | None, output: Path, plot: Path | None, seed: 
 
 def _check_file(path: Path, suffix: str, option: str) -> None:
     if path.suffix.lower() != suffix:
-        raise ExplorerError(f"{option} {path}: the file is written as {suffix[1:]}; give it a name that ends in {suffix}")
+        raise ExplorerError(
+            f"{option} {path}: the file is written as {suffix[1:]}; give it a name that ends in {suffix}"
+        )
     if path.is_dir():
         raise ExplorerError(f"{option} {path}: there is a folder of that name")
 
@@ -201,7 +230,9 @@ class _Progress:
 
 @click.command()
 @click.argument("arch")
-@click.option("--check", is_flag=True, help="Set fvcore, ptflops and torch's counter beside ours; exit 1 when they disagree.")
+@click.option(
+    "--check", is_flag=True, help="Set fvcore, ptflops and torch's counter beside ours; exit 1 when they disagree."
+)
 @as_json
 @storage
 @with_input
@@ -243,5 +274,3 @@ class _Silent:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
-
-

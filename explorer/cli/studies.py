@@ -37,7 +37,10 @@ def studies(as_json: bool, storage: str) -> None:
         )
         return
     print_table(
-        {"study": "left", "space": "left", "data": "left", "objectives": "left", "complete": "right", "failed": "right", "changed": "left"},
+        {
+            **{"study": "left", "space": "left", "data": "left", "objectives": "left"},
+            **{"complete": "right", "failed": "right", "changed": "left"},
+        },
         [
             (
                 study.name,
@@ -64,7 +67,15 @@ def trials(study: str, as_json: bool, storage: str) -> None:
         print_json([trial_json(record) for record in records])
         return
     print_table(
-        {"trial": "right", "state": "left", "accuracy": "right", "macs": "right", "params": "right", "seconds": "right", "": "left"},
+        {
+            "trial": "right",
+            "state": "left",
+            "accuracy": "right",
+            "macs": "right",
+            "params": "right",
+            "seconds": "right",
+            "": "left",
+        },
         [
             (
                 record.number,
@@ -103,7 +114,13 @@ def trial_json(record: TrialRecord) -> dict:
 @click.argument("study")
 @click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to keep low.")
 @click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What to keep high.")
-@click.option("--under", "under", multiple=True, metavar="LIMIT", help="Only the best that keeps this limit, as in 'macs<=40M'; may be repeated.")
+@click.option(
+    "--under",
+    "under",
+    multiple=True,
+    metavar="LIMIT",
+    help="Only the best that keeps this limit, as in 'macs<=40M'; may be repeated.",
+)
 @click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
 @as_json
 @storage
@@ -148,9 +165,15 @@ def tell_mixed(study: Study, names: Container[str], on_stderr: bool = False) -> 
 
 def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accuracy") -> None:
     """The frontier as people read it, choices that all points share said once below."""
-    shared = {
-        name: text for name, text in records[0].choices.items() if all(record.choices.get(name) == text for record in records)
-    } if len(records) > 1 else {}
+    shared = (
+        {
+            name: text
+            for name, text in records[0].choices.items()
+            if all(record.choices.get(name) == text for record in records)
+        }
+        if len(records) > 1
+        else {}
+    )
     columns = dict.fromkeys([y, x, "params", "macs"])
     print_table(
         {"trial": "right", **dict.fromkeys(columns, "right"), "choices": "left"},
@@ -184,7 +207,9 @@ def _count(record: TrialRecord, name: str) -> str:
 
 @click.command()
 @click.argument("study")
-@click.option("--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@...")
+@click.option(
+    "--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@..."
+)
 @click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
 @click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What the choice does it to.")
 @as_json
@@ -199,7 +224,14 @@ def effects(study: str, factor: str | None, x: str, y: str, as_json: bool, stora
         return
     shown = 100.0 if y in ("accuracy", "top5") else 1.0
     print_table(
-        {"choice": "left", "level": "left", "against": "left", "effect": "right", "95% interval": "right", "from": "left"},
+        {
+            "choice": "left",
+            "level": "left",
+            "against": "left",
+            "effect": "right",
+            "95% interval": "right",
+            "from": "left",
+        },
         [
             (
                 effect.factor,
@@ -223,7 +255,9 @@ def _source(effect) -> str:
 
 @click.command()
 @click.argument("study")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE.html", help="The file to write.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE.html", help="The file to write."
+)
 @as_json
 @storage
 def report(study: str, output: str, as_json: bool, storage: str) -> None:

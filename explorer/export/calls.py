@@ -113,8 +113,9 @@ def write_layers(columns: list[list[Layer]], arriving: str, parameters: Paramete
 
 
 def _write_call(calls: list[Call], channels: Column, arriving: str, leaving: str, parameters: Parameters) -> Written:
-    signature = inspect.signature(torch_class(calls[0])).parameters
-    bound = [inspect.signature(torch_class(call)).bind(*call.args, **call.kwargs).arguments for call in calls]
+    constructor = inspect.signature(torch_class(calls[0]))  # blocks of one skeleton call the same class here
+    signature = constructor.parameters
+    bound = [constructor.bind(*call.args, **call.kwargs).arguments for call in calls]
     columns = {
         name: tuple(arguments.get(name, parameter.default) for arguments in bound)
         for name, parameter in signature.items()

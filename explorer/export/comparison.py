@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from explorer.errors import ExportError
+from explorer.export.process import FreshProcess
 
 TOLERANCE = 1e-5
 BATCHES = (1, 2, 7)
-TIMEOUT_SECONDS = 600
-RUNNER = Path(__file__).with_name("fresh_process.py")
 
 Outputs = dict[int, list[Tensor]]  # batch -> what the network puts out
 
@@ -38,56 +34,37 @@ def fixed_input(shape: Sequence[int], batch: int) -> Tensor:
 
 
 def own_outputs(network: nn.Module, shape: Sequence[int], batches: Sequence[int] = BATCHES) -> Outputs:
-    """What the network itself puts out for ``fixed_input``, in evaluation."""
+    """What the network itself puts out for ``fixed_input``, in evaluation.
+
+    On one thread, as in the fresh process: the order of sums depends on the number, and so does the last bit.
+    """
     network.eval()
-    with torch.inference_mode():
-        found = {batch: network(fixed_input(shape, batch)) for batch in batches}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            found = {batch: network(fixed_input(shape, batch)) for batch in batches}
+    finally:
+        torch.set_num_threads(threads)
     return {batch: [y] if isinstance(y, Tensor) else list(y) for batch, y in found.items()}
 
 
-class FreshProcess:
-    """A new process that imports torch and then waits for work; begun early, it does so beside this one."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-P", "-B", str(RUNNER)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True)
-
-    def __enter__(self) -> FreshProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def outputs(self, models: Sequence[Exported], batches: Sequence[int] = BATCHES) -> list[Mapping[str, Outputs]]:
-        """For each folder: format -> its outputs for ``fixed_input``. To be called once.
-
-        Raises ExportError when something fails in the process, or takes longer than ten minutes.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "outputs.safetensors"
-            request = {
-                "threads": torch.get_num_threads(),  # the order of sums depends on it, and so the last bit
-                "batches": list(batches),
-                "out": str(out),
-                "models": [[str(folder.resolve()), list(shape), list(formats)] for folder, shape, formats in models],
-            }
-            try:
-                _, said = self._process.communicate(json.dumps(request), timeout=TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                raise ExportError(f"the exported network gave nothing within {TIMEOUT_SECONDS} s") from None
-            if self._process.returncode:
-                last = said.strip().splitlines()[-1:] or [f"exit status {self._process.returncode}"]
-                raise ExportError(f"the exported network fails in a fresh process: {last[0][:300]}")
-            tensors = load_file(out)
-        found: list[dict[str, Outputs]] = [{name: {} for name in model.formats} for model in models]
-        for key, value in tensors.items():  # in any order: the index of the output stands in the key
-            number, name, batch, index = key.split("/")
-            found[int(number)][name].setdefault(int(batch), {})[int(index)] = value
-        return [
-            {name: {b: [y[k] for k in sorted(y)] for b, y in of.items()} for name, of in each.items()} for each in found
-        ]
+def exported_outputs(
+    fresh: FreshProcess, models: Sequence[Exported], batches: Sequence[int] = BATCHES
+) -> list[Mapping[str, Outputs]]:
+    """For each folder: format -> its outputs for ``fixed_input``. Raises ExportError when one of them cannot be run."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "outputs.safetensors"
+        asked = [[str(folder.resolve()), list(shape), list(formats)] for folder, shape, formats in models]
+        fresh.answer({"batches": list(batches), "out": str(out), "models": asked})
+        tensors = load_file(out)
+    found: list[dict[str, Outputs]] = [{name: {} for name in model.formats} for model in models]
+    for key, value in tensors.items():  # in any order: the index of the output stands in the key
+        number, name, batch, index = key.split("/")
+        found[int(number)][name].setdefault(int(batch), {})[int(index)] = value
+    return [
+        {name: {b: [y[k] for k in sorted(y)] for b, y in of.items()} for name, of in each.items()} for each in found
+    ]
 
 
 def max_abs_difference(name: str, found: Outputs, expected: Outputs) -> float:

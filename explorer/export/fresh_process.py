@@ -1,19 +1,25 @@
 """Run as a script, in a process of its own: what exported folders put out, as a safetensors file.
 
-Standard input, once torch is loaded: ``{"threads": n, "batches": [n, ...], "out": file, "models": [[folder,
-[C, H, W], [format, ...]], ...]}``. Imports torch and what each format is loaded with, never the package that
-exported, so that what it loads is seen to need nothing of it.
+Standard input, a request a line: ``{"batches": [n, ...], "out": file, "models": [[folder, [C, H, W], [format, ...]],
+...]}``; standard output, an empty line when ``out`` is written. Imports torch and what each format is loaded with,
+never the package that exported, so that what it loads is seen to need nothing of it.
 """
+
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the time
 
 import importlib.util
 import json
+import os
 import sys
 
 import torch
 from safetensors.torch import load_file, save_file
 
 
-def python(folder, threads):
+def python(folder):
     spec = importlib.util.spec_from_file_location("exported_model", f"{folder}/model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -22,17 +28,17 @@ def python(folder, threads):
     return network.eval()
 
 
-def pt2(folder, threads):
+def pt2(folder):
     return torch.export.load(f"{folder}/model.pt2").module()
 
 
-def onnx(folder, threads):
+def onnx(folder):
     """ONNX Runtime where it is installed, else the reference evaluator that comes with onnx."""
     if importlib.util.find_spec("onnxruntime"):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
     else:
         from onnx.reference import ReferenceEvaluator
@@ -41,22 +47,27 @@ def onnx(folder, threads):
     return lambda x: [torch.from_numpy(y) for y in session.run(None, {"images": x.numpy()})]
 
 
-def main():
-    request = json.load(sys.stdin)
-    torch.set_num_threads(request["threads"])
-    load = {"python": python, "pt2": pt2, "onnx": onnx}
-    out = {}
-    for number, (folder, shape, formats) in enumerate(request["models"]):
+LOAD = {"python": python, "pt2": pt2, "onnx": onnx}
+
+
+def answer(batches, out, models):
+    found = {}
+    for number, (folder, shape, formats) in enumerate(models):
         for name in formats:
-            run = load[name](folder, request["threads"])
-            for batch in request["batches"]:
+            run = LOAD[name](folder)
+            for batch in batches:
                 x = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch))
                 with torch.inference_mode():
                     results = run(x)
                 for index, y in enumerate([results] if isinstance(results, torch.Tensor) else results):
-                    out[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
-    save_file(out, request["out"])
+                    found[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
+    save_file(found, out)
 
 
 if __name__ == "__main__":
-    main()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else is printed is no answer
+    torch.set_num_threads(1)  # as where the network's own outputs are computed
+    for line in sys.stdin:
+        answer(**json.loads(line))
+        print(file=answers, flush=True)

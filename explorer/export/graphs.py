@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -16,14 +15,8 @@ from torch import nn
 from explorer.errors import ExportError
 
 GRAPHS = ("pt2", "onnx")
-PACKAGES = {"onnx": ("onnx", "onnxscript")}  # what a format needs beside torch
 MAX_ONNX_BYTES = 2_000_000_000  # a protobuf message, and so a self-contained ONNX file, ends at 2 GiB
 EXAMPLE_BATCH = 2  # of the images that are traced; 1 would be taken for a constant
-
-
-def lacking_packages(name: str) -> list[str]:
-    """The packages that the format needs and that are not installed."""
-    return [package for package in PACKAGES.get(name, ()) if find_spec(package) is None]
 
 
 def graph_files(

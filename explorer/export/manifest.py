@@ -20,6 +20,7 @@ MANIFEST = "manifest.json"
 PROVENANCE = "provenance.json"
 ARCHITECTURE = "architecture.json"
 MAX_MANIFEST_BYTES = 1 << 20
+_CACHE = "__pycache__"  # what importing model.py leaves beside it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -84,6 +85,37 @@ def check_package(directory: str | os.PathLike[str]) -> Package:
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(f"{folder}: {PROVENANCE} is damaged ({str(error)[:100]}); export the network again") from None
+
+
+def check_target(directory: str | os.PathLike[str]) -> Path:
+    """The folder to write, absent, empty or an unchanged earlier export. Raises ExportError."""
+    if "\0" in os.fspath(directory):
+        raise ExportError("the folder's name has a NUL character")
+    target = Path(os.path.abspath(directory))
+    try:
+        if target.is_symlink():
+            raise ExportError(f"{target} is a link; name the folder itself")
+        if not target.exists():
+            return target
+        if not target.is_dir():
+            raise ExportError(f"{target} is a file; name a folder that does not exist yet")
+        if target.samefile(os.getcwd()):
+            raise ExportError(f"{target} is the working folder, which cannot be replaced whole; name a folder in it")
+        found = {entry.name for entry in target.iterdir()}
+    except OSError as error:
+        raise ExportError(f"{target}: {error.strerror or error}") from error
+    if not found:
+        return target
+    if MANIFEST not in found:
+        raise ExportError(f"{target} is not empty and no earlier export; name another folder, or empty it")
+    try:
+        package = check_package(target)
+    except ExportError as error:
+        raise ExportError(f"{error}. It will not be overwritten: name another folder") from None
+    foreign = sorted(found - set(package.files) - {MANIFEST, _CACHE})
+    if foreign:
+        raise ExportError(f"{target} also holds {foreign[0]!r}, which no export wrote; move it, or name another folder")
+    return target
 
 
 def _read(folder: Path, name: str, most: int | None = None) -> bytes:

@@ -14,29 +14,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from explorer.architecture import Architecture
-from explorer.errors import ExportError, did_you_mean
+from explorer.errors import ExportError
 from explorer.export.card import model_card
 from explorer.export.check import check_code
 from explorer.export.code import write_code
-from explorer.export.comparison import Exported, FreshProcess, max_abs_difference, own_outputs
-from explorer.export.graphs import graph_files, lacking_packages
-from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_package
+from explorer.export.comparison import Exported, exported_outputs, max_abs_difference, own_outputs
+from explorer.export.formats import FILES, RUN, check_formats
+from explorer.export.graphs import graph_files
+from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
+from explorer.export.process import FreshProcess
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
 from explorer.export.weights import load_weights, weight_bytes
 from explorer.files import sweep, whole_folder, write_atomically
 from explorer.network.build import build_network
 
-FILES = {
-    "yaml": "architecture.yaml",
-    "python": "model.py",
-    "safetensors": "model.safetensors",
-    "onnx": "model.onnx",
-    "pt2": "model.pt2",
-}
-RUN = ("python", "onnx", "pt2")  # the formats that compute something
 STALE_SECONDS = 3600
-_CACHE = "__pycache__"  # what importing model.py leaves beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +53,7 @@ def export_architecture(
     head_classes: int | None = None,
     provenance: Mapping[str, Any] | None = None,
     accuracy: float | None = None,
+    fresh: FreshProcess | None = None,
 ) -> ExportResult:
     """Writes ``directory`` with the network in each of the ``formats``, its model card and a manifest.
 
@@ -70,6 +64,7 @@ def export_architecture(
 
     ``provenance``: what is to be remembered (study, trial, accuracy, data, recipe, environment): anything that JSON
     can hold; it goes to the card and ``provenance.json`` alone. ``accuracy``: the fraction 0..1 that was reached.
+    ``fresh``: the process to compare in, where one was begun already, perhaps for several networks.
 
     The folder appears when all of it is written and checked: ``model.py`` is parsed; code, ONNX and .pt2 are run in a
     fresh process, with batches of 1, 2 and 7. A folder that is an earlier export, unchanged, is replaced.
@@ -84,7 +79,8 @@ def export_architecture(
         raise ExportError("a backbone has no head; choose features or a number of classes")
     remembered = _plain(provenance or {})
     runnable = [name for name in RUN if name in wanted]
-    with FreshProcess() if runnable else nullcontext() as fresh:  # it loads torch while the network is made
+    own_process = fresh is None and runnable
+    with FreshProcess() if own_process else nullcontext(fresh) as fresh:  # it loads torch while the network is made
         network = build_network(architecture) if state_dict is None else load_weights(architecture, state_dict)
         if head_classes is not None:
             architecture, state = fresh_head(architecture, network.state_dict(), head_classes)
@@ -104,8 +100,8 @@ def export_architecture(
                 space = space_text(architecture) if "yaml" in wanted else ""
                 _write_network(write, subject, module, space, wanted)
                 differences: dict[str, float] = {}
-                if fresh is not None:
-                    (found,) = fresh.outputs([Exported(folder, architecture.input, runnable)])
+                if runnable:
+                    (found,) = exported_outputs(fresh, [Exported(folder, architecture.input, runnable)])
                     expected = own_outputs(module, architecture.input)
                     differences = {name: max_abs_difference(FILES[name], found[name], expected) for name in runnable}
                 if "safetensors" not in wanted:
@@ -153,22 +149,6 @@ class _Writer:
             (self.folder / name).unlink()
 
 
-def check_formats(formats: Iterable[str] | None = None) -> frozenset[str]:
-    """The formats as a set, all that can be written when left out. Raises ExportError for one that there is not, or
-    whose packages are not installed."""
-    if formats is None:
-        return frozenset(name for name in FILES if not lacking_packages(name))
-    wanted = frozenset([formats] if isinstance(formats, str) else formats)
-    for name in sorted(wanted):
-        if name not in FILES:
-            near = did_you_mean(name, FILES)
-            raise ExportError(f"unknown export format {name[:40]!r}; known: {', '.join(FILES)}{near}")
-        if lacking := lacking_packages(name):
-            mend = "pip install 'explorer[export]'"
-            raise ExportError(f"the format {name!r} needs {' and '.join(lacking)}: {mend}, or leave it out")
-    return wanted
-
-
 def _lines(data: Any) -> str:
     return json.dumps(data, indent=1) + "\n"
 
@@ -178,34 +158,3 @@ def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
         return json.loads(json.dumps(dict(provenance), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ExportError(f"the provenance must be what JSON can hold: {str(error)[:100]}") from None
-
-
-def check_target(directory: str | os.PathLike[str]) -> Path:
-    """The folder to write, absent, empty or an unchanged earlier export. Raises ExportError."""
-    if "\0" in os.fspath(directory):
-        raise ExportError("the folder's name has a NUL character")
-    target = Path(os.path.abspath(directory))
-    try:
-        if target.is_symlink():
-            raise ExportError(f"{target} is a link; name the folder itself")
-        if not target.exists():
-            return target
-        if not target.is_dir():
-            raise ExportError(f"{target} is a file; name a folder that does not exist yet")
-        if target.samefile(os.getcwd()):
-            raise ExportError(f"{target} is the working folder, which cannot be replaced whole; name a folder in it")
-        found = {entry.name for entry in target.iterdir()}
-    except OSError as error:
-        raise ExportError(f"{target}: {error.strerror or error}") from error
-    if not found:
-        return target
-    if MANIFEST not in found:
-        raise ExportError(f"{target} is not empty and no earlier export; name another folder, or empty it")
-    try:
-        package = check_package(target)
-    except ExportError as error:
-        raise ExportError(f"{error}. It will not be overwritten: name another folder") from None
-    foreign = sorted(found - set(package.files) - {MANIFEST, _CACHE})
-    if foreign:
-        raise ExportError(f"{target} also holds {foreign[0]!r}, which no export wrote; move it, or name another folder")
-    return target

@@ -1,6 +1,7 @@
 """The commands that train, and what is done with what they leave: search, frontier, export, as a shell calls them."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -43,8 +44,10 @@ def test_frontier_and_budget(capsys, storage):
     _, out, _ = run(capsys, "frontier", study["name"], "--storage", storage, "--json")
     points = json.loads(out)
     assert points == sorted(points, key=lambda point: point["macs"])
-    assert all(a["accuracy"] < b["accuracy"] for a, b in zip(points, points[1:]))
-    _, out, _ = run(capsys, "frontier", study["name"], "--under", f"macs<={points[0]['macs']}", "--storage", storage, "--json")
+    assert all(a["accuracy"] < b["accuracy"] for a, b in pairwise(points))
+    _, out, _ = run(
+        capsys, "frontier", study["name"], "--under", f"macs<={points[0]['macs']}", "--storage", storage, "--json"
+    )
     assert [point["trial"] for point in json.loads(out)] == [points[0]["trial"]]
     _, out, _ = run(capsys, "frontier", study["name"], "--under", "macs<=1", "--storage", storage, "--json")
     assert json.loads(out) == []
@@ -75,7 +78,18 @@ def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
         (["search", "--space", "nowhere.yaml"], "nowhere.yaml:1:1: no such file"),
         (["search", "--space", "he2016_orders.yaml", "--data", "cifar1"], "did you mean 'cifar10'"),
         (["search", "--space", "he2016_orders.yaml", "--data", "digits", "--storage", "nonsense"], "nonsense"),
-        (["search", "--space", "he2016_orders.yaml", "--data", "digits", "--storage", "sqlite:////no/such/folder/x.db"], "/no/such/folder"),
+        (
+            [
+                "search",
+                "--space",
+                "he2016_orders.yaml",
+                "--data",
+                "digits",
+                "--storage",
+                "sqlite:////no/such/folder/x.db",
+            ],
+            "/no/such/folder",
+        ),
         (["search", "--space", "he2016_orders.yaml", "--objectives", "accuracy,speed"], "unknown objective 'speed'"),
         (["search", "--space", "he2016_orders.yaml", "--limit", "macs"], "is not a limit"),
         (["search", "--space", "he2016_orders.yaml", "--sampler", "tpee"], "did you mean 'tpe'"),
@@ -84,7 +98,10 @@ def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
         (["search", "--space", "he2016_orders.yaml", "--device", "tpu"], "tpu"),
         (["train", "he2016_orders.yaml#0"], "--data is missing"),
         (["train", "he2016_orders.yaml#0", "--data", "digits", "--recipe", "quik"], "did you mean 'quick"),
-        (["train", "he2016_orders.yaml#0", "--data", "digits", "--recipe", "mine.json"], "mine.json: the recipe cannot be read"),
+        (
+            ["train", "he2016_orders.yaml#0", "--data", "digits", "--recipe", "mine.json"],
+            "mine.json: the recipe cannot be read",
+        ),
         (["train", "he2016_orders.yaml#0", "--data", "digits", "--precision", "bf16"], "'bf16' is not one of"),
         (["search", "--space", "he2016_orders.yaml", "--workers-per-device", "0"], "0 is not in the range"),
         (["frontier", "none", "--storage", "sqlite:////no/such/folder/x.db"], "/no/such/folder"),
@@ -104,7 +121,9 @@ def test_bad_input_ends_in_one_line_and_status_2(capsys, args, message, tmp_path
 def test_missing_data_set_says_how_to_get_it(capsys, tmp_path, monkeypatch):
     """A data set that is not there ends in one line that says where it was looked for and what to put there."""
     monkeypatch.delenv("EXPLORER_DATA", raising=False)
-    status, out, err = run(capsys, "search", "--space", "he2016_orders.yaml", "--data", "cifar10", "--data-dir", str(tmp_path))
+    status, out, err = run(
+        capsys, "search", "--space", "he2016_orders.yaml", "--data", "cifar10", "--data-dir", str(tmp_path)
+    )
     assert (status, out) == (2, "")
     assert str(tmp_path) in err and "cifar10" in err and len(err.strip().splitlines()) == 1
 
@@ -127,7 +146,11 @@ def test_train_tests_on_the_split_that_no_search_sees(capsys):
     status, out, err = run(capsys, *args)
     assert status == 0, err
     first = json.loads(out)
-    assert first["epochs"] == len(first["curve"]) == 2 and 0 <= first["test_accuracy"] <= 1 and first["images_per_second"] > 0
+    assert (
+        first["epochs"] == len(first["curve"]) == 2
+        and 0 <= first["test_accuracy"] <= 1
+        and first["images_per_second"] > 0
+    )
     again = json.loads(run(capsys, *args)[1])
     assert [e["train_loss"] for e in again["curve"]] == [e["train_loss"] for e in first["curve"]]
 
@@ -139,7 +162,19 @@ def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkey
     for name in ("SECONDS", "SHARE"):
         monkeypatch.setattr(f"explorer.training.checkpoint.{name}", 0)
     storage = f"sqlite:///{tmp_path}/explorer.db"
-    args = ("train", "preact_variants.yaml#0", "--data", "digits", "--epochs", "3", "--device", "cpu", "--storage", storage, "--json")
+    args = (
+        "train",
+        "preact_variants.yaml#0",
+        "--data",
+        "digits",
+        "--epochs",
+        "3",
+        "--device",
+        "cpu",
+        "--storage",
+        storage,
+        "--json",
+    )
     evaluate, calls = loop.evaluate, []
 
     def interrupted(*args):

@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import save_file
 
 import explorer
-from explorer.export import graphs
+from explorer.export import formats
 from tests.cli.test_spaces import run
 
 QUICK = ("--formats", "yaml,python,safetensors")
@@ -126,7 +126,7 @@ def test_bad_wishes_end_in_one_line(capsys, args, message, tmp_path, monkeypatch
 
 def test_a_format_without_its_package_names_the_extra(capsys, tmp_path, monkeypatch):
     """ONNX asked for where onnx is not installed ends in one line that names the extra."""
-    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
     status, _, err = run(capsys, "export", SMALL, "-o", str(tmp_path / "net"), "--formats", "onnx")
     assert status == 2 and "explorer[export]" in err and len(err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())

@@ -80,7 +80,9 @@ def test_cost_follows_the_input(capsys):
 
 def test_cost_check_agrees_with_the_other_counters(capsys):
     """``cost --check`` sets the counters side by side and ends with 0 when they agree."""
-    status, out, err = run(capsys, "cost", "preact_variants.yaml#order=preact_bottleneck,attn=se(r=4)", "--check", "--json")
+    status, out, err = run(
+        capsys, "cost", "preact_variants.yaml#order=preact_bottleneck,attn=se(r=4)", "--check", "--json"
+    )
     document = json.loads(out)
     assert status == 0, err
     check = document["check"]
@@ -113,7 +115,9 @@ def test_all_faults_of_a_file_are_found_in_one_pass(capsys, tmp_path):
     """A space with several faults gives one located line for each."""
     text = shipped_spaces()["he2016_orders.yaml"].read_text()
     bad = tmp_path / "bad.yaml"
-    bad.write_text(text.replace("head:", "haed:").replace("conv3x3 bn relu conv3x3 bn + relu", "cnov3x3 bn rely conv3x3 bn + relu"))
+    bad.write_text(
+        text.replace("head:", "haed:").replace("conv3x3 bn relu conv3x3 bn + relu", "cnov3x3 bn rely conv3x3 bn + relu")
+    )
     status, out, err = run(capsys, "space", str(bad))
     assert (status, out) == (2, "")
     lines = err.strip().splitlines()
@@ -140,7 +144,9 @@ def test_atlas_is_the_costs_of_the_space(capsys, tmp_path):
     assert document["rows_per_second"] > 0 and document["seconds"] > 0
     space = load_space("preact_variants.yaml")
     for row in parquet.read_table(target).to_pylist()[::10]:
-        assert {name: row[name] for name, _ in space.unrank(row["index"]).choices.items()} == dict(space.unrank(row["index"]).choices)
+        assert {name: row[name] for name, _ in space.unrank(row["index"]).choices.items()} == dict(
+            space.unrank(row["index"]).choices
+        )
         cost = count_cost(space.architecture(row["index"])).to_dict()
         assert {name: row[name] for name in cost} == cost
 

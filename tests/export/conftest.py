@@ -9,7 +9,8 @@ import torch
 
 from explorer.architecture import Architecture
 from explorer.export.code import ModelCode, write_code
-from explorer.export.comparison import Exported, FreshProcess
+from explorer.export.comparison import Exported, exported_outputs
+from explorer.export.process import FreshProcess
 from explorer.export.weights import weight_bytes
 from explorer.network.build import Network
 from tests.export.spaces import hand_written, randomised, shipped
@@ -35,7 +36,14 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory) -> list[Made]:
+def fresh():
+    """One process for all networks that are to run without this package."""
+    with FreshProcess() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, fresh) -> list[Made]:
     """Every network of ``spaces.py`` and twelve random ones of the default space."""
     found, folders = [], []
     for number, (label, architecture) in enumerate([*hand_written(), *shipped(12)]):
@@ -45,6 +53,5 @@ def exported(tmp_path_factory) -> list[Made]:
         (folder / "model.safetensors").write_bytes(weight_bytes(network.state_dict()))
         folders.append(Exported(folder, architecture.input, ["python"]))
         found.append((label, architecture, network, code))
-    with FreshProcess() as fresh:
-        outputs = fresh.outputs(folders, batches=[2])
+    outputs = exported_outputs(fresh, folders, batches=[2])
     return [Made(*parts, of["python"][2][0]) for parts, of in zip(found, outputs)]

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from explorer.errors import ExportError
-from explorer.export import graphs, package
-from explorer.export.comparison import Exported, FreshProcess, fixed_input, max_abs_difference, own_outputs
+from explorer.export import formats, fresh_process, package
+from explorer.export.comparison import Exported, exported_outputs, fixed_input, max_abs_difference, own_outputs
+from explorer.export.formats import FILES, check_formats
 from explorer.export.graphs import graph_files
-from explorer.export.package import FILES, check_formats, export_architecture
+from explorer.export.package import export_architecture
 from explorer.grammar.parse import load_space
 from tests.export.spaces import hand_written, randomised
 
@@ -33,25 +34,33 @@ def network(architecture):
 
 
 @pytest.fixture(scope="module")
-def whole(architecture, network, tmp_path_factory):
+def whole(architecture, network, tmp_path_factory, fresh):
     """An export in every format; only read by the tests."""
     target = tmp_path_factory.mktemp("graphs") / "net"
-    return export_architecture(architecture, target, state_dict=network.state_dict())
+    return export_architecture(architecture, target, state_dict=network.state_dict(), fresh=fresh)
 
 
-def test_every_format_agrees_with_the_network(whole, network, architecture):
+def test_every_format_agrees_with_the_network(fresh, whole, network, architecture):
     """By default all formats are written; code, ONNX and .pt2, run in a fresh process with 1, 2 and 7 images, give the
     network's logits: the code to the last bit, the graphs within 1e-5."""
     assert set(FILES.values()) <= set(whole.files)
     assert whole.max_abs_diff["python"] == 0.0
     assert max(whole.max_abs_diff["onnx"], whole.max_abs_diff["pt2"]) <= TOLERANCE
-    with FreshProcess() as fresh:
-        (found,) = fresh.outputs([Exported(whole.directory, architecture.input, ["onnx", "pt2"])], batches=[3])
+    (found,) = exported_outputs(fresh, [Exported(whole.directory, architecture.input, ["onnx", "pt2"])], batches=[3])
     with torch.inference_mode():
         logits = network(fixed_input(architecture.input, 3))
     for name in ("onnx", "pt2"):
         assert (found[name][3][0] - logits).abs().max() <= TOLERANCE
     assert logits.std() > 0.01
+
+
+def test_without_onnx_runtime_the_reference_evaluator_runs(whole, network, architecture, monkeypatch):
+    """Where ONNX Runtime is not installed, onnx's own evaluator gives the network's logits within 1e-5."""
+    monkeypatch.setattr(fresh_process.importlib.util, "find_spec", lambda name: None)
+    images = fixed_input(architecture.input, 2)
+    (found,) = fresh_process.onnx(whole.directory)(images)
+    with torch.inference_mode():
+        assert (found - network(images)).abs().max() <= TOLERANCE
 
 
 def test_the_onnx_file_is_valid_and_self_contained(whole):
@@ -82,7 +91,7 @@ def test_the_lines_of_the_card_run(whole):
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     """Without onnx the format is left out unless it was asked for; then one line names the extra to install."""
     assert "onnx" in check_formats()
-    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
     assert check_formats() == {"yaml", "python", "safetensors", "pt2"}
     with pytest.raises(ExportError, match=r"'onnx' needs onnx and onnxscript: pip install 'explorer\[export\]'"):
         check_formats(["onnx"])
@@ -121,7 +130,7 @@ def test_differences_are_judged_by_the_size_of_the_outputs():
 
 
 @pytest.mark.slow
-def test_every_kind_of_network_becomes_a_graph(tmp_path):
+def test_every_kind_of_network_becomes_a_graph(tmp_path, fresh):
     """One network of each hand-written space, with every op and merge: both graphs agree within 1e-5."""
     folders, expected = [], []
     for number, (_, architecture) in enumerate(dict(hand_written_kinds()).items()):
@@ -132,8 +141,7 @@ def test_every_kind_of_network_becomes_a_graph(tmp_path):
             (folder / FILES[name]).write_bytes(data)
         folders.append(Exported(folder, architecture.input, ["onnx", "pt2"]))
         expected.append(own_outputs(network, architecture.input))
-    with FreshProcess() as fresh:
-        outputs = fresh.outputs(folders)
+    outputs = exported_outputs(fresh, folders)
     for of, own in zip(outputs, expected):
         for name in ("onnx", "pt2"):
             assert max_abs_difference(FILES[name], of[name], own) <= 1e-4

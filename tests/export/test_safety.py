@@ -19,7 +19,7 @@ from explorer.errors import ExplorerError, ExportError
 from explorer.export.card import model_card
 from explorer.export.check import check_code
 from explorer.export.code import write_code
-from explorer.export.comparison import Exported, FreshProcess, fixed_input
+from explorer.export.comparison import Exported, exported_outputs, fixed_input
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
 from explorer.export.space_file import space_text
@@ -37,7 +37,7 @@ BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 
 
-def test_five_hundred_random_architectures(tmp_path):
+def test_five_hundred_random_architectures(tmp_path, fresh):
     """The code of 500 random networks is of the allowed syntax alone, and run in another process it gives each
     network's own logits to the last bit."""
     architectures = [random_architecture(seed) for seed in range(RANDOM)]
@@ -53,8 +53,7 @@ def test_five_hundred_random_architectures(tmp_path):
         folders.append(Exported(folder, architecture.input, ["python"]))
         with torch.inference_mode():
             expected.append(network(fixed_input(architecture.input, 2)))
-    with FreshProcess() as fresh:
-        outputs = fresh.outputs(folders, batches=[2])
+    outputs = exported_outputs(fresh, folders, batches=[2])
     for architecture, of, logits in zip(architectures, outputs, expected):
         assert torch.equal(of["python"][2][0], logits), architecture.to_json()
         assert logits.std() > 0

@@ -57,14 +57,14 @@ def test_a_reduction_is_the_stride_where_sides_do_not_divide():
     assert (feature.shape.height, feature.reduction) == (8, 4)
 
 
-def test_a_backbone_puts_out_the_maps_of_its_stages(architecture, tmp_path):
+def test_a_backbone_puts_out_the_maps_of_its_stages(architecture, tmp_path, fresh):
     """The exported code and weights give the very maps that the whole network has inside, and say what they are."""
     network = randomised(architecture)
     seen = {}
     for number, stage in enumerate(network.stages, 1):
         stage.register_forward_hook(lambda module, arguments, y, number=number: seen.update({number: y}))
     done = export_architecture(
-        architecture, tmp_path / "net", state_dict=network.state_dict(), formats=QUICK, features=(3, 1)
+        architecture, tmp_path / "net", state_dict=network.state_dict(), formats=QUICK, features=(3, 1), fresh=fresh
     )
     module = imported((done.directory / "model.py").read_text(), tmp_path)
     backbone = module.Network()
@@ -200,7 +200,7 @@ print(json.dumps({"reached": reached, "losses": losses, "modules": sorted(sys.mo
 """
 
 
-def test_an_exported_digits_network_is_fine_tuned_on_another_data_set(tmp_path):
+def test_an_exported_digits_network_is_fine_tuned_on_another_data_set(tmp_path, fresh):
     """Trained on digits, exported with a new classifier, and trained two epochs from the folder alone on cluttered
     digits, twice as large: the loss falls, the accuracy rises above chance, and nothing of this package is imported."""
     text = """
@@ -214,7 +214,12 @@ head: gap fc
     architecture = parse_space(text).architecture(0)
     trained = train_architecture(architecture, load_data("digits"), epochs=6, threads=1)
     done = export_architecture(
-        architecture, tmp_path / "net", state_dict=trained.network.state_dict(), formats=QUICK, head_classes=10
+        architecture,
+        tmp_path / "net",
+        state_dict=trained.network.state_dict(),
+        formats=QUICK,
+        head_classes=10,
+        fresh=fresh,
     )
     assert "The classifier is not trained" in (done.directory / "README.md").read_text()
     other = load_data("cluttered-digits")
