@@ -70,7 +70,9 @@ def compare(title: str, space: SearchSpace, indices: list[int], rounds: int) -> 
         ))  # fmt: skip
     count = len(indices)
     fvcore, cost, index = (statistics.median(column) / count for column in zip(*times))
-    print(f"{title}: fvcore {1e3 * fvcore:.1f} ms, cost {1e6 * cost:.0f} us, from an index {1e6 * index:.0f} us a network")
+    print(
+        f"{title}: fvcore {1e3 * fvcore:.1f} ms, cost {1e6 * cost:.0f} us, from an index {1e6 * index:.0f} us a network"
+    )
     for what, ratios in (("cost", [a / b for a, b, _ in times]), ("from an index", [a / c for a, _, c in times])):
         print(f"    {what}: {statistics.median(ratios):,.0f} times ({min(ratios):,.0f} to {max(ratios):,.0f})")
 

@@ -132,7 +132,7 @@ def volume(runs: Sequence[Run], worst: float) -> float:
 
 
 def seed_noise(pools: Sequence[Sequence[Run]], orders: int, few: int) -> str:
-    """How far the hypervolumes of the same networks lie apart when another seed trains them, all and ``few`` of them."""
+    """How far the hypervolumes of the same networks lie apart when another seed trains them, all or ``few`` of them."""
     worst = max(run.costs[0] for pool in pools for run in pool)
     ratios = []
     for shuffle in range(orders):

@@ -1,9 +1,9 @@
 """How users name an architecture, and what the name means.
 
-    preact_variants.yaml#1234                        a derivation of a space by its index
-    preact_variants.yaml#order=full_preact,depth=3   by choices; those left out take their first alternative
-    STUDY:17                                         a trial of a study
-    path/to/architecture.json                        an exported one
+preact_variants.yaml#1234                        a derivation of a space by its index
+preact_variants.yaml#order=full_preact,depth=3   by choices; those left out take their first alternative
+STUDY:17                                         a trial of a study
+path/to/architecture.json                        an exported one
 """
 
 from __future__ import annotations
@@ -58,12 +58,14 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
 
         record = open_study(storage, study).trial(int(number))
         if not record.architecture:
-            raise ExplorerError(f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}")
+            raise ExplorerError(
+                f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}"
+            )
         architecture = _overridden(Architecture.from_json(record.architecture), override, address)
         return Addressed(architecture, study=study, trial=record)
     raise ExplorerError(
-        f"{address[:200]!r} names no architecture; write SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,..., STUDY:TRIAL"
-        " or the path of an architecture.json"
+        f"{address[:200]!r} names no architecture; write SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,...,"
+        " STUDY:TRIAL or the path of an architecture.json"
     )
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Mapping
+from typing import Any, Literal
 
 State = Literal["running", "complete", "stopped", "failed", "cached", "rejected"]
 STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached", "rejected")
@@ -68,7 +69,7 @@ class TrainingResult:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "TrainingResult":
+    def from_json(cls, text: str) -> TrainingResult:
         data = json.loads(text)
         return cls(**{**data, "curve": tuple(Epoch(**epoch) for epoch in data["curve"])})
 

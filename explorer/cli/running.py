@@ -76,26 +76,70 @@ def training_options(command):
     """How networks are trained, in ``search`` and ``train`` alike."""
     for option in reversed(
         (
-            click.option("--data", metavar="NAME", help="digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder."),
+            click.option(
+                "--data",
+                metavar="NAME",
+                help="digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder.",
+            ),
             data_dir,
-            click.option("--subset", type=click.IntRange(min=2), metavar="N", help="So many images of train and validation, stratified."),
-            click.option("--recipe", metavar="NAME", help="quick, he2016 or cosine, or a JSON file of a recipe's fields; the data set's own by default."),
-            click.option("--epochs", type=click.IntRange(1, 100_000), metavar="N", help="Epochs a network; the data set's own by default."),
-            click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
-            click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True, help="auto: what is measured to be faster."),
+            click.option(
+                "--subset",
+                type=click.IntRange(min=2),
+                metavar="N",
+                help="So many images of train and validation, stratified.",
+            ),
+            click.option(
+                "--recipe",
+                metavar="NAME",
+                help="quick, he2016 or cosine, or a JSON file of a recipe's fields; the data set's own by default.",
+            ),
+            click.option(
+                "--epochs",
+                type=click.IntRange(1, 100_000),
+                metavar="N",
+                help="Epochs a network; the data set's own by default.",
+            ),
+            click.option(
+                "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
+            ),
+            click.option(
+                "--precision",
+                type=click.Choice(["auto", "float32", "bfloat16"]),
+                default="auto",
+                show_default=True,
+                help="auto: what is measured to be faster.",
+            ),
         )
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
 
 @click.command()
-@click.option("--space", required=True, metavar="SPACE", help="A space file, or the name of one that comes with the explorer.")
+@click.option(
+    "--space", required=True, metavar="SPACE", help="A space file, or the name of one that comes with the explorer."
+)
 @training_options
 @running_options
-@click.option("--objectives", default="accuracy,macs", show_default=True, metavar="NAMES", help="What to trade off: accuracy, loss, latency_ms, and any cost.")
-@click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side; a core each by default.")
-@click.option("--workers-per-device", type=click.IntRange(1, 1_024), metavar="N", help="Networks that share one GPU; found by a short probe by default.")
+@click.option(
+    "--objectives",
+    default="accuracy,macs",
+    show_default=True,
+    metavar="NAMES",
+    help="What to trade off: accuracy, loss, latency_ms, and any cost.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1_024),
+    metavar="N",
+    help="Networks trained side by side; a core each by default.",
+)
+@click.option(
+    "--workers-per-device",
+    type=click.IntRange(1, 1_024),
+    metavar="N",
+    help="Networks that share one GPU; found by a short probe by default.",
+)
 @click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
 @click.option("--new-study", is_flag=True, help="Begin another study beside the one of that name.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -262,13 +306,22 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
     with console().status("training") as status:
 
         def show(epoch) -> None:
-            status.update(f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation accuracy {percent(epoch.val_accuracy)}")
+            status.update(
+                f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation accuracy {percent(epoch.val_accuracy)}"
+            )
 
         try:
             trained = train_architecture(
-                architecture, dataset, recipe=chosen, epochs=epochs, seed=seed, device=place, precision=precision,
-                checkpoint=checkpoint, on_epoch=None if as_json else show,
-            )  # fmt: skip
+                architecture,
+                dataset,
+                recipe=chosen,
+                epochs=epochs,
+                seed=seed,
+                device=place,
+                precision=precision,
+                checkpoint=checkpoint,
+                on_epoch=None if as_json else show,
+            )
         except TrainingError as error:
             raise WorkFailed(str(error)) from error
         except KeyboardInterrupt:
@@ -289,11 +342,12 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
                 "recipe": trained.recipe.name,
                 "precision": result.precision,
                 "data": {**dataset.fingerprint, "notes": notes},
-                "curve": [{name: getattr(epoch, name) for name in epoch.__dataclass_fields__} for epoch in result.curve],
+                "curve": [
+                    {name: getattr(epoch, name) for name in epoch.__dataclass_fields__} for epoch in result.curve
+                ],
             }
         )
         return
     click.echo(f"validation {percent(result.val_accuracy)}, test {percent(trained.test.accuracy)} (one seed, {seed})")
-    click.echo(
-        f"{result.epochs} epochs of {trained.recipe.name!r} in {result.seconds:.1f} s, {counted(result.images_per_second)} images/s in {result.precision} on {place}"
-    )
+    pace = f"{counted(result.images_per_second)} images/s in {result.precision} on {place}"
+    click.echo(f"{result.epochs} epochs of {trained.recipe.name!r} in {result.seconds:.1f} s, {pace}")

@@ -249,7 +249,7 @@ def bind_head(
 
 
 class BoundLayer(NamedTuple):
-    """What a layer becomes in a place: the op (None when it changes nothing there), the shape it puts out, its stride."""
+    """What a layer becomes in a place: the op (None when it changes nothing), the shape it puts out, its stride."""
 
     op: Op | None
     output: TensorShape

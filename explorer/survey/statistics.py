@@ -91,7 +91,7 @@ class CostRanges(NamedTuple):
 
 
 def cost_ranges(space: SearchSpace) -> CostRanges:
-    """The costs of all derivations when there are at most 200,000, else of 10,000 uniform draws (seed 0), none twice."""
+    """The costs of all derivations when there are at most 200,000, else of 10,000 different uniform draws (seed 0)."""
     total = space.count()
     rows = total if total <= LISTED else DRAWN
     counted = [costs for _, _, costs in survey(space, rows, seed=0)]

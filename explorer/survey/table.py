@@ -38,7 +38,7 @@ class Written(NamedTuple):
 
 
 def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.DataFrame:
-    """The costs of all derivations of a space, or of ``n`` different ones drawn uniformly (all, when there are no more).
+    """The costs of all derivations of a space, or of ``n`` different ones drawn uniformly (or all there are).
 
     One row a derivation, in rank order: ``index`` (as text where the space has 2^62 derivations or more), a
     categorical column a choice point (missing where it is not asked; ``choice.NAME`` where NAME is the name of a
@@ -85,7 +85,7 @@ def rows_of(space: SearchSpace, n: int | None) -> int:
     if rows > LARGEST:
         shown = f"{total:,}" if total < 10**15 else f"some 10^{len(str(total)) - 1}"
         raise space.error(
-            f"the space has {shown} derivations; an atlas holds at most {LARGEST:,}: draw some of them, as in -n 1000000"
+            f"the space has {shown} derivations; an atlas holds at most {LARGEST:,}: draw some, as in -n 1000000"
         )
     return rows
 

@@ -18,7 +18,7 @@ from explorer.survey.grouping import Part
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit in its place. ``kind``: numbers, stem, transition, first, block or head; ``name`` as choices name the place.
+    """A unit in its place. ``kind``: numbers, stem, transition, first, block or head; ``name``: as choices name it.
 
     ``columns``: the choices that matter to its costs, so many (``counts``) for each point it can come to.
     ``by_place``, ``by_total``: whether it reads the variables ``i`` and ``n``; ``varies``: whether the next block of
@@ -119,7 +119,7 @@ class Units:
         return classes is None or classes.max() > 1
 
     def _alike(self, node: Alternatives) -> np.ndarray:
-        """The class of each option: 0 for no answer, then from 1; those of a class cost the same wherever they stand."""
+        """The class of each option: 0 for no answer, then from 1; those of a class cost the same anywhere."""
         looks: dict[Hashable, int] = {}
         found = [0]
         for number, option in enumerate(node.options):

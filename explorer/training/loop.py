@@ -73,7 +73,9 @@ def train_network(
             settings.enter_context(bitwise_relu(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
         step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
-        take_step = ReplayedStep(step, capture_cuda_graph) if graph and not train.streamed and place.type == "cuda" else step
+        take_step = (
+            ReplayedStep(step, capture_cuda_graph) if graph and not train.streamed and place.type == "cuda" else step
+        )
 
         curve: tuple[Epoch, ...] = ()
         kept = None

@@ -156,7 +156,7 @@ def test_a_block_whose_last_norm_is_zero_is_its_shortcut(order):
     ],
 )
 def test_zero_initialised_last_norms(block, silent):
-    """The norm that ends a branch begins at 0, so the block is its shortcut, and learns; a branch that goes on stays."""
+    """The norm that ends a branch begins at 0, so the block is its shortcut, and learns; others stay."""
     arch = only(block=block, stages="{blocks: 2, width: 8}")
     plain, zeroed = build_network(arch, seed=1), build_network(arch, seed=1, zero_init_last_norm=True)
     scales = {name for name, tensor in plain.state_dict().items() if not torch.equal(tensor, zeroed.state_dict()[name])}

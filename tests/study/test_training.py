@@ -88,7 +88,7 @@ def test_epochs_are_told_while_they_happen(trained):
 
 
 def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, monkeypatch):
-    """What was trained before the worker was lost is not trained again, and all comes out as if nothing had happened."""
+    """What was trained before the worker was lost is not trained again, and all comes out as if nothing had been."""
     monkeypatch.setattr("explorer.training.checkpoint.SECONDS", 0.0)
     monkeypatch.setattr("explorer.training.checkpoint.SHARE", 0)
     arch = space.architecture(3)

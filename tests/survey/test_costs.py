@@ -61,48 +61,77 @@ def test_random_spaces(first):
 DEPTHS = "{blocks: depth, width: [8, 16], stride: [1, 2]}"
 EACH = {"depth": "stage"}
 SPACES = {
-    "copied layers follow the first and the last block": dict(
-        stem="conv3x3(8) post", head="pre gap fc", block="order",
-        grammar={"order": "a | b | c", "a": "conv3x3 bn act + act", "b": "bn act conv3x3 +", "c": "act conv3x3 prelu +",
-                 "act": "relu | prelu | silu"},
-        vary={"order": "block", "act": "stage"},
-    ),
-    "activations with and without parameters": dict(
-        block="conv3x3 norm act +", grammar={"act": "relu | silu | prelu | none", "norm": "bn | ln | gn(4) | none"},
-        vary={"act": "use", "norm": "block"},
-    ),
-    "dense blocks grow": dict(
-        block="bn relu conv1x1(2*w) bn relu conv3x3 cat", stages="{blocks: depth, width: growth, stride: [1, 2]}",
-        transition="bn conv1x1(in/2) avgpool", grammar={"depth": "1 | 3 | 4", "growth": "4 | 6"}, vary=EACH,
-    ),
-    "drop path by the block's place": dict(
-        block="conv3x3 bn droppath(0.2*(i - 1)/n) +", stages=DEPTHS, grammar={"depth": "1 | 2 | 3"}, vary=EACH,
-    ),
-    "widths by the block's place": dict(
-        block="conv1x1(4*i) bn relu conv3x3 +", stages=DEPTHS, grammar={"depth": "1 | 2 | 3"}, vary=EACH,
-    ),
-    "widths by the number of blocks": dict(
-        block="conv1x1(2*n) bn relu conv3x3 +", stages=DEPTHS, stem="conv3x3(2*n)", head="conv1x1(4*n) gap fc",
-        grammar={"depth": "1 | 2 | 3"}, vary=EACH,
-    ),
-    "stage numbers of all kinds": dict(
-        stages="{blocks: depth, width: [wide, 2*wide], stride: [1, step], dilation: [1, far]}",
-        block="conv3x3(d=d) bn + relu", grammar={"depth": "1 | 2", "wide": "4 | 8", "step": "1 | 2", "far": "1 | 2"},
-        vary={"depth": "stage", "wide": "stage"},
-    ),
-    "shortcuts with choices, attention": dict(
-        block="(conv3x3 | mhsa(heads=2) avgpool conv1x1 | dwconv3x3 conv1x1) se(r=ratio, act=act)? +",
-        shortcut="{same: none | shortcut_gate(b=-1), changed: conv1x1 bn | subsample | avgpool conv1x1}",
-        grammar={"ratio": "2 | 4", "act": "relu | prelu"}, vary={"block": "block", "ratio": "stage"},
-    ),
-    "pre-activation shared with the shortcut": dict(
-        block="order", stem="conv3x3(8)", head="pre gap fc",
-        shortcut="{changed: conv1x1 bn, pre_order: {changed: conv1x1, from: preact}}",
-        grammar={"order": "pre_order | post_order", "pre_order": "bn relu conv3x3 attn +",
-                 "post_order": "conv3x3 bn attn + relu", "attn": "none | eca | cbam(4)"},
-        vary={"order": "stage", "attn": "block"},
-    ),
-}  # fmt: skip
+    "copied layers follow the first and the last block": {
+        "stem": "conv3x3(8) post",
+        "head": "pre gap fc",
+        "block": "order",
+        "grammar": {
+            "order": "a | b | c",
+            "a": "conv3x3 bn act + act",
+            "b": "bn act conv3x3 +",
+            "c": "act conv3x3 prelu +",
+            "act": "relu | prelu | silu",
+        },
+        "vary": {"order": "block", "act": "stage"},
+    },
+    "activations with and without parameters": {
+        "block": "conv3x3 norm act +",
+        "grammar": {"act": "relu | silu | prelu | none", "norm": "bn | ln | gn(4) | none"},
+        "vary": {"act": "use", "norm": "block"},
+    },
+    "dense blocks grow": {
+        "block": "bn relu conv1x1(2*w) bn relu conv3x3 cat",
+        "stages": "{blocks: depth, width: growth, stride: [1, 2]}",
+        "transition": "bn conv1x1(in/2) avgpool",
+        "grammar": {"depth": "1 | 3 | 4", "growth": "4 | 6"},
+        "vary": EACH,
+    },
+    "drop path by the block's place": {
+        "block": "conv3x3 bn droppath(0.2*(i - 1)/n) +",
+        "stages": DEPTHS,
+        "grammar": {"depth": "1 | 2 | 3"},
+        "vary": EACH,
+    },
+    "widths by the block's place": {
+        "block": "conv1x1(4*i) bn relu conv3x3 +",
+        "stages": DEPTHS,
+        "grammar": {"depth": "1 | 2 | 3"},
+        "vary": EACH,
+    },
+    "widths by the number of blocks": {
+        "block": "conv1x1(2*n) bn relu conv3x3 +",
+        "stages": DEPTHS,
+        "stem": "conv3x3(2*n)",
+        "head": "conv1x1(4*n) gap fc",
+        "grammar": {"depth": "1 | 2 | 3"},
+        "vary": EACH,
+    },
+    "stage numbers of all kinds": {
+        "stages": "{blocks: depth, width: [wide, 2*wide], stride: [1, step], dilation: [1, far]}",
+        "block": "conv3x3(d=d) bn + relu",
+        "grammar": {"depth": "1 | 2", "wide": "4 | 8", "step": "1 | 2", "far": "1 | 2"},
+        "vary": {"depth": "stage", "wide": "stage"},
+    },
+    "shortcuts with choices, attention": {
+        "block": "(conv3x3 | mhsa(heads=2) avgpool conv1x1 | dwconv3x3 conv1x1) se(r=ratio, act=act)? +",
+        "shortcut": "{same: none | shortcut_gate(b=-1), changed: conv1x1 bn | subsample | avgpool conv1x1}",
+        "grammar": {"ratio": "2 | 4", "act": "relu | prelu"},
+        "vary": {"block": "block", "ratio": "stage"},
+    },
+    "pre-activation shared with the shortcut": {
+        "block": "order",
+        "stem": "conv3x3(8)",
+        "head": "pre gap fc",
+        "shortcut": "{changed: conv1x1 bn, pre_order: {changed: conv1x1, from: preact}}",
+        "grammar": {
+            "order": "pre_order | post_order",
+            "pre_order": "bn relu conv3x3 attn +",
+            "post_order": "conv3x3 bn attn + relu",
+            "attn": "none | eca | cbam(4)",
+        },
+        "vary": {"order": "stage", "attn": "block"},
+    },
+}
 
 
 @pytest.mark.parametrize("sections", SPACES.values(), ids=list(SPACES))
@@ -117,9 +146,11 @@ def test_what_costs_may_hang_on(sections):
 def test_more_derivations_than_a_machine_word_counts():
     """Indices beyond 2^63 are drawn and costed as well."""
     made = space(
-        grammar={"act": "relu | prelu | none"}, vary={"act": "use"}, block="conv3x3 act conv3x3 act +",
+        grammar={"act": "relu | prelu | none"},
+        vary={"act": "use"},
+        block="conv3x3 act conv3x3 act +",
         stages="{blocks: [40, 40], width: [4, 8]}",
-    )  # fmt: skip
+    )
     assert made.count() == 3**160
     agrees(made, 20)
 

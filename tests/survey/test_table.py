@@ -15,7 +15,7 @@ def test_draws_are_different_and_ascending(total, n, seed):
     """A draw has as many numbers as asked, none twice, in order, the same for the same seed."""
     drawn = draw(total, n, seed).tolist()
     assert drawn == sorted(set(drawn)) == draw(total, n, seed).tolist()
-    assert len(drawn) == n and 0 <= drawn[0] and drawn[-1] < total
+    assert len(drawn) == n and drawn[0] >= 0 and drawn[-1] < total
 
 
 def test_more_than_there_are_means_all():
@@ -31,7 +31,7 @@ def test_too_large_a_space_is_refused_whole_and_drawn_from():
         grammar={"act": "relu | prelu | none"}, vary={"act": "block"}, block="conv3x3 act +",
         stages="{blocks: [40, 40], width: [4, 8]}",
     )  # fmt: skip
-    with pytest.raises(SpaceError, match="some 10\\^38 derivations.*-n 1000000"):
+    with pytest.raises(SpaceError, match=r"some 10\^38 derivations.*-n 1000000"):
         rows_of(made, None)
     frame = atlas(made, 5)
     assert len(frame) == 5 and all(int(index) < made.count() for index in frame["index"])
