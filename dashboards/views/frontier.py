@@ -18,6 +18,7 @@ from dashboards.text import safe_text
 from dashboards.views.detail import draw_detail
 from explorer.records import TrialRecord
 from explorer.store import Study
+from explorer.store.study import LATENCY
 
 CHART = "frontier_chart"
 # Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
@@ -57,6 +58,9 @@ def draw() -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         shown = _pick_plane(study, records)
+        mixed = _mixed(study, shown)
+        if mixed and not st.toggle("Put them in one plane all the same", key="mix_environments"):
+            shown = None
     on_frontier: list[int] = []
     if shown is not None:
         plane = shown
@@ -68,8 +72,11 @@ def draw() -> None:
         number = _pick_trial(study, records, on_frontier)
         draw_detail(study, number)
     with left:
+        if mixed:
+            say(f"Latencies were measured in {mixed}: such numbers compare machines, not networks.")
         if shown is None:
-            say(_nothing_to_draw(records))
+            if not mixed:
+                say(_nothing_to_draw(records))
         else:
             _draw_plane(study, records, shown, points, number)
     narrowed = narrow(study, records)
@@ -114,6 +121,11 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> Shown | None:
         before = _moment(study, sum(record.state == "complete" for record in records))
     colour = None if colour == NO_COLOUR else colour
     return Shown(identity(study), _revision(records), x, y, colour, log_x, before, bound)
+
+
+def _mixed(study: Study, shown: Shown | None) -> str:
+    """In which environments the latencies in the plane were measured, where there is more than one."""
+    return study.mixed_environments() if shown is not None and LATENCY in (shown.x, shown.y) else ""
 
 
 def _moment(study: Study, complete: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import zipfile
@@ -16,6 +17,7 @@ from dashboards.views.architecture import zipped_export
 from explorer.errors import ExportError
 from explorer.grammar.parse import load_space
 from explorer.store import open_study
+from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending
 from explorer.study.search import run_search
 from tests.dashboards.conftest import COMPLETE, FAILED, REASON, begin_study, ending, proposal, write_study
@@ -214,3 +216,21 @@ def test_budget_and_earlier_frontier(url, study, monkeypatch):
     writer.finish(COMPLETE + 4, ending(0.9))
     at.run()
     assert not at.exception
+
+
+def test_latencies_of_two_machines_are_not_mixed_unasked(url, monkeypatch):
+    """A plane of latencies from two environments is drawn only when asked for, and says so then."""
+    writer = begin_study(url, "two machines", {"accuracy": "max", "latency_ms": "min"})
+    for number in range(4):
+        environment = {"digest": f"d{number % 2}", "device_name": f"card {number % 2}", "versions": {}, "limits": {}}
+        made = proposal(number, costs={"latency_ms": 1.0 + number})
+        notes = {LATENCY_NOTE: {"environment": environment, "contended": False, "notes": []}}
+        writer.begin(number, dataclasses.replace(made, sampler=notes))
+        writer.finish(number, ending(0.5 + number / 10, latency_ms=1.0 + number))
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert "2 environments (device_name card 0 or card 1)" in texts(at)
+    drawn = len(at.get("plotly_chart"))
+    at.toggle(key="mix_environments").set_value(True).run()
+    assert "2 environments" in texts(at)
+    assert len(at.get("plotly_chart")) == drawn + 1
