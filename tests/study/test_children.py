@@ -229,7 +229,7 @@ def test_a_reused_child_that_is_killed_fails_its_job_alone(workplace, job):
     place.start(job(0))
     first = int(answers(place, 1)[0].measured["accuracy"])
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: not members({first}))
+    wait_until(lambda: not place._children[0].process.is_alive())
     place.start(job(1))
     assert answers(place, 1)[1].measured["accuracy"] != first
 
