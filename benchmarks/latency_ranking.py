@@ -21,11 +21,11 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the published networks' table lies with the tests
 
-from explorer.errors import ExplorerError  # noqa: E402
-from explorer.measure.child import measure_in_child  # noqa: E402
-from explorer.measure.environment import describe_environment, find_device  # noqa: E402
-from explorer.measure.settings import default_mode, make_settings  # noqa: E402
-from tests.published.networks import FURTHER, ROWS, member  # noqa: E402
+from explorer.errors import ExplorerError
+from explorer.measure.child import measure_in_child
+from explorer.measure.environment import describe_environment, find_device
+from explorer.measure.settings import default_mode, make_settings
+from tests.published.networks import FURTHER, ROWS, member
 
 COLUMNS = ("name", "img_size", "samples_per_sec", "device", "mode", "precision", "layout", "torch")
 FEWEST = 3  # networks below which a rank correlation means nothing
