@@ -43,6 +43,12 @@ def slow(architecture, *, choices, epochs, seed):
     return {"accuracy": score(choices)}
 
 
+def slower(architecture, *, choices, epochs, seed):
+    """Long enough to be interrupted within, on a busy machine too."""
+    time.sleep(1.5)
+    return {"accuracy": score(choices)}
+
+
 def endless(architecture, *, choices, epochs, seed):
     while True:
         time.sleep(0.05)

@@ -41,7 +41,7 @@ def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
 
 def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
     """Ctrl-C ends the search in order: what ended is kept, what ran is marked and taken up by the next search."""
-    process = start("slow", 20, 2)
+    process = start("slower", 6, 2)
     lines = iter(process.stdout.readline, "")
     next(line for line in lines if line == "ended\n")
     next(line for line in lines if line == "started\n")  # so one has ended, and one has only begun
@@ -53,13 +53,13 @@ def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
     records = open_study(url, "one").trials()
     left = [record for record in records if record.state == "failed"]
     assert left and all(record.reason == "interrupted: Ctrl-C" for record in left)
-    start("slow", 20, 2).communicate(timeout=60)
+    start("slower", 6, 2).communicate(timeout=60)
     invariant(url, tmp_path)
     study = open_study(url, "one")
     assert all(
         study.trial(record.number).state == "complete" and study.trial(record.number).attempt == 2 for record in left
     )
-    assert study.counts()["complete"] == 20 and study.counts()["failed"] == 0
+    assert study.counts()["complete"] == 6 and study.counts()["failed"] == 0
 
 
 def test_ctrl_c_breaks_into_an_evaluation_of_this_process(url, tmp_path, start):

@@ -277,7 +277,7 @@ def test_the_time_is_kept(space):
         time.sleep(0.1)
         return {"accuracy": 0.5}
 
-    result = search(space, evaluate=lasting, seconds=0.45)
+    result = search(space, evaluate=lasting, sampler="random", seconds=0.45)
     assert result.ended == "the time of 0.45 s is used" and 1 <= result.study.counts()["complete"] <= 4
 
 
