@@ -20,8 +20,9 @@ LAST_LINES = 5  # trials that have ended, shown above the running ones
 
 
 @contextmanager
-def show_progress(stream: IO[str] = sys.stderr) -> Iterator[Progress]:
-    """A ``progress`` for ``run_search`` that draws on ``stream`` until the context ends."""
+def show_progress(stream: IO[str] | None = None) -> Iterator[Progress]:
+    """A ``progress`` for ``run_search`` that draws on ``stream``, standard error by default, until the context ends."""
+    stream = stream or sys.stderr
     console = Console(file=stream)
     if not console.is_terminal:
         yield lambda event: _print_plain(stream, event)
