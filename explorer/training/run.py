@@ -11,6 +11,7 @@ from torch import nn
 
 from explorer.architecture import Architecture
 from explorer.errors import TrainingError
+from explorer.measure.cores import usable_cores
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult
 from explorer.training.data import Dataset, load_data
@@ -50,8 +51,8 @@ def train_architecture(
 
     ``data``: a data set or its name, with ``data_dir`` and ``subset`` as ``load_data`` takes them; ``recipe``
     (a value, a name or a JSON file) and ``epochs``: the data set's own when left out; ``seed``: of the weights and of
-    the training; ``threads``: all that torch may use when left out; ``precision`` and ``checkpoint``: as for
-    ``train_network``. Raises DataError, or TrainingError when the network does not fit the data, the loss is no longer
+    the training; ``threads``: as many as torch would take, and no more than there are usable cores, when left out;
+    ``precision`` and ``checkpoint``: as for ``train_network``. Raises DataError, or TrainingError when the network does not fit the data, the loss is no longer
     finite or an argument is out of range.
     """
     dataset = load_data(data, data_dir, subset) if isinstance(data, str) else data
@@ -63,7 +64,7 @@ def train_architecture(
     len(dataset.test)  # read now: what is wrong with it is said before the network is trained
     usual, usual_epochs = default_training(dataset.name)
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe or usual
-    threads = threads or torch.get_num_threads()
+    threads = threads or min(torch.get_num_threads(), usable_cores())
     network = build_for_training(architecture, chosen, seed)
     result = train_network(
         network,
