@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--samplers", default="random,tpe,nsga2,evolution,frontier")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--first-seed", type=int, default=0, help="of the repeats, which count up from it")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after so long")
     parser.add_argument("-o", "--output", type=Path, default=Path("search_quality.csv"))
     given = parser.parse_args()
@@ -129,7 +130,7 @@ def main() -> None:
     table, space, began = Table(given.table), explorer.load_space(str(SPACE)), time.monotonic()
     if not given.output.exists():
         given.output.write_text(",".join(FIELDS) + "\n")
-    for seed in range(given.repeats):
+    for seed in range(given.first_seed, given.first_seed + given.repeats):
         for sampler in given.samplers.split(","):
             done = {(r["sampler"], int(r["seed"]), int(r["queries"])) for r in read(given.output)}
             last = max((mark for mark in MARKS if mark <= given.queries), default=0)
