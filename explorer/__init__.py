@@ -22,6 +22,7 @@ _PUBLIC = {
     "SpaceError": ("explorer.errors", "SpaceError"),
     "atlas": ("explorer.survey.table", "atlas"),
     "build": ("explorer.network.build", "build_network"),
+    "confirm": ("explorer.study.confirmation", "confirm"),
     "cost": ("explorer.costing.analytic", "count_cost"),
     "latency": ("explorer.measure.latency", "latency"),
     "load_space": ("explorer.grammar.parse", "load_space"),

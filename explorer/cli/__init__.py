@@ -27,6 +27,7 @@ COMMANDS = {
     "studies": ("studies", "The studies in a storage."),
     "trials": ("studies", "The trials of a study."),
     "frontier": ("studies", "The non-dominated networks of a study, or the best under a budget."),
+    "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
     "effects": ("studies", "What each choice does at equal cost, with intervals."),
     "report": ("studies", "One static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
