@@ -24,6 +24,7 @@ _PUBLIC = {
     "build": ("explorer.network.build", "build_network"),
     "confirm": ("explorer.study.confirmation", "confirm"),
     "cost": ("explorer.costing.analytic", "count_cost"),
+    "gradients": ("explorer.training.gradient_flow", "gradient_flow"),
     "latency": ("explorer.measure.latency", "latency"),
     "load_space": ("explorer.grammar.parse", "load_space"),
     "load_weights": ("explorer.export.weights", "load_weights"),

@@ -16,7 +16,7 @@ from typing import Literal
 from explorer.errors import StoreError, StudyError
 from explorer.files import sweep
 from explorer.measure.cores import usable_cores
-from explorer.records import ConfirmationRecord, Confirmed, Epoch, TrialRecord
+from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, open_for_writing
@@ -246,10 +246,11 @@ class ConfirmationLoop:
         self._tell("started", training)
         return True
 
-    def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
+    def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         training, wanted = self._running[number], self._numbers[number]
         if isinstance(message, Epoch):
             self._tell("epoch", training, message)
+        if not isinstance(message, (Outcome, Failure)):
             return
         del self._running[number]
         if isinstance(message, Failure):

@@ -14,10 +14,11 @@ from torch import nn
 from explorer.architecture import Architecture
 from explorer.files import write_whole
 from explorer.measure.environment import describe_environment
-from explorer.records import TrainingResult
+from explorer.records import GradientFlow, TrainingResult
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.study.work import Job, Outcome, Report, Training
 from explorer.training.data import Dataset, load_data
+from explorer.training.gradient_flow import BATCH, gradient_flow
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.run import build_for_training
 
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 def train(settings: Training, job: Job, report: Report) -> Outcome:
     """Trains the job's network as the settings say."""
     data = load_data(settings.data, settings.data_dir, subset=settings.subset)
+    if settings.gradients:
+        report(_flow(settings, job, data))
     kept = settings.artifacts and checkpoint_file(settings.artifacts, job.digest)
     network, result = _trained(settings, job, report, data, kept)
     return Outcome(
@@ -65,6 +68,19 @@ def _trained(
         on_epoch=report,
     )
     return network, result
+
+
+def _flow(settings: Training, job: Job, data: Dataset) -> GradientFlow:
+    """Through the very network that is about to be trained, on images that it will be trained on."""
+    return gradient_flow(
+        Architecture.from_json(job.architecture),
+        batch=min(BATCH, len(data.train)),
+        seed=job.seed,
+        data=data,
+        zero_init_last_norm=settings.recipe.zero_init_last_norm,
+        device=settings.device,
+        threads=settings.threads,
+    )
 
 
 def _save(network: nn.Module, artifacts: Path, job: Job) -> str:

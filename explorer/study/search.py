@@ -72,6 +72,7 @@ def run_search(
     trial_seconds: float | None = None,
     trial_memory: int | None = None,
     until_stable: int | None = None,
+    record_gradients: bool = False,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Searches ``space`` for the frontier of ``objectives``; the same call again goes on with the study.
@@ -85,6 +86,9 @@ def run_search(
     ``stopping``: the rule that ends trainings early, one of ``stopping.RULES``; ``trial_seconds`` and
     ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
     fails; by default such as only a trial gone wrong meets.
+
+    ``record_gradients``: of each network that is trained the gradient flow at its initialisation is stored
+    (``Study.gradient_flow``, ``training/gradient_flow.py``).
 
     ``evaluate(architecture, *, choices, epochs, seed)`` replaces training and answers with the objectives
     that are no costs; it runs in this process unless ``workers`` is above 1. ``costs``: name ->
@@ -118,6 +122,7 @@ def run_search(
         study=study,
         stopping=stopping,
         trial_limits=TrialLimits(trial_seconds, trial_memory),
+        record_gradients=record_gradients,
     )
     database = open_for_writing(storage)
     try:

@@ -45,6 +45,7 @@ from explorer.training.splits import stratified_order
 NOISE = "noise"
 BATCH = 32
 BATCHES = range(2, 4_097)  # of one image batch norm takes no moments
+SEEDS = range(2**32)
 
 
 def gradient_flow(
@@ -63,11 +64,12 @@ def gradient_flow(
     ``data``: a data set or its name, of whose training images the first of a stratified order are taken, without
     augmentation; without one they are standard normal noise with uniformly drawn classes. ``seed`` fixes weights,
     images, classes and dropout: on a CPU the same arguments give the same figures. ``zero_init_last_norm``: as recipes
-    ask for it. Raises DataError, or TrainingError when the network does not fit the data or ``batch`` is out of range.
+    ask for it. Raises DataError, or TrainingError when the network does not fit the data or a number is out of range.
     """
     dataset = load_data(data, data_dir) if isinstance(data, str) else data
-    if batch not in BATCHES:
-        raise TrainingError(f"batch must lie in {BATCHES[0]}..{BATCHES[-1]}, found {batch}")
+    for name, number, allowed in (("batch", batch, BATCHES), ("seed", seed, SEEDS)):
+        if number not in allowed:
+            raise TrainingError(f"{name} must lie in {allowed[0]}..{allowed[-1]}, found {number}")
     if dataset is not None:
         if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
             raise TrainingError(
@@ -168,7 +170,7 @@ def _flow(probe: _Probe, last: _Probe) -> BlockFlow:
         stage=probe.stage,
         block=probe.block,
         grad_norm=_finite(norm.item()),
-        cosine=_finite(((gradient / norm) * (final / norm_last)).sum().item()) if same else None,
+        cosine=_finite(((gradient / norm) * (final / norm_last)).sum().clamp(-1, 1).item()) if same else None,
         shortcut_share=_finite(direct / (direct + learnt)) if direct + learnt else 0.0,
         dead_share=torch.cat(probe.dead).double().mean().item() if probe.dead else 0.0,
         signal_var=_finite(y.double().transpose(0, 1).flatten(1).var(dim=1, correction=0).mean().item()),
