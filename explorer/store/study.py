@@ -136,7 +136,7 @@ class Study:
         if reference is None:
             corner = [max(column) for column in zip(*points)]
         else:
-            corner = [self._sign(name) * reference[name] for name in names]
+            corner = [self.sign(name) * reference[name] for name in names]
         return hypervolume(points, corner)
 
     def savings(self) -> dict[str, int]:
@@ -226,7 +226,7 @@ class Study:
         from explorer.store.confirmations import trial_probabilities
 
         x = x or self.cost_objective
-        return trial_probabilities(self, self._comparable([x, y], mix_environments), x, y, -self._sign(y))
+        return trial_probabilities(self, self._comparable([x, y], mix_environments), x, y, -self.sign(y))
 
     def gradient_flow(self, digest: str) -> GradientFlow | None:
         """How gradients flow through that network at its initialisation, where a search recorded it."""
@@ -264,12 +264,13 @@ class Study:
             full = {row.number: to_record(row) for row in connection.execute(query)}
         return [full[record.number] for record in light]
 
-    def _sign(self, name: str) -> int:
+    def sign(self, name: str) -> int:
+        """-1 for a quantity that is maximised, 1 for one that is minimised: objectives as the study says."""
         direction = self.objectives.get(name, "max" if name in _MAXIMISED else "min")
         return -1 if direction == "max" else 1
 
     def _minimised(self, record: TrialRecord, names: Iterable[str]) -> list[float]:
-        return [self._sign(name) * _value(record, name) for name in names]  # type: ignore[operator]
+        return [self.sign(name) * _value(record, name) for name in names]  # type: ignore[operator]
 
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
