@@ -2,7 +2,7 @@
 
 Needed are the weights of every network on a frontier (of all objectives together, or of one that is learnt over any one
 cost) and of running trials, and the checkpoints of trainings that run or wait to be taken up again. Whatever is
-no such file of the explorer's is left alone. Weights that are gone are trained again when they are asked for.
+no such file of a network of this study is left alone. Weights that are gone are trained again when they are asked for.
 """
 
 from __future__ import annotations
@@ -41,24 +41,23 @@ def removable_files(study: Study) -> list[Removable]:
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
     stale = set(abandoned(folder, older_than=time.time() - LEASE_SECONDS))
     underway = _underway(study)
-    complete = [trial for trial in study.trials(full=False) if trial.state == "complete"]
+    records = study.trials(full=False)
+    complete = [trial for trial in records if trial.state == "complete"]
     best = underway | {trial.digest for trial in _on_a_frontier(study, complete)}
-    known = {trial.digest: trial.number for trial in complete}
+    known = {trial.digest: trial.number for trial in reversed(records)}
     confirming = {(r.digest, r.epochs, r.seed) for r in study.confirmations() if r.state == "running"}
     found = []
     for path in files:
         reason = ""
         if path in stale:
             reason = "left half-written by a process that is gone"
-        elif path.suffix == ".safetensors" and path.stem not in best:
-            number = known.get(path.stem)
-            reason = "weights of no trial" if number is None else f"weights of trial {number}, on no frontier"
+        elif path.suffix == ".safetensors" and path.stem in known and path.stem not in best:
+            reason = f"weights of trial {known[path.stem]}, on no frontier"
         elif path.suffix == ".checkpoint":
             match = _CONFIRMATION.fullmatch(path.stem)
-            needed = path.stem in underway
-            if match is not None:
-                needed = (match[1], int(match[2]), int(match[3])) in confirming
-            reason = "" if needed else "checkpoint of a training that has ended"
+            digest = path.stem if match is None else match[1]
+            needed = digest in underway if match is None else (digest, int(match[2]), int(match[3])) in confirming
+            reason = "checkpoint of a training that has ended" if digest in known and not needed else ""
         if reason:
             found.append(Removable(path, path.stat().st_size, reason))
     return found

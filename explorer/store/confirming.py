@@ -113,6 +113,8 @@ class ConfirmationWriter:
         self.study.database.write(work, patience=10.0)
 
     def _lost(self, row: Any, moment: float) -> bool:
+        if row.worker == self.worker:
+            return False
         return row.lease_until is None or row.lease_until < moment or is_gone(row.worker)
 
     def _take(self, connection: Connection, training: Wanted, row: Any, moment: float) -> ConfirmationRecord:

@@ -19,7 +19,7 @@ from tests.store.conftest import make_study, proposal
 @pytest.fixture
 def study(url):
     """Trials with a file each: a and b on the frontier of MACs, c on that of params alone, d on none, e running, f
-    interrupted; and the files of a running confirmation, of an ended one, of a killed writer and of strangers."""
+    interrupted; and files of a running and an ended confirmation, of another storage's study, and of others."""
     writer = StudyWriter(make_study(url), new_worker())
     folder = writer.study.artifacts
     folder.mkdir(parents=True)
@@ -34,9 +34,9 @@ def study(url):
     writer.interrupt("Ctrl-C")
     running = StudyWriter(writer.study, new_worker())
     running.begin(5, proposal("e"))
-    for name in ("e", "f", "d", "gone"):
+    for name in ("e", "f", "d", "another"):
         checkpoint_file(folder, f"v1-{name}").write_bytes(b"state")
-    for name in ("e", "gone"):
+    for name in ("e", "another"):
         weights_file(folder, f"v1-{name}").write_bytes(b"weights")
     confirming = ConfirmationWriter(writer.study, new_worker())
     confirming.claim([Wanted("v1-a", 2, 5)])
@@ -50,7 +50,7 @@ def study(url):
     writer.study.database.close()
 
 
-NEEDLESS = {"v1-d.safetensors", "v1-gone.safetensors", "v1-d.checkpoint", "v1-gone.checkpoint", "v1-a.2-6.checkpoint"}
+NEEDLESS = {"v1-d.safetensors", "v1-d.checkpoint", "v1-a.2-6.checkpoint"}
 
 
 def test_what_a_frontier_or_a_training_needs_is_kept(study):
@@ -58,7 +58,7 @@ def test_what_a_frontier_or_a_training_needs_is_kept(study):
     found = {each.path.name: each for each in removable_files(study)}
     assert set(found) == NEEDLESS
     assert found["v1-d.safetensors"].reason == "weights of trial 3, on no frontier"
-    assert found["v1-gone.safetensors"].bytes == 7
+    assert found["v1-d.safetensors"].bytes == 7
 
 
 def test_the_command_lists_and_removes(study, url, capsys):
@@ -69,7 +69,7 @@ def test_the_command_lists_and_removes(study, url, capsys):
     assert status == 0 and {row["file"] for row in document["files"]} == NEEDLESS and not document["removed"]
     assert {path.name for path in study.artifacts.iterdir()} == before
     status, out, _ = run(capsys, "clean", "one", "--storage", url)
-    assert status == 0 and "--yes" in out and "5 files" in out
+    assert status == 0 and "--yes" in out and "3 files" in out
     status, out, _ = run(capsys, "clean", "one", "--storage", url, "--yes", "--json")
     assert status == 0 and json.loads(out)["removed"] and json.loads(out)["bytes"] == document["bytes"] > 0
     assert {path.name for path in study.artifacts.iterdir()} == before - NEEDLESS
