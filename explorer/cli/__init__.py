@@ -30,6 +30,7 @@ COMMANDS = {
     "frontier": ("studies", "The non-dominated networks of a study, or the best under a budget."),
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
     "effects": ("studies", "What each choice does at equal cost, with intervals."),
+    "compare": ("comparing", "The error distributions of two spaces at equal cost."),
     "clean": ("cleaning", "What files of a study could be freed, and free them."),
     "report": ("studies", "One static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
