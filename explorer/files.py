@@ -98,18 +98,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, older_than: float) -> None:
-    """Removes what killed writers left in ``folder``: all that a process of this machine wrote which is no more, and
-    of other machines' what was left before the time ``older_than``, seconds since the epoch."""
+    """Removes what killed writers left in ``folder``, as ``abandoned`` finds it."""
+    for stale in abandoned(folder, older_than):
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)  # another process may have swept it
+
+
+def abandoned(folder: Path, older_than: float) -> list[Path]:
+    """What killed writers left in ``folder``: all that a process of this machine wrote which is no more, and of other
+    machines' what was left before the time ``older_than``, seconds since the epoch."""
+    found = []
     for stale in folder.glob(f"{_WRITING}*"):
         try:
-            if not _orphaned(stale) and stale.stat().st_mtime >= older_than:
-                continue
-            if stale.is_dir():
-                shutil.rmtree(stale, ignore_errors=True)
-            else:
-                stale.unlink()
+            if _orphaned(stale) or stale.stat().st_mtime < older_than:
+                found.append(stale)
         except FileNotFoundError:  # another process swept it
             pass
+    return found
 
 
 def _orphaned(temporary: Path) -> bool:

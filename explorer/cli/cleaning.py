@@ -1,0 +1,51 @@
+"""``explorer clean``: the files of a study that nothing needs."""
+
+from __future__ import annotations
+
+import click
+
+from explorer.cli import WorkFailed
+from explorer.cli.options import as_json, print_json, print_table, storage
+
+
+@click.command()
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
+@as_json
+@storage
+def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
+    """Say which files of STUDY could be freed: weights of networks that are on no frontier, and what dead processes
+    left. With --yes they are removed. The record itself loses nothing; such weights are trained again on export."""
+    from explorer.store.cleaning import removable_files
+    from explorer.store.study import open_study
+
+    opened = open_study(storage, study)
+    found = removable_files(opened)
+    failed = []
+    for each in found if yes else ():
+        try:
+            each.path.unlink(missing_ok=True)
+        except OSError as error:
+            failed.append(f"{each.path}: {error.strerror or error}")
+    total = sum(each.bytes for each in found)
+    if as_json:
+        print_json(
+            {
+                "study": opened.name,
+                "folder": str(opened.artifacts),
+                "removed": yes and not failed,
+                "bytes": total,
+                "files": [{"file": each.path.name, "bytes": each.bytes, "reason": each.reason} for each in found],
+            }
+        )
+    elif not found:
+        click.echo(f"nothing to free in {opened.artifacts}")
+    else:
+        print_table(
+            {"file": "left", "bytes": "right", "why": "left"},
+            [(each.path.name, f"{each.bytes:,}", each.reason) for each in found],
+        )
+        done = "removed" if yes else "could be freed; --yes removes them"
+        click.echo(f"{len(found)} files, {total / 1e6:.1f} MB of {opened.artifacts} {done}")
+    if failed:
+        raise WorkFailed(f"{len(failed)} files could not be removed, as {failed[0]}")

@@ -1,0 +1,51 @@
+"""``explorer compare``: two spaces by the errors of their networks at equal cost."""
+
+from __future__ import annotations
+
+import click
+
+from explorer.cli.options import as_json, counted, percent, print_json, print_table, storage
+from explorer.cli.running import training_options
+
+
+@click.command()
+@click.argument("space_a", metavar="SPACE_A")
+@click.argument("space_b", metavar="SPACE_B")
+@click.option("--cost", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
+@click.option(
+    "-n",
+    "networks",
+    type=click.IntRange(2, 100_000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="To draw of a space.",
+)
+@click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@training_options
+@as_json
+@storage
+def compare(space_a, space_b, device, as_json, **options) -> None:
+    """The error distributions of two spaces at equal cost: of studies in the storage, or of spaces, of which N networks
+    each are drawn uniformly and trained. The same line again goes on."""
+    from explorer.measure.environment import find_device
+    from explorer.study import show_progress
+    from explorer.study.comparison import compare_spaces
+
+    with show_progress() as progress:
+        found = compare_spaces(space_a, space_b, device=find_device(device), progress=progress, **options)
+    if as_json:
+        print_json(found.to_json())
+        return
+    print_table(
+        {"": "left", "networks": "right", "compared": "right", "mean error": "right", "least error": "right"},
+        [(e.name, e.networks, e.compared, percent(e.mean_error), percent(e.min_error)) for e in (found.a, found.b)],
+    )
+    low, high = found.ci95
+    least, most = map(counted, found.range)
+    click.echo(
+        f"at equal {found.cost} ({least} to {most}, {found.bins} bins): the first's mean error is "
+        f"{100 * found.difference:+.1f} points against the second's (95% interval {100 * low:+.1f} to "
+        f"{100 * high:+.1f}); largest distance of the two distributions {found.ks:.2f}"
+    )

@@ -1,0 +1,52 @@
+"""``explorer compare`` as a shell calls it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from explorer.store.study import list_studies
+from tests.cli.test_spaces import run
+from tests.study.evaluations import SPACE_TEXT
+
+
+def test_two_spaces_are_drawn_trained_and_compared(capsys, tmp_path):
+    """Each space's networks are trained once, in a study of their own; the studies compare alike by their names."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(SPACE_TEXT.replace("name: tiny", f"name: {name}"))
+    line = ("--data", "digits", "--epochs", "1", "--workers", "2", "-n", "3", "--storage", url, "--json")
+    status, out, err = run(capsys, "compare", str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml"), *line)
+    assert status == 0, err
+    found = json.loads(out)
+    assert found["a"]["networks"] == found["b"]["networks"] == 3 and found["bins"] >= 1 and found["cost"] == "macs"
+    assert 0 <= found["ks"] <= 1 and found["ci95"][0] <= found["difference"] <= found["ci95"][1]
+    assert {study.name: study.counts["complete"] for study in list_studies(url)} == {
+        "one-digits-random": 3,
+        "two-digits-random": 3,
+    }
+    status, out, _ = run(capsys, "compare", "one-digits-random", "two-digits-random", "--storage", url, "--json")
+    assert status == 0 and json.loads(out) == found
+    status, out, _ = run(capsys, "compare", "one-digits-random", "one-digits-random", "--storage", url)
+    assert status == 0 and "+0.0 points" in out
+    status, out, err = run(
+        capsys, "compare", "one-digits-random", "two-digits-random", "--cost", "mac", "--storage", url
+    )
+    assert (status, out) == (2, "") and "has no complete trial with accuracy and mac" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["compare", "he2016_orders.yaml"], "SPACE_B"),
+        (["compare", "he2016_orders.yaml", "he2016_orders.yaml", "-n", "1"], "-n"),
+        (["compare", "nowhere.yaml", "he2016_orders.yaml"], "no such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """Bad input ends in one line and status 2, and makes no file."""
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,81 @@
+"""What may be freed of a study's files, and above all what may not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
+from explorer.store.cleaning import removable_files
+from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.lease import new_worker
+from explorer.store.study import open_study
+from explorer.store.writer import Ending, StudyWriter
+from tests.cli.test_spaces import run
+from tests.store.conftest import make_study, proposal
+
+
+@pytest.fixture
+def study(url):
+    """Trials with a file each: a and b on the frontier of MACs, c on that of params alone, d on none, e running, f
+    interrupted; and files of a running and an ended confirmation, of another storage's study, and of others."""
+    writer = StudyWriter(make_study(url), new_worker())
+    folder = writer.study.artifacts
+    folder.mkdir(parents=True)
+    ended = (("a", 10, 9, 0.5), ("b", 20, 8, 0.7), ("c", 30, 3, 0.6), ("d", 40, 10, 0.55))
+    for number, (name, macs, params, accuracy) in enumerate(ended):
+        asked = proposal(name, macs)
+        asked.costs["params"] = params
+        writer.begin(number, asked)
+        weights_file(folder, f"v1-{name}").write_bytes(b"weights")
+        writer.finish(number, Ending("complete", {"accuracy": accuracy, "macs": macs}, weights="0" * 64))
+    writer.begin(4, proposal("f"))
+    writer.interrupt("Ctrl-C")
+    running = StudyWriter(writer.study, new_worker())
+    running.begin(5, proposal("e"))
+    for name in ("e", "f", "d", "another"):
+        checkpoint_file(folder, f"v1-{name}").write_bytes(b"state")
+    for name in ("e", "another"):
+        weights_file(folder, f"v1-{name}").write_bytes(b"weights")
+    confirming = ConfirmationWriter(writer.study, new_worker())
+    confirming.claim([Wanted("v1-a", 2, 5)])
+    for seed in (5, 6):
+        confirmation_checkpoint(folder, "v1-a", 2, seed).write_bytes(b"state")
+    (folder / ".writing-elsewhere-1-x").write_bytes(b"")
+    (folder / "notes.txt").write_bytes(b"mine")
+    (folder / "unsent").mkdir()
+    (folder / "unsent" / "3-x.json").write_bytes(b"{}")
+    yield writer.study
+    writer.study.database.close()
+
+
+NEEDLESS = {"v1-d.safetensors", "v1-d.checkpoint", "v1-a.2-6.checkpoint"}
+
+
+def test_what_a_frontier_or_a_training_needs_is_kept(study):
+    """Listed are beaten networks' weights and ended trainings' checkpoints, each with its reason, and nothing else."""
+    found = {each.path.name: each for each in removable_files(study)}
+    assert set(found) == NEEDLESS
+    assert found["v1-d.safetensors"].reason == "weights of trial 3, on no frontier"
+    assert found["v1-d.safetensors"].bytes == 7
+
+
+def test_the_command_lists_and_removes(study, url, capsys):
+    """Without --yes nothing is removed; with it exactly what was listed; then there is nothing left."""
+    before = {path.name for path in study.artifacts.iterdir()}
+    status, out, _ = run(capsys, "clean", "one", "--storage", url, "--json")
+    document = json.loads(out)
+    assert status == 0 and {row["file"] for row in document["files"]} == NEEDLESS and not document["removed"]
+    assert {path.name for path in study.artifacts.iterdir()} == before
+    status, out, _ = run(capsys, "clean", "one", "--storage", url)
+    assert status == 0 and "--yes" in out and "3 files" in out
+    status, out, _ = run(capsys, "clean", "one", "--storage", url, "--yes", "--json")
+    assert status == 0 and json.loads(out)["removed"] and json.loads(out)["bytes"] == document["bytes"] > 0
+    assert {path.name for path in study.artifacts.iterdir()} == before - NEEDLESS
+    opened = open_study(url, "one")
+    assert [opened.weights(opened.trial(number)) is not None for number in range(4)] == [True, True, True, False]
+    status, out, _ = run(capsys, "clean", "one", "--storage", url)
+    assert status == 0 and "nothing to free" in out
+    status, out, err = run(capsys, "clean", "two", "--storage", url)
+    assert (status, out) == (2, "") and "there is no study 'two'" in err
