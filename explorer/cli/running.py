@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import shlex
+from collections.abc import Sequence
 
 import click
 
@@ -23,7 +24,7 @@ from explorer.cli.options import (
 )
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
-from explorer.limits import parse_limit
+from explorer.limits import Limit, parse_limit
 
 MAXIMISED = ("accuracy", "top5")
 
@@ -68,7 +69,10 @@ def running_options(command):
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
-    about = "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
+    about = (
+        "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
+        " It is kept with the study; 'none' takes all off again."
+    )
     return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
 
 
@@ -152,7 +156,7 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
     from explorer.study import run_search, show_progress
 
     read = load_space(space)
-    bounds = tuple(parse_limit(text) for text in limits)
+    bounds = _bounds(limits)
     with show_progress() as progress:
         result = run_search(
             read,
@@ -185,7 +189,7 @@ def worker(study, storage, limits, device, as_json, **options) -> None:
     from explorer.measure.environment import find_device
     from explorer.study import join_search, show_progress
 
-    bounds = tuple(parse_limit(text) for text in limits)
+    bounds = _bounds(limits)
     with show_progress() as progress:
         result = join_search(
             storage, study or "", limits=bounds, device=find_device(device), progress=progress, **options
@@ -203,6 +207,7 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
             {
                 "study": study.name,
                 "storage": study.storage,
+                "limits": study.limits,
                 "trials": study.counts(),
                 "frontier": [frontier_json(record) for record in frontier],
                 "hypervolume": study.hypervolume(),
@@ -218,6 +223,13 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
         raise WorkFailed(f"the search gave up: {result.ended}")
     if result.interrupted:
         raise KeyboardInterrupt
+
+
+def _bounds(texts: Sequence[str]) -> tuple[Limit, ...] | None:
+    """The limits asked for; None leaves a study its own."""
+    if "none" in texts and len(texts) > 1:
+        raise ExplorerError("--limit none takes every limit off a study; give it alone")
+    return None if not texts else () if "none" in texts else tuple(parse_limit(text) for text in texts)
 
 
 def _directions(names: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ class SearchLoop:
         self.workplace = workplace
         self.budget = budget
         self.progress = progress
-        self.ledger = Ledger(writer.study)
+        self.ledger = Ledger(writer.study, (*plan.limits, *plan.latency_limits))
         self.curves = curves
         self.candidates = Candidates(plan.space, plan.own_costs, plan.limits)
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
@@ -277,6 +277,8 @@ class SearchLoop:
         strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:
+            if self.ledger.has_another_chance(record):
+                continue
             noted = notes.get(record.number, {})
             if record.state == "stopped" and EXPECTED in noted:  # to a sampler what it would have come to is its result
                 record = replace(record, state="complete", objectives=noted[EXPECTED])

@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ from pathlib import Path
 from explorer.errors import StudyError
 from explorer.files import sweep
 from explorer.grammar.space import SearchSpace
-from explorer.limits import Limit
+from explorer.limits import Limit, parse_limit
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, new_worker
 from explorer.store.study import Study, open_study
-from explorer.store.writer import StudyWriter, check_name, create_study, study_names
+from explorer.store.writer import StudyWriter, check_name, create_study, set_limits, study_names
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.children import Children, InProcess
 from explorer.study.curves import Curves
@@ -69,7 +69,7 @@ def run_search(
     epochs: int | None = None,
     precision: str = "auto",
     workers_per_device: int | None = None,
-    limits: tuple[Limit, ...] = (),
+    limits: Iterable[Limit] | None = None,
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
@@ -86,6 +86,9 @@ def run_search(
     there are, and on embedded data no longer than DEFAULT_SECONDS. ``until_stable``: the search ends when so
     many trials in a row, of the study, have not enlarged the frontier's hypervolume. ``storage`` None keeps
     the study in memory.
+
+    ``limits``: bounds on costs that every network trained keeps, beside the space's own. They belong to the study:
+    None are those that it has, others take their place and a warning says so.
 
     ``stopping``: the rule that ends trainings early, one of ``stopping.RULES``; ``trial_seconds`` and
     ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
@@ -104,6 +107,7 @@ def run_search(
     """
     began = time.monotonic()
     check_budget(trials, seconds, until_stable)
+    asked = None if limits is None else tuple(limits)
     plan = make_plan(
         space,
         data=data,
@@ -119,7 +123,7 @@ def run_search(
         epochs=epochs,
         precision=precision,
         workers_per_device=workers_per_device,
-        limits=limits,
+        limits=asked or (),
         study=study,
         stopping=stopping,
         trial_limits=TrialLimits(trial_seconds, trial_memory),
@@ -127,7 +131,8 @@ def run_search(
     database = open_for_writing(storage)
     try:
         database.require_space()
-        found = _enter_study(plan, database, seed, new_study)
+        found = _enter_study(plan, database, seed, new_study, asked)
+        plan = plan.under(map(parse_limit, found.limits))
         loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, until_stable, began), progress)
         with _interruptions(loop), _leases_kept(loop.writer):
             ended = loop.run()
@@ -149,8 +154,11 @@ def search(space: SearchSpace, **settings) -> Study:
     return result.study
 
 
-def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool) -> Study:
-    """The study to go on with, or a new one. Raises StoreError when it was begun otherwise."""
+def _enter_study(
+    plan: Plan, database: Database, seed: int, new_study: bool, limits: tuple[Limit, ...] | None
+) -> Study:
+    """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
+    asked = tuple(sorted({str(limit) for limit in limits or ()}))
     name = check_name(plan.name)
     if new_study:
         taken, number = study_names(database), 1
@@ -165,9 +173,14 @@ def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool) -> 
         fingerprint=plan.fingerprint,
         objectives=plan.objectives,
         seed=seed,
+        limits=asked,
     )
     require_same(study, plan.fingerprint)
-    return study
+    if limits is None or study.limits == asked:
+        return study
+    before, now = (", ".join(each) or "none" for each in (study.limits, asked))
+    _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
+    return set_limits(study, asked)
 
 
 def _budget(
