@@ -16,8 +16,8 @@ SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]
 
 
 def test_two_workers_and_a_search_share_a_study(tmp_path):
-    """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0. The limit
-    that the search was begun with holds for all."""
+    """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0.
+    The limit that the search was begun with holds for all."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     line = ["--data", "digits", "--subset", "300", "--epochs", "1", *SETTINGS, "--storage", url]
     first = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "1", "--study", "shared"]
