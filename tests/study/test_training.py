@@ -14,9 +14,13 @@ from explorer.architecture import Architecture
 from explorer.errors import DataError, StoreError, StudyError, TrainingError
 from explorer.limits import parse_limit
 from explorer.network.build import build_network
+from explorer.records import TrialRecord
 from explorer.store.artifacts import checkpoint_file
 from explorer.store.study import open_study
+from explorer.study import search as search_module
+from explorer.study.curves import FEWEST_TO_TELL
 from explorer.study.joining import join_search
+from explorer.study.memory import make_memory
 from explorer.study.objective import train
 from explorer.study.search import run_search
 from explorer.study.work import Job, Training
@@ -219,6 +223,39 @@ def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
             if r.number != record.number and r.result.epochs >= at
         ]
         assert any(a <= point[0] and b <= point[1] for a, b in others)
+
+
+def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
+    """To the sampler a stopped trial runs until something can be foretold of it, and then has come to what is
+    expected: no better than the best, no worse than it stood. A search that takes the study up tells the same."""
+    heard: list[dict[int, TrialRecord]] = []
+
+    def remember(*settings):
+        memory = make_memory(*settings)
+        learn, last = memory.learn, {}
+        heard.append(last)
+
+        def learn_and_note(record, notes):
+            last[record.number] = record
+            learn(record, notes)
+
+        memory.learn = learn_and_note
+        return memory
+
+    monkeypatch.setattr(search_module, "make_memory", remember)
+    settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "limits": (), "storage": f"sqlite:///{tmp_path}/x.db"}
+    study = run_search(space, trials=14, workers=2, **settings).study
+    run_search(space, trials=14, workers=2, **{**settings, "stopping": "none"})  # knows no curves, but what was kept
+    complete = [record for record in study.trials() if record.state == "complete"]
+    stopped = [record for record in study.trials() if record.state == "stopped"]
+    best = max(record.objectives["accuracy"] for record in complete)
+    assert len(stopped) > 3 and len(complete) >= FEWEST_TO_TELL
+    for record in stopped:
+        told = heard[0][record.number]
+        assert told.state == "complete" and told.objectives["macs"] == record.costs["macs"]
+        assert min(best, record.result.val_accuracy) <= told.objectives["accuracy"] <= best
+        assert heard[1][record.number].state in ("complete", "running")
+    assert sum(heard[1][record.number].state == "complete" for record in stopped) > len(stopped) / 2
 
 
 def test_what_was_saved_is_told(stopped_early):
