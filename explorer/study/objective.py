@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -20,12 +21,14 @@ from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.run import build_for_training
 
+SPARED = 0.9  # of a GPU's memory trainings side by side may fill with tensors
 _log = logging.getLogger(__name__)
 
 
 def train(settings: Training, job: Job, report: Report) -> Outcome:
     """Trains the job's network as the settings say."""
     data = load_data(settings.data, settings.data_dir, subset=settings.subset)
+    _keep_to_its_share(settings.device, settings.side_by_side)
     network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
     result = train_network(
         network,
@@ -45,6 +48,14 @@ def train(settings: Training, job: Job, report: Report) -> Outcome:
         environment=describe_environment(settings.device, settings.threads),
         weights=_save(network, settings.artifacts, job) if settings.artifacts else "",
     )
+
+
+def _keep_to_its_share(device: str, side_by_side: int) -> None:
+    """On a GPU that trainings share, one that asks for more memory than its share fails alone and leaves the others
+    theirs. What a process takes before it has a tensor, its context and kernels, comes out of SPARED."""
+    place = torch.device(device)
+    if place.type == "cuda" and side_by_side > 1:
+        torch.cuda.set_per_process_memory_fraction(SPARED / side_by_side, place)
 
 
 def _save(network: nn.Module, artifacts: Path, job: Job) -> str:

@@ -160,7 +160,7 @@ def make_plan(
             artifacts=None,
         )
         workers = workers or workers_per_device or _side_by_side(space, work)
-        work = replace(work, threads=max(1, usable_cores() // workers))
+        work = replace(work, threads=max(1, usable_cores() // workers), side_by_side=workers)
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
     stopwatch = make_stopwatch(device) if LATENCY in objectives and not answered else None
     fingerprint = make_fingerprint(

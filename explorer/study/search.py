@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.errors import StudyError
+from explorer.errors import StoreError, StudyError
 from explorer.files import sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
@@ -139,7 +139,12 @@ def run_search(
     finally:
         if storage is not None:
             database.close()
-    kept = open_study(storage, found.name) if storage is not None else found
+    try:
+        kept = open_study(storage, found.name) if storage is not None else found
+    except StoreError as error:
+        if not loop.broken:
+            raise
+        raise StoreError(f"the search gave up: {ended}") from error
     return SearchResult(kept, ended, loop.broken or loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
 
 

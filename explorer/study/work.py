@@ -66,7 +66,8 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither."""
+    """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither.
+    ``side_by_side``: how many trainings share the device."""
 
     data: str
     data_dir: str | None
@@ -77,6 +78,7 @@ class Training:
     threads: int
     precision: str
     artifacts: Path | None
+    side_by_side: int = 1
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         from explorer.study.objective import train  # the searching process does not need torch, its children do
@@ -111,9 +113,12 @@ def finite_numbers(source: str, answer: Any, expected: Iterable[str]) -> dict[st
 
 def finite_number(source: str, value: Any) -> float:
     """The value as a float. Raises ValueError unless it is a finite real number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
-    return float(value)
+    try:
+        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # an integer beyond all floats
+        pass
+    raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
 
 
 def reason_of(error: BaseException) -> str:
