@@ -16,7 +16,6 @@ from explorer.study.stopping import Rule, Run, predict
 PER_EPOCH = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}  # objective -> field of an Epoch
 FEWEST_TO_TELL = 3  # complete trials without which samplers are told nothing of stopped ones
 FEW = 5  # trials up to which the store is asked for each, not for all
-REOPENING = 2.0  # by this factor a stopped trial must do better than one that runs, to be taken up again
 
 
 class Curves:
@@ -71,13 +70,13 @@ class Curves:
                 self._stopped[record.number] = len(run.learnt)
 
     def reopened(self) -> int | None:
-        """A stopped trial that would go on by what is known now, and clearly so; None when there is none."""
+        """A stopped trial that would go on by what is known now; None when there is none."""
         if not self._news:
             return None
         for epoch in sorted(set(self._stopped.values())):
             numbers = [number for number, epochs in self._stopped.items() if epochs == epoch]
             judged = [self._runs[number] for number in numbers]
-            for number, reason in zip(numbers, self._rule.reasons(epoch, judged, self._others(numbers), REOPENING)):
+            for number, reason in zip(numbers, self._rule.reasons(epoch, judged, self._others(numbers))):
                 if not reason:
                     return number
         self._news = False
