@@ -153,19 +153,10 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
     """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again goes on."""
     from explorer.grammar.parse import load_space
     from explorer.measure.environment import find_device
-    from explorer.study import run_search, show_progress
+    from explorer.study import run_search
 
-    read = load_space(space)
-    bounds = _bounds(limits)
-    with show_progress() as progress:
-        result = run_search(
-            read,
-            objectives=_directions(objectives),
-            limits=bounds,
-            device=find_device(device),
-            progress=progress,
-            **options,
-        )
+    settings = {"limits": _bounds(limits), "device": find_device(device), **options}
+    result = _watched(run_search, load_space(space), objectives=_directions(objectives), **settings)
     _tell(result, as_json, options["storage"])
 
 
@@ -187,14 +178,22 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 def worker(study, storage, limits, device, as_json, **options) -> None:
     """Train networks for a study that 'explorer search' began, beside it or after it, from any process."""
     from explorer.measure.environment import find_device
-    from explorer.study import join_search, show_progress
+    from explorer.study import join_search
 
-    bounds = _bounds(limits)
+    settings = {"limits": _bounds(limits), "device": find_device(device), **options}
+    _tell(_watched(join_search, storage, study or "", **settings), as_json, storage)
+
+
+def _watched(search, *args, **settings):
+    """What a search comes to, its progress shown. That its record went away is the work's failure, not the input's."""
+    from explorer.study import show_progress
+    from explorer.study.search import RecordLost
+
     with show_progress() as progress:
-        result = join_search(
-            storage, study or "", limits=bounds, device=find_device(device), progress=progress, **options
-        )
-    _tell(result, as_json, storage)
+        try:
+            return search(*args, progress=progress, **settings)
+        except RecordLost as error:
+            raise WorkFailed(str(error)) from error
 
 
 def _tell(result, as_json: bool, storage_url: str) -> None:

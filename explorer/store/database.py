@@ -92,7 +92,7 @@ class Database:
             return
         if _identity(self.file) != self.opened:
             raise StoreError(
-                f"{self.shown}: the file {self.file} was removed or replaced while it was in use;"
+                f"{self.shown}: the file {self.file} was removed or replaced while in use;"
                 " what is written now is lost; put it back and run the same line again"
             )
 

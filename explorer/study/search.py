@@ -38,6 +38,10 @@ from explorer.training.recipe import Recipe
 _log = logging.getLogger(__name__)
 
 
+class RecordLost(StoreError):
+    """The study cannot be read any more at the end of a search that could not write to it."""
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
@@ -103,7 +107,8 @@ def run_search(
     or as many as a short probe finds worthwhile. ``precision``: float32, bfloat16, or auto for what is measured
     to be faster.
 
-    Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError.
+    Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost when the database
+    went away while it was in use.
     """
     began = time.monotonic()
     check_budget(trials, seconds, until_stable)
@@ -144,7 +149,7 @@ def run_search(
     except StoreError as error:
         if not loop.broken:
             raise
-        raise StoreError(f"the search gave up: {ended}") from error
+        raise RecordLost(f"the search gave up: {ended}") from error
     return SearchResult(kept, ended, loop.broken or loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
 
 

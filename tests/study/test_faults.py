@@ -28,7 +28,7 @@ from explorer.store.lease import new_worker
 from explorer.store.study import open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
-from explorer.study.search import run_search
+from explorer.study.search import RecordLost, run_search
 from tests.store.conftest import make_study, proposal
 from tests.study.evaluations import good
 from tests.study.faults import acknowledged, alive, invariant, starter
@@ -266,7 +266,7 @@ def test_a_database_that_is_removed_ends_the_search(space, url, tmp_path):
                 file.unlink()
         return {"accuracy": 0.5}
 
-    with pytest.raises(StoreError, match=r"the search gave up: .*was removed or replaced while it was in") as caught:
+    with pytest.raises(RecordLost, match=r"the search gave up: .*was removed or replaced while in use") as caught:
         run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=20)
     assert len(calls) == 3 and "\n" not in str(caught.value) and not list(tmp_path.glob("explorer.db*"))
 
