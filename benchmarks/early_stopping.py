@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
 from explorer.records import Epoch
+from explorer.store.lease import RETRIES
 from explorer.study.curves import signs_of
 from explorer.study.stopping import Curves, Never, Rule, Run, Rungs
 from explorer.training.data import load_data
@@ -36,12 +37,11 @@ from explorer.training.recipe import default_training
 RULES: dict[str, Rule] = {
     "none": Never(),
     "rungs 1/2": Rungs(2),
+    "rungs 4/9": Rungs(2.25),
+    "rungs 2/5": Rungs(2.5),
     "rungs 1/3": Rungs(3),
     "rungs 1/4": Rungs(4),
-    "rungs 1/3, step 3": Rungs(3, step=3),
-    "curves, 2%": Curves(0.02),
     "curves, 5%": Curves(0.05),
-    "curves, 10%": Curves(0.1),
     "curves, 30%": Curves(0.3),
 }
 
@@ -107,17 +107,42 @@ def replay(options: argparse.Namespace) -> None:
 
 
 def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], list[Run | None]]:
-    """One search that meets the runs in this order: the epochs of each, and the run itself where it was not stopped."""
+    """One search that meets the runs in this order and, as a search does, trains stopped ones anew that would go on by
+    what is known later: of each training the epochs, and the run itself where it was not stopped."""
     looks = rule.looks(epochs)
-    known: list[Run] = []
+    known: dict[int, Run] = {}
+    trainings = [0] * len(runs)
     used: list[int] = []
     finished: list[Run | None] = []
-    for run in runs:
-        stopped = next((epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], known)[0]), None)
-        known.append(run if stopped is None else _begun(run, stopped))
+
+    def train(number: int) -> bool:
+        """Whether it came to its end."""
+        run, others = runs[number], [other for each, other in known.items() if each != number]
+        stopped = next((epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], others)[0]), None)
+        known[number] = run if stopped is None else _begun(run, stopped)
+        trainings[number] += 1
         used.append(stopped or epochs)
         finished.append(run if stopped is None else None)
+        return stopped is None
+
+    for number in range(len(runs)):
+        news = train(number)
+        while news and (again := _reopened(known, trainings, rule, epochs)) is not None:
+            train(again)
     return used, finished
+
+
+def _reopened(known: Mapping[int, Run], trainings: Sequence[int], rule: Rule, epochs: int) -> int | None:
+    """A stopped run that would go on by now, as ``Curves.reopened`` finds it."""
+    stopped = {each: len(run.learnt) for each, run in known.items() if len(run.learnt) < epochs}
+    for epoch in sorted(set(stopped.values())):
+        numbers = [each for each, came in stopped.items() if came == epoch and trainings[each] <= RETRIES]
+        others = [run for each, run in known.items() if each not in numbers]
+        reasons = rule.reasons(epoch, [known[each] for each in numbers], others) if numbers else []
+        for each, reason in zip(numbers, reasons):
+            if not reason:
+                return each
+    return None
 
 
 def _begun(run: Run, epoch: int) -> Run:

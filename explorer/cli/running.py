@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import shlex
+from collections.abc import Sequence
 
 import click
 
@@ -23,7 +24,7 @@ from explorer.cli.options import (
 )
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
-from explorer.limits import parse_limit
+from explorer.limits import Limit, parse_limit
 
 MAXIMISED = ("accuracy", "top5")
 
@@ -70,7 +71,10 @@ def running_options(command):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
     about = "Store each network's gradient flow at its initialisation."
     command = click.option("--record-gradients", is_flag=True, help=about)(command)
-    about = "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
+    about = (
+        "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
+        " It is kept with the study; 'none' takes all off again."
+    )
     return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
 
 
@@ -151,19 +155,10 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
     """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again goes on."""
     from explorer.grammar.parse import load_space
     from explorer.measure.environment import find_device
-    from explorer.study import run_search, show_progress
+    from explorer.study import run_search
 
-    read = load_space(space)
-    bounds = tuple(parse_limit(text) for text in limits)
-    with show_progress() as progress:
-        result = run_search(
-            read,
-            objectives=_directions(objectives),
-            limits=bounds,
-            device=find_device(device),
-            progress=progress,
-            **options,
-        )
+    settings = {"limits": _bounds(limits), "device": find_device(device), **options}
+    result = _watched(run_search, load_space(space), objectives=_directions(objectives), **settings)
     _tell(result, as_json, options["storage"])
 
 
@@ -185,14 +180,22 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 def worker(study, storage, limits, device, as_json, **options) -> None:
     """Train networks for a study that 'explorer search' began, beside it or after it, from any process."""
     from explorer.measure.environment import find_device
-    from explorer.study import join_search, show_progress
+    from explorer.study import join_search
 
-    bounds = tuple(parse_limit(text) for text in limits)
+    settings = {"limits": _bounds(limits), "device": find_device(device), **options}
+    _tell(_watched(join_search, storage, study or "", **settings), as_json, storage)
+
+
+def _watched(search, *args, **settings):
+    """What a search comes to, its progress shown. That its record went away is the work's failure, not the input's."""
+    from explorer.study import show_progress
+    from explorer.study.search import RecordLost
+
     with show_progress() as progress:
-        result = join_search(
-            storage, study or "", limits=bounds, device=find_device(device), progress=progress, **options
-        )
-    _tell(result, as_json, storage)
+        try:
+            return search(*args, progress=progress, **settings)
+        except RecordLost as error:
+            raise WorkFailed(str(error)) from error
 
 
 def _tell(result, as_json: bool, storage_url: str) -> None:
@@ -205,6 +208,7 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
             {
                 "study": study.name,
                 "storage": study.storage,
+                "limits": study.limits,
                 "trials": study.counts(),
                 "frontier": [frontier_json(record) for record in frontier],
                 "hypervolume": study.hypervolume(),
@@ -220,6 +224,13 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
         raise WorkFailed(f"the search gave up: {result.ended}")
     if result.interrupted:
         raise KeyboardInterrupt
+
+
+def _bounds(texts: Sequence[str]) -> tuple[Limit, ...] | None:
+    """The limits asked for; None leaves a study its own."""
+    if "none" in texts and len(texts) > 1:
+        raise ExplorerError("--limit none takes every limit off a study; give it alone")
+    return None if not texts else () if "none" in texts else tuple(parse_limit(text) for text in texts)
 
 
 def _directions(names: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -41,11 +41,13 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Database:
     """An opened database. ``shown``: its URL without the password; ``file``: an SQLite database's path;
-    ``hurry``: set from outside to wait no longer for a database that cannot be written to."""
+    ``opened``: which file that was, where it is written to; ``hurry``: set from outside to wait no longer for a
+    database that cannot be written to."""
 
     engine: Engine
     shown: str
     file: Path | None
+    opened: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     hurry: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @contextmanager
@@ -71,7 +73,9 @@ class Database:
             while True:
                 try:
                     with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
-                        return work(connection)
+                        done = work(connection)
+                    self._require_its_file()
+                    return done
                 except OperationalError as error:
                     if pause == FIRST_PAUSE:
                         on_trouble()
@@ -80,6 +84,17 @@ class Database:
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, _said(error), pause)
                 self.hurry.wait(pause)
                 pause = min(2 * pause, 10.0)
+
+    def _require_its_file(self) -> None:
+        """Raises StoreError when the file that is open is no longer the one of its name: what is written to a removed
+        file is gone with its last reader."""
+        if self.file is None or self.opened is None:
+            return
+        if _identity(self.file) != self.opened:
+            raise StoreError(
+                f"{self.shown}: the file {self.file} was removed or replaced while in use;"
+                " what is written now is lost; put it back and run the same line again"
+            )
 
     def require_space(self) -> None:
         """Raises StoreError when the disk of an SQLite database is nearly full: better now than after an hour."""
@@ -160,13 +175,22 @@ def open_for_writing(storage: str | None) -> Database:
     if database.engine.dialect.name == "sqlite":
         _begin_as_asked(database.engine)
     database.write(lambda connection: schema.create(connection, database.shown), patience=0)
-    return database
+    return replace(database, opened=_identity(database.file)) if database.file else database
 
 
 def database_file(storage: str) -> Path | None:
     """The file of the database at ``storage``, which need not exist; None for a server's. Raises StoreError."""
     url = _parse(storage)
     return _sqlite_file(url) if url.get_backend_name() == "sqlite" and not _in_memory(url) else None
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another of its name; None when there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _parse(storage: str) -> URL:

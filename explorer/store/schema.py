@@ -30,6 +30,7 @@ from sqlalchemy import (
 from explorer.errors import StoreError
 
 SCHEMA_VERSION = 1
+LIMITS = "limits"  # a study's limits lie within its fingerprint's JSON: databases made before there were any still read
 _CREATION_LOCK = 0x6578706C  # PostgreSQL's advisory locks are numbers; this one is ours
 
 metadata = MetaData()

@@ -16,7 +16,7 @@ from explorer.records import STATES, ConfirmationRecord, Confirmed, GradientFlow
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import select_trials, to_record
-from explorer.store.schema import studies, trials
+from explorer.store.schema import LIMITS, studies, trials
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +37,8 @@ class Limit(Protocol):
 @dataclass(frozen=True)
 class Study:
     """One study. ``objectives``: name -> "max" or "min"; ``created``: seconds since the epoch;
-    ``fingerprint``: what must not differ when it is taken up again."""
+    ``fingerprint``: what must not differ when it is taken up again; ``limits``: bounds on costs, as users write
+    them, that its networks are to keep."""
 
     name: str
     space_name: str
@@ -48,6 +49,7 @@ class Study:
     created: float
     database: Database = field(repr=False, compare=False)
     id: int = field(repr=False)
+    limits: tuple[str, ...] = ()
 
     @property
     def storage(self) -> str:
@@ -365,16 +367,19 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
 
 
 def _to_study(row: Any, database: Database) -> Study:
+    fingerprint = json.loads(row.fingerprint)
+    limits = tuple(fingerprint.pop(LIMITS, ()))
     return Study(
         name=row.name,
         space_name=row.space_name,
         space_text=row.space_text,
         objectives=json.loads(row.objectives),
-        fingerprint=json.loads(row.fingerprint),
+        fingerprint=fingerprint,
         seed=row.seed,
         created=row.created,
         database=database,
         id=row.id,
+        limits=limits,
     )
 
 

@@ -29,7 +29,7 @@ from explorer.store import spool
 from explorer.store.database import Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
 from explorer.store.rows import now, select_trials, to_record
-from explorer.store.schema import architectures, claims, studies, trials
+from explorer.store.schema import LIMITS, architectures, claims, studies, trials
 from explorer.store.study import Study, find_study
 from explorer.store.writing import insert_once, keep_environment, next_revision, short
 
@@ -92,19 +92,33 @@ def create_study(
     fingerprint: Mapping[str, Any],
     objectives: Mapping[str, str],
     seed: int,
+    limits: Sequence[str] = (),
 ) -> Study:
     """The study of this name, made now unless it is there already: of several who make it at once, one does."""
     row = {
         "name": check_name(name),
         "space_name": space_name,
         "space_text": space_text,
-        "fingerprint": json.dumps(dict(fingerprint)),
+        "fingerprint": _with_limits(fingerprint, limits),
         "objectives": json.dumps(dict(objectives)),
         "seed": seed,
         "revision": 0,
     }
     database.write(lambda connection: insert_once(connection, studies, "name", {**row, "created": now(connection)}))
     return find_study(database, name)
+
+
+def set_limits(study: Study, limits: Sequence[str]) -> Study:
+    """The study under other limits, from now on and for all who join it."""
+    values = {"fingerprint": _with_limits(study.fingerprint, limits)}
+    study.database.write(
+        lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
+    )
+    return find_study(study.database, study.name)
+
+
+def _with_limits(fingerprint: Mapping[str, Any], limits: Sequence[str]) -> str:
+    return json.dumps({**fingerprint, LIMITS: list(limits)} if limits else dict(fingerprint))
 
 
 def study_names(database: Database) -> set[str]:

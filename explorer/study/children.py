@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from queue import Empty, Queue
 from typing import Protocol
 
@@ -229,6 +230,7 @@ def _cause_of_death(exitcode: int | None) -> str:
 def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
     """The child's whole life: one job, or one after another."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    _die_first()
     os.setsid()  # a group of its own, to be ended with all that it starts
     jobs: Queue[Job] = Queue()
     verdicts: Queue[Verdict] = Queue()
@@ -239,6 +241,14 @@ def _live(work: Work, reused: bool, messages: Connection, orders: Connection) ->
         if not reused:
             return
         _free_memory()
+
+
+def _die_first() -> None:
+    """Where memory runs out faster than the watchdog looks, the kernel is to end this trial, not the search."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:  # no such thing here, or not allowed: the watchdog's limit is left
+        pass
 
 
 def _free_memory() -> None:

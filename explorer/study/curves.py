@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
 from explorer.store.study import Study
-from explorer.study.stopping import FEWEST, Rule, Run, predict
+from explorer.study.stopping import Rule, Run, predict
 
 PER_EPOCH = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}  # objective -> field of an Epoch
+FEWEST_TO_TELL = 3  # complete trials without which samplers are told nothing of stopped ones
 FEW = 5  # trials up to which the store is asked for each, not for all
-REOPENING = 2.0  # by this factor a stopped trial must do better than one that runs, to be taken up again
 
 
 class Curves:
@@ -68,27 +70,29 @@ class Curves:
                 self._stopped[record.number] = len(run.learnt)
 
     def reopened(self) -> int | None:
-        """A stopped trial that would go on by what is known now, and clearly so; None when there is none."""
+        """A stopped trial that would go on by what is known now; None when there is none."""
         if not self._news:
             return None
         for epoch in sorted(set(self._stopped.values())):
             numbers = [number for number, epochs in self._stopped.items() if epochs == epoch]
             judged = [self._runs[number] for number in numbers]
-            for number, reason in zip(numbers, self._rule.reasons(epoch, judged, self._others(numbers), REOPENING)):
+            for number, reason in zip(numbers, self._rule.reasons(epoch, judged, self._others(numbers))):
                 if not reason:
                     return number
         self._news = False
         return None
 
     def expected(self, number: int) -> dict[str, float]:
-        """What a stopped trial would have come to in those objectives that training brings; empty before enough
-        trials are complete to tell."""
+        """What a stopped trial would have come to in those objectives that training brings: no better than the best
+        complete trial, no worse than it stood. Empty before enough trials are complete to tell."""
         complete = [run for run in self._runs.values() if run.complete]
         run = self._runs.get(number)
-        if run is None or len(complete) < FEWEST:
+        if run is None or len(complete) < FEWEST_TO_TELL:
             return {}
         (mean,) = predict(len(run.learnt), [run], complete).mean
-        return {name: sign * float(value) for (name, sign), value in zip(self._measured(), mean)}
+        best = np.min([other.learnt[-1] for other in complete], axis=0)
+        values = np.clip(mean, best, np.maximum(best, run.learnt[-1]))
+        return {name: sign * float(value) for (name, sign), value in zip(self._measured(), values)}
 
     def _others(self, numbers: Iterable[int]) -> list[Run]:
         left_out = set(numbers)

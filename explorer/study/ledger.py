@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from explorer.frontier import non_dominated
+from explorer.limits import Limit
 from explorer.records import STATES, TrialRecord
 from explorer.store.study import Study
+from explorer.study.proposals import refused
 
 _EFFECTIVE = ("complete", "stopped")
 
 
 class Ledger:
-    """All trials of ``study`` by number. What is asked of it is a function of the trials alone."""
+    """All trials of ``study`` by number. What is asked of it is a function of the trials and the ``limits`` alone."""
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, limits: Sequence[Limit] = ()):
         self._study = study
+        self._limits = limits
         self._revision = 0
         self.records: dict[int, TrialRecord] = {}
-        self.digests: set[str] = set()  # the networks that were proposed, whatever became of them
+        self.digests: set[str] = set()  # the networks that were proposed and have no second chance
         self.frontier: list[TrialRecord] = []  # complete trials that no other beats in all objectives, by number
         self.unchanged = 0  # complete and stopped trials that ended since the last that enlarged the hypervolume
 
@@ -28,7 +31,8 @@ class Ledger:
         changed = self._study.trials(self._revision, full=False)
         for record in changed:
             self.records[record.number] = record
-            self.digests.add(record.digest)
+            if not self.has_another_chance(record):
+                self.digests.add(record.digest)
             self._revision = max(self._revision, record.revision)
         for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
             if record.state in _EFFECTIVE:
@@ -37,6 +41,11 @@ class Ledger:
                 if grows:
                     self._extend_frontier(record)
         return changed
+
+    def has_another_chance(self, record: TrialRecord) -> bool:
+        """Whether the trial was rejected under limits that were stricter than today's."""
+        known = [limit for limit in self._limits if limit.cost in record.costs]
+        return record.state == "rejected" and refused(record.costs, known) is None
 
     @property
     def next_number(self) -> int:

@@ -57,7 +57,7 @@ class SearchLoop:
         self.workplace = workplace
         self.budget = budget
         self.progress = progress
-        self.ledger = Ledger(writer.study)
+        self.ledger = Ledger(writer.study, (*plan.limits, *plan.latency_limits))
         self.curves = curves
         self.candidates = Candidates(plan.space, plan.own_costs, plan.limits)
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
@@ -65,6 +65,7 @@ class SearchLoop:
         self.broken = False  # the store could not be written to, however long that was tried
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
+        self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
         self.exhausted = ""
         self.too_slow = 0  # in a row
         self.set_aside: list[Candidate] = []  # unseen, and expected to break a limit on their latency
@@ -262,12 +263,16 @@ class SearchLoop:
             return Ending("failed", reason=message.reason)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
-            learnt = self.curves.expected(record.number)
-            expected = {**learnt, **self._exact(record)} if learnt else {}
+            expected = self._expected(record)
             return Ending("stopped", reason=reason, result=result, environment=environment, expected=expected)
         objectives = {**message.measured, **self._exact(record)}
         weights = message.weights if self.ledger.joins_frontier(objectives) else ""
         return Ending("complete", objectives, result, environment=environment, weights=weights)
+
+    def _expected(self, record: TrialRecord) -> dict[str, float]:
+        """The objectives that a stopped trial would have come to; empty while that cannot be told."""
+        learnt = self.curves.expected(record.number)
+        return {**learnt, **self._exact(record)} if learnt else {}
 
     def _exact(self, record: TrialRecord) -> dict[str, float]:
         """The objectives that are costs."""
@@ -281,10 +286,24 @@ class SearchLoop:
         strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:
-            noted = notes.get(record.number, {})
-            if record.state == "stopped" and EXPECTED in noted:  # to a sampler what it would have come to is its result
-                record = replace(record, state="complete", objectives=noted[EXPECTED])
-            self.memory.learn(record, noted)
+            if self.ledger.has_another_chance(record):
+                continue
+            self.untold.pop(record.number, None)
+            self._teach(record, notes.get(record.number, {}))
+        if any(record.state == "complete" for record in changed):
+            for record in [record for record in self.untold.values() if self._expected(record)]:
+                del self.untold[record.number]
+                self._teach(record, {})
+
+    def _teach(self, record: TrialRecord, noted: Mapping[str, Any]) -> None:
+        """Lets the sampler know of a trial. To it a stopped one has come to what is expected of it; until that can
+        be told it is one that runs."""
+        if record.state == "stopped":
+            expected = noted.get(EXPECTED) or self._expected(record)
+            if not expected:
+                self.untold[record.number] = record
+            record = replace(record, state="complete" if expected else "running", objectives=expected)
+        self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
         failed = [record for record in self.ledger.records.values() if record.state == "failed"]

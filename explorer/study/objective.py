@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -22,6 +23,7 @@ from explorer.training.gradient_flow import BATCH, gradient_flow
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.run import build_for_training
 
+SPARED = 0.9  # of a GPU's memory trainings side by side may fill with tensors
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +56,7 @@ def train_and_test(settings: Training, job: Job, report: Report) -> Outcome:
 def _trained(
     settings: Training, job: Job, report: Report, data: Dataset, checkpoint: Path | None
 ) -> tuple[nn.Module, TrainingResult]:
+    _keep_to_its_share(settings.device, settings.side_by_side)
     network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
     result = train_network(
         network,
@@ -81,6 +84,14 @@ def _flow(settings: Training, job: Job, data: Dataset) -> GradientFlow:
         device=settings.device,
         threads=settings.threads,
     )
+
+
+def _keep_to_its_share(device: str, side_by_side: int) -> None:
+    """On a GPU that trainings share, one that asks for more memory than its share fails alone and leaves the others
+    theirs. What a process takes before it has a tensor, its context and kernels, comes out of SPARED."""
+    place = torch.device(device)
+    if place.type == "cuda" and side_by_side > 1:
+        torch.cuda.set_per_process_memory_fraction(SPARED / side_by_side, place)
 
 
 def _save(network: nn.Module, artifacts: Path, job: Job) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Plan:
     """A search, ready to run. ``epochs``: of a training that may be stopped early; ``reused``: a child process does
     trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
-    data, which has a default time; ``stopwatch``: where an objective or one of the ``latency_limits`` is a latency to
-    be measured."""
+    data, which has a default time; ``limits``: on costs known by arithmetic; ``stopwatch``: where an objective or one
+    of the ``latency_limits`` is a latency to be measured."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
@@ -60,6 +60,36 @@ class Plan:
     reused: bool
     of_caller: bool
     brief: bool
+    device: str
+
+    @property
+    def measures_latency(self) -> bool:
+        """Latencies are this search's to measure: no function of the caller's tells them."""
+        return LATENCY not in self.own_costs and not (self.of_caller and LATENCY in self.objectives)
+
+    def under(self, limits: Iterable[Limit]) -> Plan:
+        """This plan with these limits beside the space's own. Raises StudyError for one on what only training tells."""
+        limits = (*self.space.limits, *limits)
+        _check_limits(limits, known_costs(self.own_costs, self.measures_latency))
+        timed = tuple(limit for limit in limits if self.measures_latency and limit.cost == LATENCY)
+        return replace(
+            self,
+            limits=tuple(limit for limit in limits if limit not in timed),
+            latency_limits=timed,
+            stopwatch=self.stopwatch or (make_stopwatch(self.device) if timed else None),
+            screen=LatencyScreen(timed),
+        )
+
+
+def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
+    """The names of what is known of a network before it is trained."""
+    return list(dict.fromkeys([*ANALYTIC, *own_costs, *([LATENCY] if measures_latency else [])]))
+
+
+def _check_limits(limits: Iterable[Limit], known: Sequence[str]) -> None:
+    for limit in limits:
+        if limit.cost not in known:
+            raise StudyError(f"limit {limit}: {limit.cost!r} is not known before training; {_known(known, limit.cost)}")
 
 
 def make_plan(
@@ -86,16 +116,11 @@ def make_plan(
 ) -> Plan:
     """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
     own_costs = dict(costs or {})
-    limits = (*space.limits, *limits)
+    limits = tuple(limits)
     answered = LATENCY in own_costs or (evaluate is not None and LATENCY in objectives)
-    timed = not answered and (LATENCY in objectives or any(limit.cost == LATENCY for limit in limits))
-    known_costs = dict.fromkeys([*ANALYTIC, *own_costs, *([] if answered else [LATENCY])])
-    expected = _expected(objectives, known_costs, evaluate is not None)
-    for limit in limits:
-        if limit.cost not in known_costs:
-            raise StudyError(
-                f"limit {limit}: {limit.cost!r} is not known before training; {_known(known_costs, limit.cost)}"
-            )
+    known = known_costs(own_costs, not answered)
+    expected = _expected(objectives, known, evaluate is not None)
+    _check_limits((*space.limits, *limits), known)
     check_sampler(sampler)
     check_stopping(stopping)
     if epochs is not None and epochs < 1:
@@ -139,10 +164,9 @@ def make_plan(
             gradients=record_gradients,
         )
         workers = workers or workers_per_device or _side_by_side(space, work)
-        work = replace(work, threads=max(1, usable_cores() // workers))
+        work = replace(work, threads=max(1, usable_cores() // workers), side_by_side=workers)
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
-    stopwatch = make_stopwatch(device) if timed else None
-    latency_limits = tuple(limit for limit in limits if timed and limit.cost == LATENCY)
+    stopwatch = make_stopwatch(device) if LATENCY in objectives and not answered else None
     fingerprint = make_fingerprint(
         space,
         objectives,
@@ -151,17 +175,17 @@ def make_plan(
         epochs=epochs,
         own_costs=own_costs,
         own_evaluation=evaluate is not None,
-        latency=stopwatch.environment if stopwatch and LATENCY in objectives else None,
+        latency=stopwatch.environment if stopwatch else None,
     )
-    return Plan(
+    plan = Plan(
         space=space,
         objectives=dict(objectives),
         work=work,
         own_costs=own_costs,
-        limits=tuple(limit for limit in limits if limit not in latency_limits),
-        latency_limits=latency_limits,
+        limits=(),
+        latency_limits=(),
         stopwatch=stopwatch,
-        screen=LatencyScreen(latency_limits),
+        screen=LatencyScreen(()),
         fingerprint=fingerprint,
         name=study or name,
         workers=workers,
@@ -171,7 +195,9 @@ def make_plan(
         reused=device.startswith("cuda"),
         of_caller=evaluate is not None,
         brief=evaluate is None and (data or DEFAULT_DATA) in EMBEDDED,
+        device=device,
     )
+    return plan.under(limits)
 
 
 def check_budget(trials: int | None, seconds: float | None, until_stable: int | None) -> None:

@@ -4,19 +4,20 @@ its lease and under the hand of whoever presses Ctrl-C."""
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.errors import StudyError
+from explorer.errors import StoreError, StudyError
 from explorer.files import sweep
 from explorer.grammar.space import SearchSpace
-from explorer.limits import Limit
+from explorer.limits import Limit, parse_limit
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, new_worker
 from explorer.store.study import Study, open_study
-from explorer.store.writer import StudyWriter, check_name, create_study, study_names
+from explorer.store.writer import StudyWriter, check_name, create_study, set_limits, study_names
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.children import Children, InProcess
 from explorer.study.curves import Curves
@@ -31,6 +32,12 @@ from explorer.study.stopping import DEFAULT_STOPPING, RULES
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
+
+_log = logging.getLogger(__name__)
+
+
+class RecordLost(StoreError):
+    """The study cannot be read any more at the end of a search that could not write to it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def run_search(
     epochs: int | None = None,
     precision: str = "auto",
     workers_per_device: int | None = None,
-    limits: tuple[Limit, ...] = (),
+    limits: Iterable[Limit] | None = None,
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
@@ -83,6 +90,9 @@ def run_search(
     many trials in a row, of the study, have not enlarged the frontier's hypervolume. ``storage`` None keeps
     the study in memory.
 
+    ``limits``: bounds on costs that every network trained keeps, beside the space's own. They belong to the study:
+    None are those that it has, others take their place and a warning says so.
+
     ``stopping``: the rule that ends trainings early, one of ``stopping.RULES``; ``trial_seconds`` and
     ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
     fails; by default such as only a trial gone wrong meets.
@@ -99,10 +109,12 @@ def run_search(
     or as many as a short probe finds worthwhile. ``precision``: float32, bfloat16, or auto for what is measured
     to be faster.
 
-    Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError.
+    Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost when the database
+    went away while it was in use.
     """
     began = time.monotonic()
     check_budget(trials, seconds, until_stable)
+    asked = None if limits is None else tuple(limits)
     plan = make_plan(
         space,
         data=data,
@@ -118,7 +130,7 @@ def run_search(
         epochs=epochs,
         precision=precision,
         workers_per_device=workers_per_device,
-        limits=limits,
+        limits=asked or (),
         study=study,
         stopping=stopping,
         trial_limits=TrialLimits(trial_seconds, trial_memory),
@@ -127,14 +139,20 @@ def run_search(
     database = open_for_writing(storage)
     try:
         database.require_space()
-        found = _enter_study(plan, database, seed, new_study)
+        found = _enter_study(plan, database, seed, new_study, asked)
+        plan = plan.under(map(parse_limit, found.limits))
         loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, until_stable, began), progress)
         with interruptions(loop), leases_kept(loop.writer):
             ended = loop.run()
     finally:
         if storage is not None:
             database.close()
-    kept = open_study(storage, found.name) if storage is not None else found
+    try:
+        kept = open_study(storage, found.name) if storage is not None else found
+    except StoreError as error:
+        if not loop.broken:
+            raise
+        raise RecordLost(f"the search gave up: {ended}") from error
     return SearchResult(kept, ended, loop.broken or loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
 
 
@@ -149,8 +167,11 @@ def search(space: SearchSpace, **settings) -> Study:
     return result.study
 
 
-def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool) -> Study:
-    """The study to go on with, or a new one. Raises StoreError when it was begun otherwise."""
+def _enter_study(
+    plan: Plan, database: Database, seed: int, new_study: bool, limits: tuple[Limit, ...] | None
+) -> Study:
+    """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
+    asked = tuple(sorted({str(limit) for limit in limits or ()}))
     name = check_name(plan.name)
     if new_study:
         taken, number = study_names(database), 1
@@ -165,9 +186,14 @@ def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool) -> 
         fingerprint=plan.fingerprint,
         objectives=plan.objectives,
         seed=seed,
+        limits=asked,
     )
     require_same(study, plan.fingerprint)
-    return study
+    if limits is None or study.limits == asked:
+        return study
+    before, now = (", ".join(each) or "none" for each in (study.limits, asked))
+    _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
+    return set_limits(study, asked)
 
 
 def _budget(

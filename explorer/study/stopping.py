@@ -44,11 +44,10 @@ class Rule(Protocol):
         """The epochs, of ``epochs`` in all, after which it is asked."""
         ...
 
-    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run], margin: float = 1.0) -> list[str]:
+    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
         """Why each of the ``judged`` runs should end after ``epoch``, in words, or an empty text: it goes on.
 
-        ``runs``: the study's other runs. With a ``margin`` above 1 a run must be better by that factor
-        to go on: so a run that was ended is judged when it might be taken up again.
+        ``runs``: the study's other runs. A run that was ended is judged so as well, when it might be taken up again.
         """
         ...
 
@@ -59,7 +58,7 @@ class Never:
     def looks(self, epochs: int) -> tuple[int, ...]:
         return ()
 
-    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run], margin: float = 1.0) -> list[str]:
+    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
         return [""] * len(judged)
 
 
@@ -71,24 +70,24 @@ class Rungs:
 
     Runs are ordered by non-dominated rank and, within a rank, by crowding distance (Deb et al. 2002,
     III.A and III.B), objectives scaled to the rung's range. One that no other dominates always goes on: a
-    cheap network is not ended for the sake of a dearer one that merely scores higher. So do the first
-    ``eta`` - 1 of a rung.
+    cheap network is not ended for the sake of a dearer one that merely scores higher. So do the first of
+    a rung, while they are fewer than ``eta``.
     """
 
-    eta: int = 3
+    eta: float = 3.0
     step: float = 2.0
 
     def looks(self, epochs: int) -> tuple[int, ...]:
         return _geometric(epochs, self.step)
 
-    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run], margin: float = 1.0) -> list[str]:
+    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
         rung = [*judged, *(run for run in runs if len(run.learnt) >= epoch)]
         ranks, places = places_of(np.array([run.point(epoch) for run in rung]))
         size = len(rung)
         return [
             ""
-            if size < self.eta or rank == 0 or place < size / (self.eta * margin)
-            else f"place {place + 1} of {size} after {epoch} epochs, the best 1/{self.eta} go on"
+            if size < self.eta or rank == 0 or place < size / self.eta
+            else f"place {place + 1} of {size} after {epoch} epochs, the best {1 / self.eta:.0%} go on"
             for rank, place in zip(ranks[: len(judged)], places)
         ]
 
@@ -110,7 +109,7 @@ class Curves:
     def looks(self, epochs: int) -> tuple[int, ...]:
         return _geometric(epochs, self.step)
 
-    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run], margin: float = 1.0) -> list[str]:
+    def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
         complete = [run for run in runs if run.complete]
         if len(complete) < FEWEST or not judged:
             return [""] * len(judged)
@@ -119,7 +118,7 @@ class Curves:
         front = [finals[place] for place in non_dominated(finals)]
         chances = [1 - _beaten(draws, run.costs, front).mean() for run, draws in zip(judged, forecast.draws)]
         return [
-            "" if chance >= self.chance * margin else f"after {epoch} epochs {chance:.1%} likely to join the frontier"
+            "" if chance >= self.chance else f"after {epoch} epochs {chance:.1%} likely to join the frontier"
             for chance in chances
         ]
 
@@ -215,7 +214,7 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
 
 
 DEFAULT_STOPPING = "rungs"  # as measured: benchmarks/records/early_stopping_cpu_2026-11-24.md
-RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2), "curves": Curves()}
+RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
 
 
 def check_stopping(name: str) -> str:

@@ -67,7 +67,8 @@ class Work(Protocol):
 @dataclass(frozen=True, slots=True)
 class Training:
     """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither;
-    ``gradients``: the gradient flow at its initialisation is told first."""
+    ``gradients``: the gradient flow at its initialisation is told first; ``side_by_side``: how many trainings share
+    the device."""
 
     data: str
     data_dir: str | None
@@ -79,6 +80,7 @@ class Training:
     precision: str
     artifacts: Path | None
     gradients: bool = False
+    side_by_side: int = 1
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         from explorer.study.objective import train  # the searching process does not need torch, its children do
@@ -113,9 +115,12 @@ def finite_numbers(source: str, answer: Any, expected: Iterable[str]) -> dict[st
 
 def finite_number(source: str, value: Any) -> float:
     """The value as a float. Raises ValueError unless it is a finite real number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
-    return float(value)
+    try:
+        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # an integer beyond all floats
+        pass
+    raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,15 +12,16 @@ from explorer.store.study import open_study
 from tests.cli.test_spaces import run
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
-SETTINGS = ["--sampler", "random", "--limit", "macs<=200k", "--workers", "1", "--json"]
+SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]
 
 
 def test_two_workers_and_a_search_share_a_study(tmp_path):
-    """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0."""
+    """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0.
+    The limit that the search was begun with holds for all."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     line = ["--data", "digits", "--subset", "300", "--epochs", "1", *SETTINGS, "--storage", url]
     first = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "1", "--study", "shared"]
-    subprocess.run(first, check=True, capture_output=True)
+    subprocess.run([*first, "--limit", "macs<=200k"], check=True, capture_output=True)
     search = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "9", "--study", "shared"]
     worker = [*EXPLORER, "worker", "--storage", url, "--study", "shared", "--trials", "9", *SETTINGS]
     started = [
@@ -30,12 +31,14 @@ def test_two_workers_and_a_search_share_a_study(tmp_path):
     for process in started:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
-        assert json.loads(out)["study"] == "shared"
+        assert (json.loads(out)["study"], json.loads(out)["limits"]) == ("shared", ["macs <= 200k"])
+        assert b"limits were" not in err
     study = open_study(url, "shared")
     counts, records = study.counts(), study.trials(full=False)
     assert counts["complete"] + counts["stopped"] == 9 and counts["running"] == counts["failed"] == 0
     trained = [record.digest for record in records if record.state in ("complete", "stopped")]
     assert len(trained) == len(set(trained))
+    assert all(record.costs["macs"] <= 200e3 for record in records if record.state in ("complete", "stopped"))
     assert [record.number for record in records] == list(range(len(records)))
     assert len({record.worker for record in records}) >= 3
 

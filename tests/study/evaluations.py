@@ -43,6 +43,12 @@ def slow(architecture, *, choices, epochs, seed):
     return {"accuracy": score(choices)}
 
 
+def unhurried(architecture, *, choices, epochs, seed):
+    """Long enough to be killed within, time and again."""
+    time.sleep(0.4)
+    return {"accuracy": score(choices)}
+
+
 def slower(architecture, *, choices, epochs, seed):
     """Long enough to be interrupted within, on a busy machine too."""
     time.sleep(1.5)
@@ -72,6 +78,17 @@ def greedy(architecture, *, choices, epochs, seed):
     while True:
         held.append(b"x" * (1 << 28))
         time.sleep(0.05)
+
+
+def greedy_or_good(architecture, *, choices, epochs, seed):
+    """Takes memory without end for every third seed."""
+    return (slow if seed % 3 else greedy)(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def oom_score(architecture, *, choices, epochs, seed):
+    """How readily the kernel ends this process where memory runs out."""
+    with open("/proc/self/oom_score_adj") as file:
+        return {"accuracy": float(file.read())}
 
 
 def greedy_child(architecture, *, choices, epochs, seed):

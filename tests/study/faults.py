@@ -97,17 +97,19 @@ def leads_its_group(pid: int) -> bool:
 
 
 def invariant(url: str, tmp_path: Path) -> None:
-    """I: every acknowledged result is there with its values, numbers are 0..n-1, nothing is running, no network has two
-    trials of its own, the file is whole."""
-    records = {record.number: record for record in open_study(url, "one").trials()}
-    assert list(records) == list(range(len(records)))
+    """I: every acknowledged result is there with its values, numbers are 0..n-1, nothing is running, what failed says
+    why, no network has two trials of its own, the file is whole."""
+    trials = open_study(url, "one").trials()
+    assert [record.number for record in trials] == list(range(len(trials)))
+    records = {record.number: record for record in trials}
     for number, (digest, objectives) in acknowledged(tmp_path).items():
         assert (records[number].state, records[number].digest, records[number].objectives) == (
             "complete",
             digest,
             objectives,
         )
-    assert not [record for record in records.values() if record.state == "running"]
+    assert not [record for record in trials if record.state == "running"]
+    assert all(0 < len(record.reason) <= 500 for record in trials if record.state == "failed")
     evaluated = [record.digest for record in records.values() if record.same_as is None]
     assert len(evaluated) == len(set(evaluated))
     connection = sqlite3.connect(f"file:{url.removeprefix('sqlite:///')}?mode=ro", uri=True)

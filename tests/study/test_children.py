@@ -115,6 +115,32 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
     wait_until(lambda: not members(group), 2.0)
 
 
+def test_a_trial_that_eats_all_memory_fails_alone(space):
+    """R12: of two workers' trials those that take memory without end fail with their reason, beside them the others
+    are complete."""
+    study = run_search(
+        space,
+        evaluate=evaluations.greedy_or_good,
+        storage=None,
+        sampler="random",
+        workers=2,
+        trials=5,
+        trial_memory=600 << 20,
+    ).study
+    greedy = [record for record in study.trials() if record.state == "failed"]
+    assert greedy and all("of memory, more than the 0.6 GiB that a trial may hold" in r.reason for r in greedy)
+    assert all(record.seed % 3 == 0 for record in greedy if record.same_as is None)
+    assert study.counts()["complete"] == 5 and study.counts()["running"] == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="the kernel has no such score")
+def test_where_memory_runs_out_the_kernel_ends_a_trial_first(workplace, job):
+    """A child bears the highest score there is, so that the search outlives it."""
+    place = workplace(evaluations.oom_score)
+    place.start(job(0))
+    assert answers(place, 1)[0].measured["accuracy"] == 1000
+
+
 def test_a_search_of_hanging_trials_goes_on_and_gives_up(space):
     """R12, R13: with a limit on a trial's time a search whose every trial hangs fails each of them and ends."""
     result = run_search(space, evaluate=evaluations.endless, storage=None, workers=4, trial_seconds=0.2)

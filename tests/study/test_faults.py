@@ -12,6 +12,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ from explorer.store.lease import new_worker
 from explorer.store.study import open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
-from explorer.study.search import run_search
+from explorer.study.search import RecordLost, run_search
 from tests.store.conftest import make_study, proposal
 from tests.study.evaluations import good
 from tests.study.faults import acknowledged, alive, invariant, starter
@@ -45,15 +46,22 @@ def moments(request):
 
 
 def test_twenty_kills_within_trials(url, tmp_path, start, moments):
-    """R2, R5, R10: SIGKILL of the whole search at twenty random moments; then the same line ends in order."""
-    for kill in range(20):
-        process = start("slow", 27, 1 + kill % 2)
-        process.stdout.readline()
-        time.sleep(moments.uniform(0.0, 0.7))
+    """R2, R5, R10: SIGKILL of the whole search at twenty random moments within trials; then the same line ends in
+    order."""
+    hits = 0
+    for kill in range(40):  # a few may find nothing running
+        process = start("unhurried", 27, 1 + kill % 2)
+        while process.stdout.readline() not in ("started\n", ""):
+            pass
+        time.sleep(moments.uniform(0.0, 0.4))
         process.kill()
         process.communicate()
         wait_until(lambda: not alive(tmp_path))
-    output, _ = start("slow", 27, 2).communicate(timeout=120)
+        hits += open_study(url, "one").counts()["running"] > 0
+        if hits == 20:
+            break
+    assert hits == 20
+    output, _ = start("unhurried", 27, 2).communicate(timeout=120)
     assert "result False" in output
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
@@ -245,6 +253,40 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
     assert study.trial(0).objectives["accuracy"] == 0.75 and study.trial(0).attempt == 1
     assert not list(study.artifacts.rglob("*.json"))
     invariant(url, tmp_path)
+
+
+def test_a_database_that_is_removed_ends_the_search(space, url, tmp_path):
+    """Writes to a removed file would succeed and be lost: the search ends in one line, and no new file is made."""
+    calls = []
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        calls.append(seed)
+        if len(calls) == 3:
+            for file in tmp_path.glob("explorer.db*"):
+                file.unlink()
+        return {"accuracy": 0.5}
+
+    with pytest.raises(RecordLost, match=r"the search gave up: .*was removed or replaced while in use") as caught:
+        run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=20)
+    assert len(calls) == 3 and "\n" not in str(caught.value) and not list(tmp_path.glob("explorer.db*"))
+
+
+def test_a_database_that_another_locks_is_waited_for(space, url, tmp_path):
+    """A lock that another program holds for seconds costs time and no trial."""
+    calls, held = [], []
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        calls.append(seed)
+        if len(calls) == 2:
+            held.append(sqlite3.connect(tmp_path / "explorer.db", isolation_level=None, check_same_thread=False))
+            held[0].execute("BEGIN EXCLUSIVE")
+            threading.Timer(2.0, held[0].execute, ["ROLLBACK"]).start()
+        return {"accuracy": 0.5}
+
+    study = run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=6).study
+    held[0].close()
+    invariant(url, tmp_path)
+    assert len(calls) == study.counts()["complete"] == 6 and study.counts()["failed"] == 0
 
 
 def test_a_file_that_waits_and_cannot_be_read_harms_nothing(space, url, caplog):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import optuna
 import pytest
 
+from explorer.records import TrialRecord
 from explorer.study.choosers import distributions_of
 from explorer.study.memory import make_memory
 from explorer.study.proposals import Candidates
@@ -36,6 +38,30 @@ def test_an_ask_depends_on_seed_and_number_alone(space, sampler):
     asked = [[memory(space, sampler, seed).ask(n)[0].choices for n in range(8)] for seed in (0, 0, 1)]
     assert asked[0] == asked[1] != asked[2]
     assert len(set(map(str, asked[0]))) > 1
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "evolution", "tpe", "nsga2", "gp"])
+def test_each_sampler_hears_what_a_stopped_trial_would_have_come_to(space, sampler):
+    """Each sampler asks otherwise when stopped trials promise much than when they promise little, all else being
+    equal. (``random`` asks the same whatever comes.)"""
+    asked = []
+    for promise in (0.2, 0.9):
+        known, rest = memory(space, sampler, seed=0), []
+        for number in range(20):
+            rest.append(running(space, number, known.ask(number)[0]))
+            known.learn(rest[-1], {})
+        for record in rest:  # every second one was stopped; to samplers it is complete, with what is expected of it
+            accuracy = 0.5 + record.number / 100 if record.number % 2 else promise - record.number / 100
+            objectives = {"accuracy": accuracy, "macs": record.costs["macs"]}
+            known.learn(replace(record, state="complete", objectives=objectives), {})
+        asked.append([known.ask(number)[0].choices for number in range(20, 28)])
+    assert asked[0] != asked[1]
+
+
+def running(space, number: int, derivation) -> TrialRecord:
+    """Trial ``number``, begun on that network."""
+    _, architecture, costs, _ = Candidates(space, {}, ()).make(derivation)
+    return TrialRecord(number, "running", architecture.digest, choices=derivation.choices, costs=costs)
 
 
 def test_a_derivations_distributions_are_its_live_choices(space):

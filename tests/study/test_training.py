@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
 
 import pytest
+import torch
 from safetensors import safe_open
 
 from explorer.architecture import Architecture
 from explorer.errors import DataError, StoreError, StudyError, TrainingError
 from explorer.limits import parse_limit
 from explorer.network.build import build_network
+from explorer.records import TrialRecord
 from explorer.store.artifacts import checkpoint_file
 from explorer.store.study import open_study
+from explorer.study import objective
+from explorer.study import search as search_module
+from explorer.study.children import Children
+from explorer.study.curves import FEWEST_TO_TELL
 from explorer.study.joining import join_search
+from explorer.study.memory import make_memory
 from explorer.study.objective import train
 from explorer.study.search import run_search
-from explorer.study.work import Job, Training
+from explorer.study.work import Failure, Job, Outcome, Training
 from explorer.training.recipe import recipe
 from tests.study.evaluations import good
 
@@ -114,6 +122,23 @@ def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, mon
     assert [replace(e, seconds=0.0) for e in told] == [replace(e, seconds=0.0) for e in undisturbed.result.curve]
 
 
+def test_a_folder_of_artifacts_that_is_removed_costs_weights_alone(space, tmp_path):
+    """Whoever deletes the study's files while it runs loses weights, no trial; what comes after is kept again."""
+    folders = []
+
+    def remove(event):
+        if event.kind == "ended":
+            folders.extend(tmp_path.glob("explorer.artifacts/*"))
+            shutil.rmtree(tmp_path / "explorer.artifacts", ignore_errors=True)
+
+    settings = {**SETTINGS, "storage": f"sqlite:///{tmp_path}/x.db"}
+    study = run_search(space, trials=3, workers=2, progress=remove, **settings).study
+    assert folders and study.counts()["complete"] == 3 and study.counts()["failed"] == 0
+    assert all(study.weights(record) is None for record in study.trials())
+    study = run_search(space, trials=6, workers=2, **settings).study
+    assert study.counts()["complete"] == 6 and study.counts()["failed"] == 0
+
+
 def test_the_same_line_again_goes_on(trained, space):
     """A larger total continues the study: the first trials are as they were."""
     study, _, url = trained
@@ -153,6 +178,41 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(space, tmp
     with pytest.raises(error, match=message):
         run_search(space, storage=f"sqlite:///{tmp_path}/x.db", trials=1, **{**SETTINGS, **change})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("side_by_side, share", [(1, None), (3, 0.3)])
+def test_trainings_that_share_a_gpu_keep_to_their_shares(monkeypatch, side_by_side, share):
+    """Each of several trainings on one card may fill its part of nine tenths of it; one alone may fill it all. On a
+    CPU nothing of a GPU is touched."""
+    asked = []
+    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda part, place: asked.append((part, place)))
+    objective._keep_to_its_share("cpu", side_by_side)
+    assert not asked
+    objective._keep_to_its_share("cuda:1", side_by_side)
+    assert [(round(part, 6), str(place)) for part, place in asked] == ([] if share is None else [(share, "cuda:1")])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_training_beyond_its_share_of_a_gpu_fails_alone(space, tmp_path):
+    """With the card shared by very many the training fails for want of memory; alone on it, it is complete."""
+    arch = space.architecture(3)
+    job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
+    settings = Training("digits", None, None, recipe("quick_small"), 1, "cuda", 1, "float32", None)
+    crowded = Children(replace(settings, side_by_side=100_000), 1, reused=True)
+    roomy = Children(settings, 1, reused=True)
+    try:
+        for place, kind in ((crowded, Failure), (roomy, Outcome)):
+            place.start(job)
+            last, end = None, time.monotonic() + 120
+            while not isinstance(last, (Failure, Outcome)) and time.monotonic() < end:
+                for _, message in place.messages(0.2):
+                    last = message
+            assert isinstance(last, kind), last
+            assert kind is Outcome or "out of memory" in last.reason
+    finally:
+        crowded.stop()
+        roomy.stop()
 
 
 def test_a_script_without_a_guard_searches_once(tmp_path, environment):
@@ -197,7 +257,7 @@ def test_trainings_that_fall_behind_are_stopped(stopped_early):
     assert stopped and counts["stopped"] + counts["complete"] == 15 and counts["running"] == 0
     for record in stopped:
         assert record.result.epochs in (1, 2) and len(record.result.curve) == record.result.epochs
-        assert record.reason.endswith("the best 1/2 go on") and record.objectives == {} and record.environment
+        assert record.reason.endswith("the best 44% go on") and record.objectives == {} and record.environment
         heard = [event.epoch.epoch for event in events if event.kind == "epoch" and event.trial.number == record.number]
         assert heard[-record.result.epochs :] == list(range(1, record.result.epochs + 1))
         assert study.weights(record) is None and record.weights == ""
@@ -219,6 +279,39 @@ def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
             if r.number != record.number and r.result.epochs >= at
         ]
         assert any(a <= point[0] and b <= point[1] for a, b in others)
+
+
+def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
+    """To the sampler a stopped trial runs until something can be foretold of it, and then has come to what is
+    expected: no better than the best, no worse than it stood. A search that takes the study up tells the same."""
+    heard: list[dict[int, TrialRecord]] = []
+
+    def remember(*settings):
+        memory = make_memory(*settings)
+        learn, last = memory.learn, {}
+        heard.append(last)
+
+        def learn_and_note(record, notes):
+            last[record.number] = record
+            learn(record, notes)
+
+        memory.learn = learn_and_note
+        return memory
+
+    monkeypatch.setattr(search_module, "make_memory", remember)
+    settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "limits": (), "storage": f"sqlite:///{tmp_path}/x.db"}
+    study = run_search(space, trials=14, workers=2, **settings).study
+    run_search(space, trials=14, workers=2, **{**settings, "stopping": "none"})  # knows no curves, but what was kept
+    complete = [record for record in study.trials() if record.state == "complete"]
+    stopped = [record for record in study.trials() if record.state == "stopped"]
+    best = max(record.objectives["accuracy"] for record in complete)
+    assert len(stopped) > 3 and len(complete) >= FEWEST_TO_TELL
+    for record in stopped:
+        told = heard[0][record.number]
+        assert told.state == "complete" and told.objectives["macs"] == record.costs["macs"]
+        assert min(best, record.result.val_accuracy) <= told.objectives["accuracy"] <= best
+        assert heard[1][record.number].state in ("complete", "running")
+    assert sum(heard[1][record.number].state == "complete" for record in stopped) > len(stopped) / 2
 
 
 def test_what_was_saved_is_told(stopped_early):

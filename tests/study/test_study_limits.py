@@ -1,0 +1,80 @@
+"""A study's limits: kept with it, told when they change."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+
+import pytest
+
+from explorer.costing.analytic import count_cost
+from explorer.limits import parse_limit
+from explorer.store.study import open_study
+from explorer.study.joining import join_search
+from explorer.study.search import run_search
+from tests.study.evaluations import good
+
+TIGHT, WIDE = [parse_limit("macs<=400k")], [parse_limit("macs <= 700k")]
+
+
+def search(space, url, **settings):
+    return run_search(space, **{"evaluate": good, "storage": url, "study": "one", "sampler": "random", **settings})
+
+
+def dearest(study) -> float:
+    return max(record.costs["macs"] for record in study.trials() if record.state == "complete")
+
+
+def test_a_resumed_search_keeps_the_limits_of_its_study(space, url, caplog):
+    """The line without limits, and the line with the same ones, go on under the study's; nothing is said about it."""
+    study = search(space, url, limits=TIGHT, trials=2).study
+    assert study.limits == open_study(url).limits == ("macs <= 400k",) and "limits" not in study.fingerprint
+    for limits in (None, TIGHT):
+        result = search(space, url, limits=limits, trials=1000)
+        assert result.ended == "no network of the space within its limits is left to try"
+        assert dearest(result.study) <= 400e3 and result.study.limits == study.limits
+    assert "limits were" not in caplog.text
+
+
+@pytest.mark.parametrize("sampler", ["random", "frontier", "evolution", "tpe"])
+def test_other_limits_are_told_and_give_rejected_networks_another_chance(space, url, caplog, sampler):
+    """Other limits take the place of the study's, with one line that says so; what only the old ones had rejected is
+    tried, and what the new ones forbid is not."""
+    search(space, url, limits=TIGHT, trials=1000, sampler=sampler)
+    with caplog.at_level(logging.WARNING):
+        result = search(space, url, limits=WIDE, trials=1000, sampler=sampler)
+    assert "study 'one': its limits were macs <= 400k, from now on they are macs <= 700k" in caplog.text
+    networks = [space.architecture(index) for index in range(space.count())]
+    study = result.study
+    tried = {record.digest for record in study.trials() if record.state == "complete"}
+    within = {a.digest for a in networks if count_cost(a).macs <= 700e3}
+    assert tried == within and 400e3 < dearest(study) <= 700e3 and open_study(url).limits == ("macs <= 700k",)
+
+
+def test_no_limits_take_the_old_ones_off(space, url, caplog):
+    """An empty list of limits is a wish as well: the whole space is searched."""
+    search(space, url, limits=TIGHT, trials=2)
+    study = search(space, url, limits=(), trials=1000).study
+    assert study.counts()["complete"] == space.count() and study.limits == ()
+    assert "its limits were macs <= 400k, from now on they are none" in caplog.text
+
+
+def test_a_worker_that_joins_keeps_them(space, url):
+    """``explorer worker`` needs no --limit: what it trains is within the study's."""
+    settings = {"data": "digits", "subset": 100, "epochs": 1, "study": "trained", "sampler": "random", "workers": 1}
+    run_search(space, storage=url, trials=1, limits=TIGHT, **settings)
+    study = join_search(url, "trained", trials=4, sampler="random", workers=1).study
+    assert dearest(study) <= 400e3 and study.counts()["complete"] + study.counts()["stopped"] == 4
+
+
+def test_a_study_from_before_limits_were_kept_goes_on(space, url, tmp_path, caplog):
+    """A study's row without limits, as older versions wrote it, reads as one without any; those asked for are kept."""
+    search(space, url, trials=2)
+    connection = sqlite3.connect(tmp_path / "explorer.db")
+    (kept,) = connection.execute("SELECT fingerprint FROM explorer_studies").fetchone()
+    connection.close()
+    assert "limits" not in json.loads(kept) and open_study(url).limits == ()
+    search(space, url, limits=TIGHT, trials=3)
+    assert open_study(url).limits == ("macs <= 400k",)
+    assert "its limits were none, from now on they are macs <= 400k" in caplog.text
