@@ -115,6 +115,103 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmationRecord:
+    """One training of a network of the frontier from a fresh seed, tested on the split that no search sees.
+
+    ``state``: running, complete, or failed (``reason`` says why). ``test``: accuracy, top5 and loss on the test split,
+    once complete; ``result``: the training itself, with its validation figures. ``revision`` grows with every
+    change to the study. Times are seconds since the epoch.
+    """
+
+    digest: str
+    seed: int
+    epochs: int
+    state: Literal["running", "complete", "failed"]
+    reason: str = ""
+    test: Mapping[str, float] = field(default_factory=dict)
+    result: TrainingResult | None = None
+    attempt: int = 1
+    worker: str = ""
+    environment: Environment | None = None
+    started: float | None = None
+    finished: float | None = None
+    revision: int = 0
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time from start to end, None while running."""
+        return self.finished - self.started if self.finished is not None and self.started is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What several trainings of one network from fresh seeds came to on the test split.
+
+    ``trial``: the study's trial of that network; ``x``: its cost in the quantity asked for; ``epochs``: of each
+    training; ``test``: a value for each of the ``seeds`` (how many there are), in the order of their drawing, and
+    ``test_mean`` and ``test_std`` (of one training, K - 1 in the denominator; None for a single one) of them.
+    ``validation_mean``: of the same trainings on the validation split. ``failed``: trainings that came to nothing.
+    ``frontier_probability``: that no confirmed network of at most its cost has a better mean (``explorer.noise``);
+    None where no network has two seeds, so that nothing is known of the noise.
+    """
+
+    trial: int
+    digest: str
+    x: float
+    epochs: int
+    seeds: int
+    test: tuple[float, ...]
+    test_mean: float | None
+    test_std: float | None
+    validation_mean: float | None
+    failed: int
+    frontier_probability: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "test": list(self.test)}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFlow:
+    """Gradient and signal at one residual block of a network at its initialisation (``training/gradient_flow.py``
+    has the formulas). ``stage`` and ``block`` count from 1, the block within its stage; shares lie in 0..1. None is a
+    figure that is not finite, or a cosine that is not defined."""
+
+    stage: int
+    block: int
+    grad_norm: float | None
+    cosine: float | None
+    shortcut_share: float | None
+    dead_share: float
+    signal_var: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GradientFlow:
+    """The flow through all blocks of the network ``digest``, in their order.
+
+    ``seed``: of the initial weights and of what is drawn; ``batch``: images; ``source``: the name of the data set that
+    the images are of, or ``noise``; ``loss``: the batch's mean cross-entropy.
+    """
+
+    digest: str
+    seed: int
+    batch: int
+    source: str
+    loss: float | None
+    blocks: tuple[BlockFlow, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``explorer gradients --json`` gives it."""
+        return {**asdict(self), "blocks": [asdict(block) for block in self.blocks]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> GradientFlow:
+        """What ``to_dict`` gave."""
+        return cls(**{**data, "blocks": tuple(BlockFlow(**block) for block in data["blocks"])})
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyEnvironment:
     """All that a latency depends on beside the network, as one value: latencies of different digests are not compared.
 

@@ -10,6 +10,7 @@ import shlex
 import click
 
 from explorer.cli import WorkFailed
+from explorer.cli.measuring import Listed
 from explorer.cli.options import (
     DEFAULT_STORAGE,
     as_json,
@@ -68,6 +69,10 @@ def running_options(command):
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
+    about = "Measure zero-cost scores with each network's accuracy: naswot, synflow, grad_norm, snip, jacob_cov, zen."
+    command = click.option("--scores", type=Listed(), default="", metavar="NAME,...", help=about)(command)
+    about = "Store each network's gradient flow at its initialisation."
+    command = click.option("--record-gradients", is_flag=True, help=about)(command)
     about = "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
     return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
 

@@ -15,7 +15,7 @@ PLAIN = ("params", "macs", "activations")
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1)
-@click.option("--study", metavar="STUDY", help="How well scores, params, MACs and activations rank its trained networks.")
+@click.option("--study", metavar="STUDY", help="How well scores and plain costs rank its trained networks.")
 @click.option(
     "--score", "names", type=Listed(), metavar="NAME,...",
     help="naswot, synflow, grad_norm, snip, jacob_cov, zen; all by default.",
@@ -30,10 +30,11 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
     """Zero-cost scores of untrained ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, architecture.json)."""
     if bool(archs) == bool(study):
         raise click.UsageError("name ARCH..., or --study STUDY alone", click.get_current_context())
-    from explorer.scoring.zero_cost import SCORES, check_scores, score_architecture
+    from explorer.scoring.names import NAMES, check_scores
+    from explorer.scoring.zero_cost import score_architecture
     from explorer.training.data import load_data
 
-    names = check_scores(names or SCORES)
+    names = check_scores(names or NAMES)
     seen = None if data is None else load_data(data, data_dir)
 
     def score(architecture: Architecture) -> dict[str, float | None]:
@@ -41,11 +42,11 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
 
     if study:
         from explorer.store import open_study
+        from explorer.study.terms import training_data
 
         opened = open_study(storage, study)
-        described = opened.fingerprint.get("data")
-        if seen is None and described:
-            seen = load_data(described["name"], data_dir)
+        if seen is None and opened.fingerprint.get("recipe"):
+            seen = training_data(opened, data_dir)
         _print_correlations(opened, score, names, as_json)
         return
     override = None if seen is None else Input(seen.shape, seen.classes)
@@ -81,7 +82,7 @@ def _print_correlations(study, score, names, as_json: bool) -> None:
         print_json([each.to_json() for each in found])
         return
     print_table(
-        {"": "left", "rank correlation": "right", "95% interval": "left", "at equal MACs": "right", "networks": "right"},
+        {"": "left", "rank correlation": "right", "95%": "left", "at equal MACs": "right", "networks": "right"},
         [
             (
                 each.name,

@@ -34,7 +34,7 @@ class Correlation:
 def rank_correlations(
     numbers: Mapping[str, Sequence[float | None]], trained: Sequence[float], macs: Sequence[float]
 ) -> list[Correlation]:
-    """One for each of the ``numbers``, the strongest first. Each is as long as ``trained`` and ``macs``; None is left out."""
+    """One for each of the ``numbers``, the strongest first. All are of the same networks in order; None is left out."""
     found = [_correlation(name, values, trained, macs) for name, values in numbers.items()]
     return sorted(found, key=lambda each: -abs(each.rho or 0.0))
 

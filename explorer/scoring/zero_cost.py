@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from explorer.architecture import Architecture
-from explorer.errors import ExplorerError, did_you_mean
+from explorer.errors import ExplorerError
 from explorer.network.build import Network, ResidualBlock, build_network
 from explorer.ops import registry
 from explorer.ops.base import TensorShape
+from explorer.scoring.names import NAMES, check_scores
 from explorer.training.data import Dataset
 
 BATCH = 32
@@ -50,7 +51,7 @@ def score_architecture(
     batch: int = BATCH,
     seed: int = 0,
 ) -> dict[str, float | None]:
-    """The scores of those ``names`` (of SCORES; all when left out) of the network as it is initialised by ``seed``.
+    """The scores of those ``names`` (of NAMES; all when left out) of the network as it is initialised by ``seed``.
 
     ``data``: the first ``batch`` of its shuffled training images are looked at; without it, standard normal noise
     with random labels. Each score is finite, higher hoped to be better, or None where the network has none: naswot
@@ -59,7 +60,7 @@ def score_architecture(
 
     Raises ExplorerError for an unknown score or a data set of another shape.
     """
-    names = tuple(SCORES) if names is None else check_scores(names)
+    names = check_scores(NAMES if names is None else names)
     seen = _batch(architecture, data, batch, seed)
     found: dict[str, float | None] = {}
     for name in names:
@@ -91,18 +92,10 @@ class Scorer:
         return found[self.name] or 0.0
 
 
-def check_scores(names: Iterable[str]) -> tuple[str, ...]:
-    """The names themselves, once each. Raises ExplorerError when one is no score."""
-    names = tuple(dict.fromkeys(names))
-    for name in names:
-        if name not in SCORES:
-            raise ExplorerError(f"unknown score {name!r}; known: {', '.join(SCORES)}{did_you_mean(name, SCORES)}")
-    return names
-
-
 def naswot(net: Network, seen: Batch) -> float | None:
     """log |det K|, K_ij the number of activations, over the whole network, that images i and j leave on the same
-    side of 0 (Mellor et al. 2021, arXiv:2006.04647, eq. 2). It counts units, so it grows with the network's activations."""
+    side of 0 (Mellor et al. 2021, arXiv:2006.04647, eq. 2). It grows with the number of
+    units, that is with the network's activations."""
     alike = torch.zeros(len(seen.images), len(seen.images), dtype=torch.float64)
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -183,8 +176,8 @@ def zen(net: Network, seen: Batch) -> float | None:
 
 
 SCORES: dict[str, Callable[[Network, Batch], float | None]] = {
-    score.__name__: score for score in (naswot, synflow, grad_norm, snip, jacob_cov, zen)
-}
+    "naswot": naswot, "synflow": synflow, "grad_norm": grad_norm, "snip": snip, "jacob_cov": jacob_cov, "zen": zen,
+}  # fmt: skip
 
 
 def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: int) -> Batch:

@@ -3,6 +3,8 @@
 ``explorer_studies.revision`` grows by one with every change to one of the study's trials, and the
 trial carries the number of its last change: a reader asks for what is newer than what it has.
 ``explorer_claims`` gives each network of a study to one trial; its key is what forbids a second training.
+``explorer_confirmations`` and ``explorer_gradients`` came later: a database without them is read as one where they
+are empty, and gets them when it is next written to.
 """
 
 from __future__ import annotations
@@ -98,6 +100,36 @@ claims = Table(
     Column("number", Integer, nullable=False),
 )
 
+confirmations = Table(  # one row a training: the key forbids a second of the same
+    "explorer_confirmations",
+    metadata,
+    Column("study_id", ForeignKey("explorer_studies.id"), primary_key=True),
+    Column("digest", ForeignKey("explorer_architectures.digest"), primary_key=True),
+    Column("epochs", Integer, primary_key=True, autoincrement=False),
+    Column("seed", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(10), nullable=False),  # running, complete or failed
+    Column("reason", Text, nullable=False, default=""),
+    Column("test", Text, nullable=False, default="{}"),  # JSON: accuracy, top5, loss -> number, on the test split
+    Column("result", Text),  # JSON of a TrainingResult
+    Column("attempt", Integer, nullable=False, default=1),
+    Column("worker", Text, nullable=False),
+    Column("lease_until", Float),
+    Column("environment", ForeignKey("explorer_environments.digest")),
+    Column("started", Float, nullable=False),
+    Column("finished", Float),
+    Column("revision", BigInteger, nullable=False),  # of the study, as a trial's
+    Index("explorer_confirmations_by_revision", "study_id", "revision"),
+)
+
+gradients = Table(
+    "explorer_gradients",
+    metadata,
+    Column("study_id", ForeignKey("explorer_studies.id"), primary_key=True),
+    Column("digest", ForeignKey("explorer_architectures.digest"), primary_key=True),
+    Column("json", Text, nullable=False),  # of a GradientFlow
+    Column("revision", BigInteger, nullable=False),
+)
+
 
 def create(connection: Connection, shown: str) -> None:
     """Makes the missing tables. Within one writing transaction: a second creator waits and finds them there."""
@@ -107,6 +139,7 @@ def create(connection: Connection, shown: str) -> None:
         metadata.create_all(connection)
         connection.execute(version.insert().values(version=SCHEMA_VERSION))
     check(connection, shown)
+    metadata.create_all(connection, [confirmations, gradients])  # those of before these tables
 
 
 def check(connection: Connection, shown: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
-from explorer.records import STATES, TrialRecord
+from explorer.records import STATES, ConfirmationRecord, Confirmed, GradientFlow, TrialRecord
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import select_trials, to_record
@@ -179,6 +179,61 @@ class Study:
         columns["reason"] = [record.reason for record in records]
         return pandas.DataFrame(columns)
 
+    @property
+    def cost_objective(self) -> str:
+        """The first minimised objective that is no loss, over which frontiers are drawn; ``macs`` if there is none."""
+        costs = (name for name, direction in self.objectives.items() if direction == "min" and name != "loss")
+        return next(costs, "macs")
+
+    def confirmations(self, since_revision: int = 0) -> list[ConfirmationRecord]:
+        """Every training that ``explorer confirm`` began, in that order; of those, with ``since_revision``, the ones
+        changed after it. None in a database of before that command."""
+        from explorer.store.confirmations import read_confirmations
+
+        return read_confirmations(self, since_revision)
+
+    def confirmed(
+        self, x: str | None = None, y: str = "accuracy", *, epochs: int | None = None, mix_environments: bool = False
+    ) -> list[Confirmed]:
+        """The networks that were trained from fresh seeds, with their test figures, by ascending ``x``.
+
+        ``x``: any cost or objective, ``cost_objective`` by default; ``y``: accuracy, top5 or loss. ``epochs``: only
+        trainings of that many, by default of as many as the one confirmed last, since others do not compare. Their
+        ``frontier_probability`` is among the networks given. Raises StoreError for an unknown ``x`` or ``y``, and
+        for latencies of several environments unless ``mix_environments``.
+        """
+        from explorer.store.confirmations import confirmed_networks
+
+        x = x or self.cost_objective
+        return confirmed_networks(self, self._comparable([x], mix_environments), x, y, epochs)
+
+    def training_noise(self, y: str = "accuracy") -> float | None:
+        """The standard deviation over seeds of one training's ``y`` on the validation split, pooled over the networks
+        that were confirmed with the study's own number of epochs (``explorer.noise``); None where none was twice."""
+        from explorer.store.confirmations import training_noise
+
+        return training_noise(self, y)
+
+    def frontier_probabilities(
+        self, x: str | None = None, y: str = "accuracy", *, mix_environments: bool = False
+    ) -> dict[int, float]:
+        """Trial number -> probability that no complete trial of at most its ``x`` has a better mean ``y`` over seeds,
+        on the validation split (``explorer.noise``); empty where ``training_noise`` is None.
+
+        The mean of a confirmed network is that of its fresh seeds, with the standard error s / sqrt(K); of any other
+        the trial's one value, with s. Errors as for ``frontier``.
+        """
+        from explorer.store.confirmations import trial_probabilities
+
+        x = x or self.cost_objective
+        return trial_probabilities(self, self._comparable([x, y], mix_environments), x, y, -self._sign(y))
+
+    def gradient_flow(self, digest: str) -> GradientFlow | None:
+        """How gradients flow through that network at its initialisation, where a search recorded it."""
+        from explorer.store.gradient_flows import read_gradient_flow
+
+        return read_gradient_flow(self, digest)
+
     def weights(self, record: TrialRecord) -> Path | None:
         """The safetensors file with the trial's trained weights, or None where they were not kept."""
         path = weights_file(self.artifacts, record.digest)
@@ -188,6 +243,15 @@ class Study:
     def artifacts(self) -> Path:
         """The folder of the study's files, which need not exist."""
         return artifacts_folder(self.database.file, self.name)
+
+    def _comparable(self, names: list[str], mix_environments: bool) -> list[TrialRecord]:
+        """The complete trials. Raises StoreError when they do not know these quantities, or do not compare by them."""
+        light = self._complete()
+        if light:
+            self._require(names, light)
+        if not mix_environments:
+            self._require_one_environment(names, light)
+        return light
 
     def _complete(self) -> list[TrialRecord]:
         with self.database.read() as connection:

@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from explorer.errors import StoreError
 from explorer.records import Environment, State, TrainingResult, TrialRecord
@@ -29,10 +29,10 @@ from explorer.store import spool
 from explorer.store.database import Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
 from explorer.store.rows import now, select_trials, to_record
-from explorer.store.schema import architectures, claims, environments, studies, trials
+from explorer.store.schema import architectures, claims, studies, trials
 from explorer.store.study import Study, find_study
+from explorer.store.writing import insert_once, keep_environment, next_revision, short
 
-REASON_LENGTH = 500
 NAME_LENGTH = 200
 EXPECTED = "explorer:expected"  # the note on a stopped trial
 _log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def create_study(
         "seed": seed,
         "revision": 0,
     }
-    database.write(lambda connection: _insert_once(connection, studies, "name", {**row, "created": now(connection)}))
+    database.write(lambda connection: insert_once(connection, studies, "name", {**row, "created": now(connection)}))
     return find_study(database, name)
 
 
@@ -131,7 +131,7 @@ class StudyWriter:
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
         """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
-        return self._add(number, proposal, {"state": state, "reason": _short(reason)})
+        return self._add(number, proposal, {"state": state, "reason": short(reason)})
 
     def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
         """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
@@ -178,11 +178,11 @@ class StudyWriter:
         self, number: int, ending: Ending, held: tuple, on_trouble: Callable[[], None] | None = None
     ) -> list[TrialRecord]:
         def work(connection: Connection) -> list[TrialRecord]:
-            revision = self._next_revision(connection)
+            revision = next_revision(connection, self.study.id)
             values: dict[str, Any] = {
                 "state": ending.state,
                 "objectives": json.dumps(dict(ending.objectives)),
-                "reason": _short(ending.reason),
+                "reason": short(ending.reason),
                 "resumable": ending.resumable,
                 "weights": ending.weights,
                 "lease_until": None,
@@ -192,9 +192,7 @@ class StudyWriter:
             if ending.result is not None:
                 values["result"] = ending.result.to_json()
             if ending.environment is not None:
-                row = {"digest": ending.environment.digest, "json": json.dumps(asdict(ending.environment))}
-                _insert_once(connection, environments, "digest", row)
-                values["environment"] = ending.environment.digest
+                values["environment"] = keep_environment(connection, ending.environment)
             if ending.expected:
                 notes = connection.scalar(select(trials.c.sampler).where(*held))
                 values["sampler"] = json.dumps({**json.loads(notes or "{}"), EXPECTED: dict(ending.expected)})
@@ -276,7 +274,7 @@ class StudyWriter:
                 return None
             values = self._placed(connection, row.digest, row.number)
             values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
-            values["revision"] = self._next_revision(connection)
+            values["revision"] = next_revision(connection, self.study.id)
             connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 
@@ -296,7 +294,7 @@ class StudyWriter:
         self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None
     ) -> TrialRecord:
         def work(connection: Connection) -> TrialRecord:
-            revision = self._next_revision(connection)
+            revision = next_revision(connection, self.study.id)
             next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
             if number != next_number:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
@@ -304,7 +302,7 @@ class StudyWriter:
                 raise NumberTaken(f"the {total} trials of study {self.study.name!r} are under way")
             moment = now(connection)
             row = {"digest": proposal.digest, "json": proposal.architecture}
-            _insert_once(connection, architectures, "digest", row)
+            insert_once(connection, architectures, "digest", row)
             values: dict[str, Any] = {
                 "study_id": self.study.id,
                 "number": number,
@@ -354,7 +352,7 @@ class StudyWriter:
     def _lose(self, connection: Connection, numbers: list[int], reason: str, resumable: bool) -> None:
         if not numbers:
             return
-        revision = self._next_revision(connection)
+        revision = next_revision(connection, self.study.id)
         values = {"state": "failed", "reason": reason, "resumable": resumable, "lease_until": None}
         values |= {"finished": now(connection), "revision": revision}
         lost = (trials.c.study_id == self.study.id, trials.c.number.in_(numbers))
@@ -377,12 +375,6 @@ class StudyWriter:
     def _own(self, number: int) -> tuple:
         return (*_is(self.study.id, number), trials.c.worker == self.worker, trials.c.state == "running")
 
-    def _next_revision(self, connection: Connection) -> int:
-        """One more than the last. The row stays locked until the commit, so revisions appear in their order."""
-        mine = studies.c.id == self.study.id
-        connection.execute(studies.update().where(mine).values(revision=studies.c.revision + 1))
-        return connection.scalar(select(studies.c.revision).where(mine))  # type: ignore[return-value]
-
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))
         found = {row.number: to_record(row) for row in rows}
@@ -398,7 +390,7 @@ def _answered(twin: Any) -> dict[str, Any]:
             "objectives": twin.objectives,
             "environment": twin.environment,
         }
-    reason = _short(f"the same network failed in trial {twin.number}: {twin.reason}")
+    reason = short(f"the same network failed in trial {twin.number}: {twin.reason}")
     return {"state": "failed", "same_as": twin.number, "reason": reason}
 
 
@@ -408,19 +400,3 @@ def _fields(ending: Ending) -> dict[str, Any]:
 
 def _is(study_id: int, number: int) -> tuple:
     return trials.c.study_id == study_id, trials.c.number == number
-
-
-def _insert_once(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
-    """Inserts a row unless its key is there. On PostgreSQL another transaction may insert it in between."""
-    dialect = connection.dialect.name
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    connection.execute(insert(table).values(**row).on_conflict_do_nothing(index_elements=[key]))
-
-
-def _short(reason: str) -> str:
-    """One line of at most 500 characters."""
-    line = " ".join(reason.split())
-    return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"

@@ -1,0 +1,163 @@
+"""The trainings of a study's networks from fresh seeds, to read: how each did on the test split, and what their noise
+says about the frontier."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, inspect, select
+
+from explorer.errors import StoreError, did_you_mean
+from explorer.noise import frontier_probabilities, pooled_std
+from explorer.records import (
+    ConfirmationRecord,
+    Confirmed,
+    TrainingResult,
+    TrialRecord,
+    environment_from_json,
+)
+from explorer.store.rows import DamagedRow
+from explorer.store.schema import confirmations, environments
+
+if TYPE_CHECKING:
+    from explorer.store.study import Study
+
+TESTED = ("accuracy", "top5", "loss")  # what a training is tested for
+
+
+def read_confirmations(study: Study, since_revision: int = 0) -> list[ConfirmationRecord]:
+    """Every training of ``explorer confirm``, in the order in which they began."""
+    joined = confirmations.outerjoin(environments, confirmations.c.environment == environments.c.digest)
+    mine = (confirmations.c.study_id == study.id, confirmations.c.revision > since_revision)
+    query = select(*confirmations.c, environments.c.json.label("environment_json")).select_from(joined).where(*mine)
+    query = query.order_by(confirmations.c.started, confirmations.c.digest, confirmations.c.seed)
+    with study.database.read() as connection:
+        if not inspect(connection).has_table(confirmations.name):  # a database of before that command
+            return []
+        return [to_confirmation(row) for row in connection.execute(query)]
+
+
+def confirmed_networks(
+    study: Study, trials: Iterable[TrialRecord], x: str, y: str, epochs: int | None
+) -> list[Confirmed]:
+    """As ``Study.confirmed``, of the networks of ``trials``."""
+    if y not in TESTED:
+        raise StoreError(f"networks are tested for {', '.join(TESTED)}, not for {y!r}{did_you_mean(y, TESTED)}")
+    records = [record for record in read_confirmations(study) if record.state != "running"]
+    if epochs is None:
+        ended = [record for record in records if record.state == "complete"] or records
+        epochs = max(ended, key=lambda record: record.finished or 0.0).epochs if ended else None
+    of_network: dict[str, list[ConfirmationRecord]] = {}
+    for record in records:
+        if record.epochs == epochs:
+            of_network.setdefault(record.digest, []).append(record)
+    found = []
+    for trial in trials:
+        own, cost = of_network.get(trial.digest, []), _value(trial, x)
+        if own and cost is not None:
+            found.append(_confirmed(trial, cost, own, y))
+    return sorted(_with_probabilities(found, y), key=lambda each: (each.x, each.trial))
+
+
+def _confirmed(trial: TrialRecord, cost: float, records: list[ConfirmationRecord], y: str) -> Confirmed:
+    done = sorted((record for record in records if record.state == "complete"), key=lambda record: record.started or 0)
+    test = tuple(record.test[y] for record in done)
+    return Confirmed(
+        trial=trial.number,
+        digest=trial.digest,
+        x=cost,
+        epochs=records[0].epochs,
+        seeds=len(test),
+        test=test,
+        test_mean=_mean(test),
+        test_std=pooled_std([test]),
+        validation_mean=_mean([value for record in done if (value := _validation(record.result, y)) is not None]),
+        failed=len(records) - len(done),
+        frontier_probability=None,
+    )
+
+
+def _with_probabilities(networks: list[Confirmed], y: str) -> list[Confirmed]:
+    tested = [each for each in networks if each.seeds]
+    noise = pooled_std(each.test for each in tested)
+    if noise is None:
+        return networks
+    sign = -1 if y == "loss" else 1
+    values = [sign * each.test_mean for each in tested]  # type: ignore[operator]
+    errors = [noise / math.sqrt(each.seeds) for each in tested]
+    told = dict(zip((e.digest for e in tested), frontier_probabilities([e.x for e in tested], values, errors)))
+    return [replace(each, frontier_probability=told.get(each.digest)) for each in networks]
+
+
+def training_noise(study: Study, y: str) -> float | None:
+    """As ``Study.training_noise``."""
+    return pooled_std(_validations(study, y).values())
+
+
+def trial_probabilities(study: Study, trials: Iterable[TrialRecord], x: str, y: str, sign: int) -> dict[int, float]:
+    """As ``Study.frontier_probabilities``, of ``trials``; ``sign``: 1 where ``y`` is maximised, else -1."""
+    repeats = _validations(study, y)
+    noise = pooled_std(repeats.values())
+    if noise is None:
+        return {}
+    numbers, costs, values, errors = [], [], [], []
+    for trial in trials:
+        cost, value = _value(trial, x), _value(trial, y)
+        if cost is not None and value is not None:
+            fresh = repeats.get(trial.digest, [])
+            numbers.append(trial.number)
+            costs.append(cost)
+            values.append(sign * (sum(fresh) / len(fresh) if fresh else value))
+            errors.append(noise / math.sqrt(len(fresh) or 1))
+    return dict(zip(numbers, frontier_probabilities(costs, values, errors)))
+
+
+def _validations(study: Study, y: str) -> dict[str, list[float]]:
+    """The validation values of the confirmed trainings that were as long as a trial's, by network."""
+    out: dict[str, list[float]] = {}
+    for record in read_confirmations(study):
+        value = _validation(record.result, y)
+        if record.state == "complete" and record.epochs == study.fingerprint.get("epochs") and value is not None:
+            out.setdefault(record.digest, []).append(value)
+    return out
+
+
+def _validation(result: TrainingResult | None, y: str) -> float | None:
+    named = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}
+    return getattr(result, named[y]) if result is not None and y in named else None
+
+
+def to_confirmation(row: Row) -> ConfirmationRecord:
+    """The training that a row holds. Raises DamagedRow."""
+    data: Any = row._mapping
+    environment = data.get("environment_json")
+    try:
+        return ConfirmationRecord(
+            digest=data["digest"],
+            seed=data["seed"],
+            epochs=data["epochs"],
+            state=data["state"],
+            reason=data["reason"],
+            test=json.loads(data["test"]),
+            result=TrainingResult.from_json(data["result"]) if data["result"] else None,
+            attempt=data["attempt"],
+            worker=data["worker"],
+            environment=environment_from_json(environment) if environment else None,
+            started=data["started"],
+            finished=data["finished"],
+            revision=data["revision"],
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedRow(f"the confirmation of {data['digest']}, seed {data['seed']}, is damaged: {error}") from error
+
+
+def _value(trial: TrialRecord, name: str) -> float | None:
+    return trial.objectives.get(name, trial.costs.get(name))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,151 @@
+"""The trainings of a study's networks from fresh seeds, to write: how one is claimed, ends and is taken up again.
+
+    (wanted) --claim--> running --finish--> complete | failed
+                           |  its worker gone, its lease passed, Ctrl-C
+                           +--> claimed by whoever comes next, attempt + 1
+
+Each arrow is one transaction, and the table's key is network, epochs and seed: of two who confirm one study at once
+each trains what the other has not claimed, and nothing is trained twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from explorer.records import ConfirmationRecord, Environment, TrainingResult
+from explorer.store.confirmations import to_confirmation
+from explorer.store.lease import LEASE_SECONDS, is_gone
+from explorer.store.rows import now
+from explorer.store.schema import confirmations
+from explorer.store.study import Study
+from explorer.store.writing import keep_environment, next_revision, short
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A training that is asked for: which network, how many epochs, from which seed."""
+
+    digest: str
+    epochs: int
+    seed: int
+
+    @classmethod
+    def of(cls, record: ConfirmationRecord) -> Wanted:
+        return cls(record.digest, record.epochs, record.seed)
+
+
+@dataclass(frozen=True)
+class ConfirmationWriter:
+    """The writing side of ``study``'s confirmations for one ``worker``."""
+
+    study: Study
+    worker: str
+
+    def claim(self, wanted: Iterable[Wanted]) -> ConfirmationRecord | None:
+        """The first of the wanted trainings that nobody has done or is doing, now this worker's; None when there is
+        none. One that failed is done again: what failed it may have passed."""
+        asked = list(wanted)
+
+        def work(connection: Connection) -> ConfirmationRecord | None:
+            moment = now(connection)
+            columns = (column for column in confirmations.c if column is not confirmations.c.result)
+            rows = connection.execute(select(*columns).where(confirmations.c.study_id == self.study.id))
+            kept = {(row.digest, row.epochs, row.seed): row for row in rows}
+            for each in asked:
+                row = kept.get((each.digest, each.epochs, each.seed))
+                if row is None or row.state == "failed" or (row.state == "running" and self._lost(row, moment)):
+                    return self._take(connection, each, row, moment)
+            return None
+
+        return self.study.database.write(work) if asked else None
+
+    def finish(
+        self,
+        training: Wanted,
+        *,
+        test: Mapping[str, float] | None = None,
+        result: TrainingResult | None = None,
+        environment: Environment | None = None,
+        reason: str = "",
+    ) -> ConfirmationRecord | None:
+        """Ends a training of this worker's: complete with ``test``, else failed with ``reason``. None when it is this
+        worker's no longer. Raises StoreError when the database cannot be written to, however long that is tried."""
+
+        def work(connection: Connection) -> ConfirmationRecord | None:
+            values: dict[str, Any] = {
+                "state": "failed" if test is None else "complete",
+                "reason": short(reason),
+                "test": json.dumps(dict(test or {})),
+                "result": result.to_json() if result is not None else None,
+                "lease_until": None,
+                "finished": now(connection),
+                "revision": next_revision(connection, self.study.id),
+            }
+            if environment is not None:
+                values["environment"] = keep_environment(connection, environment)
+            own = (*self._is(training), confirmations.c.worker == self.worker, confirmations.c.state == "running")
+            if connection.execute(confirmations.update().where(*own).values(**values)).rowcount == 0:
+                return None
+            return self._record(connection, training)
+
+        return self.study.database.write(work)
+
+    def renew(self) -> None:
+        """Extends the leases of this worker's running trainings."""
+
+        def work(connection: Connection) -> None:
+            until = now(connection) + LEASE_SECONDS
+            connection.execute(confirmations.update().where(*self._mine()).values(lease_until=until))
+
+        self.study.database.write(work, patience=LEASE_SECONDS)
+
+    def release(self) -> None:
+        """Leaves this worker's running trainings to whoever comes next."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(confirmations.update().where(*self._mine()).values(lease_until=None))
+
+        self.study.database.write(work, patience=10.0)
+
+    def _lost(self, row: Any, moment: float) -> bool:
+        return row.lease_until is None or row.lease_until < moment or is_gone(row.worker)
+
+    def _take(self, connection: Connection, training: Wanted, row: Any, moment: float) -> ConfirmationRecord:
+        values = {
+            "state": "running",
+            "reason": "",
+            "test": "{}",
+            "result": None,
+            "attempt": 1 if row is None else row.attempt + 1,
+            "worker": self.worker,
+            "lease_until": moment + LEASE_SECONDS,
+            "started": moment,
+            "finished": None,
+            "revision": next_revision(connection, self.study.id),
+        }
+        if row is None:
+            key = {"study_id": self.study.id, **asdict(training)}
+            connection.execute(confirmations.insert().values(**key, **values))
+        else:
+            connection.execute(confirmations.update().where(*self._is(training)).values(**values))
+        return self._record(connection, training)
+
+    def _record(self, connection: Connection, training: Wanted) -> ConfirmationRecord:
+        return to_confirmation(connection.execute(select(confirmations).where(*self._is(training))).one())
+
+    def _is(self, training: Wanted) -> tuple:
+        return (
+            confirmations.c.study_id == self.study.id,
+            confirmations.c.digest == training.digest,
+            confirmations.c.epochs == training.epochs,
+            confirmations.c.seed == training.seed,
+        )
+
+    def _mine(self) -> tuple:
+        running = confirmations.c.state == "running"
+        return confirmations.c.study_id == self.study.id, confirmations.c.worker == self.worker, running

@@ -1,0 +1,39 @@
+"""The gradient flows that a search recorded, one a network of a study."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, select
+
+from explorer.records import GradientFlow
+from explorer.store.rows import DamagedRow
+from explorer.store.schema import gradients
+from explorer.store.writing import next_revision
+
+if TYPE_CHECKING:
+    from explorer.store.study import Study
+
+
+def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
+    """The recorded flow of that network; None where there is none, or in a database of before such records."""
+    query = select(gradients.c.json).where(gradients.c.study_id == study.id, gradients.c.digest == digest)
+    with study.database.read() as connection:
+        kept = connection.scalar(query) if inspect(connection).has_table(gradients.name) else None
+        try:
+            return None if kept is None else GradientFlow.from_dict(json.loads(kept))
+        except (ValueError, TypeError, KeyError) as error:
+            raise DamagedRow(f"the gradient flow of {digest} is damaged: {error}") from error
+
+
+def keep_gradient_flow(study: Study, flow: GradientFlow) -> None:
+    """Writes the flow of a network of the study, in place of an earlier one. Raises StoreError."""
+    own = (gradients.c.study_id == study.id, gradients.c.digest == flow.digest)
+
+    def work(connection: Connection) -> None:
+        values = {"json": json.dumps(flow.to_dict()), "revision": next_revision(connection, study.id)}
+        if connection.execute(gradients.update().where(*own).values(**values)).rowcount == 0:
+            connection.execute(gradients.insert().values(study_id=study.id, digest=flow.digest, **values))
+
+    study.database.write(work)

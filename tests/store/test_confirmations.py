@@ -1,0 +1,171 @@
+"""Trainings from fresh seeds, kept and read: claimed once, taken up again, summed up."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.errors import StoreError
+from explorer.noise import frontier_probabilities
+from explorer.records import BlockFlow, Environment, Epoch, GradientFlow, TrainingResult
+from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.database import open_for_writing
+from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.lease import new_worker
+from explorer.store.study import find_study, open_study
+from explorer.store.writer import Ending, StudyWriter
+from tests.store.conftest import make_study, proposal
+
+ENVIRONMENT = Environment("cpu", "a CPU", 1, "Linux", "3.11", {"torch": "2"})
+
+
+def result(accuracy: float, epochs: int = 2) -> TrainingResult:
+    """A training that ended with this validation accuracy."""
+    curve = (Epoch(1, 1.0, 1.0, accuracy, 1.0, 0.1, 1.0),)
+    return TrainingResult(accuracy, 1.0, 1.0, epochs, 2.0, 100.0, curve)
+
+
+def confirm(writer: ConfirmationWriter, digest: str, values: dict[int, float], epochs: int = 2, gain: float = 0.1):
+    """Writes a training for each seed with its test accuracy; validation is higher by ``gain``."""
+    for seed, value in values.items():
+        training = Wanted(digest, epochs, seed)
+        assert writer.claim([training]) is not None
+        test = {"accuracy": value, "top5": 1.0, "loss": 1 - value}
+        assert writer.finish(training, test=test, result=result(value + gain, epochs), environment=ENVIRONMENT)
+
+
+@pytest.fixture
+def study(writer):
+    """Three complete networks: a and b on the validation frontier, c dominated."""
+    for number, (name, cost, accuracy) in enumerate((("a", 10.0, 0.5), ("b", 20.0, 0.7), ("c", 30.0, 0.6))):
+        writer.begin(number, proposal(name, cost))
+        writer.finish(number, Ending("complete", {"accuracy": accuracy, "macs": cost}))
+    return writer.study
+
+
+def test_a_training_is_claimed_once_and_taken_up_when_its_worker_is_gone(study):
+    """Nobody gets what another does or has done; what was released, lost or failed is the next one's, attempt + 1."""
+    one, other = ConfirmationWriter(study, new_worker()), ConfirmationWriter(study, new_worker())
+    wanted = [Wanted("v1-a", 2, 1), Wanted("v1-a", 2, 2)]
+    first, second = one.claim(wanted), other.claim(wanted)
+    assert (first.seed, second.seed) == (1, 2) and one.claim(wanted) is other.claim(wanted) is None
+    one.renew()
+    one.release()
+    again = other.claim(wanted)
+    assert (again.seed, again.attempt) == (1, 2)
+    assert one.finish(wanted[0], test={"accuracy": 0.1}) is None  # it is the other's now
+    assert other.finish(wanted[0], reason="it broke\nbadly").reason == "it broke badly"
+    assert other.finish(wanted[1], test={"accuracy": 0.5}, result=result(0.6)).state == "complete"
+    third = one.claim(wanted)
+    assert (third.seed, third.attempt, third.state) == (1, 3, "running")
+    assert one.claim([]) is None
+    gone = ConfirmationWriter(study, f"{new_worker().split(':')[0]}:1:0:0")  # no process of this machine
+    assert gone.claim([Wanted("v1-b", 2, 1)]) and one.claim([Wanted("v1-b", 2, 1)]).attempt == 2
+
+
+def test_confirmed_networks_with_test_figures_and_probabilities(study):
+    """By ascending cost: mean and deviation over seeds, and the probability from the pooled noise of the means."""
+    writer = ConfirmationWriter(study, new_worker())
+    assert study.confirmed() == [] and study.training_noise() is None and study.frontier_probabilities() == {}
+    confirm(writer, "v1-b", {1: 0.60, 2: 0.64})
+    confirm(writer, "v1-a", {1: 0.55, 2: 0.59, 3: 0.60})
+    writer.claim([Wanted("v1-a", 2, 4)])  # running, and so not counted
+    writer.finish(Wanted("v1-a", 2, 4), reason="no")
+    a, b = study.confirmed()
+    assert (a.trial, a.digest, a.x, a.seeds, a.failed, a.epochs) == (0, "v1-a", 10.0, 3, 1, 2)
+    assert a.test == (0.55, 0.59, 0.60) and a.test_mean == pytest.approx(0.58)
+    assert a.test_std == pytest.approx(np.std(a.test, ddof=1)) and a.validation_mean == pytest.approx(0.68)
+    noise = np.sqrt((2 * a.test_std**2 + b.test_std**2) / 3)
+    expected = frontier_probabilities([10, 20], [0.58, 0.62], [noise / 3**0.5, noise / 2**0.5])
+    assert [a.frontier_probability, b.frontier_probability] == pytest.approx(expected)
+    assert 0.5 < b.frontier_probability < 1 == pytest.approx(a.frontier_probability)
+    by_loss = study.confirmed(y="loss")
+    assert [each.test_mean for each in by_loss] == pytest.approx([0.42, 0.38])
+    assert [each.frontier_probability for each in by_loss] == pytest.approx(expected)
+    assert [each.x for each in study.confirmed("params")] == [7, 7]
+    with pytest.raises(StoreError, match=r"knows no quantity 'mac'.*did you mean 'macs'"):
+        study.confirmed("mac")
+    with pytest.raises(StoreError, match="not for 'macs'"):
+        study.confirmed(y="macs")
+
+
+def test_one_seed_tells_nothing_of_the_noise(study):
+    """From single trainings there is neither a deviation nor a probability."""
+    writer = ConfirmationWriter(study, new_worker())
+    confirm(writer, "v1-a", {1: 0.5})
+    confirm(writer, "v1-b", {1: 0.6})
+    assert [(each.test_std, each.frontier_probability) for each in study.confirmed()] == [(None, None)] * 2
+    assert study.training_noise() is None and study.frontier_probabilities() == {}
+
+
+def test_the_noise_gives_each_trial_its_probability(study):
+    """A confirmed trial stands with the mean of its fresh seeds, another with its one value and the whole noise."""
+    writer = ConfirmationWriter(study, new_worker())
+    confirm(writer, "v1-b", {1: 0.50, 2: 0.54})  # validation .60 and .64, the trial itself had .7
+    noise = study.training_noise()
+    assert noise == pytest.approx(np.std([0.6, 0.64], ddof=1))
+    expected = frontier_probabilities([10, 20, 30], [0.5, 0.62, 0.6], [noise, noise / 2**0.5, noise])
+    found = study.frontier_probabilities()
+    assert list(found) == [0, 1, 2] and list(found.values()) == pytest.approx(expected)
+    assert 0.1 < found[2] < 0.5  # dominated by its validation figure, and perhaps not in truth
+
+
+def test_trainings_of_other_lengths_do_not_mix(study):
+    """By default those as long as the last; the trials' noise comes from those of the study's own length alone."""
+    writer = ConfirmationWriter(study, new_worker())
+    confirm(writer, "v1-a", {1: 0.5, 2: 0.6})
+    confirm(writer, "v1-a", {1: 0.8, 2: 0.9}, epochs=9)
+    assert [each.test for each in study.confirmed()] == [(0.8, 0.9)]
+    assert [each.test for each in study.confirmed(epochs=2)] == [(0.5, 0.6)] and study.confirmed(epochs=3) == []
+    assert study.training_noise() == pytest.approx(np.std([0.6, 0.7], ddof=1))
+    assert len(study.confirmations()) == 4
+
+
+def test_changes_are_told_by_revision(study):
+    """Who has read up to a revision is told what came after it, and nothing else."""
+    writer = ConfirmationWriter(study, new_worker())
+    confirm(writer, "v1-a", {1: 0.5})
+    seen = max(record.revision for record in study.confirmations())
+    assert seen > max(record.revision for record in study.trials()) and study.confirmations(seen) == []
+    confirm(writer, "v1-b", {1: 0.5})
+    (new,) = study.confirmations(seen)
+    assert (new.digest, new.state, new.environment) == ("v1-b", "complete", ENVIRONMENT)
+
+
+def test_gradient_flows_are_kept_by_network(study):
+    """What was written is read back, the later in place of the earlier; of another network there is none."""
+    flow = GradientFlow("v1-a", 3, 32, "noise", 2.3, (BlockFlow(1, 1, 0.5, 0.9, 0.4, 0.0, 1.5),))
+    keep_gradient_flow(study, GradientFlow("v1-a", 1, 8, "noise", 2.0, ()))
+    keep_gradient_flow(study, flow)
+    assert study.gradient_flow("v1-a") == flow and study.gradient_flow("v1-b") is None
+
+
+def test_a_database_of_before_these_tables(tmp_path):
+    """It is read as one where they are empty, without a change; the next search or confirmation adds them."""
+    url = f"sqlite:///{tmp_path}/old.db"
+    old = make_study(url)
+    writer = StudyWriter(old, new_worker())
+    writer.begin(0, proposal("a"))
+    writer.finish(0, Ending("complete", {"accuracy": 0.5, "macs": 100.0}))
+    old.database.close()
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        for table in ("explorer_confirmations", "explorer_gradients"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
+    Path(tmp_path / "old.db").chmod(0o444)
+    before = (tmp_path / "old.db").read_bytes()
+    study = open_study(url, "one")
+    assert study.confirmations() == study.confirmed() == [] and study.frontier_probabilities() == {}
+    assert study.training_noise() is None and study.gradient_flow("v1-a") is None
+    assert (tmp_path / "old.db").read_bytes() == before
+    shutil.copy(tmp_path / "old.db", tmp_path / "new.db")
+    (tmp_path / "new.db").chmod(0o644)
+    database = open_for_writing(f"sqlite:///{tmp_path}/new.db")
+    confirm(ConfirmationWriter(find_study(database, "one"), new_worker()), "v1-a", {1: 0.5})
+    assert len(find_study(database, "one").confirmed()) == 1 and find_study(database, "one").trial(0).digest == "v1-a"
+    database.close()
