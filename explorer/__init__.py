@@ -31,6 +31,8 @@ _PUBLIC = {
     "open_study": ("explorer.store.study", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),
     "predict_latency": ("explorer.measure.calibration", "predict_latency"),
+    "Scorer": ("explorer.scoring.zero_cost", "Scorer"),
+    "score": ("explorer.scoring.zero_cost", "score_architecture"),
     "search": ("explorer.study.search", "search"),
     "train": ("explorer.training.run", "train_architecture"),
 }

@@ -21,6 +21,7 @@ COMMANDS = {
     "atlas": ("spaces", "What every network of a space costs, before any training, as a table and a plot."),
     "cost": ("spaces", "What an architecture costs, counted without training."),
     "latency": ("measuring", "How long an architecture takes for a batch, measured now."),
+    "scores": ("scoring", "What untrained networks promise, and how well that ranks a study's trained ones."),
     "gradients": ("gradients", "How signal and gradient pass through an architecture's blocks before training."),
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "worker": ("running", "One more worker on a study that a search began."),

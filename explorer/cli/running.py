@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from explorer.cli import WorkFailed
+from explorer.cli.measuring import Listed
 from explorer.cli.options import (
     DEFAULT_STORAGE,
     as_json,
@@ -69,6 +70,8 @@ def running_options(command):
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
+    about = "Measure zero-cost scores with each network's accuracy: naswot, synflow, grad_norm, snip, jacob_cov, zen."
+    command = click.option("--scores", type=Listed(), default="", metavar="NAME,...", help=about)(command)
     about = "Store each network's gradient flow at its initialisation."
     command = click.option("--record-gradients", is_flag=True, help=about)(command)
     about = (

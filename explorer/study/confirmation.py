@@ -126,6 +126,7 @@ def run_confirmation(
         epochs=epochs,
         device=device,
         threads=max(1, usable_cores() // workers),
+        side_by_side=workers,
         precision="auto",
         artifacts=study.artifacts,
     )

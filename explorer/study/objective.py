@@ -16,6 +16,7 @@ from explorer.architecture import Architecture
 from explorer.files import write_whole
 from explorer.measure.environment import describe_environment
 from explorer.records import GradientFlow, TrainingResult
+from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.study.work import Job, Outcome, Report, Training
 from explorer.training.data import Dataset, load_data
@@ -32,10 +33,11 @@ def train(settings: Training, job: Job, report: Report) -> Outcome:
     data = load_data(settings.data, settings.data_dir, subset=settings.subset)
     if settings.gradients:
         report(_flow(settings, job, data))
+    scores = _scores(settings, job, data)
     kept = settings.artifacts and checkpoint_file(settings.artifacts, job.digest)
     network, result = _trained(settings, job, report, data, kept)
     return Outcome(
-        measured={"accuracy": result.val_accuracy, "top5": result.val_top5, "loss": result.val_loss},
+        measured={"accuracy": result.val_accuracy, "top5": result.val_top5, "loss": result.val_loss, **scores},
         result=result,
         environment=describe_environment(settings.device, settings.threads),
         weights=_save(network, settings.artifacts, job) if settings.artifacts else "",
@@ -71,6 +73,21 @@ def _trained(
         on_epoch=report,
     )
     return network, result
+
+
+def _scores(settings: Training, job: Job, data: Dataset) -> dict[str, float]:
+    """The zero-cost scores asked for, of a network of its own: those that it has."""
+    if not settings.scores:
+        return {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        found = score_architecture(
+            Architecture.from_json(job.architecture), settings.scores, data=data, seed=job.seed
+        )
+    finally:
+        torch.set_num_threads(threads)
+    return {name: score for name, score in found.items() if score is not None}
 
 
 def _flow(settings: Training, job: Job, data: Dataset) -> GradientFlow:

@@ -15,6 +15,7 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
+from explorer.scoring.names import check_scores
 from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.packing import probe_side_by_side, typical
@@ -113,6 +114,7 @@ def make_plan(
     stopping: str,
     trial_limits: TrialLimits,
     record_gradients: bool,
+    scores: Iterable[str],
 ) -> Plan:
     """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
     own_costs = dict(costs or {})
@@ -131,7 +133,10 @@ def make_plan(
     if precision not in PRECISIONS:
         near = did_you_mean(precision, PRECISIONS)
         raise StudyError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
+    scores = tuple(scores)
     if evaluate is not None:
+        if scores:
+            raise StudyError("'evaluate' replaces training, with which scores are measured; give them as 'costs'")
         if data is not None or subset is not None or recipe is not None:
             raise StudyError(
                 "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
@@ -162,6 +167,7 @@ def make_plan(
             precision=precision,
             artifacts=None,
             gradients=record_gradients,
+            scores=check_scores(scores),
         )
         workers = workers or workers_per_device or _side_by_side(space, work)
         work = replace(work, threads=max(1, usable_cores() // workers), side_by_side=workers)

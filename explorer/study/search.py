@@ -80,6 +80,7 @@ def run_search(
     trial_memory: int | None = None,
     until_stable: int | None = None,
     record_gradients: bool = False,
+    scores: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> SearchResult:
     """Searches ``space`` for the frontier of ``objectives``; the same call again goes on with the study.
@@ -98,7 +99,8 @@ def run_search(
     fails; by default such as only a trial gone wrong meets.
 
     ``record_gradients``: of each network that is trained the gradient flow at its initialisation is stored
-    (``Study.gradient_flow``, ``training/gradient_flow.py``).
+    (``Study.gradient_flow``, ``training/gradient_flow.py``). ``scores``: zero-cost scores, by name, that are stored
+    with what a complete training measured (``scoring/zero_cost.py``).
 
     ``evaluate(architecture, *, choices, epochs, seed)`` replaces training and answers with the objectives
     that are no costs; it runs in this process unless ``workers`` is above 1. ``costs``: name ->
@@ -135,6 +137,7 @@ def run_search(
         stopping=stopping,
         trial_limits=TrialLimits(trial_seconds, trial_memory),
         record_gradients=record_gradients,
+        scores=scores,
     )
     database = open_for_writing(storage)
     try:

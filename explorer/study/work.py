@@ -67,8 +67,8 @@ class Work(Protocol):
 @dataclass(frozen=True, slots=True)
 class Training:
     """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither;
-    ``gradients``: the gradient flow at its initialisation is told first; ``side_by_side``: how many trainings share
-    the device."""
+    ``gradients``: the gradient flow at its initialisation is told first; ``scores``: zero-cost scores, by name, that
+    are measured with it; ``side_by_side``: how many trainings share the device."""
 
     data: str
     data_dir: str | None
@@ -80,6 +80,7 @@ class Training:
     precision: str
     artifacts: Path | None
     gradients: bool = False
+    scores: tuple[str, ...] = ()
     side_by_side: int = 1
 
     def __call__(self, job: Job, report: Report) -> Outcome:

@@ -1,0 +1,62 @@
+"""How well numbers known before training rank what training found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+FEWEST = 4  # networks, without which a correlation has no interval
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Spearman's rank correlation of ``name`` with what was trained, over ``networks`` networks that have both.
+
+    ``ci95``: by Fisher's z with the variance of Bonett and Wright 2000 (Psychometrika 65, eq. 3). ``at_equal_macs``:
+    the partial correlation given the rank of MACs, which shows what ``name`` says beyond size. None where
+    there are fewer than FEWEST networks, or all are alike.
+    """
+
+    name: str
+    networks: int
+    rho: float | None
+    ci95: tuple[float, float] | None
+    at_equal_macs: float | None
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+
+def rank_correlations(
+    numbers: Mapping[str, Sequence[float | None]], trained: Sequence[float], macs: Sequence[float]
+) -> list[Correlation]:
+    """One for each of the ``numbers``, the strongest first. All are of the same networks in order; None is left out."""
+    found = [_correlation(name, values, trained, macs) for name, values in numbers.items()]
+    return sorted(found, key=lambda each: -abs(each.rho or 0.0))
+
+
+def _correlation(
+    name: str, values: Sequence[float | None], trained: Sequence[float], macs: Sequence[float]
+) -> Correlation:
+    rows = np.array([row for row in zip(values, trained, macs) if row[0] is not None], dtype=float).reshape(-1, 3)
+    x, y, z = rows.T
+    if len(rows) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(name, len(rows), None, None, None)
+    rho = float(spearmanr(x, y).statistic)
+    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(rows) - 3))
+    centre = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
+    return Correlation(
+        name, len(rows), rho, (math.tanh(centre - half), math.tanh(centre + half)), _partial(rho, x, y, z)
+    )
+
+
+def _partial(rho: float, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> float | None:
+    if np.ptp(z) == 0:
+        return None
+    with_x, with_y = float(spearmanr(x, z).statistic), float(spearmanr(y, z).statistic)
+    left = (1 - with_x**2) * (1 - with_y**2)
+    return (rho - with_x * with_y) / math.sqrt(left) if left > 1e-12 else None
