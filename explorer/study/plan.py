@@ -17,8 +17,9 @@ from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
 from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
+from explorer.study.foretold import Foretold, find_foretold
 from explorer.study.packing import probe_side_by_side, typical
-from explorer.study.proposals import OwnCost
+from explorer.study.proposals import Candidates, OwnCost
 from explorer.study.samplers import check_sampler
 from explorer.study.screen import LatencyScreen
 from explorer.study.stopping import check_stopping
@@ -41,7 +42,7 @@ class Plan:
     """A search, ready to run. ``epochs``: of a training that may be stopped early; ``reused``: a child process does
     trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
     data, which has a default time; ``stopwatch``: where an objective or one of the ``latency_limits`` is a latency to
-    be measured."""
+    be measured; ``foretold``: by a calibrated predictor, where there is one of the space and the environment."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
@@ -50,6 +51,7 @@ class Plan:
     limits: tuple[Limit, ...]
     latency_limits: tuple[Limit, ...]
     stopwatch: Stopwatch | None
+    foretold: Foretold | None
     screen: LatencyScreen
     fingerprint: Mapping[str, Any]
     name: str
@@ -60,6 +62,11 @@ class Plan:
     reused: bool
     of_caller: bool
     brief: bool
+
+    def candidates(self) -> Candidates:
+        """What makes candidates of the space."""
+        foretell = self.foretold or (lambda architecture: {})
+        return Candidates(self.space, self.own_costs, self.limits, self.screen.hopeful, foretell)
 
 
 def make_plan(
@@ -138,6 +145,7 @@ def make_plan(
         work = replace(work, threads=max(1, usable_cores() // workers))
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
     stopwatch = make_stopwatch(device) if timed else None
+    foretold = find_foretold(stopwatch.environment, space) if stopwatch else None
     latency_limits = tuple(limit for limit in limits if timed and limit.cost == LATENCY)
     fingerprint = make_fingerprint(
         space,
@@ -157,7 +165,8 @@ def make_plan(
         limits=tuple(limit for limit in limits if limit not in latency_limits),
         latency_limits=latency_limits,
         stopwatch=stopwatch,
-        screen=LatencyScreen(latency_limits),
+        foretold=foretold,
+        screen=LatencyScreen(latency_limits, foretold),
         fingerprint=fingerprint,
         name=study or name,
         workers=workers,

@@ -60,6 +60,12 @@ def test_too_few_to_learn_from(architectures):
         fit(architectures[:19], [1.0] * 19, HERE, ("s", "d"))
 
 
+def test_no_prediction_is_nothing(learnt, architectures):
+    """However far a network lies outside what was measured, it takes some time."""
+    nothing = replace(learnt, intercept_ms=-1e6)
+    assert nothing.predict_one(architectures[0]) == learnt.least_ms / 2 > 0
+
+
 def test_kept_and_found_again(learnt, architectures, tmp_path):
     """What is saved comes back without loss, for this very environment alone."""
     path = save(learnt, tmp_path)
@@ -88,9 +94,10 @@ def test_the_own_space_goes_first(learnt, architectures, tmp_path):
     [
         lambda text: text[:100],
         lambda text: "[]",
-        lambda text: text.replace('"format": 1', '"format": 2'),
+        lambda text: text.replace('"format": 2', '"format": 1'),
         lambda text: text.replace('"intercept_ms": ', '"intercept_ms": NaN, "x": '),
         lambda text: json.dumps({**json.loads(text), "space": 5}),
+        lambda text: json.dumps({**json.loads(text), "least_ms": 0}),
     ],
 )
 def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
