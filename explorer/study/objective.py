@@ -6,6 +6,7 @@ While it trains, its state is kept in a checkpoint: a trial that was killed and 
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -15,6 +16,7 @@ from explorer.architecture import Architecture
 from explorer.files import write_whole
 from explorer.measure.environment import describe_environment
 from explorer.store.artifacts import checkpoint_file, weights_file
+from explorer.study.device_lock import Pause
 from explorer.study.work import Job, Outcome, Report, Training
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
@@ -27,18 +29,20 @@ def train(settings: Training, job: Job, report: Report) -> Outcome:
     """Trains the job's network as the settings say."""
     data = load_data(settings.data, settings.data_dir, subset=settings.subset)
     network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
-    result = train_network(
-        network,
-        data,
-        settings.recipe,
-        epochs=settings.epochs,
-        seed=job.seed,
-        device=settings.device,
-        threads=settings.threads,
-        precision=settings.precision,
-        checkpoint=checkpoint_file(settings.artifacts, job.digest) if settings.artifacts else None,
-        on_epoch=report,
-    )
+    with closing(Pause(settings.device)) as pause:
+        result = train_network(
+            network,
+            data,
+            settings.recipe,
+            epochs=settings.epochs,
+            seed=job.seed,
+            device=settings.device,
+            threads=settings.threads,
+            precision=settings.precision,
+            checkpoint=checkpoint_file(settings.artifacts, job.digest) if settings.artifacts else None,
+            on_epoch=report,
+            before_step=pause,
+        )
     return Outcome(
         measured={"accuracy": result.val_accuracy, "top5": result.val_top5, "loss": result.val_loss},
         result=result,
