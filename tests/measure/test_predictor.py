@@ -126,7 +126,9 @@ def test_calibration_measures_distinct_networks(monkeypatch):
         from types import SimpleNamespace
 
         asked.extend(architectures)
-        return [SimpleNamespace(reported_ms=additive(each), environment=HERE) for each in architectures]
+        return [
+            SimpleNamespace(reported_ms=additive(each), contended=False, environment=HERE) for each in architectures
+        ]
 
     monkeypatch.setattr(calibration, "measure_in_child", measured)
     made = calibration.calibrate(SPACE, Setting(), "cpu", networks=30)
@@ -136,6 +138,37 @@ def test_calibration_measures_distinct_networks(monkeypatch):
         calibration.calibrate(SPACE, Setting(), "cpu", networks=19)
     with pytest.raises(MeasurementError, match="he2016_orders has 5 networks that differ"):
         calibration.calibrate(load_space("he2016_orders.yaml"), Setting(), "cpu", networks=30)
+
+
+def test_calibration_beside_other_work(monkeypatch):
+    """What was contended is measured once more, after all others; an uncontended number counts, or else the lower."""
+    passes, drawn = [], []
+
+    def measured(architectures, settings, device, threads, cores, patience, on_latency):
+        from types import SimpleNamespace
+
+        passes.append([each.digest for each in architectures])
+        drawn.extend(architectures)
+        first = len(passes) == 1
+        return [
+            SimpleNamespace(
+                reported_ms=additive(each) * (1.5 if first and place % 3 else 1.0 if first else 1.2),
+                contended=place % (2 if first else 4) == 0,
+                environment=HERE,
+            )
+            for place, each in enumerate(architectures)
+        ]
+
+    monkeypatch.setattr(calibration, "measure_in_child", measured)
+    made = calibration.calibrate(SPACE, Setting(), "cpu", networks=24)
+    assert passes[1] == passes[0][::2]
+    by_digest = {each.digest: additive(each) for each in drawn}
+    for place, (digest, latency) in enumerate(zip(passes[0], made.measured)):
+        first, again = 1.5 if place % 3 else 1.0, place % 2 == 0
+        still = again and place % 8 == 0
+        assert latency.contended == still
+        expected = min(first, 1.2) if still else 1.2 if again else first
+        assert latency.reported_ms == pytest.approx(expected * by_digest[digest])
 
 
 def test_screening_from_python(monkeypatch, tmp_path, learnt, architectures):
