@@ -230,10 +230,11 @@ class LatencyEnvironment:
 
     @property
     def digest(self) -> str:
-        """Equal for two environments exactly when all fields are; this project's commit does not count, for
-        ``protocol`` stands for it."""
+        """Equal for two environments when all fields are, but for two: this project's commit, for which ``protocol``
+        stands, and the number of the GPU, for cards of one model, driver and limits are alike."""
         data = asdict(self)
         del data["machine"]["commit"]
+        data["machine"]["device"] = self.machine.device.partition(":")[0]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:

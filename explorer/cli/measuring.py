@@ -190,7 +190,7 @@ def _calibrate(space, settings, place, networks, threads, cores, as_json) -> Non
             nonlocal done
             done += 1
             if status is not None:
-                status.update(f"measured {done} of {wanted} networks of {space.name}")
+                status.update(f"{done} measurements of {wanted} networks of {space.name}")
 
         made = calibrate(space, settings[0], place, networks=wanted, threads=threads, cores=cores, on_latency=heard)
     predictor, error = made.predictor, made.predictor.error

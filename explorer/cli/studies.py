@@ -110,6 +110,9 @@ def trial_json(record: TrialRecord) -> dict:
     }
 
 
+mix = click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
+
+
 @click.command()
 @click.argument("study")
 @click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to keep low.")
@@ -121,7 +124,7 @@ def trial_json(record: TrialRecord) -> dict:
     metavar="LIMIT",
     help="Only the best that keeps this limit, as in 'macs<=40M'; may be repeated.",
 )
-@click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
+@mix
 @as_json
 @storage
 def frontier(
@@ -221,15 +224,22 @@ def _count(record: TrialRecord, name: str) -> str:
 )
 @click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
 @click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What the choice does it to.")
+@mix
 @as_json
 @storage
-def effects(study: str, factor: str | None, x: str, y: str, as_json: bool, storage: str) -> None:
+def effects(
+    study: str, factor: str | None, x: str, y: str, mix_environments: bool, as_json: bool, storage: str
+) -> None:
     """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
     from explorer.effects import choice_effects
 
-    found = choice_effects(open_study(storage, study).trials(full=False), y, x, factor)
+    opened = open_study(storage, study)
+    if not mix_environments:
+        opened.require_one_environment((x, y))
+    found = choice_effects(opened.trials(full=False), y, x, factor)
     if as_json:
         print_json([effect.to_json() for effect in found])
+        tell_mixed(opened, (x, y), on_stderr=True)
         return
     shown = 100.0 if y in ("accuracy", "top5") else 1.0
     print_table(
@@ -255,6 +265,7 @@ def effects(study: str, factor: str | None, x: str, y: str, as_json: bool, stora
     )
     if shown != 1.0:
         click.echo(f"in points of {y}")
+    tell_mixed(opened, (x, y))
 
 
 def _source(effect) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import logging
 import os
 import time
 import warnings
@@ -230,9 +231,15 @@ def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], An
 
     import onnxruntime
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as above
-        program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # of its own insides, as above
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
+    finally:
+        logger.setLevel(level)
     model = io.BytesIO()
     program.save(model)
     options = onnxruntime.SessionOptions()

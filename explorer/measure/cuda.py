@@ -51,7 +51,7 @@ class Cuda:
         patience: float = 1.0,
     ):
         self.name = name
-        self.effort = Effort(has_settled, turn_ms=20 * patience, least_runs=50, most_ms=400 * patience, warm_up_ms=300)
+        self.effort = Effort(has_settled, turn_ms=20 * patience, least_runs=50, most_ms=400 * patience, warm_up_ms=200)
         self._reads_energy = patience >= 1
         self._cuda = torch.cuda if cuda is None else cuda
         self._properties = self._cuda.get_device_properties(name)

@@ -72,6 +72,17 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(place)
 
 
+def device_identity(device: str) -> str:
+    """What tells the device from any other of this machine: "cpu", or the GPU's UUID, for what one process calls
+    cuda:0 may be another's cuda:1. Raises MeasurementError when it is not there."""
+    place = find_device(device)
+    if place == "cpu":
+        return place
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(place).uuid}"
+
+
 def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The model name that Linux gives, elsewhere what Python knows."""
     try:

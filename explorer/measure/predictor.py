@@ -23,7 +23,7 @@ from explorer.files import slug, write_atomically
 from explorer.measure.features import AT, ON, WHOLE, count_features
 from explorer.records import LatencyEnvironment
 
-FORMAT = 1
+FORMAT = 2
 FOLDS = 5
 WITHIN = 0.10
 FEWEST = 20
@@ -48,13 +48,14 @@ class PredictorError:
 @dataclass(frozen=True)
 class Predictor:
     """What ``calibrate`` learnt of one environment and one space. ``space``: its name and digest; ``kinds``: the kinds
-    of operations seen; ``ms``: for a unit of each feature."""
+    of operations seen; ``least_ms``: of the networks measured; ``ms``: for a unit of each feature."""
 
     environment: LatencyEnvironment
     space: tuple[str, str]
     networks: int
     error: PredictorError
     kinds: tuple[str, ...]
+    least_ms: float
     intercept_ms: float
     ms: dict[str, float]
 
@@ -67,6 +68,7 @@ class Predictor:
                 "networks": self.networks,
                 "error": asdict(self.error),
                 "kinds": list(self.kinds),
+                "least_ms": self.least_ms,
                 "intercept_ms": self.intercept_ms,
                 "ms": self.ms,
             }
@@ -79,13 +81,15 @@ class Predictor:
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r} is unknown; this version reads {FORMAT}")
         ms = {str(name): float(value) for name, value in data["ms"].items()}
-        intercept = float(data["intercept_ms"])
-        if not all(map(math.isfinite, (intercept, *ms.values()))):
+        least, intercept = float(data["least_ms"]), float(data["intercept_ms"])
+        if not all(map(math.isfinite, (least, intercept, *ms.values()))):
             raise ValueError("a coefficient is not finite")
+        if least <= 0:
+            raise ValueError(f"least_ms is {least}, no time")
         environment = LatencyEnvironment.from_dict(data["environment"])
         name, digest = map(str, data["space"])
         kinds, error = tuple(map(str, data["kinds"])), PredictorError(**data["error"])
-        return cls(environment, (name, digest), int(data["networks"]), error, kinds, intercept, ms)
+        return cls(environment, (name, digest), int(data["networks"]), error, kinds, least, intercept, ms)
 
     def knows(self, architecture: Architecture) -> bool:
         """Whether it has seen every kind of operation of the network."""
@@ -96,8 +100,10 @@ class Predictor:
         return [self.predict_one(architecture) for architecture in architectures]
 
     def predict_one(self, architecture: Architecture) -> float:
+        """Never less than half of ``least_ms``: a sum far outside what was measured may come to nothing."""
         counted = count_features(architecture)
-        return self.intercept_ms + sum(self.ms.get(name, 0.0) * amount for name, amount in counted.items())
+        ms = self.intercept_ms + sum(self.ms.get(name, 0.0) * amount for name, amount in counted.items())
+        return max(ms, self.least_ms / 2)
 
 
 def fit(
@@ -132,7 +138,8 @@ def fit(
     )
     intercept, ms = _ridge(x, y, weights)
     known = {name: float(value) for name, value in zip(names, ms) if value}
-    return Predictor(environment, space, len(y), error, tuple(sorted(_kinds(names))), float(intercept), known)
+    kinds, least = tuple(sorted(_kinds(names))), float(y.min())
+    return Predictor(environment, space, len(y), error, kinds, least, float(intercept), known)
 
 
 def _kinds(names: Iterable[str]) -> set[str]:
@@ -173,14 +180,21 @@ def save(predictor: Predictor, folder: Path | None = None) -> Path:
     return path
 
 
+def find_own_predictor(
+    environment: LatencyEnvironment, space_digest: str, folder: Path | None = None
+) -> Predictor | None:
+    """The predictor of this very environment and space, None where there is none. Raises MeasurementError for a file
+    that is no predictor."""
+    return next((found for found in _kept(environment, folder) if found.space[1] == space_digest), None)
+
+
 def find_predictor(
     environment: LatencyEnvironment, architecture: Architecture, space_digest: str = "", folder: Path | None = None
 ) -> Predictor:
     """The predictor of this very environment: of this space where there is one, else the newest that has seen every
     kind of operation of the network. Raises MeasurementError when there is none."""
     folder = folder or predictors_folder()
-    paths = sorted(folder.glob(f"{environment.digest}-*.json"), key=lambda path: -path.stat().st_mtime)
-    found = [_read(path) for path in paths]
+    found = _kept(environment, folder)
     own = [predictor for predictor in found if predictor.space[1] == space_digest]
     able = [predictor for predictor in found if predictor.knows(architecture)]
     if not own + able:
@@ -192,6 +206,13 @@ def find_predictor(
             " 'explorer latency --calibrate SPACE' makes one"
         )
     return (own + able)[0]
+
+
+def _kept(environment: LatencyEnvironment, folder: Path | None) -> list[Predictor]:
+    """Those of the environment, the newest first."""
+    folder = folder or predictors_folder()
+    paths = sorted(folder.glob(f"{environment.digest}-*.json"), key=lambda path: -path.stat().st_mtime)
+    return [_read(path) for path in paths]
 
 
 def _read(path: Path) -> Predictor:

@@ -125,6 +125,10 @@ class Study:
         empty for one."""
         return _environments(self._complete())
 
+    def require_one_environment(self, names: Iterable[str]) -> None:
+        """Raises StoreError when latency is among the quantities ``names`` and was measured in several environments."""
+        self._require_one_environment(names, self._complete())
+
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """What the complete trials dominate in the space of the objectives, up to ``reference``.
 
@@ -285,7 +289,7 @@ class Study:
         if LATENCY in names and (found := _environments(records)):
             raise StoreError(
                 f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
-                " --mix-environments (mix_environments=True) puts them together all the same"
+                " --mix-environments of frontier and effects (mix_environments=True) puts them together all the same"
             )
 
 
@@ -295,7 +299,10 @@ def _environments(records: Iterable[TrialRecord]) -> str:
     }
     if len(found) < 2:
         return ""
-    flat = [{**each, **each["versions"], **each["limits"]} for each in found.values()]
+    flat = [
+        {**each, **each["versions"], **each["limits"], "device": each.get("device", "").partition(":")[0]}
+        for each in found.values()
+    ]
     differing = []
     for name in dict.fromkeys(name for each in flat for name in each):
         texts = dict.fromkeys(str(each.get(name, "none")) for each in flat)

@@ -41,7 +41,8 @@ def make_fingerprint(
         "evaluate": "the caller's" if own_evaluation else "training",
     }
     if latency is not None:
-        made["latency"] = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
+        told = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
+        made["latency"] = {**told, "device": latency.machine.device.partition(":")[0]}  # as in the digest
     return json.loads(json.dumps(made))
 
 

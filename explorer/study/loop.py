@@ -44,6 +44,7 @@ class SearchLoop:
     def __init__(
         self,
         plan: Plan,
+        candidates: Candidates,
         writer: StudyWriter,
         memory: Memory,
         workplace: Workplace,
@@ -59,7 +60,7 @@ class SearchLoop:
         self.progress = progress
         self.ledger = Ledger(writer.study, (*plan.limits, *plan.latency_limits))
         self.curves = curves
-        self.candidates = Candidates(plan.space, plan.own_costs, plan.limits)
+        self.candidates = candidates
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
         self.broken = False  # the store could not be written to, however long that was tried
@@ -219,14 +220,14 @@ class SearchLoop:
                 candidate = next(self.unseen)
             except StopIteration:
                 break
-            if candidate is None or self.plan.screen.hopeful(candidate.costs):
+            if candidate is None or self.plan.screen.hopeful(candidate):
                 return candidate
             self.set_aside.append(candidate)
         self.set_aside = [each for each in self.set_aside if each.architecture.digest not in self.ledger.digests]
         if not self.set_aside:
             self.exhausted = "no network of the space within its limits is left to try"
             return None
-        best = min(self.set_aside, key=lambda each: self.plan.screen.expected(each.costs))
+        best = min(self.set_aside, key=lambda each: self.plan.screen.expected(each))
         self.set_aside.remove(best)
         return best
 

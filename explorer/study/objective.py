@@ -6,6 +6,7 @@ While it trains, its state is kept in a checkpoint: a trial that was killed and 
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from explorer.measure.environment import describe_environment
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
+from explorer.study.device_lock import Pause
 from explorer.study.work import Job, Outcome, Report, Training
 from explorer.training.data import Dataset, load_data
 from explorer.training.gradient_flow import BATCH, gradient_flow
@@ -60,18 +62,20 @@ def _trained(
 ) -> tuple[nn.Module, TrainingResult]:
     _keep_to_its_share(settings.device, settings.side_by_side)
     network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
-    result = train_network(
-        network,
-        data,
-        settings.recipe,
-        epochs=settings.epochs,
-        seed=job.seed,
-        device=settings.device,
-        threads=settings.threads,
-        precision=settings.precision,
-        checkpoint=checkpoint,
-        on_epoch=report,
-    )
+    with closing(Pause(settings.device)) as pause:
+        result = train_network(
+            network,
+            data,
+            settings.recipe,
+            epochs=settings.epochs,
+            seed=job.seed,
+            device=settings.device,
+            threads=settings.threads,
+            precision=settings.precision,
+            checkpoint=checkpoint,
+            on_epoch=report,
+            before_step=pause,
+        )
     return network, result
 
 
@@ -82,9 +86,7 @@ def _scores(settings: Training, job: Job, data: Dataset) -> dict[str, float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        found = score_architecture(
-            Architecture.from_json(job.architecture), settings.scores, data=data, seed=job.seed
-        )
+        found = score_architecture(Architecture.from_json(job.architecture), settings.scores, data=data, seed=job.seed)
     finally:
         torch.set_num_threads(threads)
     return {name: score for name, score in found.items() if score is not None}

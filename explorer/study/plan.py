@@ -18,8 +18,9 @@ from explorer.measure.cores import usable_cores
 from explorer.scoring.names import check_scores
 from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
+from explorer.study.foretold import Foretold, find_foretold
 from explorer.study.packing import probe_side_by_side, typical
-from explorer.study.proposals import OwnCost
+from explorer.study.proposals import Candidates, OwnCost
 from explorer.study.samplers import check_sampler
 from explorer.study.screen import LatencyScreen
 from explorer.study.stopping import check_stopping
@@ -42,7 +43,8 @@ class Plan:
     """A search, ready to run. ``epochs``: of a training that may be stopped early; ``reused``: a child process does
     trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
     data, which has a default time; ``limits``: on costs known by arithmetic; ``stopwatch``: where an objective or one
-    of the ``latency_limits`` is a latency to be measured."""
+    of the ``latency_limits`` is a latency to be measured; ``foretold``: by a calibrated predictor, where there is
+    one of the space and the environment."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
@@ -51,6 +53,7 @@ class Plan:
     limits: tuple[Limit, ...]
     latency_limits: tuple[Limit, ...]
     stopwatch: Stopwatch | None
+    foretold: Foretold | None
     screen: LatencyScreen
     fingerprint: Mapping[str, Any]
     name: str
@@ -73,12 +76,15 @@ class Plan:
         limits = (*self.space.limits, *limits)
         _check_limits(limits, known_costs(self.own_costs, self.measures_latency))
         timed = tuple(limit for limit in limits if self.measures_latency and limit.cost == LATENCY)
+        stopwatch = self.stopwatch or (make_stopwatch(self.device) if timed else None)
+        foretold = find_foretold(stopwatch.environment, self.space) if stopwatch else None
         return replace(
             self,
             limits=tuple(limit for limit in limits if limit not in timed),
             latency_limits=timed,
-            stopwatch=self.stopwatch or (make_stopwatch(self.device) if timed else None),
-            screen=LatencyScreen(timed),
+            stopwatch=stopwatch,
+            foretold=foretold,
+            screen=LatencyScreen(timed, foretold),
         )
 
 
@@ -91,6 +97,11 @@ def _check_limits(limits: Iterable[Limit], known: Sequence[str]) -> None:
     for limit in limits:
         if limit.cost not in known:
             raise StudyError(f"limit {limit}: {limit.cost!r} is not known before training; {_known(known, limit.cost)}")
+
+    def candidates(self) -> Candidates:
+        """What makes candidates of the space."""
+        foretell = self.foretold or (lambda architecture: {})
+        return Candidates(self.space, self.own_costs, self.limits, self.screen.hopeful, foretell)
 
 
 def make_plan(
@@ -191,6 +202,7 @@ def make_plan(
         limits=(),
         latency_limits=(),
         stopwatch=stopwatch,
+        foretold=None,
         screen=LatencyScreen(()),
         fingerprint=fingerprint,
         name=study or name,

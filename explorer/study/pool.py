@@ -20,7 +20,8 @@ LISTED = 2_000  # derivations of a space that is gone through without repeating 
 
 class Member(NamedTuple):
     """A network as a sampler sees it. ``numbers``: what is known of it without training, by name, its costs
-    and more; ``layers``: how many ops it has; ``refusal``: how it would end before it begins, or empty."""
+    and more; ``layers``: how many ops it has; ``refusal``: how it would end before it begins, or empty; ``foretold``:
+    what a predictor says of costs that must be measured."""
 
     derivation: Derivation
     digest: str
@@ -28,6 +29,7 @@ class Member(NamedTuple):
     numbers: Mapping[str, float]
     layers: int
     refusal: State | Literal[""]
+    foretold: Mapping[str, float]
 
     @property
     def allowed(self) -> bool:
@@ -63,7 +65,7 @@ class Pool:
 
     def hopeful(self, member: Member) -> bool:
         """Whether it is allowed, and by what was measured so far may keep the limits on that, too."""
-        return member.allowed and self.candidates.hopeful(member.costs)
+        return member.allowed and self.candidates.hopeful(member)
 
     def breaks_limits(self, derivation: Derivation) -> bool:
         if not self.candidates.limits:
@@ -92,6 +94,7 @@ class Pool:
             _numbers(architecture, candidate.costs),
             architecture.layer_count,
             candidate.refusal[0] if candidate.refusal else "",
+            candidate.foretold,
         )
 
     def _read_options(self, derivation: Derivation) -> None:

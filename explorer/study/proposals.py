@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import Cost, count_cost
@@ -23,12 +23,14 @@ BREATH = 50  # looks between two breaths, in which the caller sees to its other 
 
 class Candidate(NamedTuple):
     """A network with its exact costs. ``refusal``: the state and the reason to end it with before it
-    begins, when it breaks a limit or an own cost cannot be had."""
+    begins, when it breaks a limit or an own cost cannot be had; ``foretold``: what a predictor says of costs that must
+    be measured."""
 
     derivation: Derivation
     architecture: Architecture
     costs: Mapping[str, float]
     refusal: tuple[State, str] | None
+    foretold: Mapping[str, float] = {}
 
 
 def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
@@ -40,7 +42,8 @@ def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State,
 class Candidates:
     """Makes candidates of a space: its networks with analytic and own costs, held against the limits.
 
-    ``hopeful``: whether a network of these costs may keep limits on what must be measured; its answers may change.
+    ``hopeful``: whether a candidate, or what stands for it, may keep limits on what must be measured; its answers may
+    change. ``foretell``: what a predictor says of a network.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class Candidates:
         space: SearchSpace,
         own_costs: Mapping[str, OwnCost],
         limits: Sequence[Limit],
-        hopeful: Callable[[Mapping[str, float]], bool] = lambda costs: True,
+        hopeful: Callable[[Any], bool] = lambda network: True,
+        foretell: Callable[[Architecture], Mapping[str, float]] = lambda architecture: {},
     ):
         self.space = space
         self.limits = limits
         self.hopeful = hopeful
+        self._foretell = foretell
         self._own_costs = own_costs
 
     @property
@@ -68,7 +73,9 @@ class Candidates:
                 costs[name] = finite_number(f"the cost {name}", own(architecture, dict(derivation.choices)))
             except Exception as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
-        return Candidate(derivation, architecture, costs, refused(costs, self.limits))
+        return Candidate(
+            derivation, architecture, costs, refused(costs, self.limits), foretold=self._foretell(architecture)
+        )
 
     def unseen(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
         """Candidates in random order that keep the limits and whose network is not ``seen`` when it is drawn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from explorer.frontier import non_dominated
 from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
 from explorer.study.features import FeatureMap
+from explorer.study.foretold import usual_error
 from explorer.study.improvement import Array, Belief, expected_gain
 from explorer.study.pool import Member, Pool
 from explorer.study.surrogate import Surrogate
@@ -71,9 +73,14 @@ class Prospects:
         self._features = FeatureMap([*tried, *candidates], options)
         seen = [self._features.encode(group.members) for group in (complete, running, stopped)]
         self._surrogates: dict[int, Surrogate] = {}
+        self._foretold: dict[str, tuple[float, float]] = {}  # by how much predictions fall short, and their scatter
         believed = running.values.copy()
-        for place, exact in enumerate(history.exact):
-            if not exact:
+        for place, (name, way) in enumerate(history.objectives.items()):
+            if history.exact[place]:
+                continue
+            if way == "min" and all(name in member.foretold for member in [*tried, *candidates]):
+                self._foretold[name] = usual_error(_errors(name, history))
+            else:
                 surrogate = Surrogate(seen[0], complete.values[:, place], seed)
                 surrogate.believe(seen[1])
                 surrogate.believe(seen[2], stopped.values[:, place])
@@ -85,6 +92,9 @@ class Prospects:
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 worst[place] = max(worst[place], max(_sign(way) * member.costs[name] for member in candidates))
+            elif name in self._foretold:
+                scale = math.exp(self._foretold[name][0])
+                worst[place] = max(worst[place], scale * max(member.foretold[name] for member in candidates))
         self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
 
     def gains(self, candidates: Sequence[Member]) -> Array:
@@ -120,9 +130,24 @@ class Prospects:
         for place, (name, way) in enumerate(self._history.objectives.items()):
             if place in self._surrogates:
                 known.append(self._surrogates[place].predict(features))
+            elif name in self._foretold:
+                shift, scatter = self._foretold[name]
+                logs = np.log([member.foretold[name] for member in candidates]) + shift
+                known.append(Belief(0.0, logs, np.full(len(logs), scatter)))
             else:
                 known.append(_sign(way) * np.array([member.costs[name] for member in candidates], dtype=float))
         return known
+
+
+def _errors(name: str, history: History) -> list[float]:
+    """log(measured / predicted) of the trials of which ``name`` is known."""
+    place = list(history.objectives).index(name)
+    known = [
+        (member.foretold[name], float(values[place]))
+        for seen in (history.complete, history.running)
+        for member, values in zip(seen.members, seen.values)
+    ]
+    return [math.log(value / foretold) for foretold, value in known if value > 0]
 
 
 def _sign(way: str) -> float:

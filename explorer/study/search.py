@@ -27,7 +27,7 @@ from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.loop import SearchLoop
 from explorer.study.memory import make_memory
 from explorer.study.plan import Plan, check_budget, make_plan
-from explorer.study.proposals import Candidates, OwnCost
+from explorer.study.proposals import OwnCost
 from explorer.study.stopping import DEFAULT_STOPPING, RULES
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
@@ -215,8 +215,8 @@ def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress:
         sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
     in_process = plan.of_caller and plan.workers == 1
     workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)
-    candidates = Candidates(plan.space, plan.own_costs, plan.limits, plan.screen.hopeful)
+    candidates = plan.candidates()
     memory = make_memory(candidates, plan.objectives, sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = Curves(study, RULES[plan.stopping], plan.epochs)
-    return SearchLoop(plan, writer, memory, workplace, curves, budget, progress or (lambda event: None))
+    return SearchLoop(plan, candidates, writer, memory, workplace, curves, budget, progress or (lambda event: None))

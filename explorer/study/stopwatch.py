@@ -1,28 +1,24 @@
 """The latency of a search's candidates: measured on the device of the search before they are trained.
 
-One worker measures at a time on a machine's CPU, and one on its GPUs, so that no two spoil each other's clocks.
+One worker measures at a time on a device, and the trainings there wait meanwhile (``device_lock.py``), so that none
+spoils the clock.
 """
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from explorer.architecture import Architecture
-from explorer.errors import ExplorerError, StudyError
-from explorer.files import slug
+from explorer.errors import ExplorerError
 from explorer.limits import Limit
 from explorer.measure.child import measure_in_child
 from explorer.measure.environment import find_device
 from explorer.measure.settings import Setting, default_mode
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
 from explorer.store.study import LATENCY
+from explorer.study.device_lock import measuring
 from explorer.study.proposals import Candidate, refused
 
 MEASUREMENTS = 2  # of a network, when other work shared the device during the first
@@ -43,7 +39,7 @@ class Stopwatch:
         Raises MeasurementError when it cannot be measured, StudyError when the device cannot be locked.
         """
         found: list[Latency] = []
-        with _lock(self.device):
+        with measuring(self.device):
             while len(found) < MEASUREMENTS and all(latency.contended for latency in found):
                 found += measure_in_child([architecture], [self.setting], self.device)
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
@@ -82,14 +78,3 @@ def make_stopwatch(device: str) -> Stopwatch:
     place = find_device(device)
     setting = Setting(mode=default_mode(place))
     return Stopwatch(place, setting, present_environment(place, setting))
-
-
-def _lock(device: str) -> FileLock:
-    """One for the CPU and one for all GPUs: what one process calls cuda:0 may be another's cuda:1. In the user's
-    cache, by the machine's name, since several machines may share that folder."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "explorer" / "measuring"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"{folder}: the lock of the device cannot be kept there: {error.strerror}") from None
-    return FileLock(folder / f"{slug(platform.node())}-{device.partition(':')[0]}.lock")

@@ -40,6 +40,7 @@ def train_network(
     graph: bool = True,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
+    before_step: Callable[[], float] = lambda: 0.0,
 ) -> TrainingResult:
     """Train ``net`` in place on ``data.train``, validating after every epoch; it stays on ``device``.
 
@@ -47,7 +48,8 @@ def train_network(
     the same seed, network, precision and number of ``threads`` give the same result to the last bit.
     ``precision``: "bfloat16" runs the network under autocast, the weights stay float32; "auto" takes what is
     measured to be faster. ``graph``: replay the step as a CUDA graph, on a GPU. ``on_epoch`` is called with each
-    finished epoch; when it answers True the training ends there.
+    finished epoch; when it answers True the training ends there. ``before_step`` is called before each step and may
+    wait; it answers the seconds that it took, which do not count as training.
 
     ``checkpoint``: a file to keep the state in, between epochs that take long enough. A training that was killed
     goes on from it, when called again with the same arguments, to the same bits on a CPU; its earlier epochs are told
@@ -93,11 +95,13 @@ def train_network(
             rates = [recipe.lr_at((epoch - 1) * steps + number, epochs * steps) for number in range(steps)]
             step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates)
             net.train()
+            paused = 0.0
             for _ in range(steps):
+                paused += before_step()
                 take_step()
             train_loss = _mean_loss(step.losses(), epoch, rates)
             _require_finite(net, epoch)
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started - paused
 
             scores = _validate(net, validation, cast, average)
             if not math.isfinite(scores.loss):

@@ -132,6 +132,19 @@ def test_a_frontier_does_not_mix_environments_unless_asked(capsys, mixed, asked)
     assert {point["latency_environment"] for point in json.loads(out)} <= {"d2", "d3"}
 
 
+@pytest.mark.parametrize("asked", [["--x", "latency_ms"], ["--y", "latency_ms"]])
+def test_effects_do_not_mix_environments_unless_asked(capsys, mixed, asked):
+    """Latencies of several environments are no equal cost; with --mix-environments it is said that they are mixed."""
+    line = ["effects", "one", *asked, "--storage", mixed]
+    status, out, err = run(capsys, *line)
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1
+    assert "latency_ms was measured in 2 environments (torch 2 or 3)" in err and "--mix-environments" in err
+    status, out, err = run(capsys, *line, "--mix-environments")
+    assert (status, err) == (0, "") and "mixed: latency_ms was measured in 2 environments (torch 2 or 3)" in out
+    status, out, err = run(capsys, "effects", "one", "--storage", mixed)
+    assert (status, err) == (0, "") and "mixed" not in out
+
+
 def test_a_frontier_without_latencies_takes_trials_of_any_environment(capsys, mixed):
     """Accuracy and MACs compare wherever latency was measured."""
     status, out, err = run(capsys, "frontier", "one", "--storage", mixed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -136,6 +138,18 @@ def test_whole_measurement(monkeypatch):
     assert found.joules_per_image == pytest.approx(60 / 600 / 4)
     assert found.environment.limits["sm_mhz"] == 1980.0
     assert "1 of 1 batch norms folded" in found.method and "CUDA events" in found.method
+
+
+def test_a_measurement_is_bounded(monkeypatch):
+    """However restless the card, one network at batch 1 and 32 takes less than two seconds of the device."""
+    monkeypatch.setattr("explorer.measure.latency.describe_environment", lambda name, threads: _machine())
+    fake = FakeCuda(replay_ms=1.0)
+    place = Cuda("cuda:0", fake, NoNvml())
+    place.effort = replace(place.effort, settled=lambda runs: False)
+    monkeypatch.setattr("explorer.measure.protocol.is_steady", lambda values: False)
+    settings = [Setting(batch=batch, mode="graph") for batch in (1, 32)]
+    found = measure_on(place, [Subject(network(), SHAPE, "d")], settings)
+    assert all(latency.runs >= 400 for latency in found) and fake.now < 2000
 
 
 def _machine():

@@ -15,7 +15,7 @@ from explorer.grammar.parse import load_space
 from explorer.measure import child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import make_settings
-from explorer.records import Latency
+from explorer.records import Environment, Latency, LatencyEnvironment
 
 SPACE = load_space("he2016_orders.yaml")
 
@@ -73,6 +73,23 @@ def test_commit_is_no_part_of_the_environment():
     moved = replace(found, machine=replace(found.machine, commit="another"))
     newer = replace(found, machine=replace(found.machine, versions={"torch": "99"}))
     assert moved.digest == found.digest != newer.digest
+
+
+def test_the_number_of_a_gpu_is_no_part_of_the_environment():
+    """Two cards of one model, driver and limits are one environment; another model, driver or limit is another."""
+    from dataclasses import replace
+
+    versions = {"torch": "2", "driver": "550"}
+    machine = Environment("cuda:0", "a card", 1, "here", "3", versions)
+    first = LatencyEnvironment(machine, 1, "float32", "nchw", "graph", 1, {"sm_mhz": 1980.0, "power_watts": 350.0})
+    assert replace(first, machine=replace(machine, device="cuda:1")).digest == first.digest
+    others = [
+        replace(first, machine=replace(machine, device="cpu")),
+        replace(first, machine=replace(machine, device_name="another")),
+        replace(first, machine=replace(machine, versions={**versions, "driver": "551"})),
+        replace(first, limits={"sm_mhz": 1980.0, "power_watts": 300.0}),
+    ]
+    assert len({first.digest, *(other.digest for other in others)}) == 5
 
 
 def test_a_child_that_fails(monkeypatch):

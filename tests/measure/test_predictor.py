@@ -60,6 +60,12 @@ def test_too_few_to_learn_from(architectures):
         fit(architectures[:19], [1.0] * 19, HERE, ("s", "d"))
 
 
+def test_no_prediction_is_nothing(learnt, architectures):
+    """However far a network lies outside what was measured, it takes some time."""
+    nothing = replace(learnt, intercept_ms=-1e6)
+    assert nothing.predict_one(architectures[0]) == learnt.least_ms / 2 > 0
+
+
 def test_kept_and_found_again(learnt, architectures, tmp_path):
     """What is saved comes back without loss, for this very environment alone."""
     path = save(learnt, tmp_path)
@@ -88,9 +94,10 @@ def test_the_own_space_goes_first(learnt, architectures, tmp_path):
     [
         lambda text: text[:100],
         lambda text: "[]",
-        lambda text: text.replace('"format": 1', '"format": 2'),
+        lambda text: text.replace('"format": 2', '"format": 1'),
         lambda text: text.replace('"intercept_ms": ', '"intercept_ms": NaN, "x": '),
         lambda text: json.dumps({**json.loads(text), "space": 5}),
+        lambda text: json.dumps({**json.loads(text), "least_ms": 0}),
     ],
 )
 def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
@@ -119,7 +126,9 @@ def test_calibration_measures_distinct_networks(monkeypatch):
         from types import SimpleNamespace
 
         asked.extend(architectures)
-        return [SimpleNamespace(reported_ms=additive(each), environment=HERE) for each in architectures]
+        return [
+            SimpleNamespace(reported_ms=additive(each), contended=False, environment=HERE) for each in architectures
+        ]
 
     monkeypatch.setattr(calibration, "measure_in_child", measured)
     made = calibration.calibrate(SPACE, Setting(), "cpu", networks=30)
@@ -129,6 +138,37 @@ def test_calibration_measures_distinct_networks(monkeypatch):
         calibration.calibrate(SPACE, Setting(), "cpu", networks=19)
     with pytest.raises(MeasurementError, match="he2016_orders has 5 networks that differ"):
         calibration.calibrate(load_space("he2016_orders.yaml"), Setting(), "cpu", networks=30)
+
+
+def test_calibration_beside_other_work(monkeypatch):
+    """What was contended is measured once more, after all others; an uncontended number counts, or else the lower."""
+    passes, drawn = [], []
+
+    def measured(architectures, settings, device, threads, cores, patience, on_latency):
+        from types import SimpleNamespace
+
+        passes.append([each.digest for each in architectures])
+        drawn.extend(architectures)
+        first = len(passes) == 1
+        return [
+            SimpleNamespace(
+                reported_ms=additive(each) * (1.5 if first and place % 3 else 1.0 if first else 1.2),
+                contended=place % (2 if first else 4) == 0,
+                environment=HERE,
+            )
+            for place, each in enumerate(architectures)
+        ]
+
+    monkeypatch.setattr(calibration, "measure_in_child", measured)
+    made = calibration.calibrate(SPACE, Setting(), "cpu", networks=24)
+    assert passes[1] == passes[0][::2]
+    by_digest = {each.digest: additive(each) for each in drawn}
+    for place, (digest, latency) in enumerate(zip(passes[0], made.measured)):
+        first, again = 1.5 if place % 3 else 1.0, place % 2 == 0
+        still = again and place % 8 == 0
+        assert latency.contended == still
+        expected = min(first, 1.2) if still else 1.2 if again else first
+        assert latency.reported_ms == pytest.approx(expected * by_digest[digest])
 
 
 def test_screening_from_python(monkeypatch, tmp_path, learnt, architectures):

@@ -35,6 +35,21 @@ def without_times(result: TrainingResult):
     return [replace(epoch, seconds=0.0) for epoch in result.curve]
 
 
+def test_a_wait_before_steps_does_not_count(digits):
+    """Its seconds are no part of the epochs', it comes once a step, and it changes no bit of the result."""
+    waits = []
+
+    def wait() -> float:
+        waits.append(-3600.0)  # as if the clock had gone back: what is taken off the epoch shows
+        return waits[-1]
+
+    plain, waited = train(digits, epochs=1), train(digits, epochs=1, before_step=wait)
+    steps = len(digits.train) // min(SMALL.batch_size, len(digits.train))
+    assert len(waits) == steps
+    assert waited.curve[0].seconds == pytest.approx(3600.0 * steps, rel=0.1)
+    assert without_times(waited) == without_times(plain)
+
+
 def test_learns(digits):
     """A small network that starts at chance reads four of five digits after ten epochs of 200 of them."""
     net = small_network(width=16)
