@@ -146,9 +146,10 @@ def _budget(study: Study, records: list[TrialRecord], x: str, y: str, downs: lis
             unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
             last = len(values) - 1
             stops = values if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
-            if key in st.session_state:  # the stops move as trials end
-                st.session_state[key] = min(stops, key=lambda stop: abs(stop - st.session_state[key]))
-            bounds[cost] = st.select_slider(unit.title, stops, stops[-1], format_func=unit.of, key=key)
+            # The stops move as trials end: the bound goes to the nearest one.
+            wanted = st.session_state.get(key, stops[-1])
+            st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
+            bounds[cost] = st.select_slider(unit.title, stops, format_func=unit.of, key=key)
     within = [
         record
         for record in records

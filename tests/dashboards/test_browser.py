@@ -110,22 +110,40 @@ def visiting(browser, address: str) -> Iterator:
     assert asked and not outside
 
 
-def click_trial(page, number: int) -> None:
-    """Clicks the point of a trial, found by what plotly drew."""
-    find = """number => {
-        const plot = document.querySelector('.js-plotly-plot');
-        if (!plot || !plot.calcdata) return null;
-        for (const points of plot.calcdata) {
-            const trace = points[0].trace, place = Array.from(trace.customdata || []).indexOf(number);
-            if (place < 0) continue;
-            const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
-            const point = points[place];
-            return [box.x + xaxis._offset + xaxis.c2p(point.x), box.y + yaxis._offset + yaxis.c2p(point.y)];
-        }
+PLACE = """number => {
+    const plot = document.querySelector('.js-plotly-plot');
+    // The data are known before they are drawn, and drawn before a click is listened for.
+    if (!plot || !plot.calcdata || !plot.querySelector('.point, .gl-canvas') || !plot.querySelector('.nsewdrag')) {
         return null;
-    }"""
-    place = page.wait_for_function(find, arg=number).json_value()
-    page.mouse.click(*place)
+    }
+    for (const points of plot.calcdata) {
+        const trace = points[0].trace, place = Array.from(trace.customdata || []).indexOf(number);
+        if (place < 0) continue;
+        const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+        const point = points[place];
+        return [box.x + xaxis._offset + xaxis.c2p(point.x), box.y + yaxis._offset + yaxis.c2p(point.y)];
+    }
+    return null;
+}"""
+
+
+def click_trial(page, number: int, shown) -> None:
+    """Clicks the point of a trial until ``shown`` is there, as a person does: looks where it is drawn, waits until the
+    page is at rest, and clicks again where nothing came of it (plotly draws before it listens)."""
+    from playwright.sync_api import TimeoutError as Late
+
+    for last in (False, False, True):
+        place, before = None, [0, 0]
+        while place != before:
+            before, place = place, page.wait_for_function(PLACE, arg=number).json_value()
+            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+            page.wait_for_timeout(300)
+        page.mouse.click(*place)
+        try:
+            return shown.wait_for(timeout=PATIENCE if last else PATIENCE / 3)
+        except Late:
+            if last:
+                raise
 
 
 def test_clicking_a_point_shows_its_network(browser, url):
@@ -137,9 +155,8 @@ def test_clicking_a_point_shows_its_network(browser, url):
         headline = page.get_by_test_id("stText").filter(has_text="trial ")
         dear = study.frontier()[-1].number
         headline.get_by_text(f"trial {dear} · complete").wait_for()
-        click_trial(page, cheap.number)
         shown = headline.get_by_text(f"trial {cheap.number} · complete · {cheap.objectives['accuracy']:.1%}")
-        shown.wait_for()
+        click_trial(page, cheap.number, shown)
         diagram = page.get_by_test_id("stGraphVizChart").first
         assert diagram.locator("g.node").count() >= 6
         assert "conv" in diagram.text_content()
