@@ -71,8 +71,8 @@ def frontier_probabilities(costs: Sequence[float], values: Sequence[float], erro
             begin, end = np.searchsorted(grid, mean[place] + error[place] * np.array([-REACH, REACH]))
             z = (grid[begin:end] - mean[place]) / error[place]
             density = np.exp(-0.5 * z * z + beaten[begin:end] - log_ndtr(z)) / math.sqrt(2 * math.pi)
-            out[place] = min(1.0, float(density.sum()) * step / error[place])
-    return out.tolist()
+            out[place] = density.sum() * step / error[place]
+    return out.round(12).tolist()  # what the rule errs by is no figure
 
 
 def _contenders(groups: list[list[int]], mean: np.ndarray, error: np.ndarray) -> list[list[int]]:

@@ -174,15 +174,16 @@ class Confirmed:
 @dataclass(frozen=True, slots=True)
 class BlockFlow:
     """Gradient and signal at one residual block of a network at its initialisation (``training/gradient_flow.py``
-    has the formulas). ``stage`` and ``block`` count from 1, the block within its stage; shares lie in 0..1."""
+    has the formulas). ``stage`` and ``block`` count from 1, the block within its stage; shares lie in 0..1. None is a
+    figure that is not finite, or a cosine that is not defined."""
 
     stage: int
     block: int
-    grad_norm: float
-    cosine: float
-    shortcut_share: float
+    grad_norm: float | None
+    cosine: float | None
+    shortcut_share: float | None
     dead_share: float
-    signal_var: float
+    signal_var: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class GradientFlow:
     seed: int
     batch: int
     source: str
-    loss: float
+    loss: float | None
     blocks: tuple[BlockFlow, ...]
 
     def to_dict(self) -> dict[str, Any]:

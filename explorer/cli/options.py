@@ -42,17 +42,23 @@ def with_input(command: Callable) -> Callable:
     def wrapped(
         *args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any
     ):
-        return command(*args, override=_override(data, data_dir, input, classes), **kwargs)
+        return command(*args, override=input_override(data, data_dir, input, classes), **kwargs)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     wrapped = click.option("--data", metavar="NAME", help="Take input shape and classes from this data set.")(wrapped)
     wrapped = data_dir(wrapped)
-    wrapped = click.option("--input", metavar="CxHxW", help="Input shape, as in 3x224x224.")(wrapped)
-    return click.option("--classes", type=click.IntRange(1, 65_536), metavar="N", help="Number of classes.")(wrapped)
+    return input_shape(wrapped)
 
 
-def _override(data: str | None, data_dir: str | None, shape: str | None, classes: int | None) -> Input | None:
+def input_shape(command: Callable) -> Callable:
+    """``--input CxHxW --classes N``."""
+    command = click.option("--input", metavar="CxHxW", help="Input shape, as in 3x224x224.")(command)
+    return click.option("--classes", type=click.IntRange(1, 65_536), metavar="N", help="Number of classes.")(command)
+
+
+def input_override(data: str | None, data_dir: str | None, shape: str | None, classes: int | None) -> Input | None:
+    """The input that these options ask for, None for the space's own. Raises ExplorerError for a part of one."""
     if data is not None:
         if shape is not None or classes is not None:
             raise ExplorerError("--data already says input and classes; leave out --input and --classes")

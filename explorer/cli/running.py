@@ -68,6 +68,8 @@ def running_options(command):
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
+    about = "Store each network's gradient flow at its initialisation."
+    command = click.option("--record-gradients", is_flag=True, help=about)(command)
     about = "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
     return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
 

@@ -137,7 +137,16 @@ def frontier(
         records = opened.frontier(x, y, mix_environments=mix_environments)
     names = {x, y, *(limit.cost for limit in limits)}
     if as_json:
-        print_json([frontier_json(record) for record in records])
+        chances = opened.frontier_probabilities(x, y, mix_environments=mix_environments or bool(limits))
+        print_json(
+            [
+                {
+                    **frontier_json(record),
+                    **({"frontier_probability": chances[record.number]} if record.number in chances else {}),
+                }
+                for record in records
+            ]
+        )
         tell_mixed(opened, names, on_stderr=True)
         return
     if not records:

@@ -29,3 +29,8 @@ def weights_file(folder: Path, digest: str) -> Path:
 def checkpoint_file(folder: Path, digest: str) -> Path:
     """The state of that network's training, while it lasts."""
     return folder / f"{digest}.checkpoint"
+
+
+def confirmation_checkpoint(folder: Path, digest: str, epochs: int, seed: int) -> Path:
+    """The state of that network's training of so many epochs from that fresh seed, while it lasts."""
+    return folder / f"{digest}.{epochs}-{seed}.checkpoint"

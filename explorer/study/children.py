@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from queue import Empty, Queue
 from typing import Protocol
 
-from explorer.records import Epoch
+from explorer.records import Epoch, GradientFlow
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
 from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
 
@@ -32,7 +32,7 @@ LAST_MOMENTS = 5.0  # seconds that a child may take to exit after its last word
 VERDICT_SECONDS = 1.0  # that a training waits to hear whether it goes on
 LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job
 
-Message = tuple[int, Epoch | Outcome | Failure]
+Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
 
 
 class Workplace(Protocol):
@@ -155,7 +155,7 @@ class Children:
             for message in _received(child.messages):
                 if child.job is None:
                     continue
-                job, last = child.job, not isinstance(message, Epoch)
+                job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
                     if isinstance(message, Failure):
                         message = Failure(child.exceeded or message.reason)
@@ -211,7 +211,7 @@ def _leaks(child: _Child) -> bool:
     return held > child.first_memory + LEAK_BYTES
 
 
-def _received(messages: Connection) -> Iterator[Epoch | Outcome | Failure]:
+def _received(messages: Connection) -> Iterator[Epoch | GradientFlow | Outcome | Failure]:
     try:
         while messages.poll():
             yield messages.recv()
@@ -250,9 +250,9 @@ def _free_memory() -> None:
 
 
 def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) -> None:
-    def report(epoch: Epoch) -> bool:
-        messages.send(epoch)
-        return _told_to_stop(job, epoch.epoch, verdicts)
+    def report(said: Epoch | GradientFlow) -> bool:
+        messages.send(said)
+        return isinstance(said, Epoch) and _told_to_stop(job, said.epoch, verdicts)
 
     try:
         last: Outcome | Failure = work(job, report)

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.errors import StoreError
-from explorer.records import Epoch, TrialRecord
+from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store.artifacts import checkpoint_file, weights_file
+from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
@@ -228,9 +229,12 @@ class SearchLoop:
         self.set_aside.remove(best)
         return best
 
-    def _hear(self, number: int, message: Epoch | Outcome | Failure) -> None:
+    def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
         record = self.ledger.records[number]
+        if isinstance(message, GradientFlow):
+            keep_gradient_flow(self.writer.study, message)
+            return
         if isinstance(message, Epoch):
             reason = self.curves.hear(record, message)
             if message.epoch in self.curves.looks:

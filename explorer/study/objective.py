@@ -14,10 +14,12 @@ from torch import nn
 from explorer.architecture import Architecture
 from explorer.files import write_whole
 from explorer.measure.environment import describe_environment
-from explorer.store.artifacts import checkpoint_file, weights_file
+from explorer.records import GradientFlow, TrainingResult
+from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.study.work import Job, Outcome, Report, Training
-from explorer.training.data import load_data
-from explorer.training.loop import train_network
+from explorer.training.data import Dataset, load_data
+from explorer.training.gradient_flow import BATCH, gradient_flow
+from explorer.training.loop import evaluate_network, train_network
 from explorer.training.run import build_for_training
 
 _log = logging.getLogger(__name__)
@@ -26,6 +28,32 @@ _log = logging.getLogger(__name__)
 def train(settings: Training, job: Job, report: Report) -> Outcome:
     """Trains the job's network as the settings say."""
     data = load_data(settings.data, settings.data_dir, subset=settings.subset)
+    if settings.gradients:
+        report(_flow(settings, job, data))
+    kept = settings.artifacts and checkpoint_file(settings.artifacts, job.digest)
+    network, result = _trained(settings, job, report, data, kept)
+    return Outcome(
+        measured={"accuracy": result.val_accuracy, "top5": result.val_top5, "loss": result.val_loss},
+        result=result,
+        environment=describe_environment(settings.device, settings.threads),
+        weights=_save(network, settings.artifacts, job) if settings.artifacts else "",
+    )
+
+
+def train_and_test(settings: Training, job: Job, report: Report) -> Outcome:
+    """Trains the job's network from the job's seed and measures it on the test split. No weights are kept."""
+    data = load_data(settings.data, settings.data_dir, subset=settings.subset)
+    kept = settings.artifacts and confirmation_checkpoint(settings.artifacts, job.digest, settings.epochs, job.seed)
+    network, result = _trained(settings, job, report, data, kept)
+    test = evaluate_network(
+        network, data, "test", device=settings.device, threads=settings.threads, precision=result.precision
+    )
+    return Outcome(test._asdict(), result, describe_environment(settings.device, settings.threads))
+
+
+def _trained(
+    settings: Training, job: Job, report: Report, data: Dataset, checkpoint: Path | None
+) -> tuple[nn.Module, TrainingResult]:
     network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
     result = train_network(
         network,
@@ -36,14 +64,22 @@ def train(settings: Training, job: Job, report: Report) -> Outcome:
         device=settings.device,
         threads=settings.threads,
         precision=settings.precision,
-        checkpoint=checkpoint_file(settings.artifacts, job.digest) if settings.artifacts else None,
+        checkpoint=checkpoint,
         on_epoch=report,
     )
-    return Outcome(
-        measured={"accuracy": result.val_accuracy, "top5": result.val_top5, "loss": result.val_loss},
-        result=result,
-        environment=describe_environment(settings.device, settings.threads),
-        weights=_save(network, settings.artifacts, job) if settings.artifacts else "",
+    return network, result
+
+
+def _flow(settings: Training, job: Job, data: Dataset) -> GradientFlow:
+    """Through the very network that is about to be trained, on images that it will be trained on."""
+    return gradient_flow(
+        Architecture.from_json(job.architecture),
+        batch=min(BATCH, len(data.train)),
+        seed=job.seed,
+        data=data,
+        zero_init_last_norm=settings.recipe.zero_init_last_norm,
+        device=settings.device,
+        threads=settings.threads,
     )
 
 

@@ -82,6 +82,7 @@ def make_plan(
     study: str | None,
     stopping: str,
     trial_limits: TrialLimits,
+    record_gradients: bool,
 ) -> Plan:
     """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
     own_costs = dict(costs or {})
@@ -110,6 +111,8 @@ def make_plan(
             raise StudyError(
                 "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
             )
+        if record_gradients:
+            raise StudyError("'evaluate' replaces training, at whose beginning gradients are recorded; leave them out")
         workers = workers or 1
         work: Work = Evaluation(evaluate, epochs, expected)
         if workers > 1:
@@ -133,6 +136,7 @@ def make_plan(
             threads=1,
             precision=precision,
             artifacts=None,
+            gradients=record_gradients,
         )
         workers = workers or workers_per_device or _side_by_side(space, work)
         work = replace(work, threads=max(1, usable_cores() // workers))

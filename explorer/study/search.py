@@ -4,12 +4,8 @@ its lease and under the hand of whoever presses Ctrl-C."""
 from __future__ import annotations
 
 import dataclasses
-import logging
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +22,7 @@ from explorer.study.children import Children, InProcess
 from explorer.study.curves import Curves
 from explorer.study.events import Progress
 from explorer.study.fingerprint import require_same
+from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.loop import SearchLoop
 from explorer.study.memory import make_memory
 from explorer.study.plan import Plan, check_budget, make_plan
@@ -34,8 +31,6 @@ from explorer.study.stopping import DEFAULT_STOPPING, RULES
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,7 @@ def run_search(
     trial_seconds: float | None = None,
     trial_memory: int | None = None,
     until_stable: int | None = None,
+    record_gradients: bool = False,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Searches ``space`` for the frontier of ``objectives``; the same call again goes on with the study.
@@ -90,6 +86,9 @@ def run_search(
     ``stopping``: the rule that ends trainings early, one of ``stopping.RULES``; ``trial_seconds`` and
     ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
     fails; by default such as only a trial gone wrong meets.
+
+    ``record_gradients``: of each network that is trained the gradient flow at its initialisation is stored
+    (``Study.gradient_flow``, ``training/gradient_flow.py``).
 
     ``evaluate(architecture, *, choices, epochs, seed)`` replaces training and answers with the objectives
     that are no costs; it runs in this process unless ``workers`` is above 1. ``costs``: name ->
@@ -123,13 +122,14 @@ def run_search(
         study=study,
         stopping=stopping,
         trial_limits=TrialLimits(trial_seconds, trial_memory),
+        record_gradients=record_gradients,
     )
     database = open_for_writing(storage)
     try:
         database.require_space()
         found = _enter_study(plan, database, seed, new_study)
         loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, until_stable, began), progress)
-        with _interruptions(loop), _leases_kept(loop.writer):
+        with interruptions(loop), leases_kept(loop.writer):
             ended = loop.run()
     finally:
         if storage is not None:
@@ -191,56 +191,3 @@ def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress:
     writer = StudyWriter(study, new_worker())
     curves = Curves(study, RULES[plan.stopping], plan.epochs)
     return SearchLoop(plan, writer, memory, workplace, curves, budget, progress or (lambda event: None))
-
-
-@contextmanager
-def _interruptions(loop: SearchLoop) -> Iterator[None]:
-    """The first Ctrl-C, or a request to terminate, ends the search in order; the second is as rude as ever.
-
-    Where this very process computes, in the caller's ``evaluate``, it breaks in there.
-    """
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def interrupt(number, frame) -> None:
-        loop.interrupted = True
-        loop.writer.study.database.hurry.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        if loop.workplace.busy:
-            raise KeyboardInterrupt
-
-    for each in before:
-        signal.signal(each, interrupt)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-@contextmanager
-def _leases_kept(writer: StudyWriter) -> Iterator[None]:
-    """Renews this worker's leases from a thread, for ``evaluate`` may keep this one busy. A study in memory
-    has no other worker that would ask for them."""
-    if writer.study.database.in_memory:
-        yield
-        return
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(LEASE_SECONDS / 3):
-            try:
-                writer.renew()
-            except Exception as error:  # the next round may do better; the loop's own writes will say so if not
-                _log.warning("the leases could not be renewed: %s", error)
-
-    thread = threading.Thread(target=renew, name="leases", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +16,8 @@ from explorer.errors import StudyError
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult, TrialRecord
 from explorer.store.study import Study
-from explorer.training.data import load_data
+from explorer.study.terms import training_data, training_recipe
 from explorer.training.loop import train_network
-from explorer.training.recipe import Recipe
 from explorer.training.run import build_for_training
 
 
@@ -56,17 +54,8 @@ def trained_network(
         network = build_network(architecture, seed=record.seed)
         network.load_state_dict(_checked(kept, record.weights, network.state_dict()))
         return TrainedNetwork(network, None)
-    if not study.fingerprint.get("recipe"):
-        raise StudyError(
-            f"study {study.name!r} was evaluated by a function of the caller's: its networks have no trained weights"
-        )
-    split = study.fingerprint["split"]
-    data = load_data(study.fingerprint["data"], data_dir, subset=split["subset"], seed=split["seed"])
-    if data.fingerprint["sha256"] != split["sha256"]:
-        raise StudyError(
-            f"the data set {data.name!r} is not the one that study {study.name!r} was trained on: their contents differ"
-        )
-    recipe = Recipe.from_json(json.dumps(study.fingerprint["recipe"]))
+    recipe = training_recipe(study)
+    data = training_data(study, data_dir)
     network = build_for_training(architecture, recipe, record.seed)
     result = train_network(
         network,

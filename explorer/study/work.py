@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
-from explorer.records import Environment, Epoch, TrainingResult
+from explorer.records import Environment, Epoch, GradientFlow, TrainingResult
 from explorer.training.recipe import Recipe
 
-Report = Callable[[Epoch], bool]  # takes a finished epoch, answers whether to stop there
+Report = Callable[[Epoch | GradientFlow], bool]  # takes a finished epoch, answers whether to stop there; or a flow
 Evaluate = Callable[..., Mapping[str, float]]
 
 
@@ -66,7 +66,8 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither."""
+    """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither;
+    ``gradients``: the gradient flow at its initialisation is told first."""
 
     data: str
     data_dir: str | None
@@ -77,6 +78,7 @@ class Training:
     threads: int
     precision: str
     artifacts: Path | None
+    gradients: bool = False
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         from explorer.study.objective import train  # the searching process does not need torch, its children do

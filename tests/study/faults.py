@@ -16,14 +16,14 @@ SCRIPT = """
 import json, os, sys
 from explorer.grammar.parse import parse_space
 from explorer.store import database, writer
-from explorer.study import loop, search
+from explorer.study import guarding, loop, search
 from explorer.study.search import run_search
 from tests.study import evaluations
 
 if __name__ == "__main__":
     url, name, trials, workers, lease, acknowledged = sys.argv[1:]
     database.FREE_BYTES = 0  # also on a disk as small as a test's
-    for module in (loop, search, writer):  # leases and looks for lost ones, in seconds
+    for module in (guarding, loop, search, writer):  # leases and looks for lost ones, in seconds
         for constant in {"LEASE_SECONDS", "REAP_SECONDS"} & set(vars(module)):
             setattr(module, constant, float(lease))
 

@@ -1,0 +1,73 @@
+"""``explorer gradients``: how signal and gradient pass through networks before any training."""
+
+from __future__ import annotations
+
+import click
+
+from explorer.address import find_architecture
+from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
+
+
+@click.command()
+@click.argument("archs", metavar="ARCH...", nargs=-1, required=True)
+@click.option(
+    "--batch", type=click.IntRange(2, 4_096), default=32, show_default=True, metavar="N", help="Images of the batch."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    metavar="S",
+    show_default=True,
+    help="Of weights, images and dropout.",
+)
+@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--data", metavar="NAME", help="Training images of this data set instead of noise; its shape and classes."
+)
+@data_dir
+@input_shape
+@as_json
+@storage
+def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_json, storage) -> None:
+    """How signal and gradient pass through the blocks of ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, architecture.json)
+    as it is initialised.
+
+    grad norm: of the loss by the block's output. cosine: with that of the stage's last block. shortcut: the share of
+    the gradient that comes by the shortcut. dead: the share of channels that no image activates. signal: the
+    output's variance.
+    """
+    from explorer.measure.environment import find_device
+    from explorer.training.data import load_data
+    from explorer.training.gradient_flow import gradient_flow
+
+    override = input_override(data, data_dir, input, classes)
+    found = [find_architecture(arch, storage, override).architecture for arch in archs]
+    place = find_device(device)
+    dataset = None if data is None else load_data(data, data_dir)
+    flows = [gradient_flow(each, batch=batch, seed=seed, data=dataset, device=place) for each in found]
+    if as_json:
+        print_json([flow.to_dict() for flow in flows])
+        return
+    for arch, flow in zip(archs, flows):
+        click.echo(f"{arch}: {flow.digest}, {flow.batch} images of {flow.source}, seed {flow.seed}")
+        columns = ("stage", "block", "grad norm", "cosine", "shortcut", "dead", "signal")
+        print_table(
+            dict.fromkeys(columns, "right"),
+            [
+                (
+                    block.stage,
+                    block.block,
+                    _shown(block.grad_norm, ".3g"),
+                    _shown(block.cosine, ".3f"),
+                    _shown(block.shortcut_share, ".0%"),
+                    _shown(block.dead_share, ".0%"),
+                    _shown(block.signal_var, ".3g"),
+                )
+                for block in flow.blocks
+            ],
+        )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,187 @@
+"""How signal and gradient pass through a network's residual blocks before it has learnt anything.
+
+With E the mean cross-entropy of a batch of N images, x_l the output of block l (N, C, H, W), g_l = dE/dx_l its
+gradient, and L the last block of l's stage, each block is told by
+
+- ``grad_norm``: ||g_l||, the Euclidean norm over all N*C*H*W entries. By He et al. 2016 (arXiv:1603.05027, eq. 5)
+  dE/dx_l = dE/dx_L (1 + d/dx_l sum F): with identity shortcuts it does not vanish, where in plain networks it shrinks
+  or grows exponentially with depth (Hanin 2018, arXiv:1801.03744). It falls as 1/sqrt(N); compare it within a stage,
+  where shapes are equal, and at one N.
+- ``cosine``: <g_l, g_L> / (||g_l|| ||g_L||), how much of the stage's last gradient arrives unchanged: the 1 of the
+  same equation against its sum. Near 0 what arrives has lost its direction, as gradients that shatter have
+  (Balduzzi et al. 2017, arXiv:1702.08591). None where the shapes differ (concatenation) or a norm is 0.
+- ``shortcut_share``: ||s||^2 / (||s||^2 + ||f||^2), s and f the gradients that reach the place where the block's
+  shortcut and branch part, by the one and by the other: which of the paths of Veit et al. 2016 (arXiv:1605.06431)
+  carry the gradient. 0 without a shortcut.
+- ``dead_share``: of the channels that the block's activations put out, the share that is 0 for every image at every
+  place, and so passes no gradient on. 0 without activations.
+- ``signal_var``: the variance of x_l over (N, H, W), mean over the channels: the "average channel variance" of
+  Brock et al. 2021 (arXiv:2101.08692, section 3), whose growth with depth says how the shortcuts add up.
+
+The network stands as it is initialised, in training mode (batch norm takes the batch's own moments, dropout drops), in
+float32. A figure that is not finite is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from explorer.architecture import Architecture, Block
+from explorer.errors import TrainingError
+from explorer.network.build import Network, ResidualBlock, build_network
+from explorer.records import BlockFlow, GradientFlow
+from explorer.training.batches import Images
+from explorer.training.data import Dataset, load_data
+from explorer.training.settings import process_settings
+from explorer.training.splits import stratified_order
+
+NOISE = "noise"
+BATCH = 32
+BATCHES = range(2, 4_097)  # of one image batch norm takes no moments
+SEEDS = range(2**32)
+
+
+def gradient_flow(
+    architecture: Architecture,
+    *,
+    batch: int = BATCH,
+    seed: int = 0,
+    data: Dataset | str | None = None,
+    data_dir: str | Path | None = None,
+    zero_init_last_norm: bool = False,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> GradientFlow:
+    """The flow through ``architecture`` as it is initialised from ``seed``, for ``batch`` images.
+
+    ``data``: a data set or its name, of whose training images the first of a stratified order are taken, without
+    augmentation; without one they are standard normal noise with uniformly drawn classes. ``seed`` fixes weights,
+    images, classes and dropout: on a CPU the same arguments give the same figures. ``zero_init_last_norm``: as recipes
+    ask for it. Raises DataError, or TrainingError when the network does not fit the data or a number is out of range.
+    """
+    dataset = load_data(data, data_dir) if isinstance(data, str) else data
+    for name, number, allowed in (("batch", batch, BATCHES), ("seed", seed, SEEDS)):
+        if number not in allowed:
+            raise TrainingError(f"{name} must lie in {allowed[0]}..{allowed[-1]}, found {number}")
+    if dataset is not None:
+        if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
+            raise TrainingError(
+                f"the network takes {architecture.input} and tells {architecture.classes} classes apart, "
+                f"{dataset.name} has {dataset.shape} and {dataset.classes}"
+            )
+        if batch > len(dataset.train):
+            raise TrainingError(f"batch: {dataset.name} has only {len(dataset.train)} training images, found {batch}")
+    network = build_network(architecture, seed, zero_init_last_norm=zero_init_last_norm)
+    with process_settings(device, threads or torch.get_num_threads()) as place:
+        images, labels = _noise(architecture, batch, seed) if dataset is None else _images(dataset, batch, seed, place)
+        network.to(place)
+        torch.manual_seed(seed)  # of dropout and its like
+        loss, blocks = _flows(network, images.to(place), labels.to(place))
+    source = NOISE if dataset is None else dataset.name
+    return GradientFlow(architecture.digest, seed, batch, source, loss, blocks)
+
+
+def _noise(architecture: Architecture, batch: int, seed: int) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    images = torch.randn(batch, *architecture.input, generator=random)
+    return images, torch.randint(architecture.classes, (batch,), generator=random)
+
+
+def _images(data: Dataset, batch: int, seed: int, place: torch.device) -> tuple[Tensor, Tensor]:
+    chosen = data.train.take(stratified_order(data.train.labels, seed)[:batch])
+    return next(Images(chosen, data, place).in_order(batch))
+
+
+class _Probe(NamedTuple):
+    """What is overheard at one block while the network runs; lists, for hooks to fill."""
+
+    stage: int
+    block: int
+    output: list[Tensor]
+    by_branch: list[Tensor]
+    by_shortcut: list[Tensor]
+    dead: list[Tensor]  # of each activation: which channels, bool (C,)
+
+
+def _flows(network: Network, images: Tensor, labels: Tensor) -> tuple[float | None, tuple[BlockFlow, ...]]:
+    network.train().requires_grad_(False)  # the gradients wanted are those of what flows, not of weights
+    probes = [
+        _attach(block, module, stage, number)
+        for stage, (blocks, modules) in enumerate(zip(network.architecture.stages, network.stages, strict=True), 1)
+        for number, (block, module) in enumerate(zip(blocks.blocks, _residual_blocks(modules), strict=True), 1)
+    ]
+    loss = F.cross_entropy(network(images.contiguous().requires_grad_()), labels)
+    loss.backward()
+    last = {probe.stage: probe for probe in probes}
+    return _finite(loss.item()), tuple(_flow(probe, last[probe.stage]) for probe in probes)
+
+
+def _residual_blocks(stage: nn.Module) -> Iterable[ResidualBlock]:
+    return [module for module in stage.children() if isinstance(module, ResidualBlock)]
+
+
+def _attach(block: Block, module: ResidualBlock, stage: int, number: int) -> _Probe:
+    probe = _Probe(stage, number, [], [], [], [])
+
+    def listen(to: list[Tensor]):
+        def own_view(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
+            to.append(arguments[0].view_as(arguments[0]))  # a tensor of its own collects this way's gradient alone
+            to[-1].retain_grad()
+            return to[-1]
+
+        return own_view
+
+    def keep_output(_: nn.Module, arguments: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        return own_output(_, (y,))
+
+    def find_dead(_: nn.Module, arguments: tuple[Tensor, ...], y: Tensor) -> None:
+        probe.dead.append((y == 0).transpose(0, 1).flatten(1).all(dim=1))
+
+    own_output = listen(probe.output)
+    module.register_forward_hook(keep_output)
+    module.branch.register_forward_pre_hook(listen(probe.by_branch))
+    if module.shortcut is not None:
+        module.shortcut.register_forward_pre_hook(listen(probe.by_shortcut))
+    ways = ((block.branch, [*module.pre, *module.branch]), (block.after, module.after))
+    shortcut = () if block.shortcut is None else ((block.shortcut, module.shortcut),)
+    for ops, modules in (*ways, *shortcut):
+        for op, each in zip(ops, modules, strict=True):
+            if op.role == "activation":
+                each.register_forward_hook(find_dead)
+    return probe
+
+
+def _flow(probe: _Probe, last: _Probe) -> BlockFlow:
+    y = probe.output[0].detach()
+    gradient, final = _gradient(probe.output), _gradient(last.output)
+    norm, norm_last = gradient.norm(), final.norm()
+    same = gradient.shape == final.shape and norm > 0 and norm_last > 0
+    direct, learnt = (
+        _gradient(way).square().sum().item() if way else 0.0 for way in (probe.by_shortcut, probe.by_branch)
+    )
+    return BlockFlow(
+        stage=probe.stage,
+        block=probe.block,
+        grad_norm=_finite(norm.item()),
+        cosine=_finite(((gradient / norm) * (final / norm_last)).sum().clamp(-1, 1).item()) if same else None,
+        shortcut_share=_finite(direct / (direct + learnt)) if direct + learnt else 0.0,
+        dead_share=torch.cat(probe.dead).double().mean().item() if probe.dead else 0.0,
+        signal_var=_finite(y.double().transpose(0, 1).flatten(1).var(dim=1, correction=0).mean().item()),
+    )
+
+
+def _gradient(tensors: list[Tensor]) -> Tensor:
+    """What arrived there, in double precision: squares of small float32 numbers vanish. 0 where nothing did."""
+    (tensor,) = tensors
+    return torch.zeros_like(tensor, dtype=torch.float64) if tensor.grad is None else tensor.grad.double()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,66 @@
+"""``explorer gradients`` and ``explorer search --record-gradients`` as a shell calls them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from explorer.store.study import open_study
+from explorer.training.gradient_flow import gradient_flow
+from tests.cli.test_spaces import run
+from tests.study.evaluations import SPACE_TEXT
+
+
+def test_gradients_as_json(capsys):
+    """A document for each network in order, with every block; the input may be another than the space's own."""
+    line = ("gradients", "he2016_orders.yaml#0", "he2016_orders.yaml#order=full_preact", "--batch", "2", "--json")
+    status, out, err = run(capsys, *line, "--input", "3x8x8", "--classes", "5")
+    assert (status, err) == (0, "")
+    first, second = json.loads(out)
+    assert first["digest"] != second["digest"] and len(first["blocks"]) == 9
+    fields = {"stage", "block", "grad_norm", "cosine", "shortcut_share", "dead_share", "signal_var"}
+    assert all(set(block) == fields for block in first["blocks"])
+    status, again, _ = run(capsys, *line, "--input", "3x8x8", "--classes", "5")
+    assert again == out
+    status, out, _ = run(capsys, "gradients", "he2016_orders.yaml#0", "--batch", "2", "--data", "digits")
+    assert status == 0 and "2 images of digits" in out and "grad norm" in out
+
+
+def test_a_search_records_gradients(capsys, tmp_path):
+    """Each trained network's flow is that of its own initial weights; the training is the same without the record."""
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    line = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--epochs", "1", "--workers", "1")
+    line += ("--trials", "2", "--precision", "float32", "--sampler", "random", "--stopping", "none", "--json")
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    assert run(capsys, *line, "--storage", url, "--study", "with", "--record-gradients")[0] == 0
+    assert run(capsys, *line, "--storage", url, "--study", "without")[0] == 0
+    recorded, bare = open_study(url, "with"), open_study(url, "without")
+    assert [trial.objectives for trial in recorded.trials()] == [trial.objectives for trial in bare.trials()]
+    for trial in recorded.trials():
+        flow = recorded.gradient_flow(trial.digest)
+        assert (flow.digest, flow.seed, flow.source) == (trial.digest, trial.seed, "digits") and flow.blocks
+        assert bare.gradient_flow(trial.digest) is None
+    from explorer.architecture import Architecture
+
+    threads = trial.environment.threads
+    assert flow == gradient_flow(
+        Architecture.from_json(trial.architecture), seed=trial.seed, data="digits", threads=threads
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["gradients"], "ARCH"),
+        (["gradients", "he2016_orders.yaml#9"], "9"),
+        (["gradients", "he2016_orders.yaml#0", "--batch", "1"], "--batch"),
+        (["gradients", "he2016_orders.yaml#0", "--input", "3x8x8"], "--classes"),
+        (["gradients", "he2016_orders.yaml#0", "--data", "digit"], "did you mean 'digits'"),
+        (["gradients", "he2016_orders.yaml#0", "--data", "digits", "--batch", "300"], "has only 200 training images"),
+    ],
+)
+def test_what_cannot_be_probed_is_one_line(capsys, args, message):
+    """Bad input ends in one line and status 2."""
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
