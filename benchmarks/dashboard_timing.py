@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.request import urlopen
 
 from playwright.sync_api import sync_playwright
@@ -81,17 +82,24 @@ def write_ours(url: str, made: list[tuple]) -> None:
     for number, (digest, _, choices, costs, accuracy) in enumerate(made):
         epoch = {"train_loss": 1.0, "val_loss": 1.0, "val_top5": 1.0, "lr": 0.1, "seconds": 1.0}
         curve = [{**epoch, "epoch": k, "val_accuracy": accuracy * k / 10} for k in range(1, 11)]
-        result = {
-            "val_accuracy": accuracy, "val_loss": 1.0, "val_top5": 1.0, "epochs": 10, "seconds": 10.0,
-            "images_per_second": 1000.0, "curve": curve,
-        }  # fmt: skip
+        last = {"val_accuracy": accuracy, "val_loss": 1.0, "val_top5": 1.0, "epochs": 10, "seconds": 10.0}
+        began = 1e9 + 10 * number
         rows.append(
             {
-                "study_id": 1, "number": number, "state": "complete", "digest": digest, "choices": json.dumps(choices),
-                "costs": json.dumps(costs), "objectives": json.dumps({"accuracy": accuracy, "macs": costs["macs"]}),
-                "result": json.dumps(result), "seed": 0, "worker": "host:1:1:a", "started": 1e9 + 10 * number,
-                "finished": 1e9 + 10 * number + 9, "revision": number + 1,
-            }  # fmt: skip
+                "study_id": 1,
+                "number": number,
+                "state": "complete",
+                "digest": digest,
+                "choices": json.dumps(choices),
+                "costs": json.dumps(costs),
+                "objectives": json.dumps({"accuracy": accuracy, "macs": costs["macs"]}),
+                "result": json.dumps({**last, "images_per_second": 1000.0, "curve": curve}),
+                "seed": 0,
+                "worker": "host:1:1:a",
+                "started": began,
+                "finished": began + 9,
+                "revision": number + 1,
+            }
         )
 
     def work(connection) -> None:
@@ -199,6 +207,14 @@ def detail_seconds(page) -> list[float]:
     return out
 
 
+def report_details(browser, address: str, count: int) -> None:
+    details: list[float] = []
+    visit(browser, address, count, lambda page: details.extend(detail_seconds(page)))
+    if details:
+        middle, low, high = statistics.median(details), min(details), max(details)
+        print(f"{count:6,} trials, click to headline: {middle:.2f} s ({low:.2f} to {high:.2f})")
+
+
 def paint(options: argparse.Namespace) -> None:
     made = networks(max(options.trials))
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
@@ -221,11 +237,7 @@ def paint(options: argparse.Namespace) -> None:
                     later = ", ".join(f"{value:.2f}" for value in sorted(own[1:]))
                     middle = statistics.median(own[1:])
                     print(f"{count:6,} trials, {name}: first visit {own[0]:.2f} s; then {middle:.2f} s ({later})")
-                details: list[float] = []
-                visit(browser, addresses[0], count, lambda page: details.extend(detail_seconds(page)))
-                if details:
-                    middle = statistics.median(details)
-                    print(f"{count:6,} trials, click to headline: {middle:.2f} s ({min(details):.2f}-{max(details):.2f})")
+                report_details(browser, addresses[0], count)
                 sys.stdout.flush()
             finally:
                 assert running
