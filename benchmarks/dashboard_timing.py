@@ -40,7 +40,7 @@ from explorer.store.writer import create_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-PATIENCE = 180_000  # milliseconds
+PATIENCE = 120_000  # milliseconds
 PAINTED = """count => {
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
         const traces = plot._fullData || [];
@@ -229,7 +229,7 @@ def paint(options: argparse.Namespace) -> None:
                 write_optuna(theirs, made[:count])
                 command = [options.optuna_dashboard, theirs, "--host", "127.0.0.1", "--port", str(ports[1])]
                 servers.append(serving(command, dict(os.environ), ports[1], "/"))
-                addresses.append(f"http://127.0.0.1:{ports[1]}/dashboard/studies/0")
+                addresses.append(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1")
             running = [server.__enter__() for server in servers]
             try:
                 times = [[visit(browser, address, count) for address in addresses] for _ in range(options.visits + 1)]

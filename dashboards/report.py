@@ -84,8 +84,8 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     if x == LATENCY and (mixed := study.mixed_environments()):
         x = "macs"
         parts.append(
-            f"<p>Latencies were measured in {_escaped(mixed)}: such numbers compare machines, not networks. The figures"
-            " are therefore drawn over MACs.</p>"
+            f"<p>Latencies were measured in {_escaped(mixed)}: such numbers compare machines, not networks. The"
+            " figures are therefore drawn over MACs.</p>"
         )
     colour = next((name for name in choice_points(records) if name == "order"), None)
     points = frontier_points(records, x, y, study.objectives, colour)
@@ -109,7 +109,7 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
         note = "Trained networks; the line joins those that no other beats."
         if again:
             note += (
-                " Crosses with whiskers: mean over trainings from fresh seeds, and a standard deviation of a single one."
+                " Crosses with whiskers: mean over trainings from fresh seeds, and the deviation of a single one."
                 " The fainter a point, the less likely it is on the frontier, noise reckoned with."
             )
         parts.append(_section("Frontier", "frontier", note))
