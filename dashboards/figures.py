@@ -26,7 +26,7 @@ PLAIN = "#8C8C8C"  # read on white and on black
 CHOSEN = "#E8590C"
 MANY = 1_000  # points from which drawing with WebGL pays
 HOVERED_CHOICES = 12
-FAINTEST = 0.15  # opacity of a point that is surely not on the frontier
+FAINTEST = 0.3  # opacity of a point that is surely not on the frontier
 # The least room a figure is drawn in, in pixels: labels that do not overlap there overlap nowhere.
 NARROW = (250, 300)
 LABEL_HEIGHT, DIGIT_WIDTH = 15, 8
@@ -181,7 +181,8 @@ def gradient_figure(flow: GradientFlow) -> go.Figure:
     positive = all(block.grad_norm > 0 for block in flow.blocks)
     figure.update_yaxes(title="norm", type="log" if positive else "linear", row=1, col=1)
     figure.update_yaxes(title="share (%)", range=[-4, 104], row=2, col=1)
-    figure.update_xaxes(title="stage.block", type="category", row=2, col=1)
+    figure.update_xaxes(type="category")
+    figure.update_xaxes(title="stage.block", row=2, col=1)
     figure.update_layout(
         height=360,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
