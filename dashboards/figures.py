@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import pandas
 from plotly import graph_objects as go
@@ -15,7 +16,7 @@ from plotly.subplots import make_subplots
 from dashboards.quantities import Unit
 from dashboards.tables import NOT_ASKED, OTHERS
 from dashboards.text import safe_text
-from explorer.records import Epoch
+from explorer.records import Epoch, GradientFlow
 
 # Paul Tol's "bright" scheme: told apart with any colour vision, on white and on black.
 # Symbols change with the colours, so that nothing hangs on colour alone.
@@ -25,6 +26,7 @@ PLAIN = "#8C8C8C"  # read on white and on black
 CHOSEN = "#E8590C"
 MANY = 1_000  # points from which drawing with WebGL pays
 HOVERED_CHOICES = 12
+FAINTEST = 0.3  # opacity of a point that is surely not on the frontier
 # The least room a figure is drawn in, in pixels: labels that do not overlap there overlap nowhere.
 NARROW = (250, 300)
 LABEL_HEIGHT, DIGIT_WIDTH = 15, 8
@@ -41,13 +43,17 @@ def frontier_figure(
     chosen: int | None = None,
     earlier: pandas.DataFrame | None = None,
     bound: float | None = None,
+    likely: Mapping[int, float] = MappingProxyType({}),
+    seeds: pandas.DataFrame | None = None,
 ) -> go.Figure:
     """The accuracy-versus-cost plane: ``points`` as ``tables.frontier_points`` makes them.
 
     Dominated points are muted; the frontier is a staircase through its points, which bear their trial
     numbers: on the stairs' lower right side lies all that is dominated. ``maximised``: whether more is
     better, for x and y; ``chosen``: the trial that is marked as if clicked; ``earlier``: the points of a
-    frontier as it once was, dashed; ``bound``: a budget on x, drawn upright. Each point's ``customdata`` is its trial.
+    frontier as it once was, dashed; ``bound``: a budget on x, drawn upright; ``likely``: trial -> probability that
+    it is on the frontier, its opacity; ``seeds``: as ``tables.seed_points`` makes them, with error bars. Each point's
+    ``customdata`` is its trial.
     """
     points = points.assign(x=points.x / x.divisor, y=points.y / y.divisor)
     if log_x:
@@ -62,17 +68,21 @@ def frontier_figure(
         figure.add_trace(scatter(**past, mode="lines", name="frontier then", line=line, hoverinfo="skip"))
     line = {"color": PLAIN, "width": 1.5, "shape": shape}
     figure.add_trace(
-        scatter(
-            x=front.x, y=front.y, mode="lines", name="frontier", line=line, hoverinfo="skip", showlegend=False
-        )
+        scatter(x=front.x, y=front.y, mode="lines", name="frontier", line=line, hoverinfo="skip", showlegend=False)
     )
+    if seeds is not None and not seeds.empty:
+        figure.add_trace(_seeds_trace(seeds, x, y))
     if bound is not None:
         figure.add_vline(x=bound / x.divisor, line={"color": CHOSEN, "width": 1.5, "dash": "dot"})
     for level, (colour_of, symbol) in level_looks(points.level).items():
         name = safe_text(level, "plotly", length=40)
         for is_front, size, opacity in ((False, 7, 0.45), (True, 11, 1.0)):
-            usual = {"color": colour_of, "size": size, "opacity": opacity}
             own = points[(points.level == level) & (points.frontier == is_front)]
+            usual = {"color": colour_of, "size": size, "opacity": opacity}
+            marker, rest = usual, usual
+            if likely:  # in the colours: a selection leaves them as they are, but not single opacities
+                shades = [_shaded(colour_of, likely.get(trial, 0.0)) for trial in own.trial]
+                marker, rest = {"color": shades, "size": size, "opacity": 1.0}, {"size": size, "opacity": 1.0}
             figure.add_trace(
                 scatter(
                     x=own.x,
@@ -81,13 +91,13 @@ def frontier_figure(
                     name=name,
                     legendgroup=level,
                     showlegend=False,
-                    marker={**usual, "symbol": symbol},
+                    marker={**marker, "symbol": symbol},
                     selectedpoints=[place for place, trial in enumerate(own.trial) if trial == chosen],
                     selected={"marker": {"color": CHOSEN, "size": 18, "opacity": 1}},
                     # Without this a selection would fade all the rest, and the last one would stay large.
-                    unselected={"marker": usual},
+                    unselected={"marker": rest},
                     customdata=own.trial,
-                    text=[_hover(row, x, y) for row in own.itertuples()],
+                    text=[_hover(row, x, y, likely) for row in own.itertuples()],
                     hovertemplate="%{text}<extra></extra>",
                 )
             )
@@ -154,6 +164,34 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
     return figure
 
 
+def gradient_figure(flow: GradientFlow) -> go.Figure:
+    """Through the blocks of a network at its initialisation: gradient norms, and below them what shares the shortcut
+    carries and dead units take."""
+    names = [f"{block.stage}.{block.block}" for block in flow.blocks]
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1)
+    for row, name, place, values in (
+        (1, "gradient norm", 0, [block.grad_norm for block in flow.blocks]),
+        (2, "share of the shortcut", 2, [100 * block.shortcut_share for block in flow.blocks]),
+        (2, "dead units", 1, [100 * block.dead_share for block in flow.blocks]),
+    ):
+        look = {"color": PALETTE[place], "symbol": SYMBOLS[place], "size": 7}
+        figure.add_trace(
+            go.Scatter(x=names, y=values, name=name, mode="lines+markers", marker=look, line={"width": 1.5}), row, 1
+        )
+    positive = all(block.grad_norm > 0 for block in flow.blocks)
+    figure.update_yaxes(title="norm", type="log" if positive else "linear", row=1, col=1)
+    figure.update_yaxes(title="share (%)", range=[-4, 104], row=2, col=1)
+    figure.update_xaxes(type="category")
+    figure.update_xaxes(title="stage.block", row=2, col=1)
+    figure.update_layout(
+        height=360,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        hovermode="x unified",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    return figure
+
+
 def level_looks(levels: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Level -> (colour, symbol): by name, so that a level keeps its look as long as the levels stay the same."""
     known = sorted(set(levels), key=lambda level: (level in (OTHERS, NOT_ASKED), _natural(level)))
@@ -171,8 +209,10 @@ def _natural(level: str) -> tuple[float, str]:
         return math.inf, level
 
 
-def _hover(row, x: Unit, y: Unit) -> str:
+def _hover(row, x: Unit, y: Unit, likely: Mapping[int, float]) -> str:
     lines = [f"trial {row.trial}" + (", on the frontier" if row.frontier else "")]
+    if row.trial in likely:
+        lines.append(f"on the frontier with probability {likely[row.trial]:.2f}")
     for unit, value in ((y, row.y), (x, row.x)):
         lines.append(f"{unit.title}: {unit.of(value * unit.divisor)}")
     choices: Mapping[str, str] = row.choices
@@ -181,6 +221,29 @@ def _hover(row, x: Unit, y: Unit) -> str:
     if len(choices) > len(shown):
         lines.append(f"and {len(choices) - len(shown)} more choices")
     return "<br>".join(safe_text(line, "plotly", length=80) for line in lines)
+
+
+def _shaded(colour: str, probability: float) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{FAINTEST + (1 - FAINTEST) * probability:.3f})"
+
+
+def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
+    texts = [
+        f"trial {row.trial}, {row.seeds} fresh seed{'s' if row.seeds > 1 else ''}: {y.of(row.y)} ± {y.of(row.spread)}"
+        for row in seeds.itertuples()
+    ]
+    return go.Scatter(
+        x=seeds.x / x.divisor,
+        y=seeds.y / y.divisor,
+        error_y={"type": "data", "array": seeds.spread / y.divisor, "thickness": 1.2, "width": 4, "color": PLAIN},
+        mode="markers",
+        name="fresh seeds",
+        showlegend=True,
+        marker={"symbol": "cross-thin", "size": 9, "color": PLAIN, "line": {"width": 1.5, "color": PLAIN}},
+        text=[safe_text(text, "plotly") for text in texts],
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def _padded(values: pandas.Series, log: bool) -> tuple[float, float] | None:

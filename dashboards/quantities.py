@@ -19,10 +19,12 @@ _TITLES = {
     "accuracy": "validation accuracy",
     "top5": "top-5 validation accuracy",
     "loss": "validation loss",
+    "epochs_spent": "epochs spent",
+    "training_seconds": "training time",
 }
 _SHARES = ("accuracy", "top5")
 _COUNTED = ("macs", "flops", "params", "activations")
-_FIXED_UNITS = {"latency_ms": "ms", "receptive_field": "pixels"}
+_FIXED_UNITS = {"latency_ms": "ms", "receptive_field": "pixels", "training_seconds": "s"}
 _FACTORS = {
     "count": ((10**9, "billions", "G"), (10**6, "millions", "M"), (10**3, "thousands", "k")),
     "bytes": ((2**30, "GiB", " GiB"), (2**20, "MiB", " MiB"), (2**10, "KiB", " KiB")),

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TypeVar
 
 from explorer.errors import StoreError
-from explorer.records import TrialRecord
+from explorer.records import ConfirmationRecord, GradientFlow, Lease, TrainingResult, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 
 T = TypeVar("T")
@@ -53,6 +53,31 @@ def read_study(storage: str, name: str) -> Study:
 def read_trial(study: Study, number: int) -> TrialRecord:
     """One trial with all that is kept of it. Raises StoreError."""
     return _read(lambda: study.trial(number))
+
+
+def read_results(study: Study) -> dict[int, TrainingResult]:
+    """Trial number -> its training with the whole curve. Raises StoreError."""
+    return _read(study.results)
+
+
+def read_confirmations(study: Study) -> list[ConfirmationRecord]:
+    """The trainings from fresh seeds that are complete. Raises StoreError."""
+    return [record for record in _read(study.confirmations) if record.state == "complete"]
+
+
+def read_probabilities(study: Study, x: str, y: str) -> dict[int, float]:
+    """Trial number -> probability that its network is on the frontier. Raises StoreError."""
+    return _read(lambda: study.frontier_probabilities(x, y, mix_environments=True))
+
+
+def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
+    """What was recorded of a network's gradients at its initialisation. Raises StoreError."""
+    return _read(lambda: study.gradient_flow(digest))
+
+
+def read_leases(study: Study) -> list[Lease]:
+    """The trials that are held or wait to be taken up again. Raises StoreError."""
+    return _read(study.leases)
 
 
 def _read(ask: Callable[[], T]) -> T:

@@ -16,17 +16,22 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import explorer
-from dashboards.effect_figures import distribution_figure, effects_figure
+from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
 from dashboards.figures import frontier_figure
 from dashboards.quantities import is_maximised, unit_of
-from dashboards.run_figures import growth_figure
-from dashboards.run_tables import growth
-from dashboards.tables import choice_points, frontier_points, state_counts
+from dashboards.reading import read_confirmations, read_probabilities
+from dashboards.run_figures import growth_figure, timeline_figure
+from dashboards.run_tables import growth, timeline
+from dashboards.tables import choice_points, frontier_points, seed_points, state_counts
 from dashboards.text import safe_text
-from explorer.effects import choice_effects, comparable, quantity
+from explorer.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
+from explorer.store.study import LATENCY
+
+BARS = 2_000  # of the timeline: more than a screen has pixels
+THROUGH = 4  # choices that ribbons go through
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -69,12 +74,19 @@ new Response(stream).text().then(code => {{
 
 
 def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
-    """The page: what was searched, the frontier with its table, effects, spread, growth."""
+    """The page: what was searched, the frontier with its table, effects, how choices go together, growth, who worked
+    when. Latencies of several environments are not put into one figure: MACs stand in for them."""
     records = list(records)
     figures: dict[str, go.Figure] = {}
     parts = [_facts(study, records)]
     y, *others = study.objectives
     x = next((name for name in others if not is_maximised(name, study.objectives)), "macs")
+    if x == LATENCY and (mixed := study.mixed_environments()):
+        x = "macs"
+        parts.append(
+            f"<p>Latencies were measured in {_escaped(mixed)}: such numbers compare machines, not networks. The"
+            " figures are therefore drawn over MACs.</p>"
+        )
     colour = next((name for name in choice_points(records) if name == "order"), None)
     points = frontier_points(records, x, y, study.objectives, colour)
     if points.empty:
@@ -82,16 +94,37 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     else:
         units = unit_of(x, points.x), unit_of(y, points.y)
         maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
-        figures["frontier"] = frontier_figure(points, *units, log_x=True, maximised=maximised, colour=colour)
+        again = read_confirmations(study)
+        figures["frontier"] = frontier_figure(
+            points,
+            *units,
+            log_x=True,
+            maximised=maximised,
+            colour=colour,
+            likely=read_probabilities(study, x, y) if again else {},
+            seeds=seed_points(again, records, x, y, study.fingerprint.get("epochs")),
+        )
         front = [int(number) for number in points.trial[points.frontier]]
         by_number = {record.number: record for record in records}
-        parts.append(_section("Frontier", "frontier", "Trained networks; the line joins those that no other beats."))
+        note = "Trained networks; the line joins those that no other beats."
+        if again:
+            note += (
+                " Crosses with whiskers: mean over trainings from fresh seeds, and the deviation of a single one."
+                " The fainter a point, the less likely it is on the frontier, noise reckoned with."
+            )
+        parts.append(_section("Frontier", "frontier", note))
         parts.append(_frontier_table([by_number[number] for number in front], x, y))
         parts += _learnt(figures, records, study, x, y)
     spent = growth(records, study.objectives)
     if len(spent) > 1:
+        figures["growth_trials"] = growth_figure(spent, "trials", "complete trials")
         figures["growth"] = growth_figure(spent, "seconds", "seconds of training, all workers together")
-        parts.append(_section("How the frontier grew", "growth", ""))
+        parts.append(_section("How the frontier grew", "growth_trials", ""))
+        parts.append('<div id="growth" class="wide"></div>')
+    worked = timeline(records)
+    if not worked.empty:
+        figures["timeline"] = timeline_figure(worked.nlargest(BARS, "start").sort_values(["lane", "start"]))
+        parts.append(_section("Who worked when", "timeline", f"At most the last {BARS:,} trials."))
     failures = [record for record in records if record.state == "failed"]
     if failures:
         rows = [(str(record.number), record.reason) for record in failures[:50]]
@@ -130,6 +163,15 @@ def _learnt(
     factor = effects[0].factor
     figures["spread"] = distribution_figure(known, factor, y, unit)
     yield _section("How results spread", "spread", f"A curve for each level of {factor}.")
+    factors = varying_choices(known)
+    if len(factors) > 1:
+        ranked = list(dict.fromkeys([*(effect.factor for effect in effects), *factors]))
+        figures["together"] = interaction_figure(known, ranked[0], ranked[1], y, unit)
+        yield _section(
+            "Two choices together", "together", "Mean values, whatever the networks cost; in brackets, of how many."
+        )
+        figures["through"] = categories_figure(known, ranked[:THROUGH], y, unit)
+        yield _section("Networks through their choices", "through", "")
 
 
 def _facts(study: Study, records: list[TrialRecord]) -> str:

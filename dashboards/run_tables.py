@@ -10,7 +10,7 @@ import pandas
 
 from dashboards.text import safe_text
 from explorer.frontier import hypervolume, non_dominated
-from explorer.records import TrialRecord
+from explorer.records import Lease, TrialRecord
 
 RATE_OVER = 600.0  # seconds over which the present pace is taken
 
@@ -47,6 +47,29 @@ def pace(records: Iterable[TrialRecord], now: float | None = None) -> float:
     moment = time.time() if now is None else now
     ended = [r for r in records if r.state in ("complete", "stopped") and (r.finished or 0.0) > moment - RATE_OVER]
     return len(ended) * 3600 / RATE_OVER
+
+
+def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: float | None = None) -> pandas.DataFrame:
+    """One row a trial under way or waiting: trial, what becomes of it, who holds it (or held it last), its attempt,
+    minutes since it began, and for how many seconds more the lease may be believed."""
+    moment = time.time() if now is None else now
+    started = {record.number: record.started for record in records}
+    rows = []
+    for lease in leases:
+        left = math.nan if lease.until is None else lease.until - moment
+        began = started.get(lease.number)
+        rows.append(
+            {
+                "trial": lease.number,
+                "what": "waits for a worker" if lease.until is None else "held" if left > 0 else "lost: anyone's",
+                "worker": safe_text(lease.worker, "cell"),
+                "attempt": lease.attempt,
+                "minutes": math.nan if began is None else (moment - began) / 60,
+                "lease left (s)": left,
+            }
+        )
+    columns = ["trial", "what", "worker", "attempt", "minutes", "lease left (s)"]
+    return pandas.DataFrame(rows, columns=columns)
 
 
 def run_rows(records: Iterable[TrialRecord]) -> pandas.DataFrame:

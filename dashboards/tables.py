@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 import pandas
 
 from dashboards.quantities import is_maximised, unit_of
+from dashboards.stages import CURVES
 from dashboards.text import safe_text
 from explorer.frontier import non_dominated
-from explorer.records import STATES, TrialRecord
+from explorer.noise import pooled_std
+from explorer.records import STATES, ConfirmationRecord, TrialRecord
 
 LEVELS = 10
 OTHERS = "others"
@@ -66,6 +68,29 @@ def frontier_points(
         }
     )
     return table.astype({"x": float, "y": float, "frontier": bool}).sort_values(["x", "trial"], ignore_index=True)
+
+
+def seed_points(
+    confirmations: Iterable[ConfirmationRecord], records: Iterable[TrialRecord], x: str, y: str, epochs: int | None
+) -> pandas.DataFrame:
+    """One row a network that was trained from fresh seeds as long as a trial: trial, x, y (mean of its validation
+    values), spread (standard deviation of one training, of this network or, where it has one seed, of all), seeds.
+
+    Empty for a ``y`` that trainings do not measure.
+    """
+    values: dict[str, list[float]] = {}
+    for record in confirmations:
+        if record.result is not None and record.epochs == epochs and y in CURVES:
+            values.setdefault(record.digest, []).append(getattr(record.result, CURVES[y]))
+    pooled = pooled_std(values.values())
+    rows = []
+    for record in records:
+        own, cost = values.get(record.digest), {**record.costs, **record.objectives}.get(x)
+        if own and record.state == "complete" and _is_finite(cost):
+            spread = pooled if len(own) == 1 else pooled_std([own])
+            rows.append((record.number, cost, math.fsum(own) / len(own), spread or 0.0, len(own)))
+    table = pandas.DataFrame(rows, columns=["trial", "x", "y", "spread", "seeds"])
+    return table.astype({"x": float, "y": float, "spread": float})
 
 
 def state_counts(records: Iterable[TrialRecord]) -> dict[str, int]:

@@ -115,6 +115,19 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a trial that is under way, and until when (seconds since the epoch) that may be believed.
+
+    ``until`` is None for a trial whose training was cut short and that waits for a worker to take it up again.
+    """
+
+    number: int
+    worker: str
+    attempt: int
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmationRecord:
     """One training of a network of the frontier from a fresh seed, tested on the split that no search sees.
 

@@ -16,9 +16,10 @@ from dashboards.cost_figures import place_figure
 from dashboards.cost_tables import COSTED, comparison_rows, cost_by_place, neighbour_rows, stage_rows
 from dashboards.current import chosen_trial, current_study, keep_chosen, say, storage_url
 from dashboards.diagram import block_dot, block_groups, network_dot
+from dashboards.figures import gradient_figure
 from dashboards.launch import server_environment
 from dashboards.quantities import unit_of
-from dashboards.reading import read_trial
+from dashboards.reading import read_gradient_flow, read_trial
 from dashboards.spaces import space_of
 from dashboards.tables import frontier_points
 from dashboards.text import safe_text
@@ -138,9 +139,24 @@ def _one(study: Study, records: list[TrialRecord], trial: TrialRecord) -> None:
     with left:
         st.subheader("Training", anchor=False)
         training_part(study, trial)
+        _gradients(study, trial)
     with right:
         st.subheader("Take it with you", anchor=False)
         _take(study, trial, architecture)
+
+
+def _gradients(study: Study, trial: TrialRecord) -> None:
+    try:
+        flow = read_gradient_flow(study, trial.digest)
+    except StoreError as error:
+        say(f"{error}.")
+        return
+    if flow is None:
+        st.caption("No gradient flow was recorded; a search with --record-gradients keeps one of each network.")
+        return
+    st.subheader("Gradients at initialisation", anchor=False)
+    st.plotly_chart(gradient_figure(flow), key="gradient_chart", width="stretch", config=FLAT)
+    st.caption(safe_text(f"A batch of {flow.batch} images of {flow.source}, seed {flow.seed}.", "markdown"))
 
 
 def _neighbours(study: Study, records: list[TrialRecord], trial: TrialRecord, architecture: Architecture) -> None:

@@ -13,7 +13,17 @@ from plotly import graph_objects as go
 from dashboards.current import chosen_trial, current_study, identity, keep_boxed, keep_chosen, narrow, say
 from dashboards.figures import frontier_figure
 from dashboards.quantities import is_maximised, unit_of
-from dashboards.tables import best_trial, choice_points, frontier_points, quantities, state_counts, trial_rows
+from dashboards.reading import read_confirmations, read_probabilities, read_results
+from dashboards.stages import SPENT, Stage, at_stage, stage_name, stages
+from dashboards.tables import (
+    best_trial,
+    choice_points,
+    frontier_points,
+    quantities,
+    seed_points,
+    state_counts,
+    trial_rows,
+)
 from dashboards.text import safe_text
 from dashboards.views.detail import draw_detail
 from explorer.records import TrialRecord
@@ -33,7 +43,8 @@ PLOT_OPTIONS = {
 
 class Shown(NamedTuple):
     """What the figure shows. ``revision``: the study's last change; ``colour``: a choice point, or None;
-    ``before``: so many trials had ended when the earlier frontier was; ``bound``: the budget on x, or None."""
+    ``before``: so many trials had ended when the earlier frontier was; ``bound``: the budget on x, or None;
+    ``stage``: of the trainings; ``seeds``: the last change to the trainings from fresh seeds, 0 to leave them out."""
 
     study: tuple
     revision: int
@@ -43,6 +54,8 @@ class Shown(NamedTuple):
     log_x: bool
     before: int
     bound: float | None
+    stage: Stage
+    seeds: int
 
 
 def draw() -> None:
@@ -57,7 +70,7 @@ def draw() -> None:
     _draw_summary(study, records)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        shown = _pick_plane(study, records)
+        shown, trained = _pick_plane(study, records)
         mixed = _mixed(study, shown)
         if mixed and not st.toggle("Put them in one plane all the same", key="mix_environments"):
             shown = None
@@ -65,7 +78,7 @@ def draw() -> None:
     if shown is not None:
         plane = shown
         points = _kept(
-            (*shown, "points"), lambda: frontier_points(records, plane.x, plane.y, study.objectives, plane.colour)
+            (*shown, "points"), lambda: frontier_points(trained, plane.x, plane.y, study.objectives, plane.colour)
         )
         on_frontier = [int(number) for number in points.trial[points.frontier]]
     with right:
@@ -78,7 +91,7 @@ def draw() -> None:
             if not mixed:
                 say(_nothing_to_draw(records))
         else:
-            _draw_plane(study, records, shown, points, number)
+            _draw_plane(study, trained, shown, points, number)
     narrowed = narrow(study, records)
     st.subheader("All trials" if narrowed is records else f"{len(narrowed)} selected trials", anchor=False)
     picked = tuple(record.number for record in narrowed) if narrowed is not records else ()
@@ -102,11 +115,15 @@ def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
             )
 
 
-def _pick_plane(study: Study, records: list[TrialRecord]) -> Shown | None:
-    """The controls above the figure; None while there is nothing to draw."""
+def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None, list[TrialRecord]]:
+    """The controls above the figure, and the trials as they were at the stage of training that was picked; None
+    while there is nothing to draw."""
     ups, downs = quantities(records, study.objectives)
     if not ups or not downs:
-        return None
+        return None, records
+    epochs = study.fingerprint.get("epochs")
+    if isinstance(epochs, int):  # trained by the explorer: what they spent is known, and how they were on the way
+        downs += SPENT
     choices = choice_points(records)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = st.selectbox("Cost", downs, format_func=_title, key="cost", width=160)
@@ -115,12 +132,21 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> Shown | None:
         colour = st.selectbox(
             "Colour by", [NO_COLOUR, *choices], index=start, format_func=safe_text, key="colour", width=140
         )
+        stage = None
+        if isinstance(epochs, int) and epochs > 1:
+            stage = st.selectbox("Trained to", stages(epochs), format_func=stage_name, key="stage", width=130)
         log_x = st.toggle("Log scale", key="log", value=True)
+        again = max((record.revision for record in read_confirmations(study)), default=0) if stage is None else 0
+        seeds = again if again and st.toggle("Fresh seeds", key="seeds", value=True) else 0
+    if x in SPENT or stage is not None:
+        results = _kept((*identity(study), _revision(records), "results"), lambda: read_results(study))
+        records = at_stage(records, results, stage, int(epochs or 1))
     with st.expander("A budget, and the frontier as it was"):
         bound = _budget(study, records, x, y, downs)
         before = _moment(study, sum(record.state == "complete" for record in records))
     colour = None if colour == NO_COLOUR else colour
-    return Shown(identity(study), _revision(records), x, y, colour, log_x, before, bound)
+    revision = _revision(records) if records else 0
+    return Shown(identity(study), revision, x, y, colour, log_x, before, bound, stage, seeds), records
 
 
 def _mixed(study: Study, shown: Shown | None) -> str:
@@ -146,8 +172,9 @@ def _budget(study: Study, records: list[TrialRecord], x: str, y: str, downs: lis
             unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
             last = len(values) - 1
             stops = values if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
-            asked = st.session_state.get(key, stops[-1])  # the stops move as trials end
-            st.session_state[key] = min(stops, key=lambda stop: abs(stop - asked))
+            # The stops move as trials end: the bound goes to the nearest one.
+            wanted = st.session_state.get(key, stops[-1])
+            st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
             bounds[cost] = st.select_slider(unit.title, stops, format_func=unit.of, key=key)
     within = [
         record
@@ -166,9 +193,7 @@ def _budget(study: Study, records: list[TrialRecord], x: str, y: str, downs: lis
     return bounds[x] if bounds.get(x, dearest) < dearest else None
 
 
-def _draw_plane(
-    study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int
-) -> None:
+def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
     marked = _marked(shown, chosen)
     earlier = None
     if shown.before:
@@ -177,6 +202,10 @@ def _draw_plane(
         earlier = then[then.frontier]
 
     def figure() -> go.Figure:
+        likely, again = {}, None
+        if shown.seeds:
+            likely = read_probabilities(study, shown.x, shown.y)
+            again = seed_points(read_confirmations(study), records, shown.x, shown.y, study.fingerprint.get("epochs"))
         return frontier_figure(
             points,
             unit_of(shown.x, points.x),
@@ -187,6 +216,8 @@ def _draw_plane(
             chosen=marked,
             earlier=earlier,
             bound=shown.bound,
+            likely=likely,
+            seeds=again,
         )
 
     st.plotly_chart(
@@ -200,6 +231,12 @@ def _draw_plane(
     st.caption(
         "A point is a trained network; the line joins those that no other beats. Click one, or pick its trial; "
         "drag a box (its tool is above the figure) and every page keeps to the networks in it."
+        + (
+            " Crosses with whiskers: mean over trainings from fresh seeds, and a standard deviation of a single one."
+            " The fainter a point, the less likely it is on the frontier, noise reckoned with."
+            if shown.seeds
+            else ""
+        )
     )
 
 

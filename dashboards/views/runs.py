@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboards.current import current_study, narrow, say, storage_url
 from dashboards.quantities import is_maximised, unit_of
-from dashboards.reading import read_studies, read_study
+from dashboards.reading import read_leases, read_studies, read_study
 from dashboards.run_figures import growth_figure, studies_figure, timeline_figure
-from dashboards.run_tables import growth, pace, run_rows, timeline
+from dashboards.run_tables import growth, lease_rows, pace, run_rows, timeline
 from dashboards.tables import frontier_points, state_counts
 from dashboards.text import safe_text
 from explorer.errors import StoreError
@@ -31,6 +31,7 @@ def draw() -> None:
         say("This study has no trials yet. They appear here by themselves once the search has begun.")
         return
     _summary(records)
+    _leases(study, records)
     st.subheader("Who worked when", anchor=False)
     rows = timeline(records)
     if rows.empty:
@@ -65,6 +66,24 @@ def _summary(records: list[TrialRecord]) -> None:
         st.metric("workers at work", f"{len({record.worker for record in running}):,}", width="content")
         st.metric("trials an hour, of late", f"{pace(records):,.0f}", width="content")
         st.metric("hours of training", f"{worked / 3600:,.2f}", width="content")
+
+
+def _leases(study: Study, records: list[TrialRecord]) -> None:
+    st.subheader("Who holds what", anchor=False)
+    try:
+        rows = lease_rows(read_leases(study), records)
+    except StoreError as error:
+        say(f"{error}.")
+        return
+    if rows.empty:
+        say("No trial is under way, and none waits to be taken up again.")
+        return
+    numbers = {name: st.column_config.NumberColumn(format="%.1f") for name in ("minutes", "lease left (s)")}
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=numbers)
+    st.caption(
+        "A worker renews its leases while it lives; a trial whose lease has run out is taken up again by any worker. "
+        "The next networks are proposed when a worker is free: no others wait."
+    )
 
 
 def _growth(study: Study, records: list[TrialRecord]) -> None:

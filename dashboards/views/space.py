@@ -9,18 +9,19 @@ from dashboards.cost_figures import cloud_figure
 from dashboards.current import current_study, identity, narrow, say
 from dashboards.quantities import unit_of
 from dashboards.reading import read_trial
+from dashboards.space_tables import CELLS, cloud_points, coverage, trained_points, untried
 from dashboards.spaces import space_of
-from dashboards.tables import NOT_ASKED, choice_points
 from dashboards.text import safe_text
 from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
 from explorer.errors import ExplorerError, StoreError
 from explorer.grammar.space import SearchSpace
 from explorer.records import TrialRecord
 from explorer.store import Study
+from explorer.survey.costs import COSTS as ATLAS_COSTS
+from explorer.survey.table import atlas as atlas_of
 
 COSTS = ("macs", "params", "activations", "peak_memory_bytes", "weight_layers", "receptive_field")
-DRAWN = 2_000  # networks in the cloud; a larger space is drawn from uniformly
+DRAWN = 20_000  # networks in the cloud, as many as a browser moves about; a larger space is drawn from uniformly
 NO_COLOUR = "nothing"
 TRIED = ("complete", "stopped", "running")
 
@@ -66,47 +67,59 @@ def draw() -> None:
 
 def _cloud(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None:
     st.subheader("Where the search has been", anchor=False)
-    names = choice_points(records)
+    try:
+        atlas = _atlas(identity(study), space)
+    except ExplorerError as error:
+        say(f"The networks of this space cannot be costed: {error}.")
+        return
+    names = [name for name in atlas.columns if name not in (*ATLAS_COSTS, "index")]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = st.selectbox("Across", COSTS, format_func=_title, key="cloud_x", width=180)
         y = st.selectbox("Up", [cost for cost in COSTS if cost != x], format_func=_title, key="cloud_y", width=180)
         colour = st.selectbox("Colour by", [NO_COLOUR, *names], format_func=safe_text, key="cloud_colour", width=180)
         log = st.toggle("Log scales", value=True, key="cloud_log")
-    cloud = _costs(identity(study), space)
+        only = st.toggle("Only where it has not been", key="cloud_unseen")
     colour = None if colour == NO_COLOUR else colour
-    shown = pandas.DataFrame(
-        {"x": cloud[x], "y": cloud[y], "level": [_level(choices, colour) for choices in cloud.choices]}
-    )
-    marked = [r for r in narrow(study, records) if r.state in TRIED and x in r.costs and y in r.costs]
-    trained = pandas.DataFrame(
-        {
-            "x": [record.costs[x] for record in marked],
-            "y": [record.costs[y] for record in marked],
-            "trial": [record.number for record in marked],
-        }
-    )
+    tried = [record for record in records if record.state in TRIED and x in record.costs and y in record.costs]
+    trained = trained_points(tried, x, y)
+    seen, cells, visited = coverage(atlas, trained, x, y, log)
+    shown = cloud_points(atlas[~seen] if only else atlas, x, y, colour)
+    within = narrow(study, tried)
     st.plotly_chart(
-        cloud_figure(shown, trained, unit_of(x, shown.x), unit_of(y, shown.y), colour=colour, log=log),
+        cloud_figure(
+            shown,
+            trained_points(within, x, y),
+            unit_of(x, atlas[x]),
+            unit_of(y, atlas[y]),
+            colour=colour,
+            log=log,
+        ),
         key="cloud_chart",
         width="stretch",
     )
     total = space.count()
-    what = "every network of the space" if len(cloud) == total else f"{len(cloud):,} networks drawn uniformly"
-    st.caption(f"Small points: {what}. Circles: those that this study trained.")
+    what = (
+        f"all {total:,} networks of the space"
+        if len(atlas) == total
+        else f"{len(atlas):,} networks drawn uniformly of {_counted(total)}"
+    )
+    st.caption(
+        f"Small points: {what}{', in cells without a trained one' if only else ''}. Circles: those that this study"
+        f" trained. In a grid of {CELLS}×{CELLS} over these two costs, networks lie in {cells:,} cells and trained ones"
+        f" in {visited:,} of them."
+    )
+    rows = untried(atlas, tried, names)
+    st.subheader("What the search has left out", anchor=False)
+    if rows.empty:
+        say("Every alternative of every choice point has been tried.")
+    else:
+        percent = {"share of the space (%)": st.column_config.NumberColumn(format="%.1f")}
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent)
 
 
-@st.cache_data(max_entries=8, show_spinner="Costing networks of the space")
-def _costs(study: tuple, _space: SearchSpace) -> pandas.DataFrame:
-    derivations = list(_space) if _space.count() <= DRAWN else _space.sample(DRAWN)
-    rows = []
-    for derivation in derivations:
-        costs = count_cost(_space.architecture(derivation)).to_dict()
-        rows.append({**{name: costs[name] for name in COSTS}, "choices": dict(derivation.choices)})
-    return pandas.DataFrame(rows)
-
-
-def _level(choices: dict[str, str], colour: str | None) -> str:
-    return "" if colour is None else choices.get(colour, NOT_ASKED)
+@st.cache_data(max_entries=8, show_spinner="Costing the networks of the space")
+def _atlas(study: tuple, _space: SearchSpace) -> pandas.DataFrame:
+    return atlas_of(_space, DRAWN)
 
 
 def _counted(number: int) -> str:

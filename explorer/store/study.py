@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
-from explorer.records import STATES, ConfirmationRecord, Confirmed, GradientFlow, TrialRecord
+from explorer.records import STATES, ConfirmationRecord, Confirmed, GradientFlow, Lease, TrainingResult, TrialRecord
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import select_trials, to_record
@@ -76,6 +76,26 @@ class Study:
             count = connection.scalar(select(func.count()).where(trials.c.study_id == self.id))
         held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
+
+    def results(self) -> dict[int, TrainingResult]:
+        """Trial number -> its training with the whole curve, of all trials that have one."""
+        query = select(trials.c.number, trials.c.result).where(
+            trials.c.study_id == self.id, trials.c.result.is_not(None)
+        )
+        with self.database.read() as connection:
+            return {number: TrainingResult.from_json(result) for number, result in connection.execute(query)}
+
+    def leases(self) -> list[Lease]:
+        """The trials under way and those that wait to be taken up again, in order of their numbers."""
+        held = trials.c.state == "running"
+        query = select(trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until, held).where(
+            trials.c.study_id == self.id, held | trials.c.resumable
+        )
+        with self.database.read() as connection:
+            return [
+                Lease(number, worker, attempt, until if running else None)
+                for number, worker, attempt, until, running in connection.execute(query.order_by(trials.c.number))
+            ]
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state; every state is named."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 from collections.abc import Mapping
 
+import numpy
 import pytest
 
 from explorer.costing.analytic import count_cost
@@ -19,6 +21,7 @@ from explorer.store.writer import Ending, Proposal, StudyWriter, create_study
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13.0"})
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 COMPLETE = 20
+EPOCHS = 8
 FAILED, REJECTED, CACHED, RUNNING = range(COMPLETE, COMPLETE + 4)  # the numbers of the trials that are not complete
 REASON = "the loss was not finite in epoch 3"
 
@@ -36,7 +39,7 @@ def begin_study(
         name,
         space_name=space,
         space_text=small_space().text,
-        fingerprint={"data": data},
+        fingerprint={"data": data, "epochs": EPOCHS},
         objectives=objectives,
         seed=0,
     )
@@ -61,10 +64,10 @@ def proposal(draw: int, **changed: Mapping) -> Proposal:
 def ending(accuracy: float, **objectives: float) -> Ending:
     """A training of eight epochs that ends with ``accuracy``."""
     curve = tuple(
-        Epoch(epoch, 2 * math.exp(-epoch / 4), 2 * math.exp(-epoch / 5), accuracy * epoch / 8, 0.9, 0.1, 0.5)
-        for epoch in range(1, 9)
+        Epoch(epoch, 2 * math.exp(-epoch / 4), 2 * math.exp(-epoch / 5), accuracy * epoch / EPOCHS, 0.9, 0.1, 0.5)
+        for epoch in range(1, EPOCHS + 1)
     )
-    result = TrainingResult(accuracy, curve[-1].val_loss, 0.9, 8, 4.0, 1000.0, curve)
+    result = TrainingResult(accuracy, curve[-1].val_loss, 0.9, EPOCHS, 4.0, 1000.0, curve)
     return Ending("complete", {"accuracy": accuracy, **objectives}, result, environment=ENVIRONMENT)
 
 
@@ -85,6 +88,13 @@ def write_study(url: str, name: str) -> Study:
     assert writer.begin(CACHED, proposal(0)).state == "cached"
     assert writer.begin(RUNNING, proposal(RUNNING)).state == "running"
     return writer.study
+
+
+def numbers(values) -> list[float]:
+    """What plotly packed, or left as it was."""
+    if isinstance(values, dict):
+        return numpy.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
+    return [value for value in values if value is not None]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -16,16 +17,20 @@ import dashboards
 from dashboards.launch import STORAGE_VARIABLE
 from explorer.grammar.parse import load_space
 from explorer.store import open_study
+from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
+from explorer.store.lease import new_worker
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
     CACHED,
     COMPLETE,
+    EPOCHS,
     FAILED,
     REASON,
     RUNNING,
     begin_study,
     ending,
+    numbers,
     proposal,
     write_study,
 )
@@ -86,6 +91,50 @@ def test_controls_offer_what_the_trials_have(page, study):
     at.selectbox(key="colour").set_value("attn@stage2")
     at.toggle(key="log").set_value(False)
     assert not at.run().exception
+
+
+def test_a_stage_of_training_and_what_was_spent(page, study):
+    """Accuracies of an epoch on the way, epochs and seconds as costs; a training that was stopped later counts."""
+    at = page()
+    at.selectbox(key="stage").set_value(4).run()
+    points = figure(at)
+    assert max(value for trace in points if trace.get("mode") == "markers" for value in numbers(trace["y"])) == (
+        pytest.approx(100 * 0.68 / 2)
+    )
+    at.selectbox(key="cost").set_value("epochs_spent").run()
+    assert {value for trace in figure(at) if trace.get("mode") == "markers" for value in numbers(trace["x"])} == {4}
+    at.selectbox(key="stage").set_value(None)
+    at.selectbox(key="cost").set_value("training_seconds").run()
+    assert {value for trace in figure(at) if trace.get("mode") == "markers" for value in numbers(trace["x"])} == {4.0}
+    assert f"trial {study.frontier()[-1].number} · complete" in texts(at)
+
+
+def figure(at: AppTest) -> list[dict]:
+    """The traces of the frontier's figure."""
+    assert not at.exception
+    charts = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
+    return next(traces for traces in charts if any(trace.get("name") == "frontier" for trace in traces))
+
+
+def test_fresh_seeds_are_error_bars_and_opacity(page, study):
+    """Once the frontier's networks were confirmed, their means have error bars and every point its probability."""
+    front = study.frontier()
+    writer = ConfirmationWriter(study, new_worker())
+    for trial in front[:2]:
+        for seed in range(3):
+            value = trial.objectives["accuracy"] + 0.02 * (seed - 1)
+            wanted = Wanted(trial.digest, EPOCHS, seed)
+            assert writer.claim([wanted]) is not None
+            assert writer.finish(wanted, test={"accuracy": value}, result=ending(value).result)
+    at = page()
+    seeds = next(trace for trace in figure(at) if trace.get("name") == "fresh seeds")
+    assert numbers(seeds["y"]) == pytest.approx([100 * trial.objectives["accuracy"] for trial in front[:2]])
+    assert numbers(seeds["error_y"]["array"]) == pytest.approx([2.0, 2.0])
+    colours = [trace["marker"]["color"] for trace in figure(at) if "customdata" in trace]
+    assert len({shade for shades in colours if isinstance(shades, list) for shade in shades}) > 2
+    assert "Crosses with whiskers" in texts(at)
+    at.toggle(key="seeds").set_value(False).run()
+    assert not any(trace.get("name") == "fresh seeds" for trace in figure(at))
 
 
 def test_every_trial_can_be_picked(page, study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -9,6 +10,7 @@ import pytest
 
 from dashboards.report import report_page
 from explorer.cli import main
+from explorer.store.rows import LATENCY_NOTE
 from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study
 from tests.dashboards.test_browser import CHROMIUM, FLAGS
 
@@ -21,7 +23,24 @@ def test_the_page_holds_the_study(study):
     for record in study.frontier():
         assert ", ".join(f"{name}={text}" for name, text in record.choices.items()) in page
     figures = json.loads(re.search(r"const figures = (.*);\n", page)[1])
-    assert set(figures) == {"frontier", "effects", "spread", "growth"}
+    grown = {"growth", "growth_trials", "timeline"}
+    assert set(figures) == {"frontier", "effects", "spread", "together", "through", *grown}
+
+
+def test_latencies_of_two_environments_are_not_mixed(url):
+    """Latencies of two machines are not drawn over each other: the page says so and takes MACs."""
+    writer = begin_study(url, "two machines", {"accuracy": "max", "latency_ms": "min"})
+    for number in range(4):
+        note = {"environment": {"digest": f"e{number % 2}", "device_name": f"CPU {number % 2}", "versions": {},
+                                "limits": {}}, "contended": False, "notes": []}  # fmt: skip
+        costs = {"latency_ms": 1.0 + number, "macs": 10.0 * (number + 1)}
+        proposed = dataclasses.replace(proposal(number, costs=costs), sampler={LATENCY_NOTE: note})
+        writer.begin(number, proposed)
+        writer.finish(number, ending(0.5 + number / 10))
+    page = report_page(writer.study, writer.study.trials())
+    assert "2 environments (device_name CPU 0 or CPU 1)" in page
+    frontier = json.loads(re.search(r"const figures = (.*);\n", page)[1])["frontier"]
+    assert frontier["layout"]["xaxis"]["title"]["text"].startswith("MACs")
 
 
 def test_it_is_small(url):

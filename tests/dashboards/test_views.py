@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -16,11 +17,24 @@ from dashboards.launch import STORAGE_VARIABLE
 from dashboards.views.architecture import zipped_export
 from explorer.errors import ExportError
 from explorer.grammar.parse import load_space
+from explorer.records import BlockFlow, GradientFlow
 from explorer.store import open_study
+from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.lease import LEASE_SECONDS
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending
 from explorer.study.search import run_search
-from tests.dashboards.conftest import COMPLETE, FAILED, REASON, begin_study, ending, proposal, write_study
+from tests.dashboards.conftest import (
+    COMPLETE,
+    FAILED,
+    REASON,
+    RUNNING,
+    begin_study,
+    ending,
+    numbers,
+    proposal,
+    write_study,
+)
 
 ROOT = Path(dashboards.__file__).parent
 PAGES = ("architecture", "effects", "space", "runs")
@@ -43,6 +57,12 @@ def page(url, monkeypatch):
 def texts(at: AppTest) -> str:
     assert not at.exception
     return "\n".join(str(element.value) for element in [*at.text, *at.code, *at.caption, *at.markdown, *at.subheader])
+
+
+def runs(at: AppTest):
+    """The table of trials on the page of runs."""
+    assert not at.exception
+    return next(frame.value for frame in at.dataframe if "reason" in frame.value)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -134,16 +154,54 @@ def test_the_space_page_counts(page, study):
     """The space page gives the exact count, the choice points and the file."""
     at = page("space")
     assert next(metric.value for metric in at.metric if metric.label == "derivations") == "10,368"
-    assert {"order", "attn"} <= set(at.dataframe[0].value.choice)
+    assert {"order", "attn"} <= set(next(frame.value for frame in at.dataframe if "options" in frame.value).choice)
     assert "grammar:" in texts(at)
+
+
+def test_the_space_page_holds_every_network(page, study):
+    """A small space's cloud is all of it; where no trained network lies can be seen alone, and every choice colours."""
+    at = page("space")
+    caption = next(text.value for text in at.caption if "Small points" in text.value)
+    assert "all 10,368 networks of the space" in caption and "20×20" in caption
+    every = sum(len(numbers(trace["x"])) for trace in cloud(at)[:-1])
+    assert every == 10_368
+    at.toggle(key="cloud_unseen").set_value(True)
+    at.selectbox(key="cloud_colour").set_value("depth").run()
+    assert [trace["name"] for trace in cloud(at)] == ["1", "2", "3", "trained"]
+    assert 0 < sum(len(numbers(trace["x"])) for trace in cloud(at)[:-1]) < every
+
+
+def cloud(at: AppTest) -> list[dict]:
+    """The traces of the cloud, that of the trained ones last."""
+    assert not at.exception
+    return json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
+
+
+def test_the_runs_page_says_who_holds_what(page, study):
+    """A running trial stands with its worker and lease; one that was cut short waits for a worker."""
+    at = page("runs")
+    held = next(frame.value for frame in at.dataframe if "lease left (s)" in frame.value)
+    assert list(held.trial) == [RUNNING] and list(held.what) == ["held"]
+    assert 0 < held["lease left (s)"][0] <= LEASE_SECONDS
+
+
+def test_recorded_gradients_are_drawn(page, study):
+    """Where a search recorded the gradient flow of a network, its page draws it; elsewhere it says how to."""
+    assert "--record-gradients" in texts(page("architecture"))
+    trial = study.frontier()[-1]
+    blocks = tuple(BlockFlow(1, k, 0.1 * k, 0.5, 0.6, 0.1, 1.0) for k in (1, 2, 3))
+    keep_gradient_flow(study, GradientFlow(trial.digest, 0, 32, "digits", 2.3, blocks))
+    at = page("architecture")
+    assert "32 images of digits" in texts(at)
+    assert len(at.get("plotly_chart")) == 3
 
 
 def test_the_runs_page_filters_by_state(page, study):
     """The table of runs keeps to the state that is picked, reasons with them."""
     at = page("runs")
-    assert len(at.dataframe[0].value) == COMPLETE + 4
+    assert len(runs(at)) == COMPLETE + 4
     at.selectbox(key="state").set_value("failed").run()
-    table = at.dataframe[0].value
+    table = runs(at)
     assert list(table.trial) == [FAILED] and list(table.reason) == [REASON]
 
 
@@ -163,12 +221,12 @@ def test_a_box_narrows_every_page(page, study):
     identity = (study.storage, study.name, study.created)
     boxed = (identity, frozenset(range(6)))
     at = page("runs", boxed=boxed)
-    assert list(at.dataframe[0].value.trial) == list(range(6))
+    assert list(runs(at).trial) == list(range(6))
     assert "Only the 6 networks in the box" in texts(at)
     assert "Only the 6 networks in the box" in texts(page("effects", boxed=boxed))
     assert "Only the 6 networks in the box" in texts(page("space", boxed=boxed))
     at.button(key="show_all").click().run()
-    assert len(at.dataframe[0].value) == COMPLETE + 4
+    assert len(runs(at)) == COMPLETE + 4
 
 
 def test_a_zip_file_holds_the_export(url, tmp_path):

@@ -1,0 +1,323 @@
+"""How soon does the dashboard show a study, and what does an open page cost a running search?
+
+    python benchmarks/dashboard_timing.py paint --optuna-dashboard VENV/bin/optuna-dashboard
+    python benchmarks/dashboard_timing.py search
+
+``paint``: the same generated study (networks of a shipped space with their true costs, accuracies invented from them)
+is written for the explorer and for Optuna. Both servers run. A visit is a new browser context, its cache empty; first
+paint is from the start of navigation until a figure is there that holds all complete trials and listens for clicks,
+two frames later. Visits are interleaved; the first of each server, which reads the database, is told apart. Then the
+time from a click on a point to its trial's headline. ``search``: a search of four workers with and without an open
+page, in turn: wall time, and the CPU-seconds of the server and the browser. Needs Chromium; records lie in ``records``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+from playwright.sync_api import sync_playwright
+
+from dashboards.launch import server_command, server_environment
+from explorer.costing.analytic import count_cost
+from explorer.grammar.parse import load_space
+from explorer.measure.environment import describe_environment
+from explorer.store.database import open_for_writing
+from explorer.store.schema import architectures, studies, trials
+from explorer.store.writer import create_study
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+PATIENCE = 120_000  # milliseconds
+PAINTED = """count => {
+    for (const plot of document.querySelectorAll('.js-plotly-plot')) {
+        const traces = plot._fullData || [];
+        const held = traces.reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0);
+        if (held >= count && plot.querySelector('.nsewdrag')) return true;
+    }
+    return false;
+}"""
+SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
+
+
+def networks(count: int) -> list[tuple]:
+    """(digest, JSON, choices, costs, accuracy) of so many different networks."""
+    space = load_space("se_dilation_bottleneck.yaml")
+    source, found = random.Random(0), {}
+    while len(found) < count:
+        derivation = space.unrank(source.randrange(space.count()))
+        network = space.architecture(derivation)
+        costs = count_cost(network).to_dict()
+        accuracy = 1 - 0.5 * (costs["macs"] / 1e5) ** -0.15 + source.gauss(0, 0.01)
+        found[network.digest] = (network.digest, network.to_json(), dict(derivation.choices), costs, accuracy)
+    return list(found.values())
+
+
+def write_ours(url: str, made: list[tuple]) -> None:
+    """A study of complete trials, each with a curve of ten epochs."""
+    space = load_space("se_dilation_bottleneck.yaml")
+    database = open_for_writing(url)
+    create_study(
+        database,
+        "generated",
+        space_name=space.name,
+        space_text=space.text,
+        fingerprint={"data": "digits", "epochs": 10},
+        objectives={"accuracy": "max", "macs": "min"},
+        seed=0,
+    )
+    rows = []
+    for number, (digest, _, choices, costs, accuracy) in enumerate(made):
+        epoch = {"train_loss": 1.0, "val_loss": 1.0, "val_top5": 1.0, "lr": 0.1, "seconds": 1.0}
+        curve = [{**epoch, "epoch": k, "val_accuracy": accuracy * k / 10} for k in range(1, 11)]
+        last = {"val_accuracy": accuracy, "val_loss": 1.0, "val_top5": 1.0, "epochs": 10, "seconds": 10.0}
+        began = 1e9 + 10 * number
+        rows.append(
+            {
+                "study_id": 1,
+                "number": number,
+                "state": "complete",
+                "digest": digest,
+                "choices": json.dumps(choices),
+                "costs": json.dumps(costs),
+                "objectives": json.dumps({"accuracy": accuracy, "macs": costs["macs"]}),
+                "result": json.dumps({**last, "images_per_second": 1000.0, "curve": curve}),
+                "seed": 0,
+                "worker": "host:1:1:a",
+                "started": began,
+                "finished": began + 9,
+                "revision": number + 1,
+            }
+        )
+
+    def work(connection) -> None:
+        connection.execute(architectures.insert(), [{"digest": each[0], "json": each[1]} for each in made])
+        connection.execute(trials.insert(), rows)
+        connection.execute(studies.update().values(revision=len(rows)))
+
+    database.write(work)
+    database.close()
+
+
+def write_optuna(url: str, made: list[tuple]) -> None:
+    """The same in Optuna's tables, its choices as categorical parameters and its costs as user attributes."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    options: dict[str, set[str]] = {}
+    for _, _, choices, _, _ in made:
+        for name, text in choices.items():
+            options.setdefault(name, set()).add(text)
+    kinds = {name: optuna.distributions.CategoricalDistribution(sorted(texts)) for name, texts in options.items()}
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"isolation_level": "DEFERRED"}})
+    from sqlalchemy import event
+
+    @event.listens_for(storage.engine, "connect")
+    def hurry(connection, _record) -> None:  # a benchmark's database may be lost
+        connection.execute("PRAGMA synchronous=OFF")
+
+    storage.engine.dispose()
+    study = optuna.create_study(storage=storage, study_name="generated", directions=["maximize", "minimize"])
+    study.add_trials(
+        optuna.trial.create_trial(
+            values=[accuracy, costs["macs"]],
+            params=choices,
+            distributions={name: kinds[name] for name in choices},
+            user_attrs={"params": costs["params"]},
+        )
+        for _, _, choices, costs, accuracy in made
+    )
+    storage.engine.dispose()
+
+
+@contextmanager
+def serving(command: list[str], environment: dict[str, str], port: int, path: str):
+    """A server, up; gives its process."""
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}{path}", timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, f"{command[0]} ended by itself"
+                time.sleep(0.2)
+        yield server
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def visit(browser, address: str, count: int, then=lambda page: None) -> float:
+    """Seconds until a visit's first paint."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    try:
+        page.goto(address, wait_until="commit")
+        page.wait_for_function(PAINTED, arg=count, polling="raf")
+        seconds = page.evaluate(SETTLED) / 1000
+        then(page)
+        return seconds
+    finally:
+        context.close()
+
+
+def detail_seconds(page) -> list[float]:
+    """Seconds from a click to the headline of its trial, for points all over the plane."""
+    from tests.dashboards.test_browser import PLACE
+
+    out = []
+    page.wait_for_timeout(3000)
+    headline = page.get_by_test_id("stText").filter(has_text="trial ")
+    for number in range(7, 300, 40):
+        place = page.evaluate(PLACE, number)
+        page.mouse.move(*place)
+        before = headline.first.inner_text()
+        started = time.perf_counter()
+        page.mouse.click(*place)
+        try:
+            page.wait_for_function(
+                "before => [...document.querySelectorAll('[data-testid=stText]')].map(one => one.innerText)"
+                ".some(text => /^trial \\\\d+ · /.test(text) && text !== before)",
+                arg=before, polling="raf", timeout=10_000,
+            )  # fmt: skip
+            out.append(time.perf_counter() - started)
+        except Exception as error:
+            print(f"  click on trial {number}: {type(error).__name__}")
+        page.wait_for_timeout(500)
+    return out
+
+
+def report_details(browser, address: str, count: int) -> None:
+    details: list[float] = []
+    visit(browser, address, count, lambda page: details.extend(detail_seconds(page)))
+    if details:
+        middle, low, high = statistics.median(details), min(details), max(details)
+        print(f"{count:6,} trials, click to headline: {middle:.2f} s ({low:.2f} to {high:.2f})")
+
+
+def paint(options: argparse.Namespace) -> None:
+    made = networks(max(options.trials))
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for count in options.trials:
+            ours, theirs = f"sqlite:///{folder}/ours{count}.db", f"sqlite:///{folder}/optuna{count}.db"
+            write_ours(ours, made[:count])
+            ports = free_port(), free_port()
+            servers = [serving(server_command(ports[0]), server_environment(ours), ports[0], "/_stcore/health")]
+            addresses = [f"http://127.0.0.1:{ports[0]}"]
+            if options.optuna_dashboard:
+                write_optuna(theirs, made[:count])
+                command = [options.optuna_dashboard, theirs, "--host", "127.0.0.1", "--port", str(ports[1])]
+                servers.append(serving(command, dict(os.environ), ports[1], "/"))
+                addresses.append(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1")
+            running = [server.__enter__() for server in servers]
+            try:
+                times = [[visit(browser, address, count) for address in addresses] for _ in range(options.visits + 1)]
+                for name, own in zip(("explorer", "optuna-dashboard"), zip(*times)):
+                    later = ", ".join(f"{value:.2f}" for value in sorted(own[1:]))
+                    middle = statistics.median(own[1:])
+                    print(f"{count:6,} trials, {name}: first visit {own[0]:.2f} s; then {middle:.2f} s ({later})")
+                report_details(browser, addresses[0], count)
+                sys.stdout.flush()
+            finally:
+                assert running
+                for server in servers:
+                    server.__exit__(None, None, None)
+        browser.close()
+
+
+def cpu_of(root: int) -> float:
+    """CPU-seconds of a process and those under it, the ended ones that were waited for included."""
+    parents, spent = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid = int(stat.parent.name)
+        parents[pid], spent[pid] = int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    tree = {root}
+    while grown := {pid for pid, parent in parents.items() if parent in tree} - tree:
+        tree |= grown
+    return sum(spent.get(pid, 0.0) for pid in tree)
+
+
+def search(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        walls: dict[bool, list[float]] = {False: [], True: []}
+        for turn in range(2 * options.rounds):
+            looked = bool(turn % 2)
+            url = f"sqlite:///{folder}/search{turn}.db"
+            command = [sys.executable, "-c", "from explorer.cli import main; main()", "search", "--space"]
+            command += ["preact_variants.yaml", "--data", "digits", "--trials", str(options.search_trials)]
+            command += ["--workers", "4", "--storage", url, "--sampler", "random"]
+            port = free_port()
+            server = subprocess.Popen(
+                server_command(port), env=server_environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS) if looked else None
+            if browser is not None:
+                time.sleep(5)
+                page = browser.new_page(viewport={"width": 1280, "height": 1000})
+                page.goto(f"http://127.0.0.1:{port}")
+                time.sleep(10)
+            # Under this process: the driver with its browser, the server, and the search that is not there yet.
+            before = cpu_of(server.pid), cpu_of(os.getpid())
+            started = time.perf_counter()
+            searching = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            assert os.waitid(os.P_PID, searching.pid, os.WEXITED | os.WNOWAIT)  # ended, its times still there
+            wall = time.perf_counter() - started
+            walls[looked].append(wall)
+            whole, trained = cpu_of(os.getpid()) - before[1], cpu_of(searching.pid)
+            served = cpu_of(server.pid) - before[0]
+            spent = served, whole - trained - served
+            assert searching.wait() == 0, "the search failed"
+            print(
+                f"page {'open' if looked else 'shut'}: {wall:.1f} s; CPU-seconds of the server {spent[0]:.1f}, "
+                f"of the browser {spent[1]:.1f}, of the search {trained:.1f}; "
+                f"{sum(spent) / trained:.1%} more",
+                flush=True,
+            )
+            if browser is not None:
+                browser.close()
+            server.terminate()
+            server.wait(30)
+        print(f"open / shut, medians: {statistics.median(walls[True]) / statistics.median(walls[False]):.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("paint", "search"))
+    parser.add_argument("--trials", type=int, nargs="+", default=[500, 5_000, 20_000])
+    parser.add_argument("--visits", type=int, default=3)
+    parser.add_argument("--optuna-dashboard", help="its program, in a virtual environment of its own")
+    parser.add_argument("--search-trials", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    environment = describe_environment("cpu", threads=1)
+    print(f"{environment.device_name}, {environment.platform}, Python {environment.python}, load {os.getloadavg()}")
+    {"paint": paint, "search": search}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

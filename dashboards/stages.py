@@ -1,0 +1,47 @@
+"""Trainings at a stage of theirs, and what they had spent by then. Pure functions of records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from explorer.records import TrainingResult, TrialRecord
+
+SPENT = ("epochs_spent", "training_seconds")  # costs that only a training tells
+SHARES = {0.25: "a quarter", 0.5: "half", 0.75: "three quarters"}
+CURVES = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}
+
+Stage = float | int | None  # a share of the training, an epoch from 1, or its end
+
+
+def stages(epochs: int) -> list[Stage]:
+    """The stages of a training of so many epochs, its end first."""
+    return [None, *SHARES, *range(1, epochs)]
+
+
+def stage_name(stage: Stage) -> str:
+    """A stage as people read it."""
+    return "the end" if stage is None else SHARES[stage] if isinstance(stage, float) else f"epoch {stage}"
+
+
+def at_stage(
+    records: Iterable[TrialRecord], results: Mapping[int, TrainingResult], stage: Stage, epochs: int
+) -> list[TrialRecord]:
+    """The trials whose training came to the stage, with accuracy and loss as they were then, and among the costs the
+    epochs and seconds of training steps (validation left out) spent until then. ``epochs``: of a whole training.
+
+    Before its end a training that was stopped later is as good as one that was not, and counts as complete.
+    """
+    until = math.ceil(stage * epochs) if isinstance(stage, float) else stage
+    reached = []
+    for record in records:
+        result = results.get(record.number)
+        if result is None or (record.state != "complete" and until is None) or len(result.curve) < (until or 1):
+            continue
+        curve = result.curve[:until]
+        spent = {"epochs_spent": curve[-1].epoch, "training_seconds": sum(epoch.seconds for epoch in curve)}
+        then = {} if until is None else {name: getattr(curve[-1], field) for name, field in CURVES.items()}
+        costs, objectives = {**record.costs, **spent}, {**record.objectives, **then}
+        reached.append(replace(record, state="complete", costs=costs, objectives=objectives))
+    return reached
