@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -34,6 +36,14 @@ class Limit:
         if self.cost not in costs:
             raise ExplorerError(f"limit {self}: no cost {self.cost!r} is known; known: {', '.join(sorted(costs))}")
         return _COMPARE[self.comparison](costs[self.cost], self.bound)
+
+    def excess(self, costs: Mapping[str, float]) -> float:
+        """By how much ``costs`` break the limit, above 0 exactly when they do: the logarithm of the ratio to the
+        bound where both are positive, else the difference."""
+        value = costs[self.cost]
+        beyond = math.log(value / self.bound) if value > 0 and self.bound > 0 else value - self.bound
+        beyond = beyond if self.comparison[0] == "<" else -beyond
+        return min(beyond, 0.0) if self.allows(costs) else max(beyond, sys.float_info.epsilon)
 
     def __str__(self) -> str:
         suffix = next((suffix for suffix in "TGMk" if self.bound >= _FACTORS[suffix]), "")

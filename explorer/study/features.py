@@ -27,14 +27,11 @@ class FeatureMap:
             if column.spread > 1e-9:
                 self._columns.append(column)
         names = sorted({name for member in members for name in member.derivation.choices})
-        self._codes = {name: _codes(options[name]) for name in names}
+        self._codes = [_Codes(name, options[name]) for name in names]
 
     def encode(self, members: Sequence[Member]) -> Features:
         numbers = [column.encode(_raw(column.name, members)) for column in self._columns]
-        choices = [
-            np.array([codes[member.derivation.choices.get(name)] for member in members])
-            for name, codes in self._codes.items()
-        ]
+        choices = [codes.encode(members) for codes in self._codes]
         empty = np.zeros((len(members), 0))
         return Features(
             np.column_stack(numbers) if numbers and len(members) else np.zeros((len(members), len(numbers))),
@@ -60,6 +57,17 @@ class _Column:
         if self._logarithmic:
             values = np.log(np.maximum(values + self._shift, 1e-300))
         return (values - self._centre) / self.spread
+
+
+class _Codes:
+    def __init__(self, name: str, options: tuple[str, ...]):
+        self._name = name
+        codes = _codes(options)
+        self._rows = {option: row for row, option in enumerate(codes)}
+        self._table = np.array(list(codes.values()))
+
+    def encode(self, members: Sequence[Member]) -> Array:
+        return self._table[[self._rows[member.derivation.choices.get(self._name)] for member in members]]
 
 
 def _codes(options: tuple[str, ...]) -> dict[str | None, Array]:

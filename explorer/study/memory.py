@@ -42,7 +42,7 @@ def make_memory(candidates: Candidates, objectives: Mapping[str, str], sampler: 
         return RecordMemory(candidates, objectives, sampler, seed)
     from explorer.study.optuna_memory import OptunaMemory
 
-    return OptunaMemory(candidates.space, objectives, sampler, seed)
+    return OptunaMemory(candidates.space, objectives, sampler, seed, candidates.limits)
 
 
 class RecordMemory:

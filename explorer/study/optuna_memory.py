@@ -6,14 +6,17 @@ so a resumed search is not a special case, and there is no second database to di
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState, create_trial
 
 from explorer.grammar.space import Derivation, SearchSpace
+from explorer.limits import Limit
 from explorer.records import TrialRecord
 from explorer.study.choosers import ask_trial, distributions_of
 from explorer.study.optuna_samplers import OPTUNA_SAMPLERS
@@ -21,10 +24,16 @@ from explorer.study.seeds import seed_for
 
 
 class OptunaMemory:
-    """What the sampler named ``sampler`` knows of one study's trials."""
+    """What the sampler named ``sampler`` knows of one study's trials.
 
-    def __init__(self, space: SearchSpace, objectives: Mapping[str, str], sampler: str, seed: int):
+    ``limits`` are Optuna's constraints, of every trial: a rejected one tells it where the space is infeasible.
+    """
+
+    def __init__(
+        self, space: SearchSpace, objectives: Mapping[str, str], sampler: str, seed: int, limits: Sequence[Limit] = ()
+    ):
         self._space = space
+        self._limits = limits
         self._objectives = tuple(objectives)
         self._make_sampler = OPTUNA_SAMPLERS[sampler]
         self._seed = seed
@@ -33,6 +42,7 @@ class OptunaMemory:
         )
         self._running: dict[int, int] = {}  # our number -> Optuna's id, which differs where workers share a study
         self._distributions: dict[str, BaseDistribution] = {}
+        self._answers: dict[str, list[float]] = {name: [] for name in objectives}  # of the complete trials
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
         """The sampler's proposal for trial ``number`` and its notes on it."""
@@ -61,11 +71,29 @@ class OptunaMemory:
             state = TrialState.RUNNING
         elif record.state == "complete":
             state, values = TrialState.COMPLETE, [record.objectives[name] for name in self._objectives]
+            for name, value in zip(self._objectives, values):
+                self._answers[name].append(value)
+        elif record.state == "rejected" and any(value > 0.0 for value in self._constraints(record).values()):
+            # To Optuna's samplers only complete trials are infeasible. What was not trained stands in the middle.
+            state, values = TrialState.COMPLETE, [self._assumed(record, name) for name in self._objectives]
         if record.number not in self._running:
             if state != TrialState.FAIL:
                 self._add(record, state, values, notes)
         elif state != TrialState.RUNNING:
-            self._study._storage.set_trial_state_values(self._running.pop(record.number), state, values)
+            trial_id = self._running.pop(record.number)
+            if state == TrialState.COMPLETE:
+                for name, value in self._constraints(record).items():
+                    self._study._storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{name}", value)
+            self._study._storage.set_trial_state_values(trial_id, state, values)
+
+    def _constraints(self, record: TrialRecord) -> dict[str, float]:
+        """For each limit how far the trial is beyond it, above 0 where it breaks it."""
+        return {str(limit): limit.excess(record.costs) for limit in self._limits}
+
+    def _assumed(self, record: TrialRecord, name: str) -> float:
+        """An objective of a trial that was not trained: exact if it is a cost, else the median of the answers."""
+        known = self._answers[name]
+        return record.costs[name] if name in record.costs else statistics.median(known) if known else 0.0
 
     def _add(
         self, record: TrialRecord, state: TrialState, values: list[float] | None, notes: Mapping[str, Any]
@@ -78,6 +106,7 @@ class OptunaMemory:
             params=dict(record.choices),
             distributions={name: self._distributions[name] for name in record.choices},
             system_attrs=dict(notes),
+            constraints=self._constraints(record) if state == TrialState.COMPLETE else None,
         )
         trial_id = self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
         if state == TrialState.RUNNING:

@@ -19,6 +19,7 @@ from explorer.study.improvement import Array, Belief
 FITTED = 150  # trials that hyperparameters are found from; the prediction rests on all
 STEPS = 30  # of the search for hyperparameters
 JITTER = 1e-6
+STEPS_BELOW = 2  # under the best lies the unreachable value at least, where values come in steps
 FLOOR = 0.5  # the unreachable best value lies half as far under the best as the best under the median
 # Of the hyperparameters' logarithms, normal priors: mean and standard deviation. Values are standardised.
 SCALE, NOISE, LENGTH, DECAY = (math.log(0.5), 1.0), (math.log(0.01), 1.2), (0.7, 0.8), (math.log(1.5), 0.8)
@@ -49,7 +50,10 @@ class Surrogate:
     def __init__(self, features: Features, values: Array, seed: int):
         best, middle = float(np.min(values)), float(np.median(values))
         spread = middle - best or float(np.ptp(values)) or max(abs(best), 1.0)
-        self._floor = best - FLOOR * spread
+        self._step, below = _step(values), FLOOR * spread
+        if self._step:  # the next step must be within reach, and the floor on a step as all values are
+            below = self._step * max(STEPS_BELOW, math.ceil(below / self._step))
+        self._floor = best - below
         logs = np.log(values - self._floor)
         self._centre, self._spread = float(logs.mean()), float(logs.std()) or 1.0
         self._features = features
@@ -83,7 +87,7 @@ class Surrogate:
         explained = solve_triangular(self._factor, covariance.T, lower=True, check_finite=False)
         prior = math.exp(self._hyper[0]) + math.exp(self._hyper[1])
         variance = np.maximum(prior - np.einsum("ij,ij->j", explained, explained), 1e-12)
-        return Belief(self._floor, self._centre + self._spread * mean, self._spread * np.sqrt(variance))
+        return Belief(self._floor, self._centre + self._spread * mean, self._spread * np.sqrt(variance), self._step)
 
     def likeness(self, a: Features, b: Features) -> Array:
         """The prior correlation of networks ``a`` with networks ``b``, (N, M), in 0..1."""
@@ -100,6 +104,13 @@ class Surrogate:
         covariance[np.diag_indices_from(covariance)] += math.exp(self._hyper[2]) + JITTER
         self._factor = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._factor, True), self._targets, check_finite=False)
+
+
+def _step(values: Array) -> float:
+    """The least gap between two different values where some are equal; 0 where none are."""
+    gaps = np.diff(np.sort(values))
+    apart = gaps > 1e-9 * np.abs(values).max()
+    return float(gaps[apart].min()) if apart.any() and not apart.all() else 0.0
 
 
 class _Distances:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 
@@ -84,6 +85,17 @@ def test_a_believed_trial_is_no_longer_worth_asking(space):
     surrogate.believe(features[10:])
     after = surrogate.predict(features[10:])
     assert np.all(after.sd < before.sd) and after.mean == pytest.approx(before.mean, abs=0.05)
+
+
+def test_where_values_come_in_steps_the_next_one_can_be_reached():
+    """Of two levels seen, the better one is not held for the best there is, and being at it again is no gain;
+    without ties nothing is rounded."""
+    features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)))
+    belief = Surrogate(features, np.array([0.5, 0.4, 0.5, 0.5, 0.4, 0.5, 0.4, 0.5]), 0).predict(features)
+    assert belief.step == pytest.approx(0.1) and belief.floor < 0.4 - 0.15
+    known_well = dataclasses.replace(belief, mean=np.log(np.full(8, 0.4 - belief.floor)), sd=np.full(8, 0.01))
+    assert np.all(known_well.shortfall(np.array([0.4])) < 1e-9)
+    assert Surrogate(features, np.linspace(0.4, 0.5, 8), 0).predict(features).step == 0.0
 
 
 @pytest.mark.parametrize(

@@ -48,3 +48,15 @@ def test_the_lognormal_shortfall_by_hand():
     belief = Belief(0.0, np.zeros(1), np.ones(1))
     expected = 0.5 - math.exp(0.5) * 0.15865525393145707
     assert belief.shortfall(np.array([1.0, 0.0]))[0] == pytest.approx([expected, 0.0])
+
+
+def test_the_shortfall_in_steps_is_the_mean_over_rounded_draws():
+    """Where values come in steps, E[max(0, bound - value)] is the mean over rounded draws, within four standard
+    errors: at a bound on a step, at one between two, and at the floor."""
+    belief = Belief(-0.2, np.array([math.log(0.3), math.log(0.5)]), np.array([0.4, 0.05]), step=0.1)
+    draws = np.exp(belief.mean + belief.sd * np.random.default_rng(0).standard_normal((20_000, 2)))
+    values = -0.2 + 0.1 * np.round(draws / 0.1)
+    bounds = np.array([0.3, 0.13, -0.2])
+    missed = np.maximum(0.0, bounds - values[:, :, None])
+    error = 4 * missed.std(axis=0) / math.sqrt(len(draws)) + 1e-9
+    assert np.all(np.abs(belief.shortfall(bounds) - missed.mean(axis=0)) < error)

@@ -1,0 +1,75 @@
+"""What Optuna's samplers learn from candidates that limits reject."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from explorer.costing.analytic import count_cost
+from explorer.grammar.parse import parse_space
+from explorer.limits import parse_limit
+from explorer.records import TrialRecord
+from explorer.study.optuna_memory import OptunaMemory
+from explorer.study.search import run_search
+
+SPACE_TEXT = """
+name: widths
+input: 1x4x4
+classes: 2
+stem: conv3x3(4)
+stages: {blocks: 1, width: [a, b, c, e]}
+block: conv3x3 +
+shortcut: {changed: conv1x1}
+head: gap fc
+grammar:
+  a: 2 | 4 | 8 | 16
+  b: 2 | 4 | 8 | 16
+  c: 2 | 4 | 8 | 16
+  e: 2 | 4 | 8 | 16
+"""
+
+
+def by_widths(architecture, *, choices, epochs, seed):
+    return {"accuracy": 0.5 + sum(int(width) for width in choices.values()) / 200}
+
+
+@pytest.fixture(scope="module")
+def widths():
+    return parse_space(SPACE_TEXT, "widths.yaml")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow)])
+def test_fewer_are_rejected_as_trials_go_on(widths, sampler):
+    """Under a limit that rejects 90% of a space, of the last third of the candidates at most three quarters as
+    many are rejected as of the first third."""
+    macs = sorted(count_cost(widths.architecture(derivation)).macs for derivation in widths)
+    limit = parse_limit(f"macs <= {macs[len(macs) // 10]}")
+    study = run_search(widths, evaluate=by_widths, storage=None, sampler=sampler, limits=(limit,), trials=20).study
+    rejected = [record.state == "rejected" for record in study.trials(full=False)]
+    third = len(rejected) // 3
+    assert sum(rejected[-third:]) <= 0.75 * sum(rejected[:third])
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
+def test_a_rejected_candidate_is_infeasible_to_the_sampler(widths, sampler):
+    """Optuna's sampler is told of a rejected candidate by how much it breaks the limit, of a complete one that it
+    keeps it, whether the memory asked for them or met them in the store."""
+    limit = parse_limit("macs <= 10k")
+    for asked in (True, False):
+        memory = OptunaMemory(widths, {"accuracy": "max", "macs": "min"}, sampler, 0, (limit,))
+        for number, (state, macs) in enumerate((("complete", 9_000), ("rejected", 20_000))):
+            choices = memory.ask(number)[0].choices if asked else widths.unrank(number).choices
+            objectives = {"accuracy": 0.5, "macs": macs} if state == "complete" else {}
+            record = TrialRecord(number, state, choices=choices, costs={"macs": macs}, objectives=objectives)
+            memory.learn(record, {})
+        kept, broken = memory._study.trials
+        assert kept.constraints == {str(limit): pytest.approx(math.log(0.9))}
+        assert broken.constraints == {str(limit): pytest.approx(math.log(2.0))} and broken.values == [0.5, 20_000]
+
+
+@pytest.mark.parametrize("text, value, broken", [("macs<=5", 5, False), ("macs<5", 5, True), ("macs>=5", 4, True)])
+def test_excess_is_above_zero_exactly_when_the_limit_is_broken(text, value, broken):
+    """Also on the bound itself, which a strict limit leaves out."""
+    limit = parse_limit(text)
+    assert (limit.excess({"macs": value}) > 0) is broken is (not limit.allows({"macs": value}))
