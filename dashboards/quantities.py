@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dashboards.text import safe_text
+from explorer.scoring.names import NAMES
 
 _TITLES = {
     "macs": "MACs",
@@ -69,5 +70,5 @@ def unit_of(name: str, values: Iterable[float]) -> Unit:
 
 
 def is_maximised(name: str, objectives: Mapping[str, str]) -> bool:
-    """Whether more of it is better: as the study says, else accuracies only."""
-    return objectives.get(name, "max" if name in _SHARES else "min") == "max"
+    """Whether more of it is better: as the study says, else accuracies and zero-cost scores only."""
+    return objectives.get(name, "max" if name in (*_SHARES, *NAMES) else "min") == "max"

@@ -22,8 +22,8 @@ PLAIN = ("params", "macs", "activations")
 )  # fmt: skip
 @click.option("--data", metavar="NAME", help="Look at images of this data set; a study's own, else noise, by default.")
 @data_dir
-@click.option("--batch", type=click.IntRange(2, 4_096), default=32, show_default=True, metavar="N", help="Images.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Of weights, noise and images.")
+@click.option("--batch", type=click.IntRange(2, 4_096), metavar="N", help="Images; 32 by default.")
+@click.option("--seed", type=int, metavar="S", help="Of weights, noise and images; a trial's own, else 0, by default.")
 @as_json
 @storage
 def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -> None:
@@ -31,14 +31,17 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
     if bool(archs) == bool(study):
         raise click.UsageError("name ARCH..., or --study STUDY alone", click.get_current_context())
     from explorer.scoring.names import NAMES, check_scores
-    from explorer.scoring.zero_cost import score_architecture
+    from explorer.scoring.zero_cost import BATCH, score_architecture
     from explorer.training.data import load_data
 
     names = check_scores(names or NAMES)
     seen = None if data is None else load_data(data, data_dir)
 
-    def score(architecture: Architecture) -> dict[str, float | None]:
-        return score_architecture(architecture, names, data=seen, batch=batch, seed=seed)
+    anew = any(given is not None for given in (data, batch, seed))
+
+    def score(architecture: Architecture, wanted=names, own_seed: int = 0) -> dict[str, float | None]:
+        chosen = own_seed if seed is None else seed
+        return score_architecture(architecture, wanted, data=seen, batch=batch or BATCH, seed=chosen)
 
     if study:
         from explorer.store import open_study
@@ -47,7 +50,7 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
         opened = open_study(storage, study)
         if seen is None and opened.fingerprint.get("recipe"):
             seen = training_data(opened, data_dir)
-        _print_correlations(opened, score, names, as_json)
+        _print_correlations(opened, score, names, anew, as_json)
         return
     override = None if seen is None else Input(seen.shape, seen.classes)
     found = [find_architecture(arch, storage, override).architecture for arch in archs]
@@ -61,7 +64,8 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
     )
 
 
-def _print_correlations(study, score, names, as_json: bool) -> None:
+def _print_correlations(study, score, names, anew: bool, as_json: bool) -> None:
+    """Scores that the search has stored are not measured again, unless something else is asked of them (``anew``)."""
     from explorer.scoring.correlation import rank_correlations
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
@@ -69,10 +73,12 @@ def _print_correlations(study, score, names, as_json: bool) -> None:
         raise ExplorerError(f"study {study.name!r} has no complete trial with an accuracy to rank by")
     from rich.progress import track
 
-    scored = [
-        score(Architecture.from_json(each.architecture))
-        for each in track(records, "scoring", transient=True, disable=as_json, console=_stderr())
-    ]
+    scored = []
+    for each in track(records, "scoring", transient=True, disable=as_json, console=_stderr()):
+        stored = {} if anew else {name: each.objectives[name] for name in names if name in each.objectives}
+        missing = [name for name in names if name not in stored]
+        measured = score(Architecture.from_json(each.architecture), missing, each.seed) if missing else {}
+        scored.append({**stored, **measured})
     numbers = {name: [row[name] for row in scored] for name in names}
     numbers |= {name: [each.costs.get(name) for each in records] for name in PLAIN}
     found = rank_correlations(

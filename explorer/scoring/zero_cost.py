@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
@@ -55,8 +56,8 @@ def score_architecture(
 
     ``data``: the first ``batch`` of its shuffled training images are looked at; without it, standard normal noise
     with random labels. Each score is finite, higher hoped to be better, or None where the network has none: naswot
-    without an activation, zen without batch norm, or a number that is not finite. The same arguments give the same
-    scores on the same machine; the global random state is left alone.
+    without an activation, zen with another norm than batch norm, or a number that is not finite. The same arguments
+    give the same scores on the same machine; the global random state is left alone.
 
     Raises ExplorerError for an unknown score or a data set of another shape.
     """
@@ -76,7 +77,7 @@ class Scorer:
     """One score as a cost function of ``explorer.search``: ``costs={"naswot": Scorer("naswot")}``.
 
     So the sampler ``frontier`` takes it as a feature of its surrogate; it then scores some thousand networks
-    before it proposes the first. The lowest possible rank, 0, stands for a score that a network has not.
+    before it proposes the first. Raises ExplorerError for a network that has no such score: it is not trained then.
     """
 
     name: str
@@ -89,7 +90,10 @@ class Scorer:
 
     def __call__(self, architecture: Architecture, choices: Mapping[str, str]) -> float:
         found = score_architecture(architecture, [self.name], data=self.data, batch=self.batch, seed=self.seed)
-        return found[self.name] or 0.0
+        score = found[self.name]
+        if score is None:
+            raise ExplorerError(f"the network has no finite {self.name}")
+        return score
 
 
 def naswot(net: Network, seen: Batch) -> float | None:
@@ -152,9 +156,10 @@ def jacob_cov(net: Network, seen: Batch) -> float:
 def zen(net: Network, seen: Batch) -> float | None:
     """log of the mean change of the last feature map when noise is added to a normal input, plus the sum over batch
     norms of log of the standard deviation that they divide by: standard normal weights, additions of a shortcut left
-    out (Lin et al. 2021, arXiv:2102.01063, algorithm 1). It sees no data and rewards depth and width."""
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
-    if not norms:
+    out (Lin et al. 2021, arXiv:2102.01063, algorithm 1). It sees no data and rewards depth and width. None unless all
+    norms are batch norms: others divide, too, by what is not put back."""
+    norms = [module for module in net.modules() if isinstance(module, NORMS)]
+    if not all(isinstance(norm, _BatchNorm) for norm in norms):
         return None
     for weight in _weights(net):
         nn.init.normal_(weight)
@@ -172,7 +177,7 @@ def zen(net: Network, seen: Batch) -> float | None:
         for hook in hooks:
             hook.remove()
         change = (before - _features(net, near)).flatten(1).norm(dim=1).mean()
-    return _log(float(change)) + sum(spreads)
+    return _log(float(change)) + sum(spreads) if spreads else None
 
 
 SCORES: dict[str, Callable[[Network, Batch], float | None]] = {
@@ -210,7 +215,8 @@ def _as_at_start(architecture: Architecture, seed: int) -> Network:
 
 
 def _weights(net: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in net.parameters() if parameter.ndim > 1]
+    """Those of convolutions and linear layers: no scales, no position tables."""
+    return [module.weight for module in net.modules() if isinstance(module, (_ConvNd, nn.Linear))]
 
 
 def _features(net: Network, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
 from explorer.records import STATES, ConfirmationRecord, Confirmed, GradientFlow, Lease, TrainingResult, TrialRecord
+from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import select_trials, to_record
@@ -21,7 +22,7 @@ from explorer.store.schema import LIMITS, studies, trials
 if TYPE_CHECKING:
     import pandas
 
-_MAXIMISED = {"accuracy", "top5"}
+_MAXIMISED = {"accuracy", "top5", *NAMES}
 LATENCY = "latency_ms"
 
 
