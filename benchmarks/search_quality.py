@@ -6,7 +6,8 @@ MACs against CIFAR-10 error, reference point 110 MMACs and 30% error, where all 
 2015.397. A query answers with the accuracy of one of the three seeds, drawn at random; what was found is
 judged by the means of the three. Only networks evaluated count as queries. Rows are appended to the
 output file run by run, and runs that are there are not run again. Samplers ``optuna:NAME`` are Optuna's own,
-asked without this project, where the same network may be queried twice.
+asked without this project, where the same network may be queried twice; so are the rivals of rival_samplers.py,
+where their packages are installed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+from rival_samplers import RIVALS, ask_rival, why_not  # noqa: E402
 
 import explorer  # noqa: E402
 from explorer.frontier import hypervolume  # noqa: E402
@@ -88,10 +91,28 @@ def with_optuna(table: Table, sampler: str, seed: int, queries: int) -> list[str
     return asked
 
 
+def with_rival(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
+    """The same with another project's sampler."""
+    draw, asked = random.Random(seed), []
+    names = [f"layer{place}" for place in range(8)]
+
+    def evaluate(choices) -> tuple[float, float]:
+        asked.append("".join(choices[name] for name in names))
+        return table.point(asked[-1])[0], 100 - 100 * table.query(asked[-1], draw)
+
+    ask_rival(sampler, names, ["0", "1", "2"], evaluate, seed, queries)
+    return asked
+
+
 def run(table: Table, space, sampler: str, seed: int, queries: int) -> list[tuple]:
     began = time.perf_counter()
     family, _, name = sampler.rpartition(":")
-    asked = with_optuna(table, name, seed, queries) if family else with_explorer(table, space, name, seed, queries)
+    if sampler in RIVALS:
+        asked = with_rival(table, sampler, seed, queries)
+    elif family:
+        asked = with_optuna(table, name, seed, queries)
+    else:
+        asked = with_explorer(table, space, name, seed, queries)
     seconds = time.perf_counter() - began
     points = [table.point(arch) for arch in asked]
     return [
@@ -127,11 +148,16 @@ def main() -> None:
     given = parser.parse_args()
     if not given.table.is_file():
         parser.error(f"there is no table {given.table}; name it with --table, or its folder's parent in EXPLORER_DATA")
+    samplers = given.samplers.split(",")
+    for sampler in [sampler for sampler in samplers if sampler in RIVALS and why_not(sampler)]:
+        print(f"{sampler} is left out: {why_not(sampler)}")
+        samplers.remove(sampler)
     table, space, began = Table(given.table), explorer.load_space(str(SPACE)), time.monotonic()
+    given.output.parent.mkdir(parents=True, exist_ok=True)
     if not given.output.exists():
         given.output.write_text(",".join(FIELDS) + "\n")
     for seed in range(given.first_seed, given.first_seed + given.repeats):
-        for sampler in given.samplers.split(","):
+        for sampler in samplers:
             done = {(r["sampler"], int(r["seed"]), int(r["queries"])) for r in read(given.output)}
             last = max((mark for mark in MARKS if mark <= given.queries), default=0)
             if (sampler, seed, last) in done or time.monotonic() - began > given.seconds:
