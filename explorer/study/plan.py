@@ -87,6 +87,11 @@ class Plan:
             screen=LatencyScreen(timed, foretold),
         )
 
+    def candidates(self) -> Candidates:
+        """What makes candidates of the space."""
+        foretell = self.foretold or (lambda architecture: {})
+        return Candidates(self.space, self.own_costs, self.limits, self.screen.hopeful, foretell)
+
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
     """The names of what is known of a network before it is trained."""
@@ -97,11 +102,6 @@ def _check_limits(limits: Iterable[Limit], known: Sequence[str]) -> None:
     for limit in limits:
         if limit.cost not in known:
             raise StudyError(f"limit {limit}: {limit.cost!r} is not known before training; {_known(known, limit.cost)}")
-
-    def candidates(self) -> Candidates:
-        """What makes candidates of the space."""
-        foretell = self.foretold or (lambda architecture: {})
-        return Candidates(self.space, self.own_costs, self.limits, self.screen.hopeful, foretell)
 
 
 def make_plan(
