@@ -27,6 +27,7 @@ from explorer.training.data import Dataset
 
 BATCH = 32
 DISTURBANCE = 0.01  # zen's alpha
+GATES = (nn.Sigmoid, nn.Hardsigmoid)
 RIDGE = 1e-5  # jacob_cov's k
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 ACTIVATIONS = tuple(
@@ -117,12 +118,17 @@ def naswot(net: Network, seen: Batch) -> float | None:
 
 def synflow(net: Network, seen: Batch) -> float:
     """log of the sum over weights of |w dR/dw|, R the sum of logits of an input of ones, with absolute parameters
-    and no norms, in double precision (Tanaka et al. 2020, arXiv:2006.05467, eq. 2). It sees no data."""
+    and no norms, in double precision (Tanaka et al. 2020, arXiv:2006.05467, eq. 2). It sees no data.
+
+    Activations are left out as well: all that flows is positive, where the ReLU of the paper changes nothing, but one
+    that is bounded, such as ReLU6, would stop all flow. The sigmoids of gates stay.
+    """
     net = net.double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.abs_()
-    with _replaced((m for m in net.modules() if isinstance(m, NORMS)), lambda module, x: x):
+    left_out = (m for m in net.modules() if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES))
+    with _replaced(left_out, lambda module, x: x):
         net(torch.ones_like(seen.images[:1], dtype=torch.float64)).sum().backward()
     return _log(sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None))
 
