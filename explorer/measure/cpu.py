@@ -36,9 +36,10 @@ def low_statistic(runs: Sequence[Run]) -> float:
     """The sum, over the parts of the network, of the shortest time that the part ever took, in ms.
 
     Other load can lengthen a run and never shorten it. On a busy machine no run of a long network is spared, but
-    each part of it is, now and then.
+    each part of it is, now and then. A time of 0 is a clock of processor time that had not moved on, as happens on a
+    busy virtual machine, and does not count.
     """
-    return sum(map(min, zip(*(run.parts for run in runs))))
+    return sum(min((ms for ms in part if ms > 0), default=0.0) for part in zip(*(run.parts for run in runs)))
 
 
 def has_settled(runs: Sequence[Run], least_ms: float = LEAST_MS) -> bool:

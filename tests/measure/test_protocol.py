@@ -140,6 +140,7 @@ def test_runs_are_divided_alike():
 
     runs = [Run(5, (1.0, 4.0)), Run(5, (3.0, 2.0)), Run(9, (5.0, 4.0))]
     assert low_statistic(runs) == 3.0
+    assert low_statistic([*runs, Run(0.0, (0.0,) * len(runs[0].parts))]) == 3.0  # a clock that had not moved on
     assert not has_settled([*runs, Run(9, (5.0, 4.0))] * 2)  # a twentieth of the time that it needs
     assert has_settled([*runs, Run(9, (5.0, 4.0))] * 50)
     assert not has_settled([*[*runs, Run(9, (5.0, 4.0))] * 50, Run(3, (1.0, 1.0))])

@@ -60,8 +60,8 @@ def test_each_sampler_hears_what_a_stopped_trial_would_have_come_to(space, sampl
 
 def running(space, number: int, derivation) -> TrialRecord:
     """Trial ``number``, begun on that network."""
-    _, architecture, costs, _ = Candidates(space, {}, ()).make(derivation)
-    return TrialRecord(number, "running", architecture.digest, choices=derivation.choices, costs=costs)
+    made = Candidates(space, {}, ()).make(derivation)
+    return TrialRecord(number, "running", made.architecture.digest, choices=derivation.choices, costs=made.costs)
 
 
 def test_a_derivations_distributions_are_its_live_choices(space):
