@@ -66,7 +66,7 @@ def running_options(command):
     for flag, (name, kind, metavar, about) in reversed(options.items()):
         command = click.option(flag, name, type=kind, metavar=metavar, help=about)(command)
     for flag, default, about in (
-        ("--stopping", "rungs", "End trainings that fall behind: rungs, curves or none."),
+        ("--stopping", "auto", "End trainings that fall behind: rungs, curves, none; auto: rungs from 8 epochs on."),
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)

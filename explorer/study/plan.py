@@ -23,7 +23,7 @@ from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import Candidates, OwnCost
 from explorer.study.samplers import check_sampler
 from explorer.study.screen import LatencyScreen
-from explorer.study.stopping import check_stopping
+from explorer.study.stopping import choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
@@ -135,7 +135,7 @@ def make_plan(
     expected = _expected(objectives, known, evaluate is not None)
     _check_limits((*space.limits, *limits), known)
     check_sampler(sampler)
-    check_stopping(stopping)
+    choose_stopping(stopping, 1)  # known at all
     if epochs is not None and epochs < 1:
         raise StudyError(f"epochs must be at least 1, found {epochs}")
     for asked, number in (("workers", workers), ("workers per device", workers_per_device)):
@@ -207,7 +207,7 @@ def make_plan(
         fingerprint=fingerprint,
         name=study or name,
         workers=workers,
-        stopping="none" if evaluate is not None else stopping,
+        stopping="none" if evaluate is not None else choose_stopping(stopping, epochs or 1),
         epochs=epochs or 1,
         trial_limits=trial_limits,
         reused=device.startswith("cuda"),

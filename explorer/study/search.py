@@ -28,7 +28,7 @@ from explorer.study.loop import SearchLoop
 from explorer.study.memory import make_memory
 from explorer.study.plan import Plan, check_budget, make_plan
 from explorer.study.proposals import OwnCost
-from explorer.study.stopping import DEFAULT_STOPPING, RULES
+from explorer.study.stopping import AUTO, RULES
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
@@ -75,7 +75,7 @@ def run_search(
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
-    stopping: str = DEFAULT_STOPPING,
+    stopping: str = AUTO,
     trial_seconds: float | None = None,
     trial_memory: int | None = None,
     until_stable: int | None = None,
@@ -94,7 +94,7 @@ def run_search(
     ``limits``: bounds on costs that every network trained keeps, beside the space's own. They belong to the study:
     None are those that it has, others take their place and a warning says so.
 
-    ``stopping``: the rule that ends trainings early, one of ``stopping.RULES``; ``trial_seconds`` and
+    ``stopping``: the rule that ends trainings early, one of ``stopping.RULES`` or auto; ``trial_seconds`` and
     ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
     fails; by default such as only a trial gone wrong meets.
 

@@ -213,12 +213,17 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
     return beaten
 
 
-DEFAULT_STOPPING = "rungs"  # as measured: benchmarks/records/early_stopping_cpu_2026-11-24.md
+AUTO = "auto"
+SHORTEST = 8  # epochs; of shorter trainings "auto" stops none: benchmarks/records/early_stopping_cpu_2026-11-24.md
 RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
 
 
-def check_stopping(name: str) -> str:
-    """The name itself. Raises StudyError when no rule bears it."""
-    if name not in RULES:
-        raise StudyError(f"unknown stopping rule {name!r}; known: {', '.join(RULES)}{did_you_mean(name, RULES)}")
-    return name
+def choose_stopping(name: str, epochs: int) -> str:
+    """The rule of that name, for trainings of so many epochs: "auto" is "rungs", unless there are fewer than SHORTEST:
+    of so few the first rungs tell little and leave little to save. Raises StudyError for an unknown name."""
+    known = (AUTO, *RULES)
+    if name not in known:
+        raise StudyError(f"unknown stopping rule {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
+    if name != AUTO:
+        return name
+    return "rungs" if epochs >= SHORTEST else "none"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import StudyError
-from explorer.study.stopping import FEWEST, RULES, Curves, Run, Rungs, check_stopping, places_of, predict
+from explorer.study.stopping import FEWEST, RULES, Curves, Run, Rungs, choose_stopping, places_of, predict
 
 coordinates = st.integers(0, 6).map(float)  # few values, so that ties and equal points are common
 points = st.integers(1, 3).flatmap(lambda m: st.lists(st.tuples(*[coordinates] * m), min_size=1, max_size=24))
@@ -159,6 +159,12 @@ def test_several_learnt_objectives_are_forecast_together():
 def test_an_unknown_rule_is_refused_by_name():
     """A wrong name is one line with those there are."""
     with pytest.raises(
-        StudyError, match="unknown stopping rule 'rung'; known: none, rungs, curves; did you mean 'rungs'"
+        StudyError, match="unknown stopping rule 'rung'; known: auto, none, rungs, curves; did you mean 'rungs'"
     ):
-        check_stopping("rung")
+        choose_stopping("rung", 10)
+
+
+def test_auto_stops_no_short_training():
+    """By default trainings of few epochs run to their end; a rule that is named holds for them, too."""
+    assert [choose_stopping("auto", epochs) for epochs in (1, 5, 7, 8, 30)] == ["none"] * 3 + ["rungs"] * 2
+    assert choose_stopping("rungs", 2) == "rungs"
