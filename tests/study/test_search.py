@@ -254,7 +254,7 @@ def test_a_study_is_named_after_its_space(space):
         ),
         ({"trials": 0}, "trials must be at least 1, found 0"),
         ({"until_stable": 0}, "until_stable must be at least 1, found 0"),
-        ({"stopping": "rung"}, "unknown stopping rule 'rung'; known: none, rungs, curves; did you mean 'rungs'"),
+        ({"stopping": "rung"}, "unknown stopping rule 'rung'; known: auto, none, rungs, curves; did you mean 'rungs'"),
         ({"seconds": 0}, "positive number of seconds, found 0"),
         ({"seconds": float("nan")}, "positive number of seconds, found nan"),
         ({"workers": 0}, "workers must be at least 1, found 0"),
