@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from explorer.records import ConfirmationRecord, Epoch
 from explorer.study.confirmation import Event
+from explorer.study.progress import drawn_or_printed
 
 LAST_LINES = 5  # trainings that have ended, shown above the running ones
 _DIGITS = 11  # of a digest, which tell it from others
@@ -23,14 +23,8 @@ _DIGITS = 11  # of a digest, which tell it from others
 @contextmanager
 def show_confirmation(stream: IO[str] | None = None) -> Iterator[Callable[[Event], None]]:
     """A ``progress`` for ``run_confirmation`` that draws on ``stream``, standard error by default."""
-    stream = stream or sys.stderr
-    console = Console(file=stream)
-    if not console.is_terminal:
-        yield lambda event: _print_plain(stream, event)
-        return
-    display = _Display()
-    with Live(display, console=console, refresh_per_second=4, transient=True):
-        yield display.hear
+    with drawn_or_printed(stream or sys.stderr, _Display(), _print_plain) as progress:
+        yield progress
 
 
 def _print_plain(stream: IO[str], event: Event) -> None:

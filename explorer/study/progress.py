@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
+from functools import partial
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,12 +23,19 @@ LAST_LINES = 5  # trials that have ended, shown above the running ones
 @contextmanager
 def show_progress(stream: IO[str] | None = None) -> Iterator[Progress]:
     """A ``progress`` for ``run_search`` that draws on ``stream``, standard error by default, until the context ends."""
-    stream = stream or sys.stderr
+    with drawn_or_printed(stream or sys.stderr, _Display(), _print_plain) as progress:
+        yield progress
+
+
+@contextmanager
+def drawn_or_printed(
+    stream: IO[str], display: Any, print_plain: Callable[[IO[str], Any], None]
+) -> Iterator[Callable[[Any], None]]:
+    """What events are told to: on a terminal the live ``display``, which hears and draws them, elsewhere lines."""
     console = Console(file=stream)
     if not console.is_terminal:
-        yield lambda event: _print_plain(stream, event)
+        yield partial(print_plain, stream)
         return
-    display = _Display()
     with Live(display, console=console, refresh_per_second=4, transient=True):
         yield display.hear
 
