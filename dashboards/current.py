@@ -1,13 +1,16 @@
 """The study that the pages show: picked by the user, and kept fresh while its search runs.
 
 A page draws itself once from what it was given. A small part of it looks at the storage every two
-seconds and draws the page anew only when something changed; what is selected stays selected.
+seconds and draws the page anew only when something changed; what is selected stays selected. Drawing
+takes turns with the search on the same cores, so the longer a page takes to draw, the longer it rests.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import streamlit as st
@@ -21,7 +24,10 @@ from explorer.store import Study, StudySummary
 from explorer.store.database import DEFAULT_STORAGE
 
 LOOK_SECONDS = 2.0
-PICKED = "study"  # the session's key of the picked study's name
+DRAWING_SHARE = 0.01  # of one core, that a page left open may take by drawing itself anew; the browser takes more
+LONGEST_REST = 60.0  # seconds that a page may be out of date
+DREW = "drew"  # the session's key of the CPU-seconds that the page took to be drawn last
+PICKED = "study"  # and of the picked study's name
 BOXED = "boxed"  # and of (identity of the study, numbers of the trials in the box that was dragged)
 CHOSEN = "chosen"  # and of (identity of the study, number of the trial looked at last), which every page starts with
 
@@ -51,6 +57,16 @@ def current_study() -> tuple[Study, list[TrialRecord]] | None:
         say(found.problem)
     _watch(found.mark, time.monotonic())
     return None if found.study is None or found.trials is None else (found.study, found.trials.all())
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Takes the time of what a page's whole drawing costs this server."""
+    began = time.thread_time()
+    try:
+        yield
+    finally:
+        st.session_state[DREW] = time.thread_time() - began
 
 
 def identity(study: Study) -> tuple:
@@ -134,5 +150,6 @@ def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
 @st.fragment(run_every=LOOK_SECONDS)
 def _watch(drawn: tuple, looked: float) -> None:
     # Run by the page as it is drawn, then every two seconds: the first time it has just been looked.
-    if time.monotonic() - looked > LOOK_SECONDS / 2 and _look(st.session_state.get(PICKED)).mark != drawn:
+    rest = min(max(LOOK_SECONDS / 2, st.session_state.get(DREW, 0.0) / DRAWING_SHARE), LONGEST_REST)
+    if time.monotonic() - looked > rest and _look(st.session_state.get(PICKED)).mark != drawn:
         st.rerun()
