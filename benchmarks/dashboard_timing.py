@@ -43,7 +43,7 @@ from explorer.store.writer import create_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-PATIENCE = 120_000  # milliseconds
+PATIENCE = 300_000  # milliseconds
 PAINTED = """count => {
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
         const traces = plot._fullData || [];
@@ -223,16 +223,19 @@ def report_details(browser, address: str, count: int) -> None:
 
 def paint(options: argparse.Namespace) -> None:
     made = networks(max(options.trials))
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as new, sync_playwright() as driver:
+        folder = options.folder or new
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for count in options.trials:
             ours, theirs = f"sqlite:///{folder}/ours{count}.db", f"sqlite:///{folder}/optuna{count}.db"
-            write_ours(ours, made[:count])
+            if not Path(folder, f"ours{count}.db").exists():
+                write_ours(ours, made[:count])
             ports = free_port(), free_port()
             servers = [serving(server_command(ports[0]), server_environment(ours), ports[0], "/_stcore/health")]
             addresses = [f"http://127.0.0.1:{ports[0]}"]
             if options.optuna_dashboard:
-                write_optuna(theirs, made[:count])
+                if not Path(folder, f"optuna{count}.db").exists():
+                    write_optuna(theirs, made[:count])
                 command = [options.optuna_dashboard, theirs, "--host", "127.0.0.1", "--port", str(ports[1])]
                 servers.append(serving(command, dict(os.environ), ports[1], "/"))
                 addresses.append(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1")
@@ -337,6 +340,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[500, 5_000, 20_000])
     parser.add_argument("--visits", type=int, default=3)
     parser.add_argument("--optuna-dashboard", help="its program, in a virtual environment of its own")
+    parser.add_argument("--folder", help="keeps the databases of paint there, and takes those that are there already")
     parser.add_argument("--search-trials", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
