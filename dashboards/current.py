@@ -1,13 +1,15 @@
 """The study that the pages show: picked by the user, and kept fresh while its search runs.
 
-A page draws itself once from what it was given. A small part of it looks at the storage every two
+A page draws itself once from what it was given. A small part of it looks at the storage every four
 seconds and draws the page anew only when something changed; what is selected stays selected. Drawing
 takes turns with the search on the same cores, so the longer a page takes to draw, the longer it rests.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from explorer.records import TrialRecord
 from explorer.store import Study, StudySummary
 from explorer.store.database import DEFAULT_STORAGE
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 4.0
 DRAWING_SHARE = 0.01  # of one core, that a page left open may take by drawing itself anew; the browser takes more
 LONGEST_REST = 60.0  # seconds that a page may be out of date
 DREW = "drew"  # the session's key of the CPU-seconds that the page took to be drawn last
@@ -67,6 +69,20 @@ def drawing() -> Iterator[None]:
         yield
     finally:
         st.session_state[DREW] = time.thread_time() - began
+        _spare_modules()
+
+
+_spared = 0  # modules
+
+
+def _spare_modules() -> None:
+    """Takes what is imported out of the sight of the garbage collector. Streamlit has it look at everything after each
+    run, a look every four seconds too: a tenth of a second each time with pandas and plotly there."""
+    global _spared
+    if len(sys.modules) > _spared:
+        _spared = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def identity(study: Study) -> tuple:
@@ -149,7 +165,7 @@ def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
 
 @st.fragment(run_every=LOOK_SECONDS)
 def _watch(drawn: tuple, looked: float) -> None:
-    # Run by the page as it is drawn, then every two seconds: the first time it has just been looked.
+    # Run by the page as it is drawn, then every four seconds: the first time it has just been looked.
     rest = min(max(LOOK_SECONDS / 2, st.session_state.get(DREW, 0.0) / DRAWING_SHARE), LONGEST_REST)
     if time.monotonic() - looked > rest and _look(st.session_state.get(PICKED)).mark != drawn:
         st.rerun()
