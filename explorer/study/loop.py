@@ -204,6 +204,7 @@ class SearchLoop:
             candidate = self.candidates.make(derivation)
         else:
             candidate = self._next_unseen()
+            notes = {} if candidate is None else self.memory.adopt(number, candidate.derivation)
         stopwatch = self.plan.stopwatch
         if candidate is None or candidate.refusal is not None or stopwatch is None:
             return candidate, notes
