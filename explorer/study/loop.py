@@ -178,7 +178,10 @@ class SearchLoop:
         )
         try:
             if candidate.refusal is not None:
-                return self.writer.refuse(number, proposal, *candidate.refusal)
+                record = self.writer.refuse(number, proposal, *candidate.refusal)
+                if record.state == "failed":  # a cost of it could not be had
+                    self.budget.note(failed=True)
+                return record
             return self.writer.begin(number, proposal, self.budget.target)
         except NumberTaken:
             if number in self.memory:
@@ -210,8 +213,6 @@ class SearchLoop:
             return candidate, notes
         candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
         self.too_slow = self.too_slow + 1 if candidate.refusal else 0
-        if not measured:
-            self.budget.note(failed=True)
         return candidate, {**notes, LATENCY_NOTE: measured}
 
     def _next_unseen(self) -> Candidate | None:

@@ -138,6 +138,17 @@ def test_a_space_that_always_fails_is_given_up(space):
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
 
 
+def test_a_cost_that_always_fails_ends_the_search(space):
+    """R13: a network whose cost cannot be had is a failed trial like any other, whether it was proposed or drawn."""
+
+    def joules(architecture, choices):
+        raise LookupError("no meter")
+
+    result = search(space, costs={"joules": joules}, evaluate=raises, trials=100)
+    assert result.failed and result.study.counts()["failed"] == 11
+    assert result.ended.startswith("11 of the last 11 trials failed, the last with: LookupError: no meter")
+
+
 def test_a_space_that_fails_now_and_then_is_not_given_up(space):
     """Ten failures in the last twenty are borne."""
     calls = []
@@ -156,19 +167,19 @@ def test_a_cost_that_fails_fails_the_trial_alone(space):
     def joules(architecture, choices):
         if choices["depth"] == "2":
             raise ZeroDivisionError("no joules")
-        return float("nan") if choices["depth"] == "3" else 1.0
+        return float("nan") if (choices["depth"], choices["act"]) == ("3", "gelu") else 1.0
 
-    study = search(space, costs={"joules": joules}, trials=9, sampler="random").study
+    study = search(space, costs={"joules": joules}, trials=15, sampler="random").study
     reasons = {r.choices["depth"]: r.reason for r in study.trials() if r.state == "failed"}
     assert reasons["2"].startswith("ZeroDivisionError: no joules")
     assert reasons["3"].startswith("ValueError: the cost joules is nan (float), expected a finite number")
-    assert {r.choices["depth"] for r in study.trials() if r.state == "complete"} == {"1"}
+    assert {r.choices["depth"] for r in study.trials() if r.state == "complete"} == {"1", "3"}
 
 
 def test_limits_reject_before_evaluation(space):
     """What breaks a limit is rejected with the limit and its cost, is not evaluated and does not count as a trial."""
     bound = 400_000
-    study = search(space, limits=[parse_limit(f"macs<={bound}")], trials=4, sampler="tpe").study
+    study = search(space, limits=[f"macs<={bound}"], trials=4, sampler="tpe").study
     records = study.trials()
     rejected = [record for record in records if record.state == "rejected"]
     assert rejected and study.counts()["complete"] == 4
@@ -238,6 +249,9 @@ def test_a_study_is_named_after_its_space(space):
     "settings, message",
     [
         ({"objectives": {}}, "at least one objective"),
+        ({"objectives": "accuracy,macs"}, "objectives map names to 'max' or 'min', as in .*; found 'accuracy,macs'"),
+        ({"evaluate": {"accuracy": 0.5}}, "evaluate must be a function, found {'accuracy': 0.5}"),
+        ({"costs": {"joules": 3.0}}, "the cost joules must be a function, found 3.0"),
         ({"objectives": {"accuracy": "up"}}, "a direction is 'max' or 'min', found 'up'"),
         ({"objectives": {"macs": "min", "params": "min"}}, "known without training"),
         (
