@@ -193,7 +193,7 @@ def _enter_study(
         seed=seed,
         limits=asked,
     )
-    require_same(study, plan.fingerprint)
+    require_same(study, plan.fingerprint, plan.space.text)
     if limits is None or study.limits == asked:
         return study
     before, now = (", ".join(each) or "none" for each in (study.limits, asked))

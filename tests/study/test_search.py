@@ -202,10 +202,20 @@ def test_limits_that_nothing_keeps_end_the_search(space):
         ({"objectives": {"accuracy": "max", "macs": "max"}}, 'objectives.macs: "min", now "max"'),
         ({"epochs": 3}, "epochs: none, now 3"),
         ({"costs": {"joules": lambda architecture, choices: 1.0}}, "costs: "),
-        ({"space": parse_space(SPACE_TEXT.replace("ratio: 2 | 4", "ratio: 2 | 8"), "tiny.yaml")}, "space: "),
-        ({"space": parse_space(SPACE_TEXT.replace("1x8x8", "3x8x8"), "tiny.yaml")}, "space: "),
+        (
+            {"space": parse_space(SPACE_TEXT.replace("ratio: 2 | 4", "ratio: 2 | 8"), "tiny.yaml")},
+            'space.grammar.ratio: "2 | 4", now "2 | 8")',
+        ),
+        (
+            {"space": parse_space(SPACE_TEXT.replace("1x8x8", "3x8x8"), "tiny.yaml")},
+            "(space: another input or number of classes)",
+        ),
+        (
+            {"evaluate": None, "data": "digits"},
+            """(data: "", now "digits"; epochs: none, now 15; evaluate: "the caller's", now "training")""",
+        ),
     ],
-    ids=["an objective less", "a direction", "epochs", "a cost", "an alternative", "the input"],
+    ids=["an objective less", "a direction", "epochs", "a cost", "an alternative", "the input", "the evaluation"],
 )
 def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
     """R14: a run that differs in what makes trials comparable is refused, the difference named and nothing changed."""
