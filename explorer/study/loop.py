@@ -14,6 +14,7 @@ from typing import Any
 
 from explorer.errors import StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
+from explorer.scoring.names import NAMES
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.rows import LATENCY_NOTE
@@ -266,8 +267,9 @@ class SearchLoop:
             return Ending("failed", reason=message.reason)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
+            scores = {name: score for name, score in message.measured.items() if name in NAMES}
             expected = self._expected(record)
-            return Ending("stopped", reason=reason, result=result, environment=environment, expected=expected)
+            return Ending("stopped", scores, result, reason, environment, expected=expected)
         objectives = {**message.measured, **self._exact(record)}
         weights = message.weights if self.ledger.joins_frontier(objectives) else ""
         return Ending("complete", objectives, result, environment=environment, weights=weights)
