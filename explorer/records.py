@@ -82,9 +82,10 @@ class TrialRecord:
     (``reason`` says why); cached (the same network had been evaluated in trial ``same_as``, its
     values were taken over); rejected (a limit refused it before training, ``reason`` names it).
     ``choices``: choice point -> alternative's text. ``costs``: params, macs, activations and more.
-    ``objectives``: name -> value, of a complete or cached trial. ``weights``: SHA-256 of the file that keeps
-    them, empty where none is kept. ``latency``: of a measured ``latency_ms`` among the costs, its ``environment``
-    (as LatencyEnvironment gives it, with the digest), whether it was ``contended``, and ``notes`` by what.
+    ``objectives``: name -> value, of a complete or cached trial; of a stopped one its zero-cost scores alone, where
+    such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
+    measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
+    whether it was ``contended``, and ``notes`` by what.
     ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch.
     """
 
