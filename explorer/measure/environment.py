@@ -54,7 +54,7 @@ def find_device(name: str = "auto") -> str:
         return "cuda:0" if count else "cpu"
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
-        near = did_you_mean(name, DEVICES)
+        near = "; a GPU is 'cuda'" if name.lower().startswith("gpu") else did_you_mean(name, DEVICES)
         raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{near}")
     number = int(match[1] or 0)
     if number >= count:

@@ -15,6 +15,7 @@ from explorer.errors import MeasurementError
 from explorer.measure import reference
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
+from explorer.measure.device_lock import measuring
 from explorer.measure.environment import describe_environment, find_device
 from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.protocol import VERSION, MeasurementFailed, Timings, corrected, drift, pace, take_turns
@@ -53,19 +54,22 @@ def latency(
     An Architecture is built and timed in a process of its own; a module is timed in this one, whose threads, pinning
     and precision are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did not make.
     ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy cores
-    unless named. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
+    unless named. Another measurement on the device is waited for, and this project's trainings there wait for this
+    one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
     """
     place = find_device(device)
     settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
     if isinstance(network, Architecture):
         from explorer.measure.child import measure_in_child
 
-        return measure_in_child([network], settings, place, threads, cores)[0]
+        with measuring(place):
+            return measure_in_child([network], settings, place, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input
     if shape is None:
         raise MeasurementError("the module's input is not known; say input=(channels, height, width)")
     digest = network.architecture.digest if isinstance(network, Network) else ""
-    return measure([Subject(network, TensorShape(*shape), digest)], settings, place, threads, cores)[0]
+    with measuring(place):
+        return measure([Subject(network, TensorShape(*shape), digest)], settings, place, threads, cores)[0]
 
 
 def measure_architectures(
