@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from explorer.errors import MeasurementError, did_you_mean
+from explorer.measure.nvml import driver_version
 from explorer.records import Environment
 
 # The packages whose version can change a time or an accuracy.
@@ -93,11 +94,12 @@ def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """From Linux, or from NVML where a container or Windows' Linux hides that."""
     try:
         found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", path.read_text())
     except OSError:
         found = None
-    return found[1] if found else "unknown"
+    return found[1] if found else driver_version() or "unknown"
 
 
 def _version(package: str) -> str:
