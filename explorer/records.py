@@ -275,7 +275,8 @@ class Latency:
     other load included; ``ci95_ms``: a 95% confidence interval of that median. ``throughput``: images a second at
     ``reported_ms``. ``reference_ms``: the fixed reference network's time in the same measurement, and ``drift`` the
     share by which it moved within it. ``contended``: other work shared the device; ``notes`` says what.
-    ``peak_memory_bytes`` and ``joules_per_image`` are None where the device does not tell.
+    ``device_state``: its clocks (MHz) and temperature before and after, by name; that, ``peak_memory_bytes`` and
+    ``joules_per_image`` are None where the device does not tell.
     """
 
     digest: str
@@ -292,6 +293,7 @@ class Latency:
     drift: float
     contended: bool = False
     notes: tuple[str, ...] = ()
+    device_state: Mapping[str, list[float]] | None = None
     peak_memory_bytes: int | None = None
     joules_per_image: float | None = None
 
