@@ -24,7 +24,7 @@ JITTER = 1e-6
 STEPS_BELOW = 2  # under the best lies the unreachable value at least, where values come in steps
 FLOOR = 0.5  # the unreachable best value lies half as far under the best as the best under the median
 # Of the hyperparameters' logarithms, normal priors: mean and standard deviation. Values are standardised.
-SCALE, TOGETHER, NOISE = (math.log(0.5), 1.0), (math.log(0.05), 1.0), (math.log(0.01), 1.2)
+SCALE, TOGETHER, NOISE = (math.log(0.5), 1.0), (math.log(0.02), 1.0), (math.log(0.01), 1.2)
 DECAY, NEAR, LENGTH = (math.log(1.5), 0.8), (0.0, 0.5), (0.7, 0.8)
 NUMBERS, CHOICES, NEARNESS, NOISES, NEAR_DECAY, FIRST_DECAY = range(6)  # their places; lengths follow the decays
 

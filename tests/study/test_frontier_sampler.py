@@ -9,11 +9,12 @@ import random
 import numpy as np
 import pytest
 
+from explorer.grammar.neighbours import neighbours
 from explorer.grammar.parse import load_space, parse_space
 from explorer.limits import parse_limit
 from explorer.study.evolution import by_rank
 from explorer.study.features import FeatureMap
-from explorer.study.mutation import mutated
+from explorer.study.mutation import around, mutated
 from explorer.study.pool import Pool
 from explorer.study.proposals import Candidates
 from explorer.study.search import run_search
@@ -38,6 +39,21 @@ def test_a_mutant_differs_in_one_choice_and_in_what_that_makes_arise():
         assert space.rank(child) != space.rank(parent)
         both = [name for name in child.choices if name in parent.choices]
         assert sum(child.choices[name] != parent.choices[name] for name in both) == 1
+
+
+def test_the_neighbours_are_every_single_change(space):
+    """Around two networks lie all derivations in which one live choice is answered otherwise, each parent's once."""
+    parents = [space.unrank(0), space.unrank(space.count() - 1)]
+    found = list(around(space, parents, random.Random(0)))
+    wanted = [(p, n.choice, n.option) for p in parents for n in neighbours(space, p)]
+    assert len(found) == len(wanted) > 4
+    for parent, name, option in wanted:
+        assert any(
+            child.choices[name] == option
+            and all(child.choices[k] == v for k, v in parent.choices.items() if k in child.choices and k != name)
+            for child in found
+            if name in child.choices
+        )
 
 
 def test_an_empty_mutation_is_the_parent():
@@ -71,7 +87,7 @@ def test_beliefs_are_calibrated():
         features = Features(numbers, choices, np.arange(5))
         surrogate = Surrogate(features[:40], values[:40], seed)
         belief = surrogate.predict(features[40:])
-        spread = 1.645 * np.sqrt(belief.sd**2 + surrogate.noise**2)
+        spread = 1.645 * np.hypot(belief.sd, surrogate.noise)
         held.append(np.abs(np.log(values[40:] - belief.floor) - belief.mean) < spread)
     assert 0.8 <= np.mean(held) <= 0.99
 
