@@ -90,11 +90,14 @@ def test_costs_by_place_add_up(name):
 
 
 def test_comparison_marks_what_differs():
-    """A row is marked exactly when its trials differ."""
-    first, second = crossed()[0], crossed()[3]
-    rows = comparison_rows([first, second]).set_index("")
-    assert rows.loc["attn", "differs"] == "≠"
-    assert rows.loc["depth", "differs"] == ""
+    """A row is marked exactly when its networks differ; of two, the second's change is said."""
+    held = {f"trial {r.number}": ({**r.objectives, **r.costs}, r.choices) for r in (crossed()[0], crossed()[4])}
+    rows = comparison_rows(held).set_index("")
+    assert list(rows.columns) == ["differs", "trial 0", "trial 4", "change"]
+    assert (rows.loc["attn", "differs"], rows.loc["order", "differs"]) == ("≠", "")
+    assert rows.loc["MACs", "change"] == "+100.0%"
+    assert rows.loc["validation accuracy", "change"] == "+8.0 points"
+    assert "change" not in comparison_rows({**held, "a third": ({}, {})}).columns
 
 
 def test_growth_is_the_hypervolume_so_far():
