@@ -171,7 +171,8 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
         )
     figure.update_yaxes(title="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="accuracy (%)", row=2, col=1)
-    figure.update_xaxes(title="epoch", tickformat="d", row=2, col=1)
+    figure.update_xaxes(title="epoch", row=2, col=1)
+    figure.update_xaxes(tick0=1, dtick=max(1, math.ceil(len(epochs) / 10)))
     figure.update_layout(
         height=400,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},

@@ -76,14 +76,18 @@ def is_maximised(name: str, objectives: Mapping[str, str]) -> bool:
 
 
 def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) -> str:
-    """A quantity of one network against another's: ``+12.5%``, of shares ``-2.1 points``; empty where one has none."""
+    """A quantity of one network against another's: ``+12.5%``, ``±0%``, of shares ``-2.1 points``; empty where one has
+    none."""
     if name not in values or name not in own:
         return ""
     if name in _SHARES:
         return f"{100 * (values[name] - own[name]):+.1f} points"
+    if values[name] == own[name]:
+        return "±0%"
     if not own[name]:
-        return "" if values[name] else "+0.0%"
-    return f"{100 * (values[name] - own[name]) / abs(own[name]):+.1f}%"
+        return ""
+    percent = 100 * (values[name] - own[name]) / abs(own[name])
+    return f"{percent:+,.0f}%" if abs(percent) >= 100 else f"{percent:+.3g}%"
 
 
 def counted(number: int) -> str:

@@ -95,7 +95,7 @@ def test_comparison_marks_what_differs():
     rows = comparison_rows(held).set_index("")
     assert list(rows.columns) == ["differs", "trial 0", "trial 4", "change"]
     assert (rows.loc["attn", "differs"], rows.loc["order", "differs"]) == ("≠", "")
-    assert rows.loc["MACs", "change"] == "+100.0%"
+    assert rows.loc["MACs", "change"] == "+100%"
     assert rows.loc["validation accuracy", "change"] == "+8.0 points"
     assert "change" not in comparison_rows({**held, "a third": ({}, {})}).columns
 

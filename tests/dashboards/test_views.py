@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 import dashboards
 from dashboards.launch import STORAGE_VARIABLE
-from dashboards.quantities import unit_of
+from dashboards.quantities import change_of, unit_of
 from dashboards.views.architecture import zipped_export
 from explorer.address import named_choices
 from explorer.costing.analytic import count_cost
@@ -149,7 +149,7 @@ def test_a_neighbour_that_was_trained_opens_as_its_trial(page, study):
     at.multiselect(key="compared").set_value([0]).run()
     assert at.query_params == {"study": study.name, "trial": "0"}
     button = next(button for button in at.button if f"trial {COMPLETE + 4}" in button.label)
-    assert button.label == f"{other} · +0.0% MACs · trial {COMPLETE + 4}, 90.0%"
+    assert button.label == f"{other} · ±0% MACs · trial {COMPLETE + 4}, 90.0%"
     button.click().run()
     assert f"trial {COMPLETE + 4} · complete · 90.0%" in texts(at)
     assert at.query_params == {"study": study.name, "trial": str(COMPLETE + 4)}
@@ -174,7 +174,7 @@ def test_a_neighbour_that_was_not_trained_shows_what_it_would_cost(page, study):
     other = space.unrank(int(row.derivation))
     costs = count_cost(space.architecture(other)).to_dict()
     assert table.loc["MACs", "this network"] == unit_of("macs", [costs["macs"]]).of(costs["macs"])
-    assert table.loc["MACs", "change"] == f"{100 * (costs['macs'] / trial.costs['macs'] - 1):+.1f}%"
+    assert table.loc["MACs", "change"] == change_of("macs", costs, trial.costs)
     assert list(table.loc["depth"])[1:3] == [trial.choices["depth"], row.instead]
     assert at.get("graphviz_chart")
     words = shlex.split(next(code.value for code in at.code if code.value.startswith("explorer train")))
