@@ -135,7 +135,9 @@ def distribution_figure(records: Sequence[TrialRecord], factor: str | None, obje
                 hovertemplate="%{y:.0f}% reach at most %{x:.4g}",
             )
         )
-    figure.update_xaxes(title=safe_text(unit.label, "plotly", length=60))
+    every = [value for values in groups.values() for value in values]
+    room = 0.03 * (max(every) - min(every)) or 1.0
+    figure.update_xaxes(title=safe_text(unit.label, "plotly", length=60), range=[min(every) - room, max(every) + room])
     figure.update_yaxes(title="networks (%)", range=[0, 103])
     figure.update_layout(
         height=380, margin=MARGIN, showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0}
@@ -163,7 +165,14 @@ def categories_figure(
                 "color": values,
                 "colorscale": "Cividis",
                 "showscale": True,
-                "colorbar": {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "right"}},
+                # Below the ribbons, which need the width of a phone for themselves.
+                "colorbar": {
+                    "title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"},
+                    "orientation": "h",
+                    "thickness": 12,
+                    "y": -0.02,
+                    "yanchor": "top",
+                },
                 "shape": "hspline",
             },
             hoveron="color",
@@ -172,5 +181,5 @@ def categories_figure(
             tickfont={"size": 11},
         )
     )
-    figure.update_layout(height=420, margin={"l": 30, "r": 10, "t": 40, "b": 10})
+    figure.update_layout(height=460, margin={"l": 30, "r": 20, "t": 40, "b": 70})
     return figure

@@ -42,14 +42,17 @@ def draw() -> None:
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     st.subheader("Effect of each choice", anchor=False)
-    st.plotly_chart(
-        effects_figure(effects, unit, unit_of(cost, [])), key="effects_chart", width="stretch", config=FLAT
-    )
-    untold = list(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
-    st.caption(
-        "Each level against the choice's most frequent one. A whisker that crosses zero: these trials cannot say."
-        + (f" Not told apart from other choices yet: {safe_text(', '.join(untold), 'markdown')}." if untold else "")
-    )
+    untold = ", ".join(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
+    if all(effect.method == "none" for effect in effects):
+        say(f"{len(known)} networks cannot tell these choices apart yet: {untold}.")
+    else:
+        st.plotly_chart(
+            effects_figure(effects, unit, unit_of(cost, [])), key="effects_chart", width="stretch", config=FLAT
+        )
+        st.caption(
+            "Each level against the choice's most frequent one. A whisker that crosses zero: these trials cannot say."
+            + (f" Not told apart from other choices yet: {safe_text(untold, 'markdown')}." if untold else "")
+        )
     factors = varying_choices(known)
     left, right = st.columns(2, gap="medium")
     with left:

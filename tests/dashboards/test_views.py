@@ -238,7 +238,27 @@ def test_effects_follow_the_choice_of_quantities(page, study):
     at.selectbox(key="interaction_rows").set_value("order").run()
     at.selectbox(key="spread_by").set_value("act").run()
     assert not at.exception
-    assert len(at.get("plotly_chart")) == 4
+    assert len(at.get("plotly_chart")) == 3
+
+
+def test_effects_that_cannot_be_told_are_a_sentence(page, url):
+    """Where too few networks were trained to tell any choice, the page says so in place of an empty figure."""
+    writer = begin_study(url, "growing")
+
+    def train(numbers) -> None:
+        for number in numbers:
+            choices = {"order": "ab"[number % 2], "act": "xy"[number // 2 % 2]}
+            writer.begin(number, proposal(number, choices=choices))
+            writer.finish(number, ending(0.5 + number / 100))
+
+    train(range(2))
+    at = page("effects")
+    assert "2 networks cannot tell these choices apart yet: order." in texts(at)
+    drawn = len(at.get("plotly_chart"))
+    train(range(2, 12))
+    at.run()
+    assert "cannot tell" not in texts(at)
+    assert len(at.get("plotly_chart")) > drawn
 
 
 def test_the_space_page_counts(page, study):
