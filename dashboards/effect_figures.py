@@ -8,7 +8,7 @@ import numpy
 import pandas
 from plotly import graph_objects as go
 
-from dashboards.figures import PALETTE, PLAIN, level_looks
+from dashboards.figures import MANY, PALETTE, PLAIN, level_looks
 from dashboards.quantities import Unit
 from dashboards.text import safe_text
 from explorer.effects import Effect, levels_of, quantity
@@ -16,6 +16,7 @@ from explorer.records import TrialRecord
 
 ROW_HEIGHT = 26
 MARGIN = {"l": 10, "r": 10, "t": 30, "b": 10}
+SHADES = 8  # of the ribbons of many networks
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -148,21 +149,30 @@ def distribution_figure(records: Sequence[TrialRecord], factor: str | None, obje
 def categories_figure(
     records: Sequence[TrialRecord], factors: Sequence[str], objective: str, unit: Unit, title_length: int = 24
 ) -> go.Figure:
-    """Parallel categories: each network a ribbon through its choices, coloured by the objective."""
-    values = pandas.Series([quantity(record, objective) / unit.divisor for record in records])
+    """Parallel categories: each network a ribbon through its choices, coloured by the objective. Of more than MANY,
+    those that answer these choices alike and lie in one of SHADES equal parts of the objective's range share one."""
+    rows = pandas.DataFrame(
+        [[record.choices.get(factor, "–") for factor in factors] for record in records], columns=range(len(factors))
+    )
+    rows["value"] = [quantity(record, objective) / unit.divisor for record in records]
+    rows["count"] = 1
+    if len(rows) > MANY:
+        width = (rows.value.max() - rows.value.min()) / SHADES or 1.0
+        shade = ((rows.value - rows.value.min()) / width).astype(int)
+        by = [*range(len(factors)), shade.rename("shade")]
+        rows = rows.groupby(by, sort=False).agg(value=("value", "mean"), count=("count", "sum")).reset_index()
     figure = go.Figure(
         go.Parcats(
             dimensions=[
                 {
                     "label": safe_text(factor, "plotly", length=title_length),
-                    "values": [
-                        safe_text(record.choices.get(factor, "–"), "plotly", length=title_length) for record in records
-                    ],
+                    "values": [safe_text(answer, "plotly", length=title_length) for answer in rows[place]],
                 }
-                for factor in factors
+                for place, factor in enumerate(factors)
             ],
+            counts=rows["count"],
             line={
-                "color": values,
+                "color": rows.value,
                 "colorscale": "Cividis",
                 "showscale": True,
                 # Below the ribbons, which need the width of a phone for themselves.

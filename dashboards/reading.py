@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
 
+from dashboards.stages import Curve, curve_of
 from explorer.errors import StoreError
-from explorer.records import ConfirmationRecord, Environment, GradientFlow, Lease, TrainingResult, TrialRecord
+from explorer.records import ConfirmationRecord, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.confirmations import trial_probabilities
 from explorer.store.study import LATENCY, TERMS, mixed_environments, study_revisions
@@ -28,8 +29,8 @@ class Known:
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     confirmations: dict[tuple, ConfirmationRecord] = field(default_factory=dict)
     revision: int = 0
-    _results: dict[int, TrainingResult] = field(default_factory=dict, repr=False)
-    _results_revision: int = 0
+    _curves: dict[int, Curve] = field(default_factory=dict, repr=False)
+    _curves_revision: int = 0
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def update(self, study: Study) -> bool:
@@ -57,15 +58,16 @@ class Known:
         with self._lock:
             return [record for record in self.confirmations.values() if record.state == "complete"]
 
-    def results(self, study: Study) -> dict[int, TrainingResult]:
-        """Trial number -> its training with the whole curve; those that changed since the last time are read. Raises
+    def curves(self, study: Study) -> dict[int, Curve]:
+        """Trial number -> the course of its training; those that changed since the last time are read. Raises
         StoreError."""
         with self._lock:
-            if self._results_revision < self.revision:
+            if self._curves_revision < self.revision:
                 revision = self.revision
-                self._results |= _read(lambda: study.results(self._results_revision))
-                self._results_revision = revision
-            return dict(self._results)
+                changed = _read(lambda: study.results(self._curves_revision))
+                self._curves |= {number: curve_of(result) for number, result in changed.items()}
+                self._curves_revision = revision
+            return dict(self._curves)
 
 
 def read_revisions(storage: str) -> dict[str, int]:

@@ -171,10 +171,11 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None,
         again = stage is None and bool(known_of(study).confirmed())
         seeds = again and st.toggle("Fresh seeds", key="seeds", value=True)
     if x in SPENT or stage is not None:
-        records = kept(
-            (*_key(study), "stage", stage),
-            lambda: at_stage(records, known_of(study).results(study), stage, int(epochs or 1)),
-        )
+        with st.spinner("Reading the courses of the trainings"):
+            records = kept(
+                (*_key(study), "stage", stage),
+                lambda: at_stage(records, known_of(study).curves(study), stage, int(epochs or 1)),
+            )
     with st.expander("A budget, and the frontier as it was"):
         bound = _budget(study, records, x, y, downs, environments)
         before = _moment(study, records)

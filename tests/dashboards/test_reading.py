@@ -20,13 +20,13 @@ def test_only_what_changed_is_read_again(study, monkeypatch):
     assert asked == [COMPLETE + 4, 0]
     assert not known.update(open_study(study.storage, study.name))
     assert asked == [COMPLETE + 4, 0]
-    assert len(known.results(study)) == COMPLETE
+    assert len(known.curves(study)) == COMPLETE
     confirm(study, study.trial(0), 1, 0.5)
     another_trial(study)
     assert known.update(open_study(study.storage, study.name))
     assert [record.digest for record in known.confirmed()] == [study.trial(0).digest]
-    known.results(study)
-    known.results(study)
+    known.curves(study)
+    known.curves(study)
     assert asked[3:] == [1, 1, 1]
 
 

@@ -73,6 +73,10 @@ def test_parallel_categories_hold_every_network():
     (ribbons,) = categories_figure(crossed(), ["order", "attn"], "accuracy", PERCENT).data
     assert len(ribbons.line.color) == 12
     assert [dimension.label for dimension in ribbons.dimensions] == ["order", "attn"]
+    (shared,) = categories_figure(crossed() * 100, ["order", "attn"], "accuracy", PERCENT).data
+    assert sum(shared.counts) == 1_200 > len(shared.counts)
+    mean = sum(count * value for count, value in zip(shared.counts, shared.line.color)) / 1_200
+    assert mean == pytest.approx(sum(100 * record.objectives["accuracy"] for record in crossed()) / 12)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
