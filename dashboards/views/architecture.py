@@ -31,7 +31,7 @@ from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
 from explorer.store import Study
 
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 5  # the five orders of He et al. 2016
 # Keys of the session: the study whose trials are shown; what the address bar said when the page was last drawn; the
 # study and trials that the page shows where the address bar says nothing.
 SHOWN_OF, SAID, HOME = "compared_of", "place", "home"
@@ -63,7 +63,7 @@ def draw() -> None:
     numbers = _pick(states)
     _tell_address(study, asked, here, numbers)
     if not numbers:
-        say("Pick one trial to see it in full, or up to four to see them side by side.")
+        say("Pick one trial to see it in full, or up to five to see them side by side.")
         return
     keep_chosen(study, numbers[0])
     trials = [trial for number in numbers if (trial := _read(study, number)) is not None]
@@ -111,7 +111,7 @@ def _pick(states: dict[int, str]) -> list[int]:
         st.session_state[NETWORK] = None
 
     return st.multiselect(
-        "Trials (up to four, side by side)",
+        "Trials (up to five, side by side)",
         list(states),
         format_func=lambda number: f"{number} — {safe_text(states.get(number, ''))}",
         key=COMPARED,

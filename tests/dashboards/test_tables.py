@@ -145,7 +145,7 @@ def test_units(name, value, label, shown):
 @pytest.mark.parametrize(
     ("name", "value", "own", "said"),
     [
-        ("macs", 3.0, 2.0, "+50%"),
+        ("macs", 3.0, 2.0, "+50.0%"),
         ("macs", 99_980.0, 100_000.0, "-0.02%"),
         ("macs", 30.0, 2.0, "+1,400%"),
         ("macs", 2.0, 2.0, "±0%"),
