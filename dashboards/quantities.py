@@ -87,7 +87,8 @@ def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) 
     if not own[name]:
         return ""
     percent = 100 * (values[name] - own[name]) / abs(own[name])
-    return f"{percent:+,.0f}%" if abs(percent) >= 100 else f"{percent:+.1f}%" if abs(percent) >= 1 else f"{percent:+.1g}%"
+    form = "+,.0f" if abs(percent) >= 100 else "+.1f" if abs(percent) >= 1 else "+.1g"
+    return f"{percent:{form}}%"
 
 
 def counted(number: int) -> str:
