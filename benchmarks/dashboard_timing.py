@@ -7,13 +7,15 @@
 is written for the explorer and for Optuna. Both servers run. A visit is a new browser context, its cache empty; first
 paint is from the start of navigation until a figure is there that holds all complete trials and listens for clicks,
 two frames later. Visits are interleaved; the first of each server, which reads the database, is told apart. Then the
-time from a click on a point to its trial's headline. ``search``: a search of four workers with and without an open
-page, in turn: wall time, and the CPU-seconds of the server and the browser. Needs Chromium; records lie in ``records``.
+times from a click on a point to its trial's headline and to the end of the page's work. ``search``: a search of four
+workers with and without an open page, in turn: wall time, and the CPU-seconds of the server and the browser. Needs
+Chromium; records lie in ``records``.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import random
@@ -28,6 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+from playwright.sync_api import TimeoutError as Late
 from playwright.sync_api import sync_playwright
 
 from dashboards.launch import server_command, server_environment
@@ -40,7 +43,7 @@ from explorer.store.writer import create_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-PATIENCE = 120_000  # milliseconds
+PATIENCE = 300_000  # milliseconds
 PAINTED = """count => {
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
         const traces = plot._fullData || [];
@@ -49,6 +52,11 @@ PAINTED = """count => {
     }
     return false;
 }"""
+HEADLINE_CHANGED = r"""before => {
+    const texts = [...document.querySelectorAll('[data-testid=stText]')].map(one => one.innerText);
+    return texts.find(text => /^trial \d+ · /.test(text)) !== before;
+}"""
+AT_REST = "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
 
 
@@ -181,52 +189,53 @@ def visit(browser, address: str, count: int, then=lambda page: None) -> float:
         context.close()
 
 
-def detail_seconds(page) -> list[float]:
-    """Seconds from a click to the headline of its trial, for points all over the plane."""
+def detail_seconds(page) -> list[tuple[float, float]]:
+    """Seconds from a click to the headline of its trial and to the end of the page's work, for points all over."""
     from tests.dashboards.test_browser import PLACE
 
     out = []
     page.wait_for_timeout(3000)
     headline = page.get_by_test_id("stText").filter(has_text="trial ")
-    for number in range(7, 300, 40):
+    for number in range(7, 300, 20):
         place = page.evaluate(PLACE, number)
         page.mouse.move(*place)
         before = headline.first.inner_text()
         started = time.perf_counter()
         page.mouse.click(*place)
         try:
-            page.wait_for_function(
-                "before => [...document.querySelectorAll('[data-testid=stText]')].map(one => one.innerText)"
-                ".some(text => /^trial \\\\d+ · /.test(text) && text !== before)",
-                arg=before, polling="raf", timeout=10_000,
-            )  # fmt: skip
-            out.append(time.perf_counter() - started)
-        except Exception as error:
-            print(f"  click on trial {number}: {type(error).__name__}")
+            page.wait_for_function(HEADLINE_CHANGED, arg=before, polling="raf", timeout=10_000)
+            named = time.perf_counter() - started
+            page.wait_for_function(AT_REST, polling="raf", timeout=10_000)
+            out.append((named, time.perf_counter() - started))
+        except Late:
+            print(f"  a click at trial {number} chose nothing new")  # it may hit the point that is chosen already
         page.wait_for_timeout(500)
     return out
 
 
 def report_details(browser, address: str, count: int) -> None:
-    details: list[float] = []
+    details: list[tuple[float, float]] = []
     visit(browser, address, count, lambda page: details.extend(detail_seconds(page)))
-    if details:
-        middle, low, high = statistics.median(details), min(details), max(details)
-        print(f"{count:6,} trials, click to headline: {middle:.2f} s ({low:.2f} to {high:.2f})")
+    for what, seconds in zip(("headline", "page at rest"), zip(*details)):
+        middle, low, high = statistics.median(seconds), min(seconds), max(seconds)
+        print(f"{count:6,} trials, {len(seconds)} clicks to {what}: {middle:.2f} s ({low:.2f} to {high:.2f})")
 
 
 def paint(options: argparse.Namespace) -> None:
     made = networks(max(options.trials))
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as new, sync_playwright() as driver:
+        folder = options.folder or new
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for count in options.trials:
             ours, theirs = f"sqlite:///{folder}/ours{count}.db", f"sqlite:///{folder}/optuna{count}.db"
-            write_ours(ours, made[:count])
+            if not Path(folder, f"ours{count}.db").exists():
+                write_ours(ours, made[:count])
             ports = free_port(), free_port()
             servers = [serving(server_command(ports[0]), server_environment(ours), ports[0], "/_stcore/health")]
             addresses = [f"http://127.0.0.1:{ports[0]}"]
             if options.optuna_dashboard:
-                write_optuna(theirs, made[:count])
+                if not Path(folder, f"optuna{count}.db").exists():
+                    write_optuna(theirs, made[:count])
                 command = [options.optuna_dashboard, theirs, "--host", "127.0.0.1", "--port", str(ports[1])]
                 servers.append(serving(command, dict(os.environ), ports[1], "/"))
                 addresses.append(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1")
@@ -262,40 +271,61 @@ def cpu_of(root: int) -> float:
     return sum(spent.get(pid, 0.0) for pid in tree)
 
 
+def adopt_orphans() -> None:
+    """Makes this process the parent of what its descendants leave behind (Linux's prctl(PR_SET_CHILD_SUBREAPER)), so
+    that the CPU time of trainings whose parent has ended is waited for and counted here."""
+    assert ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0
+
+
+def waited_for() -> float:
+    """CPU-seconds of all ended processes that this one has waited for, with theirs."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def search_once(command: list[str]) -> tuple[float, float]:
+    """Wall and CPU-seconds of a search with all that it starts."""
+    before, started = waited_for(), time.perf_counter()
+    searching = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert searching.wait() == 0, "the search failed"
+    wall = time.perf_counter() - started
+    while True:  # its workers and their fork server, now this process's children
+        try:
+            os.waitpid(-searching.pid, 0)
+        except ChildProcessError:
+            return wall, waited_for() - before
+
+
 def search(options: argparse.Namespace) -> None:
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         walls: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(2 * options.rounds):
             looked = bool(turn % 2)
             url = f"sqlite:///{folder}/search{turn}.db"
             command = [sys.executable, "-c", "from explorer.cli import main; main()", "search", "--space"]
-            command += ["preact_variants.yaml", "--data", "digits", "--trials", str(options.search_trials)]
-            command += ["--workers", "4", "--storage", url, "--sampler", "random"]
+            command += ["preact_variants.yaml", "--data", "digits", "--workers", "4", "--storage", url]
+            command += ["--sampler", "random", "--trials"]
+            search_once([*command, "4"])  # so that the page has drawn a study once: what its start costs is no part
             port = free_port()
             server = subprocess.Popen(
                 server_command(port), env=server_environment(url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS) if looked else None
+            time.sleep(5)
             if browser is not None:
-                time.sleep(5)
                 page = browser.new_page(viewport={"width": 1280, "height": 1000})
                 page.goto(f"http://127.0.0.1:{port}")
-                time.sleep(10)
+            time.sleep(10)
             # Under this process: the driver with its browser, the server, and the search that is not there yet.
-            before = cpu_of(server.pid), cpu_of(os.getpid())
-            started = time.perf_counter()
-            searching = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            assert os.waitid(os.P_PID, searching.pid, os.WEXITED | os.WNOWAIT)  # ended, its times still there
-            wall = time.perf_counter() - started
-            walls[looked].append(wall)
-            whole, trained = cpu_of(os.getpid()) - before[1], cpu_of(searching.pid)
+            before = cpu_of(server.pid), cpu_of(os.getpid()) - waited_for()
+            wall, trained = search_once([*command, str(options.search_trials)])
             served = cpu_of(server.pid) - before[0]
-            spent = served, whole - trained - served
-            assert searching.wait() == 0, "the search failed"
+            watched = cpu_of(os.getpid()) - waited_for() - before[1] - served
+            walls[looked].append(wall)
             print(
-                f"page {'open' if looked else 'shut'}: {wall:.1f} s; CPU-seconds of the server {spent[0]:.1f}, "
-                f"of the browser {spent[1]:.1f}, of the search {trained:.1f}; "
-                f"{sum(spent) / trained:.1%} more",
+                f"page {'open' if looked else 'shut'}: {wall:.1f} s; CPU-seconds of the search {trained:.1f}, "
+                f"of the server {served:.1f}, of the browser {watched:.1f}: {(served + watched) / trained:.1%} more",
                 flush=True,
             )
             if browser is not None:
@@ -311,6 +341,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[500, 5_000, 20_000])
     parser.add_argument("--visits", type=int, default=3)
     parser.add_argument("--optuna-dashboard", help="its program, in a virtual environment of its own")
+    parser.add_argument("--folder", help="keeps the databases of paint there, and takes those that are there already")
     parser.add_argument("--search-trials", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()

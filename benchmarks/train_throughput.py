@@ -189,9 +189,7 @@ def ours(
     place = torch.device(device)
     net = build_network(architecture, seed).to(place, memory_format=torch.channels_last).train()
     images = Images(data.train, data, place)
-    step = TrainingStep(
-        net, make_optimiser(net, settings), images, settings, data.shift, autocast(place, precision)
-    )
+    step = TrainingStep(net, make_optimiser(net, settings), images, settings, data.shift, autocast(place, precision))
     take_step = ReplayedStep(step, capture_cuda_graph) if graph and place.type == "cuda" else step
     for epoch in range(1, 1_000_000):
         fast = bitwise_relu(net) if (device, precision) == ("cpu", "bfloat16") else nullcontext()

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
+from dashboards.current import drawing
 from dashboards.views import architecture, effects, frontier, runs, space
 
 st.set_page_config(page_title="Residual network explorer", layout="wide")
-st.navigation(
+page = st.navigation(
     [
         st.Page(frontier.draw, title="Frontier", url_path="frontier", default=True),
         st.Page(architecture.draw, title="Architecture", url_path="architecture"),
@@ -14,4 +15,6 @@ st.navigation(
         st.Page(runs.draw, title="Runs", url_path="runs"),
     ],
     position="top",
-).run()
+)
+with drawing():
+    page.run()

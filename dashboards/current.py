@@ -1,14 +1,18 @@
 """The study that the pages show: picked by the user, and kept fresh while its search runs.
 
-A page draws itself once from what it was given. A small part of it looks at the storage every two
-seconds and draws the page anew only when something changed; what is selected stays selected.
+A page draws itself once from what it was given. A small part of it looks at the storage every four
+seconds and draws the page anew only when something changed; what is selected stays selected. Drawing
+takes turns with the search on the same cores, so the longer a page takes to draw, the longer it rests.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -24,8 +28,11 @@ from explorer.store.database import DEFAULT_STORAGE
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 2.0
-PICKED = "study"  # the session's key of the picked study's name
+LOOK_SECONDS = 4.0
+DRAWING_SHARE = 0.01  # of one core, that a page left open may take by drawing itself anew; the browser takes more
+LONGEST_REST = 60.0  # seconds that a page may be out of date
+DREW = "drew"  # the session's key of the CPU-seconds that the page took to be drawn last
+PICKED = "study"  # and of the picked study's name
 BOXED = "boxed"  # and of (identity of the study, numbers of the trials in the box that was dragged)
 CHOSEN = "chosen"  # and of (identity of the study, number of the trial looked at last), which every page starts with
 
@@ -64,6 +71,30 @@ def known_of(study: Study) -> Known:
     known = _known(storage_url(), study.name, study.created)
     known.update(study)
     return known
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Takes the time of what a page's whole drawing costs this server."""
+    began = time.thread_time()
+    try:
+        yield
+    finally:
+        st.session_state[DREW] = time.thread_time() - began
+        _spare_modules()
+
+
+_spared = 0  # modules
+
+
+def _spare_modules() -> None:
+    """Takes what is imported out of the sight of the garbage collector. Streamlit has it look at everything after each
+    run, a look every four seconds too: a tenth of a second each time with pandas and plotly there."""
+    global _spared
+    if len(sys.modules) > _spared:
+        _spared = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 def identity(study: Study) -> tuple:
@@ -163,8 +194,9 @@ def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
 
 @st.fragment(run_every=LOOK_SECONDS)
 def _watch(drawn: Look, looked: float) -> None:
-    # Run by the page as it is drawn, then every two seconds: the first time it has just been looked.
-    if time.monotonic() - looked > LOOK_SECONDS / 2 and has_changed(drawn):
+    # Run by the page as it is drawn, then every four seconds: the first time it has just been looked.
+    rest = min(max(LOOK_SECONDS / 2, st.session_state.get(DREW, 0.0) / DRAWING_SHARE), LONGEST_REST)
+    if time.monotonic() - looked > rest and has_changed(drawn):
         st.rerun()
 
 

@@ -82,9 +82,10 @@ class TrialRecord:
     (``reason`` says why); cached (the same network had been evaluated in trial ``same_as``, its
     values were taken over); rejected (a limit refused it before training, ``reason`` names it).
     ``choices``: choice point -> alternative's text. ``costs``: params, macs, activations and more.
-    ``objectives``: name -> value, of a complete or cached trial. ``weights``: SHA-256 of the file that keeps
-    them, empty where none is kept. ``latency``: of a measured ``latency_ms`` among the costs, its ``environment``
-    (as LatencyEnvironment gives it, with the digest), whether it was ``contended``, and ``notes`` by what.
+    ``objectives``: name -> value, of a complete or cached trial; of a stopped one its zero-cost scores alone, where
+    such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
+    measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
+    whether it was ``contended``, and ``notes`` by what.
     ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch.
     """
 
@@ -274,7 +275,8 @@ class Latency:
     other load included; ``ci95_ms``: a 95% confidence interval of that median. ``throughput``: images a second at
     ``reported_ms``. ``reference_ms``: the fixed reference network's time in the same measurement, and ``drift`` the
     share by which it moved within it. ``contended``: other work shared the device; ``notes`` says what.
-    ``peak_memory_bytes`` and ``joules_per_image`` are None where the device does not tell.
+    ``device_state``: its clocks (MHz) and temperature before and after, by name; that, ``peak_memory_bytes`` and
+    ``joules_per_image`` are None where the device does not tell.
     """
 
     digest: str
@@ -291,6 +293,7 @@ class Latency:
     drift: float
     contended: bool = False
     notes: tuple[str, ...] = ()
+    device_state: Mapping[str, list[float]] | None = None
     peak_memory_bytes: int | None = None
     joules_per_image: float | None = None
 

@@ -243,7 +243,8 @@ def _budget(
 
 
 def _value(record: TrialRecord, name: str, default: Any = None) -> Any:
-    return record.objectives.get(name, record.costs.get(name, default))
+    value = record.objectives.get(name, record.costs.get(name))
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else default
 
 
 def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int) -> None:

@@ -17,7 +17,7 @@ from explorer.cli.options import (
     print_table,
     storage,
 )
-from explorer.cli.studies import tell_mixed
+from explorer.cli.studies import mix, tell_mixed
 
 
 @click.command()
@@ -41,7 +41,7 @@ from explorer.cli.studies import tell_mixed
     show_default=True,
     help="What is tested.",
 )
-@click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
+@mix
 @click.option(
     "--workers", type=click.IntRange(1, 1_024), metavar="N", help="Trainings side by side; a core each by default."
 )

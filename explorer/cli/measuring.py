@@ -133,8 +133,8 @@ def _check_asked(archs, predicted, space, networks) -> None:
 def _measure(archs, found, settings, place, threads, cores, as_json) -> None:
     from explorer.measure.child import measure_in_child
 
-    with _waiting(f"measuring {len(found) * len(settings)} latencies", as_json):
-        architectures = [each.architecture for each in found]
+    architectures = [each.architecture for each in found]
+    with _alone_on(place), _waiting(f"measuring {len(found) * len(settings)} latencies", as_json):
         measured = measure_in_child(architectures, settings, place, threads, cores)
     if as_json:
         print_json([each.to_dict() for each in measured])
@@ -184,7 +184,7 @@ def _calibrate(space, settings, place, networks, threads, cores, as_json) -> Non
     if len(settings) > 1:
         raise ExplorerError(f"a predictor is of one setting, {len(settings)} were named; calibrate them one by one")
     wanted, done = networks or NETWORKS, 0
-    with _waiting(f"measuring {wanted} networks of {space.name}", as_json) as status:
+    with _alone_on(place), _waiting(f"measuring {wanted} networks of {space.name}", as_json) as status:
 
         def heard(latency: Latency) -> None:
             nonlocal done
@@ -217,6 +217,15 @@ def _calibrate(space, settings, place, networks, threads, cores, as_json) -> Non
     if contended:
         click.echo(f"contended: {contended} of {predictor.networks} were measured beside other work")
     click.echo(f"kept in {path}")
+
+
+def _alone_on(place: str):
+    """Others that measure there are waited for, which is said; trainings there wait for this one."""
+    from explorer.measure.device_lock import measuring
+
+    return measuring(
+        place, lambda: click.echo(f"another measurement is under way on {place}; waiting for it", err=True)
+    )
 
 
 def _waiting(what: str, silent: bool):

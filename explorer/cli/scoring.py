@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import click
 
 from explorer.address import Input, find_architecture
 from explorer.architecture import Architecture
 from explorer.cli.measuring import Listed
-from explorer.cli.options import as_json, data_dir, print_json, print_table, storage
+from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
 
 PLAIN = ("params", "macs", "activations")
@@ -15,6 +17,10 @@ PLAIN = ("params", "macs", "activations")
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1)
+@click.option(
+    "-n", "count", type=click.IntRange(1, 100_000), metavar="N",
+    help="Of so many networks of a SPACE, drawn uniformly: how their scores go with params, MACs and activations.",
+)  # fmt: skip
 @click.option("--study", metavar="STUDY", help="How well scores and plain costs rank its trained networks.")
 @click.option(
     "--score", "names", type=Listed(), metavar="NAME,...",
@@ -22,22 +28,27 @@ PLAIN = ("params", "macs", "activations")
 )  # fmt: skip
 @click.option("--data", metavar="NAME", help="Look at images of this data set; a study's own, else noise, by default.")
 @data_dir
+@input_shape
 @click.option("--batch", type=click.IntRange(2, 4_096), metavar="N", help="Images; 32 by default.")
-@click.option("--seed", type=int, metavar="S", help="Of weights, noise and images; a trial's own, else 0, by default.")
+@click.option(
+    "--seed", type=int, metavar="S", help="Of weights, noise, images and draws; a trial's own, else 0, by default."
+)
 @as_json
 @storage
-def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -> None:
+def scores(archs, count, study, names, data, data_dir, input, classes, batch, seed, as_json, storage) -> None:
     """Zero-cost scores of untrained ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, architecture.json)."""
-    if bool(archs) == bool(study):
-        raise click.UsageError("name ARCH..., or --study STUDY alone", click.get_current_context())
+    if bool(archs) == bool(study) or (count and len(archs) != 1):
+        usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
+        raise click.UsageError(usage, click.get_current_context())
     from explorer.scoring.names import NAMES, check_scores
     from explorer.scoring.zero_cost import BATCH, score_architecture
     from explorer.training.data import load_data
 
     names = check_scores(names or NAMES)
+    override = input_override(data, data_dir, input, classes)
+    if study and input:
+        raise ExplorerError("--input and --classes are those of the study's data; leave them out")
     seen = None if data is None else load_data(data, data_dir)
-
-    anew = any(given is not None for given in (data, batch, seed))
 
     def score(architecture: Architecture, wanted=names, own_seed: int = 0) -> dict[str, float | None]:
         chosen = own_seed if seed is None else seed
@@ -50,11 +61,16 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
         opened = open_study(storage, study)
         if seen is None and opened.fingerprint.get("recipe"):
             seen = training_data(opened, data_dir)
-        _print_correlations(opened, score, names, anew, as_json)
-        return
-    override = None if seen is None else Input(seen.shape, seen.classes)
-    found = [find_architecture(arch, storage, override).architecture for arch in archs]
-    rows = [{"digest": each.digest, **score(each)} for each in found]
+        anew = any(given is not None for given in (data, batch, seed))
+        _print_ranking(opened, score, names, anew, as_json)
+    elif count:
+        _print_survey(archs[0], override, count, seed or 0, score, names, as_json)
+    else:
+        found = [find_architecture(arch, storage, override).architecture for arch in archs]
+        _print_scores(archs, [{"digest": each.digest, **score(each)} for each in found], names, as_json)
+
+
+def _print_scores(archs, rows, names, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
@@ -64,17 +80,55 @@ def scores(archs, study, names, data, data_dir, batch, seed, as_json, storage) -
     )
 
 
-def _print_correlations(study, score, names, anew: bool, as_json: bool) -> None:
+def _print_survey(path: str, override: Input | None, count: int, seed: int, score, names, as_json: bool) -> None:
+    """The scores of networks drawn from a space, and how they go with what costs nothing to know."""
+    from explorer.costing.analytic import count_cost
+    from explorer.grammar.parse import load_space
+    from explorer.scoring.correlation import rank_correlations
+    from explorer.survey.table import draw
+
+    space = load_space(path) if override is None else override.applied(load_space(path))
+    rows: dict[str, dict] = {}
+    for index in _tracked(draw(space.count(), min(count, space.count()), seed), as_json):
+        architecture = space.architecture(int(index))
+        if architecture.digest not in rows:
+            cost = count_cost(architecture)
+            plain = {name: getattr(cost, name) for name in PLAIN}
+            rows[architecture.digest] = {
+                "index": int(index), "digest": architecture.digest, **plain, **score(architecture)
+            }  # fmt: skip
+    columns = {name: [row[name] for row in rows.values()] for name in (*PLAIN, *names)}
+    found = {
+        plain: rank_correlations({name: columns[name] for name in names}, columns[plain], columns["macs"])
+        for plain in PLAIN
+    }
+    if as_json:
+        correlations = [
+            {"score": each.name, "cost": plain, "rho": each.rho, "ci95": each.ci95, "networks": each.networks}
+            for plain, listed in found.items()
+            for each in listed
+        ]
+        print_json({"rows": list(rows.values()), "correlations": correlations})
+        return
+    rho = {(each.name, plain): each for plain, listed in found.items() for each in listed}
+    print_table(
+        {"rank correlation with": "left", **dict.fromkeys(PLAIN, "right"), "networks": "right"},
+        [
+            (name, *(_shown(rho[name, plain].rho) for plain in PLAIN), rho[name, PLAIN[0]].networks)
+            for name in names
+        ],
+    )  # fmt: skip
+
+
+def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     """Scores that the search has stored are not measured again, unless something else is asked of them (``anew``)."""
     from explorer.scoring.correlation import rank_correlations
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
     if not records:
         raise ExplorerError(f"study {study.name!r} has no complete trial with an accuracy to rank by")
-    from rich.progress import track
-
     scored = []
-    for each in track(records, "scoring", transient=True, disable=as_json, console=_stderr()):
+    for each in _tracked(records, as_json):
         stored = {} if anew else {name: each.objectives[name] for name in names if name in each.objectives}
         missing = [name for name in names if name not in stored]
         measured = score(Architecture.from_json(each.architecture), missing, each.seed) if missing else {}
@@ -102,10 +156,12 @@ def _print_correlations(study, score, names, anew: bool, as_json: bool) -> None:
     )
 
 
-def _stderr():
+def _tracked(networks: Sequence, as_json: bool) -> Iterable:
+    """The networks, with a bar on standard error of how many are scored."""
     from rich.console import Console
+    from rich.progress import track
 
-    return Console(stderr=True)
+    return track(networks, "scoring", transient=True, disable=as_json, console=Console(stderr=True))
 
 
 def _shown(value: float | None) -> str:

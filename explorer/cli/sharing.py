@@ -13,6 +13,7 @@ import explorer
 from explorer.address import Addressed, Input, find_architecture
 from explorer.cli import WorkFailed
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
+from explorer.cli.studies import mix, tell_mixed
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.formats import RUN, check_formats
 from explorer.export.process import FreshProcess
@@ -56,6 +57,7 @@ class Wish(NamedTuple):
 @click.option(
     "--frontier", "whole_frontier", is_flag=True, help="ARCH is a study: export its whole frontier, a folder a network."
 )
+@mix
 @click.option(
     "--formats", metavar="NAMES", help="Of yaml, python, safetensors, onnx, pt2; all that can be written by default."
 )
@@ -79,7 +81,18 @@ class Wish(NamedTuple):
 @storage
 @with_input
 def export(
-    arch, output, under, whole_frontier, formats, features, head_classes, weights, as_json, storage, override
+    arch,
+    output,
+    under,
+    whole_frontier,
+    mix_environments,
+    formats,
+    features,
+    head_classes,
+    weights,
+    as_json,
+    storage,
+    override,
 ) -> None:
     """Write ARCH as a folder that stands on its own: architecture, code, weights, graphs, and a page on what it is.
 
@@ -94,7 +107,9 @@ def export(
     wish = Wish(check_formats(names), features, head_classes, weights)
     # Begun at once, the process in which the files are run loads torch beside this one.
     with FreshProcess() if wish.formats & set(RUN) else contextlib.nullcontext() as fresh:
-        documents = _exports(arch, Path(output), under, whole_frontier, wish, storage, override, as_json, fresh)
+        documents = _exports(
+            arch, Path(output), under, whole_frontier, mix_environments, wish, storage, override, as_json, fresh
+        )
     if as_json:
         print_json(documents if whole_frontier else documents[0])
 
@@ -104,6 +119,7 @@ def _exports(
     folder: Path,
     under: tuple[str, ...],
     whole_frontier: bool,
+    mix_environments: bool,
     wish: Wish,
     storage: str,
     override: Input | None,
@@ -116,12 +132,13 @@ def _exports(
 
         study = open_study(storage, arch)
         limits = [parse_limit(text) for text in under]
-        records = study.frontier() if whole_frontier else [study.best_under(limits)]
+        records = study.frontier() if whole_frontier else [study.best_under(limits, mix_environments=mix_environments)]
         if records in ([], [None]):
             raise ExplorerError(
                 f"no complete trial of {study.name!r} "
                 + (f"keeps {', '.join(map(str, limits))}" if limits else "is there yet")
             )
+        tell_mixed(study, {limit.cost for limit in limits}, on_stderr=quiet)
         places = [folder / f"trial-{record.number}" for record in records] if whole_frontier else [folder]
         addresses = [f"{study.name}:{record.number}" for record in records]
     else:

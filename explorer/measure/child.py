@@ -21,7 +21,8 @@ from explorer.records import Latency
 # glibc gives large maps back to the system and takes them anew in every run, which costs more than some layers and
 # depends on where the heap happens to end. Servers use allocators that keep them; so does the child.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-_MAIN = "from explorer.measure.child import main; main()"
+# Ctrl-C ends it without a word, for it is the parent that answers to the user.
+_MAIN = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from explorer.measure.child import main; main()"
 
 
 def measure_in_child(
@@ -98,5 +99,3 @@ def main() -> None:
     except Exception as error:  # torch's own, as when the device's memory is too small
         said = (str(error).strip().splitlines() or [""])[0]
         answers.write(json.dumps({"error": f"{type(error).__name__}: {said}", "failed": True}) + "\n")
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -115,9 +115,9 @@ class Cpu:
             return _Whole(_onnx_session(form.module, x, self.threads), self._clock)
         x, module = laid_out(x, form.module, setting)
         if setting.mode == "compile":
-            return _Whole(_compiled(module, x), self._clock)
+            return _Whole(partial(compiled(module, x), x), self._clock)
         if not isinstance(module, fx.GraphModule):
-            return _Whole(lambda: module(x), self._clock)
+            return _Whole(partial(module, x), self._clock)
         return _InParts(module, x, self._clock)
 
     def statistic(self, runs: Sequence[Run]) -> float:
@@ -141,6 +141,9 @@ class Cpu:
 
     def joules_per_image(self, contestant: Contestant) -> float | None:
         return None
+
+    def readings(self, before: CpuTimes, after: CpuTimes) -> None:
+        """A CPU tells neither clocks nor temperature."""
 
     def disturbance(self, before: CpuTimes, after: CpuTimes) -> list[str]:
         """What other work there was in between, in words; empty when there was none to speak of."""
@@ -219,12 +222,13 @@ class _InParts:
         return runs
 
 
-def _compiled(module: nn.Module, x: Tensor) -> Callable[[], Any]:
+def compiled(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
+    """The network compiled for inputs like ``x``, now and not at its first run."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its own making: the compiler uses what torch has deprecated
         call = torch.compile(module)
         call(x)
-    return lambda: call(x)
+    return call
 
 
 def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:

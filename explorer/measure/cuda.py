@@ -5,17 +5,19 @@ Reviewed and run against a stand-in for ``torch.cuda``; not measured on a GPU ye
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
+from functools import partial
+from itertools import chain, cycle
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from explorer.measure.cpu import laid_out
+from explorer.measure.cpu import compiled, laid_out
 from explorer.measure.fold import InferenceForm
-from explorer.measure.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml
+from explorer.measure.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median, median_interval
@@ -24,8 +26,10 @@ from explorer.ops.base import TensorShape
 MOST_INPUTS = 16
 SETTLED_SHARE = 0.005  # of the median, half its interval
 CAPTURE_WARM_UPS = 3  # eager passes before a capture: libraries choose their algorithms and get their workspaces
-MOST_QUEUED = 500  # replays that wait in the device's queue, which holds about a thousand
-SLEEP_CYCLES = 40_000  # device cycles, some 20 us, that the host may take to queue one replay
+MOST_QUEUED = 300  # replays that wait in the device's queue, each with two events; it holds about a thousand
+SLEEP_CYCLES = 40_000  # device cycles, some 20 us, in which the host is to queue one replay; doubled where it cannot
+MOST_SLEEP_CYCLES = 1_280_000
+OBSERVED_CYCLES = 40_000_000  # some 20 ms of work, while NVML is asked: an idle card lowers its clocks
 ENERGY_MS = 300.0  # the energy counter moves every 20 to 100 ms
 
 
@@ -55,17 +59,19 @@ class Cuda:
         self._reads_energy = patience >= 1
         self._cuda = torch.cuda if cuda is None else cuda
         self._properties = self._cuda.get_device_properties(name)
-        self.monitor = monitor or open_nvml(f"GPU-{getattr(self._properties, 'uuid', '')}")
+        self.monitor = monitor or open_nvml(str(getattr(self._properties, "uuid", "")))
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Makes it the current device and lets cuDNN try its algorithms out; all is put back afterwards."""
         flags = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
         torch.backends.cudnn.benchmark = True
+        gc.freeze()  # each capture collects garbage, and need not look through all of torch for it
         try:
             with self._cuda.device(self.name):
                 yield
         finally:
+            gc.unfreeze()
             (
                 torch.backends.cudnn.benchmark,
                 torch.backends.cudnn.allow_tf32,
@@ -73,25 +79,29 @@ class Cuda:
             ) = flags
 
     def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
-        """The network on the device, captured where the mode says so, with its inputs."""
-        cuda = self._cuda
-        cuda.synchronize()
-        held = cuda.memory_allocated(self.name)
-        cuda.reset_peak_memory_stats(self.name)
+        """The network on the device, compiled or captured where the mode says so, with its inputs."""
         generator = torch.Generator().manual_seed(0)
         x, module = laid_out(torch.randn(setting.batch, *shape, generator=generator), form.module, setting, self.name)
         with _precision(setting), torch.inference_mode():
-            module(x)
-            cuda.synchronize()
-            peak = cuda.max_memory_allocated(self.name) - held
+            peak = self._peak_bytes(module, x)
             inputs = [x] + [torch.randn_like(x) for _ in range(self.input_count(x) - 1)]
-            called = torch.compile(module) if setting.mode == "compile" else module
-            if setting.mode == "graph":
-                launches = self._captured(called, inputs)
-            else:
-                launches = [_bound(called, each) for each in inputs]
+            call = compiled(module, x) if setting.mode == "compile" else module
+            launches = self._captured(call, inputs) if setting.mode == "graph" else [partial(call, x) for x in inputs]
         # A graph knows the addresses of weights and inputs and does not keep them alive: the contestant does.
-        return _OnDevice(cuda, launches, setting, peak, keeps=(module, inputs))
+        return _OnDevice(self._cuda, launches, setting, peak, keeps=(module, inputs))
+
+    def _peak_bytes(self, module: nn.Module, x: Tensor) -> int:
+        """Weights, one input, and the most that an eager pass holds beside them; of the second pass, for in the first
+        libraries try algorithms out and take workspaces that they keep."""
+        cuda = self._cuda
+        module(x)
+        cuda.synchronize()
+        held = cuda.memory_allocated(self.name)
+        cuda.reset_peak_memory_stats(self.name)
+        module(x)
+        cuda.synchronize()
+        fixed = sum(tensor.nbytes for tensor in chain(module.parameters(), module.buffers(), [x]))
+        return fixed + cuda.max_memory_allocated(self.name) - held
 
     def input_count(self, x: Tensor) -> int:
         """How many inputs are taken in turn: more than twice the L2 cache holds, and at most MOST_INPUTS."""
@@ -124,10 +134,17 @@ class Cuda:
         return "CUDA events around each run, inputs in turn; reported: median, corrected by the reference's pace"
 
     def observe(self) -> GpuState:
-        return self.monitor.state()
+        """While it computes, for an idle card lowers its clocks."""
+        self._cuda._sleep(OBSERVED_CYCLES)
+        state = self.monitor.state()
+        self._cuda.synchronize()
+        return state
 
     def disturbance(self, before: GpuState, after: GpuState) -> list[str]:
-        return disturbances(before, after)
+        return disturbances(before, after, self.monitor.at_work_since(before.moment))
+
+    def readings(self, before: GpuState, after: GpuState) -> dict[str, list[float]] | None:
+        return readings(before, after)
 
     def limits(self) -> dict[str, float]:
         return self.monitor.limits()
@@ -158,11 +175,13 @@ class _OnDevice:
         self._cuda = cuda
         self._launches = cycle(launches)
         self._keeps = keeps
+        self._sleep_cycles = SLEEP_CYCLES
         self.setting = setting
         self.peak_memory_bytes = peak_memory_bytes
 
     def run(self, times: int) -> list[Run]:
-        """Replays are queued while the device sleeps, so that no gap of the host's comes between their events.
+        """Replays are queued while the device sleeps, so that no gap of the host's comes between their events. Where
+        the device had nothing left to do before the next was queued, they are run again behind a longer sleep.
 
         Without a graph each run begins on an idle device and the host's work to launch it counts: whoever
         runs the network in that way waits for it.
@@ -175,23 +194,26 @@ class _OnDevice:
     def _queued(self, times: int) -> list[Run]:
         cuda, queue = self._cuda, self.setting.mode == "graph"
         events = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in range(times)]
+        starved, last = False, None
         with _precision(self.setting), torch.inference_mode():
             cuda.synchronize()
             if queue:
-                cuda._sleep(SLEEP_CYCLES * times)
+                cuda._sleep(self._sleep_cycles * times)
             for began, ended in events:
-                if not queue:
+                if queue:
+                    starved = starved or (last is not None and last.query())
+                else:
                     cuda.synchronize()
                 began.record()
                 next(self._launches)()
                 ended.record()
+                last = ended
             cuda.synchronize()
+        if starved and self._sleep_cycles < MOST_SLEEP_CYCLES:
+            self._sleep_cycles *= 2
+            return self._queued(times)
         times_ms = [began.elapsed_time(ended) for began, ended in events]
         return [Run(ms, (ms,)) for ms in times_ms]
-
-
-def _bound(module: nn.Module, x: Tensor) -> Callable[[], Any]:
-    return lambda: module(x)
 
 
 @contextmanager

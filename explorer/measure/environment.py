@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from explorer.errors import MeasurementError, did_you_mean
+from explorer.measure.nvml import driver_version
 from explorer.records import Environment
 
 # The packages whose version can change a time or an accuracy.
@@ -54,7 +55,7 @@ def find_device(name: str = "auto") -> str:
         return "cuda:0" if count else "cpu"
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
-        near = did_you_mean(name, DEVICES)
+        near = "; a GPU is 'cuda'" if name.lower().startswith("gpu") else did_you_mean(name, DEVICES)
         raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{near}")
     number = int(match[1] or 0)
     if number >= count:
@@ -93,11 +94,12 @@ def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """From Linux, or from NVML where a container or Windows' Linux hides that."""
     try:
         found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", path.read_text())
     except OSError:
         found = None
-    return found[1] if found else "unknown"
+    return found[1] if found else driver_version() or "unknown"
 
 
 def _version(package: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,9 +15,19 @@ from explorer.errors import MeasurementError
 from explorer.measure import reference
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
+from explorer.measure.device_lock import measuring
 from explorer.measure.environment import describe_environment, find_device
 from explorer.measure.fold import InferenceForm, inference_form
-from explorer.measure.protocol import VERSION, MeasurementFailed, Timings, corrected, drift, pace, take_turns
+from explorer.measure.protocol import (
+    VERSION,
+    Contestant,
+    MeasurementFailed,
+    Timings,
+    corrected,
+    drift,
+    pace,
+    take_turns,
+)
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.measure.statistics import median, median_interval, quantile
 from explorer.network.build import Network, build_network
@@ -53,19 +63,22 @@ def latency(
     An Architecture is built and timed in a process of its own; a module is timed in this one, whose threads, pinning
     and precision are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did not make.
     ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy cores
-    unless named. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
+    unless named. Another measurement on the device is waited for, and this project's trainings there wait for this
+    one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
     """
     place = find_device(device)
     settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
     if isinstance(network, Architecture):
         from explorer.measure.child import measure_in_child
 
-        return measure_in_child([network], settings, place, threads, cores)[0]
+        with measuring(place):
+            return measure_in_child([network], settings, place, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input
     if shape is None:
         raise MeasurementError("the module's input is not known; say input=(channels, height, width)")
     digest = network.architecture.digest if isinstance(network, Network) else ""
-    return measure([Subject(network, TensorShape(*shape), digest)], settings, place, threads, cores)[0]
+    with measuring(place):
+        return measure([Subject(network, TensorShape(*shape), digest)], settings, place, threads, cores)[0]
 
 
 def measure_architectures(
@@ -117,13 +130,10 @@ def measure_on(place: Any, subjects: Sequence[Subject], settings: Sequence[Setti
         yardstick = InferenceForm(reference.reference_network(), 0, 0, traced=False)
         judge = place.contestant(yardstick, Setting(reference.BATCH, mode=default_mode(place.name)), reference.SHAPE)
         for attempt in range(1, ATTEMPTS + 1):
-            before = place.observe()
-            timings, kept = take_turns(contestants, judge, place.effort)
-            notes = place.disturbance(before, place.observe())
-            paces = pace(kept, place.statistic)
+            timings, paces, of_all = _attempt(place, contestants, judge)
             try:
                 return [
-                    _latency(place, machine, case, contestant, timing, kept, paces, notes)
+                    _latency(place, machine, case, contestant, timing, paces, of_all)
                     for case, contestant, timing in zip(cases, contestants, timings)
                 ]
             except MeasurementFailed:
@@ -132,15 +142,32 @@ def measure_on(place: Any, subjects: Sequence[Subject], settings: Sequence[Setti
     raise AssertionError("an attempt returns or raises")
 
 
+def _attempt(
+    place: Any, contestants: Sequence[Contestant], judge: Contestant
+) -> tuple[list[Timings], list[float], dict[str, Any]]:
+    """Each contestant's timings, the pace of each round, and what the latencies of all of them have in common."""
+    states: list[Any] = []
+    timings, kept = take_turns(contestants, judge, place.effort, lambda: states.append(place.observe()))
+    states.append(place.observe())
+    paces, notes = pace(kept, place.statistic), place.disturbance(*states)
+    of_all = {
+        "reference_ms": place.statistic(kept.runs),
+        "drift": drift(paces),
+        "contended": bool(notes),
+        "notes": tuple(notes),
+        "device_state": place.readings(*states),
+    }
+    return timings, paces, of_all
+
+
 def _latency(
     place: Any,
     machine: Environment,
     case: tuple[Subject, InferenceForm, Setting],
     contestant: Any,
     timings: Timings,
-    kept: Timings,
     paces: Sequence[float],
-    notes: Sequence[str],
+    of_all: Mapping[str, Any],
 ) -> Latency:
     subject, form, setting = case
     times = [run.ms for run in timings.runs]
@@ -156,12 +183,9 @@ def _latency(
         throughput=1e3 * setting.batch / reported,
         method=f"{form}; {place.method()}",
         environment=_environment(place, machine, setting),
-        reference_ms=place.statistic(kept.runs),
-        drift=drift(paces),
-        contended=bool(notes),
-        notes=tuple(notes),
         peak_memory_bytes=place.peak_memory(contestant),
         joules_per_image=place.joules_per_image(contestant),
+        **of_all,
     )
 
 

@@ -7,82 +7,113 @@ to itself. A missing answer is None or empty and costs nothing but itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 # Reasons that say nothing is wrong: it has nothing to do, or its clocks were set on purpose.
 _HARMLESS = ("GpuIdle", "ApplicationsClocksSetting", "UserDefinedClocks", "DisplayClockSetting", "None", "All")
-_PREFIX = "nvmlClocksThrottleReason"
-CLOCK_SHARE = 0.02  # by which the clock may differ before and after without a word
+_PREFIXES = ("nvmlClocksThrottleReason", "nvmlClocksEventReason")  # until CUDA 12, and since
+_REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+_KINDS = ("GPU", "MIG")  # what an identity belongs to: a whole card, or an instance of a partitioned one
+CLOCK_SHARE = 0.02  # by which a clock may differ before and after without a word
 
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
     """A GPU at one moment. ``slowed_by``: names of the reasons that hold its clocks down, as NVML spells them;
-    ``others``: process ids beside this one's."""
+    ``others``: process ids beside this one's; ``moment``: microseconds since the epoch."""
 
     sm_mhz: int | None = None
     memory_mhz: int | None = None
     celsius: int | None = None
     slowed_by: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
+    moment: int = 0
 
 
 class Nvml:
-    """The GPU whose identity is ``uuid`` ("GPU-..."), as ``library`` (pynvml or what behaves like it) sees it."""
+    """The GPU, or the instance of a partitioned one (MIG), whose identity is ``uuid``, without the "GPU-" before it;
+    as ``library`` (pynvml or what behaves like it) sees it. An instance has the clocks of its card, and users of its
+    own; what it takes of the card's energy is not told."""
 
     def __init__(self, library: Any, uuid: str):
         self._library = library
-        self._handle: Any = None
-        try:
-            library.nvmlInit()
-            self._handle = library.nvmlDeviceGetHandleByUUID(uuid)
-        except library.NVMLError:
-            pass  # no driver, or a card that is not to be asked
+        self._own = _find(library, uuid)
+        part = bool(self._ask("nvmlDeviceIsMigDeviceHandle"))
+        self._card = self._ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") if part else self._own
+        self._is_whole = not part and not (self._ask("nvmlDeviceGetMigMode") or [0])[0]
 
     def state(self) -> GpuState:
         """Its clocks, reasons and users now."""
         n = self._library
-        reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
-        users = self._ask("nvmlDeviceGetComputeRunningProcesses") or []
+        told = (self._ask_card(name) for name in _REASONS)
+        reasons = next((bits for bits in told if bits is not None), 0)
+        users = self._users()
         return GpuState(
-            sm_mhz=self._ask("nvmlDeviceGetClockInfo", getattr(n, "NVML_CLOCK_SM", 1)),
-            memory_mhz=self._ask("nvmlDeviceGetClockInfo", getattr(n, "NVML_CLOCK_MEM", 2)),
-            celsius=self._ask("nvmlDeviceGetTemperature", getattr(n, "NVML_TEMPERATURE_GPU", 0)),
-            slowed_by=tuple(name for name, bit in self._reasons().items() if reasons & bit),
-            others=tuple(sorted(user.pid for user in users if user.pid != os.getpid())),
+            sm_mhz=self._ask_card("nvmlDeviceGetClockInfo", getattr(n, "NVML_CLOCK_SM", 1)),
+            memory_mhz=self._ask_card("nvmlDeviceGetClockInfo", getattr(n, "NVML_CLOCK_MEM", 2)),
+            celsius=self._ask_card("nvmlDeviceGetTemperature", getattr(n, "NVML_TEMPERATURE_GPU", 0)),
+            slowed_by=tuple(sorted({name for name, bit in self._reasons() if reasons & bit})),
+            others=_beside_this(users, users),
+            moment=time.time_ns() // 1_000,
         )
+
+    def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+        """Processes beside this one that computed on it since; None where it does not tell, as an instance does not.
+        One that merely keeps its memory there, as a training that waits does, is none of them."""
+        ask: Callable | None = getattr(self._library, "nvmlDeviceGetProcessUtilization", None)
+        if self._own is None or ask is None:
+            return None
+        try:
+            samples = ask(self._own, moment)
+        except getattr(self._library, "NVMLError_NotFound", ()):  # nobody was seen at work
+            return ()
+        except self._library.NVMLError:
+            return None
+        return _beside_this((sample.pid for sample in samples if sample.smUtil > 0), self._users())
 
     def limits(self) -> dict[str, float]:
         """What bounds clocks and power: ``sm_mhz``, ``memory_mhz``, ``power_watts``, those that it tells."""
         n = self._library
         found = {
-            "sm_mhz": self._ask("nvmlDeviceGetMaxClockInfo", getattr(n, "NVML_CLOCK_SM", 1)),
-            "memory_mhz": self._ask("nvmlDeviceGetMaxClockInfo", getattr(n, "NVML_CLOCK_MEM", 2)),
-            "power_watts": self._ask("nvmlDeviceGetEnforcedPowerLimit"),
+            "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", getattr(n, "NVML_CLOCK_SM", 1)),
+            "memory_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", getattr(n, "NVML_CLOCK_MEM", 2)),
+            "power_watts": self._ask_card("nvmlDeviceGetEnforcedPowerLimit"),
         }
         if found["power_watts"] is not None:
             found["power_watts"] /= 1000  # NVML counts milliwatts
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def joules(self) -> float | None:
-        """The energy that the card has taken since its driver was loaded."""
-        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        """The energy that the card has taken since its driver was loaded; None where others' is counted in it."""
+        millijoules = self._ask_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
         return None if millijoules is None else millijoules / 1000
 
+    def _users(self) -> list[int]:
+        return [user.pid for user in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
+
+    def _ask_card(self, function: str, *arguments: Any) -> Any:
+        return self._ask_of(self._card, function, *arguments)
+
     def _ask(self, function: str, *arguments: Any) -> Any:
+        return self._ask_of(self._own, function, *arguments)
+
+    def _ask_of(self, handle: Any, function: str, *arguments: Any) -> Any:
         asked: Callable | None = getattr(self._library, function, None)
-        if self._handle is None or asked is None:
+        if handle is None or asked is None:
             return None
         try:
-            return asked(self._handle, *arguments)
+            return asked(handle, *arguments)
         except self._library.NVMLError:  # not supported on this card, or not permitted
             return None
 
-    def _reasons(self) -> Mapping[str, int]:
-        named = {name.removeprefix(_PREFIX): name for name in dir(self._library) if name.startswith(_PREFIX)}
-        return {short: getattr(self._library, name) for short, name in named.items() if short not in _HARMLESS}
+    def _reasons(self) -> list[tuple[str, int]]:
+        library = self._library
+        named = [(name, prefix) for name in dir(library) for prefix in _PREFIXES if name.startswith(prefix)]
+        short = [(name.removeprefix(prefix), getattr(library, name)) for name, prefix in named]
+        return [(name, bit) for name, bit in short if name not in _HARMLESS]
 
 
 class NoNvml:
@@ -90,6 +121,9 @@ class NoNvml:
 
     def state(self) -> GpuState:
         return GpuState()
+
+    def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+        return None
 
     def limits(self) -> dict[str, float]:
         return {}
@@ -107,13 +141,58 @@ def open_nvml(uuid: str) -> Nvml | NoNvml:
     return Nvml(pynvml, uuid)
 
 
-def disturbances(before: GpuState, after: GpuState) -> list[str]:
-    """What made the card another one between the two moments or in them, in words."""
+def driver_version() -> str:
+    """As NVML tells it, empty where it cannot be asked."""
+    try:
+        import pynvml
+    except ImportError:
+        return ""
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return ""
+
+
+def _find(library: Any, uuid: str) -> Any:
+    """The handle of a card or an instance, None where there is no driver, or none that is to be asked."""
+    try:
+        library.nvmlInit()
+    except library.NVMLError:
+        return None
+    for kind in _KINDS:
+        try:
+            return library.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}")
+        except library.NVMLError:
+            continue
+    return None
+
+
+def _beside_this(pids: Iterable[int], users: Collection[int]) -> tuple[int, ...]:
+    """Those of other processes; ``users``: all that are on the GPU. This one is among them whenever it asks: where it
+    is not, the numbers are a host's and this runs in a container, so one of them is its own, whichever."""
+    found = sorted(set(pids) - {os.getpid()})
+    return tuple(found if os.getpid() in users or not users else found[1:])
+
+
+def disturbances(before: GpuState, after: GpuState, at_work: Iterable[int] | None = None) -> list[str]:
+    """What made the card another one between the two moments or in them, in words. ``at_work``: who else computed
+    there, as ``at_work_since`` says; where that is not known everybody who was there counts."""
     notes = []
-    if others := sorted({*before.others, *after.others}):
+    if others := sorted({*before.others, *after.others} if at_work is None else at_work):
         notes.append(f"other processes used the GPU: {', '.join(map(str, others))}")
     if slowed := sorted({*before.slowed_by, *after.slowed_by}):
         notes.append(f"the GPU's clocks were held down: {', '.join(slowed)}")
-    if before.sm_mhz and after.sm_mhz and abs(after.sm_mhz / before.sm_mhz - 1) > CLOCK_SHARE:
-        notes.append(f"its clock went from {before.sm_mhz} to {after.sm_mhz} MHz")
+    for name, was, came in (
+        ("clock", before.sm_mhz, after.sm_mhz),
+        ("memory clock", before.memory_mhz, after.memory_mhz),
+    ):
+        if was and came and abs(came / was - 1) > CLOCK_SHARE:
+            notes.append(f"its {name} went from {was} to {came} MHz")
     return notes
+
+
+def readings(before: GpuState, after: GpuState) -> dict[str, list[float]] | None:
+    """Clocks and temperature at the two moments, those that are told; None where none is."""
+    pairs = {name: [getattr(before, name), getattr(after, name)] for name in ("sm_mhz", "memory_mhz", "celsius")}
+    return {name: pair for name, pair in pairs.items() if None not in pair} or None

@@ -73,18 +73,22 @@ def warm_up(contestant: Contestant, most_ms: float) -> list[Run]:
 
 
 def take_turns(
-    contestants: Sequence[Contestant], reference: Contestant, effort: Effort
+    contestants: Sequence[Contestant],
+    reference: Contestant,
+    effort: Effort,
+    on_warm: Callable[[], object] = lambda: None,
 ) -> tuple[list[Timings], Timings]:
     """Times all of them in rounds: the reference, then each contestant that is not done, then the next round.
 
     So what changes on the device meets all of them alike, and shows in the reference. Ends with the reference.
-    Returns each one's timings, and the reference's.
+    ``on_warm`` is called before the first round, when all are warm. Returns each one's timings, and the reference's.
     """
     everyone = [reference, *contestants]
     times = []
     for contestant in everyone:
         typical = median([run.ms for run in warm_up(contestant, effort.warm_up_ms)[-5:]])
         times.append(max(1, round(effort.turn_ms / typical)) if typical > 0 else 1)
+    on_warm()
     timings = [Timings() for _ in everyone]
 
     def turn(place: int) -> None:

@@ -335,7 +335,7 @@ class Study:
         if LATENCY in names and (found := mixed_environments(records)):
             raise StoreError(
                 f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
-                " --mix-environments of frontier and effects (mix_environments=True) puts them together all the same"
+                " --mix-environments (in Python mix_environments=True) puts them together all the same"
             )
 
 

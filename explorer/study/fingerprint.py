@@ -9,6 +9,7 @@ from typing import Any
 
 from explorer.architecture import DIGEST_VERSION
 from explorer.errors import StoreError
+from explorer.grammar.parse import content
 from explorer.grammar.space import SearchSpace
 from explorer.records import LatencyEnvironment
 from explorer.store.study import Study
@@ -46,16 +47,29 @@ def make_fingerprint(
     return json.loads(json.dumps(made))
 
 
-def require_same(study: Study, found: Mapping[str, Any]) -> None:
-    """Raises StoreError, naming every difference, unless the study was begun with this fingerprint."""
-    kept, asked = _flat(study.fingerprint), _flat(found)
-    names = [name for name in dict.fromkeys([*kept, *asked]) if kept.get(name) != asked.get(name)]
-    if names:
-        listed = "; ".join(f"{name}: {_shown(kept.get(name))}, now {_shown(asked.get(name))}" for name in names)
+def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> None:
+    """Raises StoreError, naming every difference, unless the study was begun with this fingerprint. ``space_text``:
+    of the space that is searched now."""
+    differences = _differences(study.fingerprint, found)
+    if "space" in differences:
+        before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
+        in_text = _differences(before, now) or {"space": "another input or number of classes"}
+        differences = {**in_text, **{name: said for name, said in differences.items() if name != "space"}}
+    if "evaluate" in differences:  # what only a training has goes without saying
+        differences = {name: said for name, said in differences.items() if not name.startswith(("split", "recipe"))}
+    if differences:
+        listed = "; ".join(f"{name}: {said}" for name, said in differences.items())
         raise StoreError(
             f"study {study.name!r} in {study.storage} was begun otherwise ({listed}); "
             "run it as it was begun, or begin another beside it with --new-study"
         )
+
+
+def _differences(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, str]:
+    """Where two trees differ: path -> what stands there and what stood there."""
+    before, now = _flat(kept), _flat(asked)
+    names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    return {name: f"{_shown(before.get(name))}, now {_shown(now.get(name))}" for name in names}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from explorer.errors import StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
+from explorer.scoring.names import NAMES
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.rows import LATENCY_NOTE
@@ -178,7 +179,10 @@ class SearchLoop:
         )
         try:
             if candidate.refusal is not None:
-                return self.writer.refuse(number, proposal, *candidate.refusal)
+                record = self.writer.refuse(number, proposal, *candidate.refusal)
+                if record.state == "failed":  # a cost of it could not be had
+                    self.budget.note(failed=True)
+                return record
             return self.writer.begin(number, proposal, self.budget.target)
         except NumberTaken:
             if number in self.memory:
@@ -204,13 +208,12 @@ class SearchLoop:
             candidate = self.candidates.make(derivation)
         else:
             candidate = self._next_unseen()
+            notes = {} if candidate is None else self.memory.adopt(number, candidate.derivation)
         stopwatch = self.plan.stopwatch
         if candidate is None or candidate.refusal is not None or stopwatch is None:
             return candidate, notes
         candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
         self.too_slow = self.too_slow + 1 if candidate.refusal else 0
-        if not measured:
-            self.budget.note(failed=True)
         return candidate, {**notes, LATENCY_NOTE: measured}
 
     def _next_unseen(self) -> Candidate | None:
@@ -264,8 +267,9 @@ class SearchLoop:
             return Ending("failed", reason=message.reason)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
+            scores = {name: score for name, score in message.measured.items() if name in NAMES}
             expected = self._expected(record)
-            return Ending("stopped", reason=reason, result=result, environment=environment, expected=expected)
+            return Ending("stopped", scores, result, reason, environment, expected=expected)
         objectives = {**message.measured, **self._exact(record)}
         weights = message.weights if self.ledger.joins_frontier(objectives) else ""
         return Ending("complete", objectives, result, environment=environment, weights=weights)

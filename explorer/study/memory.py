@@ -23,6 +23,10 @@ class Memory(Protocol):
         """The sampler's proposal for trial ``number`` and its notes on it."""
         ...
 
+    def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
+        """The sampler's notes on a network that the loop has chosen for trial ``number`` in its stead."""
+        ...
+
     def forget(self, number: int) -> None:
         """Takes back what was asked for trial ``number``: another worker's trial bears that number."""
         ...
@@ -54,6 +58,9 @@ class RecordMemory:
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
         return self._sampler.propose([self._records[known] for known in sorted(self._records)], number)
+
+    def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
+        return {}
 
     def forget(self, number: int) -> None:
         """Nothing was kept of the proposal."""

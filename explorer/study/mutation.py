@@ -1,13 +1,12 @@
-"""Small changes of a derivation: a choice or two drawn anew, the rest kept."""
+"""Small changes of a derivation: one choice answered otherwise, the rest kept."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
+from explorer.grammar.neighbours import asked
 from explorer.grammar.space import Choice, Derivation, SearchSpace
-
-TWICE = 1 / 3  # of the mutants, with two choices drawn anew
 
 
 def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> Derivation:
@@ -27,9 +26,23 @@ def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> 
     return space.derive(choose)
 
 
-def mutants(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
-    """Without end: mutants of the parents in turn."""
-    while parents:
-        for parent in parents:
-            child = mutated(space, parent, draw)
-            yield mutated(space, child, draw) if draw.random() < TWICE else child
+def around(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
+    """Every derivation that answers one live choice point of a parent otherwise, in random order. Points that are
+    dead then are left out, points that arise then are drawn."""
+    changes = [
+        (parent, choice.name, option)
+        for parent in parents
+        for choice in asked(space, parent)
+        for option in choice.options
+        if option != parent.choices[choice.name]
+    ]
+    draw.shuffle(changes)
+    return (_changed(space, *change, draw) for change in changes)
+
+
+def _changed(space: SearchSpace, parent: Derivation, name: str, option: str, draw: random.Random) -> Derivation:
+    def choose(choice: Choice) -> str:
+        kept = option if choice.name == name else parent.choices.get(choice.name)
+        return draw.choice(choice.options) if kept is None else kept
+
+    return space.derive(choose)

@@ -6,7 +6,6 @@ While it trains, its state is kept in a checkpoint: a trial that was killed and 
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -19,7 +18,6 @@ from explorer.measure.environment import describe_environment
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
-from explorer.study.device_lock import Pause
 from explorer.study.work import Job, Outcome, Report, Training
 from explorer.training.data import Dataset, load_data
 from explorer.training.gradient_flow import BATCH, gradient_flow
@@ -62,20 +60,18 @@ def _trained(
 ) -> tuple[nn.Module, TrainingResult]:
     _keep_to_its_share(settings.device, settings.side_by_side)
     network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
-    with closing(Pause(settings.device)) as pause:
-        result = train_network(
-            network,
-            data,
-            settings.recipe,
-            epochs=settings.epochs,
-            seed=job.seed,
-            device=settings.device,
-            threads=settings.threads,
-            precision=settings.precision,
-            checkpoint=checkpoint,
-            on_epoch=report,
-            before_step=pause,
-        )
+    result = train_network(
+        network,
+        data,
+        settings.recipe,
+        epochs=settings.epochs,
+        seed=job.seed,
+        device=settings.device,
+        threads=settings.threads,
+        precision=settings.precision,
+        checkpoint=checkpoint,
+        on_epoch=report,
+    )
     return network, result
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseGASampler
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState, create_trial
 
@@ -50,7 +51,21 @@ class OptunaMemory:
         trial = self._study.ask()
         self._running[number] = trial._trial_id
         derivation = self._space.derive(ask_trial(trial))
-        return derivation, dict(self._study._storage.get_trial(trial._trial_id).system_attrs)
+        return derivation, self._notes(trial._trial_id)
+
+    def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
+        """The sampler's notes on a network that the loop has chosen for trial ``number`` in its stead. Of a genetic
+        algorithm it joins the generation: where limits reject nearly all that is proposed, the loop's are its parents.
+        """
+        self._study.enqueue_trial(dict(derivation.choices))
+        self.ask(number)
+        sampler, trial_id = self._study.sampler, self._running[number]
+        if isinstance(sampler, BaseGASampler):  # which has not been asked, and so has not noted the generation
+            sampler.get_trial_generation(self._study, self._study._storage.get_trial(trial_id))
+        return self._notes(trial_id)
+
+    def _notes(self, trial_id: int) -> dict[str, Any]:
+        return dict(self._study._storage.get_trial(trial_id).system_attrs)
 
     def forget(self, number: int) -> None:
         """Takes back what was asked for trial ``number``: another worker's trial bears that number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
@@ -34,6 +35,7 @@ from explorer.training.recipe import recipe as recipe_named
 DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
 PRECISIONS = ("auto", "float32", "bfloat16")
+EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
 ANALYTIC = tuple(Cost.__dataclass_fields__)
 _log = logging.getLogger(__name__)
 
@@ -128,8 +130,13 @@ def make_plan(
     scores: Iterable[str],
 ) -> Plan:
     """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
+    if not isinstance(objectives, Mapping):
+        raise StudyError(f"objectives map names to 'max' or 'min', as in {EXAMPLE}; found {objectives!r}")
     own_costs = dict(costs or {})
     limits = tuple(limits)
+    for name, function in [("evaluate", evaluate), *((f"the cost {name}", own) for name, own in own_costs.items())]:
+        if function is not None and not callable(function):
+            raise StudyError(f"{name} must be a function, found {function!r}")
     answered = LATENCY in own_costs or (evaluate is not None and LATENCY in objectives)
     known = known_costs(own_costs, not answered)
     expected = _expected(objectives, known, evaluate is not None)
@@ -157,7 +164,7 @@ def make_plan(
         workers = workers or 1
         work: Work = Evaluation(evaluate, epochs, expected)
         if workers > 1:
-            _require_picklable(work)
+            _require_picklable(evaluate)
         described, training_recipe, name = None, None, f"{space.name}-evaluate"
     else:
         dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
@@ -230,7 +237,7 @@ def check_budget(trials: int | None, seconds: float | None, until_stable: int | 
 def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_evaluation: bool) -> tuple[str, ...]:
     """The objectives that are not known before the work is done."""
     if not objectives:
-        raise StudyError("a search needs at least one objective, as in {'accuracy': 'max', 'macs': 'min'}")
+        raise StudyError(f"a search needs at least one objective, as in {EXAMPLE}")
     for name, direction in objectives.items():
         if direction not in ("max", "min"):
             raise StudyError(f"objective {name!r}: a direction is 'max' or 'min', found {direction!r}")
@@ -251,11 +258,16 @@ def _known(names: Iterable[str], asked: str) -> str:
     return f"known: {', '.join(names)}{did_you_mean(asked, names)}"
 
 
-def _require_picklable(work: Work) -> None:
+def _require_picklable(evaluate: Evaluate) -> None:
+    """Raises StudyError for a function that child processes cannot find: they go by its module and name."""
+    mend = "put it into a module that you import, or leave workers at 1"
+    main = sys.modules["__main__"]
+    has_source = main.__spec__ is not None or Path(getattr(main, "__file__", "")).is_file()
+    if getattr(evaluate, "__module__", "") == "__main__" and not has_source:
+        raise StudyError(f"with several workers 'evaluate' cannot be a function of an interactive session; {mend}")
     try:
-        ForkingPickler.dumps(work)
+        ForkingPickler.dumps(evaluate)
     except Exception as error:
-        mend = "make it a function of a module, or leave workers at 1"
         raise StudyError(f"with several workers 'evaluate' must be picklable; {mend} ({error})") from None
 
 

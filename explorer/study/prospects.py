@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -116,10 +116,13 @@ class Prospects:
         return (1.0 + well) / (1.0 + well + failed)
 
     def expected(self, candidate: Member) -> dict[str, list[float]]:
-        """Of each objective that training tells: the median and the ends of the central 90% of the belief."""
+        """Of each objective that training tells: the median and the ends of the central 90% of what one training is
+        expected to tell, its noise included."""
         told = {}
-        for (name, way), known in zip(self._history.objectives.items(), self._known([candidate])):
+        for place, ((name, way), known) in enumerate(zip(self._history.objectives.items(), self._known([candidate]))):
             if isinstance(known, Belief):
+                if place in self._surrogates:
+                    known = replace(known, sd=np.hypot(known.sd, self._surrogates[place].noise))
                 ends = [_sign(way) * float(known.quantile(z)[0]) for z in (-CENTRAL, 0.0, CENTRAL)]
                 told[name] = sorted(ends)
         return told

@@ -71,7 +71,7 @@ def run_search(
     epochs: int | None = None,
     precision: str = "auto",
     workers_per_device: int | None = None,
-    limits: Iterable[Limit] | None = None,
+    limits: Iterable[Limit | str] | None = None,
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
@@ -91,8 +91,8 @@ def run_search(
     many trials in a row, of the study, have not enlarged the frontier's hypervolume. ``storage`` None keeps
     the study in memory.
 
-    ``limits``: bounds on costs that every network trained keeps, beside the space's own. They belong to the study:
-    None are those that it has, others take their place and a warning says so.
+    ``limits``: bounds on costs that every network trained keeps, as "macs<=50M", beside the space's own. They belong
+    to the study: None are those that it has, others take their place and a warning says so.
 
     ``stopping``: the rule that ends trainings early, one of ``stopping.RULES`` or auto; ``trial_seconds`` and
     ``trial_memory`` (bytes of its process and all that it starts): limits on one trial, beyond which it
@@ -115,8 +115,10 @@ def run_search(
     went away while it was in use.
     """
     began = time.monotonic()
+    if not isinstance(space, SearchSpace):
+        raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
     check_budget(trials, seconds, until_stable)
-    asked = None if limits is None else tuple(limits)
+    asked = None if limits is None else tuple(parse_limit(each) if isinstance(each, str) else each for each in limits)
     plan = make_plan(
         space,
         data=data,
@@ -191,7 +193,7 @@ def _enter_study(
         seed=seed,
         limits=asked,
     )
-    require_same(study, plan.fingerprint)
+    require_same(study, plan.fingerprint, plan.space.text)
     if limits is None or study.limits == asked:
         return study
     before, now = (", ".join(each) or "none" for each in (study.limits, asked))

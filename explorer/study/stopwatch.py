@@ -14,11 +14,11 @@ from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.limits import Limit
 from explorer.measure.child import measure_in_child
+from explorer.measure.device_lock import measuring
 from explorer.measure.environment import find_device
 from explorer.measure.settings import Setting, default_mode
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
 from explorer.store.study import LATENCY
-from explorer.study.device_lock import measuring
 from explorer.study.proposals import Candidate, refused
 
 MEASUREMENTS = 2  # of a network, when other work shared the device during the first

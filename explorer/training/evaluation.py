@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -24,12 +25,15 @@ class Evaluation(NamedTuple):
     loss: float
 
 
-def evaluate(net: nn.Module, images: Images, autocast: torch.autocast) -> Evaluation:
-    """The network is left in evaluation mode. Where the device's memory does not hold a batch it is halved."""
+def evaluate(
+    net: nn.Module, images: Images, autocast: torch.autocast, pause: Callable[[], object] = lambda: None
+) -> Evaluation:
+    """The network is left in evaluation mode. Where the device's memory does not hold a batch it is halved. ``pause``
+    is called before each batch and may wait."""
     batch_size = BATCH
     while True:
         try:
-            return _evaluate(net, images, autocast, batch_size)
+            return _evaluate(net, images, autocast, batch_size, pause)
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
@@ -37,10 +41,13 @@ def evaluate(net: nn.Module, images: Images, autocast: torch.autocast) -> Evalua
 
 
 @torch.no_grad()
-def _evaluate(net: nn.Module, images: Images, autocast: torch.autocast, batch_size: int) -> Evaluation:
+def _evaluate(
+    net: nn.Module, images: Images, autocast: torch.autocast, batch_size: int, pause: Callable[[], object]
+) -> Evaluation:
     net.eval()
     correct = within_five = loss = torch.zeros((), dtype=torch.float64, device=images.labels.device)
     for batch, labels in images.in_order(batch_size):
+        pause()
         with autocast:
             logits = net(batch)
         logits = logits.float()

@@ -7,13 +7,14 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from explorer.errors import TrainingError
+from explorer.measure.device_lock import Pause
 from explorer.records import Epoch, TrainingResult
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images, draw_epoch
@@ -40,7 +41,6 @@ def train_network(
     graph: bool = True,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
-    before_step: Callable[[], float] = lambda: 0.0,
 ) -> TrainingResult:
     """Train ``net`` in place on ``data.train``, validating after every epoch; it stays on ``device``.
 
@@ -48,8 +48,8 @@ def train_network(
     the same seed, network, precision and number of ``threads`` give the same result to the last bit.
     ``precision``: "bfloat16" runs the network under autocast, the weights stay float32; "auto" takes what is
     measured to be faster. ``graph``: replay the step as a CUDA graph, on a GPU. ``on_epoch`` is called with each
-    finished epoch; when it answers True the training ends there. ``before_step`` is called before each step and may
-    wait; it answers the seconds that it took, which do not count as training.
+    finished epoch; when it answers True the training ends there. While a latency is measured on the device it waits
+    between two steps, which counts as no training and changes no bit of it.
 
     ``checkpoint``: a file to keep the state in, between epochs that take long enough. A training that was killed
     goes on from it, when called again with the same arguments, to the same bits on a CPU; its earlier epochs are told
@@ -63,6 +63,7 @@ def train_network(
     began = time.perf_counter()
     with ExitStack() as settings:
         place = settings.enter_context(process_settings(device, threads))
+        pause = settings.enter_context(closing(Pause(str(place))))
         net.to(place, memory_format=torch.channels_last)
         optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, place), Images(data.validation, data, place)
@@ -97,13 +98,13 @@ def train_network(
             net.train()
             paused = 0.0
             for _ in range(steps):
-                paused += before_step()
+                paused += pause()
                 take_step()
             train_loss = _mean_loss(step.losses(), epoch, rates)
             _require_finite(net, epoch)
             seconds = time.perf_counter() - started - paused
 
-            scores = _validate(net, validation, cast, average)
+            scores = _validate(net, validation, cast, average, pause)
             if not math.isfinite(scores.loss):
                 raise TrainingError(
                     f"epoch {epoch}: the validation loss is {scores.loss}; "
@@ -148,11 +149,13 @@ def evaluate_network(
         return evaluate(net, Images(data.split(split), data, place), autocast(place, precision))
 
 
-def _validate(net: nn.Module, images: Images, cast: torch.autocast, average: WeightAverage | None) -> Evaluation:
+def _validate(
+    net: nn.Module, images: Images, cast: torch.autocast, average: WeightAverage | None, pause: Pause
+) -> Evaluation:
     if average is None:
-        return evaluate(net, images, cast)
+        return evaluate(net, images, cast, pause)
     with average.in_place():
-        return evaluate(net, images, cast)
+        return evaluate(net, images, cast, pause)
 
 
 def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:

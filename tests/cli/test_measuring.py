@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from explorer.cli import main
 from explorer.grammar.parse import load_space
+from explorer.measure.device_lock import measuring
 from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending, StudyWriter
 from tests.cli.test_spaces import run
 from tests.store.conftest import make_study, proposal
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    """Locks of its own: no other test's measurement is waited for."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_latency_as_json(capsys):
@@ -55,6 +70,10 @@ def test_latency_for_people(capsys):
         (["he2016_orders.yaml#0", "--dtype", "float32,tf32"], "tf32 is a number format of NVIDIA GPUs"),
         (["he2016_orders.yaml#0", "--layout", "nhwc"], "unknown layout 'nhwc'"),
         (["he2016_orders.yaml#0", "--device", "tpu"], "unknown device 'tpu'"),
+        (
+            ["he2016_orders.yaml#0", "--device", "gpu"],
+            "known: auto, cpu, cuda, cuda:0, ...; a GPU is 'cuda'",
+        ),
         (["he2016_orders.yaml#0", "--cores", "4711"], "core 4711 cannot be had"),
         (["he2016_orders.yaml#0", "--threads", "0"], "0 is not in the range"),
     ],
@@ -65,6 +84,38 @@ def test_bad_input_ends_before_anything_is_measured(capsys, args, message):
     status, out, err = run(capsys, "latency", *args, *device)
     assert (status, out) == (2, "")
     assert message in err and len(err.strip().splitlines()) == 1
+
+
+def test_two_that_measure_take_turns(capsys):
+    """Where another measures on the device, that is said and waited for."""
+    said = ""
+    with ThreadPoolExecutor() as pool:
+        with measuring("cpu"):
+            waiting = pool.submit(main, ["latency", "he2016_orders.yaml#0", "--device", "cpu", "--json"])
+            while not said and not waiting.done():
+                time.sleep(0.05)
+                said = capsys.readouterr().err
+            assert not waiting.done()
+        with pytest.raises(SystemExit, match="0"):
+            waiting.result()
+    assert said == "another measurement is under way on cpu; waiting for it\n"
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+def test_ctrl_c_while_it_measures(tmp_path):
+    """It ends at once with one word on standard error, and so does the process that measures."""
+    line = [sys.executable, "-c", "from explorer.cli import main; main()"]
+    line += ["latency", "he2016_orders.yaml#0", "--batch", "1,2,3,4", "--device", "cpu"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        time.sleep(0.02)
+    child = children.read_text().split()[0]
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and "Traceback" not in err
+    assert not Path(f"/proc/{child}").exists()
 
 
 @pytest.mark.parametrize(
@@ -130,6 +181,18 @@ def test_a_frontier_does_not_mix_environments_unless_asked(capsys, mixed, asked)
     status, out, err = run(capsys, *line, "--mix-environments", "--json")
     assert status == 0 and "mixed:" in err
     assert {point["latency_environment"] for point in json.loads(out)} <= {"d2", "d3"}
+
+
+def test_an_export_does_not_mix_environments_unless_asked(capsys, mixed, tmp_path):
+    """The best network under a latency is chosen among numbers that compare, or it is said that they do not."""
+    line = ["export", "one", "--under", "latency_ms<=9", "-o", str(tmp_path / "net"), "--storage", mixed]
+    status, out, err = run(capsys, *line)
+    assert (status, out) == (2, "") and len(err.splitlines()) == 1
+    assert "latency_ms was measured in 2 environments (torch 2 or 3)" in err and "--mix-environments" in err
+    status, out, err = run(capsys, *line, "--mix-environments", "--json")
+    assert err.startswith("mixed: latency_ms was measured in 2 environments (torch 2 or 3)")
+    status, out, err = run(capsys, *line[:3], "macs<=9G", *line[4:])
+    assert "environments" not in out + err
 
 
 @pytest.mark.parametrize("asked", [["--x", "latency_ms"], ["--y", "latency_ms"]])

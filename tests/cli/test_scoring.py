@@ -24,11 +24,40 @@ def test_scores_as_json(capsys):
     assert status == 0 and archs[0] in out and f"{rows[0]['naswot']:.4g}" in out
 
 
+def test_scores_of_a_space(capsys):
+    """With -n so many networks of a space are drawn, none twice, the same for a seed; each score is set beside params,
+    MACs and activations. Without data they are scored on noise of the shape that is given."""
+    command = ["scores", "preact_variants.yaml", "-n", "6", "--score", "naswot,snip", "--seed", "3"]
+    shape = ["--input", "1x8x8", "--classes", "7"]
+    status, out, err = run(capsys, *command, *shape, "--json")
+    found = json.loads(out)
+    assert (status, err) == (0, "") and len({row["digest"] for row in found["rows"]}) == 6
+    for row in found["rows"]:
+        alone = json.loads(
+            run(capsys, "scores", f"preact_variants.yaml#{row['index']}", *command[4:], *shape, "--json")[1]
+        )
+        assert alone == [{"digest": row["digest"], "naswot": row["naswot"], "snip": row["snip"]}]
+    listed = {(each["score"], each["cost"]): each for each in found["correlations"]}
+    assert set(listed) == {(score, cost) for score in ("naswot", "snip") for cost in ("params", "macs", "activations")}
+    rows = sorted(found["rows"], key=lambda row: row["macs"])
+    ranks = [sorted(row["snip"] for row in rows).index(row["snip"]) for row in rows]
+    assert len({row["macs"] for row in rows}) == 6
+    rho = 1 - 6 * sum((place - rank) ** 2 for place, rank in enumerate(ranks)) / (6 * 35)
+    assert listed["snip", "macs"]["rho"] == pytest.approx(rho) and listed["snip", "macs"]["networks"] == 6
+    status, out, _ = run(capsys, *command, *shape)
+    assert status == 0 and "rank correlation with" in out and f"{rho:.4g}" in out
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "name ARCH..., or --study STUDY alone"),
-        (["preact_variants.yaml#1", "--study", "s"], "name ARCH..., or --study STUDY alone"),
+        ([], "name ARCH..., or one SPACE with -n N, or --study STUDY alone"),
+        (["preact_variants.yaml#1", "--study", "s"], "name ARCH..., or one SPACE with -n N, or --study STUDY alone"),
+        (["preact_variants.yaml", "he2016_orders.yaml", "-n", "3"], "or one SPACE with -n N"),
+        (["-n", "3", "--study", "s"], "or one SPACE with -n N"),
+        (["preact_variants.yaml"], "names no architecture"),
+        (["preact_variants.yaml#1", "--input", "1x8x8"], "--input and --classes go together"),
+        (["--study", "s", "--input", "1x8x8", "--classes", "10"], "those of the study's data"),
         (["preact_variants.yaml#1", "--score", "zan"], "unknown score 'zan'"),
         (["preact_variants.yaml#1", "--batch", "1"], "1 is not in the range"),
         (["preact_variants.yaml#1", "--data", "cifar11"], "cifar11"),

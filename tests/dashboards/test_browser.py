@@ -116,12 +116,12 @@ PLACE = """number => {
     if (!plot || !plot.calcdata || !plot.querySelector('.point, .gl-canvas') || !plot.querySelector('.nsewdrag')) {
         return null;
     }
-    for (const points of plot.calcdata) {
-        const trace = points[0].trace, place = Array.from(trace.customdata || []).indexOf(number);
+    for (const trace of plot._fullData) {
+        const place = Array.from(trace.customdata || []).indexOf(number);
         if (place < 0) continue;
         const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
-        const point = points[place];
-        return [box.x + xaxis._offset + xaxis.c2p(point.x), box.y + yaxis._offset + yaxis.c2p(point.y)];
+        const across = xaxis.c2p(xaxis.d2c(trace.x[place])), down = yaxis.c2p(yaxis.d2c(trace.y[place]));
+        return [box.x + xaxis._offset + across, box.y + yaxis._offset + down];
     }
     return null;
 }"""

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 
 class FakeCuda:
-    """``replay_ms``: what a replay or a launch takes. ``log``: what was asked of the device, in order."""
+    """``replay_ms``: what a replay or a launch takes. ``log``: what was asked of the device, in order. ``host_cycles``:
+    what the host takes to queue a replay; the device starves where it sleeps less. ``held``: bytes, at rest."""
 
-    def __init__(self, replay_ms: float = 0.25, cache: int = 1 << 20):
-        self.now, self.replay_ms, self.cache = 0.0, replay_ms, cache
+    def __init__(self, replay_ms: float = 0.25, cache: int = 1 << 20, host_cycles: int = 1):
+        self.now, self.replay_ms, self.cache, self.host_cycles = 0.0, replay_ms, cache, host_cycles
+        self.held, self.slept = 1000, 0
         self.log: list[str] = []
         self.captured = 0
         outer = self
@@ -22,6 +24,9 @@ class FakeCuda:
             def record(self):
                 outer.log.append("event")
                 self.moment = outer.now
+
+            def query(self):
+                return outer.slept < outer.host_cycles * outer.log[::-1].index("sleep") / 3
 
             def elapsed_time(self, other):
                 return other.moment - self.moment
@@ -66,21 +71,26 @@ class FakeCuda:
 
     def _sleep(self, cycles):
         self.log.append("sleep")
+        self.slept = cycles
 
     def memory_allocated(self, name):
-        return 1000
+        return self.held
 
     def max_memory_allocated(self, name):
-        return 5000
+        return self.held + 4000
 
     def reset_peak_memory_stats(self, name):
         self.log.append("reset peak")
 
 
 class FakeNvml:
-    """NVML with one card. ``answers``: function name -> value, an exception to raise, or a list of values in turn."""
+    """NVML with one card, or an instance of one (``kind`` "MIG-"). ``answers``: function name -> value, an exception to
+    raise, a list of values in turn, or a function of the handle."""
 
     class NVMLError(Exception):
+        pass
+
+    class NVMLError_NotFound(NVMLError):
         pass
 
     nvmlClocksThrottleReasonGpuIdle = 1
@@ -89,24 +99,28 @@ class FakeNvml:
     nvmlClocksThrottleReasonAll = 127
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
 
-    def __init__(self, **answers):
-        self.answers = answers
+    def __init__(self, kind="GPU-", **answers):
+        self.kind, self.answers = kind, answers
         self.asked_for = ""
 
     def nvmlInit(self):
         self._answer("nvmlInit")
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
+        if not uuid.startswith(self.kind):
+            raise self.NVMLError("not found")
         self.asked_for = uuid
         return self._answer("nvmlDeviceGetHandleByUUID", "card")
 
     def __getattr__(self, name):
         if name not in self.__dict__["answers"]:
             raise AttributeError(name)
-        return lambda handle, *arguments: self._answer(name)
+        return lambda handle, *arguments: self._answer(name, handle=handle)
 
-    def _answer(self, name, usual=None):
+    def _answer(self, name, usual=None, handle=None):
         found = self.answers.get(name, usual)
+        if callable(found):
+            return found(handle)
         if isinstance(found, Exception):
             raise found
         return found.pop(0) if isinstance(found, list) and found and not hasattr(found[0], "pid") else found

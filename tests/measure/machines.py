@@ -69,6 +69,9 @@ class Machine:
     def disturbance(self, before, after):
         return self._notes
 
+    def readings(self, before, after):
+        return None
+
     def peak_memory(self, contestant):
         return None
 

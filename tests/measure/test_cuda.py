@@ -14,7 +14,7 @@ from explorer.measure import cuda
 from explorer.measure.cuda import Cuda
 from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.latency import Subject, measure_on
-from explorer.measure.nvml import NoNvml, Nvml
+from explorer.measure.nvml import GpuState, NoNvml, Nvml
 from explorer.measure.protocol import Run
 from explorer.measure.settings import Setting
 from explorer.ops.base import TensorShape
@@ -64,6 +64,41 @@ def test_replays_are_queued_behind_a_sleeping_device():
     assert fake.log.count("synchronize") == 2
     inner = ["event" if line == "event" else "replay" for line in fake.log[2:-1]]
     assert inner == ["event", "replay", "event"] * 3
+
+
+def test_a_starving_device_sleeps_longer():
+    """Where the host queues more slowly than the device sleeps, the replays are run again behind a longer sleep, and so
+    are all that come after; a host that never keeps up is taken as it is."""
+    fake = FakeCuda(host_cycles=3 * cuda.SLEEP_CYCLES)
+    _, made = contestant(fake, mode="graph")
+    fake.log.clear()
+    assert len(made.run(50)) == 50 and fake.log.count("sleep") == 3
+    assert len(made.run(50)) == 50 and fake.log.count("sleep") == 4
+    hopeless = FakeCuda(host_cycles=10**9)
+    _, made = contestant(hopeless, mode="graph")
+    assert len(made.run(50)) == 50
+
+
+def test_a_compiled_network_is_compiled_before_it_is_timed(monkeypatch):
+    """Minutes of compiling are no run of it."""
+    asked = []
+    monkeypatch.setattr(cuda, "compiled", lambda module, x: asked.append(x) or module)
+    _, made = contestant(FakeCuda(), mode="compile")
+    assert len(asked) == 1 and len(made.run(2)) == 2 and len(asked) == 1
+
+
+def test_the_card_is_observed_while_it_computes():
+    """NVML is asked between a kernel that keeps the card busy and the wait for its end."""
+    fake = FakeCuda()
+
+    class Monitor(NoNvml):
+        def state(self):
+            fake.log.append("asked")
+            return GpuState(sm_mhz=1980)
+
+    place = Cuda("cuda:0", fake, Monitor())
+    assert place.observe() == GpuState(sm_mhz=1980) and fake.log == ["sleep", "asked", "synchronize"]
+    assert place.readings(place.observe(), place.observe()) == {"sm_mhz": [1980, 1980]}
 
 
 def test_long_turns_do_not_overfill_the_queue():
@@ -128,13 +163,15 @@ def test_whole_measurement(monkeypatch):
             nvmlDeviceGetClockInfo=1980,
             nvmlDeviceGetTotalEnergyConsumption=energy,
         ),
-        "GPU-0123",
+        "0123",
     )
     place = Cuda("cuda:0", FakeCuda(replay_ms=0.5), monitor)
     (found,) = measure_on(place, [Subject(network(), SHAPE, "d")], [Setting(batch=4, mode="graph")])
     assert found.reported_ms == found.median_ms == 0.5 and found.ci95_ms == (0.5, 0.5)
     assert found.drift == 0 and not found.contended
-    assert found.peak_memory_bytes == 4000
+    weights, image = 4 * (4 * 27 + 4), 4 * 3 * 8 * 8 * 4  # the norm is folded
+    assert found.peak_memory_bytes == weights + image + 4000
+    assert found.device_state == {"sm_mhz": [1980, 1980], "memory_mhz": [1980, 1980]}
     assert found.joules_per_image == pytest.approx(60 / 600 / 4)
     assert found.environment.limits["sm_mhz"] == 1980.0
     assert "1 of 1 batch norms folded" in found.method and "CUDA events" in found.method

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from explorer.store.study import open_study
+from explorer.study.events import Event, Progress
 
 SCRIPT = """
-import json, os, sys
+import sys
 from explorer.grammar.parse import parse_space
 from explorer.store import database, writer
 from explorer.study import guarding, loop, search
 from explorer.study.search import run_search
 from tests.study import evaluations
+from tests.study.faults import acknowledging
 
 if __name__ == "__main__":
     url, name, trials, workers, lease, acknowledged = sys.argv[1:]
@@ -27,17 +29,15 @@ if __name__ == "__main__":
         for constant in {"LEASE_SECONDS", "REAP_SECONDS"} & set(vars(module)):
             setattr(module, constant, float(lease))
 
-    def acknowledge(event):
-        if event.kind == "ended" and event.trial.state == "complete":
-            with open(acknowledged, "a") as stream:
-                stream.write(json.dumps([event.trial.number, event.trial.digest, event.trial.objectives]) + "\\n")
-                stream.flush()
-                os.fsync(stream.fileno())
+    acknowledge = acknowledging(acknowledged)
+
+    def progress(event):
+        acknowledge(event)
         print(event.kind, flush=True)
 
     space = parse_space(evaluations.SPACE_TEXT, "tiny.yaml")
     result = run_search(space, evaluate=getattr(evaluations, name), storage=url, study="one", sampler="random",
-                        trials=int(trials), workers=int(workers), progress=acknowledge)
+                        trials=int(trials), workers=int(workers), progress=progress)
     print("result", result.interrupted, result.ended, flush=True)
 """
 
@@ -65,6 +65,19 @@ def starter(folder: Path, url: str, environment: dict[str, str], started: list[s
         return process
 
     return begin
+
+
+def acknowledging(path: str | Path) -> Progress:
+    """Writes each result of a search into the file, and through to the disk, as soon as the search has told of it."""
+
+    def acknowledge(event: Event) -> None:
+        if event.kind == "ended" and event.trial is not None and event.trial.state == "complete":
+            with open(path, "a") as stream:
+                print(json.dumps([event.trial.number, event.trial.digest, event.trial.objectives]), file=stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    return acknowledge
 
 
 def acknowledged(tmp_path: Path) -> dict[int, tuple]:

@@ -298,6 +298,21 @@ def test_workers_change_nothing_but_the_order(space):
     assert found[0] == found[1] and len(found[0]) == space.count()
 
 
+def test_an_evaluation_of_an_interactive_session_is_refused_several_workers(environment):
+    """What is defined where there is no file, as in a notebook, no child could find: one line says so at once."""
+    script = f"""
+import explorer
+def good(architecture, *, choices, epochs, seed):
+    return {{"accuracy": 0.5}}
+space = explorer.parse_space({evaluations.SPACE_TEXT!r}, "tiny.yaml")
+print(explorer.search(space, evaluate=good, storage=None, trials=1).counts()["complete"])
+explorer.search(space, evaluate=good, storage=None, trials=1, workers=2)
+"""
+    run = subprocess.run([sys.executable, "-"], input=script, env=environment, capture_output=True, text=True)
+    last = "StudyError: with several workers 'evaluate' cannot be a function of an interactive session; put it into"
+    assert run.stdout == "1\n" and last in run.stderr.splitlines()[-1]
+
+
 def wait_until(condition, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():

@@ -22,6 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from explorer.errors import StoreError
+from explorer.grammar.parse import parse_space
 from explorer.store import database as store_database
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
@@ -31,7 +32,7 @@ from explorer.study import search
 from explorer.study.search import RecordLost, run_search
 from tests.store.conftest import make_study, proposal
 from tests.study.evaluations import good
-from tests.study.faults import acknowledged, alive, invariant, starter
+from tests.study.faults import acknowledged, acknowledging, alive, invariant, starter
 from tests.study.test_children import wait_until
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -69,6 +70,46 @@ def test_twenty_kills_within_trials(url, tmp_path, start, moments):
         r.state == "complete" or r.same_as is not None or "its worker was lost 4 times" in r.reason for r in records
     )
     assert max(record.attempt for record in records) <= 4
+
+
+def search_to_a_thousand(url: str, path: str) -> None:
+    """One of several searches in one study of a space of 4,096 networks."""
+    widths = "2 | 4 | 6 | 8"
+    text = f"""
+name: widths
+input: 1x4x4
+classes: 2
+stem: conv3x3(4)
+stages: {{blocks: 1, width: [{", ".join("abcefg")}]}}
+block: conv3x3 +
+shortcut: {{changed: conv1x1}}
+head: gap fc
+grammar: {{{", ".join(f"{name}: {widths}" for name in "abcefg")}}}
+"""
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        return {"accuracy": seed / 2**31}
+
+    run_search(
+        parse_space(text, "widths.yaml"), evaluate=evaluate, storage=url, study="one", sampler="random", trials=1_000,
+        progress=acknowledging(path),
+    )  # fmt: skip
+
+
+def test_four_searches_share_a_thousand_trials(url, tmp_path):
+    """R2: four searches at once bring one study to a thousand trials: no error, none too many, each result that any of
+    them acknowledged is there."""
+    CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
+    path = tmp_path / "acknowledged"
+    processes = [CONTEXT.Process(target=search_to_a_thousand, args=(url, str(path))) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0] * 4
+    invariant(url, tmp_path)
+    counts = open_study(url, "one").counts()
+    assert counts["complete"] == len(acknowledged(tmp_path)) == 1_000 == sum(counts.values()) - counts["cached"]
 
 
 def commit_for_ever(url: str, path: str) -> None:

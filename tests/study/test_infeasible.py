@@ -39,7 +39,7 @@ def widths():
     return parse_space(SPACE_TEXT, "widths.yaml")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", pytest.param("gp", marks=pytest.mark.slow)])
 def test_fewer_are_rejected_as_trials_go_on(widths, sampler):
     """Under a limit that rejects 90% of a space, of the last third of the candidates at most three quarters as
     many are rejected as of the first third."""
@@ -49,6 +49,22 @@ def test_fewer_are_rejected_as_trials_go_on(widths, sampler):
     rejected = [record.state == "rejected" for record in study.trials(full=False)]
     third = len(rejected) // 3
     assert sum(rejected[-third:]) <= 0.75 * sum(rejected[:third])
+
+
+def test_what_the_loop_has_chosen_joins_the_generation(widths):
+    """To NSGA-II a network chosen in its stead, where all that it proposes is rejected or known, is of the generation
+    like its own, and is the parent of later ones; the search that takes the study up again knows it from the notes."""
+    memory = OptunaMemory(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
+    resumed = OptunaMemory(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
+    for number in range(20):  # a population
+        derivation = widths.unrank(number)
+        notes = memory.adopt(number, derivation)
+        objectives = {"accuracy": 0.5, "macs": 9_000 + number}
+        record = TrialRecord(number, "complete", choices=derivation.choices, objectives=objectives)
+        memory.learn(record, {})
+        resumed.learn(record, notes)
+    derivation, notes = memory.ask(20)
+    assert notes["NSGAIISampler:generation"] == 1 and resumed.ask(20) == (derivation, notes)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])

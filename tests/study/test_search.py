@@ -138,6 +138,17 @@ def test_a_space_that_always_fails_is_given_up(space):
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
 
 
+def test_a_cost_that_always_fails_ends_the_search(space):
+    """R13: a network whose cost cannot be had is a failed trial like any other, whether it was proposed or drawn."""
+
+    def joules(architecture, choices):
+        raise LookupError("no meter")
+
+    result = search(space, costs={"joules": joules}, evaluate=raises, trials=100)
+    assert result.failed and result.study.counts()["failed"] == 11
+    assert result.ended.startswith("11 of the last 11 trials failed, the last with: LookupError: no meter")
+
+
 def test_a_space_that_fails_now_and_then_is_not_given_up(space):
     """Ten failures in the last twenty are borne."""
     calls = []
@@ -156,19 +167,19 @@ def test_a_cost_that_fails_fails_the_trial_alone(space):
     def joules(architecture, choices):
         if choices["depth"] == "2":
             raise ZeroDivisionError("no joules")
-        return float("nan") if choices["depth"] == "3" else 1.0
+        return float("nan") if (choices["depth"], choices["act"]) == ("3", "gelu") else 1.0
 
-    study = search(space, costs={"joules": joules}, trials=9, sampler="random").study
+    study = search(space, costs={"joules": joules}, trials=15, sampler="random").study
     reasons = {r.choices["depth"]: r.reason for r in study.trials() if r.state == "failed"}
     assert reasons["2"].startswith("ZeroDivisionError: no joules")
     assert reasons["3"].startswith("ValueError: the cost joules is nan (float), expected a finite number")
-    assert {r.choices["depth"] for r in study.trials() if r.state == "complete"} == {"1"}
+    assert {r.choices["depth"] for r in study.trials() if r.state == "complete"} == {"1", "3"}
 
 
 def test_limits_reject_before_evaluation(space):
     """What breaks a limit is rejected with the limit and its cost, is not evaluated and does not count as a trial."""
     bound = 400_000
-    study = search(space, limits=[parse_limit(f"macs<={bound}")], trials=4, sampler="tpe").study
+    study = search(space, limits=[f"macs<={bound}"], trials=4, sampler="tpe").study
     records = study.trials()
     rejected = [record for record in records if record.state == "rejected"]
     assert rejected and study.counts()["complete"] == 4
@@ -191,10 +202,20 @@ def test_limits_that_nothing_keeps_end_the_search(space):
         ({"objectives": {"accuracy": "max", "macs": "max"}}, 'objectives.macs: "min", now "max"'),
         ({"epochs": 3}, "epochs: none, now 3"),
         ({"costs": {"joules": lambda architecture, choices: 1.0}}, "costs: "),
-        ({"space": parse_space(SPACE_TEXT.replace("ratio: 2 | 4", "ratio: 2 | 8"), "tiny.yaml")}, "space: "),
-        ({"space": parse_space(SPACE_TEXT.replace("1x8x8", "3x8x8"), "tiny.yaml")}, "space: "),
+        (
+            {"space": parse_space(SPACE_TEXT.replace("ratio: 2 | 4", "ratio: 2 | 8"), "tiny.yaml")},
+            'space.grammar.ratio: "2 | 4", now "2 | 8")',
+        ),
+        (
+            {"space": parse_space(SPACE_TEXT.replace("1x8x8", "3x8x8"), "tiny.yaml")},
+            "(space: another input or number of classes)",
+        ),
+        (
+            {"evaluate": None, "data": "digits"},
+            """(data: "", now "digits"; epochs: none, now 15; evaluate: "the caller's", now "training")""",
+        ),
     ],
-    ids=["an objective less", "a direction", "epochs", "a cost", "an alternative", "the input"],
+    ids=["an objective less", "a direction", "epochs", "a cost", "an alternative", "the input", "the evaluation"],
 )
 def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
     """R14: a run that differs in what makes trials comparable is refused, the difference named and nothing changed."""
@@ -238,6 +259,9 @@ def test_a_study_is_named_after_its_space(space):
     "settings, message",
     [
         ({"objectives": {}}, "at least one objective"),
+        ({"objectives": "accuracy,macs"}, "objectives map names to 'max' or 'min', as in .*; found 'accuracy,macs'"),
+        ({"evaluate": {"accuracy": 0.5}}, "evaluate must be a function, found {'accuracy': 0.5}"),
+        ({"costs": {"joules": 3.0}}, "the cost joules must be a function, found 3.0"),
         ({"objectives": {"accuracy": "up"}}, "a direction is 'max' or 'min', found 'up'"),
         ({"objectives": {"macs": "min", "params": "min"}}, "known without training"),
         (

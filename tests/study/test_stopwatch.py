@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +16,7 @@ from explorer.costing.analytic import count_cost
 from explorer.errors import StoreError, StudyError
 from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
+from explorer.measure.child import measure_in_child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.store.study import open_study
@@ -104,6 +107,29 @@ def test_a_contended_measurement_is_repeated_a_bounded_number_of_times(space, cl
     found = make_stopwatch("cpu").measure(space.architecture(0))
     assert MEASUREMENTS == 2 and len(clock.asked) == 4
     assert found.contended and found.reported_ms == count_cost(space.architecture(0)).macs / 1e6 + 1.5
+
+
+def test_work_that_takes_no_turns_makes_a_measurement_contended(space, monkeypatch, tmp_path):
+    """What computes beside a measurement without waiting, as a function given as ``evaluate`` does, is found out: it
+    is measured a second time, and the answer says that it was contended and by what."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measured = []
+
+    def measure(*asked):
+        measured.extend(measure_in_child(*asked, patience=0.1))
+        return measured[-1:]
+
+    monkeypatch.setattr(stopwatch, "measure_in_child", measure)
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        found = make_stopwatch("cpu").measure(space.architecture(0))
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+    assert len(measured) == MEASUREMENTS and all(latency.contended for latency in measured)
+    assert found.reported_ms == min(latency.reported_ms for latency in measured)
+    assert any("of the pinned cores' time" in note or "other cores were busy" in note for note in found.notes)
 
 
 def test_one_measures_at_a_time(space, clock):

@@ -243,13 +243,14 @@ def stopped_early(space, tmp_path_factory):
     """A study of fifteen trials of four epochs, some of them stopped, with the events of its search."""
     events = []
     url = f"sqlite:///{tmp_path_factory.mktemp('stopped')}/explorer.db"
-    settings = {**SETTINGS, "epochs": 4, "stopping": "rungs"}
+    settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "scores": ["naswot"]}
     result = run_search(space, storage=url, trials=15, workers=2, progress=events.append, **settings)
     return result.study, events, url
 
 
 def test_trainings_that_fall_behind_are_stopped(stopped_early):
-    """A stopped trial has its curve up to a rung, the reason and no objectives; it is a trial, not on the frontier."""
+    """A stopped trial has its curve up to a rung, the reason, its zero-cost scores and no objectives; it is a trial,
+    not on the frontier."""
     study, events, _ = stopped_early
     records = study.trials()
     stopped = [record for record in records if record.state == "stopped"]
@@ -257,7 +258,8 @@ def test_trainings_that_fall_behind_are_stopped(stopped_early):
     assert stopped and counts["stopped"] + counts["complete"] == 15 and counts["running"] == 0
     for record in stopped:
         assert record.result.epochs in (1, 2) and len(record.result.curve) == record.result.epochs
-        assert record.reason.endswith("the best 44% go on") and record.objectives == {} and record.environment
+        assert record.reason.endswith("the best 44% go on") and set(record.objectives) == {"naswot"}
+        assert record.environment
         heard = [event.epoch.epoch for event in events if event.kind == "epoch" and event.trial.number == record.number]
         assert heard[-record.result.epochs :] == list(range(1, record.result.epochs + 1))
         assert study.weights(record) is None and record.weights == ""

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from explorer.errors import DataError, TrainingError
+from explorer.measure.device_lock import Pause
 from explorer.ops.base import TensorShape
 from explorer.records import TrainingResult
 from explorer.training.data import Dataset, load_data
+from explorer.training.evaluation import BATCH
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import recipe
 from explorer.training.splits import Split
@@ -35,17 +37,21 @@ def without_times(result: TrainingResult):
     return [replace(epoch, seconds=0.0) for epoch in result.curve]
 
 
-def test_a_wait_before_steps_does_not_count(digits):
-    """Its seconds are no part of the epochs', it comes once a step, and it changes no bit of the result."""
+def test_a_training_waits_between_steps_and_that_does_not_count(digits, monkeypatch):
+    """It asks for leave on its device once a step and once a batch of validation; seconds of waiting are no part of the
+    epochs', and change no bit of the result."""
     waits = []
 
-    def wait() -> float:
-        waits.append(-3600.0)  # as if the clock had gone back: what is taken off the epoch shows
-        return waits[-1]
+    class Waits(Pause):
+        def __call__(self) -> float:
+            waits.append(-3600.0)  # as if the clock had gone back: what is taken off the epoch shows
+            return waits[-1]
 
-    plain, waited = train(digits, epochs=1), train(digits, epochs=1, before_step=wait)
+    plain = train(digits, epochs=1)
+    monkeypatch.setattr("explorer.training.loop.Pause", Waits)
+    waited = train(digits, epochs=1)
     steps = len(digits.train) // min(SMALL.batch_size, len(digits.train))
-    assert len(waits) == steps
+    assert len(waits) == steps + -(-len(digits.validation) // BATCH)
     assert waited.curve[0].seconds == pytest.approx(3600.0 * steps, rel=0.1)
     assert without_times(waited) == without_times(plain)
 

@@ -1,38 +1,43 @@
 """Whose turn it is on a device: one process measures at a time, and trainings wait between two steps meanwhile.
 
-The lock is the system's on a file (flock), which is free again when its holder dies, however it dies.
+The lock is the system's on a file (flock), which is free again when its holder dies, however it dies. Where none can be
+kept, measurements and trainings go on side by side, and what is measured so is found to be contended.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
-from explorer.errors import StudyError
 from explorer.files import slug
 from explorer.measure.environment import device_identity
 
 GRACE = 30.0  # seconds that a training waits in any case, beside as long as it has computed
 LOOK = 0.02  # seconds between two looks at the lock
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
-def measuring(device: str) -> Iterator[None]:
-    """Alone among those who measure on ``device``. Raises StudyError when the lock cannot be kept."""
-    path = _lock_file(device)
+def measuring(device: str, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Alone among those who measure on ``device``; ``on_wait`` is called where another has to be waited for."""
+    file = _open(_lock_file(device))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"{path.parent}: the lock of the device cannot be kept there: {error.strerror}") from None
-    with FileLock(path):
+        if file is None:
+            _log.warning("%s cannot be written: nobody waits for this measurement", _lock_file(device))
+        elif not _locked(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            on_wait()
+            _locked(file, fcntl.LOCK_EX)
         yield
+    finally:
+        if file is not None:
+            _locked(file, fcntl.LOCK_UN)  # before it is closed here: a child may hold it open
+            os.close(file)
 
 
 class Pause:
@@ -41,12 +46,7 @@ class Pause:
 
     def __init__(self, device: str):
         self._began, self._waited = time.monotonic(), 0.0
-        path = _lock_file(device)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError:  # where no lock can be kept nobody measures under one
-            self._file = None
+        self._file = _open(_lock_file(device))
 
     def __call__(self) -> float:
         if self._free():
@@ -64,16 +64,29 @@ class Pause:
             self._file = None
 
     def _free(self) -> bool:
-        if self._file is None:
-            return True
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            pass
+        if self._file is None or not _locked(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            return self._file is None
+        _locked(self._file, fcntl.LOCK_UN)
         return True
+
+
+def _locked(file: int, how: int) -> bool:
+    """False where another's lock is in the way. A file system without locks has none in the way."""
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _open(path: Path) -> int | None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return None
 
 
 def _lock_file(device: str) -> Path:

@@ -1,0 +1,136 @@
+"""What is gained by trainings that wait while a latency is measured: the same networks, timed in three ways in turn.
+
+    python benchmarks/latency_while_training.py --repeats 10 --workers 2
+
+``--workers`` processes train the whole time. ``waiting``: the measurement holds the device's lock, so they wait
+between two steps; ``training on``: it holds none, and they do not; ``alone``: they are stopped (SIGSTOP). Each repeat
+has all three, in an order that moves on by one. ``spread``: standard deviation over mean of the repeats' answers;
+``range``: largest over smallest, less one; ``bias``: mean over the mean alone, less one; ``contended``: how many of the
+measurements found other work beside them. Records of the output lie in ``benchmarks/records``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from explorer.address import find_architecture
+from explorer.architecture import Architecture
+from explorer.measure.child import measure_in_child
+from explorer.measure.device_lock import measuring
+from explorer.measure.environment import describe_environment, find_device
+from explorer.measure.settings import Setting, default_mode, make_settings
+from explorer.records import Latency
+
+NETWORKS = ("published/cifar_resnet.yaml#depth=3,option=A", "preact_variants.yaml#5183")
+TRAINER = """
+import sys, explorer
+space = explorer.load_space("preact_variants.yaml").with_input((1, 16, 16), 10)
+told = lambda epoch: epoch.epoch == 1 and print("training", flush=True)
+explorer.train(space.architecture(5183), "cluttered-digits", epochs=10**5, device=sys.argv[1], threads=1, on_epoch=told)
+"""
+Trainers = Sequence["subprocess.Popen[str]"]
+
+
+def main() -> None:
+    options = read_options()
+    device = find_device(options.device)
+    settings = make_settings(device, options.batches, ["float32"], ["nchw"], [default_mode(device)])
+    architectures = [find_architecture(name, "").architecture for name in options.networks]
+    environment = describe_environment(device, threads=1)
+    print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}, one thread")
+    print(f"{options.repeats} repeats beside {options.workers} trainings")
+    cases = [f"{name}, batch {setting.batch}" for name in options.networks for setting in settings]
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache  # a lock that no other search on this machine waits for
+        with trainers(options.workers, device) as training:
+            report(cases, answers(architectures, settings, device, options.repeats, training))
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="ARCH")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32], metavar="N")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=2, help="trainings beside the measurements")
+    return parser.parse_args()
+
+
+@contextmanager
+def trainers(count: int, device: str) -> Iterator[Trainers]:
+    """So many processes that train, each past its first epoch."""
+    command = [sys.executable, "-c", TRAINER, device]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    try:
+        for process in started:
+            if process.stdout is None or process.stdout.readline() != "training\n":
+                sys.exit("a training ended before it had begun")
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def stopped(processes: Trainers) -> Iterator[None]:
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def answers(
+    architectures: Sequence[Architecture],
+    settings: Sequence[Setting],
+    device: str,
+    repeats: int,
+    training: Trainers,
+) -> dict[str, list[list[Latency]]]:
+    """For each way, a list of cases for each repeat."""
+    ways: dict[str, Callable] = {
+        "alone": partial(stopped, training),
+        "waiting": partial(measuring, device),
+        "training on": nullcontext,
+    }
+    found: dict[str, list[list[Latency]]] = {way: [] for way in ways}
+    for repeat in range(repeats):
+        order = [*ways, *ways][repeat % len(ways) :][: len(ways)]
+        for way in order:
+            with ways[way]():
+                found[way].append(measure_in_child(architectures, settings, device))
+        print(f"repeat {repeat + 1}: load average {os.getloadavg()[0]:.1f}", flush=True)
+    return found
+
+
+def report(cases: list[str], found: dict[str, list[list[Latency]]]) -> None:
+    """found: for each way, a list of cases for each repeat."""
+    columns = f"{'mean ms':>9} {'spread':>8} {'range':>8} {'bias':>8} {'median ms':>10} {'contended':>10}"
+    print(f"{'case':58} {'trainings':12} {columns}")
+    for place, case in enumerate(cases):
+        alone = statistics.mean(repeat[place].reported_ms for repeat in found["alone"])
+        for way, repeats in found.items():
+            values = [repeat[place].reported_ms for repeat in repeats]
+            mean = statistics.mean(values)
+            spread = statistics.stdev(values) / mean if len(values) > 1 else 0.0
+            median = statistics.mean(repeat[place].median_ms for repeat in repeats)
+            contended = sum(repeat[place].contended for repeat in repeats)
+            figures = f"{mean:9.3f} {spread:8.1%} {max(values) / min(values) - 1:8.1%} {mean / alone - 1:8.1%}"
+            print(f"{case:58} {way:12} {figures} {median:10.3f} {contended:7} / {len(values)}")
+            case = ""
+
+
+if __name__ == "__main__":
+    main()
