@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas
 
-from dashboards.quantities import unit_of
+from dashboards.quantities import change_of, unit_of
 from dashboards.text import safe_text
 from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
-from explorer.grammar.neighbours import neighbours
-from explorer.grammar.space import Derivation, SearchSpace
-from explorer.records import TrialRecord
 
 KINDS = {
     "conv": "convolution",
@@ -61,49 +57,25 @@ def stage_rows(architecture: Architecture) -> pandas.DataFrame:
     return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("part").reset_index()
 
 
-def comparison_rows(records: Sequence[TrialRecord]) -> pandas.DataFrame:
-    """Trials side by side: a row a quantity or choice, a column a trial; ``differs`` marks rows where they differ."""
-    columns: list[dict[str, str]] = []
-    for record in records:
-        values = {**record.objectives, **record.costs}
-        column = {unit.title: unit.of(value) for name, value in values.items() for unit in (unit_of(name, [value]),)}
-        column |= {safe_text(name): safe_text(text, "cell") for name, text in record.choices.items()}
-        columns.append(column)
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = []
-    for name in names:
-        shown = [column.get(name, "") for column in columns]
-        rows.append(("≠" if len(set(shown)) > 1 else "", name, *shown))
-    return pandas.DataFrame(rows, columns=["differs", "", *(f"trial {record.number}" for record in records)])
+def comparison_rows(networks: Mapping[str, tuple[Mapping[str, float], Mapping[str, str]]]) -> pandas.DataFrame:
+    """Networks side by side: a row a quantity or choice, a column a network. ``differs`` marks rows where they differ;
+    of two, ``change`` sets the second's quantity against the first's.
 
-
-def neighbour_rows(
-    space: SearchSpace, derivation: Derivation, trained: Mapping[str, TrialRecord], objective: str
-) -> pandas.DataFrame:
-    """What happens if only one choice changes: its costs against this network's, and what its training gave.
-
-    ``trained``: digest -> the complete trial of that network. A neighbour that cannot be built is left out.
+    ``networks``: heading -> (quantities, choices).
     """
-    own = count_cost(space.architecture(derivation)).to_dict()
+    quantities = dict.fromkeys(name for values, _ in networks.values() for name in values)
+    choices = dict.fromkeys(name for _, answers in networks.values() for name in answers)
     rows = []
-    for choice, option, other in neighbours(space, derivation):
-        architecture = space.architecture(other)
-        costs = count_cost(architecture).to_dict()
-        trial = trained.get(architecture.digest)
-        reached = {**trial.costs, **trial.objectives}.get(objective) if trial else None
-        rows.append(
-            {
-                "choice": safe_text(choice, "cell"),
-                "now": safe_text(derivation.choices[choice], "cell"),
-                "instead": safe_text(option, "cell"),
-                **{f"{unit_of(name, []).title} (%)": _change(costs[name], own[name]) for name in ("macs", "params")},
-                "trial": trial.number if trial else None,
-                unit_of(objective, []).title: "" if reached is None else unit_of(objective, [reached]).of(reached),
-                "index": str(space.rank(other)),
-            }
-        )
-    return pandas.DataFrame(rows).astype({"trial": "Int64"}) if rows else pandas.DataFrame()
-
-
-def _change(value: float, own: float) -> float:
-    return 100 * (value - own) / own if own else 0.0
+    for name in quantities:
+        unit = unit_of(name, [])
+        held = [values for values, _ in networks.values()]
+        shown = [unit_of(name, [values[name]]).of(values[name]) if name in values else "" for values in held]
+        differ = len({values.get(name) for values in held}) > 1
+        change = change_of(name, held[1], held[0]) if len(held) == 2 and differ else ""
+        rows.append(("≠" if differ else "", unit.title, *shown, change))
+    for name in choices:
+        answers = [answers.get(name) for _, answers in networks.values()]
+        shown = ["" if answer is None else safe_text(answer, "cell") for answer in answers]
+        rows.append(("≠" if len(set(answers)) > 1 else "", safe_text(name, "cell"), *shown, ""))
+    table = pandas.DataFrame(rows, columns=["differs", "", *networks, "change"])
+    return table if len(networks) == 2 else table.drop(columns="change")

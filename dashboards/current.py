@@ -11,19 +11,22 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import streamlit as st
 
 from dashboards.launch import STORAGE_VARIABLE
-from dashboards.reading import Trials, read_studies, read_study
+from dashboards.reading import Known, read_revisions, read_studies, read_study
 from dashboards.text import safe_text
 from explorer.errors import StoreError
 from explorer.records import TrialRecord
 from explorer.store import Study, StudySummary
 from explorer.store.database import DEFAULT_STORAGE
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 4.0
 DRAWING_SHARE = 0.01  # of one core, that a page left open may take by drawing itself anew; the browser takes more
@@ -35,30 +38,39 @@ CHOSEN = "chosen"  # and of (identity of the study, number of the trial looked a
 
 
 class Look(NamedTuple):
-    """What a look at the storage found. ``problem``: a sentence, empty when all is well."""
+    """What a look at the storage found. ``problem``: a sentence, empty when all is well; ``revisions``: of the studies,
+    as they were before anything else was read."""
 
     problem: str = ""
+    revisions: Mapping[str, int] = MappingProxyType({})
     studies: tuple[StudySummary, ...] = ()
     study: Study | None = None
-    trials: Trials | None = None
-    revision: int = 0
+    known: Known | None = None
 
     @property
     def mark(self) -> tuple:
         """A page is out of date when a later look has another mark."""
-        return self.problem, sorted(study.name for study in self.studies), self.study and self.study.name, self.revision
+        return _mark(self.revisions, self.study.name if self.study else "")
 
 
 def current_study() -> tuple[Study, list[TrialRecord]] | None:
     """Draws the study picker; returns the picked study and its trials, or None after saying why there is none."""
-    found = _look(st.session_state.get(PICKED))
+    found = look(st.session_state.get(PICKED))
     if found.study is not None:
         st.session_state[PICKED] = found.study.name
         _draw_picker(found.studies)
     if found.problem:
         say(found.problem)
-    _watch(found.mark, time.monotonic())
-    return None if found.study is None or found.trials is None else (found.study, found.trials.all())
+    _watch(found, time.monotonic())
+    return None if found.study is None or found.known is None else (found.study, found.known.all_trials())
+
+
+def known_of(study: Study) -> Known:
+    """What was read of this study so far, brought up to date. Raises StoreError."""
+    # Told apart by birth too: a study that was deleted and made again under its name begins anew.
+    known = _known(storage_url(), study.name, study.created)
+    known.update(study)
+    return known
 
 
 @contextmanager
@@ -103,19 +115,32 @@ def keep_chosen(study: Study, number: int) -> None:
 
 def keep_boxed(of_study: tuple, numbers: list[int]) -> None:
     """Remembers the trials in the box that was dragged, for every page; an empty box forgets them."""
-    st.session_state[BOXED] = (of_study, frozenset(numbers))
+    st.session_state[BOXED] = (of_study, tuple(numbers))
+
+
+def boxed(study: Study) -> tuple[int, ...]:
+    """The numbers of the trials in the box that was dragged; none where there is no box."""
+    of_study, numbers = st.session_state.get(BOXED, (None, ()))
+    return tuple(sorted(numbers)) if of_study == identity(study) else ()
 
 
 def narrow(study: Study, records: list[TrialRecord]) -> list[TrialRecord]:
     """The trials in the box that was dragged on the frontier page, with a line that says so and a button that
     forgets it; the very ``records`` where there is none."""
-    of_study, numbers = st.session_state.get(BOXED, (None, frozenset()))
-    if of_study != identity(study) or not numbers:
+    numbers = set(boxed(study))
+    if not numbers:
         return records
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(f"Only the {len(numbers)} networks in the box are shown.")
-        st.button("Show all", key="show_all", on_click=keep_boxed, args=(of_study, []))
+        st.button("Show all", key="show_all", on_click=keep_boxed, args=(identity(study), []))
     return [record for record in records if record.number in numbers]
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def kept(key: tuple, _make: Callable[[], T]) -> T:
+    """What ``_make`` gave for this key before, if it did: a click changes neither a figure nor a table. The key holds
+    all that the answer depends on, the study's identity and revision among it."""
+    return _make()
 
 
 def storage_url() -> str:
@@ -129,11 +154,14 @@ def say(sentence: str) -> None:
         st.text(safe_text(sentence, length=700))
 
 
-def _look(picked: str | None) -> Look:
+def look(picked: str | None) -> Look:
+    """Looks at the storage: its studies, and the picked one's trials; the one that changed last where none is picked
+    or it is gone."""
     storage = storage_url()
     found = Look()
     try:
-        found = Look(studies=tuple(read_studies(storage)))
+        found = Look(revisions=read_revisions(storage))
+        found = found._replace(studies=tuple(read_studies(storage)))
         if not found.studies:
             return Look(
                 "This storage holds no studies yet. Start one with: explorer search --space preact_variants.yaml"
@@ -141,17 +169,18 @@ def _look(picked: str | None) -> Look:
         names = [study.name for study in found.studies]
         study = read_study(storage, picked if picked in names else names[0])
         found = found._replace(study=study)
-        trials = _trials(storage, study.name, study.created)
-        trials.update(study)
-        return found._replace(trials=trials, revision=trials.revision)
+        return found._replace(known=known_of(study))
     except StoreError as error:
         return found._replace(problem=f"{error}.")
 
 
+def _mark(revisions: Mapping[str, int], picked: str) -> tuple:
+    return sorted(revisions), picked, revisions.get(picked)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _trials(storage: str, name: str, created: float) -> Trials:
-    # Told apart by birth too: a study that was deleted and made again under its name begins anew.
-    return Trials()
+def _known(storage: str, name: str, created: float) -> Known:
+    return Known()
 
 
 def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
@@ -164,8 +193,20 @@ def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
 
 
 @st.fragment(run_every=LOOK_SECONDS)
-def _watch(drawn: tuple, looked: float) -> None:
+def _watch(drawn: Look, looked: float) -> None:
     # Run by the page as it is drawn, then every four seconds: the first time it has just been looked.
     rest = min(max(LOOK_SECONDS / 2, st.session_state.get(DREW, 0.0) / DRAWING_SHARE), LONGEST_REST)
-    if time.monotonic() - looked > rest and _look(st.session_state.get(PICKED)).mark != drawn:
+    if time.monotonic() - looked > rest and has_changed(drawn):
         st.rerun()
+
+
+def has_changed(drawn: Look) -> bool:
+    """Whether a page drawn from this look is out of date: a trial or a training from a fresh seed began or ended, the
+    studies are others, or what was amiss is."""
+    picked = st.session_state.get(PICKED)
+    if drawn.problem:  # what is amiss need not show in the studies' revisions
+        return look(picked).problem != drawn.problem
+    try:
+        return _mark(read_revisions(storage_url()), picked or "") != drawn.mark
+    except StoreError:
+        return True

@@ -8,7 +8,7 @@ import numpy
 import pandas
 from plotly import graph_objects as go
 
-from dashboards.figures import PALETTE, PLAIN, level_looks
+from dashboards.figures import MANY, PALETTE, PLAIN, level_looks
 from dashboards.quantities import Unit
 from dashboards.text import safe_text
 from explorer.effects import Effect, levels_of, quantity
@@ -16,6 +16,7 @@ from explorer.records import TrialRecord
 
 ROW_HEIGHT = 26
 MARGIN = {"l": 10, "r": 10, "t": 30, "b": 10}
+SHADES = 8  # of the ribbons of many networks
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -135,7 +136,9 @@ def distribution_figure(records: Sequence[TrialRecord], factor: str | None, obje
                 hovertemplate="%{y:.0f}% reach at most %{x:.4g}",
             )
         )
-    figure.update_xaxes(title=safe_text(unit.label, "plotly", length=60))
+    every = [value for values in groups.values() for value in values]
+    room = 0.03 * (max(every) - min(every)) or 1.0
+    figure.update_xaxes(title=safe_text(unit.label, "plotly", length=60), range=[min(every) - room, max(every) + room])
     figure.update_yaxes(title="networks (%)", range=[0, 103])
     figure.update_layout(
         height=380, margin=MARGIN, showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0}
@@ -146,24 +149,40 @@ def distribution_figure(records: Sequence[TrialRecord], factor: str | None, obje
 def categories_figure(
     records: Sequence[TrialRecord], factors: Sequence[str], objective: str, unit: Unit, title_length: int = 24
 ) -> go.Figure:
-    """Parallel categories: each network a ribbon through its choices, coloured by the objective."""
-    values = pandas.Series([quantity(record, objective) / unit.divisor for record in records])
+    """Parallel categories: each network a ribbon through its choices, coloured by the objective. Of more than MANY,
+    those that answer these choices alike and lie in one of SHADES equal parts of the objective's range share one."""
+    rows = pandas.DataFrame(
+        [[record.choices.get(factor, "–") for factor in factors] for record in records], columns=range(len(factors))
+    )
+    rows["value"] = [quantity(record, objective) / unit.divisor for record in records]
+    rows["count"] = 1
+    if len(rows) > MANY:
+        width = (rows.value.max() - rows.value.min()) / SHADES or 1.0
+        shade = ((rows.value - rows.value.min()) / width).astype(int)
+        by = [*range(len(factors)), shade.rename("shade")]
+        rows = rows.groupby(by, sort=False).agg(value=("value", "mean"), count=("count", "sum")).reset_index()
     figure = go.Figure(
         go.Parcats(
             dimensions=[
                 {
                     "label": safe_text(factor, "plotly", length=title_length),
-                    "values": [
-                        safe_text(record.choices.get(factor, "–"), "plotly", length=title_length) for record in records
-                    ],
+                    "values": [safe_text(answer, "plotly", length=title_length) for answer in rows[place]],
                 }
-                for factor in factors
+                for place, factor in enumerate(factors)
             ],
+            counts=rows["count"],
             line={
-                "color": values,
+                "color": rows.value,
                 "colorscale": "Cividis",
                 "showscale": True,
-                "colorbar": {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "right"}},
+                # Below the ribbons, which need the width of a phone for themselves.
+                "colorbar": {
+                    "title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"},
+                    "orientation": "h",
+                    "thickness": 12,
+                    "y": -0.02,
+                    "yanchor": "top",
+                },
                 "shape": "hspline",
             },
             hoveron="color",
@@ -172,5 +191,5 @@ def categories_figure(
             tickfont={"size": 11},
         )
     )
-    figure.update_layout(height=420, margin={"l": 30, "r": 10, "t": 40, "b": 10})
+    figure.update_layout(height=460, margin={"l": 30, "r": 20, "t": 40, "b": 70})
     return figure

@@ -6,6 +6,7 @@ Texts that come with the data are made safe for plotly, which takes ``<b>`` and 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -30,6 +31,7 @@ FAINTEST = 0.3  # opacity of a point that is surely not on the frontier
 # The least room a figure is drawn in, in pixels: labels that do not overlap there overlap nowhere.
 NARROW = (250, 300)
 LABEL_HEIGHT, DIGIT_WIDTH = 15, 8
+NOTE_LENGTH, NOTE_LINES = 50, 6  # signs that fit a narrow figure; the page says the whole
 
 
 def frontier_figure(
@@ -45,6 +47,7 @@ def frontier_figure(
     bound: float | None = None,
     likely: Mapping[int, float] = MappingProxyType({}),
     seeds: pandas.DataFrame | None = None,
+    note: str = "",
 ) -> go.Figure:
     """The accuracy-versus-cost plane: ``points`` as ``tables.frontier_points`` makes them.
 
@@ -52,8 +55,8 @@ def frontier_figure(
     numbers: on the stairs' lower right side lies all that is dominated. ``maximised``: whether more is
     better, for x and y; ``chosen``: the trial that is marked as if clicked; ``earlier``: the points of a
     frontier as it once was, dashed; ``bound``: a budget on x, drawn upright; ``likely``: trial -> probability that
-    it is on the frontier, its opacity; ``seeds``: as ``tables.seed_points`` makes them, with error bars. Each point's
-    ``customdata`` is its trial.
+    it is on the frontier, its opacity; ``seeds``: as ``tables.seed_points`` makes them, with error bars; ``note``: said
+    above the plane. Each point's ``customdata`` is its trial.
     """
     points = points.assign(x=points.x / x.divisor, y=points.y / y.divisor)
     if log_x:
@@ -97,8 +100,7 @@ def frontier_figure(
                     # Without this a selection would fade all the rest, and the last one would stay large.
                     unselected={"marker": rest},
                     customdata=own.trial,
-                    text=[_hover(row, x, y, likely) for row in own.itertuples()],
-                    hovertemplate="%{text}<extra></extra>",
+                    **_hovers(own, x, y, likely, brief=len(points) > MANY and not is_front),
                 )
             )
         if colour is not None:
@@ -135,6 +137,21 @@ def frontier_figure(
         uirevision="kept",
         legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
     )
+    return noted(figure, note)
+
+
+def noted(figure: go.Figure, note: str) -> go.Figure:
+    """The figure with a line above its plane that says what to mind, if there is one."""
+    if note:
+        lines = textwrap.wrap(note, NOTE_LENGTH)[:NOTE_LINES]
+        figure.add_annotation(
+            text="<br>".join(safe_text(line, "plotly") for line in lines),
+            **{"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"},
+            align="left",
+            showarrow=False,
+            font={"size": 11, "color": CHOSEN},
+        )
+        figure.update_layout(margin={"t": 20 + LABEL_HEIGHT * len(lines)})
     return figure
 
 
@@ -154,7 +171,8 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
         )
     figure.update_yaxes(title="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="accuracy (%)", row=2, col=1)
-    figure.update_xaxes(title="epoch", tickformat="d", row=2, col=1)
+    figure.update_xaxes(title="epoch", row=2, col=1)
+    figure.update_xaxes(tick0=1, dtick=max(1, math.ceil(len(epochs) / 10)))
     figure.update_layout(
         height=400,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
@@ -207,6 +225,19 @@ def _natural(level: str) -> tuple[float, str]:
         return float(level), level
     except ValueError:
         return math.inf, level
+
+
+def _hovers(own: pandas.DataFrame, x: Unit, y: Unit, likely: Mapping[int, float], *, brief: bool) -> dict:
+    """What is said of each point that is pointed at; ``brief``: number and values alone, or the texts of thousands of
+    points would be most of what a browser has to read."""
+    if not brief:
+        return {
+            "text": [_hover(row, x, y, likely) for row in own.itertuples()],
+            "hovertemplate": "%{text}<extra></extra>",
+        }
+    titles = [safe_text(unit.title, "plotly", length=60).replace("{", "&#123;") for unit in (y, x)]
+    lines = ("trial %{customdata}", f"{titles[0]}: %{{y:.4g}}{y.suffix}", f"{titles[1]}: %{{x:.4g}}{x.suffix}")
+    return {"hovertemplate": "<br>".join(lines) + "<extra></extra>"}
 
 
 def _hover(row, x: Unit, y: Unit, likely: Mapping[int, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -72,3 +73,34 @@ def unit_of(name: str, values: Iterable[float]) -> Unit:
 def is_maximised(name: str, objectives: Mapping[str, str]) -> bool:
     """Whether more of it is better: as the study says, else accuracies and zero-cost scores only."""
     return objectives.get(name, "max" if name in (*_SHARES, *NAMES) else "min") == "max"
+
+
+def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) -> str:
+    """A quantity of one network against another's: ``+12.5%``, ``±0%``, of shares ``-2.1 points``; empty where one has
+    none."""
+    if name not in values or name not in own:
+        return ""
+    if name in _SHARES:
+        return f"{100 * (values[name] - own[name]):+.1f} points"
+    if values[name] == own[name]:
+        return "±0%"
+    if not own[name]:
+        return ""
+    percent = 100 * (values[name] - own[name]) / abs(own[name])
+    form = "+,.0f" if abs(percent) >= 100 else "+.1f" if abs(percent) >= 1 else "+.1g"
+    return f"{percent:{form}}%"
+
+
+def counted(number: int) -> str:
+    """A count of any size: ``10,368``, ``3.2e+14``, ``10^140``."""
+    if number < 10**9:
+        return f"{number:,}"
+    return f"{number:.2e}" if number < 10**300 else f"10^{int(math.log10(number))}"
+
+
+def plane_of(objectives: Mapping[str, str]) -> tuple[str, str]:
+    """(x, y) of the plane that tells most of a study: its first objective to maximise over its first to minimise;
+    over MACs where there is none of the latter."""
+    y = next((name for name, direction in objectives.items() if direction == "max"), next(iter(objectives)))
+    x = next((name for name, direction in objectives.items() if direction == "min" and name != y), "macs")
+    return x, y

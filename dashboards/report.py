@@ -18,8 +18,8 @@ from plotly.offline import get_plotlyjs
 import explorer
 from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
 from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, unit_of
-from dashboards.reading import read_confirmations, read_probabilities
+from dashboards.quantities import is_maximised, plane_of, unit_of
+from dashboards.reading import frontier_chances, read_confirmations
 from dashboards.run_figures import growth_figure, timeline_figure
 from dashboards.run_tables import growth, timeline
 from dashboards.tables import choice_points, frontier_points, seed_points, state_counts
@@ -79,8 +79,7 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     records = list(records)
     figures: dict[str, go.Figure] = {}
     parts = [_facts(study, records)]
-    y, *others = study.objectives
-    x = next((name for name in others if not is_maximised(name, study.objectives)), "macs")
+    x, y = plane_of(study.objectives)
     if x == LATENCY and (mixed := study.mixed_environments()):
         x = "macs"
         parts.append(
@@ -101,7 +100,7 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
             log_x=True,
             maximised=maximised,
             colour=colour,
-            likely=read_probabilities(study, x, y) if again else {},
+            likely=frontier_chances(study, records, x, y) if again else {},
             seeds=seed_points(again, records, x, y, study.fingerprint.get("epochs")),
         )
         front = [int(number) for number in points.trial[points.frontier]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas
 from plotly import graph_objects as go
 
-from dashboards.figures import PALETTE, PLAIN, level_looks
+from dashboards.figures import PALETTE, PLAIN, level_looks, noted
 from dashboards.quantities import Unit
 from dashboards.text import safe_text
 from explorer.records import STATES
@@ -81,9 +81,15 @@ def growth_figure(rows: pandas.DataFrame, against: str, title: str) -> go.Figure
 
 
 def studies_figure(
-    frontiers: Mapping[str, pandas.DataFrame], x: Unit, y: Unit, maximised: Sequence[bool], log_x: bool
+    frontiers: Mapping[str, pandas.DataFrame],
+    x: Unit,
+    y: Unit,
+    maximised: Sequence[bool],
+    log_x: bool,
+    note: str = "",
 ) -> go.Figure:
-    """The frontiers of several studies in one plane. Values: tables with x, y and trial, by ascending x."""
+    """The frontiers of several studies in one plane. Values: tables with x, y and trial, by ascending x; ``note``:
+    said above the plane."""
     figure = go.Figure()
     for name, (colour, symbol) in level_looks(frontiers).items():
         points = frontiers[name]
@@ -106,4 +112,4 @@ def studies_figure(
     figure.update_layout(
         height=440, margin=MARGIN, showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0}
     )
-    return figure
+    return noted(figure, note)

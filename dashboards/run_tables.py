@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas
 
 from dashboards.text import safe_text
-from explorer.frontier import hypervolume, non_dominated
-from explorer.records import Lease, TrialRecord
+from explorer.frontier import hypervolume
+from explorer.records import Environment, Lease, TrialRecord
 
 RATE_OVER = 600.0  # seconds over which the present pace is taken
 
@@ -72,14 +72,17 @@ def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: flo
     return pandas.DataFrame(rows, columns=columns)
 
 
-def run_rows(records: Iterable[TrialRecord]) -> pandas.DataFrame:
-    """One row a trial as people read it: number, state, why, worker, attempt, when it began, seconds."""
+def run_rows(records: Iterable[TrialRecord], environments: Mapping[int, Environment]) -> pandas.DataFrame:
+    """One row a trial as people read it: number, state, why, worker, device, attempt, when it began, seconds.
+    ``environments``: trial -> on what it was trained, where that is known."""
+    devices = {number: safe_text(environment.device_name, "cell") for number, environment in environments.items()}
     rows = [
         {
             "trial": record.number,
             "state": safe_text(record.state, "cell"),
             "reason": safe_text(record.reason, "cell", length=500),
             "worker": safe_text(record.worker, "cell"),
+            "device": devices.get(record.number, ""),
             "attempt": record.attempt,
             "began": pandas.Timestamp(record.started, unit="s") if record.started is not None else pandas.NaT,
             "seconds": math.nan if record.seconds is None else record.seconds,
@@ -114,9 +117,10 @@ def growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pan
     for count, (record, point) in enumerate(zip(done, points, strict=True), 1):
         seconds += record.seconds or 0.0
         if not any(all(a <= b for a, b in zip(kept, point)) for kept in front):
-            front = [*front, point]
-            front = [front[place] for place in non_dominated(front)]
-            volume = hypervolume(front, corner)
+            # What it adds is the box below the corner, less what the others dominate of that box.
+            shared = [tuple(map(max, kept, point)) for kept in front]
+            volume += math.prod(c - a for a, c in zip(point, corner)) - hypervolume(shared, corner)
+            front = [*(kept for kept in front if not all(a <= b for a, b in zip(point, kept))), point]
         elif count < len(done):
             continue
         rows.append((record.number, count, seconds, volume))
@@ -128,8 +132,3 @@ def growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pan
 def _minimised(record: TrialRecord, objectives: Mapping[str, str]) -> tuple[float, ...]:
     values = {**record.costs, **record.objectives}
     return tuple(-values[name] if direction == "max" else values[name] for name, direction in objectives.items())
-
-
-def until(records: Sequence[TrialRecord], moment: float) -> list[TrialRecord]:
-    """The trials that had ended at ``moment`` (seconds since the epoch)."""
-    return [record for record in records if record.finished is not None and record.finished <= moment]

@@ -5,6 +5,7 @@ A database may come from anyone. What it says is shown as text, never as markup,
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -24,7 +25,12 @@ def safe_text(value: Any, place: Place = "plain", length: int = LENGTH) -> str:
     ``markdown``: labels and messages; ``plotly``: names, titles and hover texts;
     ``dot``: within a quoted graphviz label; ``cell``: a table's cell, which may be downloaded as CSV.
     """
-    visible = "".join(" " if sign.isspace() else sign for sign in str(value)[: 4 * length] if _shows(sign))
+    return _safe(str(value)[: 4 * length], place, length)
+
+
+@functools.lru_cache(maxsize=1 << 15)  # thousands of trials give the same few answers
+def _safe(text: str, place: Place, length: int) -> str:
+    visible = "".join(" " if sign.isspace() else sign for sign in text if _shows(sign))
     line = " ".join(visible.split())
     return _AS_SHOWN[place](line if len(line) <= length else line[: length - 1] + "…")
 

@@ -12,31 +12,37 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.cost_figures import place_figure
-from dashboards.cost_tables import COSTED, comparison_rows, cost_by_place, neighbour_rows, stage_rows
-from dashboards.current import chosen_trial, current_study, keep_chosen, say, storage_url
-from dashboards.diagram import block_dot, block_groups, network_dot
+from dashboards.cost_tables import comparison_rows
+from dashboards.current import PICKED, chosen_trial, current_study, identity, keep_chosen, say, storage_url
 from dashboards.figures import gradient_figure
 from dashboards.launch import server_environment
-from dashboards.quantities import unit_of
+from dashboards.places import Place, read_place
+from dashboards.quantities import plane_of
 from dashboards.reading import read_gradient_flow, read_trial
 from dashboards.spaces import space_of
 from dashboards.tables import frontier_points
 from dashboards.text import safe_text
+from dashboards.views.anatomy import FLAT, draw_anatomy, draw_blocks, draw_stages
 from dashboards.views.detail import export_command, headline, training_part
+from dashboards.views.neighbours import COMPARED, NETWORK, draw_neighbours, draw_untried
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError, ExportError, StoreError
 from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
 from explorer.store import Study
 
-SIDE_BY_SIDE = 4
-FLAT = {"displayModeBar": False}
-COMPARED = "compared"
+SIDE_BY_SIDE = 5  # the five orders of He et al. 2016
+# Keys of the session: the study whose trials are shown; what the address bar said when the page was last drawn; the
+# study and trials that the page shows where the address bar says nothing.
+SHOWN_OF, SAID, HOME = "compared_of", "place", "home"
 
 
 def draw() -> None:
     """The page."""
+    asked, problem = read_place({name: st.query_params.get_all(name) for name in ("study", "trial", "network")})
+    moved = asked != st.session_state.get(SAID, Place())  # a link was followed, or the browser's Back
+    if moved and asked.study:
+        st.session_state[PICKED] = asked.study
     found = current_study()
     if found is None:
         return
@@ -44,34 +50,73 @@ def draw() -> None:
     if not records:
         say("This study has no trials yet. They appear here by themselves once the search has begun.")
         return
-    numbers = _pick(study, records)
+    here = asked if asked.study in ("", study.name) else Place()
+    if moved and here != asked:
+        problem = f"The address asks for study {safe_text(asked.study)!r}, which this storage does not hold."
+    states = {record.number: record.state for record in records}
+    unknown = [number for number in here.trials if number not in states]
+    if unknown:
+        problem = f"The address asks for trial {unknown[0]}; this study has trials 0 to {max(states)}."
+    if problem:
+        say(problem)
+    _arrange(study, records, here._replace(trials=tuple(number for number in here.trials if number in states)), moved)
+    numbers = _pick(states)
+    _tell_address(study, asked, here, numbers)
     if not numbers:
-        say("Pick one trial to see it in full, or up to four to see them side by side.")
+        say("Pick one trial to see it in full, or up to five to see them side by side.")
         return
     keep_chosen(study, numbers[0])
     trials = [trial for number in numbers if (trial := _read(study, number)) is not None]
-    if len(trials) > 1:
+    network = st.session_state[NETWORK]
+    if trials and network is not None:
+        _untried(study, records, trials[0], network)
+    elif len(trials) > 1:
         _compare(trials)
     elif trials:
         _one(study, records, trials[0])
 
 
-def _pick(study: Study, records: list[TrialRecord]) -> list[int]:
-    states = {record.number: record.state for record in records}
+def _arrange(study: Study, records: list[TrialRecord], asked: Place, moved: bool) -> None:
+    """Has the session hold what to show: what it held before, unless the study is another or the address says so."""
+    fresh = COMPARED not in st.session_state or st.session_state.get(SHOWN_OF) != identity(study)
+    if fresh:
+        st.session_state[SHOWN_OF] = identity(study)
+        st.session_state[HOME] = [_first(study, records)]
+    if fresh or moved:
+        st.session_state[COMPARED] = list(asked.trials)[:SIDE_BY_SIDE] or st.session_state[HOME]
+        st.session_state[NETWORK] = asked.network
+
+
+def _tell_address(study: Study, asked: Place, here: Place, numbers: list[int]) -> None:
+    """Has the address bar say what the page shows, so that it can be sent to others and come back to."""
+    shown = Place(study.name, tuple(numbers), st.session_state[NETWORK])
+    if here != asked or shown != Place(study.name, here.trials or tuple(st.session_state[HOME]), here.network):
+        st.query_params.from_dict(shown.query())
+        asked = shown
+    st.session_state[SAID] = asked
+
+
+def _first(study: Study, records: list[TrialRecord]) -> int:
+    """The trial looked at last, or else the dear end of the frontier."""
     chosen = chosen_trial(study)
-    if chosen is None or chosen not in states:
-        x = next((name for name in study.objectives if name != next(iter(study.objectives))), "macs")
-        points = frontier_points(records, x, next(iter(study.objectives)), study.objectives)
-        front = [int(number) for number in points.trial[points.frontier]]
-        chosen = front[-1] if front else records[0].number
-    if COMPARED not in st.session_state or not set(st.session_state[COMPARED]) <= set(states):
-        st.session_state[COMPARED] = [chosen]
+    if chosen is not None and any(record.number == chosen for record in records):
+        return chosen
+    points = frontier_points(records, *plane_of(study.objectives), study.objectives)
+    front = [int(number) for number in points.trial[points.frontier]]
+    return front[-1] if front else records[0].number
+
+
+def _pick(states: dict[int, str]) -> list[int]:
+    def leave_network() -> None:
+        st.session_state[NETWORK] = None
+
     return st.multiselect(
-        "Trials (up to four, side by side)",
+        "Trials (up to five, side by side)",
         list(states),
         format_func=lambda number: f"{number} — {safe_text(states.get(number, ''))}",
         key=COMPARED,
         max_selections=SIDE_BY_SIDE,
+        on_change=leave_network,
     )
 
 
@@ -91,16 +136,10 @@ def _architecture(trial: TrialRecord) -> Architecture | None:
         return None
 
 
-def _blocks(architecture: Architecture, key: str) -> None:
-    groups = block_groups(architecture)
-    place = st.selectbox(
-        "Block", range(len(groups)), format_func=lambda n: groups[n].title, label_visibility="collapsed", key=key
-    )
-    st.graphviz_chart(block_dot(groups[place]), width="content")
-
-
 def _compare(trials: list[TrialRecord]) -> None:
-    rows = comparison_rows(trials)
+    rows = comparison_rows(
+        {f"trial {each.number}": ({**each.objectives, **each.costs}, each.choices) for each in trials}
+    )
     st.subheader("What differs", anchor=False)
     only = st.toggle("Only what differs", value=True, key="only_differences")
     st.dataframe(rows[rows.differs != ""] if only else rows, hide_index=True, width="stretch", height="content")
@@ -109,8 +148,8 @@ def _compare(trials: list[TrialRecord]) -> None:
             st.text(headline(trial))
             architecture = _architecture(trial)
             if architecture is not None:
-                _blocks(architecture, f"block_of_{trial.number}")
-                st.dataframe(stage_rows(architecture), hide_index=True, width="stretch", height="content")
+                draw_blocks(architecture, f"block_of_{trial.number}")
+                draw_stages(architecture)
 
 
 def _one(study: Study, records: list[TrialRecord], trial: TrialRecord) -> None:
@@ -120,21 +159,12 @@ def _one(study: Study, records: list[TrialRecord], trial: TrialRecord) -> None:
     architecture = _architecture(trial)
     if architecture is None:
         return
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        st.subheader("Block", anchor=False)
-        _blocks(architecture, "block")
-        with st.expander("The whole network"):
-            st.graphviz_chart(network_dot(architecture), width="content")
-    with right:
-        st.subheader("Where its costs lie", anchor=False)
-        cost = st.segmented_control("Cost", COSTED, format_func=_title, default="macs", key="by_place", required=True)
-        table = cost_by_place(architecture)
-        unit = unit_of(cost, table.groupby("part")[cost].sum())
-        st.plotly_chart(place_figure(table, cost, unit), key="place_chart", width="stretch", config=FLAT)
-        st.dataframe(stage_rows(architecture), hide_index=True, width="stretch", height="content")
-    st.subheader("If only one choice changes", anchor=False)
-    _neighbours(study, records, trial, architecture)
+    draw_anatomy(architecture)
+    space = space_of(study, architecture)
+    if isinstance(space, str):
+        say(space)
+    else:
+        draw_neighbours(study, records, space, Derivation(dict(trial.choices)))
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Training", anchor=False)
@@ -143,6 +173,17 @@ def _one(study: Study, records: list[TrialRecord], trial: TrialRecord) -> None:
     with right:
         st.subheader("Take it with you", anchor=False)
         _take(study, trial, architecture)
+
+
+def _untried(study: Study, records: list[TrialRecord], trial: TrialRecord, network: int) -> None:
+    architecture = _architecture(trial)
+    if architecture is None:
+        return
+    space = space_of(study, architecture)
+    if isinstance(space, str):
+        say(space)
+    else:
+        draw_untried(study, records, space, network, trial)
 
 
 def _gradients(study: Study, trial: TrialRecord) -> None:
@@ -157,27 +198,6 @@ def _gradients(study: Study, trial: TrialRecord) -> None:
     st.subheader("Gradients at initialisation", anchor=False)
     st.plotly_chart(gradient_figure(flow), key="gradient_chart", width="stretch", config=FLAT)
     st.caption(safe_text(f"A batch of {flow.batch} images of {flow.source}, seed {flow.seed}.", "markdown"))
-
-
-def _neighbours(study: Study, records: list[TrialRecord], trial: TrialRecord, architecture: Architecture) -> None:
-    space = space_of(study, architecture)
-    if isinstance(space, str):
-        say(space)
-        return
-    trained = {record.digest: record for record in records if record.state == "complete"}
-    try:
-        derivation = Derivation(dict(trial.choices))
-        rows = neighbour_rows(space, derivation, trained, next(iter(study.objectives)))
-        index = space.rank(derivation)
-    except (ExplorerError, KeyError) as error:
-        say(f"The choices of this trial are not a derivation of the study's space: {error}.")
-        return
-    percents = {name: st.column_config.NumberColumn(format="%+.1f") for name in rows.columns if name.endswith("(%)")}
-    st.dataframe(rows, hide_index=True, width="stretch", column_config=percents)
-    st.caption(
-        f"This network is derivation {index:,} of {space.count():,}. Costs are against its own; a trial number means "
-        "that the neighbour was trained. Train another with: explorer train SPACE.yaml\\#INDEX"
-    )
 
 
 def _take(study: Study, trial: TrialRecord, architecture: Architecture) -> None:
@@ -225,7 +245,3 @@ def zipped_export(study: Study, trial: TrialRecord, storage: str) -> bytes:
                 if file.is_file() and "__pycache__" not in file.parts:
                     archive.write(file, f"{folder.name}/{file.relative_to(folder)}")
         return packed.getvalue()
-
-
-def _title(name: str) -> str:
-    return unit_of(name, []).title

@@ -8,11 +8,12 @@ import pandas
 import streamlit as st
 
 from dashboards.current import say
-from dashboards.diagram import block_dot, block_groups, network_dot
+from dashboards.diagram import network_dot
 from dashboards.figures import training_figure
 from dashboards.quantities import unit_of
 from dashboards.reading import read_trial
 from dashboards.text import safe_text
+from dashboards.views.anatomy import draw_blocks
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import TrialRecord
@@ -39,11 +40,7 @@ def draw_detail(study: Study, number: int) -> None:
             say(f"The architecture of this trial cannot be read: {error}.")
     if architecture is not None:
         with block:
-            groups = block_groups(architecture)
-            place = st.selectbox(
-                "Block", range(len(groups)), format_func=lambda n: groups[n].title, label_visibility="collapsed"
-            )
-            st.graphviz_chart(block_dot(groups[place]), width="content")
+            draw_blocks(architecture, "block")
         with network:
             st.graphviz_chart(network_dot(architecture), width="content")
     with training:
@@ -60,6 +57,16 @@ def export_command(study: Study, number: int) -> str:
     if study.storage != DEFAULT_STORAGE and "***" not in study.storage:
         words += ["--storage", safe_text(study.storage, length=500)]
     return shlex.join(words)
+
+
+def train_command(study: Study, address: str) -> str:
+    """What to type to train the network at ``address`` as the study trains its own."""
+    terms = study.fingerprint
+    words = ["explorer", "train", address, "--data", str(terms["data"]), "--epochs", str(terms.get("epochs"))]
+    recipe, subset = (terms.get("recipe") or {}).get("name"), (terms.get("split") or {}).get("subset")
+    words += ["--recipe", recipe] if recipe else []
+    words += ["--subset", str(subset)] if subset else []
+    return shlex.join(safe_text(word, length=5_000) for word in words)
 
 
 def headline(trial: TrialRecord) -> str:

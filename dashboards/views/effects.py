@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.current import current_study, narrow, say
+from dashboards.current import boxed, current_study, identity, kept, narrow, say
 from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
 from dashboards.quantities import Unit, unit_of
 from dashboards.tables import quantities
@@ -31,9 +31,11 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         objective = st.selectbox("Effect on", ups, format_func=_title, key="effect_on", width=220)
         cost = st.selectbox("At equal", downs, format_func=_title, key="at_equal", width=220)
-    known = comparable(records, objective, cost)
+    key = (*identity(study), study.revision, boxed(study), objective, cost)
+    known = kept((*key, "known"), lambda: comparable(records, objective, cost))
     try:
-        effects = choice_effects(records, objective, cost)
+        with st.spinner("Reckoning the effects"):
+            effects = kept((*key, "effects"), lambda: choice_effects(records, objective, cost))
     except StudyError as error:
         say(f"{error}.")
         return
@@ -42,35 +44,36 @@ def draw() -> None:
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     st.subheader("Effect of each choice", anchor=False)
-    st.plotly_chart(
-        effects_figure(effects, unit, unit_of(cost, [])), key="effects_chart", width="stretch", config=FLAT
-    )
-    untold = list(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
-    st.caption(
-        "Each level against the choice's most frequent one. A whisker that crosses zero: these trials cannot say."
-        + (f" Not told apart from other choices yet: {safe_text(', '.join(untold), 'markdown')}." if untold else "")
-    )
-    factors = varying_choices(known)
+    untold = ", ".join(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
+    if all(effect.method == "none" for effect in effects):
+        say(f"{len(known)} networks cannot tell these choices apart yet: {untold}.")
+    else:
+        st.plotly_chart(
+            effects_figure(effects, unit, unit_of(cost, [])), key="effects_chart", width="stretch", config=FLAT
+        )
+        st.caption(
+            "Each level against the choice's most frequent one. A whisker that crosses zero: these trials cannot say."
+            + (f" Not told apart from other choices yet: {safe_text(untold, 'markdown')}." if untold else "")
+        )
+    factors = kept((*key, "factors"), lambda: varying_choices(known))
     left, right = st.columns(2, gap="medium")
     with left:
-        _interactions(known, factors, objective, unit)
+        _interactions(key, known, factors, objective, unit)
     with right:
         st.subheader("How results spread", anchor=False)
         factor = st.selectbox("A curve for each level of", factors, format_func=safe_text, key="spread_by")
-        st.plotly_chart(
-            distribution_figure(known, factor, objective, unit), key="spread_chart", width="stretch", config=FLAT
-        )
+        figure = kept((*key, "spread", factor), lambda: distribution_figure(known, factor, objective, unit))
+        st.plotly_chart(figure, key="spread_chart", width="stretch", config=FLAT)
     st.subheader("Networks through their choices", anchor=False)
     shown = st.multiselect(
         "Choices", factors, default=factors[:4], format_func=safe_text, key="through", max_selections=MOST_FACTORS
     )
     if shown:
-        st.plotly_chart(
-            categories_figure(known, shown, objective, unit), key="through_chart", width="stretch", config=FLAT
-        )
+        figure = kept((*key, "through", *shown), lambda: categories_figure(known, shown, objective, unit))
+        st.plotly_chart(figure, key="through_chart", width="stretch", config=FLAT)
 
 
-def _interactions(known: list[TrialRecord], factors: list[str], objective: str, unit: Unit) -> None:
+def _interactions(key: tuple, known: list[TrialRecord], factors: list[str], objective: str, unit: Unit) -> None:
     st.subheader("Two choices together", anchor=False)
     if len(factors) < 2:
         say("Only one choice differs between these networks.")
@@ -79,12 +82,10 @@ def _interactions(known: list[TrialRecord], factors: list[str], objective: str, 
         rows = st.selectbox("Rows", factors, format_func=safe_text, key="interaction_rows")
         others = [factor for factor in factors if factor != rows]
         columns = st.selectbox("Columns", others, format_func=safe_text, key="interaction_columns")
-    st.plotly_chart(
-        interaction_figure(known, rows, columns, objective, unit),
-        key="interaction_chart",
-        width="stretch",
-        config=FLAT,
+    figure = kept(
+        (*key, "interaction", rows, columns), lambda: interaction_figure(known, rows, columns, objective, unit)
     )
+    st.plotly_chart(figure, key="interaction_chart", width="stretch", config=FLAT)
     st.caption("Mean values, whatever the networks cost; in brackets, of how many.")
 
 

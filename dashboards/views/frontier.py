@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pandas
+import pyarrow
 import streamlit as st
 from plotly import graph_objects as go
 
-from dashboards.current import chosen_trial, current_study, identity, keep_boxed, keep_chosen, narrow, say
+from dashboards.current import (
+    boxed,
+    chosen_trial,
+    current_study,
+    identity,
+    keep_boxed,
+    keep_chosen,
+    kept,
+    known_of,
+    narrow,
+    say,
+)
 from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, unit_of
-from dashboards.reading import read_confirmations, read_probabilities, read_results
+from dashboards.quantities import is_maximised, plane_of, unit_of
+from dashboards.reading import frontier_chances, latency_environments
 from dashboards.stages import SPENT, Stage, at_stage, stage_name, stages
 from dashboards.tables import (
     best_trial,
@@ -26,6 +38,8 @@ from dashboards.tables import (
 )
 from dashboards.text import safe_text
 from dashboards.views.detail import draw_detail
+from dashboards.views.growth import draw_growth
+from explorer.errors import StoreError
 from explorer.records import TrialRecord
 from explorer.store import Study
 from explorer.store.study import LATENCY
@@ -44,7 +58,8 @@ PLOT_OPTIONS = {
 class Shown(NamedTuple):
     """What the figure shows. ``revision``: the study's last change; ``colour``: a choice point, or None;
     ``before``: so many trials had ended when the earlier frontier was; ``bound``: the budget on x, or None;
-    ``stage``: of the trainings; ``seeds``: the last change to the trainings from fresh seeds, 0 to leave them out."""
+    ``stage``: of the trainings; ``seeds``: whether to show the trainings from fresh seeds; ``mixed``: in which
+    environments the latencies in the plane were measured, where there is more than one."""
 
     study: tuple
     revision: int
@@ -55,7 +70,8 @@ class Shown(NamedTuple):
     before: int
     bound: float | None
     stage: Stage
-    seeds: int
+    seeds: bool
+    mixed: str
 
 
 def draw() -> None:
@@ -70,43 +86,57 @@ def draw() -> None:
     _draw_summary(study, records)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        shown, trained = _pick_plane(study, records)
-        mixed = _mixed(study, shown)
-        if mixed and not st.toggle("Put them in one plane all the same", key="mix_environments"):
-            shown = None
-    on_frontier: list[int] = []
-    if shown is not None:
-        plane = shown
-        points = _kept(
-            (*shown, "points"), lambda: frontier_points(trained, plane.x, plane.y, study.objectives, plane.colour)
-        )
-        on_frontier = [int(number) for number in points.trial[points.frontier]]
+        try:
+            shown, trained = _pick_plane(study, records)
+        except StoreError as error:
+            say(f"{error}.")
+            shown, trained = None, []
+        refused = False
+        if shown is not None and shown.mixed:
+            say(f"Latencies were measured in {shown.mixed}: such numbers compare machines, not networks.")
+            refused = not st.toggle("Put them in one plane all the same", key="mix_environments")
+            shown = None if refused else shown
+    points = None if shown is None else _points(study, trained, shown)
+    front = [] if points is None else [int(number) for number in points.trial[points.frontier]]
     with right:
-        number = _pick_trial(study, records, on_frontier)
+        number = _pick_trial(study, records, front)
         draw_detail(study, number)
     with left:
-        if mixed:
-            say(f"Latencies were measured in {mixed}: such numbers compare machines, not networks.")
-        if shown is None:
-            if not mixed:
-                say(_nothing_to_draw(records))
-        else:
+        if shown is not None and points is not None:
             _draw_plane(study, trained, shown, points, number)
+        elif not refused:
+            say(_nothing_to_draw(records))
+    draw_growth(study, records)
     narrowed = narrow(study, records)
     st.subheader("All trials" if narrowed is records else f"{len(narrowed)} selected trials", anchor=False)
-    picked = tuple(record.number for record in narrowed) if narrowed is not records else ()
-    key = (*identity(study), _revision(records), "rows", picked)
-    rows = _kept(key, lambda: trial_rows(narrowed, study.objectives))
-    numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in rows.select_dtypes("float")}
+    # Kept as Arrow, which is what the browser gets: a table of thousands of rows is not made anew for a click.
+    rows, floats = kept((*_key(study), "rows", boxed(study)), lambda: _arrow(trial_rows(narrowed, study.objectives)))
+    numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in floats}
     st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
 
 
+def _arrow(rows: pandas.DataFrame) -> tuple[pyarrow.Table, list[str]]:
+    """The table as Arrow, and which of its columns are decimal numbers."""
+    return pyarrow.Table.from_pandas(rows, preserve_index=False), list(rows.select_dtypes("float"))
+
+
+def _key(study: Study) -> tuple:
+    return *identity(study), study.revision
+
+
+def _points(study: Study, trained: list[TrialRecord], shown: Shown) -> pandas.DataFrame:
+    key = (*_key(study), "points", shown.x, shown.y, shown.colour, shown.stage)
+    return kept(key, lambda: frontier_points(trained, shown.x, shown.y, study.objectives, shown.colour))
+
+
 def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
+    _, name = plane_of(study.objectives)
+    counts, best = kept(
+        (*_key(study), "summary"), lambda: (state_counts(records), best_trial(records, name, study.objectives))
+    )
     with st.container(horizontal=True, gap="medium"):
-        for state, count in state_counts(records).items():
+        for state, count in counts.items():
             st.metric(state, f"{count:,}", width="content")
-        name = next(iter(study.objectives), "accuracy")
-        best = best_trial(records, name, study.objectives)
         if best is not None:
             value = {**best.costs, **best.objectives}[name]
             unit = unit_of(name, [value])
@@ -118,13 +148,15 @@ def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
 def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None, list[TrialRecord]]:
     """The controls above the figure, and the trials as they were at the stage of training that was picked; None
     while there is nothing to draw."""
-    ups, downs = quantities(records, study.objectives)
+    ups, downs, choices, environments = kept(
+        (*_key(study), "quantities"),
+        lambda: (*quantities(records, study.objectives), choice_points(records), latency_environments(records)),
+    )
     if not ups or not downs:
         return None, records
     epochs = study.fingerprint.get("epochs")
     if isinstance(epochs, int):  # trained by the explorer: what they spent is known, and how they were on the way
-        downs += SPENT
-    choices = choice_points(records)
+        downs = [*downs, *SPENT]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = st.selectbox("Cost", downs, format_func=_title, key="cost", width=160)
         y = st.selectbox("Against", ups, format_func=_title, key="against", width=180) if len(ups) > 1 else ups[0]
@@ -136,76 +168,98 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None,
         if isinstance(epochs, int) and epochs > 1:
             stage = st.selectbox("Trained to", stages(epochs), format_func=stage_name, key="stage", width=130)
         log_x = st.toggle("Log scale", key="log", value=True)
-        again = max((record.revision for record in read_confirmations(study)), default=0) if stage is None else 0
-        seeds = again if again and st.toggle("Fresh seeds", key="seeds", value=True) else 0
+        again = stage is None and bool(known_of(study).confirmed())
+        seeds = again and st.toggle("Fresh seeds", key="seeds", value=True)
     if x in SPENT or stage is not None:
-        results = _kept((*identity(study), _revision(records), "results"), lambda: read_results(study))
-        records = at_stage(records, results, stage, int(epochs or 1))
+        with st.spinner("Reading the courses of the trainings"):
+            records = kept(
+                (*_key(study), "stage", stage),
+                lambda: at_stage(records, known_of(study).curves(study), stage, int(epochs or 1)),
+            )
     with st.expander("A budget, and the frontier as it was"):
-        bound = _budget(study, records, x, y, downs)
-        before = _moment(study, sum(record.state == "complete" for record in records))
+        bound = _budget(study, records, x, y, downs, environments)
+        before = _moment(study, records)
     colour = None if colour == NO_COLOUR else colour
-    revision = _revision(records) if records else 0
-    return Shown(identity(study), revision, x, y, colour, log_x, before, bound, stage, seeds), records
+    mixed = environments if LATENCY in (x, y) else ""
+    return Shown(identity(study), study.revision, x, y, colour, log_x, before, bound, stage, seeds, mixed), records
 
 
-def _mixed(study: Study, shown: Shown | None) -> str:
-    """In which environments the latencies in the plane were measured, where there is more than one."""
-    return study.mixed_environments() if shown is not None and LATENCY in (shown.x, shown.y) else ""
-
-
-def _moment(study: Study, complete: int) -> int:
+def _moment(study: Study, records: list[TrialRecord]) -> int:
     """After how many complete trials the earlier frontier is wanted; 0 for none."""
-    if complete < 2 or not st.toggle("Draw an earlier frontier too", key="earlier"):
+    if not st.toggle("Draw an earlier frontier too", key="earlier"):
         return 0
-    return st.slider("After so many complete trials", 1, complete, max(1, complete // 2), key=f"before_{study.name}")
+    ended = _ended(records)
+    if len(ended) < 2:
+        return 0
+    began = min(record.started or 0.0 for record in records)
+
+    def named(count: int) -> str:
+        minutes = ((ended[count - 1].finished or began) - began) / 60
+        return f"{count:,} of {len(ended):,} trials, {minutes:,.1f} min"
+
+    return _slider("As it was after", range(1, len(ended) + 1), named, f"before_{study.name}", len(ended) // 2)
 
 
-def _budget(study: Study, records: list[TrialRecord], x: str, y: str, downs: list[str]) -> float | None:
+def _ended(records: list[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials in the order in which they ended."""
+    return sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
+
+
+def _slider(title: str, values: Sequence, named: Callable[[Any], str], key: str, start: Any) -> Any:
+    """A slider over at most STOPS of ``values``. The stops move as trials end: it then goes to the nearest one."""
+    last = len(values) - 1
+    stops = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
+    wanted = st.session_state.get(key, start)
+    st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
+    return st.select_slider(title, stops, format_func=named, key=key)
+
+
+def _budget(
+    study: Study, records: list[TrialRecord], x: str, y: str, downs: list[str], environments: str
+) -> float | None:
     """Bounds on costs, and the best network under them; returns the bound on ``x``, or None."""
     costs = st.multiselect("At most so much of", downs, default=[x], format_func=_title, key=f"budget_of_{x}")
     bounds = {}
     for cost in costs:
-        known = [{**record.costs, **record.objectives} for record in records]
-        values = sorted({value[cost] for value in known if cost in value})
+        values = sorted({value for record in records if (value := _value(record, cost)) is not None})
         if len(values) > 1:
             unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
-            last = len(values) - 1
-            stops = values if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
-            # The stops move as trials end: the bound goes to the nearest one.
-            wanted = st.session_state.get(key, stops[-1])
-            st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
-            bounds[cost] = st.select_slider(unit.title, stops, format_func=unit.of, key=key)
+            bounds[cost] = _slider(unit.title, values, unit.of, key, values[-1])
+    if LATENCY in costs and environments:
+        st.text(safe_text(f"Mind: latencies were measured in {environments}.", length=700))
     within = [
-        record
-        for record in records
-        if all({**record.costs, **record.objectives}.get(cost, math.inf) <= bound for cost, bound in bounds.items())
+        record for record in records if all(_value(record, cost, math.inf) <= bound for cost, bound in bounds.items())
     ]
     best = best_trial(within, y, study.objectives)
     if best is None:
         say("No complete trial keeps this budget.")
     else:
         with st.container(horizontal=True, vertical_alignment="center"):
-            value = {**best.costs, **best.objectives}[y]
-            st.text(f"Best under it: trial {best.number}, {_title(y)} {unit_of(y, [value]).of(value)}")
+            told = [f"{_title(name)} {unit_of(name, [value]).of(value)}" for name in dict.fromkeys((y, *costs))
+                    if (value := _value(best, name)) is not None]  # fmt: skip
+            st.text(f"Best under it: trial {best.number}, {', '.join(told)}")
             st.button("Show it", key="show_best", on_click=_take, args=(best.number,))
-    dearest = max((record.costs.get(x, 0.0) for record in records), default=0.0)
-    return bounds[x] if bounds.get(x, dearest) < dearest else None
+    return bounds[x] if x in bounds and bounds[x] < max(_value(r, x, 0.0) for r in records) else None
+
+
+def _value(record: TrialRecord, name: str, default: Any = None) -> Any:
+    value = record.objectives.get(name, record.costs.get(name))
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else default
 
 
 def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
     marked = _marked(shown, chosen)
     earlier = None
     if shown.before:
-        ended = sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
-        then = frontier_points(ended[: shown.before], shown.x, shown.y, study.objectives)
+        then = frontier_points(_ended(records)[: shown.before], shown.x, shown.y, study.objectives)
         earlier = then[then.frontier]
 
     def figure() -> go.Figure:
         likely, again = {}, None
         if shown.seeds:
-            likely = read_probabilities(study, shown.x, shown.y)
-            again = seed_points(read_confirmations(study), records, shown.x, shown.y, study.fingerprint.get("epochs"))
+            likely = frontier_chances(study, records, shown.x, shown.y)
+            fresh = known_of(study).confirmed()
+            again = seed_points(fresh, records, shown.x, shown.y, study.fingerprint.get("epochs"))
         return frontier_figure(
             points,
             unit_of(shown.x, points.x),
@@ -218,10 +272,11 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
             bound=shown.bound,
             likely=likely,
             seeds=again,
+            note=f"latencies of {shown.mixed}" if shown.mixed else "",
         )
 
     st.plotly_chart(
-        _kept((*shown, marked), figure),
+        kept((*shown, marked), figure),
         key=CHART,
         on_select=_take_click,
         selection_mode=("points", "box"),
@@ -230,7 +285,7 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
     )
     st.caption(
         "A point is a trained network; the line joins those that no other beats. Click one, or pick its trial; "
-        "drag a box (its tool is above the figure) and every page keeps to the networks in it."
+        "drag a box (its tool is above the figure) and the tables and figures of every page keep to the networks in it."
         + (
             " Crosses with whiskers: mean over trainings from fresh seeds, and a standard deviation of a single one."
             " The fainter a point, the less likely it is on the frontier, noise reckoned with."
@@ -238,16 +293,6 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
             else ""
         )
     )
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _kept(key: tuple, _make: Callable[[], Any]) -> Any:
-    """What ``_make`` gave for this key before, if it did: a click changes neither the figure nor the table."""
-    return _make()
-
-
-def _revision(records: list[TrialRecord]) -> int:
-    return max(record.revision for record in records)
 
 
 def _marked(shown: Shown, chosen: int) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
-from dashboards.current import current_study, narrow, say, storage_url
-from dashboards.quantities import is_maximised, unit_of
-from dashboards.reading import read_leases, read_studies, read_study
-from dashboards.run_figures import growth_figure, studies_figure, timeline_figure
-from dashboards.run_tables import growth, lease_rows, pace, run_rows, timeline
+from dashboards.current import boxed, current_study, identity, kept, known_of, narrow, say, storage_url
+from dashboards.quantities import is_maximised, plane_of, unit_of
+from dashboards.reading import not_comparable, read_environments, read_leases, read_studies, read_study
+from dashboards.run_figures import studies_figure, timeline_figure
+from dashboards.run_tables import lease_rows, pace, run_rows, timeline
 from dashboards.tables import frontier_points, state_counts
 from dashboards.text import safe_text
+from dashboards.views.growth import draw_growth
 from explorer.errors import StoreError
 from explorer.records import TrialRecord
 from explorer.store import Study
@@ -45,10 +46,19 @@ def draw() -> None:
         )
         if len(rows) > BARS:
             st.caption(f"The last {BARS:,} of {len(rows):,} trials.")
-    _growth(study, records)
+    draw_growth(study, records)
     st.subheader("Trials", anchor=False)
     state = st.selectbox("State", [EVERY, *state_counts(records)], key="state", width=200)
-    table = run_rows(record for record in narrow(study, records) if state in (EVERY, record.state))
+    shown = narrow(study, records)
+    key = (*identity(study), study.revision, "runs", state, boxed(study))
+    try:
+        table = kept(
+            key,
+            lambda: run_rows((r for r in shown if state in (EVERY, r.state)), read_environments(study)),
+        )
+    except StoreError as error:
+        say(f"{error}.")
+        return
     config = {
         "began": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss", help="Universal time"),
         "seconds": st.column_config.NumberColumn(format="%.1f"),
@@ -86,26 +96,6 @@ def _leases(study: Study, records: list[TrialRecord]) -> None:
     )
 
 
-def _growth(study: Study, records: list[TrialRecord]) -> None:
-    rows = growth(records, study.objectives)
-    st.subheader("How the frontier grew", anchor=False)
-    if len(rows) < 2:
-        say("With two complete trials that trade off, the growth of the frontier shows here.")
-        return
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.plotly_chart(
-            growth_figure(rows, "trials", "complete trials"), key="growth_trials", width="stretch", config=FLAT
-        )
-    with right:
-        st.plotly_chart(
-            growth_figure(rows, "seconds", "seconds of training, all workers together"),
-            key="growth_seconds",
-            width="stretch",
-            config=FLAT,
-        )
-
-
 def _studies(study: Study) -> None:
     st.subheader("Studies side by side", anchor=False)
     try:
@@ -117,35 +107,32 @@ def _studies(study: Study) -> None:
     if len(alike) < 2:
         say("This storage holds no other study of the same objectives. A second one shows here beside this one.")
         return
-    picked = st.multiselect("Studies", alike, default=[study.name], format_func=safe_text, key="side_by_side")
+    names = st.multiselect("Studies", alike, default=[study.name], format_func=safe_text, key="side_by_side")
     log_x = st.toggle("Log scale", value=True, key="side_by_side_log")
-    y, *others = study.objectives
-    x = others[0] if others else "macs"
-    frontiers = {}
-    for name in picked:
-        try:
-            records = read_study(storage_url(), name).trials(full=False)
-        except StoreError as error:
-            say(f"{error}.")
-            continue
-        points = frontier_points(records, x, y, study.objectives)
-        frontiers[name] = points[points.frontier]
-    if not frontiers:
+    x, y = plane_of(study.objectives)
+    try:
+        picked = [study if name == study.name else read_study(storage_url(), name) for name in names]
+        records = {each.name: known_of(each).all_trials() for each in picked}
+        mixed = not_comparable(picked, records.values(), x, y)
+    except StoreError as error:
+        say(f"{error}.")
         return
-    every = pandas.concat(frontiers.values())
-    st.plotly_chart(
-        studies_figure(
-            frontiers,
-            unit_of(x, every.x),
-            unit_of(y, every.y),
-            (is_maximised(x, study.objectives), is_maximised(y, study.objectives)),
-            log_x,
-        ),
-        key="studies_chart",
-        width="stretch",
-        config=FLAT,
+    if mixed:
+        say(f"{mixed}.")
+        if not st.toggle("Put them in one plane all the same", key="mix_studies"):
+            return
+    points = {name: frontier_points(own, x, y, study.objectives) for name, own in records.items()}
+    frontiers = {name: own[own.frontier] for name, own in points.items()}
+    every = pandas.concat(frontiers.values()) if frontiers else pandas.DataFrame()
+    if every.empty:
+        say("None of these studies has a complete trial yet." if picked else "Pick the studies to set side by side.")
+        return
+    figure = studies_figure(
+        frontiers,
+        unit_of(x, every.x),
+        unit_of(y, every.y),
+        (is_maximised(x, study.objectives), is_maximised(y, study.objectives)),
+        log_x,
+        mixed,
     )
-    data = {other.data for other in found if other.name in picked}
-    if len(data) > 1:
-        named = safe_text(", ".join(sorted(data)), "markdown")
-        st.caption(f"Mind: these studies were trained on different data ({named}).")
+    st.plotly_chart(figure, key="studies_chart", width="stretch", config=FLAT)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboards.cost_figures import cloud_figure
 from dashboards.current import current_study, identity, narrow, say
-from dashboards.quantities import unit_of
+from dashboards.quantities import counted, unit_of
 from dashboards.reading import read_trial
 from dashboards.space_tables import CELLS, cloud_points, coverage, trained_points, untried
 from dashboards.spaces import space_of
@@ -46,7 +46,7 @@ def draw() -> None:
         return
     tried = len({record.digest for record in records if record.state in TRIED})
     with st.container(horizontal=True, gap="medium"):
-        st.metric("derivations", _counted(space.count()), width="content")
+        st.metric("derivations", counted(space.count()), width="content")
         st.metric("networks tried", f"{tried:,}", width="content")
         st.metric("input", str(space.input).replace("x", "×"), width="content")
         st.metric("classes", str(space.classes), width="content")
@@ -101,7 +101,7 @@ def _cloud(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None
     what = (
         f"all {total:,} networks of the space"
         if len(atlas) == total
-        else f"{len(atlas):,} networks drawn uniformly of {_counted(total)}"
+        else f"{len(atlas):,} networks drawn uniformly of {counted(total)}"
     )
     st.caption(
         f"Small points: {what}{', in cells without a trained one' if only else ''}. Circles: those that this study"
@@ -120,10 +120,6 @@ def _cloud(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None
 @st.cache_data(max_entries=8, show_spinner="Costing the networks of the space")
 def _atlas(study: tuple, _space: SearchSpace) -> pandas.DataFrame:
     return atlas_of(_space, DRAWN)
-
-
-def _counted(number: int) -> str:
-    return f"{number:,}" if number < 10**9 else f"{number:.2e}" if number < 10**300 else f"10^{len(str(number)) - 1}"
 
 
 def _title(name: str) -> str:

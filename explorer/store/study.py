@@ -12,18 +12,29 @@ from sqlalchemy import func, select
 
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
-from explorer.records import STATES, ConfirmationRecord, Confirmed, GradientFlow, Lease, TrainingResult, TrialRecord
+from explorer.records import (
+    STATES,
+    ConfirmationRecord,
+    Confirmed,
+    Environment,
+    GradientFlow,
+    Lease,
+    TrainingResult,
+    TrialRecord,
+    environment_from_json,
+)
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import select_trials, to_record
-from explorer.store.schema import LIMITS, studies, trials
+from explorer.store.schema import LIMITS, environments, studies, trials
 
 if TYPE_CHECKING:
     import pandas
 
 _MAXIMISED = {"accuracy", "top5", *NAMES}
 LATENCY = "latency_ms"
+TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that differ in one trained otherwise
 
 
 class Limit(Protocol):
@@ -39,7 +50,8 @@ class Limit(Protocol):
 class Study:
     """One study. ``objectives``: name -> "max" or "min"; ``created``: seconds since the epoch;
     ``fingerprint``: what must not differ when it is taken up again; ``limits``: bounds on costs, as users write
-    them, that its networks are to keep."""
+    them, that its networks are to keep; ``revision``: of the last change there was when it was opened, to a trial, a
+    training from a fresh seed or a gradient flow."""
 
     name: str
     space_name: str
@@ -51,6 +63,7 @@ class Study:
     database: Database = field(repr=False, compare=False)
     id: int = field(repr=False)
     limits: tuple[str, ...] = ()
+    revision: int = field(default=0, repr=False, compare=False)
 
     @property
     def storage(self) -> str:
@@ -78,13 +91,25 @@ class Study:
         held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
 
-    def results(self) -> dict[int, TrainingResult]:
-        """Trial number -> its training with the whole curve, of all trials that have one."""
+    def results(self, since_revision: int = 0) -> dict[int, TrainingResult]:
+        """Trial number -> its training with the whole curve, of all trials that have one; of those, with
+        ``since_revision``, the ones changed after it."""
         query = select(trials.c.number, trials.c.result).where(
             trials.c.study_id == self.id, trials.c.result.is_not(None)
         )
+        if since_revision:
+            query = query.where(trials.c.revision > since_revision)
         with self.database.read() as connection:
             return {number: TrainingResult.from_json(result) for number, result in connection.execute(query)}
+
+    def environments(self) -> dict[int, Environment]:
+        """Trial number -> on what it was trained, of the trials where that is known."""
+        made_on = select(trials.c.number, trials.c.environment).where(
+            trials.c.study_id == self.id, trials.c.environment.is_not(None)
+        )
+        with self.database.read() as connection:
+            known = {digest: environment_from_json(text) for digest, text in connection.execute(select(environments))}
+            return {number: known[digest] for number, digest in connection.execute(made_on)}
 
     def leases(self) -> list[Lease]:
         """The trials under way and those that wait to be taken up again, in order of their numbers."""
@@ -144,7 +169,7 @@ class Study:
     def mixed_environments(self) -> str:
         """In how many environments the latencies of the complete trials were measured, and in what these differ;
         empty for one."""
-        return _environments(self._complete())
+        return mixed_environments(self._complete())
 
     def require_one_environment(self, names: Iterable[str]) -> None:
         """Raises StoreError when latency is among the quantities ``names`` and was measured in several environments."""
@@ -307,14 +332,15 @@ class Study:
                 raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {mend}")
 
     def _require_one_environment(self, names: Iterable[str], records: list[TrialRecord]) -> None:
-        if LATENCY in names and (found := _environments(records)):
+        if LATENCY in names and (found := mixed_environments(records)):
             raise StoreError(
                 f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
                 " --mix-environments (in Python mix_environments=True) puts them together all the same"
             )
 
 
-def _environments(records: Iterable[TrialRecord]) -> str:
+def mixed_environments(records: Iterable[TrialRecord]) -> str:
+    """In how many environments the latencies of these trials were measured, and in what these differ; empty for one."""
     found = {
         record.latency["environment"]["digest"]: record.latency["environment"] for record in records if record.latency
     }
@@ -374,6 +400,15 @@ def find_study(database: Database, name: str) -> Study:
     raise StoreError(f"{asked}; it holds {listed}{did_you_mean(name, names) if name else ''}")
 
 
+def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
+    """The studies' names and the revision of each one's last change: the cheapest way to see whether there was one.
+
+    Raises StoreError for a storage that is absent or unreadable.
+    """
+    with open_for_reading(storage).read() as connection:
+        return dict(iter(connection.execute(select(studies.c.name, studies.c.revision))))
+
+
 def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
     """The studies in a storage, by name. Raises StoreError for a storage that is absent or unreadable."""
     database = open_for_reading(storage)
@@ -408,6 +443,7 @@ def _to_study(row: Any, database: Database) -> Study:
         database=database,
         id=row.id,
         limits=limits,
+        revision=row.revision,
     )
 
 

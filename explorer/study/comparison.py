@@ -10,12 +10,11 @@ from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, StudyError
 from explorer.grammar.parse import load_space
 from explorer.store.database import DEFAULT_STORAGE
-from explorer.store.study import Study, list_studies, open_study
+from explorer.store.study import TERMS, Study, list_studies, open_study
 from explorer.study.plan import DEFAULT_DATA
 from explorer.study.search import run_search
 
 NETWORKS = 20
-_EQUAL = ("data", "split", "recipe", "epochs")  # or errors tell of the training, not of the space
 
 
 def compare_spaces(
@@ -67,7 +66,7 @@ def compare_spaces(
             raise StudyError(f"the networks of {name} could not be trained: {drawn.ended}")
         studies.append(drawn.study)
     first, second = studies
-    for field in _EQUAL:
+    for field in TERMS:  # or errors tell of the training, not of the space
         if first.fingerprint.get(field) != second.fingerprint.get(field):
             raise StudyError(
                 f"studies {first.name!r} and {second.name!r} were trained otherwise: their {field} differs; "

@@ -12,7 +12,8 @@ import pytest
 
 from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
-from explorer.records import Environment, Epoch, TrainingResult
+from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
+from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.study import Study
@@ -88,6 +89,13 @@ def write_study(url: str, name: str) -> Study:
     assert writer.begin(CACHED, proposal(0)).state == "cached"
     assert writer.begin(RUNNING, proposal(RUNNING)).state == "running"
     return writer.study
+
+
+def confirm(study: Study, trial: TrialRecord, seed: int, value: float) -> None:
+    """Writes a training of the trial's network from a fresh seed, as long as the trial's, that came to ``value``."""
+    writer, wanted = ConfirmationWriter(study, new_worker()), Wanted(trial.digest, EPOCHS, seed)
+    assert writer.claim([wanted]) is not None
+    assert writer.finish(wanted, test={"accuracy": value}, result=ending(value).result)
 
 
 def numbers(values) -> list[float]:

@@ -172,6 +172,30 @@ def test_clicking_a_point_shows_its_network(browser, url):
         shown.wait_for()
 
 
+def test_a_neighbour_opens_and_back_returns(browser, url):
+    """With the keyboard alone a neighbour is opened; the address names it, the browser's Back returns to the trial
+    and Forward to the neighbour, and a file is saved by a button."""
+    study = write_study(url, "walked")
+    dear = study.frontier()[-1]
+    with serving(url) as address, visiting(browser, f"{address}/architecture") as page:
+        shown = page.get_by_test_id("stText").get_by_text(f"trial {dear.number} · complete")
+        shown.wait_for()
+        page.get_by_role("button", name="MACs").first.focus()
+        page.keyboard.press("Enter")
+        untrained = page.get_by_text("No trial holds this network.")
+        untrained.wait_for()
+        page.wait_for_url("**/architecture?*network=*")
+        page.go_back()
+        shown.wait_for()
+        assert "network" not in page.url
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="architecture.json").click()
+        assert Path(saved.value.path()).read_text().startswith("{")
+        page.go_forward()
+        untrained.wait_for()
+        assert "network=" in page.url
+
+
 def test_hostile_texts_stay_texts(browser, url):
     """A database whose every text is an attack opens no dialog, makes no element and sends no request."""
     name, quantity = HOSTILE[0] + HOSTILE[3], " ".join(HOSTILE[1:8])

@@ -17,18 +17,16 @@ import dashboards
 from dashboards.launch import STORAGE_VARIABLE
 from explorer.grammar.parse import load_space
 from explorer.store import open_study
-from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
-from explorer.store.lease import new_worker
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
     CACHED,
     COMPLETE,
-    EPOCHS,
     FAILED,
     REASON,
     RUNNING,
     begin_study,
+    confirm,
     ending,
     numbers,
     proposal,
@@ -70,7 +68,7 @@ def test_the_page_of_a_study(page, study):
         "cached": "1",
         "best validation accuracy (trial 17)": "68.0%",
     }
-    assert len(at.get("plotly_chart")) == 2
+    assert len(at.get("plotly_chart")) == 4
     assert len(at.get("graphviz_chart")) == 2
     table = at.dataframe[-1].value
     assert list(table["trial"]) == list(range(COMPLETE + 4))
@@ -119,13 +117,9 @@ def figure(at: AppTest) -> list[dict]:
 def test_fresh_seeds_are_error_bars_and_opacity(page, study):
     """Once the frontier's networks were confirmed, their means have error bars and every point its probability."""
     front = study.frontier()
-    writer = ConfirmationWriter(study, new_worker())
     for trial in front[:2]:
         for seed in range(3):
-            value = trial.objectives["accuracy"] + 0.02 * (seed - 1)
-            wanted = Wanted(trial.digest, EPOCHS, seed)
-            assert writer.claim([wanted]) is not None
-            assert writer.finish(wanted, test={"accuracy": value}, result=ending(value).result)
+            confirm(study, trial, seed, trial.objectives["accuracy"] + 0.02 * (seed - 1))
     at = page()
     seeds = next(trace for trace in figure(at) if trace.get("name") == "fresh seeds")
     assert numbers(seeds["y"]) == pytest.approx([100 * trial.objectives["accuracy"] for trial in front[:2]])
@@ -150,7 +144,7 @@ def test_every_trial_can_be_picked(page, study):
     at.selectbox(key="trial").set_value(CACHED).run()
     assert "same network as trial 0" in texts(at)
     assert "The training of trial 0" in texts(at)
-    assert len(at.get("plotly_chart")) == 2
+    assert len(at.get("plotly_chart")) == 4
 
 
 def test_a_growing_study_keeps_the_selection(page, study):

@@ -73,6 +73,10 @@ def test_parallel_categories_hold_every_network():
     (ribbons,) = categories_figure(crossed(), ["order", "attn"], "accuracy", PERCENT).data
     assert len(ribbons.line.color) == 12
     assert [dimension.label for dimension in ribbons.dimensions] == ["order", "attn"]
+    (shared,) = categories_figure(crossed() * 100, ["order", "attn"], "accuracy", PERCENT).data
+    assert sum(shared.counts) == 1_200 > len(shared.counts)
+    mean = sum(count * value for count, value in zip(shared.counts, shared.line.color)) / 1_200
+    assert mean == pytest.approx(sum(100 * record.objectives["accuracy"] for record in crossed()) / 12)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
@@ -90,11 +94,14 @@ def test_costs_by_place_add_up(name):
 
 
 def test_comparison_marks_what_differs():
-    """A row is marked exactly when its trials differ."""
-    first, second = crossed()[0], crossed()[3]
-    rows = comparison_rows([first, second]).set_index("")
-    assert rows.loc["attn", "differs"] == "≠"
-    assert rows.loc["depth", "differs"] == ""
+    """A row is marked exactly when its networks differ; of two, the second's change is said."""
+    held = {f"trial {r.number}": ({**r.objectives, **r.costs}, r.choices) for r in (crossed()[0], crossed()[4])}
+    rows = comparison_rows(held).set_index("")
+    assert list(rows.columns) == ["differs", "trial 0", "trial 4", "change"]
+    assert (rows.loc["attn", "differs"], rows.loc["order", "differs"]) == ("≠", "")
+    assert rows.loc["MACs", "change"] == "+100%"
+    assert rows.loc["validation accuracy", "change"] == "+8.0 points"
+    assert "change" not in comparison_rows({**held, "a third": ({}, {})}).columns
 
 
 def test_growth_is_the_hypervolume_so_far():

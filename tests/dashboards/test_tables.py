@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from dashboards.quantities import unit_of
+from dashboards.quantities import change_of, counted, plane_of, unit_of
 from dashboards.tables import (
     NOT_ASKED,
     OTHERS,
@@ -140,3 +140,39 @@ def test_units(name, value, label, shown):
     """Known quantities have a unit on the axis and behind a single value; others keep their name."""
     unit = unit_of(name, [value])
     assert (unit.label, unit.of(value)) == (label, shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "own", "said"),
+    [
+        ("macs", 3.0, 2.0, "+50.0%"),
+        ("macs", 99_980.0, 100_000.0, "-0.02%"),
+        ("macs", 30.0, 2.0, "+1,400%"),
+        ("macs", 2.0, 2.0, "±0%"),
+        ("macs", 2.0, 0.0, ""),
+        ("accuracy", 0.58, 0.6, "-2.0 points"),
+    ],
+)
+def test_changes(name, value, own, said):
+    """A change is a share of the other's value, of accuracies a difference in points."""
+    assert change_of(name, {name: value}, {name: own}) == said
+    assert change_of(name, {name: value}, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("objectives", "plane"),
+    [
+        ({"accuracy": "max", "macs": "min"}, ("macs", "accuracy")),
+        ({"latency_ms": "min", "accuracy": "max", "macs": "min"}, ("latency_ms", "accuracy")),
+        ({"accuracy": "max"}, ("macs", "accuracy")),
+        ({"loss": "min", "params": "min"}, ("params", "loss")),
+    ],
+)
+def test_the_plane_of_a_study(objectives, plane):
+    """What is maximised stands over what is minimised, whichever the study named first."""
+    assert plane_of(objectives) == plane
+
+
+def test_counts_of_any_size():
+    """A count is written out, or in powers of ten where that is too long."""
+    assert [counted(n) for n in (10_368, 2 * 10**14, 10**400)] == ["10,368", "2.00e+14", "10^400"]

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from streamlit.testing.v1 import AppTest
 
 import dashboards
 from dashboards.launch import STORAGE_VARIABLE
+from dashboards.quantities import change_of, unit_of
 from dashboards.views.architecture import zipped_export
+from explorer.address import named_choices
+from explorer.costing.analytic import count_cost
 from explorer.errors import ExportError
 from explorer.grammar.parse import load_space
 from explorer.records import BlockFlow, GradientFlow
@@ -22,10 +26,11 @@ from explorer.store import open_study
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import LEASE_SECONDS
 from explorer.store.rows import LATENCY_NOTE
-from explorer.store.writer import Ending
+from explorer.store.writer import Ending, Proposal
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
     COMPLETE,
+    EPOCHS,
     FAILED,
     REASON,
     RUNNING,
@@ -33,6 +38,7 @@ from tests.dashboards.conftest import (
     ending,
     numbers,
     proposal,
+    small_space,
     write_study,
 )
 
@@ -108,14 +114,99 @@ def test_one_network_in_full(page, study):
     at = page("architecture")
     assert f"trial {study.frontier()[-1].number} · complete" in texts(at)
     assert len(at.get("graphviz_chart")) == 2
-    neighbours = next(frame.value for frame in at.dataframe if "instead" in frame.value)
-    assert {"order", "act"} <= set(neighbours.choice)
-    space = load_space("preact_variants.yaml").with_input((1, 8, 8), 10)
+    assert {"order", "act"} <= set(neighbours(at).choice)
     trial = study.trial(study.frontier()[-1].number)
-    row = neighbours[neighbours.choice == "act"].iloc[0]
-    assert dict(space.unrank(int(row["index"])).choices) == {**trial.choices, "act": row.instead}
+    row = next(row for row in neighbours(at).itertuples() if row.choice == "act")
+    assert dict(small_space().unrank(int(row.derivation)).choices) == {**trial.choices, "act": row.instead}
     at.toggle(key="show_code").set_value(True).run()
     assert "class Network" in texts(at) and "stem:" in texts(at)
+
+
+def neighbours(at: AppTest):
+    """The table of the networks one choice away."""
+    assert not at.exception
+    return next(frame.value for frame in at.dataframe if "instead" in frame.value)
+
+
+def beside(study, number: int, instead: dict) -> None:
+    """Writes a trial of the network that differs from trial ``number`` in ``instead``."""
+    space = small_space()
+    choices = {**study.trial(number).choices, **instead}
+    architecture = space.architecture(space.named(choices))
+    costs = count_cost(architecture).to_dict()
+    writer = begin_study(study.storage, study.name)
+    writer.begin(COMPLETE + 4, Proposal(architecture.digest, architecture.to_json(), choices, costs, 0))
+    writer.finish(COMPLETE + 4, ending(0.9))
+
+
+def test_a_neighbour_that_was_trained_opens_as_its_trial(page, study):
+    """A neighbour's button opens its trial, the address says so, and going back to the old address goes back."""
+    other = next(act for act in ("relu", "silu") if act != study.trial(0).choices["act"])
+    beside(study, 0, {"act": other})
+    at = page("architecture")
+    (home,) = at.multiselect(key="compared").value
+    assert not at.query_params
+    at.multiselect(key="compared").set_value([0]).run()
+    assert at.query_params == {"study": study.name, "trial": "0"}
+    button = next(button for button in at.button if f"trial {COMPLETE + 4}" in button.label)
+    assert button.label == f"{other} · ±0% MACs · trial {COMPLETE + 4}, 90.0%"
+    button.click().run()
+    assert f"trial {COMPLETE + 4} · complete · 90.0%" in texts(at)
+    assert at.query_params == {"study": study.name, "trial": str(COMPLETE + 4)}
+    at.query_params["trial"] = "0"
+    at.run()
+    assert "trial 0 · complete" in texts(at)
+    at.query_params.clear()
+    at.run()
+    assert at.multiselect(key="compared").value == [home]
+    assert not at.query_params
+
+
+def test_a_neighbour_that_was_not_trained_shows_what_it_would_cost(page, study):
+    """Its costs stand beside the trial's, with its block, its own neighbours and the line that trains it."""
+    at = page("architecture")
+    trial = study.trial(study.frontier()[-1].number)
+    row = next(row for row in neighbours(at).itertuples() if row.choice == "depth")
+    at.button(key=f"neighbour_{row.derivation}").click().run()
+    assert "No trial holds this network." in texts(at)
+    table = at.dataframe[0].value.set_index("")
+    space = small_space()
+    other = space.unrank(int(row.derivation))
+    costs = count_cost(space.architecture(other)).to_dict()
+    assert table.loc["MACs", "this network"] == unit_of("macs", [costs["macs"]]).of(costs["macs"])
+    assert table.loc["MACs", "change"] == change_of("macs", costs, trial.costs)
+    assert list(table.loc["depth"])[1:3] == [trial.choices["depth"], row.instead]
+    assert at.get("graphviz_chart")
+    words = shlex.split(next(code.value for code in at.code if code.value.startswith("explorer train")))
+    name, _, choices = words[2].partition("#")
+    assert name == "preact_variants.yaml"
+    assert space.named(named_choices(choices)) == other
+    assert words[3:] == ["--data", "digits", "--epochs", str(EPOCHS)]
+    back = next(row for row in neighbours(at).itertuples() if row.choice == "depth" and row.state == "complete")
+    assert back.trial == trial.number
+    at.button(key="back").click().run()
+    assert f"trial {trial.number} · complete" in texts(at)
+
+
+def test_an_address_opens_what_it_says(page, url, monkeypatch):
+    """Study, trials and a network can be asked for in the address; what there is not gets a sentence."""
+    write_study(url, "one")
+    write_study(url, "two")
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+
+    def visit(**query) -> str:
+        at = AppTest.from_string("from dashboards.views import architecture\narchitecture.draw()", default_timeout=60)
+        for name, value in query.items():
+            at.query_params[name] = value
+        return f"{at.run().selectbox(key='study').value}: {texts(at)}"
+
+    assert visit(study="one", trial="3").startswith("one: trial 3 · ")
+    assert visit(study="two", trial=["3", "4"]).startswith("two: trial 3 · ")
+    assert "derivation 5 of 10,368" in visit(study="one", network="5")
+    assert "asks for trial 999; this study has trials 0 to 23" in visit(study="one", trial="999")
+    assert "trial '<b>'" in visit(study="one", trial="<b>")
+    assert "study '<img>', which this storage does not hold" in visit(study="<img>", trial="1")
+    assert "index 99999 is outside the space" in visit(study="one", network="99999")
 
 
 def test_two_networks_side_by_side(page, study):
@@ -123,7 +214,7 @@ def test_two_networks_side_by_side(page, study):
     at = page("architecture")
     at.multiselect(key="compared").set_value([0, 3]).run()
     differing = at.dataframe[0].value
-    assert list(differing.columns[2:]) == ["trial 0", "trial 3"]
+    assert list(differing.columns[2:]) == ["trial 0", "trial 3", "change"]
     assert (differing["trial 0"] != differing["trial 3"]).all()
     at.toggle(key="only_differences").set_value(False).run()
     every = at.dataframe[0].value
@@ -147,7 +238,27 @@ def test_effects_follow_the_choice_of_quantities(page, study):
     at.selectbox(key="interaction_rows").set_value("order").run()
     at.selectbox(key="spread_by").set_value("act").run()
     assert not at.exception
-    assert len(at.get("plotly_chart")) == 4
+    assert len(at.get("plotly_chart")) == 3
+
+
+def test_effects_that_cannot_be_told_are_a_sentence(page, url):
+    """Where too few networks were trained to tell any choice, the page says so in place of an empty figure."""
+    writer = begin_study(url, "growing")
+
+    def train(numbers) -> None:
+        for number in numbers:
+            choices = {"order": "ab"[number % 2], "act": "xy"[number // 2 % 2]}
+            writer.begin(number, proposal(number, choices=choices))
+            writer.finish(number, ending(0.5 + number / 100))
+
+    train(range(2))
+    at = page("effects")
+    assert "2 networks cannot tell these choices apart yet: order." in texts(at)
+    drawn = len(at.get("plotly_chart"))
+    train(range(2, 12))
+    at.run()
+    assert "cannot tell" not in texts(at)
+    assert len(at.get("plotly_chart")) > drawn
 
 
 def test_the_space_page_counts(page, study):
@@ -200,19 +311,52 @@ def test_the_runs_page_filters_by_state(page, study):
     """The table of runs keeps to the state that is picked, reasons with them."""
     at = page("runs")
     assert len(runs(at)) == COMPLETE + 4
+    assert runs(at).device[0] == "a processor"
     at.selectbox(key="state").set_value("failed").run()
     table = runs(at)
     assert list(table.trial) == [FAILED] and list(table.reason) == [REASON]
 
 
 def test_studies_side_by_side(page, url):
-    """Studies of the same objectives can be put on one figure."""
+    """Studies of the same objectives, data and training can be put on one figure."""
     write_study(url, "one")
     write_study(url, "two")
     at = page("runs")
     at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
     assert not at.exception
     assert len(at.get("plotly_chart")) == 4
+    at.multiselect(key="side_by_side").set_value([]).run()
+    assert "Pick the studies" in texts(at)
+
+
+def test_studies_that_do_not_compare_are_not_put_together_unasked(page, url):
+    """Of studies on other data, or with latencies of other machines, the page says in what they differ; asked for all
+    the same, the figure says it."""
+    for name, data, card in (("one", "digits", "card 1"), ("two", "mnist", "card 1"), ("three", "digits", "card 3")):
+        write_timed(url, name, {"digest": card, "device_name": card}, data=data)
+    at = page("runs", study="one")
+    at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
+    assert "they differ in data (digits, mnist)" in texts(at)
+    drawn = len(at.get("plotly_chart"))
+    at.toggle(key="mix_studies").set_value(True).run()
+    assert len(at.get("plotly_chart")) == drawn + 1
+    at.multiselect(key="side_by_side").set_value(["one", "three"]).run()
+    assert "2 environments (device_name card 1 or card 3)" in texts(at)
+    figure = json.loads(at.get("plotly_chart")[-1].proto.spec)
+    assert "device_name card 1 or card 3" in " ".join(note["text"] for note in figure["layout"]["annotations"]).replace(
+        "<br>", " "
+    )
+
+
+def write_timed(url: str, name: str, *environments: dict, data: str = "digits") -> None:
+    """Writes a study of four trials with measured latencies, made in these environments in turn."""
+    writer = begin_study(url, name, {"accuracy": "max", "latency_ms": "min"}, data=data)
+    for number in range(4):
+        environment = {"versions": {}, "limits": {}, **environments[number % len(environments)]}
+        made = proposal(number, costs={"latency_ms": 1.0 + number})
+        notes = {LATENCY_NOTE: {"environment": environment, "contended": False, "notes": []}}
+        writer.begin(number, dataclasses.replace(made, sampler=notes))
+        writer.finish(number, ending(0.5 + number / 10, latency_ms=1.0 + number))
 
 
 def test_a_box_narrows_every_page(page, study):
@@ -278,13 +422,7 @@ def test_budget_and_earlier_frontier(url, study, monkeypatch):
 
 def test_latencies_of_two_machines_are_not_mixed_unasked(url, monkeypatch):
     """A plane of latencies from two environments is drawn only when asked for, and says so then."""
-    writer = begin_study(url, "two machines", {"accuracy": "max", "latency_ms": "min"})
-    for number in range(4):
-        environment = {"digest": f"d{number % 2}", "device_name": f"card {number % 2}", "versions": {}, "limits": {}}
-        made = proposal(number, costs={"latency_ms": 1.0 + number})
-        notes = {LATENCY_NOTE: {"environment": environment, "contended": False, "notes": []}}
-        writer.begin(number, dataclasses.replace(made, sampler=notes))
-        writer.finish(number, ending(0.5 + number / 10, latency_ms=1.0 + number))
+    write_timed(url, "two machines", *({"digest": f"d{n}", "device_name": f"card {n}"} for n in (0, 1)))
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     assert "2 environments (device_name card 0 or card 1)" in texts(at)
@@ -292,3 +430,26 @@ def test_latencies_of_two_machines_are_not_mixed_unasked(url, monkeypatch):
     at.toggle(key="mix_environments").set_value(True).run()
     assert "2 environments" in texts(at)
     assert len(at.get("plotly_chart")) == drawn + 1
+    assert any("latencies of 2" in chart.proto.spec for chart in at.get("plotly_chart"))
+
+
+def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
+    """A bound on the latency names the best network under it, with its latency."""
+    write_timed(url, "timed", {"digest": "d", "device_name": "a card"})
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at.select_slider(key="budget_timed_latency_ms").set_value(2.0).run()
+    assert "Best under it: trial 1, validation accuracy 60.0%, latency 2 ms" in texts(at)
+
+
+def test_the_frontier_page_shows_how_it_grew(url, study, monkeypatch):
+    """Hypervolume over trials and over seconds stands on the frontier page, and the earlier frontier has its time."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    axes = [json.loads(chart.proto.spec)["layout"]["xaxis"] for chart in at.get("plotly_chart")]
+    titles = {axis["title"]["text"] for axis in axes if "title" in axis}
+    assert {"complete trials", "seconds of training, all workers together"} <= titles
+    at.toggle(key="earlier").set_value(True).run()
+    assert at.select_slider(key=f"before_{study.name}").options[4].startswith("5 of 20 trials, 0.0 min")
+    drawn = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
+    assert any(trace.get("name") == "frontier then" for traces in drawn for trace in traces)

@@ -1,0 +1,78 @@
+"""What the pages know of a storage, and when they are out of date."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboards.current import has_changed, look
+from dashboards.launch import STORAGE_VARIABLE
+from dashboards.reading import Known
+from explorer.store import open_study
+from tests.dashboards.conftest import COMPLETE, accuracy_of, begin_study, confirm, ending, proposal, write_study
+
+
+def test_only_what_changed_is_read_again(study, monkeypatch):
+    """Nothing is asked of a study that did not change; of one that did, the changed trials and confirmations alone."""
+    known, asked = Known(), []
+    for name in ("trials", "confirmations", "results"):
+        monkeypatch.setattr(type(study), name, counting(getattr(type(study), name), asked))
+    assert known.update(open_study(study.storage, study.name))
+    assert asked == [COMPLETE + 4, 0]
+    assert not known.update(open_study(study.storage, study.name))
+    assert asked == [COMPLETE + 4, 0]
+    assert len(known.curves(study)) == COMPLETE
+    confirm(study, study.trial(0), 1, 0.5)
+    another_trial(study)
+    assert known.update(open_study(study.storage, study.name))
+    assert [record.digest for record in known.confirmed()] == [study.trial(0).digest]
+    known.curves(study)
+    known.curves(study)
+    assert asked[3:] == [1, 1, 1]
+
+
+def counting(question, asked: list[int]):
+    """A method that notes how many records each answer had."""
+
+    def ask(*args, **options):
+        found = question(*args, **options)
+        asked.append(len(found))
+        return found
+
+    return ask
+
+
+def another_trial(study) -> None:
+    """Writes one more complete trial."""
+    writer = begin_study(study.storage, study.name)
+    writer.begin(COMPLETE + 4, proposal(COMPLETE + 4))
+    writer.finish(COMPLETE + 4, ending(0.9))
+
+
+@pytest.mark.parametrize("change", ["nothing", "a confirmation", "a trial", "a study", "no storage"])
+def test_an_open_page_is_out_of_date_when_something_changed(change, url, tmp_path, monkeypatch):
+    """A page is drawn anew for a confirmation, a trial or a study that is new, and for a storage that is gone."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    study = write_study(url, "watched")
+    monkeypatch.setattr("streamlit.session_state", {"study": "watched"})
+    drawn = look("watched")
+    if change == "a confirmation":
+        confirm(study, study.trial(3), 1, accuracy_of(3))
+    elif change == "a trial":
+        another_trial(study)
+    elif change == "a study":
+        begin_study(url, "another")
+    elif change == "no storage":
+        study.database.close()
+        (tmp_path / "explorer.db").unlink()
+    assert has_changed(drawn) == (change != "nothing")
+
+
+def test_a_page_that_says_what_is_amiss_waits_for_it_to_change(url, monkeypatch):
+    """A page without a storage stays as it is until there is one."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    monkeypatch.setattr("streamlit.session_state", {})
+    drawn = look(None)
+    assert "'explorer search' makes it" in drawn.problem
+    assert not has_changed(drawn)
+    write_study(url, "late")
+    assert has_changed(drawn)
