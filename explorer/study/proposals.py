@@ -71,7 +71,7 @@ class Candidates:
         for name, own in self._own_costs.items():
             try:
                 costs[name] = finite_number(f"the cost {name}", own(architecture, dict(derivation.choices)))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
         return Candidate(
             derivation, architecture, costs, refused(costs, self.limits), foretold=self._foretell(architecture)

@@ -138,15 +138,16 @@ def test_a_space_that_always_fails_is_given_up(space):
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
 
 
-def test_a_cost_that_always_fails_ends_the_search(space):
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+def test_a_cost_that_always_fails_ends_the_search(space, error):
     """R13: a network whose cost cannot be had is a failed trial like any other, whether it was proposed or drawn."""
 
     def joules(architecture, choices):
-        raise LookupError("no meter")
+        raise error("no meter")
 
     result = search(space, costs={"joules": joules}, evaluate=raises, trials=100)
     assert result.failed and result.study.counts()["failed"] == 11
-    assert result.ended.startswith("11 of the last 11 trials failed, the last with: LookupError: no meter")
+    assert result.ended.startswith(f"11 of the last 11 trials failed, the last with: {error.__name__}: no meter")
 
 
 def test_a_space_that_fails_now_and_then_is_not_given_up(space):
