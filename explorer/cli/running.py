@@ -261,7 +261,7 @@ def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
         out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks had fallen behind"))
     if not frontier:
         return
-    out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} networks:\n"))
+    out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
     print_frontier(frontier, x, y)
     named = shlex.quote(study.name)
     where = "" if storage_url == DEFAULT_STORAGE else f" --storage {shlex.quote(study.storage)}"

@@ -111,6 +111,7 @@ def _print_survey(path: str, override: Input | None, count: int, seed: int, scor
         print_json({"rows": list(rows.values()), "correlations": correlations})
         return
     rho = {(each.name, plain): each for plain, listed in found.items() for each in listed}
+    _tell_blanks(rho.values())
     print_table(
         {"rank correlation with": "left", **dict.fromkeys(PLAIN, "right"), "networks": "right"},
         [
@@ -141,6 +142,7 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     if as_json:
         print_json([each.to_json() for each in found])
         return
+    _tell_blanks(found)
     print_table(
         {"": "left", "rank correlation": "right", "95%": "left", "at equal MACs": "right", "networks": "right"},
         [
@@ -154,6 +156,13 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
             for each in found
         ],
     )
+
+
+def _tell_blanks(found) -> None:
+    from explorer.scoring.correlation import FEWEST
+
+    if any(each.rho is None for each in found):
+        click.echo(f"blank: fewer than {FEWEST} networks have both numbers, or one is the same for all", err=True)
 
 
 def _tracked(networks: Sequence, as_json: bool) -> Iterable:
