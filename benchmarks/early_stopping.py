@@ -2,11 +2,14 @@
 
     python benchmarks/early_stopping.py record digits --networks 80 --curves digits.jsonl
     python benchmarks/early_stopping.py replay --curves digits.jsonl
+    python benchmarks/early_stopping.py live digits --trials 60 --seeds 11 12 13
 
 ``record`` trains random networks of a space to the end, with two seeds each, and keeps their curves.
 ``replay`` lets each rule look at them as a search would, in many orders, and compares the hypervolume of what
 it trained to the end with that of all networks: with as many trials, and with more trials in a third of
 the epochs. The yardstick is the difference that another training seed makes to the same networks.
+``live`` runs searches in pairs, which meet the same random networks with the same training seeds, one with and one
+without stopping.
 Records of its output lie in ``benchmarks/records``.
 """
 
@@ -14,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,9 +31,12 @@ from explorer.frontier import hypervolume
 from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
-from explorer.records import Epoch
+from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
 from explorer.study.curves import signs_of
+from explorer.study.events import Event
+from explorer.study.search import search as search_study
+from explorer.study.stopping import RULES as STOPPING
 from explorer.study.stopping import Curves, Never, Rule, Run, Rungs
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
@@ -104,6 +112,50 @@ def replay(options: argparse.Namespace) -> None:
     for name, values in rows.items():
         share, same, third = np.array(values).T
         print(f"{name:<18} {share.mean():>7.1%} {shown(same):>24} {shown(third):>26}")
+
+
+def live(options: argparse.Namespace) -> None:
+    """Prints a line for each study seed: what the searches of a pair trained, and what they found."""
+    environment = describe_environment("cpu", threads=1)
+    print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}")
+    print(", ".join(f"{name} {value}" for name, value in vars(options).items() if name not in ("run", "data_dir")))
+    space = load_space(options.space)
+    for seed in options.seeds:
+        trained: dict[str, int] = {}
+        found: dict[str, list[TrialRecord]] = {}
+        for rule in ("none", options.rule):
+            heard: list[Event] = []
+            began = time.monotonic()
+            study = search_study(
+                space,
+                data=options.data,
+                data_dir=options.data_dir,
+                subset=options.subset,
+                epochs=options.epochs,
+                limits=options.limit,
+                trials=options.trials,
+                sampler="random",
+                seed=seed,
+                stopping=rule,
+                storage=None,
+                progress=lambda event, heard=heard: heard.append(event) if event.kind == "epoch" else None,
+            )
+            trained[rule] = len(heard)
+            found[rule] = [each for each in study.trials() if each.state == "complete"]
+            counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
+            print(f"  seed {seed}, {rule}: {counts}, {time.monotonic() - began:.0f} s", flush=True)
+        whole, part = (trained[rule] for rule in found)
+        before, after = (found_volume(complete, found["none"]) for complete in found.values())
+        best, kept = (max(each.objectives["accuracy"] for each in complete) for complete in found.values())
+        print(f"seed {seed}: epochs {whole} and {part} ({part / whole:.1%}), best accuracy {best:.3f} and {kept:.3f},")
+        print(f"  hypervolume {before:.4f} and {after:.4f}, ratio {after / before:.3f}", flush=True)
+
+
+def found_volume(complete: Sequence[TrialRecord], all_of_them: Sequence[TrialRecord]) -> float:
+    """The hypervolume of error, up to 1, and the logarithm of MACs over the range of ``all_of_them``."""
+    low, high = (pick(math.log(each.costs["macs"]) for each in all_of_them) for pick in (min, max))
+    places = [(math.log(each.costs["macs"]) - low) / ((high - low) or 1.0) for each in complete]
+    return hypervolume([(x, 1 - each.objectives["accuracy"]) for x, each in zip(places, complete)], (1.0, 1.0))
 
 
 def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], list[Run | None]]:
@@ -206,6 +258,17 @@ def main() -> None:
     replaying = modes.add_parser("replay", help="let each rule look at recorded curves")
     replaying.set_defaults(run=replay)
     replaying.add_argument("--orders", type=int, default=50, help="in which a search might meet the networks")
+    living = modes.add_parser("live", help="run pairs of searches, with and without stopping")
+    living.set_defaults(run=live)
+    living.add_argument("data", help="a data set, as digits")
+    living.add_argument("--space", default="preact_variants.yaml")
+    living.add_argument("--rule", default="rungs", choices=[name for name in STOPPING if name != "none"])
+    living.add_argument("--trials", type=int, default=60)
+    living.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13], help="of the studies, a pair each")
+    living.add_argument("--limit", action="append", help="as in macs<=10M")
+    living.add_argument("--epochs", type=int, help="the data set's own by default")
+    living.add_argument("--data-dir")
+    living.add_argument("--subset", type=int)
     for mode in (recording, replaying):
         mode.add_argument("--curves", required=True, metavar="FILE", help="the curves, a JSON line a training")
     options = parser.parse_args()

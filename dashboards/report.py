@@ -176,9 +176,14 @@ def _learnt(
 def _facts(study: Study, records: list[TrialRecord]) -> str:
     counts = ", ".join(f"{count:,} {state}" for state, count in state_counts(records).items()) or "no trials yet"
     print_of: Mapping[str, object] = study.fingerprint
+    saved = study.savings()
+    tried, cut = saved["trainings_saved"], saved["epochs_saved"]
+    epochs = cut + saved["epochs_trained"]
     recipe = print_of.get("recipe")
     rows = [
         ("trials", counts),
+        ("trainings saved", f"{tried:,}: their networks had been tried before" if tried else ""),
+        ("epochs saved", f"{cut:,} of {epochs:,}: their networks had fallen behind" if cut else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
         ("data", print_of.get("data") or "a function of the user's own"),
         ("recipe", f"{recipe['name']}, {print_of.get('epochs')} epochs" if isinstance(recipe, dict) else ""),

@@ -11,6 +11,7 @@ from explorer.cli.options import (
     console,
     counted,
     data_dir,
+    device,
     percent,
     plain,
     print_json,
@@ -45,7 +46,7 @@ from explorer.cli.studies import mix, tell_mixed
 @click.option(
     "--workers", type=click.IntRange(1, 1_024), metavar="N", help="Trainings side by side; a core each by default."
 )
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@device
 @data_dir
 @as_json
 @storage

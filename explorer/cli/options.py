@@ -34,6 +34,9 @@ data_dir = click.option(
     metavar="DIR",
     help="Where data sets lie; also from EXPLORER_DATA.",
 )
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
+)
 
 
 def with_input(command: Callable) -> Callable:

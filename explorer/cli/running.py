@@ -18,6 +18,7 @@ from explorer.cli.options import (
     console,
     counted,
     data_dir,
+    device,
     percent,
     plain,
     print_json,
@@ -108,9 +109,7 @@ def training_options(command):
                 metavar="N",
                 help="Epochs a network; the data set's own by default.",
             ),
-            click.option(
-                "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
-            ),
+            device,
             click.option(
                 "--precision",
                 type=click.Choice(["auto", "float32", "bfloat16"]),
@@ -169,7 +168,7 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 @click.option("--study", metavar="NAME", help="The study to work on; may be left out where there is just one.")
 @running_options
 @data_dir
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@device
 @click.option(
     "--workers",
     type=click.IntRange(1, 1_024),
@@ -262,7 +261,7 @@ def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
         out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks had fallen behind"))
     if not frontier:
         return
-    out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} networks:\n"))
+    out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
     print_frontier(frontier, x, y)
     named = shlex.quote(study.name)
     where = "" if storage_url == DEFAULT_STORAGE else f" --storage {shlex.quote(study.storage)}"

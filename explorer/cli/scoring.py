@@ -12,8 +12,6 @@ from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
 
-PLAIN = ("params", "macs", "activations")
-
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1)
@@ -82,35 +80,22 @@ def _print_scores(archs, rows, names, as_json: bool) -> None:
 
 def _print_survey(path: str, override: Input | None, count: int, seed: int, score, names, as_json: bool) -> None:
     """The scores of networks drawn from a space, and how they go with what costs nothing to know."""
-    from explorer.costing.analytic import count_cost
     from explorer.grammar.parse import load_space
-    from explorer.scoring.correlation import rank_correlations
-    from explorer.survey.table import draw
+    from explorer.scoring.space import PLAIN, beside_costs, drawn, score_networks
 
     space = load_space(path) if override is None else override.applied(load_space(path))
-    rows: dict[str, dict] = {}
-    for index in _tracked(draw(space.count(), min(count, space.count()), seed), as_json):
-        architecture = space.architecture(int(index))
-        if architecture.digest not in rows:
-            cost = count_cost(architecture)
-            plain = {name: getattr(cost, name) for name in PLAIN}
-            rows[architecture.digest] = {
-                "index": int(index), "digest": architecture.digest, **plain, **score(architecture)
-            }  # fmt: skip
-    columns = {name: [row[name] for row in rows.values()] for name in (*PLAIN, *names)}
-    found = {
-        plain: rank_correlations({name: columns[name] for name in names}, columns[plain], columns["macs"])
-        for plain in PLAIN
-    }
+    rows = list(score_networks(space, _tracked(drawn(space, count, seed), as_json), score))
+    found = beside_costs(rows, names)
     if as_json:
         correlations = [
             {"score": each.name, "cost": plain, "rho": each.rho, "ci95": each.ci95, "networks": each.networks}
             for plain, listed in found.items()
             for each in listed
         ]
-        print_json({"rows": list(rows.values()), "correlations": correlations})
+        print_json({"rows": rows, "correlations": correlations})
         return
     rho = {(each.name, plain): each for plain, listed in found.items() for each in listed}
+    _tell_blanks(rho.values())
     print_table(
         {"rank correlation with": "left", **dict.fromkeys(PLAIN, "right"), "networks": "right"},
         [
@@ -123,6 +108,7 @@ def _print_survey(path: str, override: Input | None, count: int, seed: int, scor
 def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     """Scores that the search has stored are not measured again, unless something else is asked of them (``anew``)."""
     from explorer.scoring.correlation import rank_correlations
+    from explorer.scoring.space import PLAIN
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
     if not records:
@@ -141,6 +127,7 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     if as_json:
         print_json([each.to_json() for each in found])
         return
+    _tell_blanks(found)
     print_table(
         {"": "left", "rank correlation": "right", "95%": "left", "at equal MACs": "right", "networks": "right"},
         [
@@ -154,6 +141,13 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
             for each in found
         ],
     )
+
+
+def _tell_blanks(found) -> None:
+    from explorer.scoring.correlation import FEWEST
+
+    if any(each.rho is None for each in found):
+        click.echo(f"blank: fewer than {FEWEST} networks have both numbers, or one is the same for all", err=True)
 
 
 def _tracked(networks: Sequence, as_json: bool) -> Iterable:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, cycle
 from typing import Any
@@ -64,7 +64,7 @@ class Cuda:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Makes it the current device and lets cuDNN try its algorithms out; all is put back afterwards."""
-        flags = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        trying_out = torch.backends.cudnn.benchmark
         torch.backends.cudnn.benchmark = True
         gc.freeze()  # each capture collects garbage, and need not look through all of torch for it
         try:
@@ -72,20 +72,16 @@ class Cuda:
                 yield
         finally:
             gc.unfreeze()
-            (
-                torch.backends.cudnn.benchmark,
-                torch.backends.cudnn.allow_tf32,
-                torch.backends.cuda.matmul.allow_tf32,
-            ) = flags
+            torch.backends.cudnn.benchmark = trying_out
 
     def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
         """The network on the device, compiled or captured where the mode says so, with its inputs."""
         generator = torch.Generator().manual_seed(0)
         x, module = laid_out(torch.randn(setting.batch, *shape, generator=generator), form.module, setting, self.name)
         with _precision(setting), torch.inference_mode():
-            peak = self._peak_bytes(module, x)
-            inputs = [x] + [torch.randn_like(x) for _ in range(self.input_count(x) - 1)]
-            call = compiled(module, x) if setting.mode == "compile" else module
+            inputs = [torch.randn_like(x) for _ in range(self.input_count(x))]
+            peak = self._peak_bytes(module, inputs[0])
+            call = compiled(module, inputs[0]) if setting.mode == "compile" else module
             launches = self._captured(call, inputs) if setting.mode == "graph" else [partial(call, x) for x in inputs]
         # A graph knows the addresses of weights and inputs and does not keep them alive: the contestant does.
         return _OnDevice(self._cuda, launches, setting, peak, keeps=(module, inputs))
@@ -219,9 +215,22 @@ class _OnDevice:
 @contextmanager
 def _precision(setting: Setting) -> Iterator[None]:
     """float32 is float32 and tf32 is tf32; cuDNN would take tf32 for either unless told."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    before = _tf32_switches()
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = setting.dtype == "tf32"
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def _tf32_switches() -> list[tuple[Any, str, Any]]:
+    """What decides on tf32 now: owner, name, value. Since torch 2.9 there are switches of newer names beside the older
+    ones, and where somebody has used those the older may refuse to be read."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    newer = (matmul, getattr(cudnn, "conv", matmul), getattr(cudnn, "rnn", matmul))
+    found = []
+    for owner, name in [(cudnn, "allow_tf32"), (matmul, "allow_tf32"), *((owner, "fp32_precision") for owner in newer)]:
+        with suppress(RuntimeError, AttributeError):
+            found.append((owner, name, getattr(owner, name)))
+    return found

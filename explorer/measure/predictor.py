@@ -23,7 +23,7 @@ from explorer.files import slug, write_atomically
 from explorer.measure.features import AT, ON, WHOLE, count_features
 from explorer.records import LatencyEnvironment
 
-FORMAT = 2
+FORMAT = 3
 FOLDS = 5
 WITHIN = 0.10
 FEWEST = 20
@@ -48,16 +48,21 @@ class PredictorError:
 @dataclass(frozen=True)
 class Predictor:
     """What ``calibrate`` learnt of one environment and one space. ``space``: its name and digest; ``kinds``: the kinds
-    of operations seen; ``least_ms``: of the networks measured; ``ms``: for a unit of each feature."""
+    of operations seen; ``measured_ms``: what it was learnt from, by the networks' digests; ``ms``: for a unit of each
+    feature."""
 
     environment: LatencyEnvironment
     space: tuple[str, str]
-    networks: int
     error: PredictorError
     kinds: tuple[str, ...]
-    least_ms: float
+    measured_ms: dict[str, float]
     intercept_ms: float
     ms: dict[str, float]
+
+    @property
+    def networks(self) -> int:
+        """How many it was learnt from."""
+        return len(self.measured_ms)
 
     def to_json(self) -> str:
         return json.dumps(
@@ -65,10 +70,9 @@ class Predictor:
                 "format": FORMAT,
                 "environment": self.environment.to_dict(),
                 "space": list(self.space),
-                "networks": self.networks,
                 "error": asdict(self.error),
                 "kinds": list(self.kinds),
-                "least_ms": self.least_ms,
+                "measured_ms": self.measured_ms,
                 "intercept_ms": self.intercept_ms,
                 "ms": self.ms,
             }
@@ -80,30 +84,30 @@ class Predictor:
         data = json.loads(text)
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r} is unknown; this version reads {FORMAT}")
-        ms = {str(name): float(value) for name, value in data["ms"].items()}
-        least, intercept = float(data["least_ms"]), float(data["intercept_ms"])
-        if not all(map(math.isfinite, (least, intercept, *ms.values()))):
-            raise ValueError("a coefficient is not finite")
-        if least <= 0:
-            raise ValueError(f"least_ms is {least}, no time")
+        ms, measured = ({str(name): float(of) for name, of in data[key].items()} for key in ("ms", "measured_ms"))
+        intercept = float(data["intercept_ms"])
+        if not all(map(math.isfinite, (intercept, *ms.values(), *measured.values()))):
+            raise ValueError("a number is not finite")
+        if min(measured.values()) <= 0:
+            raise ValueError("a measured time is not positive")
         environment = LatencyEnvironment.from_dict(data["environment"])
         name, digest = map(str, data["space"])
         kinds, error = tuple(map(str, data["kinds"])), PredictorError(**data["error"])
-        return cls(environment, (name, digest), int(data["networks"]), error, kinds, least, intercept, ms)
+        return cls(environment, (name, digest), error, kinds, measured, intercept, ms)
 
     def knows(self, architecture: Architecture) -> bool:
         """Whether it has seen every kind of operation of the network."""
-        return _kinds(count_features(architecture)) <= set(self.kinds)
+        return _kinds(count_features(architecture, self.environment.batch)) <= set(self.kinds)
 
     def predict(self, architectures: Sequence[Architecture]) -> list[float]:
         """Milliseconds, in the order given."""
         return [self.predict_one(architecture) for architecture in architectures]
 
     def predict_one(self, architecture: Architecture) -> float:
-        """Never less than half of ``least_ms``: a sum far outside what was measured may come to nothing."""
-        counted = count_features(architecture)
+        """Never less than half of the least that was measured: a sum far outside of that may come to nothing."""
+        counted = count_features(architecture, self.environment.batch)
         ms = self.intercept_ms + sum(self.ms.get(name, 0.0) * amount for name, amount in counted.items())
-        return max(ms, self.least_ms / 2)
+        return max(ms, min(self.measured_ms.values()) / 2)
 
 
 def fit(
@@ -117,7 +121,7 @@ def fit(
         raise MeasurementError(
             f"{len(architectures)} networks are too few to learn from and to test on; at least {FEWEST} are needed"
         )
-    counted = [count_features(architecture) for architecture in architectures]
+    counted = [count_features(architecture, environment.batch) for architecture in architectures]
     names = sorted({name for each in counted for name in each})
     x = np.array([[each.get(name, 0.0) for name in names] for each in counted])
     y = np.array(latencies_ms)
@@ -138,8 +142,8 @@ def fit(
     )
     intercept, ms = _ridge(x, y, weights)
     known = {name: float(value) for name, value in zip(names, ms) if value}
-    kinds, least = tuple(sorted(_kinds(names))), float(y.min())
-    return Predictor(environment, space, len(y), error, kinds, least, float(intercept), known)
+    measured = {architecture.digest: float(ms) for architecture, ms in zip(architectures, latencies_ms)}
+    return Predictor(environment, space, error, tuple(sorted(_kinds(names))), measured, float(intercept), known)
 
 
 def _kinds(names: Iterable[str]) -> set[str]:

@@ -208,8 +208,8 @@ class Study:
     def to_frame(self) -> pandas.DataFrame:
         """One row a trial: number, state, digest, a column per choice point, objectives, costs, seconds, reason.
 
-        A choice point that was not asked (the space is conditional) is None. One whose name is another
-        column's stands as ``choice.<name>``.
+        A choice point that was not asked (the space is conditional) is None. A choice point or quantity whose name is
+        another column's stands as ``choice.<name>`` or ``value.<name>``.
         """
         import pandas
 
@@ -217,18 +217,15 @@ class Study:
         choices = dict.fromkeys(name for record in records for name in record.choices)
         measured = dict.fromkeys([*self.objectives, *(name for record in records for name in record.objectives)])
         numbers = dict.fromkeys([*measured, *(name for record in records for name in record.costs)])
-        taken = {"number", "state", "digest", "seconds", "reason", *numbers}
-        columns: dict[str, list[Any]] = {
-            "number": [record.number for record in records],
-            "state": [record.state for record in records],
-            "digest": [record.digest for record in records],
-        }
+        first, last = ("number", "state", "digest"), ("seconds", "reason")
+        columns: dict[str, list[Any]] = {name: [getattr(record, name) for record in records] for name in first}
         for name in choices:
-            columns[f"choice.{name}" if name in taken else name] = [record.choices.get(name) for record in records]
+            shown = f"choice.{name}" if name in (*first, *last, *numbers) else name
+            columns[shown] = [record.choices.get(name) for record in records]
         for name in numbers:
-            columns[name] = [_value(record, name) for record in records]
-        columns["seconds"] = [record.seconds for record in records]
-        columns["reason"] = [record.reason for record in records]
+            shown = f"value.{name}" if name in (*first, *last) else name
+            columns[shown] = [_value(record, name) for record in records]
+        columns |= {name: [getattr(record, name) for record in records] for name in last}
         return pandas.DataFrame(columns)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from explorer.architecture import DIGEST_VERSION
@@ -50,7 +50,7 @@ def make_fingerprint(
 def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> None:
     """Raises StoreError, naming every difference, unless the study was begun with this fingerprint. ``space_text``:
     of the space that is searched now."""
-    differences = _differences(study.fingerprint, found)
+    differences = _differences(_completed(study.fingerprint), found)
     if "space" in differences:
         before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
         in_text = _differences(before, now) or {"space": "another input or number of classes"}
@@ -63,6 +63,14 @@ def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> Non
             f"study {study.name!r} in {study.storage} was begun otherwise ({listed}); "
             "run it as it was begun, or begin another beside it with --new-study"
         )
+
+
+def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's fingerprint with what a recipe could not say yet when it was begun: such fields are off by default."""
+    if not kept.get("recipe"):
+        return dict(kept)
+    defaults = {field.name: field.default for field in fields(Recipe) if field.default is not MISSING}
+    return {**kept, "recipe": {**defaults, **kept["recipe"]}}
 
 
 def _differences(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, str]:

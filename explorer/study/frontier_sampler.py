@@ -9,7 +9,7 @@ greatest expected gain of hypervolume is proposed.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -27,8 +27,7 @@ from explorer.study.seeds import seed_for
 INITIAL = 5  # networks spread over the range of costs, before anything is modelled
 DRAWN = 2_000  # networks of the space that are candidates in the end; fewer at first
 WORK, LAYERS = 12_000, 20  # ops of the networks that one ask may derive anew; each counts so many more
-PARENTS, CLIMBS = 8, 5  # best candidates whose neighbours are looked at, and how many times over
-LOOKS = 400  # neighbours that one look takes in
+PARENTS, CLIMBS = 8, 4  # best candidates whose neighbours are looked at, and how many times over
 
 
 class FrontierSampler:
@@ -85,9 +84,9 @@ class FrontierSampler:
         self, drawn: list[Member], begun: list[TrialRecord], seen: set[str], draw: random.Random
     ) -> tuple[Member | None, dict[str, Any]]:
         history = History.of(begun, self._pool, self._objectives)
-        taken, left = set(seen), self._affordable()
+        taken = set(seen)
         candidates = self._fresh(drawn, taken)
-        candidates += self._around(history.front(), taken, draw, left // 2)
+        candidates += self._around(history.front(), taken, draw)
         if not candidates:
             return None, {}
         prospects = Prospects(history, candidates, self._pool.options, self._seed)
@@ -97,23 +96,16 @@ class FrontierSampler:
             best = [candidates[place] for place in np.argsort(-gains, kind="stable")[:PARENTS]]
             parents = [member for member in best if member.digest not in climbed]
             climbed.update(member.digest for member in parents)
-            others = self._around(parents, taken, draw, left // (2 * CLIMBS))
+            others = self._around(parents, taken, draw)
             candidates, gains = candidates + others, np.concatenate([gains, prospects.gains(others)])
         chosen = candidates[int(np.argmax(gains))]
         return chosen, {"expected": prospects.expected(chosen)}
 
-    def _around(self, parents: list[Member], taken: set[str], draw: random.Random, derived: int) -> list[Member]:
-        """Neighbours of the parents that are fresh; looking ends when ``derived`` networks were derived for it."""
-        return self._fresh(self._until(derived, around(self._pool.space, [p.derivation for p in parents], draw)), taken)
-
-    def _until(self, derived: int, derivations: Iterable[Derivation]) -> Iterator[Member]:
-        last = self._pool.derived + derived
-        for derivation in islice(derivations, LOOKS):
-            member = self._pool.member(derivation)
-            if member is not None:
-                yield member
-            if self._pool.derived >= last:
-                return
+    def _around(self, parents: list[Member], taken: set[str], draw: random.Random) -> list[Member]:
+        """Neighbours of the parents that are fresh, as many as can be afforded."""
+        derivations = around(self._pool.space, [parent.derivation for parent in parents], draw)
+        found = (self._pool.member(derivation) for derivation in islice(derivations, self._affordable() // 2))
+        return self._fresh((member for member in found if member is not None), taken)
 
     def _fresh(self, members: Iterable[Member], taken: set[str]) -> list[Member]:
         """Those hopeful of whose networks none is ``taken``, each network once; they are taken then."""

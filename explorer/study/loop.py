@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from explorer.errors import StoreError
+from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import checkpoint_file, weights_file
@@ -198,15 +198,14 @@ class SearchLoop:
 
     def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
         """A candidate from the sampler or from the unseen, with its latency where that counts, and notes on it."""
+        candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
-        candidate: Candidate | None
         if self.too_slow >= TOO_SLOW:
             self.exhausted = f"each of the last {self.too_slow} networks measured breaks a limit on its latency"
             return None, notes
         if self.ledger.fruitless < FRUITLESS:
-            derivation, notes = self.memory.ask(number)
-            candidate = self.candidates.make(derivation)
-        else:
+            candidate, notes = self._asked(number)
+        if candidate is None:
             candidate = self._next_unseen()
             notes = {} if candidate is None else self.memory.adopt(number, candidate.derivation)
         stopwatch = self.plan.stopwatch
@@ -215,6 +214,17 @@ class SearchLoop:
         candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
         self.too_slow = self.too_slow + 1 if candidate.refusal else 0
         return candidate, {**notes, LATENCY_NOTE: measured}
+
+    def _asked(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
+        """The sampler's proposal; None for a network that cannot be built, as a space may hold that is too large to
+        be checked as a whole."""
+        try:
+            derivation, notes = self.memory.ask(number)
+            return self.candidates.make(derivation), notes
+        except ExplorerError as error:
+            _log.warning("a network that cannot be built is passed over: %s", error)
+            self.memory.forget(number)
+            return None, {}
 
     def _next_unseen(self) -> Candidate | None:
         """The next of the unseen, those last that are expected to break a limit on their latency; None as a breath."""

@@ -28,7 +28,7 @@ def _nsga2(seed: int) -> BaseSampler:
 def _gp(seed: int) -> BaseSampler:
     """A Gaussian process with expected hypervolume gain. Choices that not every trial had are drawn at random;
     fitted anew for each trial, it takes seconds from some hundred trials on."""
-    return GPSampler(seed=seed)
+    return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 OPTUNA_SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "nsga2": _nsga2, "gp": _gp}

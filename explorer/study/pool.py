@@ -63,11 +63,6 @@ class Pool:
                 self._members[key] = None
         return self._members[key]
 
-    @property
-    def derived(self) -> int:
-        """How many derivations were made into networks so far."""
-        return len(self._members)
-
     def hopeful(self, member: Member) -> bool:
         """Whether it is allowed, and by what was measured so far may keep the limits on that, too."""
         return member.allowed and self.candidates.hopeful(member)

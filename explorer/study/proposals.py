@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import Cost, count_cost
+from explorer.errors import ExplorerError
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.limits import Limit
 from explorer.records import State
@@ -66,12 +67,13 @@ class Candidates:
         return frozenset((*Cost.__dataclass_fields__, *self._own_costs))
 
     def make(self, derivation: Derivation) -> Candidate:
+        """The derivation's candidate. Raises ExplorerError when the network cannot be built."""
         architecture = self.space.architecture(derivation)
         costs: dict[str, float] = dict(count_cost(architecture).to_dict())
         for name, own in self._own_costs.items():
             try:
                 costs[name] = finite_number(f"the cost {name}", own(architecture, dict(derivation.choices)))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
         return Candidate(
             derivation, architecture, costs, refused(costs, self.limits), foretold=self._foretell(architecture)
@@ -89,9 +91,11 @@ class Candidates:
         indices = iter(draw.sample(range(total), total)) if listed else (draw.randrange(total) for _ in count())
         vain = 0
         for index in indices:
-            candidate = self.make(self.space.unrank(index))
-            if candidate.architecture.digest not in seen and (
-                candidate.refusal is None or candidate.refusal[0] == "failed"
+            candidate = self._buildable(self.space.unrank(index))
+            if (
+                candidate is not None
+                and candidate.architecture.digest not in seen
+                and (candidate.refusal is None or candidate.refusal[0] == "failed")
             ):
                 vain = 0
                 yield candidate
@@ -101,3 +105,10 @@ class Candidates:
                     return
                 if vain % BREATH == 0:
                     yield None
+
+    def _buildable(self, derivation: Derivation) -> Candidate | None:
+        """The derivation's candidate, None where the network cannot be built."""
+        try:
+            return self.make(derivation)
+        except ExplorerError:
+            return None

@@ -48,6 +48,14 @@ def test_scores_of_a_space(capsys):
     assert status == 0 and "rank correlation with" in out and f"{rho:.4g}" in out
 
 
+def test_a_correlation_of_too_few_is_blank_and_says_why(capsys):
+    """Of three networks no correlation is told; one line says what a blank means."""
+    shape = ["--input", "1x8x8", "--classes", "7", "--score", "snip"]
+    status, out, err = run(capsys, "scores", "preact_variants.yaml", "-n", "3", *shape)
+    assert status == 0 and out.splitlines()[-1].split() == ["snip", "3"]
+    assert err.splitlines()[-1] == "blank: fewer than 4 networks have both numbers, or one is the same for all"
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

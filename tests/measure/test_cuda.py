@@ -147,6 +147,23 @@ def test_precision_is_what_the_setting_says(monkeypatch):
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9 has one name")
+def test_precision_that_was_set_by_its_newer_name():
+    """Where the caller has set tf32 in the newer way, which the older name refuses to be read beside, a network is
+    measured as asked and the caller's setting returns."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = matmul.fp32_precision, conv.fp32_precision
+    try:
+        matmul.fp32_precision, conv.fp32_precision = "tf32", "ieee"
+        with pytest.raises(RuntimeError):
+            _ = matmul.allow_tf32
+        _, made = contestant(FakeCuda(), mode="eager")
+        assert len(made.run(2)) == 2
+        assert (matmul.fp32_precision, conv.fp32_precision) == ("tf32", "ieee")
+    finally:
+        matmul.fp32_precision, conv.fp32_precision = before
+
+
 def test_settled_by_the_interval_of_the_median():
     """Equal times have settled; times spread by several per cent have not."""
     assert cuda.has_settled([Run(1.0, (1.0,))] * 50)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
+
+import pytest
+import torch
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
-from explorer.measure.features import count_features
+from explorer.grammar.parse import load_space, parse_space
+from explorer.measure.features import _kind, count_features
+from explorer.ops.base import TensorShape
+from explorer.ops.conv import Conv
 
 SPACE = load_space("he2016_orders.yaml")
 
@@ -34,6 +40,43 @@ def test_folded_norms_do_not_count():
     pre = count_features(SPACE.architecture(SPACE.named({"order": "full_preact"})))
     assert "bn:operations" not in post
     assert pre["bn:operations"] > 0
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_kinds_follow_what_torch_computes_with(batch):
+    """On a CPU and one thread torch computes all convolutions of a kind by the same means: a matrix product of copied
+    columns, or oneDNN."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        means: dict[str, set[str]] = {}
+        for kernel, channels, side, stride, dilation, groups in product(
+            (1, 3, 5), (4, 20, 24, 64), (8, 32), (1, 2), (1, 2), (1, 2)
+        ):
+            conv = Conv(kernel, channels, stride, 1 if kernel == 1 else dilation, groups)
+            kind = _kind(conv, TensorShape(channels, side, side), batch)
+            x = torch.zeros(batch, channels, side, side)
+            weight = torch.zeros(channels, channels // groups, kernel, kernel)
+            pad = conv.dilation * (kernel // 2)
+            found = torch._C._select_conv_backend(
+                x, weight, None, [stride] * 2, [pad] * 2, [conv.dilation] * 2, False, [0, 0], groups, None
+            )
+            means.setdefault(kind, set()).add(str(found))
+    finally:
+        torch.set_num_threads(threads)
+    assert {kind: found for kind, found in means.items() if len(found) > 1} == {}
+    assert any(kind.endswith("few") for kind in means) == (batch == 1)
+
+
+def test_channels_are_rounded_up():
+    """Twelve channels count as sixteen in one amount and as twelve in the other; those of grouped ones do not count."""
+    space = parse_space(
+        "name: s\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(12)\nstages: {blocks: 1, width: 12}\n"
+        "block: dwconv3x3 + relu\nhead: gap fc\n"
+    )
+    features = count_features(space.architecture(0))
+    assert features["conv3x3 few:macs"] == 3 * 12 * 9 * 64 and features["conv3x3 few:rounded macs"] == 16 * 16 * 9 * 64
+    assert features["network:rounded macs"] == features["conv3x3 few:rounded macs"]
 
 
 def test_counting_needs_no_torch():

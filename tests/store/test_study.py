@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -105,12 +106,13 @@ def test_the_table_has_one_row_a_trial(study):
     assert frame["seconds"].isna().sum() == 1 and frame["reason"][5] == "exploded" and frame["macs"][7] == 1e9
 
 
-def test_a_choice_named_like_a_column_keeps_both():
-    """A choice point called macs does not hide the cost."""
+def test_what_is_named_like_a_column_keeps_both():
+    """A choice point called macs does not hide the cost, nor a cost called seconds how long the trial took."""
     writer = StudyWriter(make_study(None), new_worker())
-    writer.begin(0, proposal("a", 10.0, macs="few"))
+    writer.begin(0, replace(proposal("a", macs="few"), costs={"macs": 10.0, "seconds": 0.5}))
     frame = writer.study.to_frame()
-    assert (frame["choice.macs"][0], frame["macs"][0]) == ("few", 10.0)
+    assert (frame["choice.macs"][0], frame["macs"][0], frame["value.seconds"][0]) == ("few", 10.0, 0.5)
+    assert frame["seconds"].isna().all()
     writer.study.database.close()
 
 

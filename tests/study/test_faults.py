@@ -72,44 +72,55 @@ def test_twenty_kills_within_trials(url, tmp_path, start, moments):
     assert max(record.attempt for record in records) <= 4
 
 
-def search_to_a_thousand(url: str, path: str) -> None:
-    """One of several searches in one study of a space of 4,096 networks."""
-    widths = "2 | 4 | 6 | 8"
+def search_widths(url: str, path: str, stages: str, *endings: str) -> None:
+    """One of several searches in one study: four widths for each of the ``stages``, a letter each."""
     text = f"""
 name: widths
 input: 1x4x4
 classes: 2
 stem: conv3x3(4)
-stages: {{blocks: 1, width: [{", ".join("abcefg")}]}}
+stages: {{blocks: 1, width: [{", ".join(stages)}]}}
 block: conv3x3 +
 shortcut: {{changed: conv1x1}}
 head: gap fc
-grammar: {{{", ".join(f"{name}: {widths}" for name in "abcefg")}}}
+grammar: {{{", ".join(f"{name}: 2 | 4 | 6 | 8" for name in stages)}}}
 """
 
     def evaluate(architecture, *, choices, epochs, seed):
         return {"accuracy": seed / 2**31}
 
-    run_search(
-        parse_space(text, "widths.yaml"), evaluate=evaluate, storage=url, study="one", sampler="random", trials=1_000,
-        progress=acknowledging(path),
-    )  # fmt: skip
+    settings = {"storage": url, "study": "one", "sampler": "random", "progress": acknowledging(path)}
+    result = run_search(parse_space(text, "widths.yaml"), evaluate=evaluate, trials=1_000, **settings)
+    assert result.ended in endings and not result.failed
 
 
-def test_four_searches_share_a_thousand_trials(url, tmp_path):
-    """R2: four searches at once bring one study to a thousand trials: no error, none too many, each result that any of
-    them acknowledged is there."""
+def four_searches(*args) -> None:
+    """Four processes that ``search_widths`` at once; all end in order."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
-    path = tmp_path / "acknowledged"
-    processes = [CONTEXT.Process(target=search_to_a_thousand, args=(url, str(path))) for _ in range(4)]
+    processes = [CONTEXT.Process(target=search_widths, args=args) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(300)
     assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_four_searches_share_a_thousand_trials(url, tmp_path):
+    """R2: four searches at once bring one study to a thousand trials: no error, none too many, each result that any of
+    them acknowledged is there."""
+    endings = "the study has its 1000 trials", "the study's last trials are running"
+    four_searches(url, str(tmp_path / "acknowledged"), "abcefg", *endings)
     invariant(url, tmp_path)
     counts = open_study(url, "one").counts()
     assert counts["complete"] == len(acknowledged(tmp_path)) == 1_000 == sum(counts.values()) - counts["cached"]
+
+
+def test_four_searches_exhaust_a_space(url, tmp_path):
+    """R15: four searches at once find every one of 256 networks, evaluate each once, and all of them end."""
+    ended = "no network of the space within its limits is left to try"
+    four_searches(url, str(tmp_path / "acknowledged"), "abce", ended)
+    invariant(url, tmp_path)
+    assert open_study(url, "one").counts()["complete"] == len(acknowledged(tmp_path)) == 256
 
 
 def commit_for_ever(url: str, path: str) -> None:

@@ -13,6 +13,8 @@ from explorer.limits import parse_limit
 from explorer.store.study import open_study
 from explorer.study import budget
 from explorer.study.loop import FRUITLESS
+from explorer.study.proposals import Candidates
+from explorer.study.samplers import OWN_SAMPLERS
 from explorer.study.search import run_search
 from explorer.study.search import search as search_study
 from tests.study.evaluations import FAILURES, SPACE_TEXT, endless, good, raises, score
@@ -138,15 +140,16 @@ def test_a_space_that_always_fails_is_given_up(space):
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
 
 
-def test_a_cost_that_always_fails_ends_the_search(space):
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+def test_a_cost_that_always_fails_ends_the_search(space, error):
     """R13: a network whose cost cannot be had is a failed trial like any other, whether it was proposed or drawn."""
 
     def joules(architecture, choices):
-        raise LookupError("no meter")
+        raise error("no meter")
 
     result = search(space, costs={"joules": joules}, evaluate=raises, trials=100)
     assert result.failed and result.study.counts()["failed"] == 11
-    assert result.ended.startswith("11 of the last 11 trials failed, the last with: LookupError: no meter")
+    assert result.ended.startswith(f"11 of the last 11 trials failed, the last with: {error.__name__}: no meter")
 
 
 def test_a_space_that_fails_now_and_then_is_not_given_up(space):
@@ -186,6 +189,42 @@ def test_limits_reject_before_evaluation(space):
     for record in records:
         assert (record.costs["macs"] <= bound) == (record.state != "rejected")
     assert rejected[0].reason.startswith("limit macs <= 400k, found ")
+
+
+WIDTHS = [f"k{place}" for place in range(11)]  # each doubles a width, and all of them together break its bound
+RARE = f"""
+name: rare
+input: 1x8x8
+classes: 2
+stem: conv3x3(4)
+stages: {{blocks: depth, width: 4}}
+block: conv1x1(32*n*{"*".join(WIDTHS)}) conv1x1(4) +
+head: gap fc
+grammar:
+  depth: 1 | 2
+""" + "".join(f"  {name}: {'2 | 1' if place % 2 else '1 | 2'}\n" for place, name in enumerate(WIDTHS))
+
+
+class Stubborn:
+    """A sampler that proposes one network alone."""
+
+    def __init__(self, pool, objectives, seed):
+        self._space = pool.space
+
+    def propose(self, trials, number):
+        return self._space.named({"depth": "2", **dict.fromkeys(WIDTHS, "2")}), {}
+
+
+def test_a_network_that_cannot_be_built_is_passed_over(monkeypatch, caplog):
+    """A space that is checked by samples may hold one; proposed or drawn, it is not tried, and the search goes on."""
+    rare = parse_space(RARE, "rare.yaml")
+    assert rare.validated == "sampled"
+    monkeypatch.setitem(OWN_SAMPLERS, "random", Stubborn)
+    study = search(rare, sampler="random", trials=3, evaluate=lambda *args, **settings: {"accuracy": 0.5}).study
+    assert study.counts()["complete"] == 3 == sum(study.counts().values())
+    assert caplog.text.count("a network that cannot be built is passed over: rare.yaml:7:8: with") == 3
+    drawn = [candidate for candidate in Candidates(rare, {}, ()).unseen(0, set()) if candidate is not None]
+    assert len(drawn) == rare.count() - 1
 
 
 def test_limits_that_nothing_keeps_end_the_search(space):

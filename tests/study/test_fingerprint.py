@@ -1,0 +1,39 @@
+"""What must not differ when a study is taken up again, and what may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.store.database import open_for_writing
+from explorer.store.writer import create_study
+from explorer.study.fingerprint import make_fingerprint, require_same
+from explorer.training.recipe import RECIPES
+
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+
+
+def fingerprint(space, recipe):
+    data = {"name": "digits", "train": 200, "sha256": "d"}
+    return make_fingerprint(space, OBJECTIVES, data=data, recipe=recipe, epochs=2, own_costs=(), own_evaluation=False)
+
+
+def test_an_upgrade_of_the_program_resumes(space):
+    """R14: a study of before recipes had a field goes on where that field is off, and not where it is set."""
+    kept = fingerprint(space, RECIPES["quick"])
+    for field in ("ema", "cutout", "mixup", "zero_init_last_norm"):
+        del kept["recipe"][field]
+    study = create_study(
+        open_for_writing(None),
+        "one",
+        space_name="tiny",
+        space_text=space.text,
+        fingerprint=kept,
+        objectives=OBJECTIVES,
+        seed=0,
+    )
+    require_same(study, fingerprint(space, RECIPES["quick"]), space.text)
+    with pytest.raises(StoreError, match=r"begun otherwise \(recipe.mixup: 0.0, now 0.2\); run it"):
+        require_same(study, fingerprint(space, replace(RECIPES["quick"], mixup=0.2)), space.text)
