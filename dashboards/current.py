@@ -29,7 +29,7 @@ from explorer.store.database import DEFAULT_STORAGE
 T = TypeVar("T")
 
 LOOK_SECONDS = 4.0
-DRAWING_SHARE = 0.01  # of one core, that a page left open may take by drawing itself anew; the browser takes more
+DRAWING_SHARE = 0.005  # of one core, that a page left open may take by drawing itself anew; its browser takes more
 LONGEST_REST = 60.0  # seconds that a page may be out of date
 DREW = "drew"  # the session's key of the CPU-seconds that the page took to be drawn last
 PICKED = "study"  # and of the picked study's name

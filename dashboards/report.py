@@ -141,9 +141,7 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     )
 
 
-def _learnt(
-    figures: dict[str, go.Figure], records: list[TrialRecord], study: Study, x: str, y: str
-) -> Iterable[str]:
+def _learnt(figures: dict[str, go.Figure], records: list[TrialRecord], study: Study, x: str, y: str) -> Iterable[str]:
     known = comparable(records, y, x)
     unit = unit_of(y, [quantity(record, y) for record in known])
     try:

@@ -46,6 +46,7 @@ from explorer.store.study import LATENCY
 
 CHART = "frontier_chart"
 # Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
+LISTED = 2_000  # trials to pick from in a list; of more a number is typed, or the list is most of what the page sends
 TRIAL, TRIAL_OF, SHOWN, MARKED = "trial", "trial_of", "shown", "marked"
 NO_COLOUR = "nothing"
 STOPS = 60  # of a budget's slider
@@ -338,7 +339,11 @@ def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]
     def named(number: int) -> str:
         return f"{number} — {'on the frontier' if number in front else safe_text(states.get(number, ''))}"
 
-    number = st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
+    if len(states) > LISTED:
+        first, last = min(states), max(states)
+        number = int(st.number_input(f"Trial, {first} to {last}", first, last, step=1, key=TRIAL, on_change=_take_pick))
+    else:
+        number = st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
     keep_chosen(study, number)
     return number
 

@@ -160,6 +160,16 @@ def test_a_growing_study_keeps_the_selection(page, study):
     assert "trial 3 · " in texts(at)
 
 
+def test_of_too_many_trials_a_number_is_typed(page, study, monkeypatch):
+    """Where a list of the trials would be most of what the page sends, their number is typed, and a click sets it."""
+    monkeypatch.setattr("dashboards.views.frontier.LISTED", 2)
+    at = page()
+    box = at.number_input(key="trial")
+    assert (box.min, box.max, box.value) == (0, RUNNING, study.frontier()[-1].number)
+    box.set_value(FAILED).run()
+    assert f"trial {FAILED} · failed" in texts(at) and not at.exception
+
+
 def test_another_study_starts_with_its_own_frontier(page, url):
     """Picking another study shows that one: its trials, its costs, and the dear end of its own frontier."""
     write_study(url, "first")
