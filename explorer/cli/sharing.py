@@ -132,7 +132,10 @@ def _exports(
 
         study = open_study(storage, arch)
         limits = [parse_limit(text) for text in under]
-        records = study.frontier() if whole_frontier else [study.best_under(limits, mix_environments=mix_environments)]
+        if whole_frontier:
+            records = study.frontier(mix_environments=mix_environments)
+        else:
+            records = [study.best_under(limits, mix_environments=mix_environments)]
         if records in ([], [None]):
             raise ExplorerError(
                 f"no complete trial of {study.name!r} "

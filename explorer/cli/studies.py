@@ -115,7 +115,7 @@ mix = click.option("--mix-environments", is_flag=True, help="Compare latencies o
 
 @click.command()
 @click.argument("study")
-@click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to keep low.")
+@click.option("--x", metavar="COST", help="The cost to keep low; the study's first cost objective by default.")
 @click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What to keep high.")
 @click.option(
     "--under",
@@ -128,11 +128,12 @@ mix = click.option("--mix-environments", is_flag=True, help="Compare latencies o
 @as_json
 @storage
 def frontier(
-    study: str, x: str, y: str, under: tuple[str, ...], mix_environments: bool, as_json: bool, storage: str
+    study: str, x: str | None, y: str, under: tuple[str, ...], mix_environments: bool, as_json: bool, storage: str
 ) -> None:
     """The networks of STUDY that no other beats in both COST and OBJECTIVE; or the best one under a budget."""
     limits = [parse_limit(text) for text in under]
     opened = open_study(storage, study)
+    x = x or opened.cost_objective
     if limits:
         best = opened.best_under(limits, y, mix_environments=mix_environments)
         records = [] if best is None else [best]
@@ -222,18 +223,19 @@ def _count(record: TrialRecord, name: str) -> str:
 @click.option(
     "--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@..."
 )
-@click.option("--x", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
+@click.option("--x", metavar="COST", help="The cost to be equal; the study's first cost objective by default.")
 @click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What the choice does it to.")
 @mix
 @as_json
 @storage
 def effects(
-    study: str, factor: str | None, x: str, y: str, mix_environments: bool, as_json: bool, storage: str
+    study: str, factor: str | None, x: str | None, y: str, mix_environments: bool, as_json: bool, storage: str
 ) -> None:
     """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
     from explorer.effects import choice_effects
 
     opened = open_study(storage, study)
+    x = x or opened.cost_objective
     if not mix_environments:
         opened.require_one_environment((x, y))
     found = choice_effects(opened.trials(full=False), y, x, factor)

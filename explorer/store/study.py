@@ -130,14 +130,18 @@ class Study:
             found = dict(iter(connection.execute(query)))
         return {state: found.get(state, 0) for state in STATES}
 
-    def frontier(self, x: str = "macs", y: str = "accuracy", *, mix_environments: bool = False) -> list[TrialRecord]:
+    def frontier(
+        self, x: str | None = None, y: str = "accuracy", *, mix_environments: bool = False
+    ) -> list[TrialRecord]:
         """The complete trials that no other beats in both quantities, by ascending ``x``; of equals the first.
+        ``x``: ``cost_objective`` by default.
 
         Any objective or cost may be named. Accuracies are maximised, costs minimised, objectives as the
         study says. Raises StoreError for a quantity that the study does not know, and for latencies measured in
         several environments unless ``mix_environments``.
         """
         light = self._complete()
+        x = x or self.cost_objective
         names = dict.fromkeys((x, y))
         self._require(names, light)
         if not mix_environments:

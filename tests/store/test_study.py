@@ -47,6 +47,11 @@ def test_a_frontier_over_any_cost(study):
     assert [r.number for r in study.frontier("params", "accuracy")] == [3]
 
 
+def test_a_frontier_is_over_the_cost_that_was_searched_for(study):
+    """Where none is named, the cost is the study's own first one."""
+    assert [r.number for r in replace(study, objectives={"accuracy": "max", "params": "min"}).frontier()] == [3]
+
+
 def test_an_unknown_quantity_is_named(study):
     """A quantity that no trial has is refused with what there is."""
     with pytest.raises(StoreError, match="knows no quantity 'mac'; it has accuracy, macs, params; did you mean 'macs'"):
