@@ -25,9 +25,9 @@ from tests.store.conftest import make_study, proposal
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
+def own_cache(monkeypatch, tmp_path_factory):
     """Locks of its own: no other test's measurement is waited for."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 def test_latency_as_json(capsys):
