@@ -32,9 +32,11 @@ class FeatureMap:
     def encode(self, members: Sequence[Member]) -> Features:
         numbers = [column.encode(_raw(column.name, members)) for column in self._columns]
         choices = [codes.encode(members) for codes in self._codes]
-        of = [place for place, codes in enumerate(self._codes) for _ in range(codes.width)]
         empty = np.zeros((len(members), 0))
-        return Features(np.column_stack([empty, *numbers]), np.hstack([empty, *choices]), np.array(of, dtype=int))
+        return Features(
+            np.column_stack(numbers) if numbers and len(members) else np.zeros((len(members), len(numbers))),
+            np.hstack([empty, *choices]) * math.sqrt(2.0 / max(1, len(choices))) if len(members) else empty,
+        )
 
 
 def _raw(name: str, members: Sequence[Member]) -> Array:
@@ -63,10 +65,6 @@ class _Codes:
         codes = _codes(options)
         self._rows = {option: row for row, option in enumerate(codes)}
         self._table = np.array(list(codes.values()))
-
-    @property
-    def width(self) -> int:
-        return self._table.shape[1]
 
     def encode(self, members: Sequence[Member]) -> Array:
         return self._table[[self._rows[member.derivation.choices.get(self._name)] for member in members]]

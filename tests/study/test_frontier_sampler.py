@@ -67,14 +67,14 @@ def test_an_empty_mutation_is_the_parent():
 
 
 def test_choices_lie_as_far_apart_as_they_differ(space):
-    """The squared distance of two rows of choice features is how many choices differ, an absent answer included."""
+    """Half the squared distance of two rows of choice features is the share that differs, an absent answer included."""
     pool = Pool(Candidates(space, {}, ()), 0)
     plain, se, deep = (
         pool.member(space.named(wanted)) for wanted in ({"depth": "1"}, {"attn": "se(r=ratio)"}, {"depth": "3"})
     )
     rows = FeatureMap([plain, se, deep], pool.options).encode([plain, se, deep]).choices
-    squared = [float(((rows[0] - row) ** 2).sum()) for row in rows]
-    assert squared == pytest.approx([0.0, 2.0, 1.0])  # of depth, act, attn and ratio
+    half = [0.5 * float(((rows[0] - row) ** 2).sum()) for row in rows]
+    assert half == pytest.approx([0.0, 2 / 4, 1 / 4])  # of depth, act, attn and ratio
 
 
 def test_beliefs_are_calibrated():
@@ -84,7 +84,7 @@ def test_beliefs_are_calibrated():
         draw = np.random.default_rng(seed)
         numbers, choices = draw.standard_normal((90, 2)), draw.integers(0, 2, (90, 5)).astype(float)
         values = np.exp(0.5 * np.sin(numbers[:, 0]) + choices @ draw.normal(0, 0.3, 5) + draw.normal(0, 0.02, 90))
-        features = Features(numbers, choices, np.arange(5))
+        features = Features(numbers, choices * math.sqrt(2 / 5))
         surrogate = Surrogate(features[:40], values[:40], seed)
         belief = surrogate.predict(features[40:])
         spread = 1.645 * np.hypot(belief.sd, surrogate.noise)
@@ -95,7 +95,7 @@ def test_beliefs_are_calibrated():
 def test_a_believed_trial_is_no_longer_worth_asking(space):
     """After a running trial is believed, the belief about it is narrower and its centre where it was."""
     draw = np.random.default_rng(0)
-    features = Features(draw.standard_normal((12, 2)), np.zeros((12, 0)), np.zeros(0, int))
+    features = Features(draw.standard_normal((12, 2)), np.zeros((12, 0)))
     surrogate = Surrogate(features[:10], np.exp(draw.standard_normal(10)), 0)
     before = surrogate.predict(features[10:])
     surrogate.believe(features[10:])
@@ -106,7 +106,7 @@ def test_a_believed_trial_is_no_longer_worth_asking(space):
 def test_where_values_come_in_steps_the_next_one_can_be_reached():
     """Of two levels seen, the better one is not held for the best there is, and being at it again is no gain;
     without ties nothing is rounded."""
-    features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)), np.zeros(0, int))
+    features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)))
     belief = Surrogate(features, np.array([0.5, 0.4, 0.5, 0.5, 0.4, 0.5, 0.4, 0.5]), 0).predict(features)
     assert belief.step == pytest.approx(0.1) and belief.floor < 0.4 - 0.15
     known_well = dataclasses.replace(belief, mean=np.log(np.full(8, 0.4 - belief.floor)), sd=np.full(8, 0.01))
