@@ -210,4 +210,3 @@ def _interval(value: float, error: float, free: int) -> tuple[float, tuple[float
 
     reach = float(stdtrit(free, 0.5 + CONFIDENCE / 2)) * error
     return value, (value - reach, value + reach)
-

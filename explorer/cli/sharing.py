@@ -167,9 +167,7 @@ def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Inp
             raise ExplorerError("a trial has weights of its own; leave out --weights")
 
 
-def _export(
-    found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool, fresh: FreshProcess | None
-) -> dict:
+def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool, fresh: FreshProcess | None) -> dict:
     from explorer.export.package import export_architecture
     from explorer.export.weights import load_weights
 

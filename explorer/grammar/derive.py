@@ -107,9 +107,7 @@ def derive(space: SearchSpace, choices: Mapping[str, str]) -> Architecture:
             if not changes_by_block(space, rule, item):
                 key = item, stride_of(space, k, j, stage), x, opens(rule, place)
             if key is None or key not in made:
-                made[key] = derive_placed(
-                    space, answers(f"stage{k}.block{j}"), k, j, stage, x, place, total, bound
-                )
+                made[key] = derive_placed(space, answers(f"stage{k}.block{j}"), k, j, stage, x, place, total, bound)
             block, x = made[key]
             blocks.append(block)
             layers += max(1, block.layer_count)

@@ -172,9 +172,7 @@ class Resolver:
     outermost first, and ``taken`` the choices, as errors name them; ``nodes`` counts the nodes that were read.
     """
 
-    def __init__(
-        self, program: Program, lookup: Callable[[Point], int], variables: Mapping[str, Fraction | int]
-    ):
+    def __init__(self, program: Program, lookup: Callable[[Point], int], variables: Mapping[str, Fraction | int]):
         self.program = program
         self.lookup = lookup
         self.variables = variables

@@ -172,9 +172,7 @@ def search(space: SearchSpace, **settings) -> Study:
     return result.study
 
 
-def _enter_study(
-    plan: Plan, database: Database, seed: int, new_study: bool, limits: tuple[Limit, ...] | None
-) -> Study:
+def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool, limits: tuple[Limit, ...] | None) -> Study:
     """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
     asked = tuple(sorted({str(limit) for limit in limits or ()}))
     name = check_name(plan.name)

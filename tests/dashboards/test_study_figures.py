@@ -32,8 +32,14 @@ def crossed() -> list[TrialRecord]:
         choices = {"order": order, "attn": attn, "depth": depth}
         out.append(
             TrialRecord(
-                n, "complete", choices=choices, costs={"macs": 1e6 * int(depth)}, objectives=values, started=10.0 * n,
-                finished=10.0 * n + 8, worker=f"w{n % 2}",
+                n,
+                "complete",
+                choices=choices,
+                costs={"macs": 1e6 * int(depth)},
+                objectives=values,
+                started=10.0 * n,
+                finished=10.0 * n + 8,
+                worker=f"w{n % 2}",
             )
         )
     return out
@@ -143,8 +149,6 @@ def test_studies_lie_in_one_plane():
     """Each study is one line in the units of all."""
     points = frontier_points(crossed(), "macs", "accuracy", OBJECTIVES)
     front = points[points.frontier]
-    figure = studies_figure(
-        {"a": front, "b": front}, unit_of("macs", front.x), PERCENT, (False, True), log_x=True
-    )
+    figure = studies_figure({"a": front, "b": front}, unit_of("macs", front.x), PERCENT, (False, True), log_x=True)
     assert [trace.name for trace in figure.data] == ["a", "b"]
     assert list(figure.data[0].x) == [1, 2, 3]

@@ -40,9 +40,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
         assert [left.name for left in tmp_path.iterdir()] == [path.name]
     trained = []
     step = killed.train_network.__globals__["TrainingStep"].__call__
-    monkeypatch.setattr(
-        "explorer.training.step.TrainingStep.__call__", lambda self: (trained.append(1), step(self))[1]
-    )
+    monkeypatch.setattr("explorer.training.step.TrainingStep.__call__", lambda self: (trained.append(1), step(self))[1])
     resumed_net, resumed = killed.train(path)
     assert len(trained) == 2 * 6  # epochs 4 and 5, of 6 steps: those before were not trained again
     net, undisturbed = killed.train(None)

@@ -167,8 +167,6 @@ def test_is_captured_once_and_then_replayed():
     assert log == ["run"] * 3 + ["captured"] + ["replayed"] * 3
 
 
-
-
 def test_the_step_waits_for_nothing(digits, monkeypatch):
     """Within an epoch no number is asked of the device: what would wait for it raises here."""
     step = make_step(digits, small_network(), replace(PLAIN, augment=True, cutout=3, mixup=0.4))
