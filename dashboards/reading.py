@@ -40,7 +40,7 @@ class Known:
             if self.revision and self.revision >= study.revision:
                 return False
             since = self.revision
-            trials = _read(lambda: study.trials(since, full=False))
+            trials = _read(lambda: [_checked(record) for record in study.trials(since, full=False)])
             again = _read(lambda: study.confirmations(since))
             self.trials |= {record.number: record for record in trials}
             self.confirmations |= {(record.digest, record.epochs, record.seed): record for record in again}
@@ -87,7 +87,7 @@ def read_study(storage: str, name: str) -> Study:
 
 def read_trial(study: Study, number: int) -> TrialRecord:
     """One trial with all that is kept of it. Raises StoreError."""
-    return _read(lambda: study.trial(number))
+    return _read(lambda: _checked(study.trial(number)))
 
 
 def read_confirmations(study: Study) -> list[ConfirmationRecord]:
@@ -139,6 +139,16 @@ def read_environments(study: Study) -> dict[int, Environment]:
 def read_leases(study: Study) -> list[Lease]:
     """The trials that are held or wait to be taken up again. Raises StoreError."""
     return _read(study.leases)
+
+
+def _checked(record: TrialRecord) -> TrialRecord:
+    """The record, unless it holds what no search writes: pages reckon with its quantities. Raises ValueError."""
+    quantities = [*record.costs.values(), *record.objectives.values()]
+    if not all(isinstance(value, (int, float)) for value in quantities):
+        raise ValueError(f"trial {record.number} has a quantity that is no number")
+    if not all(isinstance(text, str) for text in record.choices.values()):
+        raise ValueError(f"trial {record.number} has a choice that is no text")
+    return record
 
 
 def _read(ask: Callable[[], T]) -> T:

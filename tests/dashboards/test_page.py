@@ -227,6 +227,9 @@ def damage(file: Path, kind: str) -> None:
     elif kind == "bad row":
         write_study(url, "one").database.close()
         change(file, "UPDATE explorer_trials SET costs = '{' WHERE number = 3")
+    elif kind == "odd row":
+        write_study(url, "one").database.close()
+        change(file, """UPDATE explorer_trials SET costs = '{"macs": "5"}' WHERE number = 3""")
     elif kind == "no studies":
         open_for_writing(url).close()
     elif kind != "absent":
@@ -260,6 +263,7 @@ SENTENCES = {
     "later version": "update the explorer",
     "foreign": "holds no studies of the explorer",
     "bad row": "the row of trial 3 is damaged",
+    "odd row": "trial 3 has a quantity that is no number",
     "no studies": "Start one with: explorer search",
     "no trials": "They appear here by themselves",
     "none complete": "The first point appears here by itself",

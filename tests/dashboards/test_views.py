@@ -109,6 +109,21 @@ def test_every_page_draws_what_a_search_wrote(name, page, url):
     assert not at.exception and not at.error
 
 
+@pytest.mark.parametrize("name", ["frontier", *PAGES])
+@pytest.mark.parametrize("kind", ["three objectives", "all failed"])
+def test_every_page_draws_odd_studies(name, kind, page, url):
+    """Pages draw a study of three objectives, and one whose trials all failed."""
+    writer = begin_study(url, "odd", {"latency_ms": "min", "accuracy": "max", "params": "min"})
+    for number in range(12):
+        writer.begin(number, proposal(number))
+        done = ending(0.5 + number / 50, latency_ms=1.0 + number % 5)
+        writer.finish(number, Ending("failed", reason=REASON) if kind == "all failed" else done)
+    at = page(name)
+    assert not at.exception and not at.error
+    if name == "frontier" and kind == "three objectives":
+        assert at.selectbox(key="cost").value == "latency_ms"
+
+
 def test_one_network_in_full(page, study):
     """A network's page shows its block, where its costs lie, and each neighbour with its index in the space."""
     at = page("architecture")
