@@ -8,7 +8,7 @@ from dashboards.views import architecture, effects, frontier, runs, space
 st.set_page_config(page_title="Residual network explorer", layout="wide")
 page = st.navigation(
     [
-        st.Page(frontier.draw, title="Frontier", url_path="frontier", default=True),
+        st.Page(frontier.draw, title="Frontier", default=True),
         st.Page(architecture.draw, title="Architecture", url_path="architecture"),
         st.Page(effects.draw, title="What matters", url_path="effects"),
         st.Page(space.draw, title="Space", url_path="space"),

@@ -55,8 +55,9 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go
     rows = [row_name(effect) for factor in factors for effect in told if effect.factor == factor]
     figure.add_vline(x=0, line={"color": PLAIN, "width": 1, "dash": "dot"})
     points = "points" if objective.name == "%" else objective.name
-    title = f"{objective.title} gained at equal {cost.title}" + (f" ({points})" if points else "")
-    figure.update_xaxes(title=safe_text(title, "plotly", length=80), zeroline=False)
+    lines = objective.title, "gained" + (f" ({points})" if points else ""), f"at equal {cost.title}"
+    title = "<br>".join(safe_text(line, "plotly", length=60) for line in lines)  # a phone has room for one of them
+    figure.update_xaxes(title=title, zeroline=False, automargin=True)
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True)
     figure.update_layout(
         height=110 + ROW_HEIGHT * max(len(rows), 2),

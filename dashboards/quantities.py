@@ -96,11 +96,3 @@ def counted(number: int) -> str:
     if number < 10**9:
         return f"{number:,}"
     return f"{number:.2e}" if number < 10**300 else f"10^{int(math.log10(number))}"
-
-
-def plane_of(objectives: Mapping[str, str]) -> tuple[str, str]:
-    """(x, y) of the plane that tells most of a study: its first objective to maximise over its first to minimise;
-    over MACs where there is none of the latter."""
-    y = next((name for name, direction in objectives.items() if direction == "max"), next(iter(objectives)))
-    x = next((name for name, direction in objectives.items() if direction == "min" and name != y), "macs")
-    return x, y

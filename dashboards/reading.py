@@ -16,7 +16,8 @@ from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.confirmations import trial_probabilities
-from explorer.store.study import LATENCY, TERMS, mixed_environments, study_revisions
+from explorer.store.studies import study_revisions
+from explorer.store.study import LATENCY, TERMS, mixed_environments
 
 T = TypeVar("T")
 

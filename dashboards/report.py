@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 import explorer
 from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
 from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, plane_of, unit_of
+from dashboards.quantities import is_maximised, unit_of
 from dashboards.reading import frontier_chances, read_confirmations
 from dashboards.run_figures import growth_figure, timeline_figure
 from dashboards.run_tables import growth, timeline
@@ -79,7 +79,7 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     records = list(records)
     figures: dict[str, go.Figure] = {}
     parts = [_facts(study, records)]
-    x, y = plane_of(study.objectives)
+    x, y = study.plane
     if x == LATENCY and (mixed := study.mixed_environments()):
         x = "macs"
         parts.append(

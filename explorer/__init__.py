@@ -28,7 +28,7 @@ _PUBLIC = {
     "latency": ("explorer.measure.latency", "latency"),
     "load_space": ("explorer.grammar.parse", "load_space"),
     "load_weights": ("explorer.export.weights", "load_weights"),
-    "open_study": ("explorer.store.study", "open_study"),
+    "open_study": ("explorer.store.studies", "open_study"),
     "parse_space": ("explorer.grammar.parse", "parse_space"),
     "predict_latency": ("explorer.measure.calibration", "predict_latency"),
     "Scorer": ("explorer.scoring.zero_cost", "Scorer"),

@@ -17,7 +17,6 @@ from dashboards.current import PICKED, chosen_trial, current_study, identity, ke
 from dashboards.figures import gradient_figure
 from dashboards.launch import server_environment
 from dashboards.places import Place, read_place
-from dashboards.quantities import plane_of
 from dashboards.reading import read_gradient_flow, read_trial
 from dashboards.spaces import space_of
 from dashboards.tables import frontier_points
@@ -101,7 +100,7 @@ def _first(study: Study, records: list[TrialRecord]) -> int:
     chosen = chosen_trial(study)
     if chosen is not None and any(record.number == chosen for record in records):
         return chosen
-    points = frontier_points(records, *plane_of(study.objectives), study.objectives)
+    points = frontier_points(records, *study.plane, study.objectives)
     front = [int(number) for number in points.trial[points.frontier]]
     return front[-1] if front else records[0].number
 

@@ -24,7 +24,7 @@ from dashboards.current import (
     say,
 )
 from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, plane_of, unit_of
+from dashboards.quantities import is_maximised, unit_of
 from dashboards.reading import frontier_chances, latency_environments
 from dashboards.stages import SPENT, Stage, at_stage, stage_name, stages
 from dashboards.tables import (
@@ -131,7 +131,7 @@ def _points(study: Study, trained: list[TrialRecord], shown: Shown) -> pandas.Da
 
 
 def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
-    _, name = plane_of(study.objectives)
+    _, name = study.plane
     counts, best = kept(
         (*_key(study), "summary"), lambda: (state_counts(records), best_trial(records, name, study.objectives))
     )

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboards.cost_tables import comparison_rows
 from dashboards.current import say
 from dashboards.neighbours import Neighbour, by_digest, neighbour_label, neighbour_networks, neighbour_rows
-from dashboards.quantities import counted, plane_of, unit_of
+from dashboards.quantities import counted, unit_of
 from dashboards.spaces import address_of, shipped_as, space_file
 from dashboards.text import safe_text
 from dashboards.views.anatomy import draw_anatomy
@@ -41,7 +41,7 @@ def draw_neighbours(study: Study, records: list[TrialRecord], space: SearchSpace
     if not networks:
         say("No choice of this network has another alternative.")
         return
-    tried, (_, objective) = by_digest(records), plane_of(study.objectives)
+    tried, (_, objective) = by_digest(records), study.plane
     st.caption(
         f"This network is derivation {index:,} of {counted(space.count())}. Each button opens the network that differs"
         " in that choice alone, its MACs against this one's; a trial's number says that it was tried."

@@ -6,7 +6,7 @@ import pandas
 import streamlit as st
 
 from dashboards.current import boxed, current_study, identity, kept, known_of, narrow, say, storage_url
-from dashboards.quantities import is_maximised, plane_of, unit_of
+from dashboards.quantities import is_maximised, unit_of
 from dashboards.reading import not_comparable, read_environments, read_leases, read_studies, read_study
 from dashboards.run_figures import studies_figure, timeline_figure
 from dashboards.run_tables import lease_rows, pace, run_rows, timeline
@@ -109,7 +109,7 @@ def _studies(study: Study) -> None:
         return
     names = st.multiselect("Studies", alike, default=[study.name], format_func=safe_text, key="side_by_side")
     log_x = st.toggle("Log scale", value=True, key="side_by_side_log")
-    x, y = plane_of(study.objectives)
+    x, y = study.plane
     try:
         picked = [study if name == study.name else read_study(storage_url(), name) for name in names]
         records = {each.name: known_of(each).all_trials() for each in picked}

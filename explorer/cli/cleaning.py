@@ -17,7 +17,7 @@ def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
     """Say which files of STUDY could be freed: weights of networks that are on no frontier, and what dead processes
     left. With --yes they are removed. The record itself loses nothing; such weights are trained again on export."""
     from explorer.store.cleaning import removable_files
-    from explorer.store.study import open_study
+    from explorer.store.studies import open_study
 
     opened = open_study(storage, study)
     found = removable_files(opened)

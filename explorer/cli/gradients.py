@@ -5,7 +5,16 @@ from __future__ import annotations
 import click
 
 from explorer.address import find_architecture
-from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
+from explorer.cli.options import (
+    as_json,
+    data_dir,
+    device,
+    input_override,
+    input_shape,
+    print_json,
+    print_table,
+    storage,
+)
 
 
 @click.command()
@@ -21,7 +30,7 @@ from explorer.cli.options import as_json, data_dir, input_override, input_shape,
     show_default=True,
     help="Of weights, images and dropout.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@device
 @click.option(
     "--data", metavar="NAME", help="Training images of this data set instead of noise; its shape and classes."
 )

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from explorer.address import find_architecture
 from explorer.cli import WorkFailed
-from explorer.cli.options import as_json, percent, print_json, print_table, storage, with_input
+from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
 from explorer.grammar.parse import load_space
 from explorer.records import Latency
@@ -39,7 +39,7 @@ class Listed(click.ParamType):
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1)
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@device
 @click.option(
     "--batch", "batches", type=Listed(int), default="1", show_default=True, metavar="N,...", help="Images a run."
 )

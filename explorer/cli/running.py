@@ -203,7 +203,7 @@ def _watched(search, *args, **settings):
 def _tell(result, as_json: bool, storage_url: str) -> None:
     """What a search came to, and how it ends the command."""
     study = result.study
-    x, y = _axes(study.objectives)
+    x, y = study.plane
     frontier = study.frontier(x, y, mix_environments=True)
     if as_json:
         print_json(
@@ -241,12 +241,6 @@ def _directions(names: str) -> dict[str, str]:
     if len(set(listed)) != len(listed):
         raise ExplorerError(f"--objectives {names!r} names one twice")
     return {name: "max" if name in MAXIMISED else "min" for name in listed}
-
-
-def _axes(objectives) -> tuple[str, str]:
-    """(x, y) of the frontier to print: the first cost, the first that is learnt."""
-    first, *others = objectives
-    return (others[0] if others else "macs"), first
 
 
 def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:

@@ -133,15 +133,16 @@ def _exports(
         study = open_study(storage, arch)
         limits = [parse_limit(text) for text in under]
         if whole_frontier:
-            records = study.frontier(mix_environments=mix_environments)
+            records, compared = study.frontier(mix_environments=mix_environments), {study.cost_objective}
         else:
             records = [study.best_under(limits, mix_environments=mix_environments)]
+            compared = {limit.cost for limit in limits}
         if records in ([], [None]):
             raise ExplorerError(
                 f"no complete trial of {study.name!r} "
                 + (f"keeps {', '.join(map(str, limits))}" if limits else "is there yet")
             )
-        tell_mixed(study, {limit.cost for limit in limits}, on_stderr=quiet)
+        tell_mixed(study, compared, on_stderr=quiet)
         places = [folder / f"trial-{record.number}" for record in records] if whole_frontier else [folder]
         addresses = [f"{study.name}:{record.number}" for record in records]
     else:

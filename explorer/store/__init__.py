@@ -10,9 +10,9 @@ from typing import Any
 
 _HOME = {
     "Study": "study",
-    "StudySummary": "study",
-    "open_study": "study",
-    "list_studies": "study",
+    "StudySummary": "studies",
+    "open_study": "studies",
+    "list_studies": "studies",
     "StudyWriter": "writer",
     "open_writer": "writer",
     "Proposal": "writer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +24,9 @@ from explorer.records import (
 )
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
-from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
+from explorer.store.database import Database
 from explorer.store.rows import select_trials, to_record
-from explorer.store.schema import LIMITS, environments, studies, trials
+from explorer.store.schema import environments, trials
 
 if TYPE_CHECKING:
     import pandas
@@ -233,10 +232,18 @@ class Study:
         return pandas.DataFrame(columns)
 
     @property
+    def plane(self) -> tuple[str, str]:
+        """(x, y) of the plane that tells most: the first objective to maximise, or else the first, over the first other
+        one to minimise that is no loss; over ``macs`` if there is none."""
+        ways = self.objectives
+        y = next((name for name, direction in ways.items() if direction == "max"), next(iter(ways)))
+        costs = (name for name, direction in ways.items() if direction == "min" and name not in (y, "loss"))
+        return next(costs, "macs"), y
+
+    @property
     def cost_objective(self) -> str:
-        """The first minimised objective that is no loss, over which frontiers are drawn; ``macs`` if there is none."""
-        costs = (name for name, direction in self.objectives.items() if direction == "min" and name != "loss")
-        return next(costs, "macs")
+        """The cost over which frontiers are drawn: ``x`` of ``plane``."""
+        return self.plane[0]
 
     def confirmations(self, since_revision: int = 0) -> list[ConfirmationRecord]:
         """Every training that ``explorer confirm`` began, in that order; of those, with ``since_revision``, the ones
@@ -357,95 +364,6 @@ def mixed_environments(records: Iterable[TrialRecord]) -> str:
         if len(texts) > 1 and name not in ("digest", "commit", "versions", "limits"):
             differing.append(f"{name} {' or '.join(texts)}")
     return f"{len(found)} environments ({'; '.join(differing)})"
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """One line about a study. ``data``: the data set's name; ``changed``: when a trial last began or ended."""
-
-    name: str
-    space_name: str
-    data: str
-    objectives: Mapping[str, str]
-    counts: Mapping[str, int]
-    created: float
-    changed: float
-
-
-def open_study(storage: str = DEFAULT_STORAGE, name: str = "") -> Study:
-    """The study of this name, read only; the name may be left out where there is just one.
-
-    Raises StoreError for a storage that is absent or unreadable, and for an unknown study.
-    """
-    return find_study(open_for_reading(storage), name)
-
-
-def find_study(database: Database, name: str) -> Study:
-    """The study of this name in an open database. Raises StoreError for an unknown one."""
-    query = select(studies)
-    with database.read() as connection:
-        row = connection.execute(query.where(studies.c.name == name)).first() if name else None
-        if row is not None:
-            return _to_study(row, database)
-        names = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
-        if not name and len(names) == 1:
-            return _to_study(connection.execute(query).one(), database)
-    if not names:
-        raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' makes one")
-    listed = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    asked = (
-        f"there is no study {name!r} in {database.shown}"
-        if name
-        else f"{database.shown} holds several studies, name one"
-    )
-    raise StoreError(f"{asked}; it holds {listed}{did_you_mean(name, names) if name else ''}")
-
-
-def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
-    """The studies' names and the revision of each one's last change: the cheapest way to see whether there was one.
-
-    Raises StoreError for a storage that is absent or unreadable.
-    """
-    with open_for_reading(storage).read() as connection:
-        return dict(iter(connection.execute(select(studies.c.name, studies.c.revision))))
-
-
-def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
-    """The studies in a storage, by name. Raises StoreError for a storage that is absent or unreadable."""
-    database = open_for_reading(storage)
-    of_trials = select(
-        trials.c.study_id, trials.c.state, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
-    ).group_by(trials.c.study_id, trials.c.state)
-    with database.read() as connection:
-        rows = connection.execute(select(studies).order_by(studies.c.name)).all()
-        by_state = connection.execute(of_trials).all()
-    out = []
-    for study in (_to_study(row, database) for row in rows):
-        own = [group for group in by_state if group[0] == study.id]
-        counts = {**dict.fromkeys(STATES, 0), **{group[1]: group[2] for group in own}}
-        times = [moment for group in own for moment in group[3:] if moment is not None]
-        data = str(study.fingerprint.get("data") or "")
-        changed = max(times, default=study.created)
-        out.append(StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed))
-    return out
-
-
-def _to_study(row: Any, database: Database) -> Study:
-    fingerprint = json.loads(row.fingerprint)
-    limits = tuple(fingerprint.pop(LIMITS, ()))
-    return Study(
-        name=row.name,
-        space_name=row.space_name,
-        space_text=row.space_text,
-        objectives=json.loads(row.objectives),
-        fingerprint=fingerprint,
-        seed=row.seed,
-        created=row.created,
-        database=database,
-        id=row.id,
-        limits=limits,
-        revision=row.revision,
-    )
 
 
 def _value(record: TrialRecord, name: str) -> float | None:

@@ -30,7 +30,8 @@ from explorer.store.database import Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
 from explorer.store.rows import now, select_trials, to_record
 from explorer.store.schema import LIMITS, architectures, claims, studies, trials
-from explorer.store.study import Study, find_study
+from explorer.store.studies import find_study
+from explorer.store.study import Study
 from explorer.store.writing import insert_once, keep_environment, next_revision, short
 
 NAME_LENGTH = 200

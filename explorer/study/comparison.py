@@ -10,7 +10,8 @@ from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, StudyError
 from explorer.grammar.parse import load_space
 from explorer.store.database import DEFAULT_STORAGE
-from explorer.store.study import TERMS, Study, list_studies, open_study
+from explorer.store.studies import list_studies, open_study
+from explorer.store.study import TERMS, Study
 from explorer.study.plan import DEFAULT_DATA
 from explorer.study.search import run_search
 

@@ -21,7 +21,8 @@ from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, new_worker
-from explorer.store.study import Study, find_study, open_study
+from explorer.store.studies import find_study, open_study
+from explorer.store.study import Study
 from explorer.study.children import Children, Workplace
 from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.seeds import seed_for

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from explorer.errors import StudyError
 from explorer.grammar.parse import parse_space
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.study.search import SearchResult, run_search
 from explorer.training.recipe import Recipe
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from explorer.store.study import list_studies
+from explorer.store.studies import list_studies
 from tests.cli.test_spaces import run
 from tests.study.evaluations import SPACE_TEXT
 

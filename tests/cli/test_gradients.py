@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.training.gradient_flow import gradient_flow
 from tests.cli.test_spaces import run
 from tests.study.evaluations import SPACE_TEXT

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from tests.cli.test_spaces import run
 
 SEARCH = ["search", "--space", "preact_variants.yaml", "--data", "digits", "--epochs", "1", "--limit", "macs<=300k"]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from tests.cli.test_spaces import run
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]

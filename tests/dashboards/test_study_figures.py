@@ -53,7 +53,7 @@ def test_effects_are_drawn_in_points():
     assert list(pairs.x) == [pytest.approx(100 * effects[0].effect)]
     assert pairs.error_x.array[0] == pytest.approx(100 * (effects[0].ci95[1] - effects[0].effect))
     assert len(model.x) == 0
-    assert figure.layout.xaxis.title.text == "validation accuracy gained at equal MACs (points)"
+    assert figure.layout.xaxis.title.text == "validation accuracy<br>gained (points)<br>at equal MACs"
 
 
 def test_interactions_are_means_with_counts():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from dashboards.quantities import change_of, counted, plane_of, unit_of
+from dashboards.quantities import change_of, counted, unit_of
 from dashboards.tables import (
     NOT_ASKED,
     OTHERS,
@@ -157,20 +157,6 @@ def test_changes(name, value, own, said):
     """A change is a share of the other's value, of accuracies a difference in points."""
     assert change_of(name, {name: value}, {name: own}) == said
     assert change_of(name, {name: value}, {}) == ""
-
-
-@pytest.mark.parametrize(
-    ("objectives", "plane"),
-    [
-        ({"accuracy": "max", "macs": "min"}, ("macs", "accuracy")),
-        ({"latency_ms": "min", "accuracy": "max", "macs": "min"}, ("latency_ms", "accuracy")),
-        ({"accuracy": "max"}, ("macs", "accuracy")),
-        ({"loss": "min", "params": "min"}, ("params", "loss")),
-    ],
-)
-def test_the_plane_of_a_study(objectives, plane):
-    """What is maximised stands over what is minimised, whichever the study named first."""
-    assert plane_of(objectives) == plane
 
 
 def test_counts_of_any_size():

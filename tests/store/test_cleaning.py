@@ -10,7 +10,7 @@ from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, w
 from explorer.store.cleaning import removable_files
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.lease import new_worker
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.store.writer import Ending, StudyWriter
 from tests.cli.test_spaces import run
 from tests.store.conftest import make_study, proposal

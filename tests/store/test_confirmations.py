@@ -16,7 +16,7 @@ from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import new_worker
-from explorer.store.study import find_study, open_study
+from explorer.store.studies import find_study, open_study
 from explorer.store.writer import Ending, StudyWriter
 from tests.store.conftest import make_study, proposal
 

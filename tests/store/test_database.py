@@ -13,7 +13,7 @@ from explorer.errors import StoreError
 from explorer.records import Epoch, TrainingResult
 from explorer.store.database import open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.study import list_studies, open_study
+from explorer.store.studies import list_studies, open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from tests.store.conftest import make_study, proposal
 

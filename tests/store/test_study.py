@@ -12,7 +12,7 @@ from explorer.errors import StoreError
 from explorer.limits import parse_limit
 from explorer.records import STATES
 from explorer.store.lease import new_worker
-from explorer.store.study import find_study, list_studies, open_study
+from explorer.store.studies import find_study, list_studies, open_study
 from explorer.store.writer import Ending, StudyWriter
 from tests.store.conftest import make_study, proposal
 
@@ -50,6 +50,22 @@ def test_a_frontier_over_any_cost(study):
 def test_a_frontier_is_over_the_cost_that_was_searched_for(study):
     """Where none is named, the cost is the study's own first one."""
     assert [r.number for r in replace(study, objectives={"accuracy": "max", "params": "min"}).frontier()] == [3]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "plane"),
+    [
+        ({"accuracy": "max", "macs": "min"}, ("macs", "accuracy")),
+        ({"latency_ms": "min", "accuracy": "max", "macs": "min"}, ("latency_ms", "accuracy")),
+        ({"accuracy": "max"}, ("macs", "accuracy")),
+        ({"accuracy": "max", "loss": "min", "params": "min"}, ("params", "accuracy")),
+        ({"joules": "min", "params": "min"}, ("params", "joules")),
+        ({"loss": "min", "params": "min"}, ("params", "loss")),
+    ],
+)
+def test_the_plane_of_a_study(study, objectives, plane):
+    """What is maximised stands over what is minimised, whichever the study named first."""
+    assert replace(study, objectives=objectives).plane == plane
 
 
 def test_an_unknown_quantity_is_named(study):

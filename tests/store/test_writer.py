@@ -13,7 +13,7 @@ from explorer.records import Environment, Epoch, TrainingResult
 from explorer.store import lease
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.schema import trials
-from explorer.store.study import find_study
+from explorer.store.studies import find_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter, check_name, create_study
 from tests.store.conftest import OBJECTIVES, make_study, proposal
 

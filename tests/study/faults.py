@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.study.events import Event, Progress
 
 SCRIPT = """

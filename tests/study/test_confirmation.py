@@ -18,7 +18,7 @@ from explorer.limits import parse_limit
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.study import find_study, open_study
+from explorer.store.studies import find_study, open_study
 from explorer.study.children import InProcess
 from explorer.study.confirmation import ConfirmationLoop, confirm, run_confirmation
 from explorer.study.search import run_search

@@ -26,7 +26,7 @@ from explorer.grammar.parse import parse_space
 from explorer.store import database as store_database
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search

@@ -11,7 +11,7 @@ import pytest
 
 from explorer.errors import StoreError
 from explorer.store.lease import RETRIES
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.study.search import run_search
 from tests.study.evaluations import slow
 from tests.study.faults import alive, invariant, leads_its_group

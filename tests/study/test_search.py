@@ -10,7 +10,7 @@ from explorer.costing.analytic import count_cost
 from explorer.errors import StoreError, StudyError
 from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.study import budget
 from explorer.study.loop import FRUITLESS
 from explorer.study.proposals import Candidates

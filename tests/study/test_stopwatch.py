@@ -19,7 +19,7 @@ from explorer.limits import parse_limit
 from explorer.measure.child import measure_in_child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.records import Environment, Latency, LatencyEnvironment
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.store.writer import Proposal, open_writer
 from explorer.study import loop, stopwatch
 from explorer.study.joining import join_search

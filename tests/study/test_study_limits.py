@@ -10,7 +10,7 @@ import pytest
 
 from explorer.costing.analytic import count_cost
 from explorer.limits import parse_limit
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.study.joining import join_search
 from explorer.study.search import run_search
 from tests.study.evaluations import good

@@ -18,7 +18,7 @@ from explorer.limits import parse_limit
 from explorer.network.build import build_network
 from explorer.records import TrialRecord
 from explorer.store.artifacts import checkpoint_file
-from explorer.store.study import open_study
+from explorer.store.studies import open_study
 from explorer.study import objective
 from explorer.study import search as search_module
 from explorer.study.children import Children
