@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, cycle
 from typing import Any
@@ -215,22 +215,28 @@ class _OnDevice:
 @contextmanager
 def _precision(setting: Setting) -> Iterator[None]:
     """float32 is float32 and tf32 is tf32; cuDNN would take tf32 for either unless told."""
-    before = _tf32_switches()
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = setting.dtype == "tf32"
-    try:
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
-
-
-def _tf32_switches() -> list[tuple[Any, str, Any]]:
-    """What decides on tf32 now: owner, name, value. Since torch 2.9 there are switches of newer names beside the older
-    ones, and where somebody has used those the older may refuse to be read."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    newer = (matmul, getattr(cudnn, "conv", matmul), getattr(cudnn, "rnn", matmul))
-    found = []
-    for owner, name in [(cudnn, "allow_tf32"), (matmul, "allow_tf32"), *((owner, "fp32_precision") for owner in newer)]:
-        with suppress(RuntimeError, AttributeError):
-            found.append((owner, name, getattr(owner, name)))
-    return found
+    with ExitStack() as restored:
+        for older, newer in ((cudnn, ("conv", "rnn")), (matmul, ())):
+            _switch_tf32(restored, older, [getattr(older, name, None) for name in newer] or [older], setting)
+        yield
+
+
+def _switch_tf32(restored: ExitStack, older: Any, newer: Sequence[Any], setting: Setting) -> None:
+    """Switches tf32 on or off, and has ``restored`` put the switches back.
+
+    Since torch 2.9 ``fp32_precision`` of ``newer`` stands beside ``allow_tf32`` of ``older``, which keeps a value of
+    its own and refuses to be read while the two disagree. Then it must not be written: what it was could not be put
+    back, and would disagree for ever; torch.export, which reads it, would fail.
+    """
+    on = setting.dtype == "tf32"
+    before = [(owner, owner.fp32_precision) for owner in newer if hasattr(owner, "fp32_precision")]
+    for owner, value in before:
+        restored.callback(setattr, owner, "fp32_precision", value)
+    try:
+        restored.callback(setattr, older, "allow_tf32", older.allow_tf32)
+    except RuntimeError:
+        for owner, _ in before:
+            owner.fp32_precision = "tf32" if on else "ieee"
+    else:
+        older.allow_tf32 = on

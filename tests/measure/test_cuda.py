@@ -147,21 +147,46 @@ def test_precision_is_what_the_setting_says(monkeypatch):
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
+def tf32_switches() -> list:
+    """The switches of newer names, and of those of older ones what can be read."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    found = [owner.fp32_precision for owner in (cudnn.conv, cudnn.rnn, matmul)]
+    for owner in (cudnn, matmul):
+        try:
+            found.append(owner.allow_tf32)
+        except RuntimeError:
+            found.append("unreadable")
+    return found
+
+
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9 has one name")
-def test_precision_that_was_set_by_its_newer_name():
-    """Where the caller has set tf32 in the newer way, which the older name refuses to be read beside, a network is
-    measured as asked and the caller's setting returns."""
-    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
-    before = matmul.fp32_precision, conv.fp32_precision
+@pytest.mark.parametrize(("matmul", "conv"), [("tf32", "ieee"), ("ieee", "tf32"), ("none", "ieee")])
+@pytest.mark.parametrize("dtype", ["float32", "tf32"])
+def test_precision_that_was_set_by_its_newer_name(dtype, matmul, conv):
+    """Where the caller has set tf32 in the newer way, which the older name may refuse to be read beside, a network is
+    measured as asked, and the caller's settings return: when he undoes them, all is as it was."""
+    seen = []
+
+    class Looks(nn.Module):
+        def forward(self, x):
+            seen.append(tf32_switches()[:3])
+            return x
+
+    switches = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    at_first, before = tf32_switches(), [switch.fp32_precision for switch in switches]
     try:
-        matmul.fp32_precision, conv.fp32_precision = "tf32", "ieee"
-        with pytest.raises(RuntimeError):
-            _ = matmul.allow_tf32
-        _, made = contestant(FakeCuda(), mode="eager")
+        for switch, value in zip(switches, (matmul, conv)):
+            switch.fp32_precision = value
+        set_so = tf32_switches()
+        device = Cuda("cuda:0", FakeCuda(), NoNvml())
+        made = device.contestant(InferenceForm(Looks(), 0, 0, traced=False), Setting(dtype=dtype), SHAPE)
         assert len(made.run(2)) == 2
-        assert (matmul.fp32_precision, conv.fp32_precision) == ("tf32", "ieee")
+        assert {value == "tf32" for values in seen for value in values} == {dtype == "tf32"}
+        assert tf32_switches() == set_so
     finally:
-        matmul.fp32_precision, conv.fp32_precision = before
+        for switch, value in zip(switches, before):
+            switch.fp32_precision = value
+    assert tf32_switches() == at_first
 
 
 def test_settled_by_the_interval_of_the_median():
