@@ -12,15 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.grammar.derive import (
-    StageNumbers,
-    bind_head,
-    bind_plain,
-    derive_block,
-    derive_branch,
-    instance,
-    stage_numbers,
-)
+from explorer.grammar.binding import bind_head, bind_plain
+from explorer.grammar.blocks import derive_block, derive_branch
+from explorer.grammar.derive import StageNumbers, instance, stage_numbers
 from explorer.grammar.expression import Alternatives, Arithmetic, Group, MergeItem, OpItem, Point, Reference, Repeat
 from explorer.grammar.relevance import Relevance
 from explorer.grammar.resolve import Fault, Program, Resolver

@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from explorer.grammar.decisions import Ask, reach
-from explorer.grammar.derive import Lookup, reachable
+from explorer.grammar.derive import Lookup
 from explorer.grammar.expression import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable
 from explorer.grammar.space import SearchSpace
+from explorer.grammar.tree import reachable
 from explorer.ops.base import Op
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Part

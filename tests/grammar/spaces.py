@@ -54,6 +54,19 @@ def ways(block: Block) -> str:
     return "-" if block.shortcut is None else " ".join(map(str, block.shortcut))
 
 
+def first(arch: Architecture, stage: int = 1) -> Block:
+    """The block that opens a stage."""
+    return arch.stages[stage - 1].blocks[0]
+
+
+def branch(arch: Architecture, stage: int = 1) -> str:
+    return written(first(arch, stage).branch)
+
+
+def written(ops) -> str:
+    return " ".join(map(str, ops))
+
+
 class Answers(dict):
     """Choices that are made when they are looked at: the first alternative, unless ``script`` says otherwise.
 
