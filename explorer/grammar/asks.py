@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from explorer.grammar.expression import Alternatives, Arithmetic, Group, MergeItem, OpItem, Point, Reference, Repeat
+from explorer.grammar.tree import Alternatives, Arithmetic, Group, MergeItem, OpItem, Point, Reference, Repeat
 
 if TYPE_CHECKING:
     from explorer.grammar.space import SearchSpace

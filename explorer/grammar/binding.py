@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.expression import Copied, Place
 from explorer.grammar.resolve import Fault, Layer, Resolver
+from explorer.grammar.tree import Copied, Place
 from explorer.ops.base import Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
 

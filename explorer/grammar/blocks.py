@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from explorer.architecture import Block
 from explorer.errors import ArchitectureError
 from explorer.grammar.binding import Bound, bind
-from explorer.grammar.expression import Copied, Item
 from explorer.grammar.resolve import Fault, Layer, Resolver, bound_layer
+from explorer.grammar.tree import Copied, Item
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.conv import Conv
 from explorer.ops.merge import Add, Gate, Merge

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from explorer.grammar.automaton import Automaton
 from explorer.grammar.derive import instance
-from explorer.grammar.expression import Point
 from explorer.grammar.space import Choice, Derivation
 from explorer.grammar.states import BLOCK_KINDS, END, State
+from explorer.grammar.tree import Point
 
 if TYPE_CHECKING:
     from explorer.grammar.space import Chooser, SearchSpace

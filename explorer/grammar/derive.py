@@ -9,9 +9,8 @@ from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block, S
 from explorer.errors import ArchitectureError
 from explorer.grammar.binding import Bound, bind_head, bind_plain
 from explorer.grammar.blocks import copied, derive_block, post_layers, pre_layers
-from explorer.grammar.expression import Copied, Item, Point
 from explorer.grammar.resolve import Fault, Layer, Resolver, chosen
-from explorer.grammar.tree import reachable
+from explorer.grammar.tree import Copied, Item, Point, reachable
 from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 
 if TYPE_CHECKING:

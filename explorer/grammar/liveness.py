@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from explorer.grammar.asks import Asks, reach
-from explorer.grammar.expression import Point
 from explorer.grammar.states import Answers, State
+from explorer.grammar.tree import Point
 
 if TYPE_CHECKING:
     from explorer.grammar.space import SearchSpace

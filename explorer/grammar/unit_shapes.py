@@ -9,10 +9,10 @@ from explorer.grammar.asks import Ask, Asks
 from explorer.grammar.binding import bind_head, bind_plain
 from explorer.grammar.blocks import derive_block, derive_branch
 from explorer.grammar.derive import StageNumbers, stage_numbers
-from explorer.grammar.expression import Point
 from explorer.grammar.relevance import Relevance
 from explorer.grammar.resolve import Fault, Program, Resolver
 from explorer.grammar.states import Answers, State
+from explorer.grammar.tree import Point
 from explorer.ops.base import TensorShape
 
 if TYPE_CHECKING:

@@ -25,10 +25,9 @@ from explorer.grammar.derive import (
     layers_of_stem,
     stage_numbers,
 )
-from explorer.grammar.expression import Copied
 from explorer.grammar.resolve import Fault, Resolver
 from explorer.grammar.space import SearchSpace
-from explorer.grammar.tree import reachable
+from explorer.grammar.tree import Copied, reachable
 from explorer.ops.base import Op, TensorShape
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Numbered, Part, grouped

@@ -9,9 +9,8 @@ import numpy as np
 
 from explorer.grammar.asks import Ask, reach
 from explorer.grammar.derive import Lookup
-from explorer.grammar.expression import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable
 from explorer.grammar.space import SearchSpace
-from explorer.grammar.tree import reachable
+from explorer.grammar.tree import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable, reachable
 from explorer.ops.base import Op
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Part

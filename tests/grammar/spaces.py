@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from explorer.architecture import Architecture, Block
 from explorer.errors import SpaceError
-from explorer.grammar.expression import Point
 from explorer.grammar.parse import parse_space
 from explorer.grammar.space import Derivation, SearchSpace
+from explorer.grammar.tree import Point
 
 PLAIN = {
     "input": "3x16x16",
