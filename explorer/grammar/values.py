@@ -1,9 +1,11 @@
 """The numbers of the expression language, as text leaves them open, and which rules are numbers.
 
-value   := sum { "|" sum }                            a whole rule, or in brackets
-sum     := product { ( "+" | "-" ) product }
-product := factor { ( "*" | "/" ) factor }
-factor  := "-" factor | number | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
+    value   := sum { "|" sum }                            a whole rule, or in brackets
+    sum     := product { ( "+" | "-" ) product }
+    product := factor { ( "*" | "/" ) factor }
+    factor  := "-" factor | number | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
+
+Arithmetic is exact (``arithmetic.py``). What is left open becomes a ``Point``.
 """
 
 from __future__ import annotations
