@@ -15,7 +15,7 @@ from typing import NamedTuple
 from explorer.architecture import Architecture, Block, Stage
 from explorer.errors import ArchitectureError, ExportError, SpaceError
 from explorer.export.spelling import Place, Run, spell_merge, spell_runs
-from explorer.grammar.derive import initial_rhythm
+from explorer.grammar.blocks import initial_rhythm
 from explorer.grammar.parse import parse_space
 from explorer.ops.base import Op, TensorShape
 

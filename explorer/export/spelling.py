@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.derive import stride_carrier
+from explorer.grammar.binding import stride_carrier
 from explorer.grammar.resolve import Layer
 from explorer.ops.base import Argument, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
 from explorer.grammar.checks import Checks
-from explorer.grammar.expression import numeric_rules
 from explorer.grammar.names import KEYWORDS, VARIABLES, find_plain
 from explorer.grammar.reading import SCOPES, Reading
 from explorer.grammar.shipped import find_space, shipped_spaces
@@ -16,6 +15,7 @@ from explorer.grammar.space import SearchSpace
 from explorer.grammar.stages import SHORTCUT_KEYS, STAGE_NUMBERS, default_shortcuts, read_shortcuts, read_stages
 from explorer.grammar.syntax import Mapping, Node, Problems, Scalar, Sequence, expect_mapping, read_yaml
 from explorer.grammar.tree import Item, Point, walk
+from explorer.grammar.values import numeric_rules
 from explorer.limits import Limit, parse_bound
 from explorer.ops.base import TensorShape
 

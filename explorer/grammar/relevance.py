@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.expression import (
+from explorer.grammar.arithmetic import constant
+from explorer.grammar.tokens import ExpressionError
+from explorer.grammar.tree import (
     Alternatives,
     Arithmetic,
+    Broken,
     Copied,
-    ExpressionError,
     Group,
     Item,
     MergeItem,
@@ -27,9 +29,7 @@ from explorer.grammar.expression import (
     Variable,
     Word,
     children,
-    constant,
 )
-from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Op, check_argument
 
 

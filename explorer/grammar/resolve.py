@@ -7,9 +7,12 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.expression import (
+from explorer.grammar.arithmetic import compute
+from explorer.grammar.relevance import Relevance
+from explorer.grammar.tree import (
     Alternatives,
     Arithmetic,
+    Broken,
     Copied,
     Group,
     Item,
@@ -23,10 +26,7 @@ from explorer.grammar.expression import (
     Value,
     Variable,
     Word,
-    compute,
 )
-from explorer.grammar.relevance import Relevance
-from explorer.grammar.tree import Broken
 from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.ops.merge import Merge
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.errors import Problem, SpaceError, did_you_mean
-from explorer.grammar.expression import Item, Point, Value
 from explorer.grammar.resolve import Program
+from explorer.grammar.tree import Item, Point, Value
 from explorer.limits import Limit
 from explorer.ops.base import TensorShape
 

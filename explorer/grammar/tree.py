@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -130,6 +130,18 @@ def walk(node) -> Iterator:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def reachable(rules: Mapping[str, Item | Value], roots: Iterable[Item | Value]) -> Iterator:
+    """All nodes that expressions can come to, rules followed once."""
+    seen: set[str] = set()
+    pending = list(roots)
+    while pending:
+        for node in walk(pending.pop()):
+            yield node
+            if isinstance(node, Reference) and node.name not in seen:
+                seen.add(node.name)
+                pending.append(rules[node.name])
 
 
 def children(node) -> tuple:

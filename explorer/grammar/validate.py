@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from explorer.errors import Problem, SpaceError
-from explorer.grammar.decisions import Decisions
+from explorer.grammar.automaton import Automaton
 from explorer.grammar.space import SearchSpace
 
 MAX_STATES = 100_000
@@ -40,28 +40,28 @@ def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
     """Walk every state once, shapes carried; True when there were few enough to see them all, and
     no shape follows a number of blocks that is itself a choice."""
     try:
-        decisions = Decisions(space, shapes=True)
+        automaton = Automaton(space, carries_shapes=True)
     except SpaceError as error:
         _add(problems, error)
         return True
-    if "n" in decisions.follows and not decisions.total:
+    if automaton.follows_open_total:
         return False
-    seen = {decisions.start}
-    pending = [decisions.start]
+    seen = {automaton.start.state}
+    pending = [automaton.start.state]
     while pending:
         state = pending.pop()
         if state.kind == "end":
             continue
-        for option in sorted(set(decisions.alike(state))):
+        for option in sorted(set(automaton.alike(state))):
             try:
-                following = decisions.answered(state, option)
+                following = automaton.answered(state, option).state
             except SpaceError as error:
                 _add(problems, error)
                 if len(problems) >= MAX_PROBLEMS:
                     return True
                 continue
             if following not in seen:
-                if len(seen) >= MAX_STATES or decisions.work + WORK_A_STATE * len(seen) > MAX_WORK:
+                if len(seen) >= MAX_STATES or automaton.shapes.work + WORK_A_STATE * len(seen) > MAX_WORK:
                     return False
                 seen.add(following)
                 pending.append(following)

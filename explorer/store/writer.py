@@ -23,18 +23,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
-from explorer.errors import StoreError
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import spool
-from explorer.store.database import Database, open_for_writing
+from explorer.store.database import open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
 from explorer.store.rows import now, select_trials, to_record
-from explorer.store.schema import LIMITS, architectures, claims, studies, trials
+from explorer.store.schema import architectures, claims, trials
 from explorer.store.studies import find_study
 from explorer.store.study import Study
 from explorer.store.writing import insert_once, keep_environment, next_revision, short
 
-NAME_LENGTH = 200
 EXPECTED = "explorer:expected"  # the note on a stopped trial
 _log = logging.getLogger(__name__)
 
@@ -75,57 +73,6 @@ def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
     """An existing study, to write. Raises StoreError as ``open_study`` does."""
     database = open_for_writing(storage)
     return StudyWriter(find_study(database, name), worker)
-
-
-def check_name(name: str) -> str:
-    """The name itself. Raises StoreError unless it is printable text of 1 to 200 characters."""
-    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
-        raise StoreError(f"study name {name[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
-    return name
-
-
-def create_study(
-    database: Database,
-    name: str,
-    *,
-    space_name: str,
-    space_text: str,
-    fingerprint: Mapping[str, Any],
-    objectives: Mapping[str, str],
-    seed: int,
-    limits: Sequence[str] = (),
-) -> Study:
-    """The study of this name, made now unless it is there already: of several who make it at once, one does."""
-    row = {
-        "name": check_name(name),
-        "space_name": space_name,
-        "space_text": space_text,
-        "fingerprint": _with_limits(fingerprint, limits),
-        "objectives": json.dumps(dict(objectives)),
-        "seed": seed,
-        "revision": 0,
-    }
-    database.write(lambda connection: insert_once(connection, studies, "name", {**row, "created": now(connection)}))
-    return find_study(database, name)
-
-
-def set_limits(study: Study, limits: Sequence[str]) -> Study:
-    """The study under other limits, from now on and for all who join it."""
-    values = {"fingerprint": _with_limits(study.fingerprint, limits)}
-    study.database.write(
-        lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
-    )
-    return find_study(study.database, study.name)
-
-
-def _with_limits(fingerprint: Mapping[str, Any], limits: Sequence[str]) -> str:
-    return json.dumps({**fingerprint, LIMITS: list(limits)} if limits else dict(fingerprint))
-
-
-def study_names(database: Database) -> set[str]:
-    """The names that are taken."""
-    with database.read() as connection:
-        return set(connection.scalars(select(studies.c.name)))
 
 
 @dataclass(frozen=True)

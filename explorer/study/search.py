@@ -14,11 +14,12 @@ from explorer.errors import StoreError, StudyError
 from explorer.files import sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
+from explorer.store.creating import check_name, create_study, set_limits
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, new_worker
-from explorer.store.studies import open_study
+from explorer.store.studies import open_study, study_names
 from explorer.store.study import Study
-from explorer.store.writer import StudyWriter, check_name, create_study, set_limits, study_names
+from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.children import Children, InProcess
 from explorer.study.curves import Curves

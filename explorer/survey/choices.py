@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.grammar.decisions import Question
-from explorer.grammar.expression import Point
 from explorer.grammar.space import SearchSpace
+from explorer.grammar.tree import Point
 
 ABSENT = -1
 WHOLE = 2**62  # counts below it are reckoned with in int64, larger ones as Python's integers

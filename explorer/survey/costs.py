@@ -14,23 +14,20 @@ import numpy as np
 
 from explorer.architecture import MAX_LAYERS
 from explorer.costing.analytic import BYTES_PER_ELEMENT, Passage, pass_block, pass_ops
+from explorer.grammar.binding import bind_plain
+from explorer.grammar.blocks import copied, post_layers, pre_layers
 from explorer.grammar.derive import (
     Lookup,
     StageNumbers,
-    bind_plain,
-    copied,
     derive_head,
     derive_placed,
     derive_transition,
     layers_of_stem,
-    post_layers,
-    pre_layers,
-    reachable,
     stage_numbers,
 )
-from explorer.grammar.expression import Copied
 from explorer.grammar.resolve import Fault, Resolver
 from explorer.grammar.space import SearchSpace
+from explorer.grammar.tree import Copied, reachable
 from explorer.ops.base import Op, TensorShape
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Numbered, Part, grouped

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from explorer.grammar.decisions import Ask, reach
-from explorer.grammar.derive import Lookup, reachable
-from explorer.grammar.expression import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable
+from explorer.grammar.asks import Ask, reach
+from explorer.grammar.derive import Lookup
 from explorer.grammar.space import SearchSpace
+from explorer.grammar.tree import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable, reachable
 from explorer.ops.base import Op
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Part
@@ -77,18 +77,18 @@ class Units:
 
     def _reads(self, kind: str, stage: int) -> tuple[Iterable[Ask], list[Item | Value]]:
         """What a unit may ask, and the expressions it reads."""
-        space, decisions = self.space, self.space._decisions
+        space, known = self.space, self.space._decisions.automaton.asks
         if kind == "stem":
-            return decisions.stem, [space.stem]
+            return known.stem, [space.stem]
         if kind == "head":
-            return decisions.head, [space.head]
+            return known.head, [space.head]
         if kind == "transition":
-            return decisions.transition, [space.transition]
+            return known.transition, [space.transition]
         rule = space.stages[stage - 1]
         if kind == "numbers":
-            return decisions.numbers[stage - 1], [rule.blocks, rule.width, rule.stride, rule.dilation]
-        shortcuts = decisions.shortcuts[stage - 1]
-        asks = decisions.firsts if kind == "first" else decisions.blocks
+            return known.numbers[stage - 1], [rule.blocks, rule.width, rule.stride, rule.dilation]
+        shortcuts = known.shortcuts[stage - 1]
+        asks = known.firsts if kind == "first" else known.blocks
         item = rule.first if kind == "first" else rule.block
         return [*asks[stage - 1], *(ask for part in shortcuts.values() for ask in part)], [item, *shortcuts]
 

@@ -14,10 +14,11 @@ from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.study import Study
-from explorer.store.writer import Ending, Proposal, StudyWriter, create_study
+from explorer.store.writer import Ending, Proposal, StudyWriter
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13.0"})
 OBJECTIVES = {"accuracy": "max", "macs": "min"}

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from explorer.architecture import Architecture, Block
 from explorer.errors import SpaceError
-from explorer.grammar.expression import Point
 from explorer.grammar.parse import parse_space
 from explorer.grammar.space import Derivation, SearchSpace
+from explorer.grammar.tree import Point
 
 PLAIN = {
     "input": "3x16x16",
@@ -52,6 +52,19 @@ def line(block: Block) -> str:
 def ways(block: Block) -> str:
     """The shortcut as a line; ``-`` where there is none."""
     return "-" if block.shortcut is None else " ".join(map(str, block.shortcut))
+
+
+def first(arch: Architecture, stage: int = 1) -> Block:
+    """The block that opens a stage."""
+    return arch.stages[stage - 1].blocks[0]
+
+
+def branch(arch: Architecture, stage: int = 1) -> str:
+    return written(first(arch, stage).branch)
+
+
+def written(ops) -> str:
+    return " ".join(map(str, ops))
 
 
 class Answers(dict):

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
 
-from explorer.grammar.expression import (
-    Alternatives,
-    ExpressionError,
-    Group,
-    MergeItem,
-    Names,
-    OpItem,
-    Parser,
-    Reference,
-    Repeat,
-    constant,
-    numeric_rules,
-    tokens,
-    walk,
-)
+from explorer.grammar.arithmetic import constant
+from explorer.grammar.expression import Parser
+from explorer.grammar.names import Names
+from explorer.grammar.tokens import ExpressionError, tokens
+from explorer.grammar.tree import Alternatives, Group, MergeItem, OpItem, Reference, Repeat, walk
 from tests.grammar.spaces import only
 
 RULES = {"block": False, "attn": False, "pre-act": False, "ratio": True, "two-thirds": True}
@@ -39,37 +27,8 @@ def structure(text: str, copied: str = ""):
     return tree
 
 
-def number(text: str) -> Fraction:
-    return constant(Parser(text, names(), "rule", "network").value_rule(), 0)
-
-
 def kinds(tree) -> list[str]:
     return [type(item).__name__ for item in tree.items]
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("7", 7),
-        ("1/4", Fraction(1, 4)),
-        ("0.25", Fraction(1, 4)),
-        ("1e-3", Fraction(1, 1000)),
-        ("2.5e2", 250),
-        ("1 + 2*3", 7),
-        ("(1 + 2)*3", 9),
-        ("8/2/2", 2),
-        ("8 - 2 - 2", 4),
-        ("-3 + 5", 2),
-        ("2*-3", -6),
-        ("--2", 2),
-        ("-(1 + 1)", -2),
-        ("1/3*3", 1),
-        ("0.1 + 0.2", Fraction(3, 10)),
-    ],
-)
-def test_arithmetic_is_exact(text, value):
-    """Numbers are fractions: * and / before + and -, from the left, unary minus first."""
-    assert number(text) == value
 
 
 def test_sequences_alternatives_and_postfixes():
@@ -122,27 +81,6 @@ def test_names_with_a_minus_sign():
     assert isinstance(structure("pre-act"), Reference)
     assert [token.text for token in tokens("ratio-1", RULES)] == ["ratio", "-", "1", ""]
     assert [token.text for token in tokens("two-thirds - ratio", RULES)] == ["two-thirds", "-", "ratio", ""]
-
-
-@pytest.mark.parametrize(
-    ("rules", "numeric"),
-    [
-        ({"a": "1 | 2"}, {"a"}),
-        ({"a": "relu"}, set()),
-        ({"a": "b", "b": "1/2"}, {"a", "b"}),
-        ({"a": "b", "b": "relu"}, set()),
-        ({"a": "2*b | w", "b": "c + 1", "c": "range(1, 3, 1)"}, {"a", "b", "c"}),
-        ({"a": "b c", "b": "1", "c": "2"}, {"b", "c"}),
-        ({"a": "b | relu", "b": "1"}, {"b"}),
-        ({"a": "conv3x3 +", "b": "i/n"}, {"b"}),
-        ({"a": "unknown"}, set()),
-        ({"a": "(b)", "b": "round(w/2, 8)"}, {"a", "b"}),
-        ({"a": "none"}, set()),
-    ],
-)
-def test_which_rules_are_numeric(rules, numeric):
-    """A rule is numeric when all its alternatives are: numbers, variables, arithmetic, other numeric rules."""
-    assert {name for name, is_numeric in numeric_rules(rules).items() if is_numeric} == numeric
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.expression import Names, Parser, constant
+from explorer.grammar.arithmetic import constant
+from explorer.grammar.expression import Parser
+from explorer.grammar.names import Names
 from explorer.network.build import instantiate
 from explorer.ops import registry
 from explorer.ops.activation import ReLU, SiLU
@@ -213,7 +215,8 @@ def test_ops_are_differentiable(case):
 
 def test_an_op_is_spelled_as_it_is_read(case):
     """str(op) is the language: read back in its place it is the same op."""
-    from explorer.grammar.expression import Names, Parser
+    from explorer.grammar.expression import Parser
+    from explorer.grammar.names import Names
     from explorer.grammar.resolve import Program, Resolver
 
     op, x = case

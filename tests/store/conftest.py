@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.writer import Proposal, StudyWriter, create_study
+from explorer.store.writer import Proposal, StudyWriter
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 

@@ -8,14 +8,13 @@ import time
 
 import pytest
 
-from explorer.errors import StoreError
 from explorer.records import Environment, Epoch, TrainingResult
 from explorer.store import lease
+from explorer.store.creating import create_study
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.schema import trials
-from explorer.store.studies import find_study
-from explorer.store.writer import Ending, NumberTaken, StudyWriter, check_name, create_study
-from tests.store.conftest import OBJECTIVES, make_study, proposal
+from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from tests.store.conftest import OBJECTIVES, proposal
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")
 RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0),))
@@ -193,33 +192,3 @@ def test_two_studies_do_not_touch(writer):
     assert writer.begin(0, proposal("a")).same_as is None and other.begin(0, proposal("a")).same_as is None
     expire(writer)
     assert len(writer.reap()) == 0 and len(another(other).reap()) == 1
-
-
-def test_reopening_finds_everything(url):
-    """A second opening of the file reads what the first wrote, the study's own fields among it."""
-    first = make_study(url)
-    StudyWriter(first, new_worker()).begin(0, proposal("a"))
-    first.database.close()
-    second = make_study(url)
-    assert (second, second.trials()) == (first, first.trials())
-    assert (
-        second.fingerprint == {"data": "digits", "epochs": 2} and second.objectives == OBJECTIVES and second.seed == 3
-    )
-    first.database.close()
-    second.database.close()
-
-
-@pytest.mark.parametrize("name", ["", "  ", "a" * 201, "a\nb", "a\0b", "\u202eevil"])
-def test_unprintable_names_are_refused(name):
-    """A study's name is printable text of 1 to 200 characters."""
-    with pytest.raises(StoreError, match="printable text"):
-        check_name(name)
-
-
-@pytest.mark.parametrize("name", ["a", "a" * 200, "../../etc/passwd", "Größe <b>&</b>"])
-def test_printable_names_are_taken(name):
-    """Any printable text is a name, whatever it looks like; it is found again by it."""
-    assert check_name(name) == name
-    study = make_study(None, name)
-    assert find_study(study.database, name).name == name
-    study.database.close()

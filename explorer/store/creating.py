@@ -1,0 +1,62 @@
+"""A study, to make: of several who make it at once, one does. Its limits may change later, nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from explorer.errors import StoreError
+from explorer.store.database import Database
+from explorer.store.rows import now
+from explorer.store.schema import LIMITS, studies
+from explorer.store.studies import find_study
+from explorer.store.study import Study
+from explorer.store.writing import insert_once
+
+NAME_LENGTH = 200
+
+
+def check_name(name: str) -> str:
+    """The name itself. Raises StoreError unless it is printable text of 1 to 200 characters."""
+    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
+        raise StoreError(f"study name {name[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
+    return name
+
+
+def create_study(
+    database: Database,
+    name: str,
+    *,
+    space_name: str,
+    space_text: str,
+    fingerprint: Mapping[str, Any],
+    objectives: Mapping[str, str],
+    seed: int,
+    limits: Sequence[str] = (),
+) -> Study:
+    """The study of this name, made now unless it is there already: of several who make it at once, one does."""
+    row = {
+        "name": check_name(name),
+        "space_name": space_name,
+        "space_text": space_text,
+        "fingerprint": _with_limits(fingerprint, limits),
+        "objectives": json.dumps(dict(objectives)),
+        "seed": seed,
+        "revision": 0,
+    }
+    database.write(lambda connection: insert_once(connection, studies, "name", {**row, "created": now(connection)}))
+    return find_study(database, name)
+
+
+def set_limits(study: Study, limits: Sequence[str]) -> Study:
+    """The study under other limits, from now on and for all who join it."""
+    values = {"fingerprint": _with_limits(study.fingerprint, limits)}
+    study.database.write(
+        lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
+    )
+    return find_study(study.database, study.name)
+
+
+def _with_limits(fingerprint: Mapping[str, Any], limits: Sequence[str]) -> str:
+    return json.dumps({**fingerprint, LIMITS: list(limits)} if limits else dict(fingerprint))

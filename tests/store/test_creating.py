@@ -1,0 +1,42 @@
+"""A study is made once, under a name that can be printed, and is found again whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.store.creating import check_name
+from explorer.store.lease import new_worker
+from explorer.store.studies import find_study
+from explorer.store.writer import StudyWriter
+from tests.store.conftest import OBJECTIVES, make_study, proposal
+
+
+def test_reopening_finds_everything(url):
+    """A second opening of the file reads what the first wrote, the study's own fields among it."""
+    first = make_study(url)
+    StudyWriter(first, new_worker()).begin(0, proposal("a"))
+    first.database.close()
+    second = make_study(url)
+    assert (second, second.trials()) == (first, first.trials())
+    assert (
+        second.fingerprint == {"data": "digits", "epochs": 2} and second.objectives == OBJECTIVES and second.seed == 3
+    )
+    first.database.close()
+    second.database.close()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a" * 201, "a\nb", "a\0b", "\u202eevil"])
+def test_unprintable_names_are_refused(name):
+    """A study's name is printable text of 1 to 200 characters."""
+    with pytest.raises(StoreError, match="printable text"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 200, "../../etc/passwd", "Größe <b>&</b>"])
+def test_printable_names_are_taken(name):
+    """Any printable text is a name, whatever it looks like; it is found again by it."""
+    assert check_name(name) == name
+    study = make_study(None, name)
+    assert find_study(study.database, name).name == name
+    study.database.close()
