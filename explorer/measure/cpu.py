@@ -110,10 +110,9 @@ class Cpu:
 
     def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
         """The network, ready to be run. Raises MeasurementError when it cannot be in this mode."""
-        x = torch.randn(setting.batch, *shape, generator=torch.Generator().manual_seed(0))
+        x, module = laid_out(random_images(setting.batch, shape), form.module, setting)
         if setting.mode == "onnxruntime":
-            return _Whole(_onnx_session(form.module, x, self.threads), self._clock)
-        x, module = laid_out(x, form.module, setting)
+            return _Whole(_onnx_session(module, x, self.threads), self._clock)
         if setting.mode == "compile":
             return _Whole(partial(compiled(module, x), x), self._clock)
         if not isinstance(module, fx.GraphModule):
@@ -148,6 +147,12 @@ class Cpu:
     def disturbance(self, before: CpuTimes, after: CpuTimes) -> list[str]:
         """What other work there was in between, in words; empty when there was none to speak of."""
         return other_load(before, after, self.cores)
+
+
+def random_images(batch: int, shape: TensorShape) -> Tensor:
+    """(batch, C, H, W), float32 on the CPU whatever the caller's defaults; the same at every call."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    return torch.randn(batch, *shape, generator=generator, device="cpu", dtype=torch.float32)
 
 
 def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu") -> tuple[Tensor, nn.Module]:
