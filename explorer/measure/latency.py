@@ -62,10 +62,10 @@ def latency(
     """The latency of one network for one batch, measured now.
 
     An Architecture is built and timed in a process of its own; a module is timed in this one, whose threads, pinning,
-    precision and random numbers are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did not make.
-    ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy cores
-    unless named. Another measurement on the device is waited for, and this project's trainings there wait for this
-    one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
+    precision and random numbers are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did
+    not make. ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy
+    cores unless named. Another measurement on the device is waited for, and this project's trainings there wait for
+    this one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
     """
     place = find_device(device)
     settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
