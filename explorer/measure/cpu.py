@@ -29,6 +29,7 @@ SETTLED_SHARE = 0.005
 LEAST_MS = 500.0
 CONTENDED_SHARE = 0.05  # of the pinned cores' time that went to others
 BUSY_SHARE = 0.5  # of the other cores' time: they share caches, perhaps even the core itself
+MOST_COMPILED = 1 << 16  # modules of one class in one process
 TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -228,10 +229,15 @@ class _InParts:
 
 
 def compiled(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
-    """The network compiled for inputs like ``x``, now and not at its first run."""
-    with warnings.catch_warnings(), torch.inference_mode():
+    """The network compiled for inputs of exactly this shape, now and not at its first run.
+
+    Of modules of one class, or of one on another shape, torch would compile the second for any shape and run the ninth
+    uncompiled, without a word that reaches the caller.
+    """
+    by_itself = torch._dynamo.config.patch(recompile_limit=MOST_COMPILED)
+    with warnings.catch_warnings(), torch.inference_mode(), by_itself:
         warnings.simplefilter("ignore")  # of its own making: the compiler uses what torch has deprecated
-        call = torch.compile(module)
+        call = torch.compile(module, dynamic=False)
         call(x)
     return call
 
