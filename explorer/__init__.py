@@ -18,6 +18,7 @@ _PUBLIC = {
     "Architecture": ("explorer.architecture", "Architecture"),
     "Derivation": ("explorer.grammar.space", "Derivation"),
     "ExplorerError": ("explorer.errors", "ExplorerError"),
+    "Pause": ("explorer.measure.device_lock", "Pause"),
     "SearchSpace": ("explorer.grammar.space", "SearchSpace"),
     "SpaceError": ("explorer.errors", "SpaceError"),
     "atlas": ("explorer.survey.table", "atlas"),

@@ -3,11 +3,12 @@
 preact_variants.yaml#1234                        a derivation of a space by its index
 preact_variants.yaml#order=full_preact,depth=3   by choices; those left out take their first alternative
 STUDY:17                                         a trial of a study
-path/to/architecture.json                        an exported one
+path/to/architecture.json                        an exported one, as is the folder that holds it
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,16 +19,19 @@ from explorer.grammar.space import Derivation, SearchSpace
 from explorer.ops.base import TensorShape
 from explorer.records import TrialRecord
 
+ARCHITECTURE = "architecture.json"  # in an exported folder
+SPACES = (".yaml", ".yml")
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input that replaces the space file's own: shape and number of classes."""
+    """An input that replaces the space file's own: shape and number of classes; what is None stays as it is."""
 
-    shape: TensorShape
-    classes: int
+    shape: TensorShape | None = None
+    classes: int | None = None
 
     def applied(self, space: SearchSpace) -> SearchSpace:
-        return space.with_input(self.shape, self.classes)
+        return space.with_input(self.shape or space.input, self.classes or space.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
             space = override.applied(space)
         derivation = _derivation(space, which)
         return Addressed(space.architecture(derivation), space, derivation)
-    if address.endswith(".json") or Path(address).is_file():
-        return Addressed(_overridden(_read(Path(address)), override, address))
+    if (path := _exported(address)) is not None:
+        return Addressed(_overridden(_read(path), override, address))
     study, colon, number = address.rpartition(":")
     if colon and number.isascii() and number.isdigit() and len(number) < 12:
         from explorer.store import open_study  # no database is needed for the others
@@ -63,10 +67,21 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
             )
         architecture = _overridden(Architecture.from_json(record.architecture), override, address)
         return Addressed(architecture, study=study, trial=record)
+    if address.endswith(SPACES):
+        raise ExplorerError(f"{address[:200]!r} is a space; name a network of it, as in {address[:200]}#0")
     raise ExplorerError(
         f"{address[:200]!r} names no architecture; write SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,...,"
-        " STUDY:TRIAL or the path of an architecture.json"
+        " STUDY:TRIAL or the path of an exported folder or its architecture.json"
     )
+
+
+def _exported(address: str) -> Path | None:
+    """The architecture.json that the address means: the file itself, or the one in the folder."""
+    inside = os.path.join(address, ARCHITECTURE)  # os.path takes any text for a path; too long a one is none
+    if os.path.isfile(inside):
+        return Path(inside)
+    is_file = address.endswith(".json") or (os.path.isfile(address) and not address.endswith(SPACES))
+    return Path(address) if is_file else None
 
 
 def _derivation(space: SearchSpace, which: str) -> Derivation:
@@ -112,7 +127,12 @@ def _overridden(architecture: Architecture, override: Input | None, address: str
     """The same layers on another input. The number of classes is part of the layers and cannot change."""
     if override is None:
         return architecture
+    if override.classes not in (None, architecture.classes):
+        raise ArchitectureError(
+            f"{address}: its head is made for {architecture.classes} classes and cannot become one for"
+            f" {override.classes}; take the network from its space, as in SPACE.yaml#INDEX"
+        )
     try:
-        return replace(architecture, input=override.shape, classes=override.classes)
+        return replace(architecture, input=override.shape or architecture.input)
     except ArchitectureError as error:
         raise ArchitectureError(f"{address}: {error}") from None

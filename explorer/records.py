@@ -85,7 +85,7 @@ class TrialRecord:
     ``objectives``: name -> value, of a complete or cached trial; of a stopped one its zero-cost scores alone, where
     such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
     measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
-    whether it was ``contended``, and ``notes`` by what.
+    whether it was ``contended``, and ``notes`` by what; on a GPU the ``device_state`` that a Latency has.
     ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch.
     """
 

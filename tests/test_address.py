@@ -42,11 +42,45 @@ def test_exported_architecture_is_found_by_its_path(tmp_path):
     assert find_architecture(str(path), NO_STORAGE).architecture == architecture
 
 
+def test_exported_folder_is_found_by_its_path(tmp_path, monkeypatch):
+    """The folder that an export wrote names the network in it, wherever it is called from."""
+    architecture = load_space("preact_variants").architecture(7)
+    (tmp_path / "net:3").mkdir()
+    (tmp_path / "net:3" / "architecture.json").write_text(architecture.to_json())
+    monkeypatch.chdir(tmp_path)
+    for address in ("net:3", "./net:3/", str(tmp_path / "net:3")):
+        assert find_architecture(address, NO_STORAGE).architecture == architecture
+    monkeypatch.chdir("net:3")
+    assert find_architecture(".", NO_STORAGE).architecture == architecture
+
+
 def test_another_input_replaces_the_files_own():
     """``--input`` and ``--classes`` reach the network."""
     override = Input(TensorShape(1, 16, 16), 7)
     architecture = find_architecture("preact_variants#0", NO_STORAGE, override).architecture
     assert (architecture.input, architecture.classes) == ((1, 16, 16), 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "input", "classes"),
+    [(Input(TensorShape(1, 16, 16)), (1, 16, 16), 10), (Input(classes=7), (3, 32, 32), 7)],
+)
+def test_either_half_of_an_input_may_stay(override, input, classes):
+    """What is not named stays as the space's file has it."""
+    architecture = find_architecture("preact_variants#0", NO_STORAGE, override).architecture
+    assert (architecture.input, architecture.classes) == (input, classes)
+
+
+def test_an_exported_network_keeps_its_classes(tmp_path):
+    """Its input may change; its head may not, and the way out is named."""
+    path = tmp_path / "architecture.json"
+    path.write_text(load_space("preact_variants").architecture(7).to_json())
+    moved = find_architecture(str(tmp_path), NO_STORAGE, Input(TensorShape(3, 16, 16), 10)).architecture
+    assert moved.input == (3, 16, 16)
+    with pytest.raises(
+        ExplorerError, match="head is made for 10 classes and cannot become one for 7; take the network from its"
+    ):
+        find_architecture(str(path), NO_STORAGE, Input(classes=7))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +94,8 @@ def test_another_input_replaces_the_files_own():
         ("preact_variants#10368", "it has 10,368 derivations"),
         ("nowhere.yaml#0", "no such file"),
         ("nonsense", "names no architecture"),
+        ("preact_variants.yaml", "is a space; name a network of it, as in preact_variants.yaml#0"),
+        ("x" * 5_000, "names no architecture"),
         ("missing.json", "cannot be read"),
         ("study:3", "there-is-none.db"),
     ],

@@ -39,7 +39,7 @@ from explorer.cli.options import (
 @as_json
 @storage
 def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_json, storage) -> None:
-    """How signal and gradient pass through the blocks of ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, architecture.json)
+    """How signal and gradient pass through the blocks of ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder)
     as it is initialised.
 
     grad norm: of the loss by the block's output. cosine: with that of the stage's last block. shortcut: the share of

@@ -94,7 +94,7 @@ def latency(
     storage,
     override,
 ) -> None:
-    """How long ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, architecture.json) takes for a batch.
+    """How long ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder) takes for a batch.
 
     Several are timed in turn, with a fixed reference network between them: what is compared belongs in one call.
     """

@@ -40,7 +40,7 @@ device = click.option(
 
 
 def with_input(command: Callable) -> Callable:
-    """``--data NAME`` or ``--input CxHxW --classes N``: replace the space's own input."""
+    """``--data NAME``, or ``--input CxHxW`` and ``--classes N``: replace the space's own input."""
 
     def wrapped(
         *args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any
@@ -55,22 +55,24 @@ def with_input(command: Callable) -> Callable:
 
 
 def input_shape(command: Callable) -> Callable:
-    """``--input CxHxW --classes N``."""
-    command = click.option("--input", metavar="CxHxW", help="Input shape, as in 3x224x224.")(command)
-    return click.option("--classes", type=click.IntRange(1, 65_536), metavar="N", help="Number of classes.")(command)
+    """``--input CxHxW`` and ``--classes N``, each by itself if need be."""
+    own = "the space's own unless named."
+    command = click.option("--input", metavar="CxHxW", help=f"Input shape, as in 3x224x224; {own}")(command)
+    classes = click.option("--classes", type=click.IntRange(1, 65_536), metavar="N", help=f"Number of classes; {own}")
+    return classes(command)
 
 
 def input_override(data: str | None, data_dir: str | None, shape: str | None, classes: int | None) -> Input | None:
-    """The input that these options ask for, None for the space's own. Raises ExplorerError for a part of one."""
+    """The input that these options ask for, None for the space's own. Raises ExplorerError where they contradict."""
     if data is not None:
         if shape is not None or classes is not None:
             raise ExplorerError("--data already says input and classes; leave out --input and --classes")
         from explorer.training.data import describe_data
 
         return Input(*describe_data(data, data_dir))
-    if (shape is None) != (classes is None):
-        raise ExplorerError("--input and --classes go together, as in --input 3x224x224 --classes 1000")
-    return None if shape is None else Input(parse_shape(shape), classes)
+    if shape is None and classes is None:
+        return None
+    return Input(None if shape is None else parse_shape(shape), classes)
 
 
 def print_json(document: Any) -> None:

@@ -284,7 +284,7 @@ def _middle(frontier, name: str) -> float:
 @as_json
 @storage
 def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed, as_json, storage) -> None:
-    """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, architecture.json) and test it on the split that no search sees.
+    """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
     A training that was killed goes on from its last checkpoint when the same line is given again.
     """

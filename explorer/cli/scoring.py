@@ -34,7 +34,7 @@ from explorer.errors import ExplorerError
 @as_json
 @storage
 def scores(archs, count, study, names, data, data_dir, input, classes, batch, seed, as_json, storage) -> None:
-    """Zero-cost scores of untrained ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, architecture.json)."""
+    """Zero-cost scores of untrained ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder)."""
     if bool(archs) == bool(study) or (count and len(archs) != 1):
         usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
         raise click.UsageError(usage, click.get_current_context())

@@ -96,7 +96,7 @@ def export(
 ) -> None:
     """Write ARCH as a folder that stands on its own: architecture, code, weights, graphs, and a page on what it is.
 
-    ARCH is STUDY:TRIAL, SPACE.yaml#INDEX or an architecture.json; with --under or --frontier, a study's name.
+    ARCH is STUDY:TRIAL, SPACE.yaml#INDEX or an exported folder; with --under or --frontier, a study's name.
     Without a trial behind it the network has fresh, untrained weights, or those of --weights.
     """
     if under and whole_frontier:

@@ -237,7 +237,7 @@ class _Progress:
 @storage
 @with_input
 def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | None) -> None:
-    """What ARCH costs: SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,..., STUDY:TRIAL or an architecture.json."""
+    """What ARCH costs: SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,..., STUDY:TRIAL or an exported folder."""
     architecture = find_architecture(arch, storage, override).architecture
     document = {"digest": architecture.digest, **count_cost(architecture).to_dict()}
     report = None

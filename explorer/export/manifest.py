@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from explorer.address import ARCHITECTURE
 from explorer.architecture import Architecture
 from explorer.errors import ArchitectureError, ExportError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 PROVENANCE = "provenance.json"
-ARCHITECTURE = "architecture.json"
 MAX_MANIFEST_BYTES = 1 << 20
 _CACHE = "__pycache__"  # what importing model.py leaves beside it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

@@ -29,6 +29,7 @@ SETTLED_SHARE = 0.005
 LEAST_MS = 500.0
 CONTENDED_SHARE = 0.05  # of the pinned cores' time that went to others
 BUSY_SHARE = 0.5  # of the other cores' time: they share caches, perhaps even the core itself
+MOST_COMPILED = 1 << 16  # modules of one class in one process
 TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -110,10 +111,9 @@ class Cpu:
 
     def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
         """The network, ready to be run. Raises MeasurementError when it cannot be in this mode."""
-        x = torch.randn(setting.batch, *shape, generator=torch.Generator().manual_seed(0))
+        x, module = laid_out(random_images(setting.batch, shape), form.module, setting)
         if setting.mode == "onnxruntime":
-            return _Whole(_onnx_session(form.module, x, self.threads), self._clock)
-        x, module = laid_out(x, form.module, setting)
+            return _Whole(_onnx_session(module, x, self.threads), self._clock)
         if setting.mode == "compile":
             return _Whole(partial(compiled(module, x), x), self._clock)
         if not isinstance(module, fx.GraphModule):
@@ -148,6 +148,12 @@ class Cpu:
     def disturbance(self, before: CpuTimes, after: CpuTimes) -> list[str]:
         """What other work there was in between, in words; empty when there was none to speak of."""
         return other_load(before, after, self.cores)
+
+
+def random_images(batch: int, shape: TensorShape) -> Tensor:
+    """(batch, C, H, W), float32 on the CPU whatever the caller's defaults; the same at every call."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    return torch.randn(batch, *shape, generator=generator, device="cpu", dtype=torch.float32)
 
 
 def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu") -> tuple[Tensor, nn.Module]:
@@ -223,10 +229,15 @@ class _InParts:
 
 
 def compiled(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
-    """The network compiled for inputs like ``x``, now and not at its first run."""
-    with warnings.catch_warnings(), torch.inference_mode():
+    """The network compiled for inputs of exactly this shape, now and not at its first run.
+
+    Of modules of one class, or of one on another shape, torch would compile the second for any shape and run the ninth
+    uncompiled, without a word that reaches the caller.
+    """
+    by_itself = torch._dynamo.config.patch(recompile_limit=MOST_COMPILED)
+    with warnings.catch_warnings(), torch.inference_mode(), by_itself:
         warnings.simplefilter("ignore")  # of its own making: the compiler uses what torch has deprecated
-        call = torch.compile(module)
+        call = torch.compile(module, dynamic=False)
         call(x)
     return call
 

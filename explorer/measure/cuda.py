@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explorer.measure.cpu import compiled, laid_out
+from explorer.measure.cpu import compiled, laid_out, random_images
 from explorer.measure.fold import InferenceForm
 from explorer.measure.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 from explorer.measure.protocol import Contestant, Effort, Run
@@ -30,7 +30,8 @@ MOST_QUEUED = 300  # replays that wait in the device's queue, each with two even
 SLEEP_CYCLES = 40_000  # device cycles, some 20 us, in which the host is to queue one replay; doubled where it cannot
 MOST_SLEEP_CYCLES = 1_280_000
 OBSERVED_CYCLES = 40_000_000  # some 20 ms of work, while NVML is asked: an idle card lowers its clocks
-ENERGY_MS = 300.0  # the energy counter moves every 20 to 100 ms
+ENERGY_MS = 200.0  # the energy counter moves every 20 to 100 ms
+ENERGY_TURN_MS = 5.0  # of work between two looks at it
 
 
 def has_settled(runs: Sequence[Run]) -> bool:
@@ -59,12 +60,14 @@ class Cuda:
         self._reads_energy = patience >= 1
         self._cuda = torch.cuda if cuda is None else cuda
         self._properties = self._cuda.get_device_properties(name)
+        self._capturing: tuple[Any, Any] | None = None  # the stream on which graphs are captured, and their memory
         self.monitor = monitor or open_nvml(str(getattr(self._properties, "uuid", "")))
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Makes it the current device and lets cuDNN try its algorithms out; all is put back afterwards."""
-        trying_out = torch.backends.cudnn.benchmark
+        """Makes it the current device and lets cuDNN try its algorithms out; all is put back afterwards, and so are the
+        device's random numbers."""
+        trying_out, drawn = torch.backends.cudnn.benchmark, self._cuda.get_rng_state(self.name)
         torch.backends.cudnn.benchmark = True
         gc.freeze()  # each capture collects garbage, and need not look through all of torch for it
         try:
@@ -72,12 +75,12 @@ class Cuda:
                 yield
         finally:
             gc.unfreeze()
+            self._cuda.set_rng_state(drawn, self.name)
             torch.backends.cudnn.benchmark = trying_out
 
     def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
         """The network on the device, compiled or captured where the mode says so, with its inputs."""
-        generator = torch.Generator().manual_seed(0)
-        x, module = laid_out(torch.randn(setting.batch, *shape, generator=generator), form.module, setting, self.name)
+        x, module = laid_out(random_images(setting.batch, shape), form.module, setting, self.name)
         with _precision(setting), torch.inference_mode():
             inputs = [torch.randn_like(x) for _ in range(self.input_count(x))]
             peak = self._peak_bytes(module, inputs[0])
@@ -105,21 +108,25 @@ class Cuda:
         return min(MOST_INPUTS, max(2, -(-2 * cache // (x.numel() * x.element_size()))))
 
     def _captured(self, module: nn.Module, inputs: Sequence[Tensor]) -> list[Callable[[], Any]]:
-        """One graph an input; they share their memory, for they never run at once."""
+        """One graph an input; they share their memory with each other and with those of other networks, for they never
+        run at once. The stream is this device's own: what ``torch.cuda.graph`` takes when none is named belongs to the
+        first device that the process captured on."""
         cuda = self._cuda
-        stream = cuda.Stream()
+        if self._capturing is None:
+            self._capturing = cuda.Stream(self.name), cuda.graph_pool_handle()
+        stream, pool = self._capturing
         stream.wait_stream(cuda.current_stream())
         with cuda.stream(stream):
             for _ in range(CAPTURE_WARM_UPS):
                 module(inputs[0])
         cuda.current_stream().wait_stream(stream)
         cuda.synchronize()
-        launches, pool = [], None
+        launches = []
         for x in inputs:
             graph = cuda.CUDAGraph()
-            with cuda.graph(graph, pool=pool):
+            # thread_local: what other threads of the caller's process do meanwhile is no fault of this capture.
+            with cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
                 module(x)
-            pool = pool or graph.pool()
             launches.append(graph.replay)
         return launches
 
@@ -149,17 +156,23 @@ class Cuda:
         return contestant.peak_memory_bytes
 
     def joules_per_image(self, contestant: _OnDevice) -> float | None:
-        """The card's whole energy while it does nothing else, by the image; None where it does not tell, or where
-        there is no patience for it."""
-        if not self._reads_energy or (before := self.monitor.joules()) is None:
+        """The card's whole energy while it does nothing else, by the image: between two moments at which its counter
+        moved, ENERGY_MS of work apart or a little more. None where it does not tell or does not move, or where there
+        is no patience for it."""
+        if not self._reads_energy or self.monitor.joules() is None:
             return None
-        runs, spent = 0, 0.0
-        while spent < ENERGY_MS:
-            done = contestant.run(20)
-            runs, spent = runs + len(done), spent + sum(run.ms for run in done)
-        after = self.monitor.joules()
-        taken = 0.0 if after is None else after - before
-        return taken / runs / contestant.setting.batch if taken > 0 else None
+        one_ms, count = contestant.work(1, self.monitor.joules)
+        times = max(1, min(MOST_QUEUED, round(ENERGY_TURN_MS / one_ms))) if one_ms > 0 else MOST_QUEUED
+        first, runs, ms = None, 0, 0.0
+        while count is not None and ms < 3 * ENERGY_MS:
+            before, (took_ms, count) = count, contestant.work(times, self.monitor.joules)
+            moved = count is not None and count > before
+            if moved and first is None:
+                first = count, runs, ms
+            elif moved and ms - first[2] >= ENERGY_MS:
+                return (count - first[0]) / (runs - first[1]) / contestant.setting.batch
+            runs, ms = runs + times, ms + took_ms
+        return None
 
 
 class _OnDevice:
@@ -186,6 +199,19 @@ class _OnDevice:
         while len(runs) < times:
             runs += self._queued(min(times - len(runs), MOST_QUEUED))
         return runs
+
+    def work(self, times: int, meanwhile: Callable[[], Any]) -> tuple[float, Any]:
+        """Runs it so many times with nothing in between. The milliseconds that all of it took, and what ``meanwhile``
+        answered once the device had begun."""
+        began, ended = (self._cuda.Event(enable_timing=True) for _ in range(2))
+        with _precision(self.setting), torch.inference_mode():
+            began.record()
+            for _ in range(times):
+                next(self._launches)()
+            ended.record()
+            answer = meanwhile()
+            self._cuda.synchronize()
+        return began.elapsed_time(ended), answer
 
     def _queued(self, times: int) -> list[Run]:
         cuda, queue = self._cuda, self.setting.mode == "graph"

@@ -41,10 +41,19 @@ def measuring(device: str, on_wait: Callable[[], object] = lambda: None) -> Iter
 
 
 class Pause:
-    """Called between two steps of a training on ``device``: waits while somebody measures there, and answers how many
-    seconds that took. Whoever measures without end, or is stopped within, costs a training half its time and GRACE."""
+    """Called between two steps of work on ``device`` ("auto", "cpu", "cuda:0"): waits while somebody measures a latency
+    there, and answers how many seconds that took. This project's trainings do; so may a function of the caller's:
 
-    def __init__(self, device: str):
+        with explorer.Pause("cpu") as pause:
+            for batch in batches:
+                pause()
+                step(batch)
+
+    Whoever measures without end, or is stopped within, costs the work half its time and GRACE seconds. Raises
+    MeasurementError when there is no such device.
+    """
+
+    def __init__(self, device: str = "auto"):
         self._began, self._waited = time.monotonic(), 0.0
         self._file = _open(_lock_file(device))
 
@@ -57,6 +66,12 @@ class Pause:
             time.sleep(LOOK)
         self._waited += waited
         return waited
+
+    def __enter__(self) -> Pause:
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._file is not None:

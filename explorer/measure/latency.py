@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from explorer.architecture import Architecture
@@ -60,11 +61,11 @@ def latency(
 ) -> Latency:
     """The latency of one network for one batch, measured now.
 
-    An Architecture is built and timed in a process of its own; a module is timed in this one, whose threads, pinning
-    and precision are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did not make.
-    ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy cores
-    unless named. Another measurement on the device is waited for, and this project's trainings there wait for this
-    one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
+    An Architecture is built and timed in a process of its own; a module is timed in this one, whose threads, pinning,
+    precision and random numbers are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did
+    not make. ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy
+    cores unless named. Another measurement on the device is waited for, and this project's trainings there wait for
+    this one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
     """
     place = find_device(device)
     settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
@@ -124,6 +125,7 @@ def measure_on(place: Any, subjects: Sequence[Subject], settings: Sequence[Setti
     machine = describe_environment(place.name, place.threads)
     with ExitStack() as stack:
         stack.enter_context(place.session())
+        stack.enter_context(torch.random.fork_rng(devices=[]))  # what is drawn here is the caller's to draw
         forms = [inference_form(subject.network) for subject in subjects]
         cases = [(subject, form, setting) for subject, form in zip(subjects, forms) for setting in settings]
         contestants = [place.contestant(form, setting, subject.shape) for subject, form, setting in cases]

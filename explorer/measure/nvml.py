@@ -47,14 +47,15 @@ class Nvml:
 
     def state(self) -> GpuState:
         """Its clocks, reasons and users now."""
-        n = self._library
+        # The clocks first: whoever asks keeps the card at work for some milliseconds, and the users take a few.
+        clocks = [self._ask_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
         told = (self._ask_card(name) for name in _REASONS)
         reasons = next((bits for bits in told if bits is not None), 0)
         users = self._users()
         return GpuState(
-            sm_mhz=self._ask_card("nvmlDeviceGetClockInfo", getattr(n, "NVML_CLOCK_SM", 1)),
-            memory_mhz=self._ask_card("nvmlDeviceGetClockInfo", getattr(n, "NVML_CLOCK_MEM", 2)),
-            celsius=self._ask_card("nvmlDeviceGetTemperature", getattr(n, "NVML_TEMPERATURE_GPU", 0)),
+            sm_mhz=clocks[0],
+            memory_mhz=clocks[1],
+            celsius=self._ask_card("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
             slowed_by=tuple(sorted({name for name, bit in self._reasons() if reasons & bit})),
             others=_beside_this(users, users),
             moment=time.time_ns() // 1_000,
@@ -75,11 +76,17 @@ class Nvml:
         return _beside_this((sample.pid for sample in samples if sample.smUtil > 0), self._users())
 
     def limits(self) -> dict[str, float]:
-        """What bounds clocks and power: ``sm_mhz``, ``memory_mhz``, ``power_watts``, those that it tells."""
-        n = self._library
+        """What bounds clocks and power, as far as it tells: ``sm_mhz`` and ``memory_mhz`` that it may reach,
+        ``application_sm_mhz`` and ``application_memory_mhz`` that were asked for (``nvidia-smi -ac``),
+        ``sm_offset_mhz`` and ``memory_offset_mhz`` that were added to what its voltage allows, and ``power_watts``.
+        Clocks that were locked (``nvidia-smi -lgc``) NVML can set and cannot tell."""
         found = {
-            "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", getattr(n, "NVML_CLOCK_SM", 1)),
-            "memory_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", getattr(n, "NVML_CLOCK_MEM", 2)),
+            "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
+            "memory_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("MEM")),
+            "application_sm_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("SM")),
+            "application_memory_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("MEM")),
+            "sm_offset_mhz": self._ask_card("nvmlDeviceGetGpcClkVfOffset"),
+            "memory_offset_mhz": self._ask_card("nvmlDeviceGetMemClkVfOffset"),
             "power_watts": self._ask_card("nvmlDeviceGetEnforcedPowerLimit"),
         }
         if found["power_watts"] is not None:
@@ -90,6 +97,9 @@ class Nvml:
         """The energy that the card has taken since its driver was loaded; None where others' is counted in it."""
         millijoules = self._ask_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
         return None if millijoules is None else millijoules / 1000
+
+    def _clock(self, name: str) -> int:
+        return getattr(self._library, f"NVML_CLOCK_{name}", {"SM": 1, "MEM": 2}[name])
 
     def _users(self) -> list[int]:
         return [user.pid for user in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +19,9 @@ LAYOUTS = ("nchw", "channels_last")
 MODES = ("eager", "graph", "compile", "onnxruntime")
 MAX_BATCH = 65_536
 _HALF_FLAGS = re.compile(r"\b(avx512_fp16|amx_fp16|asimdhp)\b")  # CPUs that compute in float16, x86 and ARM
-_AMPERE = (8, 0)  # the first CUDA capability with tf32 and bfloat16
+_CAPABILITY = {"tf32": (8, 0), "bfloat16": (8, 0), "compile": (7, 0)}  # the first that have it: Ampere, Volta
+_CXX = ("clang++",) if sys.platform == "darwin" else ("g++",)  # what torch's compiler calls for a CPU,
+_CC = ("gcc", "clang")  # and triton for a GPU's launches
 _ONNX_PACKAGES = ("onnxruntime", "onnx", "onnxscript")
 
 
@@ -78,8 +82,8 @@ def _cpu_fault(setting: Setting, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         return "this CPU does not compute in float16, and emulated it is slower than float32; use float32 or bfloat16"
     if setting.mode == "graph":
         return "CUDA graphs need a GPU; use eager"
-    if setting.mode == "compile" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        return "torch.compile needs a C++ compiler for a CPU, and none is on the PATH; install g++, or use eager"
+    if setting.mode == "compile" and (missing := _missing_compiler("CXX", _CXX)):
+        return f"torch.compile needs a C++ compiler for a CPU, and {missing}; install g++, or use eager"
     if setting.mode == "onnxruntime":
         if missing := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
             return f"{', '.join(missing)} not installed; pip install 'explorer[latency]', or use eager"
@@ -93,9 +97,20 @@ def _cuda_fault(setting: Setting, device: str) -> str:
         return "onnxruntime is measured on a CPU alone; use graph or compile, or --device cpu"
     if setting.mode == "compile" and find_spec("triton") is None:
         return "torch.compile needs triton for a GPU, and it is not installed; use graph"
-    if setting.dtype in ("tf32", "bfloat16"):
-        import torch
+    if setting.mode == "compile" and (missing := _missing_compiler("CC", _CC)):
+        return f"torch.compile needs a C compiler for a GPU's launches, and {missing}; install gcc, or use graph"
+    for word in (setting.dtype, setting.mode):
+        if word in _CAPABILITY:
+            import torch
 
-        if (found := torch.cuda.get_device_capability(device)) < _AMPERE:
-            return f"{setting.dtype} needs compute capability 8.0 (Ampere), this GPU has {found[0]}.{found[1]}"
+            if (found := torch.cuda.get_device_capability(device)) < (needed := _CAPABILITY[word]):
+                return f"{word} needs compute capability {needed[0]}.{needed[1]}, this GPU has {found[0]}.{found[1]}"
     return ""
+
+
+def _missing_compiler(variable: str, usual: Iterable[str]) -> str:
+    """What is missing of the compiler that the environment's ``variable`` names, or else of the ``usual`` ones."""
+    named = os.environ.get(variable)
+    if any(map(shutil.which, [named] if named else usual)):
+        return ""
+    return f"{variable}={named} is not to be found" if named else f"{' or '.join(usual)} is not on the PATH"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MAXIMISED = {"accuracy", "top5", *NAMES}
 LATENCY = "latency_ms"
+CLOCKS_APART = 0.10  # what a drift may come to within a measurement, too; a card's own ups and downs are less
 TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that differ in one trained otherwise
 
 
@@ -348,12 +349,15 @@ class Study:
 
 
 def mixed_environments(records: Iterable[TrialRecord]) -> str:
-    """In how many environments the latencies of these trials were measured, and in what these differ; empty for one."""
-    found = {
-        record.latency["environment"]["digest"]: record.latency["environment"] for record in records if record.latency
-    }
+    """In how many environments the latencies of these trials were measured, and in what these differ; empty for one.
+    Clocks that a GPU kept and that lie more than CLOCKS_APART from each other count as a difference: somebody locked
+    them in between, which the driver does not tell."""
+    measured = [record.latency for record in records if record.latency]
+    found = {latency["environment"]["digest"]: latency["environment"] for latency in measured}
     if len(found) < 2:
-        return ""
+        kept = [max(latency["device_state"]["sm_mhz"]) for latency in measured if _tells_clock(latency)]
+        apart = kept and max(kept) > (1 + CLOCKS_APART) * min(kept)
+        return f"one environment at clocks from {min(kept):g} to {max(kept):g} MHz" if apart else ""
     flat = [
         {**each, **each["versions"], **each["limits"], "device": each.get("device", "").partition(":")[0]}
         for each in found.values()
@@ -364,6 +368,10 @@ def mixed_environments(records: Iterable[TrialRecord]) -> str:
         if len(texts) > 1 and name not in ("digest", "commit", "versions", "limits"):
             differing.append(f"{name} {' or '.join(texts)}")
     return f"{len(found)} environments ({'; '.join(differing)})"
+
+
+def _tells_clock(latency: Mapping[str, Any]) -> bool:
+    return "sm_mhz" in (latency.get("device_state") or {})
 
 
 def _value(record: TrialRecord, name: str) -> float | None:

@@ -105,7 +105,8 @@ def run_search(
     with what a complete training measured (``scoring/zero_cost.py``).
 
     ``evaluate(architecture, *, choices, epochs, seed)`` replaces training and answers with the objectives
-    that are no costs; it runs in this process unless ``workers`` is above 1. ``costs``: name ->
+    that are no costs; it runs in this process unless ``workers`` is above 1. Where latencies are measured beside it,
+    it does well to call an ``explorer.Pause`` between its steps, as this project's trainings do. ``costs``: name ->
     ``f(architecture, choices)``, known before evaluation, beside the analytic ones or in their stead.
     Of a network that was ever on the frontier the trained weights are kept.
 

@@ -59,6 +59,8 @@ class Stopwatch:
                 return candidate._replace(refusal=("failed", f"its latency: {error}")), {}
             environment = latency.environment.to_dict()
             stands_on = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
+            if latency.device_state is not None:
+                stands_on["device_state"] = dict(latency.device_state)
             ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
         return candidate._replace(costs=costs, refusal=refused(costs, limits)), stands_on

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -63,7 +63,7 @@ def train_network(
     began = time.perf_counter()
     with ExitStack() as settings:
         place = settings.enter_context(process_settings(device, threads))
-        pause = settings.enter_context(closing(Pause(str(place))))
+        pause = settings.enter_context(Pause(str(place)))
         net.to(place, memory_format=torch.channels_last)
         optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, place), Images(data.validation, data, place)

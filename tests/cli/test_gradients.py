@@ -55,7 +55,7 @@ def test_a_search_records_gradients(capsys, tmp_path):
         (["gradients"], "ARCH"),
         (["gradients", "he2016_orders.yaml#9"], "9"),
         (["gradients", "he2016_orders.yaml#0", "--batch", "1"], "--batch"),
-        (["gradients", "he2016_orders.yaml#0", "--input", "3x8x8"], "--classes"),
+        (["gradients", "he2016_orders.yaml#0", "--input", "3x8"], "channels x height x width"),
         (["gradients", "he2016_orders.yaml#0", "--data", "digit"], "did you mean 'digits'"),
         (["gradients", "he2016_orders.yaml#0", "--data", "digits", "--batch", "300"], "has only 200 training images"),
     ],

@@ -73,7 +73,8 @@ def test_cost_follows_the_input(capsys):
     _, own, _ = run(capsys, "cost", "preact_variants.yaml#0", "--json")
     _, small, _ = run(capsys, "cost", "preact_variants.yaml#0", "--data", "digits", "--json")
     _, same, _ = run(capsys, "cost", "preact_variants.yaml#0", "--input", "1x8x8", "--classes", "10", "--json")
-    assert json.loads(small) == json.loads(same)
+    _, alone, _ = run(capsys, "cost", "preact_variants.yaml#0", "--input", "1x8x8", "--json")
+    assert json.loads(small) == json.loads(same) == json.loads(alone)
     assert json.loads(small)["macs"] < json.loads(own)["macs"]
     assert json.loads(own)["flops"] == 2 * json.loads(own)["macs"]
 
@@ -99,7 +100,11 @@ def test_cost_check_agrees_with_the_other_counters(capsys):
         (["space", "nowhere.yaml"], "nowhere.yaml:1:1: no such file"),
         (["sample", "preact_variants.yaml", "-n", "0"], "0 is not in the range"),
         (["cost", "preact_variants.yaml#0", "--input", "3x32", "--classes", "10"], "channels x height x width"),
-        (["cost", "preact_variants.yaml#0", "--input", "3x32x32"], "--input and --classes go together"),
+        (
+            ["cost", "preact_variants.yaml#0", "--data", "digits", "--classes", "5"],
+            "--data already says input and classes",
+        ),
+        (["cost", "preact_variants.yaml"], "is a space; name a network of it, as in preact_variants.yaml#0"),
         (["cost", "preact_variants.yaml#0", "--data", "digit"], "did you mean 'digits'"),
         (["cost", "preact_variants.yaml#0", "--chek"], "No such option"),
     ],

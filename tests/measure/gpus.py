@@ -12,7 +12,7 @@ class FakeCuda:
 
     def __init__(self, replay_ms: float = 0.25, cache: int = 1 << 20, host_cycles: int = 1):
         self.now, self.replay_ms, self.cache, self.host_cycles = 0.0, replay_ms, cache, host_cycles
-        self.held, self.slept = 1000, 0
+        self.held, self.slept, self.random = 1000, 0, 0
         self.log: list[str] = []
         self.captured = 0
         outer = self
@@ -32,14 +32,14 @@ class FakeCuda:
                 return other.moment - self.moment
 
         class CUDAGraph:
-            def pool(self):
-                return "pool"
-
             def replay(self):
                 outer.log.append(f"replay {self.number}")
                 outer.now += outer.replay_ms
 
         class Stream:
+            def __init__(self, device=None):
+                self.device = device
+
             def wait_stream(self, other):
                 outer.log.append("wait")
 
@@ -57,11 +57,21 @@ class FakeCuda:
         yield
 
     @contextmanager
-    def graph(self, graph, pool=None):
+    def graph(self, graph, pool=None, stream=None, capture_error_mode="global"):
         graph.number = self.captured
-        self.log.append(f"capture {self.captured} in {pool}")
+        self.log.append(f"capture {self.captured} in {pool} on {stream.device} {capture_error_mode}")
         self.captured += 1
         yield
+
+    def graph_pool_handle(self):
+        self.log.append("pool")
+        return "pool"
+
+    def get_rng_state(self, name):
+        return self.random
+
+    def set_rng_state(self, state, name):
+        self.random = state
 
     def current_stream(self):
         return self.Stream()
@@ -121,6 +131,8 @@ class FakeNvml:
         found = self.answers.get(name, usual)
         if callable(found):
             return found(handle)
+        if isinstance(found, list) and found and not hasattr(found[0], "pid"):
+            found = found.pop(0)
         if isinstance(found, Exception):
             raise found
-        return found.pop(0) if isinstance(found, list) and found and not hasattr(found[0], "pid") else found
+        return found

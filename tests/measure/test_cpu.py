@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 import explorer
 from explorer.errors import MeasurementError
 from explorer.grammar.parse import load_space
 from explorer.measure import cpu
-from explorer.measure.cpu import Cpu, CpuTimes, other_load
+from explorer.measure.cpu import Cpu, CpuTimes, compiled, other_load
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import Setting
 
@@ -108,3 +110,23 @@ def test_untraceable_networks_are_timed_whole():
     with device.session():
         runs = device.contestant(inference_form(Odd()), Setting(), SHAPE).run(2)
     assert [len(run.parts) for run in runs] == [1, 1]
+
+
+def test_each_network_is_compiled_by_itself(monkeypatch):
+    """A tenth module of one class is compiled as the first was, and another batch is compiled for that batch."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append([tuple(each.shape) for each in inputs if each.ndim == 4])
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    for width in range(1, 11):
+        compiled(nn.Sequential(nn.Conv2d(3, width, 1), nn.ReLU()).eval(), torch.ones(1, 3, 8, 8))
+    assert len(graphs) == 10
+    network = nn.Sequential(nn.Conv2d(3, 11, 1), nn.ReLU()).eval()
+    for batch in (1, 4, 7):
+        compiled(network, torch.ones(batch, 3, 8, 8))
+    assert [shapes[-1] for shapes in graphs[10:]] == [(batch, 3, 8, 8) for batch in (1, 4, 7)]
+    assert all(isinstance(size, int) for shapes in graphs for shape in shapes for size in shape)

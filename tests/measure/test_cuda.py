@@ -41,16 +41,37 @@ def contestant(fake: FakeCuda, **setting):
 
 
 def test_graphs_are_captured_once_an_input_and_replayed_in_turn():
-    """Warm-up on a side stream, a capture for each input, all in one pool; replays go through the inputs in turn."""
+    """Warm-up on a side stream of the very device, a capture there for each input, which other threads cannot break;
+    replays go through the inputs in turn."""
     fake = FakeCuda(cache=2 * 4 * 3 * 8 * 8)  # twice the cache holds four inputs of batch 1
     _, made = contestant(fake, mode="graph")
     assert [line for line in fake.log if "capture" in line] == [
-        "capture 0 in None", "capture 1 in pool", "capture 2 in pool", "capture 3 in pool"
-    ]  # fmt: skip
+        f"capture {number} in pool on cuda:0 thread_local" for number in range(4)
+    ]
     fake.log.clear()
     runs = made.run(6)
     assert runs == [Run(0.25, (0.25,))] * 6
     assert [line for line in fake.log if "replay" in line] == [f"replay {n}" for n in (0, 1, 2, 3, 0, 1)]
+
+
+def test_networks_share_the_memory_of_their_graphs():
+    """Networks that take turns never run at once: sixteen of them need no more memory for activations than the
+    largest, and all are captured on one stream, without which the pool would not be shared."""
+    fake = FakeCuda()
+    device = Cuda("cuda:1", fake, NoNvml())
+    for batch in (1, 2):
+        device.contestant(inference_form(network()), Setting(batch=batch, mode="graph"), SHAPE)
+    captures = [line.split(" in ")[1] for line in fake.log if "capture" in line]
+    assert len(captures) > 2 and set(captures) == {"pool on cuda:1 thread_local"} and fake.log.count("pool") == 1
+
+
+def test_the_callers_random_numbers_return():
+    """What is drawn on the device for inputs is not missing from the caller's sequence."""
+    fake = FakeCuda()
+    fake.random = 7
+    with Cuda("cuda:0", fake, NoNvml()).session():
+        fake.random = 8
+    assert fake.random == 7
 
 
 def test_replays_are_queued_behind_a_sleeping_device():
@@ -189,6 +210,33 @@ def test_precision_that_was_set_by_its_newer_name(dtype, matmul, conv):
     assert tf32_switches() == at_first
 
 
+def energy(fake: FakeCuda, watts: float = 200.0, every_ms: float = 100.0) -> Nvml:
+    """A card whose counter moves every so many milliseconds."""
+    told = lambda handle: int(fake.now // every_ms * every_ms * watts)  # noqa: E731
+    return Nvml(FakeNvml(nvmlDeviceGetTotalEnergyConsumption=told), "0123")
+
+
+@pytest.mark.parametrize(("every_ms", "within"), [(0.1, 0.001), (20.0, 0.03), (100.0, 0.05)])
+def test_energy_is_read_where_the_counter_moves(every_ms, within):
+    """A counter that moves ten times a second says what an image takes, and not what a fraction of its step is."""
+    fake = FakeCuda(replay_ms=0.5)
+    device = Cuda("cuda:0", fake, energy(fake, every_ms=every_ms))
+    made = device.contestant(inference_form(network()), Setting(batch=4, mode="graph"), SHAPE)
+    fake.now = 137.0
+    assert device.joules_per_image(made) == pytest.approx(200 * 0.5e-3 / 4, rel=within)
+
+
+def test_energy_that_is_not_counted_is_left_out():
+    """A counter that stands still or falls silent gives no number, after a bounded time; patience below 1 asks none."""
+    for answer in (5_000, [5_000, 5_000, 6_000, FakeNvml.NVMLError("gone")]):
+        fake = FakeCuda(replay_ms=0.5)
+        device = Cuda("cuda:0", fake, Nvml(FakeNvml(nvmlDeviceGetTotalEnergyConsumption=answer), "0"))
+        made = device.contestant(inference_form(network()), Setting(mode="graph"), SHAPE)
+        assert device.joules_per_image(made) is None and fake.now < 4 * cuda.ENERGY_MS
+    hasty = Cuda("cuda:0", fake, energy(fake), patience=0.3)
+    assert hasty.joules_per_image(made) is None
+
+
 def test_settled_by_the_interval_of_the_median():
     """Equal times have settled; times spread by several per cent have not."""
     assert cuda.has_settled([Run(1.0, (1.0,))] * 50)
@@ -198,23 +246,23 @@ def test_settled_by_the_interval_of_the_median():
 def test_whole_measurement(monkeypatch):
     """From network to latency: replays, peak memory, energy by the image, clocks and limits in the environment."""
     monkeypatch.setattr("explorer.measure.latency.describe_environment", lambda name, threads: _machine())
-    energy = [1_000_000 + 60_000 * reading for reading in range(2)]
+    fake = FakeCuda(replay_ms=0.5)
     monitor = Nvml(
         FakeNvml(
             nvmlDeviceGetMaxClockInfo=1980,
             nvmlDeviceGetClockInfo=1980,
-            nvmlDeviceGetTotalEnergyConsumption=energy,
+            nvmlDeviceGetTotalEnergyConsumption=lambda handle: int(200 * fake.now),
         ),
         "0123",
     )
-    place = Cuda("cuda:0", FakeCuda(replay_ms=0.5), monitor)
+    place = Cuda("cuda:0", fake, monitor)
     (found,) = measure_on(place, [Subject(network(), SHAPE, "d")], [Setting(batch=4, mode="graph")])
     assert found.reported_ms == found.median_ms == 0.5 and found.ci95_ms == (0.5, 0.5)
     assert found.drift == 0 and not found.contended
     weights, image = 4 * (4 * 27 + 4), 4 * 3 * 8 * 8 * 4  # the norm is folded
     assert found.peak_memory_bytes == weights + image + 4000
     assert found.device_state == {"sm_mhz": [1980, 1980], "memory_mhz": [1980, 1980]}
-    assert found.joules_per_image == pytest.approx(60 / 600 / 4)
+    assert found.joules_per_image == pytest.approx(200 * 0.5e-3 / 4)
     assert found.environment.limits["sm_mhz"] == 1980.0
     assert "1 of 1 batch norms folded" in found.method and "CUDA events" in found.method
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import pytest
 
@@ -35,7 +34,7 @@ def holder():
 
 def test_a_free_device_is_not_waited_for():
     """Where nobody measures, a training does not wait, nor afterwards."""
-    with closing(Pause("cpu")) as pause:
+    with Pause("cpu") as pause:
         assert pause() == 0.0
         with measuring("cpu"):
             pass
@@ -44,7 +43,7 @@ def test_a_free_device_is_not_waited_for():
 
 def test_a_training_waits_until_the_measurement_is_over(holder):
     """It goes on when the lock's holder is gone, though that was killed and had no chance to give it back."""
-    with closing(Pause("cpu")) as pause:
+    with Pause("cpu") as pause:
         began = time.monotonic()
         timer = subprocess.Popen([sys.executable, "-c", f"import time, os; time.sleep(0.5); os.kill({holder.pid}, 9)"])
         waited = pause()
@@ -57,7 +56,7 @@ def test_a_training_waits_until_the_measurement_is_over(holder):
 def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
     """Beside one who measures without end it has waited a grace time, and then as long as it has computed."""
     monkeypatch.setattr(device_lock, "GRACE", 0.2)
-    with closing(Pause("cpu")) as pause:
+    with Pause("cpu") as pause:
         began = time.monotonic()
         first = pause()
         assert first >= 0.2
@@ -69,11 +68,26 @@ def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
         assert 0.5 <= total <= 0.2 + computed + 6 * 2 * device_lock.LOOK + 0.1 * computed
 
 
+def test_a_callers_own_work_waits_too(holder):
+    """By a public name: what a caller runs on the device waits where it says that it may, and not after it has closed;
+    a device that is not there is refused."""
+    import explorer
+
+    with explorer.Pause("cpu") as pause:
+        killer = subprocess.Popen([sys.executable, "-c", f"import time, os; time.sleep(0.3); os.kill({holder.pid}, 9)"])
+        assert pause() > 0.0
+        killer.wait()
+    with measuring("cpu"):
+        assert pause() == 0.0
+    with pytest.raises(explorer.ExplorerError, match="unknown device 'tpu'"):
+        explorer.Pause("tpu")
+
+
 def test_where_no_lock_can_be_kept(monkeypatch, tmp_path, caplog):
     """Measuring goes on and says that nobody waits for it; trainings go on."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with measuring("cpu"), closing(Pause("cpu")) as pause:
+    with measuring("cpu"), Pause("cpu") as pause:
         assert pause() == 0.0
     (said,) = caplog.messages
     assert "file/explorer/measuring/" in said and said.endswith("cannot be written: nobody waits for this measurement")
@@ -96,5 +110,5 @@ def test_who_measures_waits_for_another_and_hears_of_it(holder):
 def test_another_device_is_another_lock(monkeypatch):
     """Who measures on one device does not keep those on another waiting."""
     monkeypatch.setattr(device_lock, "device_identity", lambda device: device)
-    with measuring("cuda:0"), closing(Pause("cuda:1")) as pause, measuring("cpu"):
+    with measuring("cuda:0"), Pause("cuda:1") as pause, measuring("cpu"):
         assert pause() == 0.0

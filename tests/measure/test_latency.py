@@ -41,9 +41,14 @@ def test_an_architecture_in_a_process_of_its_own():
 
 
 def test_a_module_in_this_process():
-    """A built network knows its input and digest; any other module is told its input, or refused."""
+    """A built network knows its input and digest; any other module is told its input, or refused. The process draws
+    the random numbers that it would have drawn."""
     network = explorer.build(SPACE.architecture(0)).train()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
     found = explorer.latency(network, device="cpu")
+    assert torch.equal(torch.rand(2), expected)
     assert found.digest == SPACE.architecture(0).digest and network.training
     other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
     assert explorer.latency(other, device="cpu", input=(3, 16, 16)).digest == ""

@@ -36,6 +36,24 @@ def test_state_and_limits():
     assert gpu.joules() == 12.5
 
 
+def test_clocks_that_were_asked_for_are_limits():
+    """Application clocks and offsets bound what is measured, so they stand beside what the card may reach; a card that
+    has none of them says nothing of them."""
+    asked = {"nvmlDeviceGetMaxClockInfo": 1980, "nvmlDeviceGetApplicationsClock": [1410, 2619]}
+    gpu = Nvml(FakeNvml(**asked, nvmlDeviceGetGpcClkVfOffset=-30, nvmlDeviceGetMemClkVfOffset=0), "0")
+    assert gpu.limits() == {
+        "sm_mhz": 1980.0,
+        "memory_mhz": 1980.0,
+        "application_sm_mhz": 1410.0,
+        "application_memory_mhz": 2619.0,
+        "sm_offset_mhz": -30.0,
+        "memory_offset_mhz": 0.0,
+    }
+    error = FakeNvml.NVMLError("not supported")
+    bare = Nvml(FakeNvml(nvmlDeviceGetMaxClockInfo=1980, nvmlDeviceGetApplicationsClock=error), "0")
+    assert bare.limits() == {"sm_mhz": 1980.0, "memory_mhz": 1980.0}
+
+
 def test_what_is_not_told_is_missing():
     """A card without these counters, a machine without a driver, one without the package: empty states, no error."""
     error = FakeNvml.NVMLError("not supported")

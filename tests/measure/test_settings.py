@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -52,10 +54,25 @@ def test_float16_only_where_the_cpu_computes_in_it(tmp_path):
     assert settings._cpu_fault(asked, able) == ""
 
 
-def test_compiling_needs_a_compiler(monkeypatch):
-    """torch.compile on a CPU is refused where there is no C++ compiler, with the mend."""
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(MeasurementError, match="needs a C\\+\\+ compiler"):
+def _executable(path):
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="another compiler is the usual one there")
+def test_compiling_needs_a_compiler(monkeypatch, tmp_path):
+    """torch.compile on a CPU is refused where the C++ compiler that it calls is missing, with the mend."""
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _executable(tmp_path / "clang++")  # torch calls g++ unless told otherwise
+    with pytest.raises(
+        MeasurementError, match=r"needs a C\+\+ compiler for a CPU, and g\+\+ is not on the PATH; install"
+    ):
+        made(modes=("compile",))
+    monkeypatch.setenv("CXX", "clang++")
+    assert len(made(modes=("compile",))) == 1
+    monkeypatch.setenv("CXX", "icpx")
+    with pytest.raises(MeasurementError, match="CXX=icpx is not to be found"):
         made(modes=("compile",))
 
 
@@ -66,14 +83,24 @@ def test_a_missing_package_is_named(monkeypatch):
         made(modes=("onnxruntime",))
 
 
-def test_formats_of_a_gpu(monkeypatch):
-    """tf32 and bfloat16 need Ampere; compiling needs triton."""
+def test_formats_of_a_gpu(monkeypatch, tmp_path):
+    """tf32 and bfloat16 need Ampere; compiling needs triton, a C compiler and Volta."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(settings, "find_spec", lambda name: None)
     for dtype in ("tf32", "bfloat16"):
-        with pytest.raises(MeasurementError, match=f"{dtype} needs compute capability 8.0 .* has 7.5"):
+        with pytest.raises(MeasurementError, match=f"{dtype} needs compute capability 8.0, this GPU has 7.5"):
             made("cuda:0", dtypes=(dtype,), modes=("graph",))
     with pytest.raises(MeasurementError, match="needs triton"):
+        made("cuda:0", modes=("compile",))
+    monkeypatch.setattr(settings, "find_spec", lambda name: object())
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MeasurementError, match=r"C compiler .* gcc or clang is not on the PATH; install gcc"):
+        made("cuda:0", modes=("compile",))
+    _executable(tmp_path / "clang")
+    assert len(made("cuda:0", modes=("compile",))) == 1
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    with pytest.raises(MeasurementError, match=r"compile needs compute capability 7\.0, this GPU has 6.1"):
         made("cuda:0", modes=("compile",))
     assert made("cuda:0", dtypes=("float16",), modes=("graph",)) == [Setting(dtype="float16", mode="graph")]
 

@@ -39,6 +39,7 @@ class Clock:
         self.asked: list[str] = []
         self.contended: list[bool] = []  # of the coming measurements, False when it is empty
         self.environment = HERE
+        self.state: dict | None = None
         self.before = lambda architecture: None
 
     def __call__(self, architectures, settings, device):
@@ -50,7 +51,8 @@ class Clock:
         notes = ("a neighbour",) if contended else ()
         ms += 0.5 * len(self.contended) if contended else 0.0
         numbers = (ms, ms, ms, ms, (ms, ms), 9, 1e3 / ms)
-        return [Latency(architecture.digest, *numbers, "", self.environment, 1.0, 0.0, contended, notes)]
+        measured = (*numbers, "", self.environment, 1.0, 0.0, contended, notes, self.state)
+        return [Latency(architecture.digest, *measured)]
 
 
 @pytest.fixture
@@ -244,6 +246,22 @@ def test_another_environment_of_a_limit_is_not_put_on_one_frontier(space, clock,
             ask()
         assert ask(mix_environments=True)
     assert study.mixed_environments() == "2 environments (torch 2 or 3)"
+
+
+def test_clocks_that_were_locked_in_between_are_not_put_on_one_frontier(space, clock, url):
+    """The driver does not tell a lock, the clocks that a card kept do: far apart they do not compare unasked, and a
+    card's own ups and downs do."""
+    for trials, mhz in ((2, 1980.0), (4, 1905.0)):
+        clock.state = {"sm_mhz": [mhz - 300, mhz], "celsius": [40, 41]}
+        search(space, "latency_ms<=9", sampler="random", storage=url, trials=trials)
+    study = open_study(url, "one")
+    assert study.frontier("latency_ms") and study.mixed_environments() == ""
+    clock.state = {"sm_mhz": [1410.0, 1410.0]}
+    search(space, "latency_ms<=9", sampler="random", storage=url, trials=6)
+    assert study.mixed_environments() == "one environment at clocks from 1410 to 1980 MHz"
+    with pytest.raises(StoreError, match="latency_ms was measured in one environment at clocks from 1410 to 1980 MHz"):
+        study.frontier("latency_ms")
+    assert study.frontier("latency_ms", mix_environments=True) and study.frontier()
 
 
 def test_the_callers_own_latency_is_not_measured(space, clock):
