@@ -6,9 +6,17 @@ from dashboards.current import drawing
 from dashboards.views import architecture, effects, frontier, runs, space
 
 st.set_page_config(page_title="Residual network explorer", layout="wide")
+home = st.Page(frontier.draw, title="Frontier", default=True)
+
+
+def go_home() -> None:
+    st.switch_page(home, query_params=st.query_params.to_dict())
+
+
 page = st.navigation(
     [
-        st.Page(frontier.draw, title="Frontier", default=True),
+        home,
+        st.Page(go_home, title="Frontier", url_path="frontier", visibility="hidden"),
         st.Page(architecture.draw, title="Architecture", url_path="architecture"),
         st.Page(effects.draw, title="What matters", url_path="effects"),
         st.Page(space.draw, title="Space", url_path="space"),

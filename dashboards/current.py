@@ -31,8 +31,10 @@ T = TypeVar("T")
 LOOK_SECONDS = 4.0
 DRAWING_SHARE = 0.005  # of one core, that a page left open may take by drawing itself anew; its browser takes more
 LONGEST_REST = 60.0  # seconds that a page may be out of date
+LISTED = 2_000  # trials to pick from in a list; of more a number is typed, or the list is most of what the page sends
 DREW = "drew"  # the session's key of the CPU-seconds that the page took to be drawn last
 PICKED = "study"  # and of the picked study's name
+ASKED = "asked"  # and of the name that the address bar says, empty where it says none
 BOXED = "boxed"  # and of (identity of the study, numbers of the trials in the box that was dragged)
 CHOSEN = "chosen"  # and of (identity of the study, number of the trial looked at last), which every page starts with
 
@@ -54,11 +56,22 @@ class Look(NamedTuple):
 
 
 def current_study() -> tuple[Study, list[TrialRecord]] | None:
-    """Draws the study picker; returns the picked study and its trials, or None after saying why there is none."""
+    """Draws the study picker; returns the picked study and its trials, or None after saying why there is none.
+
+    The picked one is the user's own pick, or what a link that was followed asks for."""
+    asked = st.query_params.get("study", "")
+    moved = asked != st.session_state.get(ASKED, "")
+    if asked and moved:
+        st.session_state[PICKED] = asked
     found = look(st.session_state.get(PICKED))
     if found.study is not None:
-        st.session_state[PICKED] = found.study.name
+        name = st.session_state[PICKED] = found.study.name
         _draw_picker(found.studies)
+        if asked and asked != name:
+            if moved:
+                say(f"The address asks for study {safe_text(asked)!r}, which this storage does not hold.")
+            asked = st.query_params["study"] = name
+    st.session_state[ASKED] = asked
     if found.problem:
         say(found.problem)
     _watch(found, time.monotonic())

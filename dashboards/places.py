@@ -28,6 +28,11 @@ class Place(NamedTuple):
         return {name: values for name, values in said.items() if values}
 
 
+def read_number(text: str, longest: int = LONGEST["trial"]) -> int | None:
+    """The number that a text of at most so many digits says, None where it is something else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= longest else None
+
+
 def read_place(query: Mapping[str, Sequence[str]]) -> tuple[Place, str]:
     """The place that an address says, and a sentence on what of it cannot be read, empty when all can."""
     problems = []
@@ -35,10 +40,11 @@ def read_place(query: Mapping[str, Sequence[str]]) -> tuple[Place, str]:
     def numbers(name: str) -> list[int]:
         found = []
         for text in query.get(name, ()):
-            if text.isascii() and text.isdigit() and len(text) <= LONGEST[name]:
-                found.append(int(text))
-            else:
+            number = read_number(text, LONGEST[name])
+            if number is None:
                 problems.append(f"{name} {safe_text(text, length=40)!r}")
+            else:
+                found.append(number)
         return list(dict.fromkeys(found))
 
     trials, networks = numbers("trial"), numbers("network")

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
 
-from dashboards.stages import Curve, curve_of
 from explorer.errors import StoreError
-from explorer.records import ConfirmationRecord, Environment, GradientFlow, Lease, TrialRecord
+from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.confirmations import trial_probabilities
 from explorer.store.studies import study_revisions
@@ -65,8 +64,7 @@ class Known:
         with self._lock:
             if self._curves_revision < self.revision:
                 revision = self.revision
-                changed = _read(lambda: study.results(self._curves_revision))
-                self._curves |= {number: curve_of(result) for number, result in changed.items()}
+                self._curves |= _read(lambda: study.curves(self._curves_revision))
                 self._curves_revision = revision
             return dict(self._curves)
 

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
-from explorer.records import TrainingResult, TrialRecord
+from explorer.records import Curve, TrialRecord
 
 SPENT = ("epochs_spent", "training_seconds")  # costs that only a training tells
 SHARES = {0.25: "a quarter", 0.5: "half", 0.75: "three quarters"}
 CURVES = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}
 
 Stage = float | int | None  # a share of the training, an epoch from 1, or its end
-
-
-class Curve(NamedTuple):
-    """A training's course in little room: for each epoch the values of CURVES on the validation split, the epoch's
-    number from 1, and the seconds of training steps (validation left out) until its end."""
-
-    accuracy: tuple[float, ...]
-    top5: tuple[float, ...]
-    loss: tuple[float, ...]
-    epochs: tuple[int, ...]
-    seconds: tuple[float, ...]
-
-
-def curve_of(result: TrainingResult) -> Curve:
-    """The course of a training."""
-    values = [tuple(getattr(epoch, field) for epoch in result.curve) for field in CURVES.values()]
-    seconds = tuple(itertools.accumulate(epoch.seconds for epoch in result.curve))
-    return Curve(*values, tuple(epoch.epoch for epoch in result.curve), seconds)
 
 
 def stages(epochs: int) -> list[Stage]:
@@ -61,7 +41,7 @@ def at_stage(
             continue
         last = -1 if until is None else until - 1
         spent = dict(zip(SPENT, (curve.epochs[last], curve.seconds[last])))
-        then = {} if until is None else {name: getattr(curve, name)[last] for name in CURVES}
+        then = {} if until is None else {name: getattr(curve, field)[last] for name, field in CURVES.items()}
         costs, objectives = {**record.costs, **spent}, {**record.objectives, **then}
         reached.append(replace(record, state="complete", costs=costs, objectives=objectives))
     return reached

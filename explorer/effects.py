@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from explorer.records import TrialRecord
 
 MIN_PAIRS = 3
 CONFIDENCE = 0.95
+LARGEST = 2**62  # combinations of answers that are numbered at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,11 @@ def choice_effects(
             f"unknown factor {factor!r}; the choices that differ: {', '.join(factors) or 'none'}"
             f"{did_you_mean(factor or '', names)}"
         )
-    model = AdditiveModel(known, factors, objective, cost)
-    return [effect for name in wanted for effect in _effects_of(name, known, model, objective, cost)]
+    answers = Answers(known, factors)
+    gains = np.array([quantity(record, objective) for record in known])
+    decades = np.log10([quantity(record, cost) for record in known])
+    model = AdditiveModel(answers, gains, decades)
+    return [effect for name in wanted for effect in _effects_of(name, answers, gains, decades, model)]
 
 
 def comparable(records: Iterable[TrialRecord], objective: str, cost: str) -> list[TrialRecord]:
@@ -94,16 +98,47 @@ def quantity(record: TrialRecord, name: str) -> float:
 def varying_choices(records: Sequence[TrialRecord]) -> list[str]:
     """The choice points answered in more than one way, in the order asked."""
     names = dict.fromkeys(name for record in records for name in record.choices)
-    return [name for name in names if len(levels_of(records, name)) > 1]
+    return [name for name in names if len({record.choices.get(name) for record in records} - {None}) > 1]
 
 
 def levels_of(records: Sequence[TrialRecord], factor: str) -> list[str]:
     """The answers to a choice point where it was asked, the most frequent first, of equals the first met."""
-    return [level for level, _ in Counter(r.choices[factor] for r in records if factor in r.choices).most_common()]
+    counts = Counter([record.choices.get(factor) for record in records])
+    return [level for level, _ in counts.most_common() if level is not None]
+
+
+class Answers:
+    """What networks answered to choice points, as numbers.
+
+    ``levels``: factor -> its levels as ``levels_of`` gives them. ``codes``: factor -> (networks,) the place of each
+    one's answer among them, -1 where it was not asked.
+    """
+
+    def __init__(self, records: Sequence[TrialRecord], factors: Sequence[str]):
+        self.levels = {factor: levels_of(records, factor) for factor in factors}
+        self.codes = {}
+        for factor, levels in self.levels.items():
+            places = {level: place for place, level in enumerate(levels)}
+            self.codes[factor] = np.array([places.get(record.choices.get(factor, ""), -1) for record in records])
+
+    def twins(self, factor: str, among: np.ndarray) -> np.ndarray:
+        """For each of the networks ``among`` (places) a number, equal for those that answer alike every other choice
+        point that is asked at the reference as well as at the other levels of ``factor`` that are among them."""
+        reference = self.codes[factor][among] == 0
+        number, count = np.zeros(len(among), np.int64), 1
+        for name, every in self.codes.items():
+            codes = every[among]
+            if name == factor or codes[reference].max() < 0 or codes[~reference].max() < 0:
+                continue
+            radix = len(self.levels[name]) + 1
+            if count > LARGEST // radix:
+                number, count = _ranked(number)
+            number, count = number * radix + codes + 1, count * radix
+        return _ranked(number)[0]
 
 
 class AdditiveModel:
-    """Least squares of the objective on every choice's levels and the logarithm of the cost.
+    """Least squares of the objective on every choice's levels and the decades (base-10 logarithm) of the cost.
 
     A choice that only some networks are asked is compared among those; to the others its reference stands.
 
@@ -111,29 +146,25 @@ class AdditiveModel:
     cannot tell it from the choices.
     """
 
-    def __init__(self, records: Sequence[TrialRecord], factors: Sequence[str], objective: str, cost: str):
-        self._columns = {
-            (factor, level): place
-            for place, (factor, level) in enumerate(
-                ((factor, level) for factor in factors for level in levels_of(records, factor)[1:]), 2
-            )
-        }
-        x = np.zeros((len(records), 2 + len(self._columns)))
-        x[:, 0] = 1
-        x[:, 1] = [math.log10(quantity(record, cost)) for record in records]
-        x[:, 1] -= x[:, 1].mean()
-        for row, record in enumerate(records):
-            for factor in factors:
-                place = self._columns.get((factor, record.choices.get(factor, "")))
-                if place is not None:
-                    x[row, place] = 1
-        y = np.array([quantity(record, objective) for record in records])
-        self._inverse = np.linalg.pinv(x)
-        self._weights = self._inverse @ y
-        self.residuals = y - x @ self._weights
-        self._kept = self._inverse @ x  # the identity where each weight can be told from the others
-        self._free = len(records) - int(np.linalg.matrix_rank(x))
-        self._variance = float(self.residuals @ self.residuals) / self._free if self._free > 0 else math.nan
+    def __init__(self, answers: Answers, objective: np.ndarray, decades: np.ndarray):
+        columns = [np.ones(len(objective)), decades - decades.mean()]
+        self._columns = {}
+        for factor, levels in answers.levels.items():
+            for place, level in enumerate(levels[1:], 1):
+                self._columns[factor, level] = len(columns)
+                columns.append((answers.codes[factor] == place).astype(float))
+        x = np.stack(columns, axis=1)
+        # As many rows as weights hold all that thousands of networks say of these.
+        rotation, triangle = np.linalg.qr(x)
+        left, sizes, right = np.linalg.svd(triangle)
+        rank = int(np.sum(sizes > sizes[0] * max(x.shape) * np.finfo(float).eps))
+        rows = right[:rank]
+        self._inverse = (rows.T / sizes[:rank]) @ left[:, :rank].T
+        self._kept = rows.T @ rows  # the identity where each weight can be told from the others
+        self._weights = self._inverse @ (rotation.T @ objective)
+        residuals = objective - x @ self._weights
+        self._free = len(objective) - rank
+        self._variance = float(residuals @ residuals) / self._free if self._free > 0 else math.nan
         told = self._free > 0 and self._told(1)
         self.slope, self.slope_error = (float(self._weights[1]), self._error(1)) if told else (0.0, 0.0)
 
@@ -154,55 +185,42 @@ class AdditiveModel:
 
 
 def _effects_of(
-    factor: str, records: Sequence[TrialRecord], model: AdditiveModel, objective: str, cost: str
+    factor: str, answers: Answers, objective: np.ndarray, decades: np.ndarray, model: AdditiveModel
 ) -> list[Effect]:
-    levels = levels_of(records, factor)
-    reference, of_level = levels[0], {level: [r for r in records if r.choices.get(factor) == level] for level in levels}
-    out = []
-    for level in levels[1:]:
-        gains = _paired_gains(factor, of_level[reference], of_level[level], objective, cost)
+    reference, *others = answers.levels[factor]
+    codes, out = answers.codes[factor], []
+    for place, level in enumerate(others, 1):
+        among = np.flatnonzero((codes == 0) | (codes == place))
+        twins, changed = answers.twins(factor, among), codes[among] == place
+        paid, gained = (_paired(values[among], twins, changed) for values in (decades, objective))
         found: tuple[float, tuple[float, float]] | None
-        if len(gains) >= MIN_PAIRS:
-            gain = np.array(gains)
-            net = gain[:, 0] - model.slope * gain[:, 1]
+        if len(gained) >= MIN_PAIRS:
+            net = gained - model.slope * paid
             # Of the charge for the cost, only the slope is uncertain, and by as much for all pairs.
-            charged = model.slope_error * float(gain[:, 1].mean())
+            charged = model.slope_error * float(paid.mean())
             error = math.hypot(float(net.std(ddof=1)) / math.sqrt(len(net)), charged)
             method, found = "pairs", _interval(float(net.mean()), error, len(net) - 1)
         else:
             found = model.effect(factor, level)
             method = "model" if found else "none"
         effect, interval = found or (None, None)
-        out.append(Effect(factor, level, reference, effect, interval, len(gains), len(of_level[level]), method))
+        out.append(Effect(factor, level, reference, effect, interval, len(gained), int(changed.sum()), method))
     return out
 
 
-def _paired_gains(
-    factor: str, of_reference: list[TrialRecord], of_level: list[TrialRecord], objective: str, cost: str
-) -> list[tuple[float, float]]:
-    """(gain in the objective, decades of cost paid for it) for each way to answer the other choices that both
-    levels ask: mean of the level less mean of the reference."""
-    asked = [set().union(*(record.choices for record in side)) for side in (of_reference, of_level)]
-    shared = sorted((asked[0] & asked[1]) - {factor})
+def _paired(values: np.ndarray, twins: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """For each group of twins on both sides: the mean of its changed networks less that of the others."""
+    sides = [np.bincount(twins[side], minlength=twins.max() + 1) for side in (~changed, changed)]
+    sums = [np.bincount(twins[side], values[side], twins.max() + 1) for side in (~changed, changed)]
+    both = (sides[0] > 0) & (sides[1] > 0)
+    before, after = (total[both] / count[both] for total, count in zip(sums, sides))
+    return after - before
 
-    def grouped(side: list[TrialRecord]) -> Mapping[tuple, list[TrialRecord]]:
-        groups: dict[tuple, list[TrialRecord]] = {}
-        for record in side:
-            groups.setdefault(tuple(record.choices.get(name) for name in shared), []).append(record)
-        return groups
 
-    def means(side: list[TrialRecord]) -> tuple[float, float]:
-        return (
-            float(np.mean([quantity(record, objective) for record in side])),
-            float(np.mean([math.log10(quantity(record, cost)) for record in side])),
-        )
-
-    references, others = grouped(of_reference), grouped(of_level)
-    gains = []
-    for key in references.keys() & others.keys():
-        (y0, x0), (y1, x1) = means(references[key]), means(others[key])
-        gains.append((y1 - y0, x1 - x0))
-    return gains
+def _ranked(numbers: np.ndarray) -> tuple[np.ndarray, int]:
+    """The numbers by their rank, equal ones alike, and how many different ones there are."""
+    different, ranks = np.unique(numbers, return_inverse=True)
+    return ranks, len(different)
 
 
 def _interval(value: float, error: float, free: int) -> tuple[float, tuple[float, float]]:

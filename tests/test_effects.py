@@ -113,3 +113,10 @@ def test_a_choice_that_only_some_are_asked_is_compared_among_them():
     found = {effect.factor: effect for effect in choice_effects(rows)}
     assert found["ratio"].effect == pytest.approx(-0.05 if found["ratio"].level == "1/4" else 0.05, abs=1e-3)
     assert found["order"].method == "pairs"
+
+
+def test_more_combinations_than_a_number_holds(monkeypatch):
+    """Twins are found however many ways there are to answer all choices."""
+    expected = choice_effects(grid(0.01))
+    monkeypatch.setattr("explorer.effects.LARGEST", 4)
+    assert choice_effects(grid(0.01)) == expected

@@ -13,10 +13,19 @@ from pathlib import Path
 import streamlit as st
 
 from dashboards.cost_tables import comparison_rows
-from dashboards.current import PICKED, chosen_trial, current_study, identity, keep_chosen, say, storage_url
+from dashboards.current import (
+    LISTED,
+    chosen_trial,
+    current_study,
+    identity,
+    keep_chosen,
+    kept,
+    say,
+    storage_url,
+)
 from dashboards.figures import gradient_figure
 from dashboards.launch import server_environment
-from dashboards.places import Place, read_place
+from dashboards.places import Place, read_number, read_place
 from dashboards.reading import read_gradient_flow, read_trial
 from dashboards.spaces import space_of
 from dashboards.tables import frontier_points
@@ -40,8 +49,6 @@ def draw() -> None:
     """The page."""
     asked, problem = read_place({name: st.query_params.get_all(name) for name in ("study", "trial", "network")})
     moved = asked != st.session_state.get(SAID, Place())  # a link was followed, or the browser's Back
-    if moved and asked.study:
-        st.session_state[PICKED] = asked.study
     found = current_study()
     if found is None:
         return
@@ -50,8 +57,6 @@ def draw() -> None:
         say("This study has no trials yet. They appear here by themselves once the search has begun.")
         return
     here = asked if asked.study in ("", study.name) else Place()
-    if moved and here != asked:
-        problem = f"The address asks for study {safe_text(asked.study)!r}, which this storage does not hold."
     states = {record.number: record.state for record in records}
     unknown = [number for number in here.trials if number not in states]
     if unknown:
@@ -59,7 +64,7 @@ def draw() -> None:
     if problem:
         say(problem)
     _arrange(study, records, here._replace(trials=tuple(number for number in here.trials if number in states)), moved)
-    numbers = _pick(states)
+    numbers = _pick(states, _frontier(study, records))
     _tell_address(study, asked, here, numbers)
     if not numbers:
         say("Pick one trial to see it in full, or up to five to see them side by side.")
@@ -100,21 +105,42 @@ def _first(study: Study, records: list[TrialRecord]) -> int:
     chosen = chosen_trial(study)
     if chosen is not None and any(record.number == chosen for record in records):
         return chosen
-    points = frontier_points(records, *study.plane, study.objectives)
-    front = [int(number) for number in points.trial[points.frontier]]
+    front = _frontier(study, records)
     return front[-1] if front else records[0].number
 
 
-def _pick(states: dict[int, str]) -> list[int]:
+def _frontier(study: Study, records: list[TrialRecord]) -> list[int]:
+    """The trials on the frontier of the study's plane, by ascending cost."""
+
+    def find() -> list[int]:
+        points = frontier_points(records, *study.plane, study.objectives)
+        return [int(number) for number in points.trial[points.frontier]]
+
+    return kept((*identity(study), study.revision, "front"), find)
+
+
+def _pick(states: dict[int, str], front: list[int]) -> list[int]:
+    """The picker of trials. Of too many to send a list the frontier's are offered, and any other number is typed."""
+
     def leave_network() -> None:
         st.session_state[NETWORK] = None
 
+    picked = st.session_state[COMPARED]
+    numbers = [number for number in map(read_number, map(str, picked)) if number in states]
+    if numbers != picked:  # something was typed
+        st.session_state[COMPARED] = list(dict.fromkeys(numbers))
+        strange = [safe_text(each, length=40) for each in picked if read_number(str(each)) not in states]
+        if strange:
+            say(f"No trial {', '.join(strange)}: this study has trials 0 to {max(states):,}.")
+    few = len(states) <= LISTED
     return st.multiselect(
-        "Trials (up to five, side by side)",
-        list(states),
-        format_func=lambda number: f"{number} — {safe_text(states.get(number, ''))}",
+        "Trials (up to five, side by side)" if few else f"Trials (up to five; type a number, 0 to {max(states):,})",
+        list(states) if few else sorted({*front, *st.session_state[COMPARED]}),
+        # A label that changed, with a trial's state say, would be another option, and what is picked be lost.
+        format_func=str,
         key=COMPARED,
         max_selections=SIDE_BY_SIDE,
+        accept_new_options=True,
         on_change=leave_network,
     )
 

@@ -12,6 +12,7 @@ import streamlit as st
 from plotly import graph_objects as go
 
 from dashboards.current import (
+    LISTED,
     boxed,
     chosen_trial,
     current_study,
@@ -46,7 +47,6 @@ from explorer.store.study import LATENCY
 
 CHART = "frontier_chart"
 # Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
-LISTED = 2_000  # trials to pick from in a list; of more a number is typed, or the list is most of what the page sends
 TRIAL, TRIAL_OF, SHOWN, MARKED = "trial", "trial_of", "shown", "marked"
 NO_COLOUR = "nothing"
 STOPS = 60  # of a budget's slider

@@ -15,10 +15,10 @@ from explorer.records import (
     STATES,
     ConfirmationRecord,
     Confirmed,
+    Curve,
     Environment,
     GradientFlow,
     Lease,
-    TrainingResult,
     TrialRecord,
     environment_from_json,
 )
@@ -91,8 +91,8 @@ class Study:
         held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
 
-    def results(self, since_revision: int = 0) -> dict[int, TrainingResult]:
-        """Trial number -> its training with the whole curve, of all trials that have one; of those, with
+    def curves(self, since_revision: int = 0) -> dict[int, Curve]:
+        """Trial number -> the course of its training, of all trials that have one; of those, with
         ``since_revision``, the ones changed after it."""
         query = select(trials.c.number, trials.c.result).where(
             trials.c.study_id == self.id, trials.c.result.is_not(None)
@@ -100,7 +100,7 @@ class Study:
         if since_revision:
             query = query.where(trials.c.revision > since_revision)
         with self.database.read() as connection:
-            return {number: TrainingResult.from_json(result) for number, result in connection.execute(query)}
+            return {number: Curve.from_json(result) for number, result in connection.execute(query)}
 
     def environments(self) -> dict[int, Environment]:
         """Trial number -> on what it was trained, of the trials where that is known."""

@@ -230,3 +230,13 @@ def assert_plain(page) -> None:
     made = page.get_by_test_id("stMain").locator(made)
     assert made.evaluate_all("all => all.map(one => one.outerHTML.slice(0, 300))") == []
     assert page.get_by_test_id("stMetricLabel").locator("[data-testid=stIconMaterial], [style*=color]").count() == 0
+
+
+def test_the_frontier_page_has_an_address(browser, url):
+    """``/frontier`` is the frontier page too, and keeps what the address asks for."""
+    write_study(url, "first")
+    write_study(url, "second")
+    with serving(url) as address, visiting(browser, f"{address}/frontier?study=first") as page:
+        page.get_by_text("explorer export first:").wait_for()
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        assert page.url == f"{address}/?study=first"

@@ -335,3 +335,21 @@ def test_the_page_starts_without_torch(url, study):
     )
     assert done.stdout.strip().splitlines()[-1] == "[]"
     assert open_study(url).name == "digits & co"
+
+
+def test_an_address_may_name_a_study(url, monkeypatch):
+    """A link to a study shows it on every page, an unknown one is a sentence, and the address follows the picker."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    for name in ("one", "two"):
+        write_study(url, name)
+    for asked in ("one", "two", "<b>three"):
+        at = AppTest.from_file(str(APP), default_timeout=60)
+        at.query_params["study"] = asked
+        at.run()
+        shown = asked if asked in ("one", "two") else "two"
+        assert at.selectbox(key="study").value == shown
+        assert ("asks for study '<b>three', which this storage does not hold" in texts(at)) == (asked != shown)
+        assert at.query_params == {"study": shown}
+    at.selectbox(key="study").set_value("one").run()
+    assert at.query_params == {"study": "one"}
+    assert "asks for study" not in texts(at)

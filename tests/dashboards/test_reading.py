@@ -7,14 +7,15 @@ import pytest
 from dashboards.current import has_changed, look
 from dashboards.launch import STORAGE_VARIABLE
 from dashboards.reading import Known
+from explorer.records import Curve, TrainingResult
 from explorer.store import open_study
-from tests.dashboards.conftest import COMPLETE, accuracy_of, begin_study, confirm, ending, proposal, write_study
+from tests.dashboards.conftest import COMPLETE, EPOCHS, accuracy_of, begin_study, confirm, ending, proposal, write_study
 
 
 def test_only_what_changed_is_read_again(study, monkeypatch):
     """Nothing is asked of a study that did not change; of one that did, the changed trials and confirmations alone."""
     known, asked = Known(), []
-    for name in ("trials", "confirmations", "results"):
+    for name in ("trials", "confirmations", "curves"):
         monkeypatch.setattr(type(study), name, counting(getattr(type(study), name), asked))
     assert known.update(open_study(study.storage, study.name))
     assert asked == [COMPLETE + 4, 0]
@@ -28,6 +29,17 @@ def test_only_what_changed_is_read_again(study, monkeypatch):
     known.curves(study)
     known.curves(study)
     assert asked[3:] == [1, 1, 1]
+
+
+def test_a_course_in_little_room_is_the_training_s(study):
+    """The course of a training says what its epochs say, and how many seconds of steps there were until then."""
+    course, epochs = study.curves()[3], study.trial(3).result.curve
+    assert course.epochs == tuple(epoch.epoch for epoch in epochs)
+    for field in ("val_accuracy", "val_top5", "val_loss"):
+        assert getattr(course, field) == tuple(getattr(epoch, field) for epoch in epochs)
+    assert course.seconds == pytest.approx([0.5 * count for count in range(1, EPOCHS + 1)])
+    nothing = TrainingResult(0.5, 1.0, 0.9, 0, 0.0, 0.0, ())
+    assert Curve.from_json(nothing.to_json()) == ((), (), (), (), ())
 
 
 def counting(question, asked: list[int]):

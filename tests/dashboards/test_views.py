@@ -238,6 +238,34 @@ def test_two_networks_side_by_side(page, study):
     assert (same["trial 0"] == same["trial 3"]).all()
 
 
+def test_of_too_many_trials_any_number_is_typed(page, study, monkeypatch):
+    """Of more trials than a list should hold the frontier's are offered and any number may be typed; what is none is
+    said, and leaves the others."""
+    monkeypatch.setattr("dashboards.views.architecture.LISTED", 2)
+    at = page("architecture")
+    front = sorted(trial.number for trial in study.frontier())
+    assert at.multiselect(key="compared").options == [str(number) for number in front]
+    at.multiselect(key="compared").set_value([str(FAILED)]).run()
+    assert f"trial {FAILED} · failed" in texts(at)
+    assert str(FAILED) in at.multiselect(key="compared").options
+    at.multiselect(key="compared").set_value([FAILED, "999", "<b>"]).run()
+    assert f"No trial 999, <b>: this study has trials 0 to {RUNNING}" in texts(at)
+    assert at.multiselect(key="compared").value == [FAILED]
+
+
+def test_a_trial_that_ends_stays_picked(page, study):
+    """What is offered is called alike before and after a trial ends, so that a browser's pick stays one."""
+    writer = begin_study(study.storage, study.name)
+    writer.begin(RUNNING + 1, proposal(RUNNING + 1))
+    at = page("architecture")
+    at.multiselect(key="compared").set_value([RUNNING + 1]).run()
+    before = at.multiselect(key="compared").options
+    writer.finish(RUNNING + 1, ending(0.9))
+    at.run()
+    assert at.multiselect(key="compared").options == before
+    assert f"trial {RUNNING + 1} · complete" in texts(at)
+
+
 def test_a_failed_trial_says_why(page, study):
     """A failed trial's page gives its reason and still shows its network."""
     at = page("architecture")
