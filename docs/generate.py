@@ -7,7 +7,7 @@ to date.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -193,16 +193,15 @@ def published_page() -> str:
     return "\n".join(parts)
 
 
-def pages() -> dict[Path, str]:
-    """Every generated file and what is to stand in it."""
-    return {
-        ROOT / "docs" / "ops.md": ops_page(),
-        ROOT / "docs" / "errors.md": errors_page(),
-        ROOT / "docs" / "published.md": published_page(),
-        ROOT / "search_spaces" / SCHEMA_FILE: schema_text(),
-    }
+# Every generated file and what writes that which is to stand in it.
+PAGES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "ops.md": ops_page,
+    ROOT / "docs" / "errors.md": errors_page,
+    ROOT / "docs" / "published.md": published_page,
+    ROOT / "search_spaces" / SCHEMA_FILE: schema_text,
+}
 
 
 if __name__ == "__main__":
-    for path, content in pages().items():
-        path.write_text(content)
+    for path, content in PAGES.items():
+        path.write_text(content())

@@ -28,7 +28,8 @@ from explorer.records import Epoch, GradientFlow
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
 from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
 
-PRELOADED = ["explorer.study.children", "explorer.study.objective"]  # torch and all that a training needs
+# Torch and all that a training needs, also what torch imports when it makes its first optimiser, which takes a second.
+PRELOADED = ["explorer.study.children", "explorer.study.objective", "torch._dynamo"]
 LAST_MOMENTS = 5.0  # seconds that a child may take to exit after its last word
 VERDICT_SECONDS = 1.0  # that a training waits to hear whether it goes on
 LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job

@@ -1,37 +1,44 @@
 """The commands that train, and what is done with what they leave: search, frontier, export, as a shell calls them."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from itertools import pairwise
 
 import pytest
 
+from explorer.cli import main
 from tests.cli.test_spaces import run
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory):
-    """A storage with one small study of digits, searched by the command line."""
-    folder = tmp_path_factory.mktemp("studies")
-    url = f"sqlite:///{folder / 'explorer.db'}"
-    return url
-
 
 SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--workers", "2", "--json")
 
 
-def test_search_resumes_and_ends_when_the_space_is_exhausted(capsys, storage):
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A storage with one small study of digits that the command line searched twice, and what it said each time."""
+    url, said = f"sqlite:///{tmp_path_factory.mktemp('studies')}/explorer.db", []
+    for trials in ("2", "9"):
+        with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit, match="0"):
+            main([*SEARCH, "--trials", trials, "--storage", url])
+        said.append(json.loads(out.getvalue()))
+    return url, said
+
+
+@pytest.fixture(scope="module")
+def storage(searched):
+    return searched[0]
+
+
+def test_search_resumes_and_ends_when_the_space_is_exhausted(capsys, searched):
     """The same line goes on with the study; five networks are all there are, and each is trained once."""
-    status, out, _ = run(capsys, *SEARCH, "--trials", "2", "--storage", storage)
-    first = json.loads(out)
-    assert status == 0 and first["trials"]["complete"] == 2
-    status, out, _ = run(capsys, *SEARCH, "--trials", "9", "--storage", storage)
-    second = json.loads(out)
-    assert status == 0 and second["trials"]["complete"] == 5 and second["trials"]["running"] == 0
+    storage, (first, second) = searched
+    assert first["trials"]["complete"] == 2
+    assert second["trials"]["complete"] == 5 and second["trials"]["running"] == 0
     assert "no network of the space" in second["ended"]
     status, out, _ = run(capsys, "trials", second["study"], "--storage", storage, "--json")
     rows = json.loads(out)
     trained = [row for row in rows if row["state"] == "complete"]
-    assert len({row["digest"] for row in trained}) == len(trained) == 5
+    assert status == 0 and len({row["digest"] for row in trained}) == len(trained) == 5
     assert [row["number"] for row in rows] == list(range(len(rows)))
     assert all(0 <= row["accuracy"] <= 1 and row["costs"]["macs"] > 0 for row in trained)
 

@@ -64,14 +64,16 @@ class Outcomes:
             assert all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in error.problems)
         else:
             self.spaces += 1
+            assert space.text == (data if isinstance(data, str) else data.decode("utf-8-sig"))
             self.keeps_its_word(space)
         seconds = time.process_time() - start
         if seconds > self.slowest:
             self.slowest, self.slowest_input = seconds, repr(data)[:2_000]
 
     def keeps_its_word(self, space) -> None:
-        again = parse_space(space.text, "h.yaml")
-        assert (again.digest, again.count()) == (space.digest, space.count())
+        if self.spaces % 4 == 0:  # the same text again comes to the same; reading costs as much as all else together
+            again = parse_space(space.text, "h.yaml")
+            assert (again.digest, again.count()) == (space.digest, space.count())
         for derivation in (space.unrank(space.count() - 1), *space.sample(3)):
             assert space.unrank(space.rank(derivation)) == derivation
             try:
@@ -85,7 +87,7 @@ def mutated(valid: str, mutations: list[tuple[int, int, str, int]]) -> str:
     for where, length, piece, kind in mutations:
         at = where % (len(valid) + 1)
         end = min(len(valid), at + length % 12)
-        words = re.findall(r"\s+|\w+|.", valid)
+        words = re.findall(r"\s+|\w+|.", valid) if kind > 2 else []
         if kind == 0:
             valid = valid[:at] + piece + valid[at:]
         elif kind == 1:
