@@ -14,8 +14,8 @@ import explorer
 from explorer.errors import MeasurementError
 from explorer.grammar.parse import load_space
 from explorer.measure import cpu
-from explorer.measure.cpu import Cpu, CpuTimes, compiled, other_load
 from explorer.measure.cores import usable_cores
+from explorer.measure.cpu import Cpu, CpuTimes, compiled, other_load
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import Setting
 
