@@ -154,13 +154,10 @@ class Cpu:
 
 
 def _affinities() -> dict[int, set[int]]:
-    """Of each thread of this process, where the system lists them, the cores that it may use."""
-    try:
-        names = os.listdir("/proc/self/task")
-    except OSError:
-        names = [str(threading.get_native_id())]
-    found = {}
-    for name in names:
+    """Of this thread, and of the process's others where the system lists them, the cores that it may use."""
+    found = {threading.get_native_id(): os.sched_getaffinity(0)}
+    tasks = "/proc/self/task"
+    for name in os.listdir(tasks) if os.path.isdir(tasks) else ():
         with suppress(ProcessLookupError):  # it has ended meanwhile
             found[int(name)] = os.sched_getaffinity(int(name))
     return found

@@ -203,13 +203,9 @@ def find_predictor(
     able = [predictor for predictor in found if predictor.knows(architecture)]
     if not own + able:
         others = len(list(folder.glob("*.json")))
-        seen = (
-            f"those of {', '.join(p.space[0] for p in found)} lack some of its operations"
-            if found
-            else f"only {others} for other settings, devices or versions"
-            if others
-            else "none is kept"
-        )
+        seen = f"only {others} for other settings, devices or versions" if others else "none is kept"
+        if found:
+            seen = f"those of {', '.join(p.space[0] for p in found)} lack some of its operations"
         raise MeasurementError(
             f"no predictor for this network on {environment}, torch {environment.machine.versions.get('torch')}"
             f" ({seen} in {folder});"
