@@ -256,7 +256,9 @@ def _print_latencies(named: Sequence[str], measured: Sequence[Latency]) -> None:
     environment = measured[0].environment
     machine, torch = environment.machine, environment.machine.versions["torch"]
     fixed = [f"{name} {getattr(environment, name)}" for name in SETTING if name not in varying]
-    click.echo(f"{machine.device}: {machine.device_name}, torch {torch}; {', '.join(fixed)}")
+    clocks = (measured[0].device_state or {}).get("sm_mhz", [])
+    at = f" at {max(clocks):g} MHz" if clocks else ""  # which tells a locked clock, where nothing else does
+    click.echo(f"{machine.device}: {machine.device_name}{at}, torch {torch}; {', '.join(fixed)}")
     for method in dict.fromkeys(each.method for each in measured):
         click.echo(method)
     notes = dict.fromkeys(note for each in measured for note in each.notes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -71,6 +72,11 @@ def measure_in_child(
         finally:
             if sys.exc_info()[0] is not None:
                 child.kill()
+    if child.returncode == -signal.SIGKILL:
+        raise MeasurementFailed(
+            "the measuring process was killed, as the system does where memory runs out; name a smaller batch or fewer"
+            " networks at once"
+        )
     if child.returncode or len(found) < len(architectures) * len(settings):
         raise MeasurementFailed(f"the measuring process ended with status {child.returncode} and without a result")
     return found

@@ -6,10 +6,11 @@ import copy
 import gc
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -93,18 +94,20 @@ class Cpu:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Pins this thread and sets torch's threads; all is put back afterwards."""
+        """Pins this thread and sets torch's threads, of which the process may have some already; all is put back
+        afterwards, and threads that were begun within are where this one was."""
         pinned, threads, collecting = bool(self.cores), torch.get_num_threads(), gc.isenabled()
-        before = os.sched_getaffinity(0) if pinned else set()
+        own = threading.get_native_id()
+        before = _affinities() if pinned else {}
         torch.set_num_threads(self.threads)
         gc.disable()
         try:
-            if pinned:
-                os.sched_setaffinity(0, self.cores)
+            for thread in before if self.threads > 1 else before.keys() & {own}:
+                _pin(thread, self.cores)
             yield
         finally:
-            if pinned:
-                os.sched_setaffinity(0, before)
+            for thread in _affinities() if pinned else ():
+                _pin(thread, before.get(thread, before[own]))
             torch.set_num_threads(threads)
             if collecting:
                 gc.enable()
@@ -148,6 +151,21 @@ class Cpu:
     def disturbance(self, before: CpuTimes, after: CpuTimes) -> list[str]:
         """What other work there was in between, in words; empty when there was none to speak of."""
         return other_load(before, after, self.cores)
+
+
+def _affinities() -> dict[int, set[int]]:
+    """Of this thread, and of the process's others where the system lists them, the cores that it may use."""
+    found = {threading.get_native_id(): os.sched_getaffinity(0)}
+    tasks = "/proc/self/task"
+    for name in os.listdir(tasks) if os.path.isdir(tasks) else ():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            found[int(name)] = os.sched_getaffinity(int(name))
+    return found
+
+
+def _pin(thread: int, cores: Collection[int]) -> None:
+    with suppress(ProcessLookupError):
+        os.sched_setaffinity(thread, cores)
 
 
 def random_images(batch: int, shape: TensorShape) -> Tensor:

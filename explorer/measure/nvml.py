@@ -78,7 +78,8 @@ class Nvml:
     def limits(self) -> dict[str, float]:
         """What bounds clocks and power, as far as it tells: ``sm_mhz`` and ``memory_mhz`` that it may reach,
         ``application_sm_mhz`` and ``application_memory_mhz`` that were asked for (``nvidia-smi -ac``),
-        ``sm_offset_mhz`` and ``memory_offset_mhz`` that were added to what its voltage allows, and ``power_watts``.
+        ``sm_offset_mhz`` and ``memory_offset_mhz`` that were added to what its voltage allows, and ``power_watts``
+        that it may take; what a notebook enforces from moment to moment is none of them.
         Clocks that were locked (``nvidia-smi -lgc``) NVML can set and cannot tell."""
         found = {
             "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
@@ -87,7 +88,7 @@ class Nvml:
             "application_memory_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("MEM")),
             "sm_offset_mhz": self._ask_card("nvmlDeviceGetGpcClkVfOffset"),
             "memory_offset_mhz": self._ask_card("nvmlDeviceGetMemClkVfOffset"),
-            "power_watts": self._ask_card("nvmlDeviceGetEnforcedPowerLimit"),
+            "power_watts": self._ask_card("nvmlDeviceGetPowerManagementLimit"),
         }
         if found["power_watts"] is not None:
             found["power_watts"] /= 1000  # NVML counts milliwatts

@@ -202,11 +202,13 @@ def find_predictor(
     own = [predictor for predictor in found if predictor.space[1] == space_digest]
     able = [predictor for predictor in found if predictor.knows(architecture)]
     if not own + able:
-        seen = (
-            f"those of {', '.join(p.space[0] for p in found)} lack some of its operations" if found else "none is kept"
-        )
+        others = len(list(folder.glob("*.json")))
+        seen = f"only {others} for other settings, devices or versions" if others else "none is kept"
+        if found:
+            seen = f"those of {', '.join(p.space[0] for p in found)} lack some of its operations"
         raise MeasurementError(
-            f"no predictor for this network on {environment} ({seen} in {folder});"
+            f"no predictor for this network on {environment}, torch {environment.machine.versions.get('torch')}"
+            f" ({seen} in {folder});"
             " 'explorer latency --calibrate SPACE' makes one"
         )
     return (own + able)[0]

@@ -17,6 +17,7 @@ import pytest
 from explorer.cli import main
 from explorer.grammar.parse import load_space
 from explorer.measure.device_lock import measuring
+from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending, StudyWriter
@@ -56,6 +57,17 @@ def test_latency_for_people(capsys):
     assert status == 0
     assert "he2016_orders.yaml#0" in out and "95% interval" in out
     assert "cpu:" in out and "batch 1, dtype float32, layout nchw, mode eager" in out and "pinned to core" in out
+
+
+def test_the_clock_of_a_gpu_is_told(capsys, monkeypatch):
+    """Beside the card's name stands the clock that it kept."""
+    machine = Environment("cuda:0", "a card", 1, "here", "3", {"torch": "2"})
+    environment = LatencyEnvironment(machine, 1, "float32", "nchw", "graph", 1)
+    numbers = (1.0, 1.0, 1.0, 1.0, (1.0, 1.0), 50, 1e3)
+    measured = Latency("v1-x", *numbers, "events", environment, 1.0, 0.0, False, (), {"sm_mhz": [1395, 1410]})
+    monkeypatch.setattr("explorer.measure.child.measure_in_child", lambda *asked: [measured])
+    status, out, _ = run(capsys, "latency", "he2016_orders.yaml#0", "--device", "cpu")
+    assert status == 0 and "cuda:0: a card at 1410 MHz, torch 2; batch 1, dtype float32" in out
 
 
 @pytest.mark.parametrize(

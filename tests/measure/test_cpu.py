@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ import explorer
 from explorer.errors import MeasurementError
 from explorer.grammar.parse import load_space
 from explorer.measure import cpu
+from explorer.measure.cores import usable_cores
 from explorer.measure.cpu import Cpu, CpuTimes, compiled, other_load
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import Setting
@@ -36,6 +38,37 @@ def test_session_leaves_the_process_as_it_was():
         assert os.sched_getaffinity(0) == {min(cores)} and torch.get_num_threads() == 1
         raise RuntimeError("inside")
     assert os.sched_getaffinity(0) == cores and torch.get_num_threads() == threads
+
+
+@linux
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_session_and_the_other_threads_of_the_process(threads):
+    """Threads that are there compute on the stated cores where several are asked for and are left alone where one is;
+    those that begin within a session, as torch's may, are not pinned after it."""
+    usable = os.sched_getaffinity(0)
+    core, end = {max(usable)}, threading.Event()
+
+    def begin():
+        thread = threading.Thread(target=end.wait)
+        thread.start()
+        return thread
+
+    device = Cpu(threads=threads)
+    device.cores = sorted(core)
+    there, others = begin(), []
+    try:
+        with device.session():
+            others.append(begin())
+            assert os.sched_getaffinity(others[0].native_id) == core
+            assert os.sched_getaffinity(there.native_id) == (core if threads > 1 else usable)
+        for thread in (there, *others):
+            assert os.sched_getaffinity(thread.native_id) == usable
+        assert os.sched_getaffinity(0) == usable
+    finally:
+        end.set()
+        for thread in (there, *others):
+            thread.join()
 
 
 @linux

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from torch import nn
 
 import explorer
 from explorer.grammar.parse import load_space
-from explorer.measure import cuda
+from explorer.measure import cuda, environment, latency
 from explorer.measure.cuda import Cuda
+from explorer.measure.device_lock import measuring
 from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.latency import Subject, measure_on
 from explorer.measure.nvml import GpuState, NoNvml, Nvml
@@ -277,6 +279,31 @@ def test_a_measurement_is_bounded(monkeypatch):
     settings = [Setting(batch=batch, mode="graph") for batch in (1, 32)]
     found = measure_on(place, [Subject(network(), SHAPE, "d")], settings)
     assert all(latency.runs >= 400 for latency in found) and fake.now < 2000
+
+
+def test_from_the_devices_name_to_a_latency(monkeypatch):
+    """``explorer.latency`` on the second card: graph mode unless told, the card's name, driver and CUDA in an
+    environment that a search would find again without measuring, and a lock of its own."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: f"the card at {place}")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda place: SimpleNamespace(uuid=f"of {place}"))
+    monkeypatch.setattr(environment, "driver_version", lambda: "580.1")
+    fake, made = FakeCuda(replay_ms=0.5), []
+    monitor = Nvml(FakeNvml(nvmlDeviceGetMaxClockInfo=1980, nvmlDeviceGetApplicationsClock=1410), "0")
+
+    def card(name, patience=1.0):
+        made.append(name)
+        return Cuda(name, fake, monitor, patience)
+
+    monkeypatch.setattr(latency, "Cuda", card)
+    with measuring("cuda:0"):
+        found = explorer.latency(network(), device="cuda:1", batch=2, input=SHAPE)
+    assert found.reported_ms == 0.5 and set(made) == {"cuda:1"}
+    assert found.environment == latency.present_environment("cuda:1", Setting(batch=2, mode="graph"))
+    machine = found.environment.machine
+    assert (machine.device, machine.device_name) == ("cuda:1", "the card at cuda:1")
+    assert {"cuda", "cudnn", "driver", "torch"} <= set(machine.versions)
+    assert found.environment.limits["application_sm_mhz"] == 1410.0
 
 
 def _machine():

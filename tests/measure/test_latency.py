@@ -105,6 +105,9 @@ def test_a_child_that_fails(monkeypatch):
     monkeypatch.setattr(child, "_MAIN", "import os; os._exit(3)")
     with pytest.raises(MeasurementFailed, match="ended with status 3 and without a result"):
         child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu")
+    monkeypatch.setattr(child, "_MAIN", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(MeasurementFailed, match="was killed, as the system does where memory runs out; name a smaller"):
+        child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu")
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def test_state_and_limits():
         nvmlDeviceGetCurrentClocksThrottleReasons=1 | 4 | 64,
         nvmlDeviceGetComputeRunningProcesses=users(77, os.getpid(), 5),
         nvmlDeviceGetMaxClockInfo=1980,
-        nvmlDeviceGetEnforcedPowerLimit=350_000,
+        nvmlDeviceGetPowerManagementLimit=350_000,
         nvmlDeviceGetTotalEnergyConsumption=12_500,
     )
     gpu = Nvml(library, "0123")

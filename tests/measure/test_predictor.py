@@ -80,8 +80,14 @@ def test_kept_and_found_again(learnt, architectures, tmp_path):
     save(replace(learnt, intercept_ms=99.0), tmp_path)
     assert [path] == list(tmp_path.iterdir())
     other = replace(HERE, batch=32)
-    with pytest.raises(MeasurementError, match=r"no predictor for this network on .* batch 32 \(none is kept in"):
+    with pytest.raises(
+        MeasurementError, match=r"no predictor .* batch 32, torch .* \(only 1 for other settings, devices or ver"
+    ):
         find_predictor(other, architectures[0], "d", tmp_path)
+    with pytest.raises(
+        MeasurementError, match=r"\(none is kept in .*\); 'explorer latency --calibrate SPACE' makes one"
+    ):
+        find_predictor(other, architectures[0], "d", tmp_path / "empty")
 
 
 def test_the_own_space_goes_first(learnt, architectures, tmp_path):
