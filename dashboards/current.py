@@ -34,6 +34,7 @@ LONGEST_REST = 60.0  # seconds that a page may be out of date
 LISTED = 2_000  # trials to pick from in a list; of more a number is typed, or the list is most of what the page sends
 DREW = "drew"  # the session's key of the CPU-seconds that the page took to be drawn last
 PICKED = "study"  # and of the picked study's name
+LAST = "last"  # and of the shown one's, which a storage that is gone for a while does not make the session forget
 ASKED = "asked"  # and of the name that the address bar says, empty where it says none
 BOXED = "boxed"  # and of (identity of the study, numbers of the trials in the box that was dragged)
 CHOSEN = "chosen"  # and of (identity of the study, number of the trial looked at last), which every page starts with
@@ -63,9 +64,9 @@ def current_study() -> tuple[Study, list[TrialRecord]] | None:
     moved = asked != st.session_state.get(ASKED, "")
     if asked and moved:
         st.session_state[PICKED] = asked
-    found = look(st.session_state.get(PICKED))
+    found = look(st.session_state.get(PICKED, st.session_state.get(LAST)))
     if found.study is not None:
-        name = st.session_state[PICKED] = found.study.name
+        name = st.session_state[PICKED] = st.session_state[LAST] = found.study.name
         _draw_picker(found.studies)
         if asked and asked != name:
             if moved:

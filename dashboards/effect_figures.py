@@ -8,7 +8,7 @@ import numpy
 import pandas
 from plotly import graph_objects as go
 
-from dashboards.figures import MANY, PALETTE, PLAIN, level_looks
+from dashboards.figures import PALETTE, PLAIN, level_looks
 from dashboards.quantities import Unit
 from dashboards.text import safe_text
 from explorer.effects import Effect, levels_of, quantity
@@ -16,7 +16,12 @@ from explorer.records import TrialRecord
 
 ROW_HEIGHT = 26
 MARGIN = {"l": 10, "r": 10, "t": 30, "b": 10}
+RIBBONS = 50  # that can be told apart
 SHADES = 8  # of the ribbons of many networks
+FEW = 8  # columns of a heat map that leave room for figures on a phone
+# Above or below a figure that needs the width of a phone for itself.
+BAR_ABOVE = {"orientation": "h", "thickness": 12, "y": 1.02, "yanchor": "bottom"}
+BAR_BELOW = {"orientation": "h", "thickness": 12, "y": -0.02, "yanchor": "top"}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -33,6 +38,8 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go
         ("model", "circle-open", PALETTE[1], "from a model of all networks"),
     ):
         own = [effect for effect in told if effect.method == method]
+        if not own:
+            continue
         figure.add_trace(
             go.Scatter(
                 x=[effect.effect / objective.divisor for effect in own],
@@ -62,6 +69,7 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go
     figure.update_layout(
         height=110 + ROW_HEIGHT * max(len(rows), 2),
         margin=MARGIN,
+        showlegend=True,  # it says where the effects come from, also where all come from one of the two
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
     )
     return figure
@@ -83,7 +91,7 @@ def _effect_text(effect: Effect, objective: Unit) -> str:
 def interaction_figure(
     records: Sequence[TrialRecord], rows: str, columns: str, objective: str, unit: Unit
 ) -> go.Figure:
-    """Mean objective for each pair of levels of two choices, whatever it cost; counts in brackets.
+    """Mean objective for each pair of levels of two choices, whatever it cost; below it in brackets, of how many.
 
     Where one choice alone matters, all rows (or columns) run alike.
     """
@@ -94,8 +102,9 @@ def interaction_figure(
             cell = cells.setdefault((record.choices[rows], record.choices[columns]), [])
             cell.append(quantity(record, objective) / unit.divisor)
     means = [[numpy.mean(cells[r, c]) if (r, c) in cells else None for c in levels[1]] for r in levels[0]]
+    form = ".1f" if unit.name == "%" else ".3g"
     texts = [
-        [f"{numpy.mean(cells[r, c]):.3g} ({len(cells[r, c])})" if (r, c) in cells else "" for c in levels[1]]
+        [f"{numpy.mean(cells[r, c]):{form}}<br>({len(cells[r, c])})" if (r, c) in cells else "" for c in levels[1]]
         for r in levels[0]
     ]
     figure = go.Figure(
@@ -105,14 +114,20 @@ def interaction_figure(
             y=[safe_text(level, "plotly", length=30) for level in levels[0]],
             text=texts,
             texttemplate="%{text}",
+            # Of a size that is read where there is room for it; of so many columns plotly sees to it.
+            textfont={"size": 12} if len(levels[1]) <= FEW else None,
             colorscale="Cividis",
-            colorbar={"title": {"text": unit.name or "", "side": "right"}, "thickness": 12},
+            colorbar=BAR_ABOVE | {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"}},
             hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
         )
     )
-    figure.update_xaxes(title=safe_text(columns, "plotly", length=40), type="category")
-    figure.update_yaxes(title=safe_text(rows, "plotly", length=40), type="category", autorange="reversed")
-    figure.update_layout(height=120 + 40 * max(len(levels[0]), 3), margin=MARGIN)
+    # A standoff keeps the title below labels that were turned to find room.
+    title = {"text": safe_text(columns, "plotly", length=40), "standoff": 12}
+    figure.update_xaxes(title=title, type="category", showgrid=False, automargin=True)
+    figure.update_yaxes(
+        title=safe_text(rows, "plotly", length=40), type="category", autorange="reversed", showgrid=False
+    )
+    figure.update_layout(height=210 + 46 * max(len(levels[0]), 2), margin=MARGIN)
     return figure
 
 
@@ -150,46 +165,44 @@ def distribution_figure(records: Sequence[TrialRecord], factor: str | None, obje
 def categories_figure(
     records: Sequence[TrialRecord], factors: Sequence[str], objective: str, unit: Unit, title_length: int = 24
 ) -> go.Figure:
-    """Parallel categories: each network a ribbon through its choices, coloured by the objective. Of more than MANY,
+    """Parallel categories: each network a ribbon through its choices, coloured by the objective. Of more than RIBBONS,
     those that answer these choices alike and lie in one of SHADES equal parts of the objective's range share one."""
     rows = pandas.DataFrame(
         [[record.choices.get(factor, "–") for factor in factors] for record in records], columns=range(len(factors))
     )
     rows["value"] = [quantity(record, objective) / unit.divisor for record in records]
     rows["count"] = 1
-    if len(rows) > MANY:
+    if len(rows) > RIBBONS:
         width = (rows.value.max() - rows.value.min()) / SHADES or 1.0
         shade = ((rows.value - rows.value.min()) / width).astype(int)
         by = [*range(len(factors)), shade.rename("shade")]
         rows = rows.groupby(by, sort=False).agg(value=("value", "mean"), count=("count", "sum")).reset_index()
+    dimensions = []
+    for place, factor in enumerate(factors):
+        shown = {answer: safe_text(answer, "plotly", length=title_length) for answer in level_looks(rows[place])}
+        dimensions.append(
+            {
+                "label": safe_text(factor, "plotly", length=title_length),
+                "values": [shown[answer] for answer in rows[place]],
+                "categoryorder": "array",
+                "categoryarray": list(dict.fromkeys(shown.values())),
+            }
+        )
     figure = go.Figure(
         go.Parcats(
-            dimensions=[
-                {
-                    "label": safe_text(factor, "plotly", length=title_length),
-                    "values": [safe_text(answer, "plotly", length=title_length) for answer in rows[place]],
-                }
-                for place, factor in enumerate(factors)
-            ],
+            dimensions=dimensions,
             counts=rows["count"],
             line={
                 "color": rows.value,
                 "colorscale": "Cividis",
                 "showscale": True,
-                # Below the ribbons, which need the width of a phone for themselves.
-                "colorbar": {
-                    "title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"},
-                    "orientation": "h",
-                    "thickness": 12,
-                    "y": -0.02,
-                    "yanchor": "top",
-                },
+                "colorbar": BAR_BELOW | {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"}},
                 "shape": "hspline",
             },
             hoveron="color",
             hoverinfo="count",
             labelfont={"size": 12},
-            tickfont={"size": 11},
+            tickfont={"size": 12, "weight": "bold"},  # they stand on the ribbons
         )
     )
     figure.update_layout(height=460, margin={"l": 30, "r": 20, "t": 40, "b": 70})

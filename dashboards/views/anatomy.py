@@ -40,8 +40,8 @@ def draw_anatomy(architecture: Architecture) -> None:
 
 
 def draw_stages(architecture: Architecture) -> None:
-    """The network part by part, as a table."""
-    st.dataframe(stage_rows(architecture), hide_index=True, width="stretch", height="content")
+    """The network part by part, as a table whose columns all find room on a phone."""
+    st.table(stage_rows(architecture).set_index("part"))
 
 
 def _title(name: str) -> str:

@@ -75,7 +75,7 @@ def draw() -> None:
     if trials and network is not None:
         _untried(study, records, trials[0], network)
     elif len(trials) > 1:
-        _compare(trials)
+        _compare(study, trials)
     elif trials:
         _one(study, records, trials[0])
 
@@ -161,7 +161,7 @@ def _architecture(trial: TrialRecord) -> Architecture | None:
         return None
 
 
-def _compare(trials: list[TrialRecord]) -> None:
+def _compare(study: Study, trials: list[TrialRecord]) -> None:
     rows = comparison_rows(
         {f"trial {each.number}": ({**each.objectives, **each.costs}, each.choices) for each in trials}
     )
@@ -170,7 +170,7 @@ def _compare(trials: list[TrialRecord]) -> None:
     st.dataframe(rows[rows.differs != ""] if only else rows, hide_index=True, width="stretch", height="content")
     for column, trial in zip(st.columns(len(trials), gap="medium"), trials, strict=True):
         with column:
-            st.text(headline(trial))
+            st.text(headline(study, trial))
             architecture = _architecture(trial)
             if architecture is not None:
                 draw_blocks(architecture, f"block_of_{trial.number}")
@@ -178,7 +178,7 @@ def _compare(trials: list[TrialRecord]) -> None:
 
 
 def _one(study: Study, records: list[TrialRecord], trial: TrialRecord) -> None:
-    st.text(headline(trial))
+    st.text(headline(study, trial))
     if trial.reason:
         say(f"{trial.state}: {trial.reason}")
     architecture = _architecture(trial)

@@ -28,7 +28,7 @@ def draw_detail(study: Study, number: int) -> None:
     except StoreError as error:
         say(f"{error}.")
         return
-    st.text(headline(trial))
+    st.text(headline(study, trial))
     if trial.reason:
         say(f"{trial.state}: {trial.reason}")
     block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
@@ -69,13 +69,13 @@ def train_command(study: Study, address: str) -> str:
     return shlex.join(safe_text(word, length=5_000) for word in words)
 
 
-def headline(trial: TrialRecord) -> str:
-    """A trial in one line: number, state, accuracy, MACs, parameters."""
+def headline(study: Study, trial: TrialRecord) -> str:
+    """A trial in one line: number, state, accuracy, what else its study is after, MACs, parameters."""
     parts = [f"trial {trial.number}", trial.state]
     if trial.same_as is not None:
         parts.append(f"same network as trial {trial.same_as}")
     values = {**trial.costs, **trial.objectives}
-    for name in ("accuracy", "macs", "params"):
+    for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])
             parts.append(f"{unit.of(values[name])} {'' if name == 'accuracy' else unit.title}".strip())

@@ -15,6 +15,7 @@ from explorer.records import TrialRecord
 
 FLAT = {"displayModeBar": False}
 MOST_FACTORS = 6  # ribbons through more dimensions are not read
+SHOWN = 3  # of them at first: a phone's width has room for the names of their levels
 
 
 def draw() -> None:
@@ -66,7 +67,7 @@ def draw() -> None:
         st.plotly_chart(figure, key="spread_chart", width="stretch", config=FLAT)
     st.subheader("Networks through their choices", anchor=False)
     shown = st.multiselect(
-        "Choices", factors, default=factors[:4], format_func=safe_text, key="through", max_selections=MOST_FACTORS
+        "Choices", factors, default=factors[:SHOWN], format_func=safe_text, key="through", max_selections=MOST_FACTORS
     )
     if shown:
         figure = kept((*key, "through", *shown), lambda: categories_figure(known, shown, objective, unit))
@@ -86,7 +87,7 @@ def _interactions(key: tuple, known: list[TrialRecord], factors: list[str], obje
         (*key, "interaction", rows, columns), lambda: interaction_figure(known, rows, columns, objective, unit)
     )
     st.plotly_chart(figure, key="interaction_chart", width="stretch", config=FLAT)
-    st.caption("Mean values, whatever the networks cost; in brackets, of how many.")
+    st.caption("Mean values, whatever the networks cost; in brackets, of how many networks.")
 
 
 def _title(name: str) -> str:

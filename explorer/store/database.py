@@ -8,6 +8,7 @@ to open read only: nothing is created, and no table is altered.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sqlite3
 import threading
@@ -265,7 +266,12 @@ def _check_pages(file: Path, storage: str) -> None:
 
 
 def _reading_engine(file: Path) -> Engine:
-    uri = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query={"mode": "ro", "uri": "true"})
+    query = {"mode": "ro", "uri": "true"}
+    beside = [file.resolve().with_name(f"{file.resolve().name}{end}") for end in ("-wal", "-shm")]
+    if not os.access(file.resolve().parent, os.W_OK) and not any(each.exists() for each in beside):
+        # SQLite makes these two also to read. Where it may not, and no writer has left them, the file alone is all.
+        query["immutable"] = "1"
+    uri = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query=query)
     return _engine(uri, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
 
 

@@ -353,3 +353,18 @@ def test_an_address_may_name_a_study(url, monkeypatch):
     at.selectbox(key="study").set_value("one").run()
     assert at.query_params == {"study": "one"}
     assert "asks for study" not in texts(at)
+
+
+def test_a_storage_that_is_gone_for_a_while_is_taken_up_again(page, url, tmp_path):
+    """Once a storage that had gone is back, the page shows the study it showed before, not the last that changed."""
+    for name in ("one", "two"):
+        write_study(url, name).database.close()
+    at = page()
+    at.selectbox(key="study").set_value("one").run()
+    join_log(tmp_path / "explorer.db")
+    (tmp_path / "explorer.db").rename(tmp_path / "elsewhere.db")
+    at.run()
+    assert "'explorer search' makes it" in texts(at)
+    (tmp_path / "elsewhere.db").rename(tmp_path / "explorer.db")
+    at.run()
+    assert at.selectbox(key="study").value == "one"

@@ -49,10 +49,9 @@ def test_effects_are_drawn_in_points():
     """Each effect is one mark in points of accuracy with its interval, pairs and models told apart."""
     effects = choice_effects(crossed(), factor="attn")
     figure = effects_figure(effects, PERCENT, unit_of("macs", []))
-    pairs, model = figure.data
+    (pairs,) = figure.data
     assert list(pairs.x) == [pytest.approx(100 * effects[0].effect)]
     assert pairs.error_x.array[0] == pytest.approx(100 * (effects[0].ci95[1] - effects[0].effect))
-    assert len(model.x) == 0
     assert figure.layout.xaxis.title.text == "validation accuracy<br>gained (points)<br>at equal MACs"
 
 
@@ -62,7 +61,18 @@ def test_interactions_are_means_with_counts():
     (heat,) = figure.data
     rows, columns = list(heat.y), list(heat.x)
     assert heat.z[rows.index("pre")][columns.index("se")] == pytest.approx(66.0)
-    assert heat.text[rows.index("post")][columns.index("none")] == "60 (3)"
+    assert heat.text[rows.index("post")][columns.index("none")] == "60.0<br>(3)"
+
+
+def test_the_source_of_effects_is_said_where_there_is_one():
+    """A legend says whether effects come from pairs or from the model, also where all come from the same."""
+    for records, source in ((crossed(), "pairs"), (crossed()[::3], "model")):
+        effects = choice_effects(records)
+        told = {effect.method for effect in effects if effect.effect is not None}
+        figure = effects_figure(effects, PERCENT, unit_of("macs", []))
+        assert told == {source}
+        assert figure.layout.showlegend
+        assert [source in trace.name for trace in figure.data] == [True]
 
 
 def test_distributions_reach_everything():
@@ -79,6 +89,7 @@ def test_parallel_categories_hold_every_network():
     (ribbons,) = categories_figure(crossed(), ["order", "attn"], "accuracy", PERCENT).data
     assert len(ribbons.line.color) == 12
     assert [dimension.label for dimension in ribbons.dimensions] == ["order", "attn"]
+    assert [list(dimension.categoryarray) for dimension in ribbons.dimensions] == [["post", "pre"], ["none", "se"]]
     (shared,) = categories_figure(crossed() * 100, ["order", "attn"], "accuracy", PERCENT).data
     assert sum(shared.counts) == 1_200 > len(shared.counts)
     mean = sum(count * value for count, value in zip(shared.counts, shared.line.color)) / 1_200

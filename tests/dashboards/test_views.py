@@ -483,6 +483,8 @@ def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     at.select_slider(key="budget_timed_latency_ms").set_value(2.0).run()
     assert "Best under it: trial 1, validation accuracy 60.0%, latency 2 ms" in texts(at)
+    at.button(key="show_best").click().run()
+    assert "trial 1 · complete · 60.0% · 2 ms latency" in texts(at)
 
 
 def test_the_frontier_page_shows_how_it_grew(url, study, monkeypatch):
