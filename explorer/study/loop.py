@@ -17,8 +17,8 @@ from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
-from explorer.store.rows import LATENCY_NOTE
-from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
+from explorer.store.rows import EXPECTED, LATENCY_NOTE
+from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
 from explorer.study.curves import Curves
