@@ -281,7 +281,8 @@ def main() -> None:
     living.add_argument("--data-dir")
     living.add_argument("--subset", type=int)
     for mode in (recording, replaying, living):
-        mode.add_argument("--curves", required=mode is not living, metavar="FILE", help="the curves, a JSON line a training")
+        about = "the curves, a JSON line a training"
+        mode.add_argument("--curves", required=mode is not living, metavar="FILE", help=about)
     options = parser.parse_args()
     options.run(options)
 

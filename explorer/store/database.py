@@ -197,7 +197,7 @@ def _parse(storage: str) -> URL:
     try:
         url = sqlalchemy.make_url(storage)
     except ArgumentError:
-        looks_like_path = "://" not in storage
+        looks_like_path = "://" not in str(storage)  # which may be a Path
         mend = (
             f"; did you mean sqlite:///{storage}?"
             if looks_like_path

@@ -65,6 +65,7 @@ class SearchLoop:
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
         self.broken = False  # the store could not be written to, however long that was tried
+        self.hopeless = False  # trial after trial failed
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
@@ -92,6 +93,9 @@ class SearchLoop:
             self._leave()
         if not self.broken:
             self._learn()
+            if not self.hopeless and not self.interrupted and (failures := self._nothing_but_failures()):
+                self.hopeless = True
+                why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
         self._tell("finished", why=why)
         return why
@@ -118,12 +122,21 @@ class SearchLoop:
             for number, message in self.workplace.messages(BREATH):
                 self._hear(number, message)
                 if self.budget.hopeless():
-                    return self._hopeless()
+                    return self._give_up()
         return ""
 
-    def _hopeless(self) -> str:
+    def _give_up(self) -> str:
+        self.hopeless = True
         failed = self.budget.failed
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
+
+    def _nothing_but_failures(self) -> str:
+        """What a study that has no other trials came to, as a space of few networks may; or an empty text."""
+        waiting = {lease.number for lease in self.writer.study.leases()}
+        failed = [r for r in self.ledger.records.values() if r.state == "failed" and r.number not in waiting]
+        if self.ledger.done or not failed:
+            return ""
+        return f"no trial ended well, the last failed with: {self._last_reason()}"
 
     def _start_trials(self) -> str:
         """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
@@ -134,7 +147,7 @@ class SearchLoop:
             if spent:
                 return spent
             if self.budget.hopeless():
-                return self._hopeless()
+                return self._give_up()
             record = self.writer.take_up(self.budget.target) or self._reopen() or self._propose()
             if record is None:
                 return self.exhausted  # or nothing this time: look after the running trials first
@@ -321,7 +334,7 @@ class SearchLoop:
         self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
-        failed = [record for record in self.ledger.records.values() if record.state == "failed"]
+        failed = [r for r in self.ledger.records.values() if r.state == "failed" and r.same_as is None]
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
     def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:
