@@ -27,7 +27,7 @@ from explorer.study.samplers import check_sampler
 from explorer.study.screen import LatencyScreen
 from explorer.study.stopping import choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
-from explorer.study.watchdog import TrialLimits
+from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
 from explorer.training.data import EMBEDDED, load_data
 from explorer.training.recipe import Recipe, default_training
@@ -165,6 +165,10 @@ def make_plan(
         work: Work = Evaluation(evaluate, epochs, expected)
         if workers > 1:
             _require_picklable(evaluate)
+        elif trial_limits != UNLIMITED:
+            _log.warning(
+                "'evaluate' runs in this process, where a trial's time and memory are not limited: see 'workers'"
+            )
         described, training_recipe, name = None, None, f"{space.name}-evaluate"
     else:
         dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)

@@ -395,6 +395,12 @@ def test_trials_that_run_beyond_the_time_are_left_to_the_next_search(space, url,
     assert [record.attempt for record in study.trials() if record.state == "complete"] == [2, 2, 1]
 
 
+def test_limits_that_cannot_hold_are_told(space, caplog):
+    """In this very process a trial's time and memory are not limited; who asks for it hears so."""
+    assert search(space, trials=1, trial_seconds=5).study.counts()["complete"] == 1
+    assert "a trial's time and memory are not limited" in caplog.text
+
+
 def test_a_search_for_scripts_is_the_study_or_an_error(space):
     """``search`` gives the study itself, and raises when the search gave up."""
     assert search_study(space, evaluate=good, storage=None, trials=2).counts()["complete"] == 2
