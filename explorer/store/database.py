@@ -250,7 +250,7 @@ def _check_file(file: Path, storage: str) -> None:
 
 def _check_writable(file: Path, storage: str) -> None:
     """SQLite writes to the file and to two more beside it."""
-    for place in (file.parent, file):
+    for place in (file.resolve().parent, file):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
 

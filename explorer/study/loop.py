@@ -65,7 +65,7 @@ class SearchLoop:
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
         self.broken = False  # the store could not be written to, however long that was tried
-        self.hopeless = False  # trial after trial failed
+        self.barren = False  # the study has nothing but failures
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
@@ -93,8 +93,8 @@ class SearchLoop:
             self._leave()
         if not self.broken:
             self._learn()
-            if not self.hopeless and not self.interrupted and (failures := self._nothing_but_failures()):
-                self.hopeless = True
+            if not self.budget.hopeless() and not self.interrupted and (failures := self._nothing_but_failures()):
+                self.barren = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
         self._tell("finished", why=why)
@@ -122,11 +122,10 @@ class SearchLoop:
             for number, message in self.workplace.messages(BREATH):
                 self._hear(number, message)
                 if self.budget.hopeless():
-                    return self._give_up()
+                    return self._hopeless()
         return ""
 
-    def _give_up(self) -> str:
-        self.hopeless = True
+    def _hopeless(self) -> str:
         failed = self.budget.failed
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
 
@@ -147,7 +146,7 @@ class SearchLoop:
             if spent:
                 return spent
             if self.budget.hopeless():
-                return self._give_up()
+                return self._hopeless()
             record = self.writer.take_up(self.budget.target) or self._reopen() or self._propose()
             if record is None:
                 return self.exhausted  # or nothing this time: look after the running trials first

@@ -176,7 +176,8 @@ def run_search(
         if not loop.broken:
             raise
         raise RecordLost(f"the search gave up: {ended}") from error
-    return SearchResult(kept, ended, loop.broken or loop.hopeless, loop.interrupted, time.monotonic() - began)
+    failed = loop.broken or loop.barren or loop.budget.hopeless()
+    return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began)
 
 
 def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:
