@@ -2,14 +2,14 @@
 
     python benchmarks/early_stopping.py record digits --networks 80 --curves digits.jsonl
     python benchmarks/early_stopping.py replay --curves digits.jsonl
-    python benchmarks/early_stopping.py live digits --trials 60 --seeds 11 12 13
+    python benchmarks/early_stopping.py live digits --trials 60 --seeds 11 12 13 [--curves live.jsonl]
 
 ``record`` trains random networks of a space to the end, with two seeds each, and keeps their curves.
 ``replay`` lets each rule look at them as a search would, in many orders, and compares the hypervolume of what
 it trained to the end with that of all networks: with as many trials, and with more trials in a third of
 the epochs. The yardstick is the difference that another training seed makes to the same networks.
 ``live`` runs searches in pairs, which meet the same random networks with the same training seeds, one with and one
-without stopping.
+without stopping; the curves of the latter may be kept for ``replay``.
 Records of its output lie in ``benchmarks/records``.
 """
 
@@ -142,6 +142,8 @@ def live(options: argparse.Namespace) -> None:
             )
             trained[rule] = len(heard)
             found[rule] = [each for each in study.trials() if each.state == "complete"]
+            if options.curves and rule == "none":
+                keep_curves(Path(options.curves), seed, found[rule])
             counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
             print(f"  seed {seed}, {rule}: {counts}, {time.monotonic() - began:.0f} s", flush=True)
         whole, part = (trained[rule] for rule in found)
@@ -149,6 +151,15 @@ def live(options: argparse.Namespace) -> None:
         best, kept = (max(each.objectives["accuracy"] for each in complete) for complete in found.values())
         print(f"seed {seed}: epochs {whole} and {part} ({part / whole:.1%}), best accuracy {best:.3f} and {kept:.3f},")
         print(f"  hypervolume {before:.4f} and {after:.4f}, ratio {after / before:.3f}", flush=True)
+
+
+def keep_curves(path: Path, seed: int, complete: Sequence[TrialRecord]) -> None:
+    """Appends one line a training, as ``record`` does; ``seed`` is that of the study."""
+    with path.open("a") as stream:
+        for each in complete:
+            curve = [asdict(epoch) for epoch in each.result.curve] if each.result else []
+            run = {"network": each.number, "seed": seed, "costs": dict(each.costs), "curve": curve}
+            print(json.dumps(run), file=stream)
 
 
 def found_volume(complete: Sequence[TrialRecord], all_of_them: Sequence[TrialRecord]) -> float:
@@ -269,8 +280,9 @@ def main() -> None:
     living.add_argument("--epochs", type=int, help="the data set's own by default")
     living.add_argument("--data-dir")
     living.add_argument("--subset", type=int)
-    for mode in (recording, replaying):
-        mode.add_argument("--curves", required=True, metavar="FILE", help="the curves, a JSON line a training")
+    for mode in (recording, replaying, living):
+        about = "the curves, a JSON line a training"
+        mode.add_argument("--curves", required=mode is not living, metavar="FILE", help=about)
     options = parser.parse_args()
     options.run(options)
 

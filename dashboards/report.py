@@ -181,7 +181,7 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
     rows = [
         ("trials", counts),
         ("trainings saved", f"{tried:,}: their networks had been tried before" if tried else ""),
-        ("epochs saved", f"{cut:,} of {epochs:,}: their networks had fallen behind" if cut else ""),
+        ("epochs saved", f"{cut:,} of {epochs:,}: their networks had fallen behind" if cut > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
         ("data", print_of.get("data") or "a function of the user's own"),
         ("recipe", f"{recipe['name']}, {print_of.get('epochs')} epochs" if isinstance(recipe, dict) else ""),

@@ -19,10 +19,11 @@ _WRITING = ".writing-"
 _EARLIER = ".earlier-"
 
 
-def slug(name: str) -> str:
-    """A file name for any text: what is plain of it, and eight hexadecimal digits of its SHA-256."""
+def slug(name: str, apart: str = "") -> str:
+    """A file name for any text: what is plain of it, and eight hexadecimal digits of its SHA-256. ``apart``: what else
+    tells it from others of its name."""
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{plain}-{hashlib.sha256((name + apart).encode()).hexdigest()[:8]}"
 
 
 def write_atomically(path: Path, data: bytes) -> str:

@@ -250,7 +250,7 @@ def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
     saved = study.savings()
     if saved["trainings_saved"]:
         out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been tried before"))
-    if saved["epochs_saved"]:
+    if saved["epochs_saved"] > 0:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
         out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks had fallen behind"))
     if not frontier:

@@ -7,9 +7,10 @@ from pathlib import Path
 from explorer.files import slug
 
 
-def artifacts_folder(database_file: Path | None, study: str) -> Path:
-    """``explorer.artifacts/<slug>`` beside the database's file; in the working folder for a server's."""
-    return _beside(database_file) / slug(study)
+def artifacts_folder(database_file: Path | None, study: str, created: float) -> Path:
+    """``explorer.artifacts/<slug>`` beside the database's file; in the working folder for a server's. ``created``: when
+    the study was begun, which tells it from one of its name in another database of the same folder."""
+    return _beside(database_file) / slug(study, f" of {created!r}")
 
 
 def train_checkpoint(database_file: Path | None, training: str) -> Path:

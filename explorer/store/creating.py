@@ -19,8 +19,8 @@ NAME_LENGTH = 200
 
 def check_name(name: str) -> str:
     """The name itself. Raises StoreError unless it is printable text of 1 to 200 characters."""
-    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
-        raise StoreError(f"study name {name[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
+        raise StoreError(f"study name {str(name)[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
     return name
 
 

@@ -168,6 +168,7 @@ def open_for_writing(storage: str | None) -> Database:
             file = _sqlite_file(url)
             if not file.parent.is_dir():
                 raise StoreError(f"{storage}: there is no folder {file.parent}; make it, or give another --storage")
+            _check_writable(file, storage)
             if file.exists() and file.stat().st_size:
                 _check_file(file, storage)
                 _check_pages(file, storage)
@@ -198,7 +199,7 @@ def _parse(storage: str) -> URL:
     try:
         url = sqlalchemy.make_url(storage)
     except ArgumentError:
-        looks_like_path = "://" not in storage
+        looks_like_path = "://" not in str(storage)  # which may be a Path
         mend = (
             f"; did you mean sqlite:///{storage}?"
             if looks_like_path
@@ -247,6 +248,13 @@ def _check_file(file: Path, storage: str) -> None:
         raise StoreError(f"{storage}: {file} {found}; give the file that 'explorer search' wrote")
 
 
+def _check_writable(file: Path, storage: str) -> None:
+    """SQLite writes to the file and to two more beside it."""
+    for place in (file.resolve().parent, file):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
+
+
 def _check_pages(file: Path, storage: str) -> None:
     """Refuses to write to a database with a damaged page, which would bury what is left of it."""
     engine = _reading_engine(file)
@@ -266,13 +274,16 @@ def _check_pages(file: Path, storage: str) -> None:
 
 
 def _reading_engine(file: Path) -> Engine:
-    query = {"mode": "ro", "uri": "true"}
-    beside = [file.resolve().with_name(f"{file.resolve().name}{end}") for end in ("-wal", "-shm")]
-    if not os.access(file.resolve().parent, os.W_OK) and not any(each.exists() for each in beside):
-        # SQLite makes these two also to read. Where it may not, and no writer has left them, the file alone is all.
-        query["immutable"] = "1"
-    uri = URL.create("sqlite", database=f"file:{quote(str(file.resolve()))}", query=query)
-    return _engine(uri, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+    """Looks anew at each connection how to open the file. A reader of a database in WAL mode makes a file beside it;
+    where that cannot be, and nobody writes, SQLite must be told that the file does not change."""
+    path, log = file.resolve(), file.resolve().with_name(f"{file.resolve().name}-wal")
+
+    def connect() -> sqlite3.Connection:
+        at_rest = not os.access(path.parent, os.W_OK) and not log.exists()
+        uri = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+
+    return _engine(URL.create("sqlite", database=str(path)), poolclass=NullPool, creator=connect)
 
 
 def _make_durable(connection, _record) -> None:

@@ -12,7 +12,10 @@ from sqlalchemy import Connection, Row, Select, extract, func, select
 from explorer.records import TrainingResult, TrialRecord, environment_from_json
 from explorer.store.schema import architectures, environments, trials
 
-LATENCY_NOTE = "explorer:latency"  # beside the sampler's notes on a trial: what its latency stands on
+# Beside the sampler's notes on a trial:
+LATENCY_NOTE = "explorer:latency"  # what its latency stands on
+EXPECTED = "explorer:expected"  # the objectives that a stopped one would have come to
+GIVEN_UP = "explorer:given_up"  # epochs of its trainings that were stopped before it was begun anew
 
 
 def select_trials(study_id: int, full: bool) -> Select:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from explorer.records import (
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import Database
-from explorer.store.rows import select_trials, to_record
+from explorer.store.rows import GIVEN_UP, select_trials, to_record
 from explorer.store.schema import environments, trials
 
 if TYPE_CHECKING:
@@ -197,16 +198,23 @@ class Study:
 
     def savings(self) -> dict[str, int]:
         """What was not trained: ``trainings_saved``, trials answered from another of the same network;
-        ``epochs_saved`` by ending trainings early, beside the ``epochs_trained`` of complete and stopped trials."""
+        ``epochs_saved`` by ending trainings early, beside the ``epochs_trained`` of complete and stopped trials, with
+        those of trainings that were stopped and begun anew later."""
         counts, whole = self.counts(), self.fingerprint.get("epochs") or 0
         stopped = select_trials(self.id, True).where(trials.c.state == "stopped")
+        begun_anew = select(trials.c.sampler).where(
+            trials.c.study_id == self.id,
+            trials.c.state.in_(("complete", "stopped")),
+            trials.c.sampler.contains(GIVEN_UP, autoescape=True),
+        )
         with self.database.read() as connection:
             results = [to_record(row).result for row in connection.execute(stopped)] if counts["stopped"] else []
+            given_up = sum(json.loads(notes)[GIVEN_UP] for notes in connection.scalars(begun_anew))
         trained = sum(result.epochs for result in results if result is not None)
         return {
             "trainings_saved": counts["cached"],
-            "epochs_trained": counts["complete"] * whole + trained,
-            "epochs_saved": len(results) * whole - trained,
+            "epochs_trained": counts["complete"] * whole + trained + given_up,
+            "epochs_saved": len(results) * whole - trained - given_up,
         }
 
     def to_frame(self) -> pandas.DataFrame:
@@ -303,7 +311,7 @@ class Study:
     @property
     def artifacts(self) -> Path:
         """The folder of the study's files, which need not exist."""
-        return artifacts_folder(self.database.file, self.name)
+        return artifacts_folder(self.database.file, self.name, self.created)
 
     def _comparable(self, names: list[str], mix_environments: bool) -> list[TrialRecord]:
         """The complete trials. Raises StoreError when they do not know these quantities, or do not compare by them."""

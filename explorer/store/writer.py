@@ -27,13 +27,12 @@ from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import spool
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
-from explorer.store.rows import now, select_trials, to_record
+from explorer.store.rows import EXPECTED, GIVEN_UP, now, select_trials, to_record
 from explorer.store.schema import architectures, claims, trials
 from explorer.store.studies import find_study
 from explorer.store.study import Study
 from explorer.store.writing import insert_once, keep_environment, next_revision, short
 
-EXPECTED = "explorer:expected"  # the note on a stopped trial
 _log = logging.getLogger(__name__)
 
 
@@ -237,6 +236,9 @@ class StudyWriter:
             values = self._placed(connection, row.digest, row.number)
             values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
             values["revision"] = next_revision(connection, self.study.id)
+            if row.state == "stopped" and row.result:
+                notes, epochs = json.loads(row.sampler), TrainingResult.from_json(row.result).epochs
+                values["sampler"] = json.dumps({**notes, GIVEN_UP: notes.get(GIVEN_UP, 0) + epochs})
             connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Protocol
 
+from explorer.errors import StudyError
 from explorer.records import Epoch, GradientFlow
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
 from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
@@ -32,6 +33,8 @@ from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
 PRELOADED = ["explorer.study.children", "explorer.study.objective", "torch._dynamo"]
 LAST_MOMENTS = 5.0  # seconds that a child may take to exit after its last word
 VERDICT_SECONDS = 1.0  # that a training waits to hear whether it goes on
+CHILD = "explorer trial"  # what such a process is called
+UNGUARDED = 113  # with which a child exits whose import of the caller's script would search anew
 LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job
 
 Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
@@ -112,9 +115,9 @@ class Children:
     """Does up to ``workers`` jobs at a time, each in a process of its own.
 
     ``of_caller``: the work is a function of the caller's, so the child must import the caller's script
-    to find it. Otherwise the script is left alone: one without ``if __name__ == "__main__"`` would
-    begin to search anew within its own children. ``reused``: a child takes job after job, until one
-    fails or it holds on to memory; meant for GPUs, whose contexts take seconds to make.
+    to find it: one without ``if __name__ == "__main__"`` raises StudyError from ``messages``. Otherwise the script
+    is left alone, and may search at its top level. ``reused``: a child takes job after job, until one fails or it holds
+    on to memory; meant for GPUs, whose contexts take seconds to make.
     """
 
     busy = False
@@ -172,6 +175,11 @@ class Children:
             else:
                 if gone:
                     self._bury(child)
+                    if child.process.exitcode == UNGUARDED:
+                        raise StudyError(
+                            "each worker imports the script that holds 'evaluate' and would search anew in it;"
+                            " put what the script does under: if __name__ == '__main__':"
+                        )
                     if child.job is not None:
                         yield child.job.number, Failure(child.exceeded or _cause_of_death(child.process.exitcode))
                 elif child.job is not None and child.watchdog is not None:
@@ -184,7 +192,7 @@ class Children:
     def _new_child(self) -> _Child:
         messages, theirs = self._context.Pipe(duplex=False)
         their_orders, orders = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_live, args=(self._work, self._reused, theirs, their_orders))
+        process = self._context.Process(target=_live, name=CHILD, args=(self._work, self._reused, theirs, their_orders))
         try:
             with _script_hidden(hide=not self._of_caller):
                 process.start()
@@ -205,6 +213,16 @@ class Children:
         child.process.join()
         child.messages.close()
         child.orders.close()
+
+
+_living = False  # whether this process is a child that has begun its life
+
+
+def leave_the_search_to_the_parent() -> None:
+    """Ends this process where it is a child that still imports the caller's script: a script that searches at its top
+    level would do so again in every child, and in theirs."""
+    if multiprocessing.current_process().name == CHILD and not _living:
+        os._exit(UNGUARDED)
 
 
 def _leaks(child: _Child) -> bool:
@@ -230,6 +248,8 @@ def _cause_of_death(exitcode: int | None) -> str:
 
 def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
     """The child's whole life: one job, or one after another."""
+    global _living
+    _living = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     _die_first()
     os.setsid()  # a group of its own, to be ended with all that it starts

@@ -17,8 +17,8 @@ from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
-from explorer.store.rows import LATENCY_NOTE
-from explorer.store.writer import EXPECTED, Ending, NumberTaken, Proposal, StudyWriter
+from explorer.store.rows import EXPECTED, LATENCY_NOTE
+from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
 from explorer.study.curves import Curves
@@ -65,6 +65,7 @@ class SearchLoop:
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
         self.broken = False  # the store could not be written to, however long that was tried
+        self.barren = False  # the study has nothing but failures
         self.jobs: set[int] = set()
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
@@ -92,6 +93,9 @@ class SearchLoop:
             self._leave()
         if not self.broken:
             self._learn()
+            if not self.budget.hopeless() and not self.interrupted and (failures := self._nothing_but_failures()):
+                self.barren = True
+                why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
         self._tell("finished", why=why)
         return why
@@ -124,6 +128,14 @@ class SearchLoop:
     def _hopeless(self) -> str:
         failed = self.budget.failed
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
+
+    def _nothing_but_failures(self) -> str:
+        """What a study that has no other trials came to, as a space of few networks may; or an empty text."""
+        waiting = {lease.number for lease in self.writer.study.leases()}
+        failed = [r for r in self.ledger.records.values() if r.state == "failed" and r.number not in waiting]
+        if self.ledger.done or not failed:
+            return ""
+        return f"no trial ended well, the last failed with: {self._last_reason()}"
 
     def _start_trials(self) -> str:
         """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
@@ -321,7 +333,7 @@ class SearchLoop:
         self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
-        failed = [record for record in self.ledger.records.values() if record.state == "failed"]
+        failed = [r for r in self.ledger.records.values() if r.state == "failed" and r.same_as is None]
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
     def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:

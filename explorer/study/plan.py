@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import numbers
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from explorer.study.samplers import check_sampler
 from explorer.study.screen import LatencyScreen
 from explorer.study.stopping import choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
-from explorer.study.watchdog import TrialLimits
+from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
 from explorer.training.data import EMBEDDED, load_data
 from explorer.training.recipe import Recipe, default_training
@@ -36,6 +37,7 @@ DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
 PRECISIONS = ("auto", "float32", "bfloat16")
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
+SEEDS = -(2**63), 2**63 - 1  # that both kinds of database keep
 ANALYTIC = tuple(Cost.__dataclass_fields__)
 _log = logging.getLogger(__name__)
 
@@ -143,11 +145,9 @@ def make_plan(
     _check_limits((*space.limits, *limits), known)
     check_sampler(sampler)
     choose_stopping(stopping, 1)  # known at all
-    if epochs is not None and epochs < 1:
-        raise StudyError(f"epochs must be at least 1, found {epochs}")
-    for asked, number in (("workers", workers), ("workers per device", workers_per_device)):
-        if number is not None and number < 1:
-            raise StudyError(f"{asked} must be at least 1, found {number}")
+    check_counts(epochs=epochs, workers=workers, workers_per_device=workers_per_device)
+    check_counts(subset=subset, trial_memory=trial_limits.memory)
+    check_seconds(trial_seconds=trial_limits.seconds)
     if precision not in PRECISIONS:
         near = did_you_mean(precision, PRECISIONS)
         raise StudyError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
@@ -165,6 +165,10 @@ def make_plan(
         work: Work = Evaluation(evaluate, epochs, expected)
         if workers > 1:
             _require_picklable(evaluate)
+        elif trial_limits != UNLIMITED:
+            _log.warning(
+                "'evaluate' runs in this process, where a trial's time and memory are not limited: see 'workers'"
+            )
         described, training_recipe, name = None, None, f"{space.name}-evaluate"
     else:
         dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
@@ -212,7 +216,7 @@ def make_plan(
         foretold=None,
         screen=LatencyScreen(()),
         fingerprint=fingerprint,
-        name=study or name,
+        name=name if study is None else study,
         workers=workers,
         stopping="none" if evaluate is not None else choose_stopping(stopping, epochs or 1),
         epochs=epochs or 1,
@@ -225,13 +229,32 @@ def make_plan(
     return plan.under(limits)
 
 
-def check_budget(trials: int | None, seconds: float | None, until_stable: int | None) -> None:
-    """Raises StudyError for a budget of nothing."""
-    for name, number in (("trials", trials), ("until_stable", until_stable)):
-        if number is not None and number < 1:
-            raise StudyError(f"{name} must be at least 1, found {number}")
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise StudyError(f"the time must be a positive number of seconds, found {seconds:g}")
+def check_counts(**counts: object) -> None:
+    """Raises StudyError for one that is no whole number from 1 on; None is none asked for."""
+    for name, count in counts.items():
+        if count is not None and not _whole(count):
+            raise StudyError(f"{name} must be a whole number, found {count!r}")
+        if count is not None and count < 1:  # type: ignore[operator]
+            raise StudyError(f"{name} must be at least 1, found {count}")
+
+
+def check_seconds(**times: object) -> None:
+    """Raises StudyError for one that is no time to wait for; None is none asked for."""
+    for name, time in times.items():
+        number = isinstance(time, numbers.Real) and not isinstance(time, bool)
+        if time is not None and not (number and math.isfinite(time) and time > 0):  # type: ignore[arg-type, operator]
+            raise StudyError(f"{name} must be a positive number of seconds, found {time!r}")
+
+
+def checked_seed(seed: Any) -> int:
+    """The seed as an int. Raises StudyError for one that a database could not keep."""
+    if not (_whole(seed) and SEEDS[0] <= seed <= SEEDS[1]):
+        raise StudyError(f"seed must be a whole number from {SEEDS[0]} to {SEEDS[1]}, found {seed!r}")
+    return int(seed)
+
+
+def _whole(number: object) -> bool:
+    return isinstance(number, numbers.Integral) and not isinstance(number, bool)
 
 
 def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_evaluation: bool) -> tuple[str, ...]:

@@ -4,16 +4,19 @@ its lease and under the hand of whoever presses Ctrl-C."""
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from explorer.errors import StoreError, StudyError
 from explorer.files import sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
+from explorer.measure.environment import find_device
 from explorer.store.creating import check_name, create_study, set_limits
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, new_worker
@@ -21,14 +24,14 @@ from explorer.store.studies import open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
-from explorer.study.children import Children, InProcess
+from explorer.study.children import Children, InProcess, leave_the_search_to_the_parent
 from explorer.study.curves import Curves
 from explorer.study.events import Progress
 from explorer.study.fingerprint import require_same
 from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.loop import SearchLoop
 from explorer.study.memory import make_memory
-from explorer.study.plan import Plan, check_budget, make_plan
+from explorer.study.plan import Plan, check_counts, check_seconds, checked_seed, make_plan
 from explorer.study.proposals import OwnCost
 from explorer.study.stopping import AUTO, RULES
 from explorer.study.watchdog import TrialLimits
@@ -36,6 +39,8 @@ from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class RecordLost(StoreError):
@@ -45,7 +50,8 @@ class RecordLost(StoreError):
 @dataclass(frozen=True)
 class SearchResult:
     """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
-    trial failed or the store could not be written to; ``interrupted``: by Ctrl-C; ``seconds``: of this search alone."""
+    trial failed or the store could not be written to, or its study has nothing but failures; ``interrupted``: by
+    Ctrl-C; ``seconds``: of this search alone."""
 
     study: Study
     ended: str
@@ -73,7 +79,7 @@ def run_search(
     epochs: int | None = None,
     precision: str = "auto",
     workers_per_device: int | None = None,
-    limits: Iterable[Limit | str] | None = None,
+    limits: Iterable[Limit | str] | Limit | str | None = None,
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
@@ -86,6 +92,13 @@ def run_search(
     progress: Progress | None = None,
 ) -> SearchResult:
     """Searches ``space`` for the frontier of ``objectives``; the same call again goes on with the study.
+
+    ``objectives``: name -> "max" or "min", of what training tells (accuracy, top5, loss), of costs, ``latency_ms``, or
+    of what ``evaluate`` answers. ``data``: the name of a data set or a folder of images, looked for in ``data_dir``;
+    ``subset``: so many images of it; ``recipe``: a name or a Recipe; ``epochs``: of each training. Left out they are
+    the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp. ``seed``: what all randomness
+    of a new study comes from. ``device``: cpu, cuda, cuda:1 or auto. ``study``: its name, made of the space's and the
+    data's by default; ``new_study``: begin another beside the one of that name. ``progress``: called with each Event.
 
     ``trials``: the study's total of complete and stopped trials; ``seconds``: the time of this search,
     in which no trial is begun that would end too late. Without either, DEFAULT_TRIALS more than
@@ -117,10 +130,14 @@ def run_search(
     Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost when the database
     went away while it was in use.
     """
+    leave_the_search_to_the_parent()
     began = time.monotonic()
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
-    check_budget(trials, seconds, until_stable)
+    check_counts(trials=trials, until_stable=until_stable)
+    check_seconds(seconds=seconds)
+    seed, device = checked_seed(seed), find_device(device)
+    limits = (limits,) if isinstance(limits, (str, Limit)) else limits
     asked = None if limits is None else tuple(parse_limit(each) if isinstance(each, str) else each for each in limits)
     plan = make_plan(
         space,
@@ -161,11 +178,24 @@ def run_search(
         if not loop.broken:
             raise
         raise RecordLost(f"the search gave up: {ended}") from error
-    return SearchResult(kept, ended, loop.broken or loop.budget.hopeless(), loop.interrupted, time.monotonic() - began)
+    failed = loop.broken or loop.barren or loop.budget.hopeless()
+    return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began)
 
 
+def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:
+    """Gives a function that passes its arguments on to ``model`` the signature of that, and its words on them."""
+
+    def describe(function):
+        function.__signature__ = inspect.signature(model).replace(return_annotation=function.__annotations__["return"])
+        function.__doc__ = "\n\n".join(map(inspect.cleandoc, (function.__doc__, model.__doc__)))
+        return function
+
+    return describe
+
+
+@_described_as(run_search)
 def search(space: SearchSpace, **settings) -> Study:
-    """``run_search`` for scripts: the study itself. Raises StudyError when the search gave up, and
+    """The study that a search fills, for scripts. Raises StudyError when the search gave up, and
     KeyboardInterrupt when it was interrupted; what had ended is in the study either way."""
     result = run_search(space, **settings)
     if result.failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from explorer.files import write_whole
-from explorer.store.artifacts import artifacts_folder
+from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.lease import new_worker
 from explorer.store.writer import Ending, StudyWriter
 from tests.store.conftest import make_study, proposal
@@ -14,9 +14,25 @@ from tests.store.conftest import make_study, proposal
 @pytest.mark.parametrize("name", ["one", "../../etc/passwd", "/abs", "..", ".", "a/../b", "x" * 200, "Größe", "   a"])
 def test_a_studys_folder_lies_beside_its_database(name, tmp_path):
     """Whatever the study's name, its folder lies directly in the artifacts' folder, and no other study has it."""
-    folder = artifacts_folder(tmp_path / "x.db", name)
+    folder = artifacts_folder(tmp_path / "x.db", name, 1.5)
     assert folder.parent == tmp_path / "explorer.artifacts" and folder == folder.resolve()
-    assert artifacts_folder(tmp_path / "x.db", name + "!") != folder
+    assert artifacts_folder(tmp_path / "x.db", name + "!", 1.5) != folder
+
+
+def test_studies_of_one_name_in_two_databases_share_no_file(tmp_path):
+    """In one folder, of one name, with one network: each study has its own weights, and finds them when it is opened
+    anew."""
+    first, second = (StudyWriter(make_study(f"sqlite:///{tmp_path}/{name}.db"), "elsewhere:1:1:ab") for name in "ab")
+    assert first.study.artifacts != second.study.artifacts
+    assert make_study(f"sqlite:///{tmp_path}/a.db").artifacts == first.study.artifacts
+    for writer, weights in ((first, b"first"), (second, b"second")):
+        writer.begin(0, proposal("a"))
+        path = weights_file(writer.study.artifacts, "v1-a")
+        digest = write_whole(path, lambda p, weights=weights: p.write_bytes(weights))
+        writer.finish(0, Ending("complete", {"accuracy": 1.0, "macs": 1.0}, weights=digest))
+    for writer, weights in ((first, b"first"), (second, b"second")):
+        assert writer.study.weights(writer.study.trial(0)).read_bytes() == weights
+        writer.study.database.close()
 
 
 def test_weights_are_found_while_they_are_kept(url):

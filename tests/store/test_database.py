@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import sqlite3
+import subprocess
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -221,6 +223,37 @@ def test_readers_cannot_write(url):
             lambda connection: connection.exec_driver_sql("DELETE FROM explorer_studies"), patience=0
         )
     assert open_study(url, "one") == study
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A folder, and what makes it read only: the disk itself where the user may write to everything."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        yield folder, lambda: folder.chmod(0o555)
+        folder.chmod(0o755)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted here, and root writes to any folder")
+    yield folder, lambda: subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_read_only_folder_is_read_and_not_written_to(archive):
+    """A database in an archive reads as it was; a search in it, or of a new file there, is refused in one line that
+    does not call it damaged."""
+    folder, close = archive
+    url = f"sqlite:///{folder}/explorer.db"
+    writer = StudyWriter(make_study(url), new_worker())
+    writer.begin(0, proposal("a"))
+    writer.study.database.close()
+    close()
+    assert [record.digest for record in open_study(url, "one").trials()] == ["v1-a"]
+    for name in ("explorer.db", "new.db"):
+        with pytest.raises(StoreError, match="archive cannot be written to; copy the database, or give another"):
+            open_for_writing(f"sqlite:///{folder}/{name}")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from explorer.records import Epoch
+from explorer.store.studies import open_study
 from explorer.study import children
 from explorer.study.children import Children
 from explorer.study.search import run_search
@@ -311,6 +312,29 @@ explorer.search(space, evaluate=good, storage=None, trials=1, workers=2)
     run = subprocess.run([sys.executable, "-"], input=script, env=environment, capture_output=True, text=True)
     last = "StudyError: with several workers 'evaluate' cannot be a function of an interactive session; put it into"
     assert run.stdout == "1\n" and last in run.stderr.splitlines()[-1]
+
+
+def test_a_script_that_would_search_anew_in_its_workers_is_told(tmp_path, environment):
+    """An ``evaluate`` of a script is found by importing that; one that searches at its top level is told to stand under
+    a guard, before any trial fails, and with it the same study goes on."""
+    script = tmp_path / "script.py"
+    lines = f"""
+import explorer
+def good(architecture, *, choices, epochs, seed):
+    return {{"accuracy": 0.5}}
+{{guard}}space = explorer.parse_space({evaluations.SPACE_TEXT!r}, "tiny.yaml")
+{{guard}}explorer.search(space, evaluate=good, storage="sqlite:///{tmp_path}/x.db", study="one", trials=3, workers=2)
+"""
+    run = {"env": environment, "capture_output": True, "text": True, "timeout": 120}
+    script.write_text(lines.replace("{guard}", ""))
+    unguarded = subprocess.run([sys.executable, script], **run)
+    assert unguarded.returncode == 1 and unguarded.stderr.count("Traceback") == 1
+    assert "put what the script does under: if __name__ == '__main__':" in unguarded.stderr.splitlines()[-1]
+    url = f"sqlite:///{tmp_path}/x.db"
+    assert {record.reason for record in open_study(url, "one").trials()} == {"interrupted: the search ended"}
+    script.write_text(lines.replace("{guard}", "if __name__ == '__main__': "))
+    assert subprocess.run([sys.executable, script], **run).stderr == ""
+    assert open_study(url, "one").counts()["complete"] == 3
 
 
 def wait_until(condition, seconds: float = 30.0) -> None:

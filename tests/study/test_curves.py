@@ -8,7 +8,8 @@ import pytest
 
 from explorer.records import Epoch, TrainingResult
 from explorer.store.lease import RETRIES, new_worker
-from explorer.store.writer import EXPECTED, Ending, Proposal, StudyWriter
+from explorer.store.rows import EXPECTED
+from explorer.store.writer import Ending, Proposal, StudyWriter
 from explorer.study.curves import Curves
 from explorer.study.stopping import RULES, Rungs
 from tests.store.conftest import make_study
@@ -100,6 +101,25 @@ def test_a_stopped_trial_is_taken_up_when_its_place_has_improved(search):
     assert search.train(record, [0.45, 0.65, 0.75, 0.9]) == ""
     assert search.writer.study.trial(2).objectives["accuracy"] == 0.9
     assert search.writer.reopen(2) is None
+
+
+def test_the_epochs_of_a_training_begun_anew_are_counted(search):
+    """What was trained before a stopped trial was begun anew counts among the epochs trained, however it ends now."""
+    study = search.writer.study
+    for macs in (100, 110):
+        search.trial([0.5, 0.6, 0.7, 0.8], macs)
+    assert search.trial([0.1, 0.6, 0.7, 0.9], 120)  # stopped
+    whole, (stopped,) = study.fingerprint["epochs"], (r.result.epochs for r in study.trials() if r.state == "stopped")
+    assert study.savings()["epochs_trained"] == 2 * whole + stopped
+    for ending in ("stopped", "complete"):
+        record = search.writer.reopen(2)
+        search.curves.learn([record])
+        again = tuple(epoch(at, 0.9) for at in range(1, 2 if ending == "stopped" else whole + 1))
+        result = TrainingResult(0.9, 1.0, 1.0, len(again), 1.0, 1.0, again)
+        objectives = {"accuracy": 0.9, "macs": 120.0} if ending == "complete" else {}
+        search.writer.finish(2, Ending(ending, objectives, result))
+    saved = study.savings()
+    assert saved["epochs_trained"] == 3 * whole + stopped + 1 and saved["epochs_saved"] == -stopped - 1
 
 
 def test_no_trial_is_taken_up_for_ever(search):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 
 import pytest
 
+import explorer
 from explorer.costing.analytic import count_cost
 from explorer.errors import StoreError, StudyError
 from explorer.grammar.parse import parse_space
@@ -150,6 +152,20 @@ def test_a_cost_that_always_fails_ends_the_search(space, error):
     result = search(space, costs={"joules": joules}, evaluate=raises, trials=100)
     assert result.failed and result.study.counts()["failed"] == 11
     assert result.ended.startswith(f"11 of the last 11 trials failed, the last with: {error.__name__}: no meter")
+
+
+def test_a_study_with_nothing_but_failures_has_failed(space, url):
+    """R13 in a space too small for it: where every network has failed the search ends with the last reason, and so
+    does the next one; where a trial is merely left to be taken up, nothing has failed."""
+    settings = {"evaluate": raises, "storage": url, "limits": [parse_limit("macs<=200k")], "sampler": "random"}
+    for _ in range(2):
+        result = search(space, **settings)
+        assert result.failed and {r.state for r in result.study.trials()} <= {"failed", "rejected"}
+        assert "is left to try; no trial ended well, the last failed with: RuntimeError: exploded" in result.ended
+    with pytest.raises(StudyError, match="no trial ended well"):
+        search_study(space, study="one", **settings)
+    settings["limits"] = []
+    assert not search(space, **{**settings, "evaluate": good}, trials=1).failed
 
 
 def test_a_space_that_fails_now_and_then_is_not_given_up(space):
@@ -318,6 +334,17 @@ def test_a_study_is_named_after_its_space(space):
         ({"trials": 0}, "trials must be at least 1, found 0"),
         ({"until_stable": 0}, "until_stable must be at least 1, found 0"),
         ({"stopping": "rung"}, "unknown stopping rule 'rung'; known: auto, none, rungs, curves; did you mean 'rungs'"),
+        ({"trials": "5"}, "trials must be a whole number, found '5'"),
+        ({"trials": 2.5}, "trials must be a whole number, found 2.5"),
+        ({"epochs": "3"}, "epochs must be a whole number, found '3'"),
+        ({"workers": 2.0}, "workers must be a whole number, found 2.0"),
+        ({"trial_memory": -5}, "trial_memory must be at least 1, found -5"),
+        ({"trial_seconds": -1}, "trial_seconds must be a positive number of seconds, found -1"),
+        ({"seconds": "2h"}, "seconds must be a positive number of seconds, found '2h'"),
+        ({"seed": 2**70}, f"seed must be a whole number from -9223372036854775808 to .*, found {2**70}"),
+        ({"seed": None}, "seed must be a whole number from .*, found None"),
+        ({"seed": 1.5}, "seed must be a whole number from .*, found 1.5"),
+        ({"limits": "mac<=1k"}, "limit mac <= 1k: 'mac' is not known before training"),
         ({"seconds": 0}, "positive number of seconds, found 0"),
         ({"seconds": float("nan")}, "positive number of seconds, found nan"),
         ({"workers": 0}, "workers must be at least 1, found 0"),
@@ -368,11 +395,24 @@ def test_trials_that_run_beyond_the_time_are_left_to_the_next_search(space, url,
     assert [record.attempt for record in study.trials() if record.state == "complete"] == [2, 2, 1]
 
 
+def test_limits_that_cannot_hold_are_told(space, caplog):
+    """In this very process a trial's time and memory are not limited; who asks for it hears so."""
+    assert search(space, trials=1, trial_seconds=5).study.counts()["complete"] == 1
+    assert "a trial's time and memory are not limited" in caplog.text
+
+
 def test_a_search_for_scripts_is_the_study_or_an_error(space):
     """``search`` gives the study itself, and raises when the search gave up."""
     assert search_study(space, evaluate=good, storage=None, trials=2).counts()["complete"] == 2
     with pytest.raises(StudyError, match="the search gave up: 11 of the last 11 trials failed"):
         search_study(space, evaluate=raises, storage=None)
+
+
+def test_a_search_for_scripts_names_its_settings():
+    """``help(explorer.search)`` shows every setting of a search, and says what it is."""
+    shown, settings = inspect.signature(explorer.search), inspect.signature(run_search)
+    assert list(shown.parameters.values()) == list(settings.parameters.values()) and shown.return_annotation == "Study"
+    assert [name for name in shown.parameters if name not in explorer.search.__doc__] == []
 
 
 def test_events_tell_the_whole_story(space):

@@ -52,6 +52,13 @@ def test_other_limits_are_told_and_give_rejected_networks_another_chance(space, 
     assert tried == within and 400e3 < dearest(study) <= 700e3 and open_study(url).limits == ("macs <= 700k",)
 
 
+def test_one_limit_may_stand_alone(space, url):
+    """A single limit, as text, is not taken for a list of letters."""
+    study = run_search(space, evaluate=good, storage=url, study="one", trials=3, limits="macs<=200k").study
+    assert study.limits == ("macs <= 200k",)
+    assert study.counts()["complete"] == 3
+
+
 def test_no_limits_take_the_old_ones_off(space, url, caplog):
     """An empty list of limits is a wish as well: the whole space is searched."""
     search(space, url, limits=TIGHT, trials=2)
