@@ -10,6 +10,7 @@ home = st.Page(frontier.draw, title="Frontier", default=True)
 
 
 def go_home() -> None:
+    """The frontier page by its name: it answers at ``/``."""
     st.switch_page(home, query_params=st.query_params.to_dict())
 
 

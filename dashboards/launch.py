@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from explorer.errors import StoreError
+from explorer.store.database import database_file
 
 LOOPBACK = "127.0.0.1"
 STORAGE_VARIABLE = "EXPLORER_STORAGE"
@@ -21,13 +22,14 @@ def run_dashboard(storage: str, port: int | None = None, host: str | None = None
     """Serves the dashboard of ``storage`` until it is interrupted; returns the server's exit status.
 
     Without ``port`` the first free one from 8501 is taken, and printed. Raises StoreError when
-    Streamlit or plotly is not installed.
+    Streamlit or plotly is not installed, or ``storage`` is no storage at all; one that is not there yet may come.
     """
     missing = [name for name in ("streamlit", "plotly") if find_spec(name) is None]
     if missing:
         raise StoreError(
             f"the dashboard needs {' and '.join(missing)}; install with: pip install 'explorer[dashboard]'"
         )
+    database_file(storage)
     server = subprocess.Popen(server_command(port, host), env=server_environment(storage))
     try:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())

@@ -119,7 +119,8 @@ class Answers:
         self.codes = {}
         for factor, levels in self.levels.items():
             places = {level: place for place, level in enumerate(levels)}
-            self.codes[factor] = np.array([places.get(record.choices.get(factor, ""), -1) for record in records])
+            texts = [record.choices.get(factor) for record in records]
+            self.codes[factor] = np.array([-1 if text is None else places[text] for text in texts])
 
     def twins(self, factor: str, among: np.ndarray) -> np.ndarray:
         """For each of the networks ``among`` (places) a number, equal for those that answer alike every other choice

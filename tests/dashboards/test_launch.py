@@ -46,3 +46,10 @@ def test_a_missing_part_is_named(monkeypatch):
     monkeypatch.setattr(launch, "find_spec", lambda name: None if name == "plotly" else object())
     with pytest.raises(StoreError, match=r"needs plotly; install with: pip install 'explorer\[dashboard\]'"):
         run_dashboard("sqlite:///explorer.db")
+
+
+def test_what_is_no_storage_starts_no_server(monkeypatch):
+    """A storage that cannot be one is said at once, in place of a server whose pages all say it."""
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
+    with pytest.raises(StoreError, match=r"did you mean sqlite:///studies\.db"):
+        run_dashboard("studies.db")
