@@ -87,13 +87,7 @@ class Parser(ValueParser):
 
     def structure(self) -> Item:
         start = self.now.offset
-        options, labels = [], []
-        while True:
-            begin = self.now.offset
-            options.append(self.sequence())
-            labels.append(self.spelled(begin, self.now.offset))
-            if not self.take("|"):
-                break
+        options, labels = self.options(self.sequence)
         if len(options) == 1:
             return options[0]
         for label in labels:

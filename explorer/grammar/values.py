@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 from explorer.errors import did_you_mean
 from explorer.grammar.arithmetic import constant, spell_number
@@ -35,6 +36,7 @@ from explorer.grammar.tree import (
 
 MAX_OPTIONS = 10_000
 MAX_OPERATORS = 100
+Node = TypeVar("Node")
 
 
 class ValueParser(Cursor):
@@ -64,14 +66,18 @@ class ValueParser(Cursor):
 
     def value_alternatives(self) -> Value:
         start = self.now.offset
+        options, labels = self.options(self.sum)
+        return options[0] if len(options) == 1 else Alternatives(self.point(start, labels), tuple(options))
+
+    def options(self, read: Callable[[], Node]) -> tuple[list[Node], list[str]]:
+        """What ``read`` reads between the '|', and how each option is spelled."""
         options, labels = [], []
         while True:
             begin = self.now.offset
-            options.append(self.sum())
+            options.append(read())
             labels.append(self.spelled(begin, self.now.offset))
             if not self.take("|"):
-                break
-        return options[0] if len(options) == 1 else Alternatives(self.point(start, labels), tuple(options))
+                return options, labels
 
     def sum(self) -> Value:
         start = self.now.offset
