@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from explorer.processes import has_ended, pid_space
+
+ABANDONED_SECONDS = 24 * 3600  # an age at which no writer is still at work: clocks of two machines may be hours apart
 _WRITING = ".writing-"
 _EARLIER = ".earlier-"
 
@@ -74,11 +76,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f"{_WRITING}{_machine()}-{os.getpid()}-{path.name}")
-
-
-def _machine() -> str:
-    return re.sub(r"[^A-Za-z0-9]", "", platform.node())[:20] or "unnamed"
+    return path.with_name(f"{_WRITING}{pid_space()}-{os.getpid()}-{path.name}")
 
 
 def _put_back(earlier: Path, path: Path) -> None:
@@ -108,8 +106,8 @@ def sweep(folder: Path, older_than: float) -> None:
 
 
 def abandoned(folder: Path, older_than: float) -> list[Path]:
-    """What killed writers left in ``folder``: all that a process of this machine wrote which is no more, and of other
-    machines' what was left before the time ``older_than``, seconds since the epoch."""
+    """What killed writers left in ``folder``: all that a process wrote that is seen from here and has ended, and of
+    other machines and containers what was left before the time ``older_than``, seconds since the epoch."""
     found = []
     for stale in folder.glob(f"{_WRITING}*"):
         try:
@@ -121,14 +119,6 @@ def abandoned(folder: Path, older_than: float) -> list[Path]:
 
 
 def _orphaned(temporary: Path) -> bool:
-    """Whether its writer was a process of this machine that has ended."""
-    match = re.match(rf"{re.escape(_WRITING)}{_machine()}-([1-9]\d{{0,9}})-", temporary.name)
-    if match is None:
-        return False
-    try:
-        os.kill(int(match[1]), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):  # somebody else's process, or none that can be
-        pass
-    return False
+    """Whether its writer can be seen from here and has ended."""
+    match = re.match(rf"{re.escape(_WRITING)}(\w+)-([1-9]\d{{0,9}})-", temporary.name)
+    return match is not None and has_ended(match[1], int(match[2]))

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from sqlalchemy import and_, or_, select
 
-from explorer.files import abandoned
+from explorer.files import ABANDONED_SECONDS, abandoned
 from explorer.frontier import non_dominated
 from explorer.records import TrialRecord
-from explorer.store.lease import LEASE_SECONDS
 from explorer.store.schema import trials
 from explorer.store.study import Study
 
@@ -39,7 +38,7 @@ def removable_files(study: Study) -> list[Removable]:
     folder = study.artifacts
     # The files before the records: what a worker finishes in between is then known as finished, and kept.
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
-    stale = set(abandoned(folder, older_than=time.time() - LEASE_SECONDS))
+    stale = set(abandoned(folder, older_than=time.time() - ABANDONED_SECONDS))
     underway = _underway(study)
     records = study.trials(full=False)
     complete = [trial for trial in records if trial.state == "complete"]

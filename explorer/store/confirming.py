@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from explorer.records import ConfirmationRecord, Environment, TrainingResult
+from explorer.store import lease
 from explorer.store.confirmations import to_confirmation
-from explorer.store.lease import LEASE_SECONDS, is_gone
+from explorer.store.lease import Held, LeaseWatch
 from explorer.store.rows import now
 from explorer.store.schema import confirmations
 from explorer.store.study import Study
-from explorer.store.writing import keep_environment, next_revision, short
+from explorer.store.writing import keep_environment, lock_study, next_revision, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class ConfirmationWriter:
-    """The writing side of ``study``'s confirmations for one ``worker``."""
+    """The writing side of ``study``'s confirmations for one ``worker``. ``watch``: what this process has seen of the
+    leases of other workers."""
 
     study: Study
     worker: str
+    watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
 
     def claim(self, wanted: Iterable[Wanted]) -> ConfirmationRecord | None:
         """The first of the wanted trainings that nobody has done or is doing, now this worker's; None when there is
@@ -52,13 +55,14 @@ class ConfirmationWriter:
         asked = list(wanted)
 
         def work(connection: Connection) -> ConfirmationRecord | None:
-            moment = now(connection)
+            lock_study(connection, self.study.id)
+            moment, lost = now(connection), self._look(connection)
             columns = (column for column in confirmations.c if column is not confirmations.c.result)
             rows = connection.execute(select(*columns).where(confirmations.c.study_id == self.study.id))
             kept = {(row.digest, row.epochs, row.seed): row for row in rows}
             for each in asked:
                 row = kept.get((each.digest, each.epochs, each.seed))
-                if row is None or row.state == "failed" or (row.state == "running" and self._lost(row, moment)):
+                if row is None or row.state == "failed" or each in lost:
                     return self._take(connection, each, row, moment)
             return None
 
@@ -96,13 +100,15 @@ class ConfirmationWriter:
         return self.study.database.write(work)
 
     def renew(self) -> None:
-        """Extends the leases of this worker's running trainings."""
+        """Extends the leases of this worker's running trainings, and looks at those of the others."""
 
         def work(connection: Connection) -> None:
-            until = now(connection) + LEASE_SECONDS
+            lock_study(connection, self.study.id)
+            until = now(connection) + lease.LEASE_SECONDS
             connection.execute(confirmations.update().where(*self._mine()).values(lease_until=until))
+            self._look(connection)
 
-        self.study.database.write(work, patience=LEASE_SECONDS)
+        self.study.database.write(work, patience=lease.LEASE_SECONDS)
 
     def release(self) -> None:
         """Leaves this worker's running trainings to whoever comes next."""
@@ -112,10 +118,19 @@ class ConfirmationWriter:
 
         self.study.database.write(work, patience=10.0)
 
-    def _lost(self, row: Any, moment: float) -> bool:
-        if row.worker == self.worker:
-            return False
-        return row.lease_until is None or row.lease_until < moment or is_gone(row.worker)
+    def _look(self, connection: Connection) -> set[Any]:
+        """The running trainings whose worker is lost, by what this process has seen."""
+        c = confirmations.c
+        columns = (c.digest, c.epochs, c.seed, c.worker, c.attempt, c.lease_until)
+        running = (c.study_id == self.study.id, c.state == "running", c.worker != self.worker)
+        return self.watch.look(
+            Held(
+                Wanted(row.digest, row.epochs, row.seed),
+                row.worker,
+                row.lease_until and (row.attempt, row.lease_until),
+            )
+            for row in connection.execute(select(*columns).where(*running))
+        )
 
     def _take(self, connection: Connection, training: Wanted, row: Any, moment: float) -> ConfirmationRecord:
         values = {
@@ -125,7 +140,7 @@ class ConfirmationWriter:
             "result": None,
             "attempt": 1 if row is None else row.attempt + 1,
             "worker": self.worker,
-            "lease_until": moment + LEASE_SECONDS,
+            "lease_until": moment + lease.LEASE_SECONDS,
             "started": moment,
             "finished": None,
             "revision": next_revision(connection, self.study.id),

@@ -19,21 +19,22 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from explorer.records import Environment, State, TrainingResult, TrialRecord
-from explorer.store import spool
-from explorer.store.database import open_for_writing
-from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
+from explorer.store import lease, spool
+from explorer.store.database import PATIENCE_SECONDS, open_for_writing
+from explorer.store.lease import RETRIES, Held, LeaseWatch, is_gone
 from explorer.store.rows import EXPECTED, GIVEN_UP, now, select_trials, to_record
 from explorer.store.schema import architectures, claims, trials
 from explorer.store.studies import find_study
 from explorer.store.study import Study
-from explorer.store.writing import insert_once, keep_environment, next_revision, short
+from explorer.store.writing import insert_once, keep_environment, lock_study, next_revision, short
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,17 @@ def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
 
 @dataclass(frozen=True)
 class StudyWriter:
-    """The writing side of ``study`` for one ``worker``."""
+    """The writing side of ``study`` for one ``worker``.
+
+    Attributes:
+        watch: What this process has seen of the leases of other workers.
+        held: The trials that this worker runs.
+    """
 
     study: Study
     worker: str
+    watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
+    held: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def begin(self, number: int, proposal: Proposal, total: int | None = None) -> TrialRecord:
         """Begins trial ``number``, which must be the study's next, or answers it from a trial of the same network.
@@ -88,7 +96,7 @@ class StudyWriter:
         waits for that trial and ends with it; or it is ended already. Raises NumberTaken, also when ``total``
         trials are complete, stopped or under way.
         """
-        return self._add(number, proposal, None, total)
+        return self._held(self._add(number, proposal, None, total))
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
         """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
@@ -97,8 +105,8 @@ class StudyWriter:
     def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
         """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
 
-        Empty when the trial is this worker's no longer: its lease passed and another took it up. While the
-        database cannot be written to, the ending lies in a file (``deliver``).
+        A trial that was lost, and that nobody has taken up since, is ended too: its result is valid. Empty when another
+        worker has taken it up. While the database cannot be written to, the ending lies in a file (``deliver``).
         """
         kept: list[Path] = []
 
@@ -108,7 +116,8 @@ class StudyWriter:
             except OSError as error:  # the disk may be what is in trouble: then this process is all there is
                 _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
 
-        ended = self._finish(number, ending, self._own(number), keep if not self.study.database.in_memory else None)
+        own = (*_is(self.study.id, number), trials.c.worker == self.worker, _unfinished())
+        ended = self._finish(number, ending, own, keep if not self.study.database.in_memory else None)
         for path in kept:
             path.unlink(missing_ok=True)
         if not ended:
@@ -118,16 +127,20 @@ class StudyWriter:
         return ended
 
     def deliver(self) -> list[TrialRecord]:
-        """Ends the trials whose results lost workers left in files, unless another has taken them up meanwhile."""
+        """Ends the trials whose results lost workers left in files, unless another has taken them up meanwhile.
+
+        The file of a worker whose lease may still be valid is left for later.
+        """
         delivered: list[TrialRecord] = []
         if self.study.database.in_memory:  # nobody else has written to it
             return delivered
         for path, worker, number, kept in spool.unsent(self._spool):
-            if not is_gone(worker):
-                continue
-            left = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
-            held = (*_is(self.study.id, number), trials.c.worker == worker, left)
-            delivered += self._finish(number, Ending(**kept), held)
+            theirs = (*_is(self.study.id, number), trials.c.worker == worker)
+            running = select(trials.c.number).where(*theirs, trials.c.state == "running")
+            with self.study.database.read() as connection:
+                if connection.execute(running).first() is not None and not is_gone(worker):
+                    continue
+            delivered += self._finish(number, Ending(**kept), (*theirs, _unfinished()))
             path.unlink(missing_ok=True)
         return delivered
 
@@ -139,6 +152,7 @@ class StudyWriter:
         self, number: int, ending: Ending, held: tuple, on_trouble: Callable[[], None] | None = None
     ) -> list[TrialRecord]:
         def work(connection: Connection) -> list[TrialRecord]:
+            self.held.discard(number)
             revision = next_revision(connection, self.study.id)
             values: dict[str, Any] = {
                 "state": ending.state,
@@ -162,53 +176,81 @@ class StudyWriter:
             numbers = [number] if ending.resumable else [number, *self._settle_waiting(connection, number, revision)]
             return self._records(connection, numbers)
 
-        return self.study.database.write(work, on_trouble=on_trouble or (lambda: None))
+        return self._write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
         """Ends all of this worker's running trials as failed, to be taken up again by who comes next.
 
         A database that is away is not waited for long: without this, the leases pass by themselves.
         """
+        self.held.clear()
 
         def work(connection: Connection) -> list[TrialRecord]:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
-            numbers = list(connection.scalars(select(trials.c.number).where(*mine)))
-            self._lose(connection, numbers, f"interrupted: {reason}", resumable=True)
-            return self._records(connection, numbers)
+            rows = connection.execute(select(trials).where(*mine)).all()
+            self._lose(connection, rows, f"interrupted: {reason}", resumable=True)
+            return self._records(connection, [row.number for row in rows])
 
-        return self.study.database.write(work, patience=10.0)
+        return self._write(work, patience=10.0)
 
     def renew(self) -> None:
-        """Extends the leases of this worker's running trials."""
+        """Extends the leases of this worker's running trials, takes back those that it runs and that were taken for
+        lost, and looks at the leases of the others."""
 
         def work(connection: Connection) -> None:
-            mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
-            connection.execute(trials.update().where(*mine).values(lease_until=now(connection) + LEASE_SECONDS))
+            mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker)
+            until = {"lease_until": now(connection) + lease.LEASE_SECONDS}
+            connection.execute(trials.update().where(*mine, trials.c.state == "running").values(**until))
+            lost = (*mine, trials.c.number.in_(list(self.held)), trials.c.state == "failed", trials.c.resumable)
+            if connection.execute(select(trials.c.number).where(*lost)).first() is not None:
+                again = {"state": "running", "reason": "", "resumable": False, "finished": None}
+                again["revision"] = next_revision(connection, self.study.id)
+                connection.execute(trials.update().where(*lost).values(**until, **again))
+            self._look(connection)
 
-        self.study.database.write(work, patience=LEASE_SECONDS)
+        self._write(work, patience=lease.LEASE_SECONDS)
 
     def reap(self) -> list[TrialRecord]:
-        """Fails the running trials that are nobody's any more, and returns them.
+        """Fails the running trials whose worker is lost (``LeaseWatch``), and returns them.
 
         They may be taken up again, RETRIES times; after that the failure is final: such a trial may
         well be what kills its workers.
         """
 
         def work(connection: Connection) -> list[TrialRecord]:
-            moment = now(connection)
-            columns = (trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until)
-            running = connection.execute(
-                select(*columns).where(trials.c.study_id == self.study.id, trials.c.state == "running")
-            ).all()
-            others = [row for row in running if row.worker != self.worker]
-            lost = [row for row in others if row.lease_until is None or row.lease_until < moment or is_gone(row.worker)]
-            again = [row.number for row in lost if row.attempt <= RETRIES]
-            final = [row.number for row in lost if row.attempt > RETRIES]
-            self._lose(connection, again, "interrupted: its worker was lost", resumable=True)
-            self._lose(connection, final, f"its worker was lost {RETRIES + 1} times", resumable=False)
+            lost = self._look(connection)
+            self._lose(
+                connection,
+                [row for row in lost if row.attempt <= RETRIES],
+                "interrupted: its worker was lost",
+                resumable=True,
+            )
+            self._lose(
+                connection,
+                [row for row in lost if row.attempt > RETRIES],
+                f"its worker was lost {RETRIES + 1} times",
+                resumable=False,
+            )
             return self._records(connection, [row.number for row in lost])
 
-        return self.study.database.write(work)
+        return self._write(work)
+
+    def undecided(self) -> int:
+        """How many networks other workers train that may live or be lost: which it is shows within a lease."""
+        numbers = self.watch.undecided()
+        if not numbers:
+            return 0
+        waited_for = (*self._among(numbers), trials.c.state == "running", trials.c.same_as.is_(None))
+        with self.study.database.read() as connection:
+            return connection.scalar(select(func.count()).where(*waited_for))  # type: ignore[return-value]
+
+    def _look(self, connection: Connection) -> list[Any]:
+        """The rows of running trials whose worker is lost, by what this process has seen."""
+        running = (trials.c.study_id == self.study.id, trials.c.state == "running", trials.c.worker != self.worker)
+        rows = {row.number: row for row in connection.execute(select(trials).where(*running))}
+        marks = {row.number: row.lease_until and (row.attempt, row.lease_until) for row in rows.values()}
+        lost = self.watch.look(Held(number, row.worker, marks[number]) for number, row in rows.items())
+        return [rows[number] for number in sorted(lost)]
 
     def take_up(self, total: int | None = None) -> TrialRecord | None:
         """The first interrupted trial, now this worker's, under its own number and seed; None when there is none,
@@ -217,16 +259,20 @@ class StudyWriter:
         Its state is as ``begin`` says: the network may have been finished in the meantime.
         """
         waits = (trials.c.study_id == self.study.id, trials.c.state == "failed", trials.c.resumable)
+        if self.held:  # one of them may have been taken for lost while it runs here
+            waits = (*waits, trials.c.number.not_in(self.held))
         first = select(trials).where(*waits).order_by(trials.c.number).limit(1)
         with self.study.database.read() as connection:
             if connection.execute(first).first() is None:
                 return None
 
-        return self._resume(first, total)
+        taken = self._resume(first, total)
+        return None if taken is None else self._held(taken)
 
     def reopen(self, number: int) -> TrialRecord | None:
         """The stopped trial, now this worker's, to be trained again from its beginning; None when another has it."""
-        return self._resume(select(trials).where(*_is(self.study.id, number), trials.c.state == "stopped"))
+        taken = self._resume(select(trials).where(*_is(self.study.id, number), trials.c.state == "stopped"))
+        return None if taken is None else self._held(taken)
 
     def _resume(self, wanted: Select, total: int | None = None) -> TrialRecord | None:
         def work(connection: Connection) -> TrialRecord | None:
@@ -242,7 +288,7 @@ class StudyWriter:
             connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 
-        return self.study.database.write(work)
+        return self._write(work)
 
     def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
         """What the sampler noted on those trials when it proposed them; under EXPECTED what a stopped one would
@@ -285,7 +331,7 @@ class StudyWriter:
             connection.execute(trials.insert().values(**values))
             return self._records(connection, [number])[0]
 
-        return self.study.database.write(work)
+        return self._write(work)
 
     def _placed(self, connection: Connection, digest: str, number: int) -> dict[str, Any]:
         """Where a trial of this network stands now: it gets the network, waits for its twin, or is answered."""
@@ -296,7 +342,7 @@ class StudyWriter:
         if holder is None:
             connection.execute(claims.insert().values(**claim))
         values: dict[str, Any] = {"worker": self.worker, "state": "running", "reason": "", "finished": None}
-        values["lease_until"] = now(connection) + LEASE_SECONDS
+        values["lease_until"] = now(connection) + lease.LEASE_SECONDS
         if holder is None or holder == number:
             return values
         twin = connection.execute(select(trials).where(*_is(self.study.id, holder))).one()
@@ -313,14 +359,15 @@ class StudyWriter:
         connection.execute(trials.update().where(*waiting).values(**values))
         return numbers
 
-    def _lose(self, connection: Connection, numbers: list[int], reason: str, resumable: bool) -> None:
-        if not numbers:
+    def _lose(self, connection: Connection, rows: Sequence[Any], reason: str, resumable: bool) -> None:
+        """Fails running trials, as ``rows`` of this transaction show them."""
+        if not rows:
             return
         revision = next_revision(connection, self.study.id)
         values = {"state": "failed", "reason": reason, "resumable": resumable, "lease_until": None}
         values |= {"finished": now(connection), "revision": revision}
-        lost = (trials.c.study_id == self.study.id, trials.c.number.in_(numbers))
-        connection.execute(trials.update().where(*lost).values(**values))
+        numbers = [row.number for row in rows]
+        connection.execute(trials.update().where(*self._among(numbers)).values(**values))
         if not resumable:
             for number in numbers:
                 self._settle_waiting(connection, number, revision)
@@ -336,8 +383,28 @@ class StudyWriter:
         query = select(func.count()).where(trials.c.study_id == self.study.id, counted)
         return connection.scalar(query) >= total  # type: ignore[operator]
 
-    def _own(self, number: int) -> tuple:
-        return (*_is(self.study.id, number), trials.c.worker == self.worker, trials.c.state == "running")
+    def _write(
+        self,
+        work: Callable[[Connection], T],
+        patience: float = PATIENCE_SECONDS,
+        on_trouble: Callable[[], None] = lambda: None,
+    ) -> T:
+        """``Database.write``, with the study locked first: what ``work`` reads stays so until it has written."""
+
+        def locked(connection: Connection) -> T:
+            lock_study(connection, self.study.id)
+            return work(connection)
+
+        return self.study.database.write(locked, patience, on_trouble)
+
+    def _held(self, record: TrialRecord) -> TrialRecord:
+        """The record itself, noted as one that this worker runs."""
+        if record.state == "running":
+            self.held.add(record.number)
+        return record
+
+    def _among(self, numbers: Sequence[int]) -> tuple:
+        return trials.c.study_id == self.study.id, trials.c.number.in_(numbers)
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))
@@ -360,6 +427,11 @@ def _answered(twin: Any) -> dict[str, Any]:
 
 def _fields(ending: Ending) -> dict[str, Any]:
     return {each.name: getattr(ending, each.name) for each in fields(ending)}
+
+
+def _unfinished() -> ColumnElement[bool]:
+    """Trials that run, and those that wait to be taken up again."""
+    return or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
 
 
 def _is(study_id: int, number: int) -> tuple:

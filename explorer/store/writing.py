@@ -15,6 +15,12 @@ from explorer.store.schema import environments, studies
 REASON_LENGTH = 500
 
 
+def lock_study(connection: Connection, study_id: int) -> None:
+    """Locks the study's row until the commit, so that two transactions never change its trials at once. SQLite has one
+    writing transaction at a time anyway."""
+    connection.execute(select(studies.c.id).where(studies.c.id == study_id).with_for_update())
+
+
 def next_revision(connection: Connection, study_id: int) -> int:
     """One more than the study's last. Its row stays locked until the commit, so revisions appear in their order."""
     mine = studies.c.id == study_id

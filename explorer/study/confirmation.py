@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from explorer.errors import StoreError, StudyError
-from explorer.files import sweep
+from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, open_for_writing
-from explorer.store.lease import LEASE_SECONDS, new_worker
+from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
 from explorer.study.children import Children, Workplace
@@ -139,7 +139,7 @@ def run_confirmation(
     database = open_for_writing(storage)
     try:
         database.require_space()
-        sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
+        sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
         workplace = Children(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
         loop = ConfirmationLoop(wanted, writer, workplace, workers, progress or (lambda event: None))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from explorer.store.lease import LEASE_SECONDS
+from explorer.store.lease import renew_seconds
 from explorer.store.study import Study
 from explorer.study.children import Workplace
 
@@ -75,7 +75,7 @@ def leases_kept(writer: Writer) -> Iterator[None]:
     over = threading.Event()
 
     def renew() -> None:
-        while not over.wait(LEASE_SECONDS / 3):
+        while not over.wait(renew_seconds()):
             try:
                 writer.renew()
             except Exception as error:  # the next round may do better; the loop's own writes will say so if not

@@ -15,8 +15,10 @@ from typing import Any
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
+from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.lease import renew_seconds
 from explorer.store.rows import EXPECTED, LATENCY_NOTE
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
@@ -35,7 +37,6 @@ TOO_SLOW = 200  # networks in a row that break a limit on their latency, after w
 ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
-REAP_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -70,14 +71,14 @@ class SearchLoop:
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
         self.exhausted = ""
+        self.waiting = False  # for trials of workers that may live or be lost
         self.too_slow = 0  # in a row
         self.set_aside: list[Candidate] = []  # unseen, and expected to break a limit on their latency
         self.in_hand: tuple[Candidate, Mapping[str, Any]] | None = None  # measured, and not begun yet
 
     def run(self) -> str:
         """Runs trials until the budget is spent; returns why it ended."""
-        for record in self.writer.deliver():
-            _log.info("trial %d: its result had waited to be written", record.number)
+        self._look_after_others()
         self._learn()
         self._tell("begun")
         try:
@@ -109,14 +110,16 @@ class SearchLoop:
             _log.warning("the running trials could not be marked: %s", error)
 
     def _loop(self) -> str:
-        reaped = 0.0
+        looked = time.monotonic()
         while not self.interrupted:
-            if time.monotonic() - reaped > REAP_SECONDS:
-                self.writer.reap()
-                reaped = time.monotonic()
+            if time.monotonic() - looked >= renew_seconds():
+                self._look_after_others()
+                looked = time.monotonic()
             why = self._start_trials()
-            if why and not self.jobs:
+            if why and not self.jobs and not self._waits_for_others():
                 return why
+            if self.waiting:
+                time.sleep(BREATH)
             if self.budget.overdue():
                 return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
             for number, message in self.workplace.messages(BREATH):
@@ -124,6 +127,28 @@ class SearchLoop:
                 if self.budget.hopeless():
                     return self._hopeless()
         return ""
+
+    def _look_after_others(self) -> None:
+        """Fails the trials whose worker is lost, and writes the results that lost workers left in files."""
+        self.writer.reap()
+        for record in self.writer.deliver():
+            _log.info("trial %d: its result had waited to be written", record.number)
+
+    def _waits_for_others(self) -> bool:
+        """Whether the study still wants trials of other workers, of which it cannot be told yet whether they live: the
+        search takes them up if they are lost."""
+        ledger = self.ledger
+        wanted = not self.budget.spent(ledger.done, 0, ledger.median_seconds(), ledger.unchanged)
+        number = self.writer.undecided() if wanted and not self.budget.hopeless() else 0
+        if number and not self.waiting:
+            _log.warning(
+                "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
+                "machine or in another container): those whose worker is lost are taken up again",
+                lease.LEASE_SECONDS + renew_seconds(),
+                number,
+            )
+        self.waiting = number > 0
+        return self.waiting
 
     def _hopeless(self) -> str:
         failed = self.budget.failed

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from explorer.errors import StoreError, StudyError
-from explorer.files import sweep
+from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
 from explorer.measure.environment import find_device
 from explorer.store.creating import check_name, create_study, set_limits
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
-from explorer.store.lease import LEASE_SECONDS, new_worker
+from explorer.store.lease import new_worker
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
@@ -245,7 +245,7 @@ def _budget(
 def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress: Progress | None) -> SearchLoop:
     if isinstance(plan.work, Training) and not study.database.in_memory:
         plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
-        sweep(study.artifacts, older_than=time.time() - LEASE_SECONDS)
+        sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
     in_process = plan.of_caller and plan.workers == 1
     workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)
     candidates = plan.candidates()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import count
+from typing import TypeVar
+
 import pytest
 
+from explorer.processes import pid_space
+from explorer.records import TrialRecord
+from explorer.store.confirming import ConfirmationWriter
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
-from explorer.store.lease import new_worker
+from explorer.store.lease import LeaseWatch, new_worker, renew_seconds
 from explorer.store.writer import Proposal, StudyWriter
 
+GONE = f"here:{pid_space()}:999999999:1:ab"  # a worker whose process has ended on this machine
+ELSEWHERE = "elsewhere:0123456789ab:1:1:cd"  # a worker that cannot be seen from here
+Writer = TypeVar("Writer", StudyWriter, ConfirmationWriter)
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 
@@ -31,6 +41,17 @@ def make_study(storage: str | None, name: str = "one"):
         objectives=OBJECTIVES,
         seed=3,
     )
+
+
+def watching(writer: Writer) -> Writer:
+    """The same writer with a clock that advances by the usual interval at each look at the leases of others."""
+    return dataclasses.replace(writer, watch=LeaseWatch(count(0.0, renew_seconds()).__next__))
+
+
+def reap_after_a_lease(writer: StudyWriter) -> list[TrialRecord]:
+    """What ``writer`` reaps when it watches for the time of a lease in which nobody renews."""
+    watcher = watching(writer)
+    return [record for _ in range(5) for record in watcher.reap()]
 
 
 @pytest.fixture

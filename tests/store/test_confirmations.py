@@ -18,7 +18,7 @@ from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.store.writer import Ending, StudyWriter
-from tests.store.conftest import make_study, proposal
+from tests.store.conftest import GONE, make_study, proposal
 
 ENVIRONMENT = Environment("cpu", "a CPU", 1, "Linux", "3.11", {"torch": "2"})
 
@@ -63,7 +63,7 @@ def test_a_training_is_claimed_once_and_taken_up_when_its_worker_is_gone(study):
     third = one.claim(wanted)
     assert (third.seed, third.attempt, third.state) == (1, 3, "running")
     assert one.claim([]) is None
-    gone = ConfirmationWriter(study, f"{new_worker().split(':')[0]}:1:0:0")  # no process of this machine
+    gone = ConfirmationWriter(study, GONE)
     assert gone.claim([Wanted("v1-b", 2, 1)]) and one.claim([Wanted("v1-b", 2, 1)]).attempt == 2
 
 

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import platform
 import time
 
 import pytest
 
 from explorer.records import Environment, Epoch, TrainingResult
-from explorer.store import lease
 from explorer.store.creating import create_study
-from explorer.store.lease import RETRIES, new_worker
-from explorer.store.schema import trials
+from explorer.store.lease import RETRIES, LeaseWatch, new_worker
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
-from tests.store.conftest import OBJECTIVES, proposal
+from tests.store.conftest import ELSEWHERE, GONE, OBJECTIVES, proposal, reap_after_a_lease, watching
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")
 RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0),))
 COMPLETE = Ending("complete", {"accuracy": 0.9, "macs": 100.0}, RESULT, environment=ENVIRONMENT, weights="ab" * 32)
-
-
-def expire(writer: StudyWriter) -> None:
-    """Lets the leases of all running trials pass."""
-    writer.study.database.write(
-        lambda connection: connection.execute(trials.update().values(lease_until=time.time() - 1))
-    )
 
 
 def another(writer: StudyWriter) -> StudyWriter:
@@ -96,8 +88,7 @@ def test_a_lost_trial_is_taken_up_under_its_number(writer):
     begun = writer.begin(0, proposal("a"))
     heir = another(writer)
     assert heir.reap() == [] and heir.take_up() is None
-    expire(writer)
-    (lost,) = heir.reap()
+    (lost,) = reap_after_a_lease(heir)
     assert (lost.state, lost.reason) == ("failed", "interrupted: its worker was lost")
     resumed = heir.take_up()
     assert (resumed.state, resumed.number, resumed.attempt, resumed.seed) == ("running", 0, 2, begun.seed)
@@ -110,8 +101,8 @@ def test_a_lost_trial_is_taken_up_under_its_number(writer):
 def test_a_late_ending_is_logged(writer, caplog):
     """The worker that lost its trial is told so in the log."""
     writer.begin(0, proposal("a"))
-    expire(writer)
-    another(writer).reap()
+    reap_after_a_lease(another(writer))
+    another(writer).take_up()
     with caplog.at_level(logging.WARNING):
         writer.finish(0, COMPLETE)
     assert "no longer this worker's" in caplog.text
@@ -121,14 +112,11 @@ def test_a_trial_that_loses_its_workers_is_given_up(writer):
     """After RETRIES resumptions the failure is final and what waited for the trial fails with it."""
     writer.begin(0, proposal("a"))
     for _ in range(RETRIES):
-        expire(writer)
-        another(writer).reap()
+        reap_after_a_lease(another(writer))
         assert another(writer).take_up() is not None
     patient = another(writer)
     patient.begin(1, proposal("a"))
-    expire(writer)
-    patient.renew()
-    (given_up,) = patient.reap()
+    (given_up,) = reap_after_a_lease(patient)
     assert given_up.reason == f"its worker was lost {RETRIES + 1} times"
     assert patient.take_up() is None
     waited = writer.study.trial(1)
@@ -157,20 +145,90 @@ def test_a_twin_taken_up_late_is_answered(writer):
 
 
 def test_renewal_keeps_a_lease(writer):
-    """A renewed lease is not reaped."""
+    """A trial that is renewed between looks is never lost, however long it runs; without that it is, after a lease."""
     writer.begin(0, proposal("a"))
-    expire(writer)
-    writer.renew()
-    assert another(writer).reap() == []
+    watcher = watching(another(writer))
+    for _ in range(20):
+        writer.renew()
+        assert watcher.reap() == []
+    assert [len(watcher.reap()) for _ in range(5)] == [0, 0, 0, 1, 0]
 
 
-def test_a_dead_process_of_this_machine_is_reaped_at_once(writer, monkeypatch):
-    """A trial of a process that is gone from this machine is lost before its lease passes; another machine's is not."""
-    dead = dataclasses.replace(writer, worker=f"{lease._host()}:999999999:1:ab")
-    far = dataclasses.replace(writer, worker="elsewhere:999999999:1:cd")
-    dead.begin(0, proposal("a"))
-    far.begin(1, proposal("b"))
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_differs_by_an_hour_costs_no_lease(writer, monkeypatch, hours):
+    """A worker whose clock is an hour ahead or behind takes nobody's trial, and nobody takes its."""
+    writer.begin(0, proposal("a"))
+    watcher, true = watching(another(writer)), time.time
+    for _ in range(6):
+        writer.renew()
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda: true() + 3600 * hours)
+            assert watcher.reap() == []
+            if watcher.study.counts()["running"] == 1:
+                watcher.begin(1, proposal("b"))
+            watcher.renew()
+        assert another(writer).reap() == []
+    assert writer.study.counts()["running"] == 2
+
+
+def test_time_without_a_look_counts_as_one_interval(writer):
+    """A process that slept for an hour, or waited so long for a locked database, has watched no lease meanwhile."""
+    writer.begin(0, proposal("a"))
+    moments = iter([0.0, 15.0, 3600.0, 7200.0, 7215.0, 7230.0])
+    watcher = dataclasses.replace(another(writer), watch=LeaseWatch(lambda: next(moments)))
+    assert [len(watcher.reap()) for _ in range(5)] == [0, 0, 0, 0, 1]
+
+
+def test_only_a_process_that_can_be_seen_from_here_is_gone_at_once(writer):
+    """A trial of a process that has ended on this machine is lost at once; one of another machine or container, or of
+    a name that an earlier version gave, only after a lease."""
+    earlier = f"{platform.node()}:999999999:1:ab"
+    for number, worker in enumerate((GONE, ELSEWHERE, earlier)):
+        dataclasses.replace(writer, worker=worker).begin(number, proposal(f"n{number}"))
     assert [record.number for record in writer.reap()] == [0]
+    assert [record.number for record in reap_after_a_lease(writer)] == [1, 2]
+
+
+def test_a_result_that_comes_late_is_kept_unless_another_took_the_trial_up(writer):
+    """A worker that was taken for lost writes its result into the trial that still waits, and what waited for that
+    trial ends with it."""
+    writer.begin(0, proposal("a"))
+    heir = another(writer)
+    heir.begin(1, proposal("a"))
+    reap_after_a_lease(heir)
+    assert [(r.number, r.state) for r in writer.finish(0, COMPLETE)] == [(0, "complete"), (1, "cached")]
+    assert heir.take_up() is None
+
+
+def test_a_worker_takes_back_what_it_runs(writer):
+    """A worker that was taken for lost and lives takes its trial back at its next renewal, as the same attempt; until
+    then it does not begin it a second time."""
+    writer.begin(0, proposal("a"))
+    reap_after_a_lease(another(writer))
+    assert writer.take_up() is None
+    writer.renew()
+    assert [(r.state, r.attempt, r.reason) for r in writer.study.trials()] == [("running", 1, "")]
+    writer.interrupt("Ctrl-C")
+    writer.renew()
+    assert writer.study.trial(0).state == "failed" and another(writer).take_up().attempt == 2
+
+
+def test_it_is_told_whose_workers_may_live(writer):
+    """Undecided are the trials of workers that cannot be seen from here, until one of them renews or is lost."""
+    writer.begin(0, proposal("a"))
+    far = dataclasses.replace(writer, worker=ELSEWHERE, held=set())
+    far.begin(1, proposal("b"))
+    watcher = watching(another(writer))
+    watcher.reap()
+    assert watcher.undecided() == 1
+    far.renew()
+    watcher.reap()
+    assert watcher.undecided() == 0
+    for _ in range(3):
+        watcher.reap()
+    assert watcher.undecided() == 1
+    watcher.reap()
+    assert watcher.undecided() == 0 and watcher.study.trial(1).state == "failed"
 
 
 def test_revisions_tell_what_changed(writer):
@@ -190,5 +248,4 @@ def test_two_studies_do_not_touch(writer):
     settings = {"space_name": "t", "space_text": "", "fingerprint": {}, "objectives": OBJECTIVES, "seed": 0}
     other = StudyWriter(create_study(writer.study.database, "two", **settings), new_worker())
     assert writer.begin(0, proposal("a")).same_as is None and other.begin(0, proposal("a")).same_as is None
-    expire(writer)
-    assert len(writer.reap()) == 0 and len(another(other).reap()) == 1
+    assert len(reap_after_a_lease(writer)) == 0 and len(reap_after_a_lease(another(other))) == 1

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from explorer.store.studies import open_study
@@ -16,18 +16,15 @@ from explorer.study.events import Event, Progress
 SCRIPT = """
 import sys
 from explorer.grammar.parse import parse_space
-from explorer.store import database, writer
-from explorer.study import guarding, loop, search
+from explorer.store import database, lease
 from explorer.study.search import run_search
 from tests.study import evaluations
 from tests.study.faults import acknowledging
 
 if __name__ == "__main__":
-    url, name, trials, workers, lease, acknowledged = sys.argv[1:]
+    url, name, trials, workers, seconds, acknowledged = sys.argv[1:]
     database.FREE_BYTES = 0  # also on a disk as small as a test's
-    for module in (guarding, loop, search, writer):  # leases and looks for lost ones, in seconds
-        for constant in {"LEASE_SECONDS", "REAP_SECONDS"} & set(vars(module)):
-            setattr(module, constant, float(lease))
+    lease.LEASE_SECONDS = float(seconds)
 
     acknowledge = acknowledging(acknowledged)
 
@@ -47,15 +44,17 @@ Start = Callable[..., subprocess.Popen]
 
 def starter(folder: Path, url: str, environment: dict[str, str], started: list[subprocess.Popen]) -> Start:
     """Starts searches that bear a mark in their environment, as do all processes that they start; each is added
-    to ``started``."""
+    to ``started``. ``within``: a command that runs the search, as ``unshare``."""
     script = folder / "search.py"
     script.write_text(SCRIPT)
 
-    def begin(evaluation: str, trials: int, workers: int, lease: float = 60.0) -> subprocess.Popen:
+    def begin(
+        evaluation: str, trials: int, workers: int, lease: float = 60.0, within: Sequence[str] = ()
+    ) -> subprocess.Popen:
         settings = [evaluation, str(trials), str(workers), str(lease), folder / "acknowledged"]
         marked = {**environment, "EXPLORER_TEST_MARKER": str(folder)}
         process = subprocess.Popen(
-            [sys.executable, script, url, *settings],
+            [*within, sys.executable, script, url, *settings],
             env=marked,
             stdout=subprocess.PIPE,
             text=True,

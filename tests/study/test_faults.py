@@ -30,7 +30,7 @@ from explorer.store.studies import open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search
-from tests.store.conftest import make_study, proposal
+from tests.store.conftest import GONE, make_study, proposal
 from tests.study.evaluations import good
 from tests.study.faults import acknowledged, acknowledging, alive, invariant, starter
 from tests.study.test_children import wait_until
@@ -295,9 +295,7 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
 
     with monkeypatch.context() as patched:
         patched.setattr(search, "open_for_writing", opened)
-        patched.setattr(
-            search, "new_worker", lambda: f"{new_worker().split(':')[0]}:1:0:dead"
-        )  # gone when it has ended
+        patched.setattr(search, "new_worker", lambda: GONE)  # gone when it has ended
         broken = run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=4)
     assert broken.failed and broken.ended.startswith("the record cannot be kept: ") and "disk I/O error" in broken.ended
     assert len(calls) == 1 and len(list(broken.study.artifacts.rglob("*.json"))) == 1

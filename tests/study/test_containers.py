@@ -1,0 +1,133 @@
+"""Searches in one study that cannot see each other's processes, as in two containers with one host name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.processes import UNKNOWN, has_ended, pid_space, process_start
+from explorer.store.studies import open_study
+from tests.study.faults import acknowledged, alive, invariant
+from tests.study.test_children import wait_until
+
+CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+@pytest.fixture
+def container():
+    """A command that runs another in a PID namespace of its own, as a container does."""
+    try:
+        tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if tried.returncode:
+        pytest.skip(f"no PID namespace can be made here: {tried.stderr.strip()}")
+    return CONTAINER
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, container, workers):
+    """Two searches under one host name, each in a container of its own: every trial is evaluated once, and each result
+    is recorded."""
+    searches = [start("slower", 6, workers, lease=4.0, within=container) for _ in range(2)]
+    for search in searches:
+        output, _ = search.communicate(timeout=120)
+        assert search.returncode == 0 and "result False" in output
+    invariant(url, tmp_path)
+    records = open_study(url, "one").trials()
+    assert len(acknowledged(tmp_path)) == 6 == sum(record.state == "complete" for record in records)
+    assert {record.attempt for record in records} == {1} and len({record.worker for record in records}) == 2
+
+
+def test_a_search_waits_for_what_a_removed_container_ran(url, tmp_path, start, container):
+    """After a container was killed, a search in another one evaluates other networks, waits for the lease of the lost
+    trial, takes it up and ends with all trials."""
+    killed = start("endless", 3, 1, lease=60.0, within=container)
+    while killed.stdout.readline() != "started\n":
+        pass
+    killed.kill()
+    wait_until(lambda: not alive(tmp_path))
+    restarted = start("good", 3, 1, lease=2.0, within=container)
+    output, _ = restarted.communicate(timeout=60)
+    assert restarted.returncode == 0 and "the study has its 3 trials" in output
+    invariant(url, tmp_path)
+    records = open_study(url, "one").trials()
+    assert [(record.state, record.attempt) for record in records[:3]] == [
+        ("complete", 2),
+        ("complete", 1),
+        ("complete", 1),
+    ]
+    assert records[0].finished > records[2].finished
+
+
+@pytest.mark.parametrize("trouble", ["machine sleeps", "database locked"])
+def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, trouble):
+    """Two searches that are stopped together for longer than a lease, as by a laptop's lid, or that a third program
+    keeps from writing for so long, go on with their own trials."""
+    searches = [start("slower", 4, 1, lease=4.0, within=container) for _ in range(2)]
+    wait_until(lambda: Path(url.removeprefix("sqlite:///")).exists() and running(url) == 2)
+    if trouble == "database locked":
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(6.0)
+    else:
+        processes = alive(tmp_path)
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(6.0)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+    for search in searches:
+        output, _ = search.communicate(timeout=120)
+        assert search.returncode == 0 and "result False" in output
+    invariant(url, tmp_path)
+    assert {record.attempt for record in open_study(url, "one").trials()} == {1}
+
+
+def running(url: str) -> int:
+    try:
+        return open_study(url, "one").counts()["running"]
+    except StoreError:  # it is being made
+        return 0
+
+
+def test_a_process_is_known_only_within_its_namespace(container):
+    """A live process of another PID namespace has not ended for us, nor has one of an unknown namespace; a process that
+    ended here has, and one that runs has not, also under an id that another process had before."""
+    here = pid_space()
+    inside = subprocess.run(
+        [*container, sys.executable, "-c", "from explorer.errors import StoreError
+from explorer.processes import pid_space; print(pid_space())"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    ).stdout.strip()
+    assert len({here, inside, UNKNOWN}) == 3 and len(inside) == 12
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert has_ended(here, ended.pid) and not has_ended(inside, ended.pid) and not has_ended(UNKNOWN, ended.pid)
+    own = os.getpid()
+    assert not has_ended(here, own) and not has_ended(here, own, process_start(own)) and has_ended(here, own, "1")
+
+
+def test_a_proc_of_another_namespace_says_nothing(container):
+    """In a namespace of its own that still shows the machine's /proc, and where no /proc is mounted, a process cannot
+    say where it runs, so that only leases speak."""
+    code = "from explorer.errors import StoreError
+from explorer.processes import pid_space; print(pid_space())"
+    bare = [*container[:-1]]
+    assert container[-1] == "--mount-proc"
+    for prepare in ("true", "mount -t tmpfs none /proc"):
+        shell = f"{prepare} && {sys.executable} -c '{code}'"
+        command = [bare[0], "--mount", *bare[1:], "sh", "-c", shell]
+        ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+        assert ran.stdout.strip() == UNKNOWN, ran.stderr
