@@ -105,8 +105,7 @@ def test_a_process_is_known_only_within_its_namespace(container):
     ended here has, and one that runs has not, also under an id that another process had before."""
     here = pid_space()
     inside = subprocess.run(
-        [*container, sys.executable, "-c", "from explorer.errors import StoreError
-from explorer.processes import pid_space; print(pid_space())"],
+        [*container, sys.executable, "-c", "from explorer.processes import pid_space; print(pid_space())"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
@@ -122,8 +121,7 @@ from explorer.processes import pid_space; print(pid_space())"],
 def test_a_proc_of_another_namespace_says_nothing(container):
     """In a namespace of its own that still shows the machine's /proc, and where no /proc is mounted, a process cannot
     say where it runs, so that only leases speak."""
-    code = "from explorer.errors import StoreError
-from explorer.processes import pid_space; print(pid_space())"
+    code = "from explorer.processes import pid_space; print(pid_space())"
     bare = [*container[:-1]]
     assert container[-1] == "--mount-proc"
     for prepare in ("true", "mount -t tmpfs none /proc"):
