@@ -165,7 +165,8 @@ class StudyWriter:
         return self.study.database.write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
-        """Ends all of this worker's running trials as failed, to be taken up again by who comes next.
+        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. Such an ending is
+        in order, so it is none of a trial's attempts: those are counted to find trials that end their workers.
 
         A database that is away is not waited for long: without this, the leases pass by themselves.
         """
@@ -173,6 +174,7 @@ class StudyWriter:
         def work(connection: Connection) -> list[TrialRecord]:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
             numbers = list(connection.scalars(select(trials.c.number).where(*mine)))
+            connection.execute(trials.update().where(*mine).values(attempt=trials.c.attempt - 1))
             self._lose(connection, numbers, f"interrupted: {reason}", resumable=True)
             return self._records(connection, numbers)
 

@@ -98,7 +98,7 @@ def test_a_lost_trial_is_taken_up_under_its_number(writer):
     assert heir.reap() == [] and heir.take_up() is None
     expire(writer)
     (lost,) = heir.reap()
-    assert (lost.state, lost.reason) == ("failed", "interrupted: its worker was lost")
+    assert (lost.state, lost.reason) == ("interrupted", "interrupted: its worker was lost")
     resumed = heir.take_up()
     assert (resumed.state, resumed.number, resumed.attempt, resumed.seed) == ("running", 0, 2, begun.seed)
     assert resumed.worker == heir.worker and resumed.architecture == begun.architecture and resumed.finished is None
