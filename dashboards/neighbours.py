@@ -15,7 +15,8 @@ from explorer.grammar.neighbours import neighbours
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.records import TrialRecord
 
-TOLD = ("complete", "running", "stopped", "failed", "rejected")  # of several trials of a network, the one to show
+# Of several trials of a network, the one to show:
+TOLD = ("complete", "running", "stopped", "interrupted", "failed", "rejected")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,17 @@ STATE_COLOURS = {
     "failed": PALETTE[1],
     "cached": PALETTE[5],
     "rejected": PLAIN,
+    "interrupted": PALETTE[0],
 }
-STATE_PATTERNS = {"complete": "", "stopped": "/", "running": ".", "failed": "x", "cached": "-", "rejected": "+"}
+STATE_PATTERNS = {
+    "complete": "",
+    "stopped": "/",
+    "running": ".",
+    "failed": "x",
+    "cached": "-",
+    "rejected": "+",
+    "interrupted": "|",
+}
 
 
 def timeline_figure(rows: pandas.DataFrame) -> go.Figure:

@@ -13,8 +13,8 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
-State = Literal["running", "complete", "stopped", "failed", "cached", "rejected"]
-STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached", "rejected")
+State = Literal["running", "complete", "stopped", "failed", "cached", "rejected", "interrupted"]
+STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached", "rejected", "interrupted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ class TrialRecord:
 
     ``state``: running; complete (trained to the end); stopped (ended early, its curve kept); failed
     (``reason`` says why); cached (the same network had been evaluated in trial ``same_as``, its
-    values were taken over); rejected (a limit refused it before training, ``reason`` names it).
+    values were taken over); rejected (a limit refused it before training, ``reason`` names it); interrupted (its
+    process or its search ended first, ``reason`` says how; the next search resumes it).
     ``choices``: choice point -> alternative's text. ``costs``: params, macs, activations and more.
     ``objectives``: name -> value, of a complete or cached trial; of a stopped one its zero-cost scores alone, where
     such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a

@@ -69,7 +69,8 @@ def draw() -> None:
 
 def _summary(records: list[TrialRecord]) -> None:
     running = [record for record in records if record.state == "running"]
-    worked = sum(record.seconds or 0.0 for record in records if record.state in ("complete", "stopped", "failed"))
+    trained = ("complete", "stopped", "failed", "interrupted")
+    worked = sum(record.seconds or 0.0 for record in records if record.state in trained)
     with st.container(horizontal=True, gap="medium"):
         for state, count in state_counts(records).items():
             st.metric(state, f"{count:,}", width="content")

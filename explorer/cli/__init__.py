@@ -1,12 +1,14 @@
 """The command line: arguments to calls, and errors to one clean line. No logic lives here.
 
-Exit status: 0 done, 1 the work failed, 2 bad input. A command's module is imported when it is called.
+Exit status: 0 done, 1 the work failed, 2 bad input, 128 + N interrupted by signal N: 130 by Ctrl-C, 143 by SIGTERM.
+A command's module is imported when it is called.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import click
 
 from explorer.errors import ExplorerError, did_you_mean
+from explorer.signals import Interrupted, end_in_order, signal_name
 
 COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
@@ -82,6 +85,7 @@ def main(args: list[str] | None = None) -> None:
     atexit.register(gc.freeze)  # to look through torch for garbage at exit takes a third of a second, for nothing
     args = sys.argv[1:] if args is None else args
     debug = "--debug" in args
+    end_in_order()
     try:
         sys.exit(cli.main([arg for arg in args if arg != "--debug"], prog_name="explorer", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -94,8 +98,11 @@ def main(args: list[str] | None = None) -> None:
         status = _said(str(error), 2, debug)
     except WorkFailed as error:
         status = _said(str(error), 1, debug)
-    except (KeyboardInterrupt, click.Abort):
-        status = _said("interrupted", 130, debug)
+    except (KeyboardInterrupt, click.Abort) as error:
+        cause = error.__cause__ if isinstance(error, click.Abort) else error
+        number = cause.number if isinstance(cause, Interrupted) else signal.SIGINT
+        by = "" if number == signal.SIGINT else f" by {signal_name(number)}"
+        status = _said(f"interrupted{by}", 128 + number, debug)
     except BrokenPipeError:
         # The reader of a pipe went away: nothing is left to say to it.
         sys.stderr.close()

@@ -19,6 +19,7 @@ from explorer.cli.options import (
     storage,
 )
 from explorer.cli.studies import mix, tell_mixed
+from explorer.signals import raise_interrupted
 
 
 @click.command()
@@ -67,7 +68,7 @@ def confirm(study, storage, device, as_json, **options) -> None:
         _print(found)
     tell_mixed(found.study, {found.x}, on_stderr=True)
     if found.interrupted:
-        raise KeyboardInterrupt
+        raise_interrupted(found.signal)
     if found.missing or found.failed:
         raise WorkFailed(found.ended)
 

@@ -27,6 +27,7 @@ from explorer.cli.options import (
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
 from explorer.limits import Limit, parse_limit
+from explorer.signals import raise_interrupted
 
 MAXIMISED = ("accuracy", "top5")
 
@@ -225,7 +226,7 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
     if result.interrupted:
-        raise KeyboardInterrupt
+        raise_interrupted(result.signal)
 
 
 def _bounds(texts: Sequence[str]) -> tuple[Limit, ...] | None:

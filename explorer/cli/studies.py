@@ -39,7 +39,7 @@ def studies(as_json: bool, storage: str) -> None:
     print_table(
         {
             **{"study": "left", "space": "left", "data": "left", "objectives": "left"},
-            **{"complete": "right", "failed": "right", "changed": "left"},
+            **{"complete": "right", "failed": "right", "interrupted": "right", "changed": "left"},
         },
         [
             (
@@ -49,6 +49,7 @@ def studies(as_json: bool, storage: str) -> None:
                 ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items()),
                 study.counts["complete"],
                 study.counts["failed"],
+                study.counts["interrupted"],
                 datetime.fromtimestamp(study.changed).strftime("%Y-%m-%d %H:%M"),
             )
             for study in found

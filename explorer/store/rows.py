@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, extract, func, select
+from sqlalchemy import Connection, Row, Select, case, extract, func, select
 
 from explorer.records import TrainingResult, TrialRecord, environment_from_json
 from explorer.store.schema import architectures, environments, trials
@@ -16,6 +16,9 @@ from explorer.store.schema import architectures, environments, trials
 LATENCY_NOTE = "explorer:latency"  # what its latency stands on
 EXPECTED = "explorer:expected"  # the objectives that a stopped one would have come to
 GIVEN_UP = "explorer:given_up"  # epochs of its trainings that were stopped before it was begun anew
+
+
+STATE = case((trials.c.resumable, "interrupted"), else_=trials.c.state)  # a resumable trial is stored as failed
 
 
 def select_trials(study_id: int, full: bool) -> Select:
@@ -54,7 +57,7 @@ def _to_record(data: Mapping[str, Any]) -> TrialRecord:
     result, environment = data.get("result"), data.get("environment_json")
     return TrialRecord(
         number=data["number"],
-        state=data["state"],
+        state="interrupted" if data["resumable"] else data["state"],
         digest=data["digest"],
         architecture=data.get("architecture_json", ""),
         choices=json.loads(data["choices"]),

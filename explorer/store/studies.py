@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from explorer.errors import StoreError, did_you_mean
 from explorer.records import STATES
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
+from explorer.store.rows import STATE
 from explorer.store.schema import LIMITS, studies, trials
 from explorer.store.study import Study
 
@@ -77,8 +78,8 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
     """The studies in a storage, by name. Raises StoreError for a storage that is absent or unreadable."""
     database = open_for_reading(storage)
     of_trials = select(
-        trials.c.study_id, trials.c.state, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
-    ).group_by(trials.c.study_id, trials.c.state)
+        trials.c.study_id, STATE, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
+    ).group_by(trials.c.study_id, STATE)
     with database.read() as connection:
         rows = connection.execute(select(studies).order_by(studies.c.name)).all()
         by_state = connection.execute(of_trials).all()

@@ -26,7 +26,7 @@ from explorer.records import (
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.database import Database
-from explorer.store.rows import GIVEN_UP, select_trials, to_record
+from explorer.store.rows import GIVEN_UP, STATE, select_trials, to_record
 from explorer.store.schema import environments, trials
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Study:
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state; every state is named."""
-        query = select(trials.c.state, func.count()).where(trials.c.study_id == self.id).group_by(trials.c.state)
+        query = select(STATE, func.count()).where(trials.c.study_id == self.id).group_by(STATE)
         with self.database.read() as connection:
             found = dict(iter(connection.execute(query)))
         return {state: found.get(state, 0) for state in STATES}

@@ -179,7 +179,8 @@ class StudyWriter:
         return self._write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
-        """Ends all of this worker's running trials as failed, to be taken up again by who comes next.
+        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. Such an ending is
+        in order, so it is none of a trial's attempts: those are counted to find trials that end their workers.
 
         A database that is away is not waited for long: without this, the leases pass by themselves.
         """
@@ -188,6 +189,7 @@ class StudyWriter:
         def work(connection: Connection) -> list[TrialRecord]:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
             rows = connection.execute(select(trials).where(*mine)).all()
+            connection.execute(trials.update().where(*mine).values(attempt=trials.c.attempt - 1))
             self._lose(connection, rows, f"interrupted: {reason}", resumable=True)
             return self._records(connection, [row.number for row in rows])
 

@@ -3,7 +3,10 @@
 A child is forked from a server that has imported torch already, so it starts in some hundredths of a
 second. What kills it is its own trial's failure and nobody else's. It dies with the process that
 started it, however that dies: it holds the reading end of a pipe on which it gets its orders, and the
-end of that pipe is its own.
+end of that pipe is its own. All processes that it starts end with it (``process_tree``).
+
+A death by a signal that usually comes from outside, or with the fork server, is not the network's fault: such a failure
+is resumable.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from typing import Protocol
 
 from explorer.errors import StudyError
 from explorer.records import Epoch, GradientFlow
-from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
+from explorer.signals import signal_name
+from explorer.study.process_tree import end_tree, resident_memory, supervise
+from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog
 from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
 
 # Torch and all that a training needs, also what torch imports when it makes its first optimiser, which takes a second.
@@ -35,6 +40,9 @@ LAST_MOMENTS = 5.0  # seconds that a child may take to exit after its last word
 VERDICT_SECONDS = 1.0  # that a training waits to hear whether it goes on
 CHILD = "explorer trial"  # what such a process is called
 UNGUARDED = 113  # with which a child exits whose import of the caller's script would search anew
+SERVER_LOST = 255  # multiprocessing's exit status of every child whose fork server died
+FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)  # a kernel short of memory sends the last
+STARTS = 3  # attempts to start a child while fork servers die
 LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job
 
 Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
@@ -163,7 +171,7 @@ class Children:
                 job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
                     if isinstance(message, Failure):
-                        message = Failure(child.exceeded or message.reason)
+                        message = Failure(child.exceeded) if child.exceeded else message
                     child.job = None
                     if not self._reused:
                         self._bury(child)
@@ -181,7 +189,8 @@ class Children:
                             " put what the script does under: if __name__ == '__main__':"
                         )
                     if child.job is not None:
-                        yield child.job.number, Failure(child.exceeded or _cause_of_death(child.process.exitcode))
+                        exceeded = Failure(child.exceeded) if child.exceeded else None
+                        yield child.job.number, exceeded or _death(child.process.exitcode)
                 elif child.job is not None and child.watchdog is not None:
                     child.watchdog.look()
 
@@ -192,24 +201,35 @@ class Children:
     def _new_child(self) -> _Child:
         messages, theirs = self._context.Pipe(duplex=False)
         their_orders, orders = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_live, name=CHILD, args=(self._work, self._reused, theirs, their_orders))
         try:
             with _script_hidden(hide=not self._of_caller):
-                process.start()
+                process = self._started(theirs, their_orders)
         finally:
             theirs.close()
             their_orders.close()
         self._children.append(_Child(process, messages, orders))
         return self._children[-1]
 
+    def _started(self, messages: Connection, orders: Connection) -> BaseProcess:
+        """A new process; where the fork server dies meanwhile, from the next server."""
+        for left in reversed(range(STARTS)):
+            process = self._context.Process(target=_live, name=CHILD, args=(self._work, self._reused, messages, orders))
+            try:
+                process.start()
+                return process
+            except (EOFError, ConnectionError):
+                if not left:
+                    raise StudyError(
+                        f"no process could be started for a trial: the fork server died {STARTS} times in a row"
+                    ) from None
+        raise AssertionError("the last attempt returns or raises")
+
     def _bury(self, child: _Child, patience: float = LAST_MOMENTS) -> None:
         """Waits for the child's end, or makes it; with it end the processes that it started."""
         self._children.remove(child)
         child.process.join(patience)
-        try:
-            os.killpg(child.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            child.process.kill()  # it had not yet made itself a group
+        end_tree(child.process.pid)
+        child.process.kill()  # where it had not yet made itself a group
         child.process.join()
         child.messages.close()
         child.orders.close()
@@ -239,11 +259,15 @@ def _received(messages: Connection) -> Iterator[Epoch | GradientFlow | Outcome |
         pass
 
 
-def _cause_of_death(exitcode: int | None) -> str:
+def _death(exitcode: int | None) -> Failure:
+    """The failure of a trial whose process ended without a result."""
+    if exitcode == SERVER_LOST:
+        return Failure("the trial's process was lost with the server that started it", resumable=True)
     if exitcode is not None and exitcode < 0:
-        name = signal.Signals(-exitcode).name
-        return f"the trial's process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return f"the trial's process exited with status {exitcode} and without a result"
+        name = signal_name(-exitcode)
+        reason = f"the trial's process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return Failure(reason, resumable=-exitcode in FROM_OUTSIDE)
+    return Failure(f"the trial's process exited with status {exitcode} and without a result")
 
 
 def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
@@ -251,8 +275,9 @@ def _live(work: Work, reused: bool, messages: Connection, orders: Connection) ->
     global _living
     _living = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    _die_first()
     os.setsid()  # a group of its own, to be ended with all that it starts
+    supervise(orders)
+    _die_first()
     jobs: Queue[Job] = Queue()
     verdicts: Queue[Verdict] = Queue()
     threading.Thread(target=_take_orders, args=(orders, jobs, verdicts), daemon=True).start()
@@ -288,7 +313,7 @@ def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) ->
     try:
         last: Outcome | Failure = work(job, report)
     except BaseException as error:
-        last = Failure(reason_of(error))
+        last = Failure(reason_of(error), resumable=isinstance(error, KeyboardInterrupt))
     sys.stdout.flush()
     sys.stderr.flush()
     messages.send(last)
@@ -310,13 +335,13 @@ def _told_to_stop(job: Job, epoch: int, verdicts: Queue[Verdict]) -> bool:
 
 
 def _take_orders(orders: Connection, jobs: Queue[Job], verdicts: Queue[Verdict]) -> None:
-    """Sorts what the parent sends. When the parent is gone, so is this process with all that it started."""
+    """Sorts what the parent sends. When the parent is gone, so is this process."""
     try:
         while True:
             order = orders.recv()
             (verdicts if isinstance(order, Verdict) else jobs).put(order)
     except (EOFError, OSError):
-        os.killpg(0, signal.SIGKILL)
+        os._exit(1)  # the supervisor ends what it started
 
 
 @contextmanager

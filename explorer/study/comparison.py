@@ -9,6 +9,7 @@ from typing import Any
 from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, StudyError
 from explorer.grammar.parse import load_space
+from explorer.signals import raise_interrupted
 from explorer.store.database import DEFAULT_STORAGE
 from explorer.store.studies import list_studies, open_study
 from explorer.store.study import TERMS, Study
@@ -62,7 +63,7 @@ def compare_spaces(
             **training,
         )
         if drawn.interrupted:
-            raise KeyboardInterrupt
+            raise_interrupted(drawn.signal)
         if drawn.failed:
             raise StudyError(f"the networks of {name} could not be trained: {drawn.ended}")
         studies.append(drawn.study)

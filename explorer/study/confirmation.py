@@ -7,7 +7,9 @@ trainings' test figures alone.
 
 from __future__ import annotations
 
+import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +19,11 @@ from explorer.errors import StoreError, StudyError
 from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
+from explorer.signals import raise_interrupted
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, open_for_writing
-from explorer.store.lease import new_worker
+from explorer.store.lease import RETRIES, new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
 from explorer.study.children import Children, Workplace
@@ -52,7 +55,8 @@ class Event:
 @dataclass(frozen=True)
 class Confirmation:
     """What a confirmation came to. ``networks``: those of the frontier, by ascending ``x``; ``failed``: the reasons of
-    the trainings that came to nothing; ``missing``: trainings that were not done, ``interrupted``: by Ctrl-C."""
+    the trainings that came to nothing; ``missing``: trainings that were not done, ``interrupted``: by Ctrl-C or another
+    signal, whose number is ``signal``."""
 
     study: Study
     x: str
@@ -64,6 +68,7 @@ class Confirmation:
     missing: int
     interrupted: bool
     seconds: float
+    signal: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,7 @@ def run_confirmation(
         len(wanted) - loop.done,
         loop.interrupted,
         time.monotonic() - began,
+        loop.signal,
     )
 
 
@@ -167,7 +173,7 @@ def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings) -> list[
     and KeyboardInterrupt when it was interrupted; what had ended is in the study either way."""
     found = run_confirmation(storage, name, **settings)
     if found.interrupted:
-        raise KeyboardInterrupt
+        raise_interrupted(found.signal)
     if found.missing or found.failed:
         raise StudyError(f"not all trainings came to something: {found.ended}")
     return found.networks
@@ -189,12 +195,14 @@ class ConfirmationLoop:
         self.writer = writer
         self.workplace = workplace
         self.interrupted = False
+        self.signal = 0  # that interrupted it
         self.failures: dict[Wanted, str] = {}  # of this call: none is tried twice in one
         self.done = 0
         self._workers = workers
         self._progress = progress
         self._numbers = list(wanted)
         self._running: dict[int, ConfirmationRecord] = {}
+        self._lost: Counter[int] = Counter()  # processes that a training lost through no fault of its own
         self._times: list[float] = []
         self._nothing = -PAUSE  # when there last was nothing to begin
 
@@ -205,7 +213,7 @@ class ConfirmationLoop:
         try:
             why = self._loop()
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.interrupted, self.signal = True, self.signal or signal.SIGINT
             why = ""
         except StoreError as error:
             why = f"the record cannot be kept: {error}"
@@ -241,18 +249,26 @@ class ConfirmationLoop:
             self._nothing = time.monotonic()
             return False
         number = self._numbers.index(Wanted.of(training))
-        trial = self.wanted[self._numbers[number]]
         self._running[number] = training
-        job = Job(number, trial.digest, trial.architecture, trial.choices, training.seed)
-        self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
+        self._begin(number)
         self._tell("started", training)
         return True
+
+    def _begin(self, number: int) -> None:
+        trial = self.wanted[self._numbers[number]]
+        job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
+        self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
 
     def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         training, wanted = self._running[number], self._numbers[number]
         if isinstance(message, Epoch):
             self._tell("epoch", training, message)
         if not isinstance(message, (Outcome, Failure)):
+            return
+        if isinstance(message, Failure) and message.resumable and self._lost[number] < RETRIES:
+            self._lost[number] += 1
+            if not self.interrupted:
+                self._begin(number)  # from its checkpoint
             return
         del self._running[number]
         if isinstance(message, Failure):

@@ -1,18 +1,21 @@
-"""A loop under the hand of whoever presses Ctrl-C, and its work under leases that are kept while it lasts."""
+"""Signals that end a loop in order, and the leases that are kept while it lasts."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from explorer.signals import ending_signals, raise_interrupted
 from explorer.store.lease import renew_seconds
 from explorer.store.study import Study
 from explorer.study.children import Workplace
 
+REPEAT_SECONDS = 1.0  # in which a signal that comes again is the same request: "timeout" sends it twice
 _log = logging.getLogger(__name__)
 
 
@@ -26,9 +29,10 @@ class Writer(Protocol):
 
 
 class Loop(Protocol):
-    """Has work done, and looks at ``interrupted`` in between."""
+    """Has work done, and looks at ``interrupted`` in between. ``signal``: the number of what interrupted it, or 0."""
 
     interrupted: bool
+    signal: int
 
     @property
     def workplace(self) -> Workplace: ...
@@ -39,22 +43,28 @@ class Loop(Protocol):
 
 @contextmanager
 def interruptions(loop: Loop) -> Iterator[None]:
-    """The first Ctrl-C, or a request to terminate, ends the loop in order; the second is as rude as ever.
+    """The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the loop in order; another one, a second or more later, ends it
+    at once.
 
-    Where this very process computes, in the caller's ``evaluate``, it breaks in there.
+    Where this very process computes, in the caller's ``evaluate``, the first breaks in there.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ending_signals()}
+    began = 0.0
 
     def interrupt(number, frame) -> None:
-        loop.interrupted = True
+        nonlocal began
+        if loop.interrupted:
+            if time.monotonic() > began + REPEAT_SECONDS:
+                raise_interrupted(number)
+            return
+        began = time.monotonic()
+        loop.interrupted, loop.signal = True, number
         loop.writer.study.database.hurry.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
         if loop.workplace.busy:
-            raise KeyboardInterrupt
+            raise_interrupted(number)
 
     for each in before:
         signal.signal(each, interrupt)

@@ -7,6 +7,8 @@ ended is in the store, and the running ones are marked there to be taken up agai
 from __future__ import annotations
 
 import logging
+import math
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,10 +17,11 @@ from typing import Any
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
+from explorer.signals import signal_name
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
-from explorer.store.lease import renew_seconds
+from explorer.store.lease import RETRIES, renew_seconds
 from explorer.store.rows import EXPECTED, LATENCY_NOTE
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
@@ -37,6 +40,7 @@ TOO_SLOW = 200  # networks in a row that break a limit on their latency, after w
 ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
+SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached this one
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +69,8 @@ class SearchLoop:
         self.candidates = candidates
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
+        self.signal = 0  # that interrupted it
+        self.waited = -math.inf  # when it last waited for a signal on its way
         self.broken = False  # the store could not be written to, however long that was tried
         self.barren = False  # the study has nothing but failures
         self.jobs: set[int] = set()
@@ -84,7 +90,7 @@ class SearchLoop:
         try:
             why = self._loop()
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.interrupted, self.signal = True, self.signal or signal.SIGINT
             why = ""
         except StoreError as error:
             self.broken = True
@@ -104,10 +110,13 @@ class SearchLoop:
     def _leave(self) -> None:
         """Marks what ran, to be taken up again. Where that cannot be written its leases pass by themselves."""
         try:
-            for record in self.writer.interrupt("Ctrl-C" if self.interrupted else "the search ended"):
+            for record in self.writer.interrupt(self._cause() if self.interrupted else "the search ended"):
                 _log.info("trial %d was interrupted", record.number)
         except StoreError as error:
             _log.warning("the running trials could not be marked: %s", error)
+
+    def _cause(self) -> str:
+        return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
 
     def _loop(self) -> str:
         looked = time.monotonic()
@@ -156,9 +165,7 @@ class SearchLoop:
 
     def _nothing_but_failures(self) -> str:
         """What a study that has no other trials came to, as a space of few networks may; or an empty text."""
-        waiting = {lease.number for lease in self.writer.study.leases()}
-        failed = [r for r in self.ledger.records.values() if r.state == "failed" and r.number not in waiting]
-        if self.ledger.done or not failed:
+        if self.ledger.done or not self.ledger.counts()["failed"]:
             return ""
         return f"no trial ended well, the last failed with: {self._last_reason()}"
 
@@ -295,23 +302,37 @@ class SearchLoop:
                 self.stopping[number] = reason
             self._tell("epoch", record, message)
             return
+        if isinstance(message, Failure) and message.resumable and self._is_ending():
+            return  # it is marked as interrupted, with all that ran
         self.jobs.discard(number)
         ending = self._ending(record, message)
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
             weights_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
-        if ended:  # that of a stopped one too: it has come a few epochs far, and there are many
+        if ended and not ending.resumable:  # a stopped one's too: few epochs, and there are many
             checkpoint_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
-        self.budget.note(failed=isinstance(message, Failure))
+        if not ending.resumable:
+            self.budget.note(failed=isinstance(message, Failure))
         self._learn()
         for record in ended:
             self._tell("ended", record)
+
+    def _is_ending(self) -> bool:
+        """Whether a signal ends this search. Who ends a trial's process may end all processes of a group: the signal
+        to this one is waited for, once for all trials that died of it."""
+        if not self.interrupted and time.monotonic() > self.waited + SIGNAL_SECONDS:
+            time.sleep(SIGNAL_SECONDS)
+            self.waited = time.monotonic()
+        return self.interrupted
 
     def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
         """What a job came to, as the store takes it."""
         reason = self.stopping.pop(record.number, "")
         if isinstance(message, Failure):
-            return Ending("failed", reason=message.reason)
+            if message.resumable and record.attempt <= RETRIES:
+                return Ending("failed", reason=f"interrupted: {message.reason}", resumable=True)
+            last = f", in attempt {record.attempt} of {record.attempt}" if message.resumable else ""
+            return Ending("failed", reason=f"{message.reason}{last}")
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
             scores = {name: score for name, score in message.measured.items() if name in NAMES}

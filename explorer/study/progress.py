@@ -92,7 +92,7 @@ class _Display:
 
 def _trial_line(trial: TrialRecord, status: Status) -> str:
     what = f"trial {trial.number:<4} {trial.state:<8}"
-    if trial.state in ("failed", "rejected", "stopped"):
+    if trial.state in ("failed", "rejected", "stopped", "interrupted"):
         return f"{what} {trial.reason}"
     if trial.state == "cached":
         return f"{what} the same network as trial {trial.same_as}"
@@ -102,8 +102,7 @@ def _trial_line(trial: TrialRecord, status: Status) -> str:
 def _standing(status: Status) -> str:
     """Trials done, frontier, best so far, time left."""
     parts = [f"{status.done} of {status.target} trials" if status.target else f"{status.done} trials"]
-    if status.counts["failed"]:
-        parts.append(f"{status.counts['failed']} failed")
+    parts += [f"{status.counts[state]} {state}" for state in ("failed", "interrupted") if status.counts[state]]
     parts.append(f"frontier {status.frontier}")
     if status.best is not None:
         parts.append(f"best {_values(status.best, status.objectives)}")

@@ -48,7 +48,8 @@ class History:
         for state in ("complete", "running", "stopped", "failed"):
             members, rows = [], []
             for trial in trials:
-                member = pool.member(Derivation(trial.choices)) if trial.state == state else None
+                its_state = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
+                member = pool.member(Derivation(trial.choices)) if its_state == state else None
                 if member is not None:
                     known = {**member.costs, **trial.costs, **trial.objectives}
                     members.append(member)

@@ -51,13 +51,14 @@ class RecordLost(StoreError):
 class SearchResult:
     """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
     trial failed or the store could not be written to, or its study has nothing but failures; ``interrupted``: by
-    Ctrl-C; ``seconds``: of this search alone."""
+    Ctrl-C or another signal, whose number is ``signal``; ``seconds``: of this search alone."""
 
     study: Study
     ended: str
     failed: bool
     interrupted: bool
     seconds: float
+    signal: int = 0
 
 
 def run_search(
@@ -179,7 +180,7 @@ def run_search(
             raise
         raise RecordLost(f"the search gave up: {ended}") from error
     failed = loop.broken or loop.barren or loop.budget.hopeless()
-    return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began)
+    return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
 
 
 def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:

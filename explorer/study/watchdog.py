@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from explorer.study.process_tree import end_tree, resident_memory
 
 LOOK_SECONDS = 0.25  # between two looks at a process's memory
 LAST_SECONDS = 1.0  # between asking a process to end and ending it
@@ -18,7 +19,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
-    """``seconds``: wall time; ``memory``: resident bytes of its process group. None is no bound."""
+    """``seconds``: wall time; ``memory``: resident bytes of all its processes. None is no bound."""
 
     seconds: float | None = None
     memory: int | None = None
@@ -43,7 +44,8 @@ def machine_memory() -> int:
 
 
 class Watchdog:
-    """Watches over one job of the process group ``group``. ``exceeded``: the limit it broke, once it has."""
+    """Watches over one job of process ``group``, the leader of its group, and of all that it starts. ``exceeded``: the
+    limit it broke, once it has."""
 
     def __init__(self, group: int, limits: TrialLimits):
         self.exceeded = ""
@@ -53,11 +55,12 @@ class Watchdog:
         self._asked = 0.0
 
     def look(self) -> None:
-        """Asks the group to end when a limit is broken (SIGTERM), and ends it a second later (SIGKILL)."""
+        """Asks the group to end when a limit is broken (SIGTERM), and ends it a second later with all its descendants
+        (SIGKILL)."""
         moment = time.monotonic()
         if self.exceeded:
             if moment > self._asked + LAST_SECONDS:
-                _signal(self._group, signal.SIGKILL)
+                end_tree(self._group)
             return
         self.exceeded = self._broken(moment)
         if self.exceeded:
@@ -77,24 +80,6 @@ class Watchdog:
                     f"more than the {limits.memory / 2**30:.1f} GiB that a trial may hold"
                 )
         return ""
-
-
-def resident_memory(group: int) -> int:
-    """Bytes that the processes of a group hold in memory, pages that they share counted for each."""
-    return sum(pages for _, pages in _members(group)) * _PAGE
-
-
-def _members(group: int) -> Iterator[tuple[int, int]]:
-    """The processes of a group with their resident pages, from /proc; none where there is no such thing."""
-    proc = Path("/proc")
-    for name in os.listdir(proc) if proc.exists() else ():
-        if name.isdigit():
-            try:
-                fields = (proc / name / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended meanwhile
-                continue
-            if int(fields[2]) == group:
-                yield int(name), int(fields[21])
 
 
 def _signal(group: int, number: int) -> None:

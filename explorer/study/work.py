@@ -53,9 +53,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That a job came to nothing, and why."""
+    """That a job came to nothing, and why. ``resumable``: through no fault of its own, so it is worth another run."""
 
     reason: str
+    resumable: bool = False
 
 
 class Work(Protocol):

@@ -89,7 +89,7 @@ def test_a_lost_trial_is_taken_up_under_its_number(writer):
     heir = another(writer)
     assert heir.reap() == [] and heir.take_up() is None
     (lost,) = reap_after_a_lease(heir)
-    assert (lost.state, lost.reason) == ("failed", "interrupted: its worker was lost")
+    assert (lost.state, lost.reason) == ("interrupted", "interrupted: its worker was lost")
     resumed = heir.take_up()
     assert (resumed.state, resumed.number, resumed.attempt, resumed.seed) == ("running", 0, 2, begun.seed)
     assert resumed.worker == heir.worker and resumed.architecture == begun.architecture and resumed.finished is None
@@ -210,7 +210,7 @@ def test_a_worker_takes_back_what_it_runs(writer):
     assert [(r.state, r.attempt, r.reason) for r in writer.study.trials()] == [("running", 1, "")]
     writer.interrupt("Ctrl-C")
     writer.renew()
-    assert writer.study.trial(0).state == "failed" and another(writer).take_up().attempt == 2
+        assert writer.study.trial(0).state == "interrupted" and another(writer).take_up().attempt == 1
 
 
 def test_it_is_told_whose_workers_may_live(writer):

@@ -101,13 +101,6 @@ def alive(tmp_path: Path) -> list[int]:
     return found
 
 
-def leads_its_group(pid: int) -> bool:
-    try:
-        return os.getpgid(pid) == pid
-    except ProcessLookupError:
-        return False
-
-
 def invariant(url: str, tmp_path: Path) -> None:
     """I: every acknowledged result is there with its values, numbers are 0..n-1, nothing is running, what failed says
     why, no network has two trials of its own, the file is whole."""

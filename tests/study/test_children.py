@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from explorer.records import Epoch
+from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study import children
 from explorer.study.children import Children
@@ -267,7 +268,7 @@ def test_a_stopped_workplace_leaves_no_process(workplace, job):
     place.start(job(0))
     place.start(job(1))
     groups = {child.process.pid for child in place._children}
-    wait_until(lambda: len(members(groups)) == 4)  # two children, and the process that each started
+    wait_until(lambda: len(members(groups)) == 6)  # two trials, each with its supervisor and a process
     place.stop()
     assert place.room == 2
     wait_until(lambda: not members(groups))
@@ -285,6 +286,19 @@ def test_two_workers_never_evaluate_one_network_twice(space, url):
     assert failed and all(any(text in record.reason for text in reasons.values()) for record in failed)
     assert all(record.seed % 3 == 0 for record in failed)
     assert result.study.counts()["running"] == 0 and not result.failed
+
+
+def test_a_network_that_kills_its_workers_is_given_up(space):
+    """A trial whose process is killed each time is tried four times, and then has failed."""
+    study = run_search(
+        space, evaluate=evaluations.killed_or_good, storage=None, sampler="random", workers=2, trials=4
+    ).study
+    failed = [record for record in study.trials() if record.state == "failed" and record.same_as is None]
+    assert failed and all(record.attempt == RETRIES + 1 and record.seed % 3 == 0 for record in failed)
+    assert {record.reason for record in failed} == {
+        "the trial's process died of SIGKILL (out of memory?), in attempt 4 of 4"
+    }
+    assert study.counts()["complete"] == 4 and study.counts()["interrupted"] == 0
 
 
 def test_workers_change_nothing_but_the_order(space):

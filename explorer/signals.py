@@ -1,0 +1,42 @@
+"""The signals that ask a process to end, as exceptions: SIGINT (Ctrl-C), SIGTERM (schedulers, containers) and SIGHUP
+(a closed terminal)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to end by the signal ``number``."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a command in order. SIGHUP is left alone where it is ignored, as under ``nohup``."""
+    hung_up = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+    return signal.SIGINT, signal.SIGTERM, *hung_up
+
+
+def end_in_order() -> None:
+    """Make SIGTERM and SIGHUP raise Interrupted, as SIGINT raises KeyboardInterrupt. Only the main thread can do so.
+    Without a handler SIGTERM ends a process at once, or, where it is the first of a container, not at all."""
+    if threading.current_thread() is threading.main_thread():
+        for number in set(ending_signals()) - {signal.SIGINT}:
+            signal.signal(number, raise_interrupted)
+
+
+def raise_interrupted(number: int, frame: object = None) -> None:
+    """Signal handler: raise Interrupted in the main thread."""
+    raise Interrupted(number)
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGTERM`` for 15, and ``signal 40`` for a number without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
