@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from explorer.errors import ExplorerError, did_you_mean
+from explorer.cli.streams import lasting_streams, log_as_lines, reader_left, tell
+from explorer.errors import ExplorerError, did_you_mean, one_line
 
 COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
@@ -82,25 +83,40 @@ def main(args: list[str] | None = None) -> None:
     atexit.register(gc.freeze)  # to look through torch for garbage at exit takes a third of a second, for nothing
     args = sys.argv[1:] if args is None else args
     debug = "--debug" in args
+    output = lasting_streams()
+    with log_as_lines():
+        status = _run([arg for arg in args if arg != "--debug"], debug)
+    sys.stdout.flush()
+    if output.error and not reader_left(output.error):
+        status = status or _said(f"standard output: {output.error.strerror}", 1, debug=False)
+    sys.exit(status)
+
+
+def _run(args: list[str], debug: bool) -> int:
+    """Run one command; returns its exit status."""
     try:
-        sys.exit(cli.main([arg for arg in args if arg != "--debug"], prog_name="explorer", standalone_mode=False) or 0)
+        return cli.main(args, prog_name="explorer", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.ctx.get_help())
-        status = 0
+        return 0
     except click.ClickException as error:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
-        status = _said(f"{where}{' '.join(error.format_message().split())}", 2, debug)
+        return _said(f"{where}{' '.join(error.format_message().split())}", 2, debug)
     except ExplorerError as error:
-        status = _said(str(error), 2, debug)
+        return _said(str(error), 2, debug)
     except WorkFailed as error:
-        status = _said(str(error), 1, debug)
+        return _said(str(error), 1, debug)
     except (KeyboardInterrupt, click.Abort):
-        status = _said("interrupted", 130, debug)
-    except BrokenPipeError:
-        # The reader of a pipe went away: nothing is left to say to it.
-        sys.stderr.close()
-        status = 0
-    sys.exit(status)
+        return _said("interrupted", 130, debug)
+    except (OSError, MemoryError) as error:
+        return _said(_of_the_machine(error), 1, debug)
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    """What the operating system refused, and where."""
+    if isinstance(error, MemoryError):
+        return "the memory ran out"
+    return ": ".join(str(part) for part in (error.filename, error.strerror or one_line(error)) if part is not None)
 
 
 def _in_command(error: click.UsageError) -> bool:
@@ -111,6 +127,6 @@ def _said(message: str, status: int, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exc()
-    print(message, file=sys.stderr)
+        tell(traceback.format_exc().rstrip())
+    tell(message)
     return status
