@@ -218,7 +218,9 @@ def _storage(storage: str) -> Check:
     except ImportError as error:
         return Check("storage", False, f"{error.name} is missing", True, _pip(_requirements("postgres")))
     except Exception as error:
-        found = hide_passwords(one_line(error))[:300]
+        found = hide_passwords(one_line(getattr(error, "orig", None) or error))[
+            :300
+        ]  # SQLAlchemy's own words add nothing
         return Check("storage", False, found, True, "start the server, or correct the URL, user or password")
     return Check("storage", True, shown, True)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import re
 import sys
 from importlib import import_module
 from typing import Any
@@ -41,6 +42,8 @@ COMMANDS = {
     "data": ("machine", "The data sets: which there are, and how to get them."),
     "doctor": ("machine", "What this machine has, what is missing, and how to get it."),
 }
+
+SERVER_URL = re.compile(r"postgres[\w+]*:", re.IGNORECASE)
 
 
 class WorkFailed(Exception):
@@ -101,7 +104,10 @@ def _run(args: list[str], debug: bool) -> int:
         return 0
     except click.ClickException as error:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
-        return _said(f"{where}{' '.join(error.format_message().split())}", 2, debug)
+        message = " ".join(error.format_message().split())
+        if message.startswith("Got unexpected extra argument") and any(SERVER_URL.search(arg) for arg in args):
+            message = "a storage URL with blanks in it must be quoted"  # what follows the blank may be a password's end
+        return _said(f"{where}{message}", 2, debug)
     except ExplorerError as error:
         return _said(str(error), 2, debug)
     except WorkFailed as error:
