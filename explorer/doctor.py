@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 from explorer.errors import ExplorerError, one_line
+from explorer.store.passwords import hide_passwords
 
 LEAST_DISK_BYTES = 256 * 2**20  # for weights and records
 LEAST_MEMORY_BYTES = 2**30  # one training of a small network with its data
@@ -217,7 +218,10 @@ def _storage(storage: str) -> Check:
     except ImportError as error:
         return Check("storage", False, f"{error.name} is missing", True, _pip(_requirements("postgres")))
     except Exception as error:
-        return Check("storage", False, one_line(error)[:300], True, "is the server there, and the URL right?")
+        found = hide_passwords(one_line(getattr(error, "orig", None) or error))[
+            :300
+        ]  # SQLAlchemy's own words add nothing
+        return Check("storage", False, found, True, "start the server, or correct the URL, user or password")
     return Check("storage", True, shown, True)
 
 
@@ -226,39 +230,22 @@ def _try_storage(storage: str) -> str:
     from sqlalchemy.pool import NullPool
 
     from explorer.store.database import open_for_reading
+    from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 
-    folder = _storage_folder(storage)
-    if folder is None:
-        url = sqlalchemy.make_url(storage)
+    url = parse_storage(storage)
+    shown, file = shown_storage(url), sqlite_file(url)
+    if file is None:
         engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
         with engine.connect() as connection:
             connection.execute(sqlalchemy.text("SELECT 1"))
-        return url.render_as_string(hide_password=True)
-    _write_in(folder)
-    file = Path(sqlalchemy.make_url(storage).database)
+        return shown
+    _write_in(file.parent)
     if not file.exists():
-        return f"{storage}, not made yet, in {folder}"
+        return f"{shown}, not made yet, in {file.parent}"
     open_for_reading(storage).close()
     with open(file, "rb+"):  # only to see that it may be written
         pass
-    return f"{storage} in {folder}"
-
-
-def _storage_folder(storage: str) -> Path | None:
-    """The folder of an SQLite database; None for a server's. Raises StoreError for what is no storage."""
-    import sqlalchemy
-
-    from explorer.errors import StoreError
-
-    try:
-        url = sqlalchemy.make_url(storage)
-    except sqlalchemy.exc.ArgumentError:
-        raise StoreError(f"{storage!r} is not a storage URL; write one as in sqlite:///explorer.db") from None
-    if url.get_backend_name() != "sqlite":
-        return None
-    if not url.database or url.database == ":memory:":
-        raise StoreError(f"{storage}: a database in memory keeps nothing; give a file, as in sqlite:///explorer.db")
-    return Path(url.database).resolve().parent
+    return f"{shown} in {file.parent}"
 
 
 def _write_in(folder: Path) -> None:
@@ -269,8 +256,11 @@ def _write_in(folder: Path) -> None:
 
 
 def _disk(storage: str) -> Check:
+    from explorer.store.database import database_file
+
     try:
-        folder = _storage_folder(storage) or Path.cwd()
+        file = database_file(storage)
+        folder = file.parent if file else Path.cwd()
         free = shutil.disk_usage(folder).free
     except (ExplorerError, OSError) as error:
         return Check("disk", False, str(error), True, "give another place with --storage")

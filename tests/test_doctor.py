@@ -64,7 +64,7 @@ def test_a_machine_that_runs_these_tests_can_search(storage, tmp_path):
     ("url", "found"),
     [
         ("sqlite:////nowhere/x.db", "/nowhere"),
-        ("nonsense", "'nonsense' is not a storage URL; write one as in sqlite:///explorer.db"),
+        ("nonsense", "'nonsense' is not a storage URL; write sqlite:///nonsense for a file of this name"),
         ("sqlite://", "in memory keeps nothing"),
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "port 1"),
     ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import re
 import signal
 import sys
 from importlib import import_module
@@ -15,7 +16,8 @@ from typing import Any
 
 import click
 
-from explorer.errors import ExplorerError, did_you_mean
+from explorer.cli.streams import lasting_streams, log_as_lines, reader_left, tell
+from explorer.errors import ExplorerError, did_you_mean, one_line
 from explorer.signals import Interrupted, end_in_order, signal_name
 
 COMMANDS = {
@@ -43,6 +45,8 @@ COMMANDS = {
     "data": ("machine", "The data sets: which there are, and how to get them."),
     "doctor": ("machine", "What this machine has, what is missing, and how to get it."),
 }
+
+SERVER_URL = re.compile(r"postgres[\w+]*:", re.IGNORECASE)
 
 
 class WorkFailed(Exception):
@@ -86,28 +90,46 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     debug = "--debug" in args
     end_in_order()
+    output = lasting_streams()
+    with log_as_lines():
+        status = _run([arg for arg in args if arg != "--debug"], debug)
+    sys.stdout.flush()
+    if output.error and not reader_left(output.error):
+        status = status or _said(f"standard output: {output.error.strerror}", 1, debug=False)
+    sys.exit(status)
+
+
+def _run(args: list[str], debug: bool) -> int:
+    """Run one command; returns its exit status."""
     try:
-        sys.exit(cli.main([arg for arg in args if arg != "--debug"], prog_name="explorer", standalone_mode=False) or 0)
+        return cli.main(args, prog_name="explorer", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.ctx.get_help())
-        status = 0
+        return 0
     except click.ClickException as error:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
-        status = _said(f"{where}{' '.join(error.format_message().split())}", 2, debug)
+        message = " ".join(error.format_message().split())
+        if message.startswith("Got unexpected extra argument") and any(SERVER_URL.search(arg) for arg in args):
+            message = "a storage URL with blanks in it must be quoted"  # what follows the blank may be a password's end
+        return _said(f"{where}{message}", 2, debug)
     except ExplorerError as error:
-        status = _said(str(error), 2, debug)
+        return _said(str(error), 2, debug)
     except WorkFailed as error:
-        status = _said(str(error), 1, debug)
+        return _said(str(error), 1, debug)
     except (KeyboardInterrupt, click.Abort) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         number = cause.number if isinstance(cause, Interrupted) else signal.SIGINT
         by = "" if number == signal.SIGINT else f" by {signal_name(number)}"
-        status = _said(f"interrupted{by}", 128 + number, debug)
-    except BrokenPipeError:
-        # The reader of a pipe went away: nothing is left to say to it.
-        sys.stderr.close()
-        status = 0
-    sys.exit(status)
+        return _said(f"interrupted{by}", 128 + number, debug)
+    except (OSError, MemoryError) as error:
+        return _said(_of_the_machine(error), 1, debug)
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    """What the operating system refused, and where."""
+    if isinstance(error, MemoryError):
+        return "the memory ran out"
+    return ": ".join(str(part) for part in (error.filename, error.strerror or one_line(error)) if part is not None)
 
 
 def _in_command(error: click.UsageError) -> bool:
@@ -118,6 +140,6 @@ def _said(message: str, status: int, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exc()
-    print(message, file=sys.stderr)
+        tell(traceback.format_exc().rstrip())
+    tell(message)
     return status

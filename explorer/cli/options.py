@@ -3,30 +3,57 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
 from explorer.address import Input
+from explorer.cli.streams import printable, tell
 from explorer.errors import ExplorerError
 from explorer.grammar.parse import parse_shape
+from explorer.store.passwords import HIDDEN, has_password
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else there."
 )
+
+
+def _warn_of_password(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE and has_password(value):
+        tell(
+            "--storage holds a password that other users of this machine can read in the list of processes (ps);"
+            " set EXPLORER_STORAGE instead, or leave the password to PGPASSWORD or ~/.pgpass"
+        )
+    return value
+
+
 storage = click.option(
     "--storage",
     envvar="EXPLORER_STORAGE",
     default=DEFAULT_STORAGE,
     show_default=True,
     metavar="URL",
-    help="Database of the studies; also from EXPLORER_STORAGE.",
+    callback=_warn_of_password,
+    help="Database of the studies, a URL or the path of a file; also from EXPLORER_STORAGE, which hides a password.",
 )
+
+
+def storage_words(shown: str) -> str:
+    """`` --storage URL`` for a command to run next, or nothing where it finds the storage without it.
+
+    A storage with a password is left to EXPLORER_STORAGE: the shown text could not be used.
+    """
+    from_command_line = click.get_current_context().get_parameter_source("storage") is ParameterSource.COMMANDLINE
+    return f" --storage {shlex.quote(shown)}" if from_command_line and HIDDEN not in shown else ""
+
+
 data_dir = click.option(
     "--data-dir",
     envvar="EXPLORER_DATA",
@@ -96,10 +123,10 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
 
 
 def plain(value: Any):
-    """Text as it is: nothing in it is markup."""
+    """Text as it is: nothing in it is markup or controls a terminal."""
     from rich.text import Text
 
-    return Text("" if value is None else str(value))
+    return Text("" if value is None else printable(str(value)))
 
 
 def counted(number: float) -> str:

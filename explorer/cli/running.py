@@ -13,7 +13,6 @@ import click
 from explorer.cli import WorkFailed
 from explorer.cli.measuring import Listed
 from explorer.cli.options import (
-    DEFAULT_STORAGE,
     as_json,
     console,
     counted,
@@ -23,6 +22,7 @@ from explorer.cli.options import (
     plain,
     print_json,
     storage,
+    storage_words,
 )
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
@@ -162,7 +162,7 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 
     settings = {"limits": _bounds(limits), "device": find_device(device), **options}
     result = _watched(run_search, load_space(space), objectives=_directions(objectives), **settings)
-    _tell(result, as_json, options["storage"])
+    _tell(result, as_json)
 
 
 @click.command()
@@ -186,7 +186,7 @@ def worker(study, storage, limits, device, as_json, **options) -> None:
     from explorer.study import join_search
 
     settings = {"limits": _bounds(limits), "device": find_device(device), **options}
-    _tell(_watched(join_search, storage, study or "", **settings), as_json, storage)
+    _tell(_watched(join_search, storage, study or "", **settings), as_json)
 
 
 def _watched(search, *args, **settings):
@@ -201,7 +201,7 @@ def _watched(search, *args, **settings):
             raise WorkFailed(str(error)) from error
 
 
-def _tell(result, as_json: bool, storage_url: str) -> None:
+def _tell(result, as_json: bool) -> None:
     """What a search came to, and how it ends the command."""
     study = result.study
     x, y = study.plane
@@ -221,7 +221,7 @@ def _tell(result, as_json: bool, storage_url: str) -> None:
             }
         )
     else:
-        _print_result(result, frontier, x, y, storage_url)
+        _print_result(result, frontier, x, y)
     tell_mixed(study, {x, y}, on_stderr=True)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
@@ -244,7 +244,7 @@ def _directions(names: str) -> dict[str, str]:
     return {name: "max" if name in MAXIMISED else "min" for name in listed}
 
 
-def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
+def _print_result(result, frontier, x: str, y: str) -> None:
     out, study = console(), result.study
     counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
@@ -259,7 +259,7 @@ def _print_result(result, frontier, x: str, y: str, storage_url: str) -> None:
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
     print_frontier(frontier, x, y)
     named = shlex.quote(study.name)
-    where = "" if storage_url == DEFAULT_STORAGE else f" --storage {shlex.quote(study.storage)}"
+    where = storage_words(study.storage)
     best = frontier[-1].number
     out.print(plain(f"\nThe study lies in {study.storage}, its weights in {study.artifacts}. Next:"))
     for line in (

@@ -22,14 +22,16 @@ from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
 from explorer.store import schema
+from explorer.store.passwords import hide_passwords
 from explorer.store.rows import DamagedRow
+from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
+from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 
-DEFAULT_STORAGE = "sqlite:///explorer.db"
 BUSY_SECONDS = 60
 PATIENCE_SECONDS = 600
 FIRST_PAUSE = 0.1
@@ -45,7 +47,7 @@ class Database:
     ``opened``: which file that was, where it is written to; ``hurry``: set from outside to wait no longer for a
     database that cannot be written to."""
 
-    engine: Engine
+    engine: Engine = field(repr=False)  # it may show a password that stands in the URL's query
     shown: str
     file: Path | None
     opened: tuple[int, int] | None = field(default=None, compare=False, repr=False)
@@ -126,29 +128,23 @@ class Database:
             raise StoreError(f"{self.shown}: {error}; put back a copy of it") from error
 
 
-def open_for_reading(storage: str) -> Database:
+def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     """The database at ``storage``, read only. Raises StoreError when it is absent, unreadable or not an explorer's."""
-    url = _parse(storage)
-    if url.get_backend_name() != "sqlite":
-        database = Database(_engine(url, poolclass=NullPool), _masked(url), None)
+    url = parse_storage(storage)
+    shown, file = shown_storage(url), sqlite_file(url)
+    if file is None:
+        database = Database(_engine(url, poolclass=NullPool), shown, None)
     else:
-        if _in_memory(url):
-            raise StoreError(
-                f"{storage}: a database in memory holds nothing for others; give a file, as in {DEFAULT_STORAGE}"
-            )
-        file = _sqlite_file(url)
         if not file.exists():
-            raise StoreError(
-                f"{storage}: there is no file {file}; 'explorer search' makes it, or give another --storage"
-            )
-        _check_file(file, storage)
-        database = Database(_reading_engine(file), storage, file)
+            raise StoreError(f"{shown}: there is no file {file}; 'explorer search' makes it, or give another --storage")
+        _check_file(file, shown)
+        database = Database(_reading_engine(file), shown, file)
     with database.read() as connection:
         schema.check(connection, database.shown)
     return database
 
 
-def open_for_writing(storage: str | None) -> Database:
+def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
     """The database at ``storage``, its tables made where they are missing; None: one in memory, gone with it.
 
     Raises StoreError, before anything is written, for what is no database or is another version's.
@@ -157,22 +153,19 @@ def open_for_writing(storage: str | None) -> Database:
         engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
         database = Database(engine, "memory", None)
     else:
-        url = _parse(storage)
-        if _in_memory(url):
-            raise StoreError(
-                f"{storage}: in-memory studies are asked for with storage=None; give a file, as in {DEFAULT_STORAGE}"
-            )
-        if url.get_backend_name() != "sqlite":
-            database = Database(_engine(url, pool_pre_ping=True), _masked(url), None)
+        url = parse_storage(storage)
+        shown, file = shown_storage(url), sqlite_file(url)
+        if file is None:
+            database = Database(_engine(url, pool_pre_ping=True), shown, None)
         else:
-            file = _sqlite_file(url)
             if not file.parent.is_dir():
-                raise StoreError(f"{storage}: there is no folder {file.parent}; make it, or give another --storage")
-            _check_writable(file, storage)
+                raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
+            _check_writable(file, shown)
             if file.exists() and file.stat().st_size:
-                _check_file(file, storage)
-                _check_pages(file, storage)
-            database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), storage, file)
+                _check_file(file, shown)
+                _check_pages(file, shown)
+            url = URL.create("sqlite", database=str(file))
+            database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), shown, file)
             event.listen(database.engine, "connect", _make_durable)
     if database.engine.dialect.name == "sqlite":
         _begin_as_asked(database.engine)
@@ -180,10 +173,9 @@ def open_for_writing(storage: str | None) -> Database:
     return replace(database, opened=_identity(database.file)) if database.file else database
 
 
-def database_file(storage: str) -> Path | None:
+def database_file(storage: str | os.PathLike[str]) -> Path | None:
     """The file of the database at ``storage``, which need not exist; None for a server's. Raises StoreError."""
-    url = _parse(storage)
-    return _sqlite_file(url) if url.get_backend_name() == "sqlite" and not _in_memory(url) else None
+    return sqlite_file(parse_storage(storage))
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
@@ -195,46 +187,14 @@ def _identity(file: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _parse(storage: str) -> URL:
-    try:
-        url = sqlalchemy.make_url(storage)
-    except ArgumentError:
-        looks_like_path = "://" not in str(storage)  # which may be a Path
-        mend = (
-            f"; did you mean sqlite:///{storage}?"
-            if looks_like_path
-            else f"; write {DEFAULT_STORAGE} or postgresql+psycopg://..."
-        )
-        raise StoreError(f"{storage if looks_like_path else 'the storage'} is not a storage URL{mend}") from None
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StoreError(f"{_masked(url)}: a storage is sqlite:///FILE or postgresql+psycopg://..., this is neither")
-    return url
-
-
-def _masked(url: URL) -> str:
-    hidden = {key: "***" if "pass" in key.lower() else value for key, value in url.query.items()}
-    return url.set(query=hidden).render_as_string(hide_password=True)
-
-
 def _engine(url: URL, **options) -> Engine:
     try:
         return sqlalchemy.create_engine(url, **options)
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
-            f"{_masked(url)}: its driver is not installed ({error}); install the extra 'postgres'"
+            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which brings"
+            " psycopg, and write postgresql://..."
         ) from None
-
-
-def _in_memory(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
-
-
-def _sqlite_file(url: URL) -> Path:
-    if str(url.database).startswith("file:") or url.query:
-        raise StoreError(
-            f"{url}: give a plain path, as in {DEFAULT_STORAGE}; how it is opened is the explorer's affair"
-        )
-    return Path(str(url.database))
 
 
 def _check_file(file: Path, storage: str) -> None:
@@ -280,7 +240,7 @@ def _reading_engine(file: Path) -> Engine:
 
     def connect() -> sqlite3.Connection:
         at_rest = not os.access(path.parent, os.W_OK) and not log.exists()
-        uri = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
+        uri = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
 
     return _engine(URL.create("sqlite", database=str(path)), poolclass=NullPool, creator=connect)
@@ -316,4 +276,4 @@ def _begin_as_asked(engine: Engine) -> None:
 def _said(error: SQLAlchemyError) -> str:
     """The driver's own words, on one line: SQLAlchemy's add the statement and its parameters."""
     words = str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)
-    return " ".join(words.split())[:300]
+    return hide_passwords(" ".join(words.split()))[:300]

@@ -51,5 +51,5 @@ def test_a_missing_part_is_named(monkeypatch):
 def test_what_is_no_storage_starts_no_server(monkeypatch):
     """A storage that cannot be one is said at once, in place of a server whose pages all say it."""
     monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
-    with pytest.raises(StoreError, match=r"did you mean sqlite:///studies\.db"):
-        run_dashboard("studies.db")
+    with pytest.raises(StoreError, match=r"write sqlite:///studies for a file"):
+        run_dashboard("studies")

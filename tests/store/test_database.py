@@ -259,7 +259,7 @@ def test_a_read_only_folder_is_read_and_not_written_to(archive):
 @pytest.mark.parametrize(
     "storage, message",
     [
-        ("explorer.db", "did you mean sqlite:///explorer.db"),
+        ("studies", "write sqlite:///studies for a file of this name"),
         ("mysql://u:canary@h/x", "is neither"),
         ("sqlite://", "in memory"),
         ("sqlite:///x.db?mode=ro", "a plain path"),

@@ -210,7 +210,7 @@ def test_a_worker_takes_back_what_it_runs(writer):
     assert [(r.state, r.attempt, r.reason) for r in writer.study.trials()] == [("running", 1, "")]
     writer.interrupt("Ctrl-C")
     writer.renew()
-        assert writer.study.trial(0).state == "interrupted" and another(writer).take_up().attempt == 1
+    assert writer.study.trial(0).state == "interrupted" and another(writer).take_up().attempt == 1
 
 
 def test_it_is_told_whose_workers_may_live(writer):

@@ -1,0 +1,134 @@
+"""Storage URLs: what a user may write for a database, where its file lies, and how it is shown without its password."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PureWindowsPath
+
+import sqlalchemy
+from sqlalchemy import URL
+from sqlalchemy.exc import ArgumentError
+
+from explorer.errors import StoreError
+from explorer.store.passwords import HIDDEN, hide_passwords
+
+DEFAULT_STORAGE = "sqlite:///explorer.db"
+SERVER_STORAGE = "postgresql://USER@HOST/DATABASE"
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # two characters at least: C: is a drive
+
+
+def parse_storage(storage: str | os.PathLike[str]) -> URL:
+    """Return the URL of a database.
+
+    Args:
+        storage: A URL (``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``) or the path of an SQLite file. ``~`` at
+            the start of a path is the home folder. PostgreSQL is reached through psycopg unless a driver is named.
+
+    Raises:
+        StoreError: ``storage`` names no database. The message contains no password.
+    """
+    if isinstance(storage, os.PathLike):
+        return _file_url(os.fspath(storage))
+    if not isinstance(storage, str):
+        raise StoreError(f"storage: expected the URL or the path of a database, found a {type(storage).__name__}")
+    text = storage.strip()
+    if not text:
+        raise StoreError(f"the storage is empty; write {DEFAULT_STORAGE}, a path or {SERVER_STORAGE}")
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return _path_url(text)
+    name, _, driver = scheme[1].lower().partition("+")
+    rest = text[scheme.end() :]
+    if name == "sqlite" and driver in ("", "pysqlite"):
+        return _sqlite_url(text, rest)
+    if name in ("postgres", "postgresql"):
+        return _server_url(driver or "psycopg", rest)
+    raise StoreError(
+        f"{scheme[0]}{HIDDEN}: a storage is a path, sqlite:///FILE or {SERVER_STORAGE}, this is neither"
+        f"; a path with a colon is written as in ./a:b.db"
+    )
+
+
+def shown_storage(url: URL) -> str:
+    """The URL as text without its password."""
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{url.database}"
+    return hide_passwords(url.render_as_string(hide_password=True))
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The absolute path of an SQLite database, which need not exist; None for a server's. Raises StoreError."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    try:
+        return Path(os.path.realpath(str(url.database)))
+    except FileNotFoundError:
+        raise StoreError(
+            f"{shown_storage(url)}: the current folder was removed; change to another, or give an absolute path"
+        ) from None
+
+
+def _path_url(text: str) -> URL:
+    """A text without a scheme: the path of a file, unless it looks like anything else."""
+    if "://" in text or re.search(r":.*@", text, re.DOTALL) or re.match(r"(postgres\w*|sqlite)//", text, re.IGNORECASE):
+        raise StoreError(f"this is not a storage URL; write a path, {DEFAULT_STORAGE} or {SERVER_STORAGE}")
+    if text == ":memory:":
+        raise _in_memory(text)
+    if not re.search(r"[./\\]", text) and not os.path.exists(text):
+        raise StoreError(f"{text!r} is not a storage URL; write sqlite:///{text} for a file of this name")
+    return _file_url(text)
+
+
+def _sqlite_url(text: str, rest: str) -> URL:
+    slashes = len(rest) - len(rest.lstrip("/"))
+    if slashes == 1:
+        raise StoreError(
+            f"{text}: write sqlite://{rest} for a file in the current folder, or sqlite:///{rest} for {rest}"
+        )
+    path = rest[min(slashes, 3) :]
+    if path in ("", ":memory:"):
+        raise _in_memory(text)
+    if path.startswith("file:") or re.search(r"\?\w+=", path):
+        raise StoreError(f"{text}: give a plain path, as in {DEFAULT_STORAGE}; the explorer chooses how to open it")
+    return _file_url(path)
+
+
+def _file_url(path: str) -> URL:
+    if "\0" in path:
+        raise StoreError(f"{path!r}: a path holds no NUL character")
+    if os.name != "nt" and PureWindowsPath(path).drive.endswith(":"):
+        raise StoreError(f"{path}: a path of Windows, which this system has not; give one of this machine's")
+    path = os.path.expanduser(path)
+    if path.endswith(os.sep) or os.path.isdir(path):
+        raise StoreError(
+            f"{path} is a folder; name the file in it, as in sqlite:///{os.path.join(path, 'explorer.db')}"
+        )
+    return URL.create("sqlite", database=path)
+
+
+def _server_url(driver: str, rest: str) -> URL:
+    """The URL of a PostgreSQL server; one whose host, port or database may hold a part of the password is refused."""
+    text = f"postgresql+{driver}:{rest}"
+    try:
+        url = sqlalchemy.make_url(text)
+        text.encode()
+        is_host = re.fullmatch(r"[\w.,:-]*|%2f[\w.%/-]*", url.host or "", re.IGNORECASE)
+        is_database = re.fullmatch(r"[^/@:\0][^@:\0]*|", url.database or "")
+        is_clear = rest.startswith("//") and rest.count("@") <= 1 and "\0" not in rest
+        if is_clear and is_host and is_database and (url.port or 0) < 65_536:
+            return url
+    except (ArgumentError, ValueError):  # of the port, or of a text that is not UTF-8
+        pass
+    raise StoreError(
+        f"postgresql:{HIDDEN} is not a storage URL; write {SERVER_STORAGE} and give the password in PGPASSWORD or"
+        " ~/.pgpass; in a URL, @ : / ? # % of a password are written %40 %3A %2F %3F %23 %25"
+    )
+
+
+def _in_memory(text: str) -> StoreError:
+    return StoreError(
+        f"{text}: a database in memory keeps nothing; give a file, as in {DEFAULT_STORAGE}"
+        " (explorer.search in Python takes storage=None)"
+    )

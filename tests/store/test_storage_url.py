@@ -1,0 +1,164 @@
+"""What a user may write for a database, and that no password of it is shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.store.database import open_for_reading
+from explorer.store.passwords import hide_passwords
+from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
+from explorer.store.studies import list_studies, open_study
+from tests.store.conftest import make_study
+
+CANARY = "CANARY"
+FORMS = (
+    "postgresql://me:{}@host/db",
+    "postgres://me:{}@host:5432/db",
+    "POSTGRESQL://me:{}@host",
+    "postgresql+psycopg2://:{}@host/db",
+    "postgresql:/me:{}@host/db",
+    "postgresql:me:{}@host/db",
+    "postgresql//me:{}@host/db",
+    "postgresql:///me:{}@host/db",
+    "postgresql://me:{}/db",
+    "postgresql://me:{}",
+    "postgresql://me@host:{}/db",
+    "postgresql://host/db?password={}",
+    "postgresql://host/db?user=me&sslpassword={}&application_name=x",
+    " postgresql://me:{}@host/db\n",
+    "postgres ql://me:{}@host/db",
+    "me:{}@host/db",
+    "//me:{}@host/db",
+    "mysql://me:{}@host/db",
+    "sqlite+pysqlcipher://:{}@/x.db",
+)
+
+
+def spelled(form: str) -> Iterator[str]:
+    """``form`` with passwords of all kinds of characters. Without a host, me:a@b is one whose host is b: those are left
+    out."""
+    signs = "@:/?#%& +=\\'é\ud800" if "@" in form or "?" in form else ":/?#%& +=\\'é\ud800"
+    for first, second, last in product(signs, signs, ("", "y")):
+        yield form.format(f"x{CANARY}{first}z{second}{CANARY}{last}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_part_of_a_password_is_shown(form):
+    """Whatever characters a password holds, escaped or not, and whatever is wrong with the URL around it, neither the
+    text that is shown for it nor the error holds a part of it, and a second look at that text changes nothing."""
+    for storage in spelled(form):
+        try:
+            shown = shown_storage(parse_storage(storage))
+        except StoreError as error:
+            shown = str(error)
+        assert CANARY not in shown and "\n" not in shown, storage.encode(errors="backslashreplace")
+        assert hide_passwords(shown) == shown
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("postgresql:") and "@host:" not in form])
+def test_a_message_of_somebody_else_is_cleaned(form):
+    """A URL or a connection string within another text loses its password, once: a second pass changes nothing."""
+    for storage in spelled(form):
+        cleaned = hide_passwords(f"cannot open {storage}")
+        assert CANARY not in cleaned and cleaned.startswith("cannot open postgresql:")
+        assert hide_passwords(cleaned) == cleaned
+    assert CANARY not in hide_passwords(f"connection failed: host=h password='{CANARY} {CANARY}' user=me")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite:////srv/me@lab/x.db: there is no study 'a@b'",
+        "flowers@16: 30 images resized",
+        "attn@stage2=se(r=4), bypass=conv3x3",
+        "postgresql+psycopg://me@host:5432/db: there is no study 'a'",
+        "postgresql+psycopg://me:***@host/db: there is no study 'a@b'",
+    ],
+)
+def test_other_texts_stay(text):
+    """Paths, names of data sets and choices with an ``@`` are no URLs with passwords."""
+    assert hide_passwords(text) == text
+
+
+@pytest.mark.parametrize("storage", ["postgres://me:x@host:5/db", "postgresql://me:x@host:5/db"])
+def test_psycopg_is_the_driver_unless_another_is_named(storage):
+    """URLs as hosting companies give them are understood."""
+    assert shown_storage(parse_storage(storage)) == "postgresql+psycopg://me:***@host:5/db"
+    assert parse_storage("postgresql+psycopg2://host/db").drivername == "postgresql+psycopg2"
+
+
+@pytest.mark.parametrize(
+    "storage",
+    ["x.db", "./x.db", "~/x.db", "sqlite:x.db", "sqlite://x.db", "sqlite:///x.db", "sqlite:///~/x.db", "{}/x.db",
+     "sqlite:///{}/x.db", "SQLite:///x.db", " sqlite:///x.db\r\n", Path("x.db"), Path("~/x.db")],
+)  # fmt: skip
+def test_each_way_to_write_a_file_is_understood(storage, tmp_path, monkeypatch):
+    """A path, with or without the home folder's sign, and every number of slashes that is clear name one file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    make_study(storage.format(tmp_path) if isinstance(storage, str) else storage).database.close()
+    assert "x.db" in os.listdir(tmp_path) and "~" not in os.listdir(tmp_path)
+    assert [summary.name for summary in list_studies(f"sqlite:///{tmp_path}/x.db")] == ["one"]
+
+
+@pytest.mark.parametrize("folder", ["a b", "größe", "100%", "a?b", "a?b=c", "#1", "a@b", "a:b", os.fsdecode(b"\xff")])
+def test_each_folder_name_is_only_a_name(folder, tmp_path, monkeypatch):
+    """A database is written and read in a folder of any name, by URL and by path."""
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    make_study("sqlite:///one.db").database.close()
+    assert open_study(Path(tmp_path / folder / "one.db"), "one").name == "one"
+    if folder != "a?b=c":
+        assert open_study(f"sqlite:///{tmp_path}/{folder}/one.db", "one").name == "one"
+    assert os.listdir(tmp_path) == [folder]
+
+
+@pytest.mark.parametrize(
+    "storage, line",
+    [
+        ("sqlite:/x.db", "write sqlite:///x.db for a file in the current folder, or sqlite:////x.db for /x.db"),
+        ("sqlite//x.db", "this is not a storage URL"),
+        ("nonsense", "write sqlite:///nonsense for a file of this name"),
+        ("C:\\x.db", "a path of Windows"),
+        ("sqlite:///C:/x.db", "a path of Windows"),
+        ("", "the storage is empty"),
+        (":memory:", "in memory"),
+        (".", "is a folder; name the file in it, as in sqlite:///./explorer.db"),
+        ("data:v1/x.db", "a path with a colon is written as in ./a:b.db"),
+        ("x\0.db", "no NUL character"),
+        (5, "found a int"),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_the_line_to_write(storage, line):
+    """Anything else is one line that says what to write, and no file."""
+    with pytest.raises(StoreError) as caught:
+        open_for_reading(storage)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_file_is_absolute_from_the_start(tmp_path, monkeypatch):
+    """A database keeps its file when the process changes its folder; without a folder one line says so."""
+    monkeypatch.chdir(tmp_path)
+    assert sqlite_file(parse_storage("x.db")) == tmp_path / "x.db"
+    study = make_study("sqlite:///x.db")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert study.counts()["complete"] == 0
+    study.database.write(lambda connection: None, patience=0)
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StoreError, match="the current folder was removed"):
+        sqlite_file(parse_storage("x.db"))
+
+
+def test_a_study_shows_no_password():
+    """The repr of a database does not show its engine, whose URL may hold a password in its query."""
+    from explorer.store.database import Database, _engine
+
+    url = parse_storage(f"postgresql://me:{CANARY}@host/db?password={CANARY}")
+    assert CANARY not in repr(Database(_engine(url), shown_storage(url), None))
