@@ -320,10 +320,17 @@ def describe(directory: str, as_json: bool) -> None:
 @storage
 @click.option("--port", type=click.IntRange(1, 65_535), metavar="P", help="The first free one from 8501 by default.")
 @click.option("--host", metavar="H", help="Another address to listen on; by default only this machine can look.")
-def dashboard(storage: str, port: int | None, host: str | None) -> None:
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this host name too, as behind a proxy or with --host 0.0.0.0; repeatable.",
+)
+def dashboard(storage: str, port: int | None, host: str | None, allow_hosts: tuple[str, ...]) -> None:
     """Browse studies in the browser: the frontier, its networks and their training curves."""
     from dashboards.launch import run_dashboard
 
-    status = run_dashboard(storage, port, host)
+    status = run_dashboard(storage, port, host, allow_hosts)
     if status:
         raise WorkFailed(f"the dashboard's server ended with status {status}")

@@ -27,7 +27,8 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
     ``weights``: a state dict or the path of a safetensors file, with the keys of ``explorer.build(architecture)``, or
     with those of torchvision's and timm's ResNets or timm's ResNetV2s: which of them is seen from the keys.
 
-    Raises ExportError unless keys, shapes and types are the network's and all values are finite.
+    Raises ExportError unless keys, shapes and types are the network's, all values are finite and no running variance
+    is negative.
     """
     found = weights if isinstance(weights, Mapping) else read_weights(weights)
     network = build_network(architecture, seed=0).eval()
@@ -44,6 +45,8 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
             raise ExportError(f"the weights' {key!r} is {is_now}, this network's is {wanted}")
         if not torch.isfinite(given).all():
             raise ExportError(f"the weights' {key!r} has values that are not finite; the training has diverged")
+        if key.endswith("running_var") and (given < 0).any():
+            raise ExportError(f"the weights' {key!r} has negative values; a batch norm's variance is at least 0")
     network.load_state_dict(dict(found))
     return network
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 import base64
 import functools
 import math
-from collections.abc import Mapping
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import numpy
 import pytest
 
+from dashboards.launch import server_environment
 from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
@@ -97,6 +106,35 @@ def confirm(study: Study, trial: TrialRecord, seed: int, value: float) -> None:
     writer, wanted = ConfirmationWriter(study, new_worker()), Wanted(trial.digest, EPOCHS, seed)
     assert writer.claim([wanted]) is not None
     assert writer.finish(wanted, test={"accuracy": value}, result=ending(value).result)
+
+
+@contextmanager
+def serving(url: str, *options: str) -> Iterator[str]:
+    """The dashboard of ``url``, started as the command line starts it; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = "import sys; from explorer.cli import main; sys.exit(main())"
+    words = ["dashboard", "--storage", url, "--port", str(port), *options]
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, *words], env=server_environment(""), stdout=subprocess.DEVNULL
+    )
+    try:
+        while not answers(port):
+            assert server.poll() is None, "the server ended by itself"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    assert not answers(port), "the server outlived what started it"
+
+
+def answers(port: int) -> bool:
+    try:
+        return urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status == 200
+    except (URLError, OSError):
+        return False
 
 
 def numbers(values) -> list[float]:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-import dashboards
-from dashboards.launch import server_environment
-from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, write_study
+from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, serving, write_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -30,6 +21,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP evil.test 127.0.0.1",
 ]
 PATIENCE = 60_000  # milliseconds, for a machine that has other things to do
 
@@ -59,35 +51,6 @@ def browser():
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
-
-
-@contextmanager
-def serving(url: str) -> Iterator[str]:
-    """The dashboard of ``url``, started as the command line starts it; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = "import sys; from dashboards.launch import run_dashboard; run_dashboard(sys.argv[1], int(sys.argv[2]))"
-    environment = {**server_environment(""), "PYTHONPATH": str(Path(dashboards.__file__).parents[1])}
-    server = subprocess.Popen(
-        [sys.executable, "-c", program, url, str(port)], env=environment, stdout=subprocess.DEVNULL
-    )
-    try:
-        while not answers(port):
-            assert server.poll() is None, "the server ended by itself"
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
-    assert not answers(port), "the server outlived what started it"
-
-
-def answers(port: int) -> bool:
-    try:
-        return urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status == 200
-    except (URLError, OSError):
-        return False
 
 
 @contextmanager
@@ -240,3 +203,39 @@ def test_the_frontier_page_has_an_address(browser, url):
         page.get_by_text("explorer export first:").wait_for()
         page.locator(".js-plotly-plot .point").first.wait_for()
         assert page.url == f"{address}/?study=first"
+
+
+def test_a_page_under_another_name_is_refused(browser, url):
+    """DNS rebinding: under a foreign name that leads to this machine Chromium shows one line and no dashboard, and a
+    script of that site can neither read the dashboard nor open its websocket."""
+    write_study(url, "first")
+    with serving(url) as address:
+        port = address.rpartition(":")[2]
+        page = browser.new_page()
+        assert page.goto(f"http://evil.test:{port}/").status == 421
+        assert page.locator("body").inner_text().startswith("The dashboard does not answer to this host name.")
+        for target in (f"http://evil.test:{port}", address):
+            assert page.evaluate("at => fetch(at + '/_stcore/health').then(r => r.status, e => 'failed')", target) in (
+                421,
+                "failed",
+            )
+            opened = "at => new Promise(end => { const s = new WebSocket(at.replace('http', 'ws') + '/_stcore/stream');"
+            opened += " s.onopen = () => end('open'); s.onerror = () => end('refused'); })"
+            assert page.evaluate(opened, target) == "refused"
+        page.close()
+
+
+def test_the_figures_need_nothing_that_the_policy_forbids(browser, url):
+    """On every page all figures are drawn, and the browser reports no breach of the content security policy."""
+    write_study(url, "first")
+    figures = {"": 4, "architecture": 2, "effects": 3, "space": 1, "runs": 3}
+    with serving(url) as address, visiting(browser, address) as page:
+        said = []
+        page.on("console", lambda message: said.append(message.text))
+        for path, number in figures.items():
+            page.goto(f"{address}/{path}")
+            page.locator(".js-plotly-plot").nth(number - 1).wait_for(state="attached")
+            if path in ("", "architecture"):
+                page.get_by_test_id("stGraphVizChart").first.locator("g.node").first.wait_for()
+            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+        assert not [text for text in said if "Content Security Policy" in text]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 
 from dashboards import launch
@@ -9,28 +12,30 @@ from dashboards.launch import run_dashboard, server_command, server_environment
 from explorer.errors import StoreError
 
 
-def options(*given) -> dict[str, str]:
-    return dict(word[2:].split("=") for word in server_command(*given) if word.startswith("--"))
+def options(*given) -> dict:
+    return json.loads(server_command(*given)[-1])["config"]
 
 
 def test_loopback_unless_told():
     """The server is bound to this machine alone unless a host is given, and sends nothing anywhere."""
     assert options()["server.address"] == "127.0.0.1"
     assert options(None, "192.0.2.7")["server.address"] == "192.0.2.7"
-    assert "browser.serverAddress" in options(None, "0.0.0.0")
-    assert options()["browser.gatherUsageStats"] == "false"
+    assert options(None, "0.0.0.0")["browser.serverAddress"] == "localhost"
+    assert options(None, "0.0.0.0", ["explorer.example"])["browser.serverAddress"] == "explorer.example"
+    assert options(None, "::1")["browser.serverAddress"] == "[::1]"
+    assert options()["browser.gatherUsageStats"] is False
 
 
 def test_protection_is_on():
     """XSRF and origin checks are asked for, and errors are not shown in the browser."""
     asked = options()
-    assert asked["server.enableXsrfProtection"] == asked["server.enableCORS"] == "true"
+    assert asked["server.enableXsrfProtection"] is asked["server.enableCORS"] is True
     assert asked["client.showErrorDetails"] == "none"
 
 
 def test_the_port_is_the_users():
     """A port is passed on; without one Streamlit looks for a free one."""
-    assert options(9000)["server.port"] == "9000"
+    assert options(9000)["server.port"] == 9000
     assert "server.port" not in options()
 
 
@@ -53,3 +58,23 @@ def test_what_is_no_storage_starts_no_server(monkeypatch):
     monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
     with pytest.raises(StoreError, match=r"write sqlite:///studies for a file"):
         run_dashboard("studies")
+
+
+def test_a_host_that_is_none_starts_no_server(monkeypatch):
+    """A host name with a scheme or a port is said in one line, and no server is started."""
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
+    with pytest.raises(StoreError, match="'http://x' is not a host name"):
+        run_dashboard("sqlite:///explorer.db", allow_hosts=["http://x"])
+
+
+def test_the_start_says_who_may_look(monkeypatch, capfd):
+    """One line at the start names the hosts that are answered and that there is no login."""
+    monkeypatch.setattr(launch, "server_command", lambda *_: [sys.executable, "-c", ""])
+    assert run_dashboard("sqlite:///explorer.db", host="0.0.0.0", allow_hosts=["lab.example"]) == 0
+    assert capfd.readouterr().out == "The dashboard has no login. It answers to lab.example, localhost, 127.0.0.1.\n"
+
+
+def test_an_address_of_another_machine_is_one_line(capfd):
+    """An address that this machine does not have ends the server with status 1 and one line."""
+    assert run_dashboard("sqlite:///explorer.db", host="192.0.2.7") == 1
+    assert capfd.readouterr().err == "error: cannot listen on 192.0.2.7: Cannot assign requested address\n"

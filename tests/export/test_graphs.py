@@ -13,7 +13,7 @@ import torch
 from explorer.errors import ExportError
 from explorer.export import formats, fresh_process, package
 from explorer.export.comparison import Exported, exported_outputs, fixed_input, max_abs_difference, own_outputs
-from explorer.export.formats import FILES, check_formats
+from explorer.export.formats import FILES, RUN, check_formats
 from explorer.export.graphs import graph_files
 from explorer.export.package import export_architecture
 from explorer.grammar.parse import load_space
@@ -110,23 +110,34 @@ def test_a_network_that_cannot_be_traced_is_one_line():
 
 
 def test_differences_are_judged_by_the_size_of_the_outputs():
-    """1e-5 is allowed, of large outputs 1e-5 of the largest; the code must agree to the last bit; shapes must, and so
-    must what is not finite."""
+    """1e-5 is allowed, of large outputs 1e-5 of the largest; the code must agree to the last bit, and shapes must."""
     ones = {1: [torch.ones(1, 2)]}
     assert max_abs_difference("model.onnx", {1: [torch.ones(1, 2) + 5e-6]}, ones) == pytest.approx(5e-6, rel=0.1)
     large = {1: [torch.full((1, 2), 1000.0)]}
     assert max_abs_difference("model.pt2", {1: [torch.full((1, 2), 1000.005)]}, large) > TOLERANCE
-    infinite = {1: [torch.tensor([[1.0, float("inf")]])]}
-    assert max_abs_difference("model.onnx", {1: [torch.tensor([[1.0, float("nan")]])]}, infinite) == 0.0
-    for name, found, expected in (
-        ("model.onnx", torch.ones(1, 2) + 2e-5, ones),
-        ("model.py", torch.ones(1, 2) + 1e-7, ones),
-        ("model.onnx", torch.ones(1, 3), ones),
-        ("model.onnx", torch.full((1, 2), float("nan")), ones),
-        ("model.onnx", torch.ones(1, 2), infinite),
+    for name, found in (
+        ("model.onnx", torch.ones(1, 2) + 2e-5),
+        ("model.py", torch.ones(1, 2) + 1e-7),
+        ("model.onnx", torch.ones(1, 3)),
     ):
         with pytest.raises(ExportError, match=name):
-            max_abs_difference(name, {1: [found]}, expected)
+            max_abs_difference(name, {1: [found]}, ones)
+
+
+@pytest.mark.parametrize("name", [FILES[name] for name in RUN])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_not_finite_are_never_equal(name, value):
+    """One NaN or infinity fails the comparison, whether the format, the network or both put it out."""
+    ones, odd = torch.ones(2, 3), torch.ones(2, 3)
+    odd[1, 2] = value
+    for found, own, message in (
+        (odd, ones, f"{name}: its outputs are not finite for a batch of 2, the network's are"),
+        (ones, odd, f"{name} cannot be compared: the network's own outputs are not finite"),
+        (odd, odd, f"{name} cannot be compared"),
+        (torch.full((2, 3), value), torch.full((2, 3), value), f"{name} cannot be compared"),
+    ):
+        with pytest.raises(ExportError, match=message):
+            max_abs_difference(name, {1: [ones], 2: [ones, found]}, {1: [ones], 2: [ones, own]})
 
 
 @pytest.mark.slow

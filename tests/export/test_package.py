@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 
@@ -21,6 +22,7 @@ from tests.export.spaces import HEADER, randomised
 BARE = {"architecture.json", "provenance.json", "README.md", "manifest.json"}
 QUICK = ("yaml", "python", "safetensors")  # the formats that take no tracing
 ALL = BARE | {"architecture.yaml", "model.py", "model.safetensors"}
+NORM = "stages.0.0.branch.1.running_var"
 HOSTILE = 'study "x"\'\'\'"""\nimport os  # <img src=x> `|` [a](b) \u202e \\ ![i](http://x)'
 
 
@@ -241,6 +243,8 @@ def test_code_that_fails_is_reported(architecture, tmp_path, monkeypatch):
         ),
         (lambda w: w.update({"stem.0.weight": w["stem.0.weight"].half()}), "torch.float16"),
         (lambda w: w.update({"stem.0.weight": w["stem.0.weight"] * float("nan")}), "not finite"),
+        (lambda w: w.update({NORM: w[NORM].index_fill(0, torch.tensor([1]), -1e-3)}), f"'{NORM}' has negative values"),
+        (lambda w: w.update({NORM: w[NORM].index_fill(0, torch.tensor([1]), math.inf)}), f"'{NORM}' has .*not finite"),
     ],
 )
 def test_weights_of_another_network_are_refused(architecture, weights, tmp_path, spoil, message):
@@ -250,6 +254,16 @@ def test_weights_of_another_network_are_refused(architecture, weights, tmp_path,
     with pytest.raises(ExportError, match=message):
         export_architecture(architecture, tmp_path / "net", state_dict=spoilt)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_overflow_are_not_called_equal(architecture, weights, tmp_path):
+    """Finite weights whose outputs overflow cannot be compared: nothing is exported, and one line says which formats
+    need no comparison; those are written."""
+    huge = {key: value * 1e30 if key.endswith(".weight") else value for key, value in weights.items()}
+    with pytest.raises(ExportError, match="own outputs are not finite.* Export the formats yaml and safetensors alone"):
+        export_architecture(architecture, tmp_path / "net", state_dict=huge)
+    assert list(tmp_path.iterdir()) == []
+    export_architecture(architecture, tmp_path / "net", state_dict=huge, formats=("yaml", "safetensors"))
 
 
 def test_provenance_must_be_json(architecture, tmp_path):
