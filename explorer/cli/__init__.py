@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from explorer.errors import ExplorerError, did_you_mean
+from explorer.plain_text import printable
 
 COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
@@ -112,5 +113,5 @@ def _said(message: str, status: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)
     return status

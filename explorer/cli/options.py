@@ -13,6 +13,7 @@ from rich.table import Table
 from explorer.address import Input
 from explorer.errors import ExplorerError
 from explorer.grammar.parse import parse_shape
+from explorer.plain_text import printable
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
@@ -96,10 +97,10 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
 
 
 def plain(value: Any):
-    """Text as it is: nothing in it is markup."""
+    """Text as it is: nothing in it is markup or an escape sequence."""
     from rich.text import Text
 
-    return Text("" if value is None else str(value))
+    return Text("" if value is None else printable(str(value)))
 
 
 def counted(number: float) -> str:
