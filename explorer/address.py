@@ -65,7 +65,7 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
             raise ExplorerError(
                 f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}"
             )
-        architecture = _overridden(Architecture.from_json(record.architecture), override, address)
+        architecture = _overridden(Architecture.from_json(record.architecture, record.digest), override, address)
         return Addressed(architecture, study=study, trial=record)
     if address.endswith(SPACES):
         raise ExplorerError(f"{address[:200]!r} is a space; name a network of it, as in {address[:200]}#0")

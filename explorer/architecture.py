@@ -213,8 +213,9 @@ class Architecture:
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Architecture:
-        """The architecture that ``to_json`` wrote. Raises ArchitectureError for anything else."""
+    def from_json(cls, text: str | bytes, digest: str = "") -> Architecture:
+        """The architecture that ``to_json`` wrote, of this digest where one is given. Raises ArchitectureError for
+        anything else."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -236,9 +237,9 @@ class Architecture:
             tuple(_stage_from_json(stage) for stage in _listed(data["stages"], "stages")),
             _ops_from_json(data["head"]),
         )
-        stated = str(data.get("digest", made.digest))
-        if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
-            raise ArchitectureError(f"the digest in the file is {stated[:60]!r}, its content gives {made.digest!r}")
+        for place, stated in (("in the file", str(data.get("digest", ""))), ("expected", digest)):
+            if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
+                raise ArchitectureError(f"the digest {place} is {stated[:60]!r}, its content gives {made.digest!r}")
         return made
 
 

@@ -109,7 +109,8 @@ class TrialRecord:
     such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
     measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
     whether it was ``contended``, and ``notes`` by what; on a GPU the ``device_state`` that a Latency has.
-    ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch.
+    ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch; ``duration``:
+    seconds of the trial's last attempt by a monotonic clock, None in records of before it was measured.
     """
 
     number: int
@@ -131,11 +132,19 @@ class TrialRecord:
     started: float | None = None
     finished: float | None = None
     revision: int = 0
+    duration: float | None = None
 
     @property
     def seconds(self) -> float | None:
-        """Wall time from start to end, None while running."""
-        return self.finished - self.started if self.finished is not None and self.started is not None else None
+        """How long it took: ``duration`` where that was measured, else from start to end by the wall clock, which may
+        have been set in between; None while running."""
+        return _seconds(self.duration, self.started, self.finished)
+
+
+def _seconds(measured: float | None, started: float | None, finished: float | None) -> float | None:
+    if finished is None or started is None:
+        return None
+    return max(0.0, finished - started) if measured is None else measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +185,8 @@ class ConfirmationRecord:
 
     @property
     def seconds(self) -> float | None:
-        """Wall time from start to end, None while running."""
-        return self.finished - self.started if self.finished is not None and self.started is not None else None
+        """How long the training took; of one that failed, from start to end by the wall clock. None while running."""
+        return _seconds(self.result.seconds if self.result is not None else None, self.started, self.finished)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ def _read(study: Study, number: int) -> TrialRecord | None:
 
 def _architecture(trial: TrialRecord) -> Architecture | None:
     try:
-        return Architecture.from_json(trial.architecture)
+        return Architecture.from_json(trial.architecture, trial.digest)
     except ExplorerError as error:
         say(f"The architecture of trial {trial.number} cannot be read: {error}.")
         return None

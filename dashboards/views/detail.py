@@ -33,7 +33,7 @@ def draw_detail(study: Study, number: int) -> None:
         say(f"{trial.state}: {trial.reason}")
     block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
     try:
-        architecture = Architecture.from_json(trial.architecture)
+        architecture = Architecture.from_json(trial.architecture, trial.digest)
     except ExplorerError as error:
         architecture = None
         with block:

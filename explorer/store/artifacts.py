@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from explorer.errors import StoreError
 from explorer.files import slug
+from explorer.store.checking import DIGEST, shown
 
 
 def artifacts_folder(database_file: Path | None, study: str, created: float) -> Path:
@@ -24,14 +26,22 @@ def _beside(database_file: Path | None) -> Path:
 
 def weights_file(folder: Path, digest: str) -> Path:
     """The trained weights of the network of that digest."""
-    return folder / f"{digest}.safetensors"
+    return folder / f"{_checked(digest)}.safetensors"
 
 
 def checkpoint_file(folder: Path, digest: str) -> Path:
     """The state of that network's training, while it lasts."""
-    return folder / f"{digest}.checkpoint"
+    return folder / f"{_checked(digest)}.checkpoint"
 
 
 def confirmation_checkpoint(folder: Path, digest: str, epochs: int, seed: int) -> Path:
     """The state of that network's training of so many epochs from that fresh seed, while it lasts."""
-    return folder / f"{digest}.{epochs}-{seed}.checkpoint"
+    return folder / f"{_checked(digest)}.{int(epochs)}-{int(seed)}.checkpoint"
+
+
+def _checked(digest: str) -> str:
+    """The digest, once it is known to be one: a database may come from anybody, and a name with a slash in it would
+    lead out of the folder."""
+    if not DIGEST.fullmatch(digest):
+        raise StoreError(f"{shown(digest)} is not the digest of a network: no file is named after it")
+    return digest

@@ -3,24 +3,32 @@ says about the frontier."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Row, inspect, select
 
 from explorer.errors import StoreError, did_you_mean
 from explorer.noise import frontier_probabilities, pooled_std
-from explorer.records import (
-    ConfirmationRecord,
-    Confirmed,
-    TrainingResult,
-    TrialRecord,
-    environment_from_json,
+from explorer.records import ConfirmationRecord, Confirmed, TrainingResult, TrialRecord
+from explorer.store.checking import (
+    LONGEST_REASON,
+    MOMENT,
+    NETWORK,
+    NUMBERS,
+    SEEDS,
+    DamagedRow,
+    check_row,
+    one_of,
+    optional,
+    read_json,
+    shown,
+    text,
+    whole,
 )
-from explorer.store.rows import DamagedRow
+from explorer.store.rows import read_environment, read_result
 from explorer.store.schema import confirmations, environments
 
 if TYPE_CHECKING:
@@ -65,6 +73,8 @@ def confirmed_networks(
 
 def _confirmed(trial: TrialRecord, cost: float, records: list[ConfirmationRecord], y: str) -> Confirmed:
     done = sorted((record for record in records if record.state == "complete"), key=lambda record: record.started or 0)
+    if any(y not in record.test for record in done):
+        raise StoreError(f"trial {trial.number}: a training from a fresh seed has no test {y}")
     test = tuple(record.test[y] for record in done)
     return Confirmed(
         trial=trial.number,
@@ -133,26 +143,42 @@ def _validation(result: TrainingResult | None, y: str) -> float | None:
 
 def to_confirmation(row: Row) -> ConfirmationRecord:
     """The training that a row holds. Raises DamagedRow."""
-    data: Any = row._mapping
-    environment = data.get("environment_json")
-    try:
-        return ConfirmationRecord(
-            digest=data["digest"],
-            seed=data["seed"],
-            epochs=data["epochs"],
-            state=data["state"],
-            reason=data["reason"],
-            test=json.loads(data["test"]),
-            result=TrainingResult.from_json(data["result"]) if data["result"] else None,
-            attempt=data["attempt"],
-            worker=data["worker"],
-            environment=environment_from_json(environment) if environment else None,
-            started=data["started"],
-            finished=data["finished"],
-            revision=data["revision"],
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise DamagedRow(f"the confirmation of {data['digest']}, seed {data['seed']}, is damaged: {error}") from error
+    data = row._asdict()
+    where = f"explorer_confirmations, network {shown(data['digest'])}, seed {shown(data['seed'])}"
+    check_row(where, data, _CONFIRMATION)
+    test = read_json(f"{where}, column test", data["test"], NUMBERS)
+    if data["state"] == "complete" and "accuracy" not in test:
+        raise DamagedRow(f"{where}, column test: a complete training has an accuracy, found {shown(data['test'])}")
+    return ConfirmationRecord(
+        digest=data["digest"],
+        seed=data["seed"],
+        epochs=data["epochs"],
+        state=data["state"],
+        reason=data["reason"],
+        test=test,
+        result=read_result(where, data["result"]),
+        attempt=data["attempt"],
+        worker=data["worker"],
+        environment=read_environment(data["environment"], data.get("environment_json")),
+        started=data["started"],
+        finished=data["finished"],
+        revision=data["revision"],
+    )
+
+
+_CONFIRMATION = {
+    "digest": NETWORK,
+    "seed": whole(*SEEDS),
+    "epochs": whole(1),
+    "state": one_of("running", "complete", "failed"),
+    "reason": text(LONGEST_REASON),
+    "attempt": whole(1),
+    "worker": text(1_000),
+    "environment": optional(text(80)),
+    "started": MOMENT,
+    "finished": optional(MOMENT),
+    "revision": whole(0),
+}
 
 
 def _value(trial: TrialRecord, name: str) -> float | None:

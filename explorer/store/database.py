@@ -22,13 +22,13 @@ from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
 from explorer.store import schema
+from explorer.store.checking import DamagedRow
 from explorer.store.passwords import hide_passwords
-from explorer.store.rows import DamagedRow
 from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 
@@ -39,6 +39,10 @@ FREE_BYTES = 256 << 20  # without which no search is begun
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class UnstorableValue(StoreError):
+    """A value that the database does not take; no waiting helps."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,15 @@ class Database:
     def _explained(self, verb: str) -> Iterator[None]:
         try:
             yield
+        except (DataError, StatementError, UnicodeError, OverflowError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+                raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+            said = _said(error) if isinstance(error, SQLAlchemyError) else str(error)
+            raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {said}") from error
         except SQLAlchemyError as error:
             raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
         except DamagedRow as error:
-            raise StoreError(f"{self.shown}: {error}; put back a copy of it") from error
+            raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
 
 
 def open_for_reading(storage: str | os.PathLike[str]) -> Database:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, select
 
-from explorer.records import GradientFlow
-from explorer.store.rows import DamagedRow
+from explorer.records import BlockFlow, GradientFlow
+from explorer.store.checking import OBJECT, damage_at, is_number, read_json
 from explorer.store.schema import gradients
 from explorer.store.writing import next_revision
 
@@ -21,10 +21,16 @@ def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
     query = select(gradients.c.json).where(gradients.c.study_id == study.id, gradients.c.digest == digest)
     with study.database.read() as connection:
         kept = connection.scalar(query) if inspect(connection).has_table(gradients.name) else None
-        try:
-            return None if kept is None else GradientFlow.from_dict(json.loads(kept))
-        except (ValueError, TypeError, KeyError) as error:
-            raise DamagedRow(f"the gradient flow of {digest} is damaged: {error}") from error
+        if kept is None:
+            return None
+        where = f"explorer_gradients, network {digest}, column json"
+        data = read_json(where, kept, OBJECT)
+        with damage_at(where):
+            flow = GradientFlow.from_dict(data)
+            figures = [flow.loss, *(getattr(b, name) for b in flow.blocks for name in BlockFlow.__dataclass_fields__)]
+            if not all(each is None or is_number(each) for each in figures) or flow.digest != digest:
+                raise ValueError("a figure that is no number, or another network")
+        return flow
 
 
 def keep_gradient_flow(study: Study, flow: GradientFlow) -> None:

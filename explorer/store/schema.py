@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -21,17 +22,32 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
+    TypeDecorator,
     func,
     inspect,
     select,
 )
 
 from explorer.errors import StoreError
+from explorer.plain_text import printable, storable
 
 SCHEMA_VERSION = 1
 LIMITS = "limits"  # a study's limits lie within its fingerprint's JSON: databases made before there were any still read
 _CREATION_LOCK = 0x6578706C  # PostgreSQL's advisory locks are numbers; this one is ours
+
+
+class PlainText(TypeDecorator[str]):
+    """Text that every database can keep, and that a terminal shows as it stands when it is read."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return storable(value) if isinstance(value, str) else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return printable(value) if isinstance(value, str) else value
+
 
 metadata = MetaData()
 
@@ -41,12 +57,12 @@ studies = Table(
     "explorer_studies",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", String(200), nullable=False, unique=True),
+    Column("name", PlainText(200), nullable=False, unique=True),
     Column("created", Float, nullable=False),
-    Column("space_name", Text, nullable=False),
-    Column("space_text", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),  # JSON: what must not differ when the study is taken up again
-    Column("objectives", Text, nullable=False),  # JSON: name -> "max" or "min"
+    Column("space_name", PlainText(), nullable=False),
+    Column("space_text", PlainText(), nullable=False),
+    Column("fingerprint", PlainText(), nullable=False),  # JSON: what must not differ when the study is taken up again
+    Column("objectives", PlainText(), nullable=False),  # JSON: name -> "max" or "min"
     Column("seed", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )
@@ -54,15 +70,15 @@ studies = Table(
 architectures = Table(
     "explorer_architectures",
     metadata,
-    Column("digest", String(80), primary_key=True),
-    Column("json", Text, nullable=False),
+    Column("digest", PlainText(80), primary_key=True),
+    Column("json", PlainText(), nullable=False),
 )
 
 environments = Table(
     "explorer_environments",
     metadata,
-    Column("digest", String(80), primary_key=True),
-    Column("json", Text, nullable=False),
+    Column("digest", PlainText(80), primary_key=True),
+    Column("json", PlainText(), nullable=False),
 )
 
 trials = Table(
@@ -70,22 +86,22 @@ trials = Table(
     metadata,
     Column("study_id", ForeignKey("explorer_studies.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", String(10), nullable=False),
-    Column("reason", Text, nullable=False, default=""),
+    Column("state", PlainText(10), nullable=False),
+    Column("reason", PlainText(), nullable=False, default=""),
     Column("digest", ForeignKey("explorer_architectures.digest"), nullable=False),
-    Column("choices", Text, nullable=False),  # JSON: choice point -> alternative's text
-    Column("costs", Text, nullable=False),  # JSON: name -> number
-    Column("objectives", Text, nullable=False, default="{}"),  # JSON: name -> number
-    Column("result", Text),  # JSON of a TrainingResult, the curve in it
+    Column("choices", PlainText(), nullable=False),  # JSON: choice point -> alternative's text
+    Column("costs", PlainText(), nullable=False),  # JSON: name -> number
+    Column("objectives", PlainText(), nullable=False, default="{}"),  # JSON: name -> number
+    Column("result", PlainText()),  # JSON of a TrainingResult, the curve in it
     Column("same_as", Integer),  # the trial that holds the same network
     Column("seed", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False, default=1),
-    Column("worker", Text, nullable=False),  # the process that runs it, or ran it last
+    Column("worker", PlainText(), nullable=False),  # the process that runs it, or ran it last
     Column("lease_until", Float),  # a running trial whose lease has passed is nobody's
     Column("resumable", Boolean, nullable=False, default=False),  # failed through no fault of its own
     Column("environment", ForeignKey("explorer_environments.digest")),
-    Column("weights", String(64), nullable=False, default=""),  # SHA-256 of the file, where one is kept
-    Column("sampler", Text, nullable=False, default="{}"),  # JSON: the sampler's own notes on the trial
+    Column("weights", PlainText(64), nullable=False, default=""),  # SHA-256 of the file, where one is kept
+    Column("sampler", PlainText(), nullable=False, default="{}"),  # JSON: the sampler's own notes on the trial
     Column("started", Float, nullable=False),
     Column("finished", Float),
     Column("revision", BigInteger, nullable=False),
@@ -108,12 +124,12 @@ confirmations = Table(  # one row a training: the key forbids a second of the sa
     Column("digest", ForeignKey("explorer_architectures.digest"), primary_key=True),
     Column("epochs", Integer, primary_key=True, autoincrement=False),
     Column("seed", BigInteger, primary_key=True, autoincrement=False),
-    Column("state", String(10), nullable=False),  # running, complete or failed
-    Column("reason", Text, nullable=False, default=""),
-    Column("test", Text, nullable=False, default="{}"),  # JSON: accuracy, top5, loss -> number, on the test split
-    Column("result", Text),  # JSON of a TrainingResult
+    Column("state", PlainText(10), nullable=False),  # running, complete or failed
+    Column("reason", PlainText(), nullable=False, default=""),
+    Column("test", PlainText(), nullable=False, default="{}"),  # JSON: accuracy, top5, loss -> number, on test images
+    Column("result", PlainText()),  # JSON of a TrainingResult
     Column("attempt", Integer, nullable=False, default=1),
-    Column("worker", Text, nullable=False),
+    Column("worker", PlainText(), nullable=False),
     Column("lease_until", Float),
     Column("environment", ForeignKey("explorer_environments.digest")),
     Column("started", Float, nullable=False),
@@ -127,7 +143,7 @@ gradients = Table(
     metadata,
     Column("study_id", ForeignKey("explorer_studies.id"), primary_key=True),
     Column("digest", ForeignKey("explorer_architectures.digest"), primary_key=True),
-    Column("json", Text, nullable=False),  # of a GradientFlow
+    Column("json", PlainText(), nullable=False),  # of a GradientFlow
     Column("revision", BigInteger, nullable=False),
 )
 
@@ -144,7 +160,7 @@ def create(connection: Connection, shown: str) -> None:
 
 
 def check(connection: Connection, shown: str) -> None:
-    """Raises StoreError unless the tables are there and of this version."""
+    """Raises StoreError unless the tables are there, of this version, and each column holds values of its type."""
     if not inspect(connection).has_table(version.name):
         raise StoreError(
             f"{shown}: this database holds no studies of the explorer; give the storage that 'explorer search' wrote"
@@ -159,3 +175,31 @@ def check(connection: Connection, shown: str) -> None:
         raise StoreError(
             f"{shown}: the tables are of version {found}, this explorer reads version {SCHEMA_VERSION}; {mend}"
         )
+    if connection.dialect.name == "sqlite":
+        _check_types(connection, shown)
+
+
+def _check_types(connection: Connection, shown: str) -> None:
+    """SQLite keeps a value of any type in any column: what differs was not written by the explorer."""
+    present = set(inspect(connection).get_table_names())
+    for table in metadata.sorted_tables:
+        if table.name not in present:
+            continue
+        names = {column.name: _stored_as(column) for column in table.c}
+        wrong = " OR ".join(f"typeof({name}) NOT IN ({kinds})" for name, kinds in names.items())
+        types = ", ".join(f"typeof({name})" for name in names)
+        found = connection.exec_driver_sql(f"SELECT rowid, {types} FROM {table.name} WHERE {wrong} LIMIT 1").first()
+        if found is not None:
+            row, kinds = found[0], dict(zip(names, found[1:]))
+            name = next(name for name, expected in names.items() if f"'{kinds[name]}'" not in expected)
+            raise StoreError(
+                f"{shown}: {table.name}, row {row}, column {name}: expected {names[name]}, found '{kinds[name]}'; "
+                "the row is damaged, put back a copy of the database"
+            )
+
+
+def _stored_as(column: Column) -> str:
+    """SQLite's names for the types of a column's values, as a list of SQL."""
+    kind = "'integer'" if isinstance(column.type, (Integer, Boolean)) else "'text'"
+    kind = "'real', 'integer'" if isinstance(column.type, Float) else kind
+    return f"{kind}, 'null'" if column.nullable else kind

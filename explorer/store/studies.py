@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 
-from explorer.errors import StoreError, did_you_mean
-from explorer.records import STATES
+from explorer.errors import ExplorerError, StoreError, did_you_mean
+from explorer.limits import parse_limit
+from explorer.store.checking import MOMENT, SEEDS, Check, check_row, optional, read_json, shown, text, whole
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import STATE
 from explorer.store.schema import LIMITS, studies, trials
-from explorer.store.study import Study
+from explorer.store.study import Study, count_states
 
 
 @dataclass(frozen=True)
@@ -80,33 +80,89 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
     of_trials = select(
         trials.c.study_id, STATE, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
     ).group_by(trials.c.study_id, STATE)
-    with database.read() as connection:
-        rows = connection.execute(select(studies).order_by(studies.c.name)).all()
-        by_state = connection.execute(of_trials).all()
     out = []
-    for study in (_to_study(row, database) for row in rows):
-        own = [group for group in by_state if group[0] == study.id]
-        counts = {**dict.fromkeys(STATES, 0), **{group[1]: group[2] for group in own}}
-        times = [moment for group in own for moment in group[3:] if moment is not None]
-        data = str(study.fingerprint.get("data") or "")
-        changed = max(times, default=study.created)
-        out.append(StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed))
+    with database.read() as connection:
+        by_state = connection.execute(of_trials).all()
+        for row in connection.execute(select(studies).order_by(studies.c.name)):
+            study = _to_study(row, database)
+            own = [group for group in by_state if group[0] == study.id]
+            counts = count_states((group[1], group[2]) for group in own)
+            times = [moment for group in own for moment in group[3:] if moment is not None]
+            for moment in times:
+                check_row(f"explorer_trials, study {study.name!r}", {"started": moment}, {"started": MOMENT})
+            data = str(study.fingerprint.get("data") or "")
+            changed = max(times, default=study.created)
+            out.append(
+                StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed)
+            )
     return out
 
 
 def _to_study(row: Any, database: Database) -> Study:
-    fingerprint = json.loads(row.fingerprint)
+    data = row._asdict()
+    where = f"explorer_studies, study {data['name'] if type(data['name']) is str else shown(data['name'])}"
+    check_row(where, data, _STUDY)
+    fingerprint = _Fingerprint(data["name"], read_json(f"{where}, column fingerprint", data["fingerprint"], _SETTINGS))
     limits = tuple(fingerprint.pop(LIMITS, ()))
     return Study(
-        name=row.name,
-        space_name=row.space_name,
-        space_text=row.space_text,
-        objectives=json.loads(row.objectives),
+        name=data["name"],
+        space_name=data["space_name"],
+        space_text=data["space_text"],
+        objectives=read_json(f"{where}, column objectives", data["objectives"], _OBJECTIVES),
         fingerprint=fingerprint,
-        seed=row.seed,
-        created=row.created,
+        seed=data["seed"],
+        created=data["created"],
         database=database,
-        id=row.id,
+        id=data["id"],
         limits=limits,
-        revision=row.revision,
+        revision=data["revision"],
     )
+
+
+class _Fingerprint(dict[str, Any]):
+    """What must not differ when a study is taken up again. An entry that is missing is damage, not a bug."""
+
+    def __init__(self, study: str, entries: Mapping[str, Any]):
+        super().__init__(entries)
+        self._study = study
+
+    def __missing__(self, entry: str) -> Any:
+        raise StoreError(
+            f"study {self._study!r} does not say its {entry!r} (explorer_studies, column fingerprint); "
+            "put back a copy of the database"
+        )
+
+
+def _are_settings(found: Any) -> bool:
+    types = {"data": str, "evaluate": str, "split": dict, "recipe": dict, "costs": list, "objectives": dict}
+    limits = found.get(LIMITS, []) if type(found) is dict else None
+    return (
+        type(limits) is list
+        and all(type(found[name]) is kind for name, kind in types.items() if name in found)
+        and optional(whole(1)).passes(found.get("epochs"))
+        and all(_is_limit(each) for each in limits)
+    )
+
+
+def _is_limit(each: Any) -> bool:
+    try:
+        return type(each) is str and bool(parse_limit(each))
+    except ExplorerError:
+        return False
+
+
+def _are_objectives(found: Any) -> bool:
+    return type(found) is dict and bool(found) and all(way in ("max", "min") for way in found.values())
+
+
+_SETTINGS = Check(_are_settings, "an object of a study's settings")
+_OBJECTIVES = Check(_are_objectives, 'an object of objectives, each "max" or "min"')
+_STUDY = {
+    "id": whole(0),
+    "name": text(200, 1),
+    "space_name": text(10_000),
+    "space_text": text(),
+    "seed": whole(*SEEDS),
+    "created": MOMENT,
+    "revision": whole(0),
+}

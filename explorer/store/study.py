@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,20 @@ from explorer.records import (
     GradientFlow,
     Lease,
     TrialRecord,
-    environment_from_json,
 )
 from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
+from explorer.store.checking import NUMBER, DamagedRow, check_row, damage_at, one_of, optional, shown, text, whole
 from explorer.store.database import Database
-from explorer.store.rows import GIVEN_UP, STATE, select_trials, to_record
+from explorer.store.rows import (
+    GIVEN_UP,
+    STATE,
+    read_environment,
+    read_notes,
+    select_trials,
+    to_record,
+    trial_row,
+)
 from explorer.store.schema import environments, trials
 
 if TYPE_CHECKING:
@@ -101,7 +108,7 @@ class Study:
         if since_revision:
             query = query.where(trials.c.revision > since_revision)
         with self.database.read() as connection:
-            return {number: Curve.from_json(result) for number, result in connection.execute(query)}
+            return {number: _curve(number, result) for number, result in connection.execute(query)}
 
     def environments(self) -> dict[int, Environment]:
         """Trial number -> on what it was trained, of the trials where that is known."""
@@ -109,27 +116,33 @@ class Study:
             trials.c.study_id == self.id, trials.c.environment.is_not(None)
         )
         with self.database.read() as connection:
-            known = {digest: environment_from_json(text) for digest, text in connection.execute(select(environments))}
-            return {number: known[digest] for number, digest in connection.execute(made_on)}
+            rows = connection.execute(select(environments)).all()
+            known = {digest: read_environment(digest, content) for digest, content in rows}
+            found = {number: (digest, known.get(digest)) for number, digest in connection.execute(made_on)}
+            for number, (digest, environment) in found.items():
+                if environment is None:
+                    raise DamagedRow(f"{trial_row(number)}: there is no environment {shown(digest)}")
+            return {number: environment for number, (_, environment) in found.items() if environment is not None}
 
     def leases(self) -> list[Lease]:
         """The trials under way and those that wait to be taken up again, in order of their numbers."""
         held = trials.c.state == "running"
-        query = select(trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until, held).where(
-            trials.c.study_id == self.id, held | trials.c.resumable
-        )
+        columns = (trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until, held.label("held"))
+        query = select(*columns).where(trials.c.study_id == self.id, held | trials.c.resumable)
         with self.database.read() as connection:
+            rows = [row._asdict() for row in connection.execute(query.order_by(trials.c.number))]
+            for row in rows:
+                check_row(trial_row(row["number"]), row, _LEASE)
             return [
-                Lease(number, worker, attempt, until if running else None)
-                for number, worker, attempt, until, running in connection.execute(query.order_by(trials.c.number))
+                Lease(row["number"], row["worker"], row["attempt"], row["lease_until"] if row["held"] else None)
+                for row in rows
             ]
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state; every state is named."""
         query = select(STATE, func.count()).where(trials.c.study_id == self.id).group_by(STATE)
         with self.database.read() as connection:
-            found = dict(iter(connection.execute(query)))
-        return {state: found.get(state, 0) for state in STATES}
+            return count_states(iter(connection.execute(query)))
 
     def frontier(
         self, x: str | None = None, y: str = "accuracy", *, mix_environments: bool = False
@@ -202,14 +215,17 @@ class Study:
         those of trainings that were stopped and begun anew later."""
         counts, whole = self.counts(), self.fingerprint.get("epochs") or 0
         stopped = select_trials(self.id, True).where(trials.c.state == "stopped")
-        begun_anew = select(trials.c.sampler).where(
+        begun_anew = select(trials.c.number, trials.c.sampler).where(
             trials.c.study_id == self.id,
             trials.c.state.in_(("complete", "stopped")),
             trials.c.sampler.contains(GIVEN_UP, autoescape=True),
         )
         with self.database.read() as connection:
             results = [to_record(row).result for row in connection.execute(stopped)] if counts["stopped"] else []
-            given_up = sum(json.loads(notes)[GIVEN_UP] for notes in connection.scalars(begun_anew))
+            given_up = sum(
+                read_notes(trial_row(number), notes).get(GIVEN_UP, 0)
+                for number, notes in connection.execute(begun_anew)
+            )
         trained = sum(result.epochs for result in results if result is not None)
         return {
             "trainings_saved": counts["cached"],
@@ -354,6 +370,26 @@ class Study:
                 f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
                 " --mix-environments (in Python mix_environments=True) puts them together all the same"
             )
+
+
+def count_states(rows: Iterable[tuple[Any, int]]) -> dict[str, int]:
+    """How many trials are in each state, of rows of a state and a number; every state is named. Raises DamagedRow."""
+    counts: dict[str, int] = dict.fromkeys(STATES, 0)
+    for state, number in rows:
+        check_row("explorer_trials", {"state": state}, {"state": one_of(*STATES)})
+        counts[state] += number
+    return counts
+
+
+def _curve(number: int, result: Any) -> Curve:
+    with damage_at(f"{trial_row(number)}, column result"):
+        curve = Curve.from_json(result)
+        if not all(type(value) in (int, float) for column in curve for value in column):
+            raise ValueError("a figure that is no number")
+        return curve
+
+
+_LEASE = {"number": whole(0), "worker": text(1_000), "attempt": whole(1), "lease_until": optional(NUMBER)}
 
 
 def mixed_environments(records: Iterable[TrialRecord]) -> str:

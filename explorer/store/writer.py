@@ -25,9 +25,19 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import lease, spool
-from explorer.store.database import PATIENCE_SECONDS, open_for_writing
+from explorer.store.database import PATIENCE_SECONDS, UnstorableValue, open_for_writing
 from explorer.store.lease import RETRIES, Held, LeaseWatch, is_gone
-from explorer.store.rows import EXPECTED, GIVEN_UP, now, select_trials, to_record
+from explorer.store.rows import (
+    EXPECTED,
+    GIVEN_UP,
+    SECONDS,
+    now,
+    read_notes,
+    read_result,
+    select_trials,
+    to_record,
+    trial_row,
+)
 from explorer.store.schema import architectures, claims, trials
 from explorer.store.studies import find_study
 from explorer.store.study import Study
@@ -53,7 +63,8 @@ class Proposal:
 class Ending:
     """How a trial ended. ``objectives``: all that was measured; ``weights``: SHA-256 of the file kept.
     ``resumable``: a failure through no fault of its own, to be taken up again. ``expected``: the objectives that
-    a stopped trial would have come to, for samplers; none where that cannot be told."""
+    a stopped trial would have come to, for samplers; none where that cannot be told. ``seconds``: how long it took by a
+    monotonic clock, None where that was not measured."""
 
     state: State
     objectives: Mapping[str, float] = field(default_factory=dict)
@@ -63,6 +74,7 @@ class Ending:
     weights: str = ""
     resumable: bool = False
     expected: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 class NumberTaken(Exception):
@@ -117,7 +129,13 @@ class StudyWriter:
                 _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
 
         own = (*_is(self.study.id, number), trials.c.worker == self.worker, _unfinished())
-        ended = self._finish(number, ending, own, keep if not self.study.database.in_memory else None)
+        on_trouble = keep if not self.study.database.in_memory else None
+        try:
+            ended = self._finish(number, ending, own, on_trouble)
+        except UnstorableValue as error:  # to take the trial up again would end in the same way
+            _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
+            plain = Ending("failed", reason=f"its result cannot be stored: {error}")
+            ended = self._finish(number, plain, own, on_trouble)
         for path in kept:
             path.unlink(missing_ok=True)
         if not ended:
@@ -168,9 +186,11 @@ class StudyWriter:
                 values["result"] = ending.result.to_json()
             if ending.environment is not None:
                 values["environment"] = keep_environment(connection, ending.environment)
-            if ending.expected:
+            added: dict[str, Any] = {EXPECTED: dict(ending.expected)} if ending.expected else {}
+            added |= {SECONDS: ending.seconds} if ending.seconds is not None else {}
+            if added:
                 notes = connection.scalar(select(trials.c.sampler).where(*held))
-                values["sampler"] = json.dumps({**json.loads(notes or "{}"), EXPECTED: dict(ending.expected)})
+                values["sampler"] = json.dumps({**read_notes(trial_row(number), notes or "{}"), **added})
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
                 return []
             numbers = [number] if ending.resumable else [number, *self._settle_waiting(connection, number, revision)]
@@ -178,19 +198,25 @@ class StudyWriter:
 
         return self._write(work, on_trouble=on_trouble or (lambda: None))
 
-    def interrupt(self, reason: str) -> list[TrialRecord]:
+    def interrupt(self, reason: str, crashed: bool = False) -> list[TrialRecord]:
         """Ends all of this worker's running trials as failed, to be taken up again by who comes next. Such an ending is
         in order, so it is none of a trial's attempts: those are counted to find trials that end their workers.
 
         A database that is away is not waited for long: without this, the leases pass by themselves.
+        ``crashed``: the search could not go on, perhaps because of one of these trials: as for trials whose worker was
+        lost, the failure is final after RETRIES times.
         """
         self.held.clear()
 
         def work(connection: Connection) -> list[TrialRecord]:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
             rows = connection.execute(select(trials).where(*mine)).all()
-            connection.execute(trials.update().where(*mine).values(attempt=trials.c.attempt - 1))
-            self._lose(connection, rows, f"interrupted: {reason}", resumable=True)
+            final = [row for row in rows if crashed and row.attempt > RETRIES]
+            again = [row for row in rows if row not in final]
+            if not crashed:
+                connection.execute(trials.update().where(*mine).values(attempt=trials.c.attempt - 1))
+            self._lose(connection, again, f"interrupted: {reason}", resumable=True)
+            self._lose(connection, final, f"its search ended {RETRIES + 1} times: {reason}", resumable=False)
             return self._records(connection, [row.number for row in rows])
 
         return self._write(work, patience=10.0)
@@ -285,8 +311,10 @@ class StudyWriter:
             values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
             values["revision"] = next_revision(connection, self.study.id)
             if row.state == "stopped" and row.result:
-                notes, epochs = json.loads(row.sampler), TrainingResult.from_json(row.result).epochs
-                values["sampler"] = json.dumps({**notes, GIVEN_UP: notes.get(GIVEN_UP, 0) + epochs})
+                where = trial_row(row.number)
+                notes, result = read_notes(where, row.sampler), read_result(where, row.result)
+                given_up = notes.get(GIVEN_UP, 0) + (result.epochs if result else 0)
+                values["sampler"] = json.dumps({**notes, GIVEN_UP: given_up})
             connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 
@@ -300,7 +328,11 @@ class StudyWriter:
             query = query.where(trials.c.number == numbers[0])
         wanted = set(numbers)
         with self.study.database.read() as connection:
-            return {number: json.loads(notes) for number, notes in connection.execute(query) if number in wanted}
+            return {
+                number: read_notes(trial_row(number), notes)
+                for number, notes in connection.execute(query)
+                if number in wanted
+            }
 
     def _add(
         self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None

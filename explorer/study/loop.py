@@ -72,8 +72,9 @@ class SearchLoop:
         self.signal = 0  # that interrupted it
         self.waited = -math.inf  # when it last waited for a signal on its way
         self.broken = False  # the store could not be written to, however long that was tried
+        self.crashed = True  # until the loop has ended in order
         self.barren = False  # the study has nothing but failures
-        self.jobs: set[int] = set()
+        self.jobs: dict[int, float] = {}  # trials that run here, and when they began by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
         self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
         self.exhausted = ""
@@ -89,8 +90,9 @@ class SearchLoop:
         self._tell("begun")
         try:
             why = self._loop()
+            self.crashed = False
         except KeyboardInterrupt:
-            self.interrupted, self.signal = True, self.signal or signal.SIGINT
+            self.interrupted, self.signal, self.crashed = True, self.signal or signal.SIGINT, False
             why = ""
         except StoreError as error:
             self.broken = True
@@ -109,8 +111,9 @@ class SearchLoop:
 
     def _leave(self) -> None:
         """Marks what ran, to be taken up again. Where that cannot be written its leases pass by themselves."""
+        why = self._cause() if self.interrupted else "the search ended"
         try:
-            for record in self.writer.interrupt(self._cause() if self.interrupted else "the search ended"):
+            for record in self.writer.interrupt(why, self.crashed):
                 _log.info("trial %d was interrupted", record.number)
         except StoreError as error:
             _log.warning("the running trials could not be marked: %s", error)
@@ -185,7 +188,7 @@ class SearchLoop:
             self._learn()
             self._tell("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
-                self.jobs.add(record.number)
+                self.jobs[record.number] = time.monotonic()
                 job = Job(
                     record.number,
                     record.digest,
@@ -304,8 +307,7 @@ class SearchLoop:
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
             return  # it is marked as interrupted, with all that ran
-        self.jobs.discard(number)
-        ending = self._ending(record, message)
+        ending = replace(self._ending(record, message), seconds=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
             weights_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)

@@ -59,7 +59,7 @@ def _trained(
     settings: Training, job: Job, report: Report, data: Dataset, checkpoint: Path | None
 ) -> tuple[nn.Module, TrainingResult]:
     _keep_to_its_share(settings.device, settings.side_by_side)
-    network = build_for_training(Architecture.from_json(job.architecture), settings.recipe, job.seed)
+    network = build_for_training(Architecture.from_json(job.architecture, job.digest), settings.recipe, job.seed)
     result = train_network(
         network,
         data,
@@ -82,7 +82,9 @@ def _scores(settings: Training, job: Job, data: Dataset) -> dict[str, float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        found = score_architecture(Architecture.from_json(job.architecture), settings.scores, data=data, seed=job.seed)
+        found = score_architecture(
+            Architecture.from_json(job.architecture, job.digest), settings.scores, data=data, seed=job.seed
+        )
     finally:
         torch.set_num_threads(threads)
     return {name: score for name, score in found.items() if score is not None}
@@ -91,7 +93,7 @@ def _scores(settings: Training, job: Job, data: Dataset) -> dict[str, float]:
 def _flow(settings: Training, job: Job, data: Dataset) -> GradientFlow:
     """Through the very network that is about to be trained, on images that it will be trained on."""
     return gradient_flow(
-        Architecture.from_json(job.architecture),
+        Architecture.from_json(job.architecture, job.digest),
         batch=min(BATCH, len(data.train)),
         seed=job.seed,
         data=data,

@@ -26,7 +26,7 @@ CONTEXT_BYTES = 600e6  # that CUDA takes for a process, beside its tensors
 
 def rehearse(rehearsal: Rehearsal, job: Job, report: Report) -> Outcome:
     """Trains as a trial would, and tells of every round."""
-    architecture, recipe = Architecture.from_json(job.architecture), rehearsal.recipe
+    architecture, recipe = Architecture.from_json(job.architecture, job.digest), rehearsal.recipe
     data = made_up_images(architecture, STEPS * recipe.batch_size)
     net = build_for_training(architecture, recipe, job.seed)
     with process_settings(rehearsal.device, threads=1) as place:

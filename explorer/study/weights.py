@@ -48,7 +48,7 @@ def trained_network(
             f"trial {record.number} of study {study.name!r} has no trained weights: "
             f"it is {record.state} {record.reason}".rstrip()
         )
-    architecture = Architecture.from_json(record.architecture)
+    architecture = Architecture.from_json(record.architecture, record.digest)
     kept = study.weights(record)
     if kept is not None:
         network = build_network(architecture, seed=record.seed)

@@ -99,7 +99,7 @@ class Evaluation:
     expected: tuple[str, ...]
 
     def __call__(self, job: Job, report: Report) -> Outcome:
-        architecture = Architecture.from_json(job.architecture)
+        architecture = Architecture.from_json(job.architecture, job.digest)
         answer = self.evaluate(architecture, choices=dict(job.choices), epochs=self.epochs, seed=job.seed)
         return Outcome(finite_numbers("evaluate", answer, self.expected))
 

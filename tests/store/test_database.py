@@ -53,7 +53,7 @@ def write_twelve(url: str, answers) -> None:
     while done < 12:
         number = sum(writer.study.counts().values())
         try:
-            writer.begin(number, proposal(f"{writer.worker}-{done}"))
+            writer.begin(number, proposal(f"{writer.worker.rpartition(':')[2]}-{done}"))
         except NumberTaken:
             continue
         writer.finish(number, Ending("complete", {"accuracy": float(done), "macs": 1.0}))
