@@ -23,6 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
+from explorer.files import remove
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import spool
 from explorer.store.database import open_for_writing
@@ -110,7 +111,7 @@ class StudyWriter:
 
         ended = self._finish(number, ending, self._own(number), keep if not self.study.database.in_memory else None)
         for path in kept:
-            path.unlink(missing_ok=True)
+            remove(path)
         if not ended:
             _log.warning(
                 "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
@@ -128,7 +129,7 @@ class StudyWriter:
             left = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
             held = (*_is(self.study.id, number), trials.c.worker == worker, left)
             delivered += self._finish(number, Ending(**kept), held)
-            path.unlink(missing_ok=True)
+            remove(path)
         return delivered
 
     @property
