@@ -7,6 +7,7 @@ flushed to the disk, and takes its place by one rename. A crash leaves the old c
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from explorer.processes import has_ended, pid_space
 ABANDONED_SECONDS = 24 * 3600  # an age at which no writer is still at work: clocks of two machines may be hours apart
 _WRITING = ".writing-"
 _EARLIER = ".earlier-"
+_log = logging.getLogger(__name__)
 
 
 def slug(name: str, apart: str = "") -> str:
@@ -96,13 +98,21 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def remove(path: Path) -> None:
+    """Remove a file that is no longer needed, if it is there. Where the disk refuses it stays, with a warning."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s is no longer needed and cannot be removed: %s", path, error.strerror or error)
+
+
 def sweep(folder: Path, older_than: float) -> None:
     """Removes what killed writers left in ``folder``, as ``abandoned`` finds it."""
     for stale in abandoned(folder, older_than):
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
         else:
-            stale.unlink(missing_ok=True)  # another process may have swept it
+            remove(stale)
 
 
 def abandoned(folder: Path, older_than: float) -> list[Path]:

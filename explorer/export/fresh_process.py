@@ -16,7 +16,7 @@ import os
 import sys
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 
 def python(folder):
@@ -61,7 +61,8 @@ def answer(batches, out, models):
                     results = run(x)
                 for index, y in enumerate([results] if isinstance(results, torch.Tensor) else results):
                     found[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
-    save_file(found, out)
+    with open(out, "wb") as file:  # safetensors.save_file raises no OSError on a full disk
+        file.write(save(found))
 
 
 if __name__ == "__main__":

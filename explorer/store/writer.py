@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
+from explorer.files import remove
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import lease, spool
 from explorer.store.database import PATIENCE_SECONDS, UnstorableValue, open_for_writing
@@ -137,7 +138,7 @@ class StudyWriter:
             plain = Ending("failed", reason=f"its result cannot be stored: {error}")
             ended = self._finish(number, plain, own, on_trouble)
         for path in kept:
-            path.unlink(missing_ok=True)
+            remove(path)
         if not ended:
             _log.warning(
                 "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
@@ -159,7 +160,7 @@ class StudyWriter:
                 if connection.execute(running).first() is not None and not is_gone(worker):
                     continue
             delivered += self._finish(number, Ending(**kept), (*theirs, _unfinished()))
-            path.unlink(missing_ok=True)
+            remove(path)
         return delivered
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from explorer.errors import StoreError, StudyError
-from explorer.files import ABANDONED_SECONDS, sweep
+from explorer.files import ABANDONED_SECONDS, remove, sweep
 from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
 from explorer.signals import raise_interrupted
@@ -281,8 +281,7 @@ class ConfirmationLoop:
         if ended is None:  # its lease had passed, and another process has it now
             return
         self._times.append(ended.seconds or 0.0)
-        kept = confirmation_checkpoint(self.writer.study.artifacts, ended.digest, ended.epochs, ended.seed)
-        kept.unlink(missing_ok=True)
+        remove(confirmation_checkpoint(self.writer.study.artifacts, ended.digest, ended.epochs, ended.seed))
         self._count()
         self._tell("ended", ended)
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.errors import ExplorerError, StoreError
+from explorer.files import remove
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
 from explorer.signals import signal_name
@@ -310,9 +311,9 @@ class SearchLoop:
         ending = replace(self._ending(record, message), seconds=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
-            weights_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
+            remove(weights_file(self.writer.study.artifacts, record.digest))
         if ended and not ending.resumable:  # a stopped one's too: few epochs, and there are many
-            checkpoint_file(self.writer.study.artifacts, record.digest).unlink(missing_ok=True)
+            remove(checkpoint_file(self.writer.study.artifacts, record.digest))
         if not ending.resumable:
             self.budget.note(failed=isinstance(message, Failure))
         self._learn()

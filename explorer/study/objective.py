@@ -9,11 +9,11 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from explorer.architecture import Architecture
-from explorer.files import write_whole
+from explorer.files import write_atomically
 from explorer.measure.environment import describe_environment
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
@@ -112,10 +112,14 @@ def _keep_to_its_share(device: str, side_by_side: int) -> None:
 
 
 def _save(network: nn.Module, artifacts: Path, job: Job) -> str:
-    """Saves the weights and returns their hash; a disk that is full costs the weights, not the result."""
+    """Saves the weights and returns their hash; a disk that cannot take them costs the weights, not the result."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     try:
-        return write_whole(weights_file(artifacts, job.digest), lambda path: save_file(tensors, path))
+        return write_atomically(weights_file(artifacts, job.digest), save(tensors))
     except OSError as error:
-        _log.warning("trial %d: its weights are not kept: %s", job.number, error)
+        _log.warning(
+            "the weights of trial %d could not be kept: %s; 'explorer export' trains its network again",
+            job.number,
+            error,
+        )
         return ""

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from explorer.files import write_whole
+from explorer.files import remove, write_atomically
 from explorer.records import Epoch
 
 SECONDS = 5.0  # of work that are worth a checkpoint
@@ -38,6 +38,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         self._written, self._cost = time.perf_counter(), 0.0
+        self._warned = False
 
     def worthwhile(self) -> bool:
         """Whether the work since the last checkpoint, or since the start, is worth one now."""
@@ -46,16 +47,18 @@ class Checkpoint:
     def write(self, tensors: Mapping[str, Tensor], curve: tuple[Epoch, ...], seconds: float) -> None:
         """Keeps the state after the curve's last epoch; ``seconds``: the training's time so far.
 
-        A disk that is full or closed costs the checkpoint, not the training.
+        A disk that is full, over its quota or read only costs the checkpoint, not the training.
         """
         began = time.perf_counter()
         kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         state = json.dumps({"training": self.training, "curve": [asdict(epoch) for epoch in curve], "seconds": seconds})
         header = {"state": state, "sha256": _sha256(state, kept)}
         try:
-            write_whole(self.path, lambda path: save_file(kept, path, metadata=header))
+            write_atomically(self.path, save(kept, metadata=header))
         except OSError as error:
-            _log.warning("no checkpoint is kept: %s", error)
+            if not self._warned:  # once a training, not every few seconds
+                _log.warning("a checkpoint could not be kept: %s; the training goes on", error)
+            self._warned = True
         self._written = time.perf_counter()
         self._cost = self._written - began
 
@@ -85,7 +88,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """To be called when what the training came to is kept elsewhere."""
-        self.path.unlink(missing_ok=True)
+        remove(self.path)
 
 
 def _forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from explorer.architecture import Architecture
 from explorer.errors import TrainingError
+from explorer.files import remove
 from explorer.measure.cores import usable_cores
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult
@@ -82,7 +83,7 @@ def train_architecture(
     )
     test = evaluate_network(network, dataset, "test", device=device, threads=threads, precision=result.precision)
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        remove(checkpoint)
     return Trained(network, result, test, chosen)
 
 

@@ -66,6 +66,34 @@ def with_child(architecture, *, choices, epochs, seed):
     return {"accuracy": 0.5}
 
 
+def detach(code: str = "pass") -> None:
+    """Starts two processes that last for minutes: one in a session of its own, one that is orphaned besides."""
+    command = f"import time; {code}; time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", command], start_new_session=True)
+    subprocess.run(["setsid", "sh", "-c", "sleep 600 & sleep 0.1"], check=True)
+
+
+def detaches(architecture, *, choices, epochs, seed):
+    detach()
+    return {"accuracy": 0.5}
+
+
+def detaches_and_crashes(architecture, *, choices, epochs, seed):
+    detach()
+    segfault(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def detaches_and_hangs(architecture, *, choices, epochs, seed):
+    detach()
+    endless(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def detached_greed(architecture, *, choices, epochs, seed):
+    """Has a process in a session of its own take the memory."""
+    detach("held = b'x' * (1 << 30)")
+    endless(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
 def stubborn(architecture, *, choices, epochs, seed):
     """Will not be asked to end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from explorer.study.watchdog import TrialLimits, Watchdog, machine_memory, usual
 from explorer.study.work import Evaluation, Failure, Job, Outcome
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES, by_turns, good
+from tests.study.faults import alive
 
 
 @pytest.fixture
@@ -103,8 +105,9 @@ def test_what_a_child_prints_stays_off_standard_output(tmp_path, environment):
         (evaluations.with_child, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
         (evaluations.greedy, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
         (evaluations.greedy_child, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
+        (evaluations.detached_greed, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
     ],
-    ids=["hang", "hang that ignores SIGTERM", "hang of a grandchild", "memory", "memory of a grandchild"],
+    ids=["hang", "hang ignoring SIGTERM", "hang of a grandchild", "memory", "of a grandchild", "of a detached one"],
 )
 def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, evaluate, limits, message):
     """R12: a trial that hangs or takes too much memory fails with the limit it broke, and leaves no process."""
@@ -115,6 +118,27 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
     assert isinstance(answer, Failure) and message in answer.reason
     assert place.room == 1
     wait_until(lambda: not members(group), 2.0)
+
+
+@pytest.mark.parametrize("evaluation", ["detaches", "detaches_and_crashes", "detaches_and_hangs"])
+def test_processes_in_sessions_of_their_own_end_with_their_trial(tmp_path, start, evaluation):
+    """What a trial detaches from itself ends with it: after a result, a crash of its process, and SIGKILL of the search
+    while it runs."""
+    process = start(evaluation, 2, 2)
+    if evaluation == "detaches_and_hangs":
+        wait_until(lambda: len(sleepers(tmp_path)) >= 4)
+        process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: not alive(tmp_path))
+
+
+def sleepers(tmp_path) -> list[int]:
+    """The detached processes of this test that sleep."""
+    found = []
+    for pid in alive(tmp_path):
+        with suppress(OSError):
+            found += [pid] if b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+    return found
 
 
 def test_a_trial_that_eats_all_memory_fails_alone(space):

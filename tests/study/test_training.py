@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +31,9 @@ from explorer.study.joining import join_search
 from explorer.study.memory import make_memory
 from explorer.study.objective import train
 from explorer.study.search import run_search
+from explorer.study.weights import trained_network
 from explorer.study.work import Failure, Job, Outcome, Training
+from explorer.training import checkpoint
 from explorer.training.recipe import recipe
 from tests.study.evaluations import good
 
@@ -137,6 +143,87 @@ def test_a_folder_of_artifacts_that_is_removed_costs_weights_alone(space, tmp_pa
     assert all(study.weights(record) is None for record in study.trials())
     study = run_search(space, trials=6, workers=2, **settings).study
     assert study.counts()["complete"] == 6 and study.counts()["failed"] == 0
+
+
+def small_files_only(limit: int = 4096):
+    """Every file that this process writes from now on ends at ``limit`` bytes, as at a quota: EFBIG, without root."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The work, in a process that can write no weights and no checkpoint."""
+
+    work: Training
+
+    def __call__(self, job, report):
+        checkpoint.SECONDS = checkpoint.SHARE = 0  # one is tried after each epoch
+        small_files_only()
+        return self.work(job, report)
+
+
+def is_kept_without_weights(study) -> None:
+    """Both trainings are complete, with all that was measured; the weights are noted as missing, and come back."""
+    records = study.trials()
+    assert [(record.state, record.weights, record.attempt) for record in records] == [("complete", "", 1)] * 2
+    assert all(len(record.result.curve) == 2 and record.objectives["accuracy"] for record in records)
+    assert not study.artifacts.exists() or not list(study.artifacts.iterdir())
+    best = study.frontier()[0]
+    retrained = trained_network(study, best).retrained
+    assert retrained.val_accuracy == pytest.approx(best.objectives["accuracy"], abs=0.02)
+
+
+def test_a_disk_that_takes_no_weights_costs_no_training(space, tmp_path, monkeypatch):
+    """Where neither checkpoint nor weights can be written (here a limit on file size), a real training is complete."""
+    monkeypatch.setattr(search_module, "Children", lambda work, *rest: Children(Limited(work), *rest))
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    is_kept_without_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
+
+
+def test_a_full_disk_under_the_artifacts_costs_no_training(space, tmp_path):
+    """The same on a disk of 16 KiB that is really full."""
+    disk = tmp_path / "explorer.artifacts"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a small disk of its own can be mounted by root alone")
+    try:
+        url = f"sqlite:///{tmp_path}/explorer.db"
+        is_kept_without_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
+def test_whatever_the_disk_says_the_training_goes_on(space, tmp_path, monkeypatch, caplog, error):
+    """Each error of a disk, met while weights, checkpoint and its removal are written, is a warning with its cause."""
+
+    def refuse(self, *args, **kwargs):
+        raise OSError(error, os.strerror(error), str(self))
+
+    job = Job(7, "v1-x", space.architecture(0).to_json(), {}, seed=1)
+    settings = Training("digits", None, None, recipe("quick"), 2, "cpu", 1, "float32", tmp_path / "artifacts")
+    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "SHARE", 0)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    outcome = train(settings, job, lambda said: False)
+    assert outcome.weights == "" and outcome.result.epochs == 2
+    of_checkpoint, of_weights = (record.getMessage() for record in caplog.records)
+    assert of_checkpoint.startswith("a checkpoint could not be kept: ") and os.strerror(error) in of_checkpoint
+    assert of_weights.startswith("the weights of trial 7 could not be kept: ") and os.strerror(error) in of_weights
+    assert of_weights.endswith("; 'explorer export' trains its network again")
+
+
+def test_a_file_that_cannot_be_removed_costs_no_training(space, tmp_path, monkeypatch, caplog):
+    """A disk that turns read only while a search runs: what cannot be removed stays, with a warning."""
+
+    def refuse(self, missing_ok=False):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    study = run_search(space, storage=f"sqlite:///{tmp_path}/explorer.db", trials=1, **SETTINGS).study
+    assert study.counts()["complete"] == 1
+    assert "is no longer needed and cannot be removed: Read-only file system" in caplog.text
 
 
 def test_the_same_line_again_goes_on(trained, space):
