@@ -23,7 +23,7 @@ from explorer.store.lease import LEASE_SECONDS, is_gone
 from explorer.store.rows import now
 from explorer.store.schema import confirmations
 from explorer.store.study import Study
-from explorer.store.writing import keep_environment, next_revision, short
+from explorer.store.writing import keep_environment, lock_study, next_revision, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,24 @@ class ConfirmationWriter:
     study: Study
     worker: str
 
-    def claim(self, wanted: Iterable[Wanted]) -> ConfirmationRecord | None:
+    def claim(self, wanted: Iterable[Wanted], since: int | None = None) -> ConfirmationRecord | None:
         """The first of the wanted trainings that nobody has done or is doing, now this worker's; None when there is
-        none. One that failed is done again: what failed it may have passed."""
+        none. One that failed is done again, what failed it may have passed; with ``since``, a revision of the
+        study, unless it failed after that."""
         asked = list(wanted)
 
         def work(connection: Connection) -> ConfirmationRecord | None:
             moment = now(connection)
-            columns = (column for column in confirmations.c if column is not confirmations.c.result)
+            def failed_before(row: Any) -> bool:
+                return row.state == "failed" and (since is None or row.revision <= since)
+
+            lock_study(connection, self.study.id)  # so that the rows are read as others left them
+            columns = [column for column in confirmations.c if column is not confirmations.c.result]
             rows = connection.execute(select(*columns).where(confirmations.c.study_id == self.study.id))
             kept = {(row.digest, row.epochs, row.seed): row for row in rows}
             for each in asked:
                 row = kept.get((each.digest, each.epochs, each.seed))
-                if row is None or row.state == "failed" or (row.state == "running" and self._lost(row, moment)):
+                if row is None or failed_before(row) or (row.state == "running" and self._lost(row, moment)):
                     return self._take(connection, each, row, moment)
             return None
 

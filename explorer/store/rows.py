@@ -15,6 +15,7 @@ from explorer.store.schema import architectures, environments, trials
 # Beside the sampler's notes on a trial:
 LATENCY_NOTE = "explorer:latency"  # what its latency stands on
 EXPECTED = "explorer:expected"  # the objectives that a stopped one would have come to
+FAILURE_NOTE = "explorer:failure"  # the kind of its failure
 GIVEN_UP = "explorer:given_up"  # epochs of its trainings that were stopped before it was begun anew
 
 
@@ -68,11 +69,24 @@ def _to_record(data: Mapping[str, Any]) -> TrialRecord:
         worker=data["worker"],
         environment=environment_from_json(environment) if environment else None,
         latency=json.loads(data["sampler"]).get(LATENCY_NOTE, {}) if LATENCY_NOTE in data["sampler"] else {},
+        failure=_failure(data) if data["state"] == "failed" and data["same_as"] is None else "",
         weights=data["weights"],
         started=data["started"],
         finished=data["finished"],
         revision=data["revision"],
     )
+
+
+def _failure(data: Mapping[str, Any]) -> str:
+    """The kind of a trial's failure. Databases of before kinds were kept have the reason alone."""
+    reason = data["reason"]
+    if reason.startswith("its worker was lost"):
+        return "lost"
+    if FAILURE_NOTE in data["sampler"]:
+        return json.loads(data["sampler"])[FAILURE_NOTE]
+    if reason.startswith(("it took longer than", "it held ")):
+        return "limit"
+    return "network" if "not finite" in reason else "died" if reason.startswith("the trial's process") else "code"
 
 
 def now(connection: Connection) -> float:

@@ -22,6 +22,12 @@ def next_revision(connection: Connection, study_id: int) -> int:
     return connection.scalar(select(studies.c.revision).where(mine))  # type: ignore[return-value]
 
 
+def lock_study(connection: Connection, study_id: int) -> None:
+    """Waits for other transactions that write to the study, and makes later ones wait. An SQLite database is locked as
+    a whole by any writing transaction."""
+    connection.execute(select(studies.c.id).where(studies.c.id == study_id).with_for_update())
+
+
 def keep_environment(connection: Connection, environment: Environment) -> str:
     """Writes the environment unless it is there; returns its digest."""
     row = {"digest": environment.digest, "json": json.dumps(asdict(environment))}

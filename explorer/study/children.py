@@ -27,7 +27,7 @@ from typing import Protocol
 from explorer.errors import StudyError
 from explorer.records import Epoch, GradientFlow
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog, resident_memory
-from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
+from explorer.study.work import Failure, Job, Outcome, Verdict, Work
 
 # Torch and all that a training needs, also what torch imports when it makes its first optimiser, which takes a second.
 PRELOADED = ["explorer.study.children", "explorer.study.objective", "torch._dynamo"]
@@ -88,7 +88,7 @@ class InProcess:
             try:
                 answer: Outcome | Failure = self._work(job, lambda epoch: False)
             except (Exception, SystemExit) as error:
-                answer = Failure(reason_of(error))
+                answer = Failure.of(error)
             finally:
                 self.busy = False
             yield job.number, answer
@@ -162,8 +162,8 @@ class Children:
                     continue
                 job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
-                    if isinstance(message, Failure):
-                        message = Failure(child.exceeded or message.reason)
+                    if isinstance(message, Failure) and child.exceeded:
+                        message = Failure(child.exceeded, "limit")
                     child.job = None
                     if not self._reused:
                         self._bury(child)
@@ -181,7 +181,8 @@ class Children:
                             " put what the script does under: if __name__ == '__main__':"
                         )
                     if child.job is not None:
-                        yield child.job.number, Failure(child.exceeded or _cause_of_death(child.process.exitcode))
+                        reason = child.exceeded or _cause_of_death(child.process.exitcode)
+                        yield child.job.number, Failure(reason, "limit" if child.exceeded else "died")
                 elif child.job is not None and child.watchdog is not None:
                     child.watchdog.look()
 
@@ -288,7 +289,7 @@ def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) ->
     try:
         last: Outcome | Failure = work(job, report)
     except BaseException as error:
-        last = Failure(reason_of(error))
+        last = Failure.of(error)
     sys.stdout.flush()
     sys.stderr.flush()
     messages.send(last)
