@@ -54,6 +54,7 @@ class ConfirmationWriter:
 
         def work(connection: Connection) -> ConfirmationRecord | None:
             moment = now(connection)
+
             def failed_before(row: Any) -> bool:
                 return row.state == "failed" and (since is None or row.revision <= since)
 

@@ -123,7 +123,8 @@ def test_a_broken_limit_is_retried_on_request_only(space, url, caplog):
     caplog.clear()
     search(space, url, good, trials=1, **limits)
     assert {1} == {attempt for state, attempt, reason in states(open_study(url, "one")).values()}
-    assert "not retried" in caplog.text and "--retry-failed (in Python retry_failed=True) retries these too" in caplog.text
+    assert "not retried" in caplog.text
+    assert "--retry-failed (in Python retry_failed=True) retries these too" in caplog.text
     after = search(space, url, good, retry_failed=True, **limits).study
     assert after.counts()["failed"] == 0 and max(record.attempt for record in after.trials()) == 2
 

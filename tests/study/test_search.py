@@ -284,7 +284,7 @@ def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
 
 
 def test_what_may_differ_does(space, url):
-    """Trials, time, sampler, limits and workers may change between runs; the study's seed is used when none is given."""
+    """Trials, time, sampler, limits and workers may change between runs; without a seed the study's own is used."""
     search(space, storage=url, trials=2, seed=5)
     limits = [parse_limit("macs<=1G")]
     study = search(space, storage=url, trials=4, seconds=60, sampler="random", workers=1, limits=limits).study
