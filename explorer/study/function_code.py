@@ -108,9 +108,11 @@ class _Reader:
 
     def _read_argument(self, value: Any) -> None:
         """A value that the caller gave: also lists and dicts, which nothing has changed yet."""
-        if isinstance(value, (list, set, dict)):
-            for each in value.items() if isinstance(value, dict) else sorted(value, key=repr):
-                self._read_argument(each)
+        if isinstance(value, (list, tuple, set, frozenset, dict)):
+            self.parts.append("[")
+            for each in sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value:
+                self._read_argument((each, value[each]) if isinstance(value, dict) else each)
+            self.parts.append("]")
         else:
             self.read(value)
 
