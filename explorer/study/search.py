@@ -238,7 +238,8 @@ def search(space: SearchSpace, **settings) -> Study:
     if result.interrupted:
         if not _interactive():
             raise SearchInterrupted(result.study)
-        _log.warning("the search was interrupted; this is the study so far, and the same call goes on with it")
+        goes_on = "" if result.study.database.in_memory else ", and the same call goes on with it"
+        _log.warning("the search was interrupted; this is the study so far%s", goes_on)
     return result.study
 
 
