@@ -8,18 +8,23 @@
     ├── DataError            a data set that is missing, damaged or unknown
     ├── TrainingError        a training that cannot start or that ended without a usable result
     ├── StudyError           a search that cannot be run as it was asked for
+    │   └── SearchFailed     a search that gave up; its study is in the attribute study
     ├── StoreError           a database or a study that is missing, unreadable or different
     └── ExportError          a file set that cannot be written or that fails its own check
 
 Each message says where, what was found, what was expected and the likely mend. The command line
-prints it and exits with status 2; ``assert`` is kept for what only a bug can cause.
+prints it and exits with status 2; ``assert`` is kept for what only a bug can cause. ``SearchInterrupted``, a
+``KeyboardInterrupt``, carries the study of a search that was interrupted.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from explorer.signals import Interrupted
 
 MANY_NAMES = 200
 
@@ -73,6 +78,32 @@ class TrainingError(ExplorerError):
 
 class StudyError(ExplorerError):
     """A search that cannot be run as it was asked for: an unknown objective or sampler, a budget of nothing."""
+
+
+class SearchFailed(StudyError):
+    """A search that gave up: trial after trial failed, or its record could not be written.
+
+    Attributes:
+        study: The study with all trials that had ended.
+    """
+
+    def __init__(self, message: str, study: Any = None):
+        super().__init__(message)
+        self.study = study
+
+
+class SearchInterrupted(Interrupted):
+    """A search that was interrupted, by Ctrl-C or a request to terminate.
+
+    Attributes:
+        study: The study with all trials that had ended.
+        number: The signal that interrupted it.
+    """
+
+    def __init__(self, study: Any = None, number: int = signal.SIGINT):
+        super().__init__(number)
+        self.args = ("interrupted; what had ended is in this exception's attribute 'study'",)
+        self.study = study
 
 
 class StoreError(ExplorerError):

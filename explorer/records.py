@@ -96,6 +96,16 @@ class Curve(NamedTuple):
 _CURVE_FIELDS = itemgetter("val_accuracy", "val_top5", "val_loss", "epoch", "seconds")
 
 
+FAILURES = {  # kind of failure -> what failed
+    "code": "the caller's function or a library raised an error, or the answer lacked an objective",
+    "died": "the trial's process died",
+    "limit": "the trial broke its limit on time or memory",
+    "network": "the network cannot be built, or its training diverged",
+    "lost": "the trial's worker was lost, time after time",
+}
+CURABLE = ("code", "died")  # by a change outside the network: such a trial is retried by the next run
+
+
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
     """One trial as the store keeps it.
@@ -109,6 +119,7 @@ class TrialRecord:
     such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
     measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
     whether it was ``contended``, and ``notes`` by what; on a GPU the ``device_state`` that a Latency has.
+    ``attempt``: how many times the trial was begun. ``failure``: of a failed trial the kind, one of ``FAILURES``.
     ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch; ``duration``:
     seconds of the trial's last attempt by a monotonic clock, None in records of before it was measured.
     """
@@ -128,6 +139,7 @@ class TrialRecord:
     worker: str = ""
     environment: Environment | None = None
     latency: Mapping[str, Any] = field(default_factory=dict)
+    failure: str = ""
     weights: str = ""
     started: float | None = None
     finished: float | None = None

@@ -62,7 +62,10 @@ def export_command(study: Study, number: int) -> str:
 def train_command(study: Study, address: str) -> str:
     """What to type to train the network at ``address`` as the study trains its own."""
     terms = study.fingerprint
-    words = ["explorer", "train", address, "--data", str(terms["data"]), "--epochs", str(terms.get("epochs"))]
+    place = study.data_place
+    data = place.get("name", str(terms["data"]))
+    words = ["explorer", "train", address, "--data", data, "--epochs", str(terms.get("epochs"))]
+    words += ["--data-dir", place["data_dir"]] if "data_dir" in place else []
     recipe, subset = (terms.get("recipe") or {}).get("name"), (terms.get("split") or {}).get("subset")
     words += ["--recipe", recipe] if recipe else []
     words += ["--subset", str(subset)] if subset else []

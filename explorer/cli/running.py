@@ -74,6 +74,8 @@ def running_options(command):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
     about = "Measure zero-cost scores with each network's accuracy: naswot, synflow, grad_norm, snip, jacob_cov, zen."
     command = click.option("--scores", type=Listed(), default="", metavar="NAME,...", help=about)(command)
+    about = "Retry also trials of earlier runs that broke a limit on time or memory, or whose training diverged."
+    command = click.option("--retry-failed", is_flag=True, help=about)(command)
     about = "Store each network's gradient flow at its initialisation."
     command = click.option("--record-gradients", is_flag=True, help=about)(command)
     about = (
@@ -151,7 +153,9 @@ def training_options(command):
 )
 @click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
 @click.option("--new-study", is_flag=True, help="Begin another study beside the one of that name.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--seed", type=int, metavar="S", help="Of all random numbers; the study's own, 0 for a new study, by default."
+)
 @as_json
 @storage
 def search(space, objectives, limits, device, as_json, **options) -> None:

@@ -49,20 +49,25 @@ class ConfirmationWriter:
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
 
-    def claim(self, wanted: Iterable[Wanted]) -> ConfirmationRecord | None:
+    def claim(self, wanted: Iterable[Wanted], since: int | None = None) -> ConfirmationRecord | None:
         """The first of the wanted trainings that nobody has done or is doing, now this worker's; None when there is
-        none. One that failed is done again: what failed it may have passed."""
+        none. One that failed is done again, what failed it may have passed; with ``since``, a revision of the
+        study, unless it failed after that."""
         asked = list(wanted)
 
         def work(connection: Connection) -> ConfirmationRecord | None:
             lock_study(connection, self.study.id)
             moment, lost = now(connection), self._look(connection)
-            columns = (column for column in confirmations.c if column is not confirmations.c.result)
+
+            def failed_before(row: Any) -> bool:
+                return row.state == "failed" and (since is None or row.revision <= since)
+
+            columns = [column for column in confirmations.c if column is not confirmations.c.result]
             rows = connection.execute(select(*columns).where(confirmations.c.study_id == self.study.id))
             kept = {(row.digest, row.epochs, row.seed): row for row in rows}
             for each in asked:
                 row = kept.get((each.digest, each.epochs, each.seed))
-                if row is None or row.state == "failed" or each in lost:
+                if row is None or failed_before(row) or each in lost:
                     return self._take(connection, each, row, moment)
             return None
 

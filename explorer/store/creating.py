@@ -1,4 +1,5 @@
-"""A study, to make: of several who make it at once, one does. Its limits may change later, nothing else."""
+"""A study, to make: of several who make it at once, one does. Later its limits, the place of its data and, where the
+caller says so, the code of its functions may change, nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 from explorer.errors import StoreError
 from explorer.store.database import Database
 from explorer.store.rows import now
-from explorer.store.schema import LIMITS, studies
+from explorer.store.schema import DATA_PLACE, LIMITS, studies
 from explorer.store.studies import find_study
 from explorer.store.study import Study
 from explorer.store.writing import insert_once
@@ -34,13 +35,14 @@ def create_study(
     objectives: Mapping[str, str],
     seed: int,
     limits: Sequence[str] = (),
+    data_place: Mapping[str, str] = {},
 ) -> Study:
     """The study of this name, made now unless it is there already: of several who make it at once, one does."""
     row = {
         "name": check_name(name),
         "space_name": space_name,
         "space_text": space_text,
-        "fingerprint": _with_limits(fingerprint, limits),
+        "fingerprint": _fingerprint_column(fingerprint, limits, data_place),
         "objectives": json.dumps(dict(objectives)),
         "seed": seed,
         "revision": 0,
@@ -49,14 +51,17 @@ def create_study(
     return find_study(database, name)
 
 
-def set_limits(study: Study, limits: Sequence[str]) -> Study:
-    """The study under other limits, from now on and for all who join it."""
-    values = {"fingerprint": _with_limits(study.fingerprint, limits)}
+def change_study(
+    study: Study, *, fingerprint: Mapping[str, Any], limits: Sequence[str], data_place: Mapping[str, str]
+) -> Study:
+    """The study with these in place of its own, from now on and for all who join it."""
+    values = {"fingerprint": _fingerprint_column(fingerprint, limits, data_place)}
     study.database.write(
         lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
     )
     return find_study(study.database, study.name)
 
 
-def _with_limits(fingerprint: Mapping[str, Any], limits: Sequence[str]) -> str:
-    return json.dumps({**fingerprint, LIMITS: list(limits)} if limits else dict(fingerprint))
+def _fingerprint_column(fingerprint: Mapping[str, Any], limits: Sequence[str], data_place: Mapping[str, str]) -> str:
+    beside = {LIMITS: list(limits), DATA_PLACE: dict(data_place)}
+    return json.dumps({**fingerprint, **{name: value for name, value in beside.items() if value}})

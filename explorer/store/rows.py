@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, extract, func, select
 
-from explorer.records import STATES, Environment, Epoch, TrainingResult, TrialRecord, environment_from_json
+from explorer.records import FAILURES, STATES, Environment, Epoch, TrainingResult, TrialRecord, environment_from_json
 from explorer.store.checking import (
     LONGEST_REASON,
     MOMENT,
@@ -37,6 +38,7 @@ from explorer.store.schema import architectures, environments, trials
 LATENCY_NOTE = "explorer:latency"  # what its latency stands on
 EXPECTED = "explorer:expected"  # the objectives that a stopped one would have come to
 SECONDS = "explorer:seconds"  # how long it took, by a clock that nobody sets
+FAILURE_NOTE = "explorer:failure"  # the kind of its failure
 GIVEN_UP = "explorer:given_up"  # epochs of its trainings that were stopped before it was begun anew
 
 
@@ -91,12 +93,24 @@ def to_record(row: Row) -> TrialRecord:
         worker=data["worker"],
         environment=read_environment(data["environment"], environment),
         latency=notes.get(LATENCY_NOTE, {}),
+        failure=_failure(data["reason"], notes) if data["state"] == "failed" and data["same_as"] is None else "",
         weights=data["weights"],
         started=data["started"],
         finished=data["finished"],
         duration=notes.get(SECONDS),
         revision=data["revision"],
     )
+
+
+def _failure(reason: str, notes: Mapping[str, Any]) -> str:
+    """Return the kind of a trial's failure. Databases written before kinds were kept have only the reason."""
+    if reason.startswith("its worker was lost"):
+        return "lost"
+    if FAILURE_NOTE in notes:
+        return notes[FAILURE_NOTE]
+    if reason.startswith(("it took longer than", "it held ")):
+        return "limit"
+    return "network" if "not finite" in reason else "died" if reason.startswith("the trial's process") else "code"
 
 
 def trial_row(number: Any) -> str:
@@ -164,6 +178,7 @@ def _are_notes(notes: Any) -> bool:
         and (SECONDS not in notes or (is_number(notes[SECONDS]) and notes[SECONDS] >= 0))
         and NUMBERS.passes(notes.get(EXPECTED, {}))
         and whole(0).passes(notes.get(GIVEN_UP, 0))
+        and notes.get(FAILURE_NOTE, "code") in FAILURES
     )
 
 
@@ -176,7 +191,7 @@ _TRIAL = {
     "digest": NETWORK,
     "same_as": optional(whole(0)),
     "seed": whole(*SEEDS),
-    "attempt": whole(1),
+    "attempt": whole(0),  # an orderly interruption of the first is none
     "worker": text(1_000),
     "weights": Check(lambda value: value == "" or matching(SHA256, "").passes(value), "a SHA-256, or an empty text"),
     "environment": optional(text(80)),

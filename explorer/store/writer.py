@@ -3,6 +3,7 @@
     (asked) --> running ------------------> complete | stopped | failed
                    |  lease passes, worker gone, Ctrl-C
                    +--> failed, resumable --(take_up)--> running, attempt + 1, same number and seed
+    failed --(retry)--> running, attempt + 1, same number and seed
     stopped --(reopen)--> running, attempt + 1, same number and seed
     (asked, network finished before) -----> cached, or failed as that one did
     (asked, network running) -> running, same_as --(that one ends)--> cached or failed
@@ -30,6 +31,7 @@ from explorer.store.database import PATIENCE_SECONDS, UnstorableValue, open_for_
 from explorer.store.lease import RETRIES, Held, LeaseWatch, is_gone
 from explorer.store.rows import (
     EXPECTED,
+    FAILURE_NOTE,
     GIVEN_UP,
     SECONDS,
     now,
@@ -65,7 +67,8 @@ class Ending:
     """How a trial ended. ``objectives``: all that was measured; ``weights``: SHA-256 of the file kept.
     ``resumable``: a failure through no fault of its own, to be taken up again. ``expected``: the objectives that
     a stopped trial would have come to, for samplers; none where that cannot be told. ``seconds``: how long it took by a
-    monotonic clock, None where that was not measured."""
+    monotonic clock, None where that was not measured. ``failure``: the kind of a failure, one of
+    ``records.FAILURES``."""
 
     state: State
     objectives: Mapping[str, float] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class Ending:
     resumable: bool = False
     expected: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    failure: str = ""
 
 
 class NumberTaken(Exception):
@@ -113,7 +117,7 @@ class StudyWriter:
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
         """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
-        return self._add(number, proposal, {"state": state, "reason": short(reason)})
+        return self._add(number, proposal, _refusal(state, reason))
 
     def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
         """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
@@ -187,9 +191,8 @@ class StudyWriter:
                 values["result"] = ending.result.to_json()
             if ending.environment is not None:
                 values["environment"] = keep_environment(connection, ending.environment)
-            added: dict[str, Any] = {EXPECTED: dict(ending.expected)} if ending.expected else {}
-            added |= {SECONDS: ending.seconds} if ending.seconds is not None else {}
-            if added:
+            added = {EXPECTED: dict(ending.expected), FAILURE_NOTE: ending.failure, SECONDS: ending.seconds}
+            if added := {name: note for name, note in added.items() if note not in (None, "", {})}:
                 notes = connection.scalar(select(trials.c.sampler).where(*held))
                 values["sampler"] = json.dumps({**read_notes(trial_row(number), notes or "{}"), **added})
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
@@ -298,6 +301,43 @@ class StudyWriter:
         taken = self._resume(first, total)
         return None if taken is None else self._held(taken)
 
+    def retry(
+        self,
+        failed: TrialRecord,
+        costs: Mapping[str, float],
+        notes: Mapping[str, Any],
+        refusal: tuple[State, str] | None,
+        total: int | None = None,
+    ) -> TrialRecord | None:
+        """The failed trial, now this worker's, under its own number and seed, with its ``costs`` of today; None when
+        another worker has retried it since ``failed`` was read, or when ``total`` trials are complete, stopped or
+        under way.
+
+        ``refusal``: the state and reason to end it with at once; ``notes``: added to those on the trial.
+        """
+
+        def work(connection: Connection) -> TrialRecord | None:
+            same = (*_is(self.study.id, failed.number), trials.c.state == "failed", trials.c.same_as.is_(None))
+            query = select(trials).where(*same, trials.c.revision == failed.revision)
+            row = connection.execute(query).first()
+            if row is None or self._reached(connection, total):
+                return None
+            moment = now(connection)
+            if refusal is None:
+                values = self._placed(connection, row.digest, row.number)
+            else:
+                values = {"worker": self.worker, "finished": moment, **_refusal(*refusal)}
+            kept = read_notes(trial_row(row.number), row.sampler)
+            kept.pop(FAILURE_NOTE, None)
+            values["sampler"] = json.dumps({**kept, **notes})
+            values |= {"attempt": row.attempt + 1, "started": moment, "costs": json.dumps(dict(costs))}
+            values["revision"] = next_revision(connection, self.study.id)
+            connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
+            return self._records(connection, [row.number])[0]
+
+        taken = self._write(work)
+        return None if taken is None else self._held(taken)
+
     def reopen(self, number: int) -> TrialRecord | None:
         """The stopped trial, now this worker's, to be trained again from its beginning; None when another has it."""
         taken = self._resume(select(trials).where(*_is(self.study.id, number), trials.c.state == "stopped"))
@@ -305,6 +345,7 @@ class StudyWriter:
 
     def _resume(self, wanted: Select, total: int | None = None) -> TrialRecord | None:
         def work(connection: Connection) -> TrialRecord | None:
+            lock_study(connection, self.study.id)  # or two workers may take the same trial
             row = connection.execute(wanted).first()
             if row is None or self._reached(connection, total):
                 return None
@@ -386,8 +427,10 @@ class StudyWriter:
         return {**values, **_answered(twin), "finished": now(connection), "lease_until": None}
 
     def _settle_waiting(self, connection: Connection, holder: int, revision: int) -> list[int]:
-        """Ends what waited for trial ``holder`` with what that came to; returns the numbers."""
-        waiting = (trials.c.study_id == self.study.id, trials.c.same_as == holder, trials.c.state == "running")
+        """Ends what waited for trial ``holder`` with what that came to, and what failed with it in an earlier attempt;
+        returns the numbers."""
+        unsettled = or_(trials.c.state == "running", and_(trials.c.state == "failed", ~trials.c.resumable))
+        waiting = (trials.c.study_id == self.study.id, trials.c.same_as == holder, unsettled)
         numbers = list(connection.scalars(select(trials.c.number).where(*waiting)))
         twin = connection.execute(select(trials).where(*_is(self.study.id, holder))).one()
         values = {**_answered(twin), "finished": now(connection), "lease_until": None, "revision": revision}
@@ -453,11 +496,16 @@ def _answered(twin: Any) -> dict[str, Any]:
         return {
             "state": "cached",
             "same_as": twin.number,
+            "reason": "",
             "objectives": twin.objectives,
             "environment": twin.environment,
         }
     reason = short(f"the same network failed in trial {twin.number}: {twin.reason}")
     return {"state": "failed", "same_as": twin.number, "reason": reason}
+
+
+def _refusal(state: State, reason: str) -> dict[str, Any]:
+    return {"state": state, "reason": short(reason)}
 
 
 def _fields(ending: Ending) -> dict[str, Any]:

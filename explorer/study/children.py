@@ -32,7 +32,7 @@ from explorer.records import Epoch, GradientFlow
 from explorer.signals import signal_name
 from explorer.study.process_tree import end_tree, resident_memory, supervise
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog
-from explorer.study.work import Failure, Job, Outcome, Verdict, Work, reason_of
+from explorer.study.work import Failure, Job, Outcome, Verdict, Work
 
 # Torch and all that a training needs, also what torch imports when it makes its first optimiser, which takes a second.
 PRELOADED = ["explorer.study.children", "explorer.study.objective", "torch._dynamo"]
@@ -96,7 +96,7 @@ class InProcess:
             try:
                 answer: Outcome | Failure = self._work(job, lambda epoch: False)
             except (Exception, SystemExit) as error:
-                answer = Failure(reason_of(error))
+                answer = Failure.of(error)
             finally:
                 self.busy = False
             yield job.number, answer
@@ -170,8 +170,8 @@ class Children:
                     continue
                 job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
-                    if isinstance(message, Failure):
-                        message = Failure(child.exceeded) if child.exceeded else message
+                    if isinstance(message, Failure) and child.exceeded:
+                        message = Failure(child.exceeded, "limit")
                     child.job = None
                     if not self._reused:
                         self._bury(child)
@@ -189,7 +189,7 @@ class Children:
                             " put what the script does under: if __name__ == '__main__':"
                         )
                     if child.job is not None:
-                        exceeded = Failure(child.exceeded) if child.exceeded else None
+                        exceeded = Failure(child.exceeded, "limit") if child.exceeded else None
                         yield child.job.number, exceeded or _death(child.process.exitcode)
                 elif child.job is not None and child.watchdog is not None:
                     child.watchdog.look()
@@ -262,12 +262,12 @@ def _received(messages: Connection) -> Iterator[Epoch | GradientFlow | Outcome |
 def _death(exitcode: int | None) -> Failure:
     """The failure of a trial whose process ended without a result."""
     if exitcode == SERVER_LOST:
-        return Failure("the trial's process was lost with the server that started it", resumable=True)
+        return Failure("the trial's process was lost with the server that started it", "died", resumable=True)
     if exitcode is not None and exitcode < 0:
         name = signal_name(-exitcode)
         reason = f"the trial's process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        return Failure(reason, resumable=-exitcode in FROM_OUTSIDE)
-    return Failure(f"the trial's process exited with status {exitcode} and without a result")
+        return Failure(reason, "died", resumable=-exitcode in FROM_OUTSIDE)
+    return Failure(f"the trial's process exited with status {exitcode} and without a result", "died")
 
 
 def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
@@ -313,7 +313,7 @@ def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) ->
     try:
         last: Outcome | Failure = work(job, report)
     except BaseException as error:
-        last = Failure(reason_of(error), resumable=isinstance(error, KeyboardInterrupt))
+        last = Failure.of(error)
     sys.stdout.flush()
     sys.stderr.flush()
     messages.send(last)

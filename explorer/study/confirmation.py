@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from explorer.errors import StoreError, StudyError
+from explorer.errors import SearchFailed, SearchInterrupted, StoreError, StudyError
 from explorer.files import ABANDONED_SECONDS, remove, sweep
 from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
-from explorer.signals import raise_interrupted
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, open_for_writing
@@ -29,7 +28,7 @@ from explorer.store.study import Study
 from explorer.study.children import Children, Workplace
 from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.seeds import seed_for
-from explorer.study.terms import training_data, training_recipe
+from explorer.study.terms import find_data, training_data, training_recipe
 from explorer.study.watchdog import usual_limits
 from explorer.study.work import Failure, Job, Outcome, Report, Training
 
@@ -120,13 +119,14 @@ def run_confirmation(
     frontier = study.frontier(x, y, mix_environments=mix_environments)
     if not frontier:
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no frontier to confirm")
+    place = find_data(study, data_dir)
     data = training_data(study, data_dir)
     len(data.test)  # read now, for the same reason
     workers = workers or (usable_cores() if device == "cpu" else 1)
     workers = min(workers, seeds * len(frontier))
     work = Training(
-        data=study.fingerprint["data"],
-        data_dir=str(data_dir) if data_dir is not None else None,
+        data=place["name"],
+        data_dir=place.get("data_dir"),
         subset=study.fingerprint["split"]["subset"],
         recipe=recipe,
         epochs=epochs,
@@ -169,13 +169,14 @@ def run_confirmation(
 
 
 def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings) -> list[Confirmed]:
-    """``run_confirmation`` for scripts: the networks themselves. Raises StudyError when a training came to nothing,
-    and KeyboardInterrupt when it was interrupted; what had ended is in the study either way."""
+    """``run_confirmation`` for scripts: the networks themselves. Raises SearchFailed (a StudyError) when a training
+    failed, and SearchInterrupted (a KeyboardInterrupt) when it was interrupted; both have the study, with all that
+    had ended, as their attribute ``study``."""
     found = run_confirmation(storage, name, **settings)
     if found.interrupted:
-        raise_interrupted(found.signal)
+        raise SearchInterrupted(found.study, found.signal)
     if found.missing or found.failed:
-        raise StudyError(f"not all trainings came to something: {found.ended}")
+        raise SearchFailed(f"not all trainings came to something: {found.ended}", found.study)
     return found.networks
 
 
@@ -196,7 +197,7 @@ class ConfirmationLoop:
         self.workplace = workplace
         self.interrupted = False
         self.signal = 0  # that interrupted it
-        self.failures: dict[Wanted, str] = {}  # of this call: none is tried twice in one
+        self.failures: dict[Wanted, str] = {}  # since this call began, here or elsewhere: none is tried twice in one
         self.done = 0
         self._workers = workers
         self._progress = progress
@@ -204,10 +205,13 @@ class ConfirmationLoop:
         self._running: dict[int, ConfirmationRecord] = {}
         self._lost: Counter[int] = Counter()  # processes that a training lost through no fault of its own
         self._times: list[float] = []
+        self._begun = 0  # the study's revision then
         self._nothing = -PAUSE  # when there last was nothing to begin
 
     def run(self) -> str:
         """Trains until there is nothing left to train; returns how that ended."""
+        study = self.writer.study
+        self._begun = find_study(study.database, study.name).revision
         self._count()
         self._tell("begun")
         try:
@@ -244,7 +248,8 @@ class ConfirmationLoop:
         """Begins the next training; False when none is to be begun."""
         if time.monotonic() < self._nothing + PAUSE:
             return False
-        training = self.writer.claim(each for each in self._numbers if each not in self.failures)
+        wanted = (each for each in self._numbers if each not in self.failures)
+        training = self.writer.claim(wanted, since=self._begun)
         if training is None:
             self._nothing = time.monotonic()
             return False
@@ -286,8 +291,12 @@ class ConfirmationLoop:
         self._tell("ended", ended)
 
     def _count(self) -> None:
-        kept = {Wanted.of(record): record.state for record in self.writer.study.confirmations()}
-        self.done = sum(kept.get(each) == "complete" or each in self.failures for each in self._numbers)
+        kept = {Wanted.of(record): record for record in self.writer.study.confirmations()}
+        ended = {each: kept[each] for each in self._numbers if each in kept}
+        for each, record in ended.items():
+            if record.state == "failed" and record.revision > self._begun:
+                self.failures.setdefault(each, record.reason)
+        self.done = sum(record.state == "complete" or each in self.failures for each, record in ended.items())
 
     def _summary(self) -> str:
         if not self.failures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
@@ -13,6 +13,7 @@ from explorer.grammar.parse import content
 from explorer.grammar.space import SearchSpace
 from explorer.records import LatencyEnvironment
 from explorer.store.study import Study
+from explorer.study.function_code import describe_function
 from explorer.training.recipe import Recipe
 
 
@@ -26,10 +27,11 @@ def make_fingerprint(
     own_costs: Iterable[str],
     own_evaluation: bool,
     latency: LatencyEnvironment | None = None,
+    functions: Mapping[str, Callable[..., Any]] = {},
 ) -> dict[str, Any]:
     """The fingerprint of a run. ``data``: the data set's own, with name, split and a hash of the content.
-    Of functions that the caller brings only their presence and names are known. ``latency``: where an objective is
-    measured, if that is a latency."""
+    ``latency``: where an objective is measured, if that is a latency. ``functions``: those that the caller brings, by
+    what they are for; their names and digests of their code are kept (``function_code``)."""
     made = {
         "space": space.digest,
         "digests": DIGEST_VERSION,
@@ -44,13 +46,31 @@ def make_fingerprint(
     if latency is not None:
         told = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
         made["latency"] = {**told, "device": latency.machine.device.partition(":")[0]}  # as in the digest
+    if functions:
+        made["code"] = {role: describe_function(function) for role, function in functions.items()}
     return json.loads(json.dumps(made))
 
 
+def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Where the functions of two fingerprints differ. Not counted are a function whose code the kept one does not have,
+    as in studies of before code was kept, and code that was read in another way: source, or another Python's bytecode.
+    """
+    differences = []
+    for role, now in found.get("code", {}).items():
+        before = kept.get("code", {}).get(role, now)
+        (form, _, digest), (form_now, _, digest_now) = (each["code"].rpartition(" ") for each in (before, now))
+        if before["name"] != now["name"]:
+            differences.append(f"{role}: {before['name']}, now {now['name']}")
+        elif form == form_now and digest != digest_now:
+            differences.append(f"{role}: the code of {now['name']} has changed")
+    return differences
+
+
 def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> None:
-    """Raises StoreError, naming every difference, unless the study was begun with this fingerprint. ``space_text``:
-    of the space that is searched now."""
-    differences = _differences(_completed(study.fingerprint), found)
+    """Raises StoreError, naming every difference, unless the study was begun with this fingerprint, the code of
+    functions aside (``code_differences``). ``space_text``: of the space that is searched now."""
+    before, now = ({name: each for name, each in made.items() if name != "code"} for made in (study.fingerprint, found))
+    differences = _differences(_completed(before), now)
     if "space" in differences:
         before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
         in_text = _differences(before, now) or {"space": "another input or number of classes"}

@@ -9,6 +9,7 @@ from explorer.errors import StudyError
 from explorer.grammar.parse import parse_space
 from explorer.store.studies import open_study
 from explorer.study.search import SearchResult, run_search
+from explorer.study.terms import find_data
 from explorer.training.recipe import Recipe
 
 
@@ -17,7 +18,7 @@ def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, 
 
     ``settings``: those of ``run_search`` that may differ between the runs of one study. Raises StoreError for a
     storage or a study that is not there, StudyError for one that only its own script can carry on, and
-    what ``run_search`` raises.
+    what ``run_search`` raises. ``data_dir``: as in ``find_data``; by default the data are where they were.
     """
     study = open_study(storage, name)
     begun = study.fingerprint
@@ -27,10 +28,11 @@ def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, 
             f"study {study.name!r} was begun with a function of the caller's ({brought}); "
             "run the script that began it once more: it is another worker then"
         )
+    place = find_data(study, data_dir)
     return run_search(
         parse_space(study.space_text, f"the space of study {study.name!r}"),
-        data=begun["data"],
-        data_dir=data_dir,
+        data=place["name"],
+        data_dir=place.get("data_dir"),
         subset=begun["split"].get("subset"),
         objectives=study.objectives,
         recipe=Recipe.from_json(json.dumps(begun["recipe"])),

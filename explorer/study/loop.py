@@ -10,7 +10,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import RETRIES, renew_seconds
 from explorer.store.rows import EXPECTED, LATENCY_NOTE
+from explorer.store.study import LATENCY
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
@@ -33,6 +34,7 @@ from explorer.study.ledger import Ledger
 from explorer.study.memory import Memory
 from explorer.study.plan import Plan
 from explorer.study.proposals import Candidate, Candidates
+from explorer.study.retries import Retries
 from explorer.study.seeds import seed_for
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
@@ -58,6 +60,7 @@ class SearchLoop:
         curves: Curves,
         budget: Budget,
         progress: Progress,
+        retry_failed: bool = False,
     ):
         self.plan = plan
         self.writer = writer
@@ -83,11 +86,15 @@ class SearchLoop:
         self.too_slow = 0  # in a row
         self.set_aside: list[Candidate] = []  # unseen, and expected to break a limit on their latency
         self.in_hand: tuple[Candidate, Mapping[str, Any]] | None = None  # measured, and not begun yet
+        self.ignored = False  # whether it was said that some of evaluate's answers are not kept
+        self.retry_failed = retry_failed
+        self.retries = Retries((), (), False)
 
     def run(self) -> str:
         """Runs trials until the budget is spent; returns why it ended."""
         self._look_after_others()
         self._learn()
+        self.retries = self._earlier_failures()
         self._tell("begun")
         try:
             why = self._loop()
@@ -107,8 +114,16 @@ class SearchLoop:
                 self.barren = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
+        if summary := self.retries.summary():
+            _log.warning("%s", summary)
         self._tell("finished", why=why)
         return why
+
+    def _earlier_failures(self) -> Retries:
+        """The trials that failed for good before this run."""
+        records = self.ledger.records.values()
+        failed = [record for record in records if record.state == "failed" and record.same_as is None]
+        return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
     def _leave(self) -> None:
         """Marks what ran, to be taken up again. Where that cannot be written its leases pass by themselves."""
@@ -169,8 +184,11 @@ class SearchLoop:
 
     def _nothing_but_failures(self) -> str:
         """What a study that has no other trials came to, as a space of few networks may; or an empty text."""
-        if self.ledger.done or not self.ledger.counts()["failed"]:
+        failed = [record for record in self.ledger.records.values() if record.state == "failed"]
+        if self.ledger.done or not failed:
             return ""
+        if all(self.retries.is_earlier(record) for record in failed if record.same_as is None):
+            return "no trial ended well, all failed in an earlier run"
         return f"no trial ended well, the last failed with: {self._last_reason()}"
 
     def _start_trials(self) -> str:
@@ -183,7 +201,9 @@ class SearchLoop:
                 return spent
             if self.budget.hopeless():
                 return self._hopeless()
-            record = self.writer.take_up(self.budget.target) or self._reopen() or self._propose()
+            record = self.writer.take_up(self.budget.target) or self._retry() or self._reopen() or self._propose()
+            if record is None and self.exhausted:
+                record = self._retry(last_resort=True)
             if record is None:
                 return self.exhausted  # or nothing this time: look after the running trials first
             self._learn()
@@ -200,6 +220,29 @@ class SearchLoop:
                 )
                 self.workplace.start(job, self._limits())
         return ""
+
+    def _retry(self, last_resort: bool = False) -> TrialRecord | None:
+        """Begins a trial again that failed in an earlier run, with its costs of today; None where none is left."""
+        while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
+            try:
+                candidate = self.candidates.make(self.plan.space.named(dict(failed.choices)))
+            except ExplorerError as error:
+                _log.warning("trial %d cannot be retried: %s", failed.number, error)
+                continue
+            notes: Mapping[str, Any] = {}
+            if LATENCY in failed.costs:
+                candidate = candidate._replace(costs={**failed.costs, **candidate.costs})
+            else:
+                candidate, notes = self._with_latency(candidate)
+            record = self.writer.retry(failed, candidate.costs, notes, candidate.refusal, self.budget.target)
+            if record is None:  # another worker was first
+                continue
+            self.retries.began(record.number)
+            if record.state == "failed":
+                self.retries.ended(record)
+                self.budget.note(failed=True)
+            return record
+        return None
 
     def _reopen(self) -> TrialRecord | None:
         """Takes up a stopped trial again that should not have been stopped, by what is known now."""
@@ -256,12 +299,19 @@ class SearchLoop:
         if candidate is None:
             candidate = self._next_unseen()
             notes = {} if candidate is None else self.memory.adopt(number, candidate.derivation)
+        if candidate is None:
+            return None, notes
+        candidate, measured = self._with_latency(candidate)
+        return candidate, {**notes, **measured}
+
+    def _with_latency(self, candidate: Candidate) -> tuple[Candidate, Mapping[str, Any]]:
+        """The candidate with its latency, where that is measured, and the note on it."""
         stopwatch = self.plan.stopwatch
-        if candidate is None or candidate.refusal is not None or stopwatch is None:
-            return candidate, notes
+        if candidate.refusal is not None or stopwatch is None:
+            return candidate, {}
         candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
         self.too_slow = self.too_slow + 1 if candidate.refusal else 0
-        return candidate, {**notes, LATENCY_NOTE: measured}
+        return candidate, {LATENCY_NOTE: measured}
 
     def _asked(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
         """The sampler's proposal; None for a network that cannot be built, as a space may hold that is too large to
@@ -318,6 +368,7 @@ class SearchLoop:
             self.budget.note(failed=isinstance(message, Failure))
         self._learn()
         for record in ended:
+            self.retries.ended(record)
             self._tell("ended", record)
 
     def _is_ending(self) -> bool:
@@ -335,15 +386,27 @@ class SearchLoop:
             if message.resumable and record.attempt <= RETRIES:
                 return Ending("failed", reason=f"interrupted: {message.reason}", resumable=True)
             last = f", in attempt {record.attempt} of {record.attempt}" if message.resumable else ""
-            return Ending("failed", reason=f"{message.reason}{last}")
+            return Ending("failed", reason=f"{message.reason}{last}", failure=message.kind)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
             scores = {name: score for name, score in message.measured.items() if name in NAMES}
             expected = self._expected(record)
             return Ending("stopped", scores, result, reason, environment, expected=expected)
-        objectives = {**message.measured, **self._exact(record)}
+        self._note_ignored([*message.ignored, *(repr(name) for name in message.measured if name in record.costs)])
+        measured = {name: value for name, value in message.measured.items() if name not in record.costs}
+        objectives = {**measured, **self._exact(record)}
         weights = message.weights if self.ledger.joins_frontier(objectives) else ""
         return Ending("complete", objectives, result, environment=environment, weights=weights)
+
+    def _note_ignored(self, names: Sequence[str]) -> None:
+        """Warns, once a run, of answers of ``evaluate`` that are not kept."""
+        if names and not self.ignored:
+            _log.warning(
+                "not kept of what 'evaluate' answers beside the objectives: %s; expected finite numbers, by names that "
+                "are no costs",
+                ", ".join(names),
+            )
+            self.ignored = True
 
     def _expected(self, record: TrialRecord) -> dict[str, float]:
         """The objectives that a stopped trial would have come to; empty while that cannot be told."""
@@ -382,7 +445,8 @@ class SearchLoop:
         self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
-        failed = [r for r in self.ledger.records.values() if r.state == "failed" and r.same_as is None]
+        records = self.ledger.records.values()
+        failed = [r for r in records if r.state == "failed" and r.same_as is None and not self.retries.is_earlier(r)]
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
     def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:

@@ -21,6 +21,7 @@ from explorer.scoring.names import check_scores
 from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.foretold import Foretold, find_foretold
+from explorer.study.function_code import short_name
 from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import Candidates, OwnCost
 from explorer.study.samplers import check_sampler
@@ -29,7 +30,7 @@ from explorer.study.stopping import choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
-from explorer.training.data import EMBEDDED, load_data
+from explorer.training.data import EMBEDDED, data_place, load_data
 from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
 
@@ -48,7 +49,7 @@ class Plan:
     trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
     data, which has a default time; ``limits``: on costs known by arithmetic; ``stopwatch``: where an objective or one
     of the ``latency_limits`` is a latency to be measured; ``foretold``: by a calibrated predictor, where there is
-    one of the space and the environment."""
+    one of the space and the environment; ``data_place``: where the data lie, from any working folder."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
@@ -60,6 +61,7 @@ class Plan:
     foretold: Foretold | None
     screen: LatencyScreen
     fingerprint: Mapping[str, Any]
+    data_place: Mapping[str, str]
     name: str
     workers: int
     stopping: str
@@ -169,18 +171,20 @@ def make_plan(
             _log.warning(
                 "'evaluate' runs in this process, where a trial's time and memory are not limited: see 'workers'"
             )
-        described, training_recipe, name = None, None, f"{space.name}-evaluate"
+        described, training_recipe, name = None, None, f"{space.name}-{short_name(evaluate) or 'evaluate'}"
+        place: dict[str, str] = {}
     else:
         dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
         for note in dataset.notes:
             _log.warning("%s: %s", dataset.name, note)
         space = space.with_input(dataset.shape, dataset.classes)
+        place = data_place(data or DEFAULT_DATA, data_dir)
         default_recipe, default_epochs = default_training(dataset.name)
         training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe
         epochs = epochs or default_epochs
         work = Training(
-            data=data or DEFAULT_DATA,
-            data_dir=str(data_dir) if data_dir is not None else None,
+            data=place.get("name", data or DEFAULT_DATA),
+            data_dir=place.get("data_dir"),
             subset=subset,
             recipe=training_recipe,
             epochs=epochs,
@@ -194,6 +198,9 @@ def make_plan(
         workers = workers or workers_per_device or _side_by_side(space, work)
         work = replace(work, threads=max(1, usable_cores() // workers), side_by_side=workers)
         described, name = dataset.fingerprint, f"{space.name}-{dataset.name}"
+    functions = {f"cost {name}": own for name, own in own_costs.items()}
+    if evaluate is not None:
+        functions = {"evaluate": evaluate, **functions}
     stopwatch = make_stopwatch(device) if LATENCY in objectives and not answered else None
     fingerprint = make_fingerprint(
         space,
@@ -204,6 +211,7 @@ def make_plan(
         own_costs=own_costs,
         own_evaluation=evaluate is not None,
         latency=stopwatch.environment if stopwatch else None,
+        functions=functions,
     )
     plan = Plan(
         space=space,
@@ -216,6 +224,7 @@ def make_plan(
         foretold=None,
         screen=LatencyScreen(()),
         fingerprint=fingerprint,
+        data_place=place,
         name=name if study is None else study,
         workers=workers,
         stopping="none" if evaluate is not None else choose_stopping(stopping, epochs or 1),

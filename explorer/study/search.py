@@ -3,31 +3,34 @@ its lease and under the hand of whoever presses Ctrl-C."""
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import inspect
 import logging
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from explorer.errors import StoreError, StudyError
+from explorer.errors import SearchFailed, SearchInterrupted, StoreError, StudyError, did_you_mean
 from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
 from explorer.measure.environment import find_device
-from explorer.store.creating import check_name, create_study, set_limits
+from explorer.records import TrialRecord
+from explorer.store.creating import change_study, check_name, create_study
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
-from explorer.store.lease import new_worker
-from explorer.store.studies import open_study, study_names
+from explorer.store.lease import is_gone, new_worker
+from explorer.store.studies import find_study, open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.children import Children, InProcess, leave_the_search_to_the_parent
 from explorer.study.curves import Curves
 from explorer.study.events import Progress
-from explorer.study.fingerprint import require_same
+from explorer.study.fingerprint import code_differences, require_same
 from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.loop import SearchLoop
 from explorer.study.memory import make_memory
@@ -38,13 +41,22 @@ from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
 
+CHANGED_CODE = ("refuse", "continue")
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class RecordLost(StoreError):
-    """The study cannot be read any more at the end of a search that could not write to it."""
+    """The study cannot be read any more at the end of a search that could not write to it.
+
+    Attributes:
+        trials: The trials of the study as the search last knew them, without curves and architectures.
+    """
+
+    def __init__(self, message: str, trials: Sequence[TrialRecord] = ()):
+        super().__init__(message)
+        self.trials = trials
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def run_search(
     trials: int | None = None,
     seconds: float | None = None,
     sampler: str = "frontier",
-    seed: int = 0,
+    seed: int | None = None,
     workers: int | None = None,
     device: str = "cpu",
     recipe: Recipe | str | None = None,
@@ -84,6 +96,8 @@ def run_search(
     storage: str | None = DEFAULT_STORAGE,
     study: str | None = None,
     new_study: bool = False,
+    changed_code: str = "refuse",
+    retry_failed: bool = False,
     stopping: str = AUTO,
     trial_seconds: float | None = None,
     trial_memory: int | None = None,
@@ -97,9 +111,17 @@ def run_search(
     ``objectives``: name -> "max" or "min", of what training tells (accuracy, top5, loss), of costs, ``latency_ms``, or
     of what ``evaluate`` answers. ``data``: the name of a data set or a folder of images, looked for in ``data_dir``;
     ``subset``: so many images of it; ``recipe``: a name or a Recipe; ``epochs``: of each training. Left out they are
-    the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp. ``seed``: what all randomness
-    of a new study comes from. ``device``: cpu, cuda, cuda:1 or auto. ``study``: its name, made of the space's and the
-    data's by default; ``new_study``: begin another beside the one of that name. ``progress``: called with each Event.
+    the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp. ``device``: cpu, cuda,
+    cuda:1 or auto. ``study``: its name, by default the space's with the data's or with that of the function
+    ``evaluate``; ``new_study``: begin another beside the one of that name. ``progress``: called with each Event.
+
+    ``seed``: of all random numbers of the study. Left out it is the study's own, 0 for a new study. A study that was
+    begun with another seed is refused; where ``study`` is left out, the study ``<default name>-seed<seed>`` is taken.
+
+    ``changed_code``: what to do with a study whose trials were evaluated by other code of ``evaluate`` or ``costs``,
+    "refuse" (default) or "continue", which keeps its trials and goes on. A study without results always goes on.
+    ``retry_failed``: each run retries once the trials that failed in an earlier run because of code, disk or a dead
+    process; True: also those that broke a limit on time or memory, and those whose training diverged.
 
     ``trials``: the study's total of complete and stopped trials; ``seconds``: the time of this search,
     in which no trial is begun that would end too late. Without either, DEFAULT_TRIALS more than
@@ -129,7 +151,8 @@ def run_search(
     to be faster.
 
     Raises ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost when the database
-    went away while it was in use.
+    went away while it was in use. What ``progress`` raises ends the search; that exception is given the attribute
+    ``study``.
     """
     leave_the_search_to_the_parent()
     began = time.monotonic()
@@ -137,7 +160,10 @@ def run_search(
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
     check_counts(trials=trials, until_stable=until_stable)
     check_seconds(seconds=seconds)
-    seed, device = checked_seed(seed), find_device(device)
+    if changed_code not in CHANGED_CODE:
+        near = did_you_mean(str(changed_code), CHANGED_CODE)
+        raise StudyError(f"changed_code must be one of {', '.join(CHANGED_CODE)}, found {changed_code!r}{near}")
+    seed, device = None if seed is None else checked_seed(seed), find_device(device)
     limits = (limits,) if isinstance(limits, (str, Limit)) else limits
     asked = None if limits is None else tuple(parse_limit(each) if isinstance(each, str) else each for each in limits)
     plan = make_plan(
@@ -165,11 +191,17 @@ def run_search(
     database = open_for_writing(storage)
     try:
         database.require_space()
-        found = _enter_study(plan, database, seed, new_study, asked)
+        plan = _named(plan, database, seed, study is not None, new_study)
+        found = _enter_study(plan, database, seed, asked, changed_code)
         plan = plan.under(map(parse_limit, found.limits))
-        loop = _make_loop(plan, found, sampler, _budget(plan, found, trials, seconds, until_stable, began), progress)
-        with interruptions(loop), leases_kept(loop.writer):
-            ended = loop.run()
+        budget = _budget(plan, found, trials, seconds, until_stable, began)
+        loop = _make_loop(plan, found, sampler, budget, progress, retry_failed)
+        try:
+            with interruptions(loop), leases_kept(loop.writer):
+                ended = loop.run()
+        except BaseException as error:  # of ``progress``, or a second Ctrl-C: what had ended is not lost with it
+            BaseException.__setattr__(error, "study", found)
+            raise
     finally:
         if storage is not None:
             database.close()
@@ -178,7 +210,7 @@ def run_search(
     except StoreError as error:
         if not loop.broken:
             raise
-        raise RecordLost(f"the search gave up: {ended}") from error
+        raise RecordLost(f"the search gave up: {ended}", list(loop.ledger.records.values())) from error
     failed = loop.broken or loop.barren or loop.budget.hopeless()
     return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
 
@@ -196,41 +228,106 @@ def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Ca
 
 @_described_as(run_search)
 def search(space: SearchSpace, **settings) -> Study:
-    """The study that a search fills, for scripts. Raises StudyError when the search gave up, and
-    KeyboardInterrupt when it was interrupted; what had ended is in the study either way."""
+    """The study that a search fills, for scripts.
+
+    When the search gave up, SearchFailed (a StudyError) is raised; when it was interrupted, SearchInterrupted (a
+    KeyboardInterrupt). Both have the study, with all that had ended, as their attribute ``study``, also one in memory.
+    In a notebook or another interactive session an interrupted search returns the study instead, with a warning."""
     result = run_search(space, **settings)
     if result.failed:
-        raise StudyError(f"the search gave up: {result.ended}")
+        raise SearchFailed(f"the search gave up: {result.ended}", result.study)
     if result.interrupted:
-        raise KeyboardInterrupt
+        if not _interactive():
+            raise SearchInterrupted(result.study, result.signal)
+        goes_on = "" if result.study.database.in_memory else ", and the same call goes on with it"
+        _log.warning("the search was interrupted; this is the study so far%s", goes_on)
     return result.study
 
 
-def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool, limits: tuple[Limit, ...] | None) -> Study:
-    """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
-    asked = tuple(sorted({str(limit) for limit in limits or ()}))
-    name = check_name(plan.name)
+def _interactive() -> bool:
+    """Whether somebody types at this process: a Python prompt, IPython or a notebook."""
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
+
+
+def _named(plan: Plan, database: Database, seed: int | None, named: bool, new_study: bool) -> Plan:
+    """The plan with the name of the study that it enters. ``named``: the caller gave it, so another is not taken."""
+    taken, name = study_names(database), check_name(plan.name)
+    if not named and plan.of_caller:
+        before = f"{plan.space.name}-evaluate"  # the default name of before it had the function's
+        if name not in taken and before in taken and "code" not in find_study(database, before).fingerprint:
+            name = before
+    if not named and not new_study and seed is not None and name in taken:
+        kept = find_study(database, name).seed
+        if kept != seed:
+            other = f"{name}-seed{seed}"
+            _log.warning("study %r was begun with seed %d; with seed %d it is study %r", name, kept, seed, other)
+            name = other
     if new_study:
-        taken, number = study_names(database), 1
+        base, number = name, 1
         while name in taken:
             number += 1
-            name = f"{plan.name}-{number}"
+            name = f"{base}-{number}"
+    return dataclasses.replace(plan, name=name)
+
+
+def _enter_study(
+    plan: Plan, database: Database, seed: int | None, limits: tuple[Limit, ...] | None, changed_code: str
+) -> Study:
+    """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
+    asked = tuple(sorted({str(limit) for limit in limits or ()}))
     study = create_study(
         database,
-        name,
+        plan.name,
         space_name=plan.space.name,
         space_text=plan.space.text,
         fingerprint=plan.fingerprint,
         objectives=plan.objectives,
-        seed=seed,
+        seed=seed or 0,
         limits=asked,
+        data_place=plan.data_place,
     )
     require_same(study, plan.fingerprint, plan.space.text)
-    if limits is None or study.limits == asked:
+    if seed is not None and study.seed != seed:
+        raise StoreError(
+            f"study {study.name!r} in {study.storage} was begun with seed {study.seed}, found seed {seed}; leave the "
+            "seed out to go on with it, or begin another with --study NAME or --new-study"
+        )
+    fingerprint = _with_code(study, plan.fingerprint, changed_code)
+    bounds = study.limits if limits is None else asked
+    place = plan.data_place
+    if (dict(study.fingerprint), study.limits, dict(study.data_place)) == (fingerprint, bounds, dict(place)):
         return study
-    before, now = (", ".join(each) or "none" for each in (study.limits, asked))
-    _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
-    return set_limits(study, asked)
+    if study.limits != bounds:
+        before, now = (", ".join(each) or "none" for each in (study.limits, bounds))
+        _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
+    return change_study(study, fingerprint=fingerprint, limits=bounds, data_place=place)
+
+
+def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dict[str, Any]:
+    """The study's fingerprint with the code of the functions that it is searched with now. Raises StoreError where
+    results were computed by other code, unless they are to be kept."""
+    if "code" not in found:
+        return dict(study.fingerprint)
+    differences = "; ".join(code_differences(study.fingerprint, found))
+    counts = study.counts()
+    results = counts["complete"] + counts["stopped"]
+    if differences:
+        held = (each for each in study.leases() if each.until is not None and each.until > time.time())
+        running = any(not is_gone(each.worker) for each in held)
+        if changed_code != "continue" and (results or running):
+            told = f"{results} of its trials have results" if results else "another process is searching it"
+            raise StoreError(
+                f"study {study.name!r} in {study.storage} was begun with other code ({differences}), and {told}; "
+                "changed_code='continue' keeps them and goes on, new_study=True or another name (study='NAME') begins "
+                "another study"
+            )
+        _log.warning("study %r goes on with other code (%s)", study.name, differences)
+    elif "code" not in study.fingerprint and results:
+        _log.warning(
+            "study %r was begun before studies kept the code of functions; its trials count as evaluated by this code",
+            study.name,
+        )
+    return {**study.fingerprint, "code": found["code"]}
 
 
 def _budget(
@@ -243,7 +340,9 @@ def _budget(
     return Budget(trials, seconds, until_stable, began)
 
 
-def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress: Progress | None) -> SearchLoop:
+def _make_loop(
+    plan: Plan, study: Study, sampler: str, budget: Budget, progress: Progress | None, retry_failed: bool
+) -> SearchLoop:
     if isinstance(plan.work, Training) and not study.database.in_memory:
         plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
@@ -253,4 +352,5 @@ def _make_loop(plan: Plan, study: Study, sampler: str, budget: Budget, progress:
     memory = make_memory(candidates, plan.objectives, sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = Curves(study, RULES[plan.stopping], plan.epochs)
-    return SearchLoop(plan, candidates, writer, memory, workplace, curves, budget, progress or (lambda event: None))
+    watch = progress or (lambda event: None)
+    return SearchLoop(plan, candidates, writer, memory, workplace, curves, budget, watch, retry_failed)

@@ -1,13 +1,14 @@
-"""The terms on which a study trains: the recipe and the data that its fingerprint tells. Free of torch."""
+"""The terms on which a study trains: the recipe and the data that its fingerprint tells, and where the data lie. Free
+of torch."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from explorer.errors import StudyError
+from explorer.errors import DataError, StudyError
 from explorer.store.study import Study
-from explorer.training.data import Dataset, load_data
+from explorer.training.data import EMBEDDED, KNOWN, Dataset, data_place, load_data, locate
 from explorer.training.recipe import Recipe
 
 
@@ -20,13 +21,47 @@ def training_recipe(study: Study) -> Recipe:
     return Recipe.from_json(json.dumps(study.fingerprint["recipe"]))
 
 
+def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
+    """``name`` and ``data_dir``, as ``load_data`` takes them, of the study's data on this machine.
+
+    The data are looked for in ``data_dir`` where it is given (for a folder of images: the folder itself or the one
+    that holds it), then where they lay when the study was last searched, then as any data set of that name. Raises
+    DataError where they are in none of these.
+    """
+    name, kept = study.fingerprint["data"], study.data_place
+    if name in EMBEDDED:
+        return {"name": name}
+    given = [] if data_dir is None else [str(data_dir)]
+    if name in KNOWN:
+        for folder in (*given, *([kept["data_dir"]] if kept else [])):
+            if locate(name, folder) is not None:
+                return {"name": name, "data_dir": str(Path(folder).resolve())}
+        return data_place(name, data_dir)
+    folder, at, side = name.rpartition("@") if name.rpartition("@")[2].isdigit() else (name, "", "")
+    places = [place for root in given for place in (Path(root) / folder, Path(root)) if place.name == folder]
+    for place in (*places, *([Path(kept["name"].removesuffix(f"{at}{side}"))] if kept else [])):
+        if place.is_dir():
+            return data_place(f"{place}{at}{side}")
+    try:
+        return data_place(name, data_dir)
+    except DataError:
+        was = f"which was {kept['name'].removesuffix(f'{at}{side}')}" if kept else "and does not keep where it was"
+        raise DataError(
+            f"study {study.name!r} was trained on the images of a folder {folder!r}, {was}; found no such folder "
+            f"{'there or ' if kept else ''}in {data_dir or 'the working folder'}; name the folder that holds "
+            f"{folder!r} with --data-dir (in Python data_dir)"
+        ) from None
+
+
 def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
     """The data that the study trains on, split as it splits them. Raises StudyError where their content is another's,
     DataError where they are missing."""
     split = study.fingerprint["split"]
-    data = load_data(study.fingerprint["data"], data_dir, subset=split["subset"], seed=split["seed"])
+    place = find_data(study, data_dir)
+    data = load_data(**place, subset=split["subset"], seed=split["seed"])
     if data.fingerprint["sha256"] != split["sha256"]:
         raise StudyError(
-            f"the data set {data.name!r} is not the one that study {study.name!r} was trained on: their contents differ"
+            f"{place.get('data_dir', place['name'])}: the data set {data.name!r} is not the one that study "
+            f"{study.name!r} was trained on: their contents differ; name the folder that holds that one with --data-dir"
         )
     return data

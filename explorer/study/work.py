@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from explorer.architecture import Architecture
-from explorer.errors import ExplorerError
+from explorer.errors import ArchitectureError, ExplorerError, TrainingError
 from explorer.records import Environment, Epoch, GradientFlow, TrainingResult
 from explorer.training.recipe import Recipe
 
+NAME_LENGTH = 100
 Report = Callable[[Epoch | GradientFlow], bool]  # takes a finished epoch, answers whether to stop there; or a flow
 Evaluate = Callable[..., Mapping[str, float]]
 
@@ -43,20 +44,30 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job came to. ``measured``: finite numbers; ``weights``: SHA-256 of the file written."""
+    """What a job came to. ``measured``: finite numbers; ``weights``: SHA-256 of the file written; ``ignored``: names
+    of answers that are no finite numbers and no objectives."""
 
     measured: Mapping[str, float]
     result: TrainingResult | None = None
     environment: Environment | None = None
     weights: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That a job came to nothing, and why. ``resumable``: through no fault of its own, so it is worth another run."""
+    """That a job came to nothing, and why. ``kind``: one of ``records.FAILURES``; ``resumable``: through no fault of
+    its own, so it is worth another run."""
 
     reason: str
+    kind: str = "code"
     resumable: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """That a job raised ``error``."""
+        kind = "network" if isinstance(error, (TrainingError, ArchitectureError)) else "code"
+        return cls(reason_of(error), kind, resumable=isinstance(error, KeyboardInterrupt))
 
 
 class Work(Protocol):
@@ -92,7 +103,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Calls the user's ``evaluate``, which must answer with exactly the quantities ``expected``."""
+    """Calls the user's ``evaluate``, which must answer with the quantities ``expected``, and may add others."""
 
     evaluate: Evaluate
     epochs: int | None
@@ -101,18 +112,33 @@ class Evaluation:
     def __call__(self, job: Job, report: Report) -> Outcome:
         architecture = Architecture.from_json(job.architecture, job.digest)
         answer = self.evaluate(architecture, choices=dict(job.choices), epochs=self.epochs, seed=job.seed)
-        return Outcome(finite_numbers("evaluate", answer, self.expected))
+        return answered("evaluate", answer, self.expected)
 
 
-def finite_numbers(source: str, answer: Any, expected: Iterable[str]) -> dict[str, float]:
-    """The answer as floats, exactly the expected ones. Raises ValueError for anything else: what a
-    sampler is told must be numbers, and a wrong one must not look like a result."""
+def answered(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
+    """The answer's finite numbers, the expected ones among them. Raises ValueError where one of these is missing or no
+    finite number: a wrong one must not look like a result."""
     expected = tuple(expected)
     if not isinstance(answer, Mapping):
         raise ValueError(f"{source} gave {_shown(answer)}, expected a mapping with {', '.join(expected)}")
-    if set(answer) != set(expected):
+    if not set(expected) <= set(answer):
         raise ValueError(f"{source} gave {', '.join(map(str, answer)) or 'nothing'}, expected {', '.join(expected)}")
-    return {name: finite_number(f"{source}: {name}", answer[name]) for name in expected}
+    measured = {name: finite_number(f"{source}: {name}", answer[name]) for name in expected}
+    ignored = []
+    for name in answer:
+        if name not in measured:
+            try:
+                measured[_quantity_name(name)] = finite_number(source, answer[name])
+            except ValueError:
+                ignored.append(repr(name)[:60])
+    return Outcome(measured, ignored=tuple(ignored))
+
+
+def _quantity_name(name: Any) -> str:
+    """The name itself. Raises ValueError unless it is text that a table can show as a heading."""
+    if isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= NAME_LENGTH:
+        return name
+    raise ValueError(f"{name!r} is no name of a quantity")
 
 
 def finite_number(source: str, value: Any) -> float:

@@ -119,6 +119,19 @@ def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
     return find_source(KNOWN[name], data_root(data_dir), LAYOUTS[name])
 
 
+def data_place(name: str, data_dir: str | Path | None = None) -> dict[str, str]:
+    """The ``name`` and ``data_dir`` that find the same data from any working folder; empty for embedded data.
+
+    Raises DataError for an unknown name.
+    """
+    if name in EMBEDDED:
+        return {}
+    if name in KNOWN:
+        return {"name": name, "data_dir": str(data_root(data_dir).resolve())}
+    folder, side = _folder(name, data_dir)
+    return {"name": str(folder) if side is None else f"{folder}@{side}"}
+
+
 def load_data(name: str, data_dir: str | Path | None = None, subset: int | None = None, seed: int = 0) -> Dataset:
     """The data set of that name, or of a folder with one subfolder of images for each class.
 

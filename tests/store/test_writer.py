@@ -228,7 +228,7 @@ def test_it_is_told_whose_workers_may_live(writer):
         watcher.reap()
     assert watcher.undecided() == 1
     watcher.reap()
-    assert watcher.undecided() == 0 and watcher.study.trial(1).state == "failed"
+    assert watcher.undecided() == 0 and watcher.study.trial(1).state == "interrupted"
 
 
 def test_revisions_tell_what_changed(writer):

@@ -189,8 +189,8 @@ def other_names(architecture, *, choices, epochs, seed):
     return {"acc": 0.9}
 
 
-def too_many(architecture, *, choices, epochs, seed):
-    return {"accuracy": 0.9, "loss": 0.1}
+def other_name_added(architecture, *, choices, epochs, seed):
+    return {"acc": 0.9, "loss": 0.1}
 
 
 def system_exit(architecture, *, choices, epochs, seed):
@@ -230,7 +230,7 @@ FAILURES = {
     number: "evaluate gave 0.9 (float), expected a mapping with accuracy",
     other_names: "evaluate gave acc, expected accuracy",
     out_of_memory: "RuntimeError: CUDA out of memory",
-    too_many: "evaluate gave accuracy, loss, expected accuracy",
+    other_name_added: "evaluate gave acc, loss, expected accuracy",
     system_exit: "SystemExit: 3",
 }
 DEATHS = {
@@ -246,3 +246,10 @@ def by_turns(architecture, *, choices, epochs, seed):
     if seed % 3:
         return good(architecture, choices=choices, epochs=epochs, seed=seed)
     return _BY_TURNS[seed // 3 % len(_BY_TURNS)](architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def dies_beside(architecture, *, choices, epochs, seed, place):
+    """Dies of SIGKILL while there is a file at ``place``."""
+    if os.path.exists(place):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"accuracy": score(choices)}

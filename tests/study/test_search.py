@@ -82,8 +82,9 @@ def test_another_seed_asks_otherwise(space):
 def test_a_finished_study_is_not_searched_further(space, url):
     """The same total again evaluates nothing; a larger one goes on from there."""
     search(space, storage=url, trials=5)
-    assert search(space, storage=url, evaluate=raises, trials=5).ended == "the study has its 5 trials"
-    assert search(space, storage=url, trials=6).study.counts()["complete"] == 6
+    again = search(space, storage=url, evaluate=raises, changed_code="continue", trials=5)
+    assert again.ended == "the study has its 5 trials"
+    assert search(space, storage=url, changed_code="continue", trials=6).study.counts()["complete"] == 6
 
 
 def test_without_a_budget_a_finished_study_gets_another(space, url, monkeypatch):
@@ -283,11 +284,11 @@ def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
 
 
 def test_what_may_differ_does(space, url):
-    """Trials, time, seed, sampler, limits and workers may change between runs; the study's seed stays the first."""
-    search(space, storage=url, trials=2)
+    """Trials, time, sampler, limits and workers may change between runs; without a seed the study's own is used."""
+    search(space, storage=url, trials=2, seed=5)
     limits = [parse_limit("macs<=1G")]
-    study = search(space, storage=url, trials=4, seconds=60, seed=5, sampler="random", workers=1, limits=limits).study
-    assert study.counts()["complete"] == 4 and study.seed == 0
+    study = search(space, storage=url, trials=4, seconds=60, sampler="random", workers=1, limits=limits).study
+    assert study.counts()["complete"] == 4 and study.seed == 5
 
 
 def test_a_comment_in_the_space_is_no_difference(space, url):
@@ -306,8 +307,10 @@ def test_a_new_study_stands_beside_the_old_one(space, url):
 
 
 def test_a_study_is_named_after_its_space(space):
-    """Without a name the study bears the space's and what it is measured by."""
-    assert search(space, study=None, trials=1).study.name == "tiny-evaluate"
+    """Without a name the study has the space's and that of the function that evaluates, if it has one."""
+    assert search(space, study=None, trials=1).study.name == "tiny-good"
+    named = search(space, study=None, trials=1, evaluate=lambda architecture, **settings: {"accuracy": 0.5}).study
+    assert named.name == "tiny-evaluate"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +345,8 @@ def test_a_study_is_named_after_its_space(space):
         ({"trial_seconds": -1}, "trial_seconds must be a positive number of seconds, found -1"),
         ({"seconds": "2h"}, "seconds must be a positive number of seconds, found '2h'"),
         ({"seed": 2**70}, f"seed must be a whole number from -9223372036854775808 to .*, found {2**70}"),
-        ({"seed": None}, "seed must be a whole number from .*, found None"),
+        ({"seed": "1"}, "seed must be a whole number from .*, found '1'"),
+        ({"changed_code": "keep"}, "changed_code must be one of refuse, continue, found 'keep'"),
         ({"seed": 1.5}, "seed must be a whole number from .*, found 1.5"),
         ({"limits": "mac<=1k"}, "limit mac <= 1k: 'mac' is not known before training"),
         ({"seconds": 0}, "positive number of seconds, found 0"),

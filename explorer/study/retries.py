@@ -1,0 +1,68 @@
+"""Retries of trials that failed in an earlier run of the study: which, in which order, and what came of them.
+
+A failure of code, disk or process may be cured by now, so each new run retries such trials once. A failure of the
+network itself (a limit that it broke, a training that diverged) comes again, so it is retried on request only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from explorer.records import CURABLE, TrialRecord
+
+PATIENCE = 5  # retries in a row that fail again, after which new networks come first: the cause still holds
+
+
+class Retries:
+    """The failures of earlier runs. ``failures``: all of them, as this run found them; ``running``: the workers that
+    are at work now, whose failures belong to this run; ``everything``: retry failures of every kind."""
+
+    def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], everything: bool):
+        at_work = set(running)
+        earlier = [record for record in failures if record.worker not in at_work]
+        wanted = [record for record in earlier if everything or record.failure in CURABLE]
+        self._earlier = {record.number: record for record in earlier}
+        # Those with the fewest attempts first: where some fail every time, each run still gets to the others.
+        self._waiting = deque(sorted(wanted, key=lambda record: (record.attempt, record.number)))
+        self._left = set(self._earlier)  # not retried in this run
+        self._failed_again: set[int] = set()
+        self._in_a_row = 0
+
+    def next(self, *, last_resort: bool = False) -> TrialRecord | None:
+        """The next trial to retry; None when there is none left, or when PATIENCE in a row failed again, unless
+        this is the ``last_resort``."""
+        if not self._waiting or (self._in_a_row >= PATIENCE and not last_resort):
+            return None
+        return self._waiting.popleft()
+
+    def began(self, number: int) -> None:
+        self._left.discard(number)
+
+    def ended(self, record: TrialRecord) -> None:
+        """Takes in how a trial of this run ended."""
+        if record.number not in self._earlier:
+            return
+        failed = record.state == "failed"
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        (self._failed_again.add if failed else self._failed_again.discard)(record.number)
+
+    def is_earlier(self, record: TrialRecord) -> bool:
+        """Whether a failed trial is as an earlier run left it."""
+        known = self._earlier.get(record.number)
+        return known is not None and known.revision == record.revision
+
+    def summary(self) -> str:
+        """What became of the earlier failures, in one line; empty where there are none."""
+        count = len(self._earlier)
+        if not count:
+            return ""
+        retried = f"retried: {count - len(self._left)}, failed again: {len(self._failed_again)}"
+        told = f"{count} trial{'s' * (count > 1)} failed in an earlier run; {retried}"
+        if not self._left:
+            return told
+        last = self._earlier[max(self._left)]
+        skipped = f"{told}, not retried: {len(self._left)} (trial {last.number}: {last.reason})"
+        if all(self._earlier[number].failure in CURABLE for number in self._left):
+            return skipped
+        return f"{skipped}; --retry-failed (in Python retry_failed=True) retries these too"

@@ -1,0 +1,204 @@
+"""What of a function counts as its code, and what does not."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from explorer.study.function_code import describe_function, function_name, short_name
+
+MODULE = '''
+"""A module."""
+import functools
+import math
+
+RATE = 0.1
+calls = []
+
+
+def helper(x):
+    """Helps."""
+    return x + RATE  # a comment
+
+
+class Model:
+    """A model."""
+
+    scale = 2
+
+    def __init__(self, width):
+        self.width = width
+        self.calls = 0
+
+    def __call__(self, arch, *, choices, epochs, seed):
+        self.calls += 1
+        return {"accuracy": self.value()}
+
+    def value(self):
+        return helper(self.scale * self.width)
+
+
+def evaluate(arch, *, choices, epochs, seed, bias=0.5):
+    calls.append(seed)
+    return {"accuracy": math.sqrt(helper(bias))}
+
+
+def other(arch, *, choices, epochs, seed):
+    return {"accuracy": 0.5}
+
+
+def capturing(value):
+    return lambda arch, *, choices, epochs, seed: {"accuracy": value}
+
+
+def counting():
+    count = 0
+
+    def evaluate(arch, *, choices, epochs, seed):
+        nonlocal count
+        count += 1
+        return {"accuracy": 1 / count}
+
+    return evaluate
+
+
+@functools.cache
+def cached(arch, *, choices, epochs, seed):
+    return {"accuracy": helper(1)}
+
+
+first, second = (lambda arch, **settings: {"accuracy": 1.0}), (lambda arch, **settings: {"accuracy": 2.0})
+'''
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a module of the name ``train`` from source, each time another file."""
+    made = []
+
+    def load(source: str, folder: str = ""):
+        place = tmp_path / (folder or str(len(made)))
+        place.mkdir()
+        (place / "train.py").write_text(textwrap.dedent(source))
+        spec = importlib.util.spec_from_file_location("train", place / "train.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["train"] = module
+        spec.loader.exec_module(module)
+        made.append(module)
+        return module
+
+    yield load
+    sys.modules.pop("train", None)
+
+
+SAME = {
+    "a comment": ("# a comment", "# another comment"),
+    "a docstring": ('"""Helps."""', '"""Is of help.\n\n    Much."""'),
+    "no docstring": ('    """Helps."""\n', ""),
+    "blank lines": ("\ndef evaluate", "\n\n\n\n\ndef evaluate"),
+    "formatting": ("{'accuracy': 0.5}", "{\n        'accuracy': 0.5,\n    }"),
+    "another function": ("0.5}", "0.75}"),
+    "a list that is state": ("calls = []", "calls = [1]"),
+}
+
+
+@pytest.mark.parametrize("before, after", SAME.values(), ids=SAME)
+def test_what_does_not_change_an_answer_does_not_count(load, before, after):
+    """Comments, docstrings, formatting, place in the file and what the function does not refer to are no difference."""
+    source = MODULE.replace('{"accuracy": 0.5}', "{'accuracy': 0.5}")
+    assert before in source
+    one, two = load(source), load(source.replace(before, after))
+    assert describe_function(one.evaluate) == describe_function(two.evaluate)
+    assert describe_function(one.evaluate)["code"].startswith("source ")
+
+
+OTHER = {
+    "its own code": ("math.sqrt(helper(bias))", "helper(bias)", "evaluate"),
+    "a helper": ("x + RATE", "x - RATE", "evaluate"),
+    "a constant": ("RATE = 0.1", "RATE = 0.2", "evaluate"),
+    "a default": ("bias=0.5", "bias=0.6", "evaluate"),
+    "a helper of a cached function": ("x + RATE", "x - RATE", "cached"),
+    "a method": ("self.scale * self.width", "self.scale + self.width", "Model"),
+    "an attribute of the class": ("scale = 2", "scale = 3", "Model"),
+}
+
+
+@pytest.mark.parametrize("before, after, name", OTHER.values(), ids=OTHER)
+def test_what_changes_an_answer_counts(load, before, after, name):
+    """Its own code, and that of the functions, classes and constants of the caller's modules that it refers to."""
+    assert before in MODULE
+    one, two = (getattr(load(source), name) for source in (MODULE, MODULE.replace(before, after)))
+    if name == "Model":
+        one, two = one(3), two(3)
+    assert describe_function(one)["code"] != describe_function(two)["code"]
+    assert describe_function(one)["name"] == describe_function(two)["name"] == f"train.{name}"
+
+
+def test_what_is_captured_or_bound_counts(load):
+    """Captured values, arguments of a partial and attributes of an object tell functions of the same code apart."""
+    module = load(MODULE)
+    made = [
+        *map(module.capturing, (1, 2, "a", (1, 2), module.helper, module.evaluate)),
+        functools.partial(module.evaluate, bias=1), functools.partial(module.evaluate, bias={"a": [1]}),
+        functools.partial(module.evaluate, bias={"a": [2]}), module.Model(1), module.Model(2),
+        module.first, module.second, module.counting(),
+    ]  # fmt: skip
+    codes = [describe_function(each)["code"] for each in made]
+    assert len(set(codes)) == len(codes)
+    again = [describe_function(each)["code"] for each in (module.capturing(1), module.Model(1))]
+    assert again == [codes[0], codes[9]]
+
+
+def test_state_that_the_code_changes_does_not_count(load):
+    """A counter, an attribute that a call assigns and a list of calls are the same before and after calls."""
+    module = load(MODULE)
+    settings = {"choices": {}, "epochs": None, "seed": 0}
+    for function in (module.counting(), module.Model(1), module.evaluate):
+        before = describe_function(function)
+        function(None, **settings)
+        assert describe_function(function) == before
+
+
+@pytest.mark.parametrize("function", [len, functools.reduce, functools.partial(max, 1), textwrap.dedent, str])
+def test_functions_of_packages_go_by_their_name(function):
+    """What is built in or installed is known by its name; nothing of it is read."""
+    assert describe_function(function) == describe_function(function)
+    assert describe_function(function)["code"].startswith("source ")
+
+
+def test_the_name_is_the_same_however_the_file_is_run(tmp_path, environment):
+    """A script, a module run with -m and an import give one name and one digest."""
+    (tmp_path / "train.py").write_text(
+        MODULE + "\nfrom explorer.study.function_code import describe_function\nprint(describe_function(evaluate))\n"
+    )
+    ways = (["train.py"], ["-m", "train"], ["-c", "import train"])
+    said = {
+        subprocess.run(
+            [sys.executable, *way], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for way in ways
+    }
+    assert len(said) == 1 and "'name': 'train.evaluate'" in said.pop()
+
+
+def test_without_source_the_bytecode_counts():
+    """A function of a prompt or of exec has no source; its bytecode stands in, and says of which Python."""
+    made = []
+    for body in ("1", "2"):
+        names: dict = {}
+        exec(f"def f(arch, **settings): return {body}", names)
+        made.append(describe_function(names["f"]))
+    assert made[0] != made[1]
+    assert made[0]["code"].startswith(f"bytecode of Python {sys.version_info[0]}.{sys.version_info[1]} ")
+
+
+def test_names(load):
+    """A lambda has no name of its own; a partial has its function's, an object its class's."""
+    module = load(MODULE)
+    assert short_name(module.first) == "" and short_name(functools.partial(module.evaluate, bias=1)) == "evaluate"
+    assert short_name(module.Model(1)) == "Model" and function_name(module.Model(1).value) == "train.Model.value"

@@ -1,0 +1,115 @@
+"""What a search that did not end well gives back: the study, with all that had ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import explorer
+from explorer.errors import ExplorerError, StudyError
+from explorer.study.search import search
+from tests.study.evaluations import good, raises
+
+
+def interrupted(architecture, *, choices, epochs, seed):
+    """Ends as by Ctrl-C in one network of nine."""
+    if (choices["depth"], choices["act"]) == ("3", "gelu"):
+        raise KeyboardInterrupt
+    return good(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
+def run(space, storage, evaluate=good, **settings):
+    return search(space, **{"evaluate": evaluate, "storage": storage, "study": "one", "sampler": "random", **settings})
+
+
+@pytest.fixture(params=["memory", "file"])
+def storage(request, url):
+    return None if request.param == "memory" else url
+
+
+def test_an_interrupted_search_gives_its_study(space, storage):
+    """The exception is a KeyboardInterrupt that has the study, in memory or on a file, with what had ended."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(space, storage, interrupted)
+    assert isinstance(caught.value, explorer.SearchInterrupted)
+    study = caught.value.study
+    assert study.counts()["complete"] >= 1 and len(study.to_frame()) == sum(study.counts().values())
+
+
+def test_a_search_that_gave_up_gives_its_study(space, storage):
+    """The exception is a StudyError that has the study with its failures."""
+    with pytest.raises(StudyError, match="11 of the last 11 trials failed") as caught:
+        run(space, storage, raises)
+    assert isinstance(caught.value, explorer.SearchFailed) and isinstance(caught.value, ExplorerError)
+    assert caught.value.study.counts()["failed"] == 11
+
+
+def test_an_error_of_the_watcher_has_the_study(space, storage):
+    """What ``progress`` raises ends the search, and has the study."""
+
+    def watch(event):
+        if event.kind == "started" and event.trial.number == 2:
+            raise LookupError("the watcher's own")
+
+    with pytest.raises(LookupError, match="the watcher's own") as caught:
+        run(space, storage, progress=watch)
+    assert caught.value.study.counts()["complete"] == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, LookupError])
+def test_a_cost_that_ends_the_search_leaves_the_study(space, storage, error):
+    """Whether a cost function is interrupted or fails time after time, the trials before it are given back."""
+    calls = []
+
+    def joules(architecture, choices):
+        calls.append(choices)
+        if len(calls) > 300:
+            raise error("no meter")
+        return 1.0
+
+    try:
+        found = run(space, storage, costs={"joules": joules})
+    except (KeyboardInterrupt, StudyError) as raised:
+        found = raised.study
+    assert found.counts()["complete"] >= 1
+
+
+SESSION = """
+import explorer, logging
+from tests.study.evaluations import SPACE_TEXT, good
+from tests.study.test_given_back import interrupted
+space = explorer.parse_space(SPACE_TEXT, "tiny.yaml")
+study = explorer.search(space, evaluate=interrupted, storage=None, sampler="random")
+print("goes on with", study.counts()["complete"], "complete")
+"""
+
+
+@pytest.mark.parametrize("way", ["python -i", "a prompt", "a notebook"])
+def test_an_interactive_session_gets_the_study(tmp_path, environment, way):
+    """Where somebody types, an interrupted search returns the study and says so in a line."""
+    before = {
+        "python -i": "",
+        "a prompt": "import sys; sys.ps1 = '>>> '\n",
+        "a notebook": "__builtins__.__IPYTHON__ = 1\n",
+    }
+    options = ["-i"] if way == "python -i" else []
+    (tmp_path / "session.py").write_text(before[way] + SESSION)
+    done = subprocess.run(
+        [sys.executable, *options, "session.py"],
+        cwd=tmp_path,
+        env=environment,
+        input="",
+        capture_output=True,
+        text=True,
+    )
+    assert "goes on with" in done.stdout, done.stderr
+    assert "the search was interrupted; this is the study so far" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_script_ends_with_the_interrupt(tmp_path, environment):
+    """Outside of a session the exception ends the script, and its message says where the study is."""
+    (tmp_path / "script.py").write_text(SESSION)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and done.stdout == "" and "attribute 'study'" in done.stderr

@@ -1,0 +1,230 @@
+"""Trials that failed in an earlier run: which of them the next run retries, and what it says of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from functools import partial
+
+import pytest
+
+from explorer.records import TrialRecord
+from explorer.store.database import open_for_writing
+from explorer.store.lease import new_worker
+from explorer.store.studies import find_study, open_study
+from explorer.store.writer import Ending, StudyWriter
+from explorer.study import retries
+from explorer.study.retries import Retries
+from explorer.study.search import run_search
+from tests.study.evaluations import dies_beside, endless, good, score
+
+
+def search(space, url, evaluate=good, **settings):
+    """The whole of the small space, unless asked otherwise."""
+    return run_search(space, **{"evaluate": evaluate, "storage": url, "study": "one", "sampler": "random", **settings})
+
+
+def broken_while(flag):
+    """A function that raises on networks of depth 2 while ``flag`` holds anything."""
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        if flag and choices["depth"] == "2":
+            raise RuntimeError(f"broken {flag[0]}")
+        return {"accuracy": score(choices)}
+
+    return evaluate
+
+
+def states(study):
+    return {record.number: (record.state, record.attempt, record.reason) for record in study.trials()}
+
+
+def test_a_failure_of_code_is_retried_by_the_next_run(space, url, caplog):
+    """What raised and is mended ends well in the next run, under its own number and seed, one attempt later; the old
+    reason is nowhere told as this run's."""
+    flag = ["yesterday"]
+    evaluate = broken_while(flag)
+    first = search(space, url, evaluate)
+    failed = [record for record in first.study.trials() if record.state == "failed" and record.same_as is None]
+    assert len(failed) == 9 and {record.failure for record in failed} == {"code"}
+    flag.clear()
+    caplog.clear()
+    second = search(space, url, evaluate)
+    for record in failed:
+        again = second.study.trial(record.number)
+        assert (again.state, again.attempt, again.seed, again.reason) == ("complete", 2, record.seed, "")
+    assert second.study.counts()["failed"] == 0 and second.study.counts()["complete"] == 27
+    assert "9 trials failed in an earlier run; retried: 9, failed again: 0" in caplog.text
+    assert "yesterday" not in second.ended + caplog.text
+
+
+def test_a_failure_that_stays_is_retried_once_a_run(space, url, caplog):
+    """A network that fails again is left alone for the rest of the run, and the message tells old from new."""
+    evaluate = broken_while(["still"])
+    search(space, url, evaluate)
+    again = search(space, url, evaluate)
+    failed = [record for record in again.study.trials() if record.state == "failed" and record.same_as is None]
+    assert [record.attempt for record in failed] == [2] * 9 and not again.failed
+    assert "9 trials failed in an earlier run; retried: 9, failed again: 9" in caplog.text
+
+
+def test_twins_follow_a_retried_trial(space, url):
+    """A trial that failed because its twin did is answered from the twin once that ends well."""
+    flag = ["broken"]
+    evaluate = broken_while(flag)
+    twins = [r for r in search(space, url, evaluate).study.trials() if r.state == "failed" and r.same_as is not None]
+    flag.clear()
+    study = search(space, url, evaluate).study
+    assert twins
+    for twin in twins:
+        record, holder = study.trial(twin.number), study.trial(twin.same_as)
+        assert (record.state, record.reason, record.objectives) == ("cached", "", holder.objectives)
+
+
+def test_an_unmended_function_is_given_up_with_this_runs_reason(space, url):
+    """Retries that all fail again count like other failures: the run gives up, with the reason of today."""
+    flag = ["yesterday"]
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        if flag:
+            raise RuntimeError(f"broken {flag[0]}")
+        return {"accuracy": 0.5}
+
+    for day in ("yesterday", "today"):
+        flag[0] = day
+        result = search(space, url, evaluate, trials=50)
+        assert result.failed and f"RuntimeError: broken {day}" in result.ended
+    assert "11 of the last 11 trials failed" in result.ended
+    flag.clear()
+    assert search(space, url, evaluate).study.counts()["complete"] == 27
+
+
+def test_retries_that_fail_do_not_keep_new_networks_from_their_turn(space, url):
+    """After PATIENCE retries in a row that failed again new networks come first: they are not blocked for ever."""
+    few = [0]
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        if choices["depth"] == "2" or few[0] == 0:
+            raise RuntimeError("large")
+        return {"accuracy": score(choices)}
+
+    search(space, url, evaluate)  # gives up after 11 failures
+    few[0] = 1
+    kept = search(space, url, evaluate, trials=16, changed_code="continue")
+    assert not kept.failed and kept.study.counts()["complete"] == 16
+
+
+def test_a_broken_limit_is_retried_on_request_only(space, url, caplog):
+    """A trial that took too long is retried with ``retry_failed``; without, the message says how."""
+    limits = {"workers": 2, "trial_seconds": 0.3, "changed_code": "continue"}
+    search(space, url, endless, limits="macs<=200k", **limits)
+    before = states(open_study(url, "one"))
+    assert {reason for _, _, reason in before.values() if reason.startswith("it took")}
+    caplog.clear()
+    search(space, url, good, trials=1, **limits)
+    assert {1} == {attempt for state, attempt, reason in states(open_study(url, "one")).values()}
+    assert "not retried" in caplog.text
+    assert "--retry-failed (in Python retry_failed=True) retries these too" in caplog.text
+    after = search(space, url, good, retry_failed=True, **limits).study
+    assert after.counts()["failed"] == 0 and max(record.attempt for record in after.trials()) == 2
+
+
+def test_a_dead_process_is_retried_by_the_next_run(space, url, tmp_path):
+    """A trial whose process died of a signal has another try in the next run."""
+    place = tmp_path / "die"
+    place.touch()
+    settings = {"evaluate": partial(dies_beside, place=str(place)), "workers": 2, "limits": "macs<=200k"}
+    died = search(space, url, **settings).study
+    assert {record.failure for record in died.trials() if record.state == "failed"} - {""} == {"died"}
+    place.unlink()
+    assert search(space, url, **settings).study.counts()["failed"] == 0
+
+
+def test_a_cost_that_is_mended_is_counted_again(space, url):
+    """A trial that failed for want of a cost is retried with the cost as it is now, and evaluated."""
+    flag = ["no meter"]
+
+    def joules(architecture, choices):
+        if flag and choices["depth"] == "2":
+            raise LookupError(flag[0])
+        return float(choices["depth"])
+
+    settings = {"costs": {"joules": joules}, "objectives": {"accuracy": "max", "joules": "min"}}
+    assert search(space, url, **settings).study.counts()["failed"]
+    flag.clear()
+    study = search(space, url, **settings).study
+    assert study.counts()["failed"] == 0 and study.counts()["complete"] == 27
+    assert {r.objectives["joules"] for r in study.trials() if r.attempt == 2 and r.state == "complete"} == {2.0}
+
+
+def test_two_workers_retry_a_trial_once(space, url):
+    """Of two that have read the same failure one gets it; the other gets nothing, also after it failed again."""
+    search(space, url, broken_while(["x"]))
+    database = open_for_writing(url)
+    study = find_study(database, "one")
+    failed = next(record for record in study.trials() if record.state == "failed" and record.same_as is None)
+    got: list[TrialRecord | None] = []
+
+    def retry() -> None:
+        got.append(StudyWriter(study, new_worker()).retry(failed, failed.costs, {}, None))
+
+    threads = [threading.Thread(target=retry) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [record for record in got if record is not None]
+    assert (winner.state, winner.attempt) == ("running", 2)
+    StudyWriter(study, winner.worker).finish(failed.number, Ending("failed", reason="again", failure="code"))
+    assert StudyWriter(study, new_worker()).retry(failed, failed.costs, {}, None) is None
+    database.close()
+
+
+def test_failures_of_a_worker_that_is_at_work_are_not_retried():
+    """What fails beside this run, in a worker that goes on, is no failure of an earlier run."""
+    failures = [TrialRecord(n, "failed", worker=w, failure="code") for n, w in enumerate(("gone", "busy"))]
+    asked = Retries(failures, ["busy"], everything=False)
+    assert asked.next().number == 0 and asked.next() is None
+
+
+def test_those_with_the_fewest_attempts_come_first():
+    """Where some fail every time, each run begins with others, and stops after PATIENCE failures in a row."""
+    attempts = [3, 1, 2, 1, 1, 1, 1]
+    failures = [TrialRecord(n, "failed", attempt=a, failure="code") for n, a in enumerate(attempts)]
+    asked = Retries(failures, (), everything=False)
+    tried = []
+    while (record := asked.next()) is not None:
+        tried.append(record.number)
+        asked.began(record.number)
+        asked.ended(record)
+    assert tried == [1, 3, 4, 5, 6] and retries.PATIENCE == 5
+    assert asked.next(last_resort=True).number == 2
+
+
+@pytest.mark.parametrize(
+    "reason, kind",
+    [
+        ("RuntimeError: exploded (s.py:3)", "code"),
+        ("the trial's process died of SIGSEGV", "died"),
+        ("it took longer than the 3 s that a trial may take", "limit"),
+        ("it held 3.0 GiB of memory, more than the 2.0 GiB that a trial may hold", "limit"),
+        ("epoch 1: the loss is not finite; a lower learning rate may help", "network"),
+        ("its worker was lost 4 times", "lost"),
+    ],
+)
+def test_old_databases_tell_the_kind_by_the_reason(space, url, reason, kind):
+    """A failure that was kept without its kind is taken by what its reason says."""
+    search(space, url, trials=1)
+    database = open_for_writing(url)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE explorer_trials SET state='failed', sampler='{}', reason=?", (reason,))
+    database.close()
+    assert open_study(url, "one").trial(0).failure == kind
+
+
+def test_the_kind_of_a_failure_is_kept(space, url):
+    """What failed is stored with the trial, whatever its reason says."""
+    study = search(space, url, endless, workers=2, trial_seconds=0.3, limits="macs<=200k").study
+    with study.database.read() as connection:
+        notes = connection.exec_driver_sql("SELECT sampler FROM explorer_trials WHERE state='failed'").scalars().all()
+    assert "limit" in {json.loads(note).get("explorer:failure") for note in notes}
