@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,9 @@ class Study:
     limits: tuple[str, ...] = ()
     revision: int = field(default=0, repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.id, self.created))
+
     @property
     def storage(self) -> str:
         """The database's URL, without its password."""
@@ -77,7 +81,9 @@ class Study:
             return [to_record(row) for row in connection.execute(query)]
 
     def trial(self, number: int) -> TrialRecord:
-        """One trial with all that is kept of it. Raises StoreError when there is none of this number."""
+        """One trial with all that is kept of it. Raises StoreError when there is none of this number, TypeError for
+        what is not a whole number."""
+        number = operator.index(number)
         with self.database.read() as connection:
             row = connection.execute(select_trials(self.id, True).where(trials.c.number == number)).first()
             if row is not None:
