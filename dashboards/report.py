@@ -184,7 +184,7 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
         ("epochs saved", f"{cut:,} of {epochs:,}: their networks had fallen behind" if cut > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
         ("data", print_of.get("data") or "a function of the user's own"),
-        ("recipe", f"{recipe['name']}, {print_of.get('epochs')} epochs" if isinstance(recipe, dict) else ""),
+        ("recipe", f"{recipe['name']}, {print_of.get('epochs')} epochs" if recipe else ""),
         ("seeds", f"one training a network; the search's seed is {study.seed}"),
         ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),
         ("begun", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study.created))),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explorer.address import named_choices
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.files import slug
 from explorer.grammar.parse import parse_space
 from explorer.grammar.shipped import shipped_spaces
-from explorer.grammar.space import Derivation, SearchSpace
+from explorer.grammar.space import Derivation, SearchSpace, named_choices
 from explorer.store import Study
 
 

@@ -20,14 +20,18 @@ OTHERS = "others"
 NOT_ASKED = "not asked"
 
 
-def quantities(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """(what was measured, what it costs): the study's objectives first, then all that a complete trial has."""
+def quantities(
+    records: Iterable[TrialRecord], objectives: Mapping[str, str], plane: tuple[str, str]
+) -> tuple[list[str], list[str]]:
+    """(what was measured, what it costs): those of ``plane`` first, then the study's objectives, then all that a
+    complete trial has. The first list holds what is maximised, and ``y`` of ``plane`` if that is minimised."""
+    x, y = plane
     complete = [record for record in records if record.state == "complete"]
     measured = dict.fromkeys(name for record in complete for name in record.objectives)
     costs = dict.fromkeys(name for record in complete for name in record.costs)
-    first = [name for name in objectives if name in measured or name in costs]
-    ups = [name for name in [*first, *measured] if is_maximised(name, objectives)]
-    downs = [name for name in [*first, *costs, *measured] if not is_maximised(name, objectives)]
+    known = [name for name in (y, x, *objectives, *costs, *measured) if name in measured or name in costs]
+    ups = [name for name in known if name == y or is_maximised(name, objectives)]
+    downs = [name for name in known if name not in ups]
     return list(dict.fromkeys(ups)), list(dict.fromkeys(downs))
 
 

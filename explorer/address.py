@@ -52,7 +52,7 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
         space = load_space(path)
         if override is not None:
             space = override.applied(space)
-        derivation = _derivation(space, which)
+        derivation = space.derivation(which)
         return Addressed(space.architecture(derivation), space, derivation)
     if (path := _exported(address)) is not None:
         return Addressed(_overridden(_read(path), override, address))
@@ -82,34 +82,6 @@ def _exported(address: str) -> Path | None:
         return Path(inside)
     is_file = address.endswith(".json") or (os.path.isfile(address) and not address.endswith(SPACES))
     return Path(address) if is_file else None
-
-
-def _derivation(space: SearchSpace, which: str) -> Derivation:
-    if which.isascii() and which.isdigit():
-        if len(which) > 1_000:
-            raise space.error("an index of more than 1,000 digits")
-        return space.unrank(int(which))
-    return space.named(named_choices(which))
-
-
-def named_choices(text: str) -> dict[str, str]:
-    """``order=full_preact,attn=se(r=4)`` as a mapping; commas inside brackets do not separate. Raises ExplorerError."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    choices: dict[str, str] = {}
-    for part in filter(str.strip, parts):
-        name, equals, alternative = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and alternative):
-            raise ExplorerError(f"{part.strip()[:80]!r} is not a choice; write NAME=ALTERNATIVE, separated by commas")
-        if name in choices:
-            raise ExplorerError(f"the choice {name!r} is made twice")
-        choices[name] = alternative
-    return choices
 
 
 def _read(path: Path) -> Architecture:

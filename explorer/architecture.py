@@ -297,3 +297,9 @@ def _whole_numbers(values: Any, length: int) -> bool:
         and len(values) == length
         and all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
     )
+
+
+def require_architecture(value: object) -> None:
+    """Raises TypeError for what is not an Architecture."""
+    if not isinstance(value, Architecture):
+        raise TypeError(f"an Architecture is needed, as space.architecture(0) gives it; found {value!r:.80}")

@@ -58,7 +58,8 @@ def choice_effects(
     known = comparable(records, objective, cost)
     if len(known) < 2:
         raise StudyError(
-            f"{len(known)} complete trials have both {objective} and {cost}; an effect needs at least two networks"
+            f"{len(known)} complete trials have {objective} and a {cost} above 0 (its logarithm is compared);"
+            " an effect needs at least two networks"
         )
     factors = varying_choices(known)
     wanted = factors if factor is None else [name for name in factors if factor in (name, name.split("@")[0])]

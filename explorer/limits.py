@@ -1,4 +1,4 @@
-"""A bound on a cost or an objective, as users write it: ``macs <= 50M``."""
+"""A bound on a cost or an objective, as users write it: ``macs <= 50M``, ``accuracy>=60%``, ``latency<=2ms``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,33 @@ from fractions import Fraction
 from explorer.errors import ExplorerError
 
 _FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BOUND = re.compile(r"\s*(<=|>=|<|>)\s*(\d{1,18}(?:\.\d{1,18})?)\s*([kKMGT]?)\s*", re.ASCII)
-_LIMIT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)" + _BOUND.pattern, re.ASCII)
+_BYTES = {
+    **dict.fromkeys(("b", "byte", "bytes"), Fraction(1)),
+    **{f"{letter}ib": Fraction(1024**power) for power, letter in enumerate("kmgt", 1)},
+}
+_MILLISECONDS = {"ms": Fraction(1), "s": Fraction(1000), "us": Fraction(1, 1000), "µs": Fraction(1, 1000)}
+ACCURACIES = ("accuracy", "top5")  # fractions of 1
+# Quantity -> the units that may follow its number, in lower case, and the factor of each.
+_UNITS: dict[str, dict[str, Fraction]] = {
+    "macs": dict.fromkeys(("mac", "macs"), Fraction(1)),
+    "flops": dict.fromkeys(("flop", "flops"), Fraction(1)),
+    "params": dict.fromkeys(("param", "params", "parameters"), Fraction(1)),
+    "activations": dict.fromkeys(("activation", "activations"), Fraction(1)),
+    "weight_layers": dict.fromkeys(("layer", "layers"), Fraction(1)),
+    "receptive_field": dict.fromkeys(("px", "pixels"), Fraction(1)),
+    "peak_memory_bytes": _BYTES,
+    "latency_ms": _MILLISECONDS,
+    **{name: {"%": Fraction(1, 100)} for name in ACCURACIES},
+}
+_COMPARISON = r"(?:<=|>=|=<|=>|≤|≥|<|>)"
+_NUMBER = r"(?:[0-9][0-9_]{0,17}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?"
+_AMOUNT = rf"(-?{_NUMBER})\s*(%|[^\W\d_]*)"
+_NAME = r"[^\W\d][^\s<>=≤≥]*"
+_BOUND = re.compile(rf"\s*({_COMPARISON})\s*{_AMOUNT}\s*")
+_LIMIT = re.compile(rf"\s*({_NAME})\s*({_COMPARISON}\s*{_AMOUNT})\s*")
+_REVERSED = re.compile(rf"\s*({_AMOUNT})\s*({_COMPARISON})\s*({_NAME})\s*")
+_SPELLINGS = {"=<": "<=", "=>": ">=", "≤": "<=", "≥": ">="}
+_MIRRORED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
 _COMPARE = {
     "<=": lambda value, bound: value <= bound,
     ">=": lambda value, bound: value >= bound,
@@ -25,11 +50,20 @@ _COMPARE = {
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``cost`` compared (``<= >= < >``) with ``bound``, for instance macs <= 50,000,000."""
+    """``cost`` compared (``<= >= < >``) with ``bound``, for instance macs <= 50,000,000.
+
+    Raises ExplorerError for another comparison, and for a bound that is not a finite number.
+    """
 
     cost: str
     comparison: str
     bound: float
+
+    def __post_init__(self) -> None:
+        if self.comparison not in _COMPARE:
+            raise ExplorerError(f"limit on {self.cost}: {self.comparison!r} is not one of {', '.join(_COMPARE)}")
+        if not isinstance(self.bound, (int, float)) or not math.isfinite(self.bound):
+            raise ExplorerError(f"limit on {self.cost}: the bound must be a finite number, found {self.bound!r}")
 
     def allows(self, costs: Mapping[str, float]) -> bool:
         """Whether ``costs`` keep the limit. Raises ExplorerError when the cost is not among them."""
@@ -46,6 +80,8 @@ class Limit:
         return min(beyond, 0.0) if self.allows(costs) else max(beyond, sys.float_info.epsilon)
 
     def __str__(self) -> str:
+        if self.bound and not 1e-6 <= abs(self.bound) < 1e18:
+            return f"{self.cost} {self.comparison} {self.bound!r}"
         suffix = next((suffix for suffix in "TGMk" if self.bound >= _FACTORS[suffix]), "")
         number = (Decimal(repr(self.bound)) / _FACTORS[suffix]).normalize()
         return f"{self.cost} {self.comparison} {number:f}{suffix}"
@@ -56,13 +92,77 @@ def parse_bound(cost: str, text: str) -> Limit:
     match = _BOUND.fullmatch(text)
     if not match:
         raise ExplorerError(f"{text[:80]!r} is not a bound; write a comparison and a number, as in '<= 50M' or '> 0.9'")
-    comparison, number, suffix = match.groups()
-    return Limit(cost, comparison, float(Fraction(number) * _FACTORS[suffix]))
+    comparison, number, unit = match.groups()
+    comparison = _SPELLINGS.get(comparison, comparison)
+    factor = _factor(cost, unit)
+    if factor is None:
+        raise ExplorerError(f"{text[:80]!r} is not a bound on {cost}: {_unit_problem(cost, comparison, number, unit)}")
+    bound = Fraction(number) * factor
+    if bound < 0 and cost in _UNITS:
+        raise ExplorerError(
+            f"{text[:80]!r} is not a bound on {cost}, which is never negative; write one as in '<= 50M'"
+        )
+    if bound > 1 and unit == "%":
+        raise ExplorerError(f"{text[:80]!r} is not a bound on {cost}, which is at most 100%")
+    return Limit(cost, comparison, float(bound))
 
 
-def parse_limit(text: str) -> Limit:
-    """The limit that ``text`` ("macs<=50M") states. Raises ExplorerError."""
-    match = _LIMIT.fullmatch(text)
-    if not match:
-        raise ExplorerError(f"{text[:80]!r} is not a limit; write a cost and a bound, as in 'macs<=50M'")
-    return parse_bound(match[1], text[match.end(1) :])
+def parse_limit(text: str | Limit) -> Limit:
+    """The limit that ``text`` states, as in "macs<=50M"; a Limit is returned as it is.
+
+    Accepted are ``<= >= < >``, the cost on either side, exponents (1e6), the suffixes k, M, G and T, the quantity's own
+    unit (MACs, ms, GiB), and percent of an accuracy. ``latency`` with a unit of time is ``latency_ms``. Raises
+    ExplorerError.
+    """
+    if isinstance(text, Limit):
+        return text
+    if not isinstance(text, str):
+        raise ExplorerError(f"{str(text)[:80]!r} is not a limit; write a text, as in 'macs<=50M'")
+    if match := _LIMIT.fullmatch(text):
+        name, bound, unit = match[1], match[2], match[4]
+    elif match := _REVERSED.fullmatch(text):
+        comparison = _SPELLINGS.get(match[4], match[4])
+        name, bound, unit = match[5], f"{_MIRRORED[comparison]}{match[1]}", match[3]
+    else:
+        raise ExplorerError(f"{text[:80]!r} is not a limit; write a cost and a bound, as in 'macs<=50M'{_hint(text)}")
+    if name == "latency" and unit.lower() in _MILLISECONDS:
+        name = "latency_ms"
+    return parse_bound(name, bound)
+
+
+def _factor(cost: str, unit: str) -> Fraction | None:
+    """By what the number before ``unit`` is multiplied; None for a unit that ``cost`` is not counted in."""
+    if unit in _FACTORS:
+        return Fraction(_FACTORS[unit])
+    units = _UNITS.get(cost, {cost.lower(): Fraction(1)})
+    if unit.lower() in units:
+        return units[unit.lower()]
+    suffix, rest = unit[:1], unit[1:].lower()
+    if suffix in _FACTORS and rest in units and units is not _MILLISECONDS:
+        return _FACTORS[suffix] * units[rest]
+    return None
+
+
+def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
+    """Why ``unit`` cannot follow a number of ``cost``, and what can."""
+    if unit == "%":
+        return f"a percentage is understood for {' and '.join(ACCURACIES)} only; write a number, as in '> 0.9'"
+    suffix = next((suffix for suffix in ("k", "M", "G", "T") if unit.upper() == suffix.upper()), "")
+    if suffix:
+        return f"did you mean '{cost}{comparison}{number}{suffix}'?"
+    other = next((name for name in _UNITS if _factor(name, unit) is not None), None)
+    if other is not None and cost in _UNITS:
+        return f"{unit!r} is a unit of {other}, not of {cost}; write a number with k, M, G or T, as in '<= 50M'"
+    return f"{unit!r} is not a unit of {cost}; write a number with k, M, G or T, as in '<= 50M'"
+
+
+def _hint(text: str) -> str:
+    """The likely meaning of what is not a limit, as it would be written."""
+    repaired = re.sub(r"(?<![<>=])={1,2}(?![<>=])", "<=", text)
+    repaired = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", repaired)
+    repaired = re.sub(r"(?<=[0-9]),(?=[0-9])", ".", repaired)
+    if repaired != text and _LIMIT.fullmatch(repaired):
+        return f"; did you mean {repaired.strip()[:80]!r}?"
+    if len(re.findall(_COMPARISON, text)) > 1:
+        return "; it states two bounds: give each as a limit of its own"
+    return ""

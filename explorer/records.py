@@ -30,6 +30,9 @@ class Environment:
     versions: Mapping[str, str]
     commit: str = ""
 
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @property
     def digest(self) -> str:
         """Equal for two environments exactly when all their fields are."""
@@ -146,6 +149,9 @@ class TrialRecord:
     revision: int = 0
     duration: float | None = None
 
+    def __hash__(self) -> int:  # of the fields that tell records apart; mappings have no hash
+        return hash((self.number, self.digest, self.state, self.revision))
+
     @property
     def seconds(self) -> float | None:
         """How long it took: ``duration`` where that was measured, else from start to end by the wall clock, which may
@@ -194,6 +200,9 @@ class ConfirmationRecord:
     started: float | None = None
     finished: float | None = None
     revision: int = 0
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.seed, self.epochs, self.state, self.revision))
 
     @property
     def seconds(self) -> float | None:
@@ -286,6 +295,9 @@ class LatencyEnvironment:
     protocol: int
     limits: Mapping[str, float] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @property
     def digest(self) -> str:
         """Equal for two environments when all fields are, but for two: this project's commit, for which ``protocol``
@@ -340,6 +352,9 @@ class Latency:
     device_state: Mapping[str, list[float]] | None = None
     peak_memory_bytes: int | None = None
     joules_per_image: float | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.reported_ms, self.environment))
 
     def to_dict(self) -> dict[str, Any]:
         """As ``explorer latency --json`` gives it: what the device did not tell is left out."""

@@ -2,9 +2,10 @@
 
 import pytest
 
-from explorer.address import Input, find_architecture, named_choices
+from explorer.address import Input, find_architecture
 from explorer.errors import ExplorerError
 from explorer.grammar.parse import load_space
+from explorer.grammar.space import named_choices
 from explorer.ops.base import TensorShape
 
 NO_STORAGE = "sqlite:///there-is-none.db"

@@ -99,7 +99,7 @@ def test_questions_without_an_answer():
         choice_effects(grid(), factor="attm")
     with pytest.raises(StudyError, match="act is the same in all"):
         choice_effects([record for record in grid() if record.choices["act"] == "relu"], factor="act")
-    with pytest.raises(StudyError, match="1 complete trials have both"):
+    with pytest.raises(StudyError, match="1 complete trials have accuracy and a macs above 0"):
         choice_effects(grid()[:1])
 
 

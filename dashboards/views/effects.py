@@ -25,7 +25,7 @@ def draw() -> None:
         return
     study, records = found
     records = narrow(study, records)
-    ups, downs = quantities(records, study.objectives)
+    ups, downs = quantities(records, study.objectives, study.plane)
     if not ups or not downs:
         say("No trial of this study is complete yet; effects appear here once networks can be compared.")
         return

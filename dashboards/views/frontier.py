@@ -151,7 +151,11 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None,
     while there is nothing to draw."""
     ups, downs, choices, environments = kept(
         (*_key(study), "quantities"),
-        lambda: (*quantities(records, study.objectives), choice_points(records), latency_environments(records)),
+        lambda: (
+            *quantities(records, study.objectives, study.plane),
+            choice_points(records),
+            latency_environments(records),
+        ),
     )
     if not ups or not downs:
         return None, records

@@ -35,13 +35,13 @@ from explorer.signals import raise_interrupted
 @click.option(
     "--epochs", type=click.IntRange(1, 100_000), metavar="N", help="Epochs of each training; the study's by default."
 )
-@click.option("--x", metavar="COST", help="The frontier's cost; the study's first cost objective by default.")
+@click.option(
+    "--x", metavar="COST", help="The frontier's cost; the study's first cost objective by default, or else macs."
+)
 @click.option(
     "--y",
     type=click.Choice(["accuracy", "top5", "loss"]),
-    default="accuracy",
-    show_default=True,
-    help="What is tested.",
+    help="What is tested; the study's first measured objective by default.",
 )
 @mix
 @click.option(

@@ -13,7 +13,7 @@ import explorer
 from explorer.address import Addressed, Input, find_architecture
 from explorer.cli import WorkFailed
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
-from explorer.cli.studies import mix, tell_mixed
+from explorer.cli.studies import mix, none_found, tell_mixed
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.formats import RUN, check_formats
 from explorer.export.process import FreshProcess
@@ -133,15 +133,12 @@ def _exports(
         study = open_study(storage, arch)
         limits = [parse_limit(text) for text in under]
         if whole_frontier:
-            records, compared = study.frontier(mix_environments=mix_environments), {study.cost_objective}
+            records, compared = study.frontier(mix_environments=mix_environments), set(study.plane)
         else:
             records = [study.best_under(limits, mix_environments=mix_environments)]
             compared = {limit.cost for limit in limits}
         if records in ([], [None]):
-            raise ExplorerError(
-                f"no complete trial of {study.name!r} "
-                + (f"keeps {', '.join(map(str, limits))}" if limits else "is there yet")
-            )
+            raise ExplorerError(none_found(study, limits))
         tell_mixed(study, compared, on_stderr=quiet)
         places = [folder / f"trial-{record.number}" for record in records] if whole_frontier else [folder]
         addresses = [f"{study.name}:{record.number}" for record in records]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from datetime import datetime
 
 import click
 
 from explorer.cli.options import as_json, choices_line, counted, percent, plain, print_json, print_table, storage
-from explorer.limits import parse_limit
+from explorer.limits import ACCURACIES, Limit, parse_limit
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
 from explorer.store.study import LATENCY
@@ -63,27 +63,19 @@ def studies(as_json: bool, storage: str) -> None:
 @storage
 def trials(study: str, as_json: bool, storage: str) -> None:
     """The trials of STUDY, in order."""
-    records = open_study(storage, study).trials(full=False)
+    opened = open_study(storage, study)
+    records = opened.trials(full=False)
     if as_json:
         print_json([trial_json(record) for record in records])
         return
+    quantities = dict.fromkeys([*opened.objectives, "macs", "params"])
     print_table(
-        {
-            "trial": "right",
-            "state": "left",
-            "accuracy": "right",
-            "macs": "right",
-            "params": "right",
-            "seconds": "right",
-            "": "left",
-        },
+        {"trial": "right", "state": "left", **dict.fromkeys(quantities, "right"), "seconds": "right", "": "left"},
         [
             (
                 record.number,
                 record.state,
-                percent(record.objectives.get("accuracy")),
-                _count(record, "macs"),
-                _count(record, "params"),
+                *(_quantity(record, name) for name in quantities),
                 "" if record.seconds is None else f"{record.seconds:.1f}",
                 record.reason or choices_line(record.choices),
             )
@@ -111,30 +103,38 @@ def trial_json(record: TrialRecord) -> dict:
     }
 
 
+X_HELP = "The cost: the study's first cost objective by default, or else macs."
+Y_HELP = "What is compared at equal cost: the study's first measured objective by default."
 mix = click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
 
 
 @click.command()
 @click.argument("study")
-@click.option("--x", metavar="COST", help="The cost to keep low; the study's first cost objective by default.")
-@click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What to keep high.")
+@click.option("--x", metavar="COST", help=X_HELP)
+@click.option("--y", metavar="OBJECTIVE", help=Y_HELP)
 @click.option(
     "--under",
     "under",
     multiple=True,
     metavar="LIMIT",
-    help="Only the best that keeps this limit, as in 'macs<=40M'; may be repeated.",
+    help="Only the best that keeps this limit, as in 'macs<=40M' or 'accuracy>=60%'; may be repeated.",
 )
 @mix
 @as_json
 @storage
 def frontier(
-    study: str, x: str | None, y: str, under: tuple[str, ...], mix_environments: bool, as_json: bool, storage: str
+    study: str,
+    x: str | None,
+    y: str | None,
+    under: tuple[str, ...],
+    mix_environments: bool,
+    as_json: bool,
+    storage: str,
 ) -> None:
     """The networks of STUDY that no other beats in both COST and OBJECTIVE; or the best one under a budget."""
     limits = [parse_limit(text) for text in under]
     opened = open_study(storage, study)
-    x = x or opened.cost_objective
+    x, y = opened.axes(x, y)
     if limits:
         best = opened.best_under(limits, y, mix_environments=mix_environments)
         records = [] if best is None else [best]
@@ -155,11 +155,23 @@ def frontier(
         tell_mixed(opened, names, on_stderr=True)
         return
     if not records:
-        what = f"keeps {', '.join(map(str, limits))}" if limits else "is complete yet"
-        click.echo(f"no trial of {opened.name!r} {what}")
+        click.echo(none_found(opened, limits))
         return
     print_frontier(records, x, y)
     tell_mixed(opened, names)
+
+
+def none_found(study: Study, limits: Sequence[Limit]) -> str:
+    """Why a frontier, or the best network under ``limits``, is empty."""
+    if not study.counts()["complete"]:
+        return f"no trial of {study.name!r} is complete yet"
+    if not limits:
+        return f"no complete trial of {study.name!r} has both quantities"
+    asked = ", ".join(map(str, limits))
+    if (nearest := study.nearest_to(limits)) is None:
+        return f"no complete trial of {study.name!r} has every quantity of {asked}"
+    has = ", ".join(dict.fromkeys(f"{limit.cost} {_quantity(nearest, limit.cost)}" for limit in limits))
+    return f"no trial of {study.name!r} keeps {asked}; the nearest is trial {nearest.number} with {has}"
 
 
 def frontier_json(record: TrialRecord) -> dict:
@@ -210,13 +222,9 @@ def _quantity(record: TrialRecord, name: str) -> str:
     value = {**record.costs, **record.objectives}.get(name)
     if value is None:
         return ""
-    if name in ("accuracy", "top5"):
+    if name in ACCURACIES:
         return percent(value)
     return f"{value:.3g}" if name.endswith("_ms") else counted(value)
-
-
-def _count(record: TrialRecord, name: str) -> str:
-    return counted(record.costs[name]) if name in record.costs else ""
 
 
 @click.command()
@@ -224,19 +232,20 @@ def _count(record: TrialRecord, name: str) -> str:
 @click.option(
     "--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@..."
 )
-@click.option("--x", metavar="COST", help="The cost to be equal; the study's first cost objective by default.")
-@click.option("--y", default="accuracy", show_default=True, metavar="OBJECTIVE", help="What the choice does it to.")
+@click.option("--x", metavar="COST", help=X_HELP)
+@click.option("--y", metavar="OBJECTIVE", help=Y_HELP)
 @mix
 @as_json
 @storage
 def effects(
-    study: str, factor: str | None, x: str | None, y: str, mix_environments: bool, as_json: bool, storage: str
+    study: str, factor: str | None, x: str | None, y: str | None, mix_environments: bool, as_json: bool, storage: str
 ) -> None:
     """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
     from explorer.effects import choice_effects
 
     opened = open_study(storage, study)
-    x = x or opened.cost_objective
+    x, y = opened.axes(x, y)
+    opened.require_known((x, y))
     if not mix_environments:
         opened.require_one_environment((x, y))
     found = choice_effects(opened.trials(full=False), y, x, factor)
@@ -244,7 +253,7 @@ def effects(
         print_json([effect.to_json() for effect in found])
         tell_mixed(opened, (x, y), on_stderr=True)
         return
-    shown = 100.0 if y in ("accuracy", "top5") else 1.0
+    shown = 100.0 if y in ACCURACIES else 1.0
     print_table(
         {
             "choice": "left",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from explorer.architecture import Architecture, Block
+from explorer.architecture import Architecture, Block, require_architecture
 from explorer.ops.base import FREE, Op, TensorShape
 from explorer.ops.merge import Merge
 
@@ -58,6 +58,7 @@ class Passage(NamedTuple):
 
 def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32") -> Cost:
     """The cost of a network; ``batch`` and ``dtype`` matter to ``peak_memory_bytes`` alone."""
+    require_architecture(architecture)
     known: Known = {}
     passages = [_pass(architecture.input, known, architecture.stem)]
     blocks: dict[tuple[int, TensorShape], tuple] = {}  # blocks that repeat are counted once

@@ -16,7 +16,7 @@ from explorer.grammar.stages import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KE
 from explorer.ops import registry
 
 SCHEMA_FILE = "space.schema.json"
-BOUND = r"^\s*(<=|>=|<|>)\s*[0-9]+(\.[0-9]+)?\s*[kKMGT]?\s*$"
+BOUND = r"^\s*(<=|>=|=<|=>|≤|≥|<|>)\s*([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*[A-Za-z]*\s*$"
 RULE_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 
 ABOUT = {

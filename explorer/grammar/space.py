@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from explorer.architecture import Architecture
-from explorer.errors import Problem, SpaceError, did_you_mean
+from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
 from explorer.grammar.resolve import Program
 from explorer.grammar.tree import Item, Point, Value
 from explorer.limits import Limit
@@ -60,6 +62,9 @@ class Derivation:
 
     choices: Mapping[str, str]
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self.choices.items()))
+
     def __str__(self) -> str:
         return ", ".join(f"{name}={text}" for name, text in self.choices.items())
 
@@ -104,24 +109,50 @@ class SearchSpace:
         return self._decisions.count()
 
     def unrank(self, index: int) -> Derivation:
-        """Derivation number ``index``; 0 takes every first alternative. Raises SpaceError outside [0, count)."""
-        total = self.count()
+        """Derivation number ``index``; 0 takes every first alternative. Raises SpaceError outside [0, count), TypeError
+        for what is not a whole number."""
+        index, total = operator.index(index), self.count()
         if not 0 <= index < total:
             raise self.error(f"index {index} is outside the space: it has {total:,} derivations, 0..{total - 1}")
         return self._decisions.unrank(index)
 
-    def rank(self, derivation: Derivation) -> int:
-        """The index of a derivation. Raises SpaceError when it is not one of this space."""
-        return self._decisions.rank(self._replayed(derivation.choices))
+    def rank(self, which: Derivation | Mapping[str, str] | str | int) -> int:
+        """The index of a derivation, or of what ``derivation`` accepts. Raises SpaceError when it is not one of this
+        space."""
+        return self._decisions.rank(self.derivation(which))
+
+    def derivation(self, which: Derivation | Mapping[str, str] | str | int) -> Derivation:
+        """The derivation that ``which`` names: its index, its choices as a mapping or as text ("order=full_preact,
+        depth=3", first alternatives elsewhere; or an index in digits), or a Derivation, checked against this space.
+
+        Raises SpaceError when the space has none of that name, and TypeError for any other value.
+        """
+        if isinstance(which, Derivation):
+            return self._replayed(which.choices)
+        if isinstance(which, Mapping):
+            return self.named(which)
+        if isinstance(which, str):
+            text = which.strip()
+            if text.isascii() and text.isdigit():
+                if len(text) > 1_000:
+                    raise self.error("an index of more than 1,000 digits")
+                return self.unrank(int(text))
+            return self.named(named_choices(text))
+        if isinstance(which, bool) or not hasattr(which, "__index__"):
+            raise TypeError(
+                "a network of a space is named by its index, its choices (a mapping, or text as in 'order=full_preact')"
+                f" or a Derivation, found {which!r:.80}"
+            )
+        return self.unrank(which)
 
     def derive(self, choose: Chooser) -> Derivation:
         """The derivation that ``choose`` answers: it is asked each live choice once, and returns one of its options."""
         return self._decisions.walk(choose)
 
-    def named(self, wanted: Mapping[str, str]) -> Derivation:
+    def named(self, wanted: Mapping[str, str | int | float]) -> Derivation:
         """The derivation with the ``wanted`` choices, first alternatives elsewhere. A name without a
         scope (``attn``) sets every ``attn@...``. Raises SpaceError for a name or an alternative there is not."""
-        wanted = {name: " ".join(text.split()) for name, text in wanted.items()}
+        wanted = {name: " ".join(str(alternative).split()) for name, alternative in wanted.items()}
         used: set[str] = set()
 
         def choose(choice: Choice) -> str:
@@ -143,7 +174,9 @@ class SearchSpace:
         return derivation
 
     def sample(self, n: int, seed: int = 0) -> list[Derivation]:
-        """``n`` independent draws, uniform over derivations, with replacement."""
+        """``n`` independent draws, uniform over derivations, with replacement. Raises SpaceError for ``n`` below 0."""
+        if operator.index(n) < 0:
+            raise self.error(f"a sample has at least 0 networks, found n = {n}")
         draw = random.Random(f"{FORMAT}:{seed}")
         total = self.count()
         return [self._decisions.unrank(draw.randrange(total)) for _ in range(n)]
@@ -153,12 +186,40 @@ class SearchSpace:
         for index in range(self.count()):
             yield self._decisions.unrank(index)
 
-    def architecture(self, which: int | Derivation) -> Architecture:
-        """The network of a derivation or of an index. Raises SpaceError, located, when it cannot be built."""
+    def __len__(self) -> int:
+        """``count()``. Raises OverflowError for a count that ``len`` cannot return."""
+        if (total := self.count()) > sys.maxsize:
+            raise OverflowError(f"{self.name} has more derivations than len() can return; use count()")
+        return total
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getitem__(self, index: int | slice) -> Derivation | list[Derivation]:
+        """The derivation of this index, from the end where it is negative, or a list of those of a slice. Raises
+        IndexError outside the space."""
+        if isinstance(index, slice):
+            return [self._decisions.unrank(place) for place in range(self.count())[index]]
+        place, total = operator.index(index), self.count()
+        if not -total <= place < total:
+            raise IndexError(f"index {place} is outside the space: it has {total:,} derivations")
+        return self._decisions.unrank(place % total)
+
+    def __contains__(self, derivation: object) -> bool:
+        """Whether this is a derivation of the space."""
+        if not isinstance(derivation, Derivation):
+            return False
+        try:
+            return self._replayed(derivation.choices) == derivation
+        except SpaceError:
+            return False
+
+    def architecture(self, which: Derivation | Mapping[str, str] | str | int) -> Architecture:
+        """The network of a derivation, or of what ``derivation`` accepts. Raises SpaceError, located, when it cannot be
+        built, and TypeError for any other value."""
         from explorer.grammar.derive import derive_architecture
 
-        derivation = self.unrank(which) if isinstance(which, int) else which
-        return derive_architecture(self, derivation)
+        return derive_architecture(self, which if isinstance(which, Derivation) else self.derivation(which))
 
     def with_input(self, shape: TensorShape | Iterable[int], classes: int) -> SearchSpace:
         """The same space on another input shape and number of classes, checked anew."""
@@ -203,3 +264,23 @@ class SearchSpace:
                 f"the derivation says {', '.join(sorted(extra))}, which does not arise with its other choices"
             )
         return derivation
+
+
+def named_choices(text: str) -> dict[str, str]:
+    """``order=full_preact,attn=se(r=4)`` as a mapping; commas inside brackets do not separate. Raises ExplorerError."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    choices: dict[str, str] = {}
+    for part in filter(str.strip, parts):
+        name, equals, alternative = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and alternative):
+            raise ExplorerError(f"{part.strip()[:80]!r} is not a choice; write NAME=ALTERNATIVE, separated by commas")
+        if name in choices:
+            raise ExplorerError(f"the choice {name!r} is made twice")
+        choices[name] = alternative
+    return choices

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture, Block
+from explorer.architecture import Architecture, Block, require_architecture
 from explorer.network.init import initialise, silence_last_norm
 from explorer.ops.base import Call, Op, TensorShape
 
@@ -17,6 +17,7 @@ def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_n
 
     ``zero_init_last_norm``: residual blocks begin as their shortcut (``silence_last_norm``).
     """
+    require_architecture(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the devices too
         network = Network(architecture)

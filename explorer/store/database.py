@@ -57,6 +57,19 @@ class Database:
     opened: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     hurry: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
+    def __reduce__(self):
+        """A copy sent to another process opens the same database for reading."""
+        if self.in_memory:
+            raise TypeError(
+                "a study in memory cannot be sent to another process or written to a file;"
+                " search with storage='sqlite:///FILE'"
+            )
+        url = self.engine.url if self.file is None else URL.create("sqlite", database=str(self.file.resolve()))
+        return open_for_reading, (url.render_as_string(hide_password=False),)
+
+    def __deepcopy__(self, memo: dict) -> Database:
+        return self  # it is a handle: a copy would be of the same database
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read from, one consistent snapshot. Raises StoreError."""

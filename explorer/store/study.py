@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from explorer.costing.analytic import Cost
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
+from explorer.limits import ACCURACIES, Limit, parse_limit
 from explorer.records import (
     STATES,
     ConfirmationRecord,
@@ -39,19 +43,10 @@ from explorer.store.schema import environments, trials
 if TYPE_CHECKING:
     import pandas
 
-_MAXIMISED = {"accuracy", "top5", *NAMES}
+_MAXIMISED = {*ACCURACIES, *NAMES}
 LATENCY = "latency_ms"
 CLOCKS_APART = 0.10  # what a drift may come to within a measurement, too; a card's own ups and downs are less
 TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that differ in one trained otherwise
-
-
-class Limit(Protocol):
-    """A bound on a cost, as ``explorer.limits`` makes it."""
-
-    @property
-    def cost(self) -> str: ...
-
-    def allows(self, costs: Mapping[str, float]) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,9 @@ class Study:
     data_place: Mapping[str, str] = field(default_factory=dict, repr=False)
     revision: int = field(default=0, repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.id, self.created))
+
     @property
     def storage(self) -> str:
         """The database's URL, without its password."""
@@ -92,7 +90,9 @@ class Study:
             return [to_record(row) for row in connection.execute(query)]
 
     def trial(self, number: int) -> TrialRecord:
-        """One trial with all that is kept of it. Raises StoreError when there is none of this number."""
+        """One trial with all that is kept of it. Raises StoreError when there is none of this number, TypeError for
+        what is not a whole number."""
+        number = operator.index(number)
         with self.database.read() as connection:
             row = connection.execute(select_trials(self.id, True).where(trials.c.number == number)).first()
             if row is not None:
@@ -147,17 +147,17 @@ class Study:
             return count_states(iter(connection.execute(query)))
 
     def frontier(
-        self, x: str | None = None, y: str = "accuracy", *, mix_environments: bool = False
+        self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> list[TrialRecord]:
         """The complete trials that no other beats in both quantities, by ascending ``x``; of equals the first.
-        ``x``: ``cost_objective`` by default.
+        ``x``, ``y``: those of ``plane`` by default.
 
         Any objective or cost may be named. Accuracies are maximised, costs minimised, objectives as the
         study says. Raises StoreError for a quantity that the study does not know, and for latencies measured in
         several environments unless ``mix_environments``.
         """
         light = self._complete()
-        x = x or self.cost_objective
+        x, y = self.axes(x, y)
         names = dict.fromkeys((x, y))
         self._require(names, light)
         if not mix_environments:
@@ -169,22 +169,44 @@ class Study:
         )
 
     def best_under(
-        self, limits: Iterable[Limit], objective: str | None = None, *, mix_environments: bool = False
+        self,
+        limits: Iterable[Limit | str] | Limit | str,
+        objective: str | None = None,
+        *,
+        mix_environments: bool = False,
     ) -> TrialRecord | None:
-        """The complete trial of best ``objective`` (the study's first one) that keeps every limit, or None.
-        ``mix_environments``: as in ``frontier``."""
-        objective = objective or next(iter(self.objectives))
-        light = self._complete()
-        self._require([objective], light)
-        limits = tuple(limits)
+        """The complete trial of best ``objective`` (``y`` of ``plane`` by default) that keeps every limit, or None.
+
+        ``limits``: one or several, as "macs<=4M" or a Limit. A trial without the quantity breaks a limit on it.
+        ``mix_environments``: as in ``frontier``. Raises StoreError for a quantity that the study does not know, and for
+        a bound above 1 on an accuracy that the study keeps as a fraction.
+        """
+        objective = self.axes(None, objective)[1]
+        limits, light = self._limits(limits), self._complete()
+        self._require([objective, *(limit.cost for limit in limits)], light)
+        self._require_fractions(limits, light)
         if not mix_environments:
             self._require_one_environment([objective, *(limit.cost for limit in limits)], light)
         fit = [
-            record for record in light if all(limit.allows({**record.costs, **record.objectives}) for limit in limits)
+            record
+            for record in light
+            if _value(record, objective) is not None and all(_excess(limit, record) <= 0 for limit in limits)
         ]
         if not fit:
             return None
         return self._filled([min(fit, key=lambda record: (self._minimised(record, [objective]), record.number))])[0]
+
+    def nearest_to(self, limits: Iterable[Limit | str] | Limit | str) -> TrialRecord | None:
+        """The complete trial that breaks ``limits`` least; None where no trial has all their quantities."""
+        limits = self._limits(limits)
+        known = [
+            record for record in self._complete() if all(_value(record, limit.cost) is not None for limit in limits)
+        ]
+        return min(known, key=lambda record: max(_excess(limit, record) for limit in limits), default=None)
+
+    @staticmethod
+    def _limits(limits: Iterable[Limit | str] | Limit | str) -> tuple[Limit, ...]:
+        return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
 
     def mixed_environments(self) -> str:
         """In how many environments the latencies of the complete trials were measured, and in what these differ;
@@ -260,12 +282,23 @@ class Study:
 
     @property
     def plane(self) -> tuple[str, str]:
-        """(x, y) of the plane that tells most: the first objective to maximise, or else the first, over the first other
-        one to minimise that is no loss; over ``macs`` if there is none."""
+        """(x, y) of the study's frontier, chosen from its objectives.
+
+        ``y``: the first one to maximise among those that an evaluation measures, or else the first of these. ``x``: the
+        first other one to minimise that is a cost, or else the first other one to minimise that is no loss, or else
+        ``macs``. Costs are the analytic ones, ``latency_ms`` and the caller's own.
+        """
         ways = self.objectives
-        y = next((name for name, direction in ways.items() if direction == "max"), next(iter(ways)))
-        costs = (name for name, direction in ways.items() if direction == "min" and name not in (y, "loss"))
-        return next(costs, "macs"), y
+        costs = {*Cost.__dataclass_fields__, LATENCY, *self.fingerprint.get("costs", ())}
+        measured = [name for name in ways if name not in costs] or list(ways)
+        y = next((name for name in measured if ways[name] == "max"), measured[0])
+        minimised = [name for name, way in ways.items() if way == "min" and name not in (y, "loss")]
+        return next((name for name in minimised if name in costs), next(iter(minimised), "macs")), y
+
+    def axes(self, x: str | None = None, y: str | None = None) -> tuple[str, str]:
+        """``x`` and ``y``, with those of ``plane`` where one is None."""
+        default_x, default_y = self.plane
+        return x or default_x, y or default_y
 
     @property
     def cost_objective(self) -> str:
@@ -294,15 +327,16 @@ class Study:
         x = x or self.cost_objective
         return confirmed_networks(self, self._comparable([x], mix_environments), x, y, epochs)
 
-    def training_noise(self, y: str = "accuracy") -> float | None:
-        """The standard deviation over seeds of one training's ``y`` on the validation split, pooled over the networks
-        that were confirmed with the study's own number of epochs (``explorer.noise``); None where none was twice."""
+    def training_noise(self, y: str | None = None) -> float | None:
+        """The standard deviation over seeds of one training's ``y`` (that of ``plane`` by default) on the validation
+        split, pooled over the networks that were confirmed with the study's own number of epochs (``explorer.noise``);
+        None where none was twice."""
         from explorer.store.confirmations import training_noise
 
-        return training_noise(self, y)
+        return training_noise(self, self.axes(None, y)[1])
 
     def frontier_probabilities(
-        self, x: str | None = None, y: str = "accuracy", *, mix_environments: bool = False
+        self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> dict[int, float]:
         """Trial number -> probability that no complete trial of at most its ``x`` has a better mean ``y`` over seeds,
         on the validation split (``explorer.noise``); empty where ``training_noise`` is None.
@@ -312,7 +346,7 @@ class Study:
         """
         from explorer.store.confirmations import trial_probabilities
 
-        x = x or self.cost_objective
+        x, y = self.axes(x, y)
         return trial_probabilities(self, self._comparable([x, y], mix_environments), x, y, -self.sign(y))
 
     def gradient_flow(self, digest: str) -> GradientFlow | None:
@@ -359,12 +393,26 @@ class Study:
     def _minimised(self, record: TrialRecord, names: Iterable[str]) -> list[float]:
         return [self.sign(name) * _value(record, name) for name in names]  # type: ignore[operator]
 
+    def require_known(self, names: Iterable[str]) -> None:
+        """Raises StoreError for a quantity that neither the study's objectives nor its complete trials have."""
+        self._require(names, self._complete())
+
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
+        if not records:  # the costs that every trial will have
+            known |= {*Cost.__dataclass_fields__, *self.fingerprint.get("costs", ())}
         for name in names:
             if name not in known:
-                mend = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
-                raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {mend}")
+                hint = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
+                raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {hint}")
+
+    def _require_fractions(self, limits: Iterable[Limit], records: list[TrialRecord]) -> None:
+        for limit in limits:
+            values = [value for record in records if (value := _value(record, limit.cost)) is not None]
+            if limit.cost in ACCURACIES and limit.bound > 1 and values and max(values) <= 1:
+                share = f"{limit.cost}{limit.comparison}{limit.bound / 100:g}"
+                meant = f"; did you mean {share!r} ({limit.bound:g}%)?" if limit.bound <= 100 else ""
+                raise StoreError(f"limit {limit}: {limit.cost} of study {self.name!r} is a fraction of 1{meant}")
 
     def _require_one_environment(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         if LATENCY in names and (found := mixed_environments(records)):
@@ -418,6 +466,12 @@ def mixed_environments(records: Iterable[TrialRecord]) -> str:
 
 def _tells_clock(latency: Mapping[str, Any]) -> bool:
     return "sm_mhz" in (latency.get("device_state") or {})
+
+
+def _excess(limit: Limit, record: TrialRecord) -> float:
+    """As ``Limit.excess``; infinite for a trial without the quantity."""
+    value = _value(record, limit.cost)
+    return math.inf if value is None else limit.excess({limit.cost: value})
 
 
 def _value(record: TrialRecord, name: str) -> float | None:

@@ -90,7 +90,7 @@ def run_confirmation(
     seeds: int = 5,
     epochs: int | None = None,
     x: str | None = None,
-    y: str = "accuracy",
+    y: str | None = None,
     mix_environments: bool = False,
     data_dir: str | Path | None = None,
     device: str = "cpu",
@@ -101,9 +101,9 @@ def run_confirmation(
 
     Data, split, recipe and each network's precision are the study's; ``epochs``: the study's by default. The seeds
     follow from the study's own and are the same for every network. Each training is stored as it ends, so the same
-    call again goes on, and one with more seeds adds to them; one that had failed is tried again. ``x``: the study's
-    ``cost_objective`` by default; ``y``: accuracy, top5 or loss. ``workers``: trainings side by side, a core each on a
-    CPU and one on a GPU when left out.
+    call again goes on, and one with more seeds adds to them; one that had failed is tried again. ``x``, ``y``: those
+    of the study's ``plane`` by default; ``y`` is accuracy, top5 or loss. ``workers``: trainings side by side, a core
+    each on a CPU and one on a GPU when left out.
 
     Raises StoreError for a storage, study or quantity that is not there, StudyError where the study cannot be
     trained again or the numbers are out of range, DataError where its data are missing.
@@ -114,7 +114,8 @@ def run_confirmation(
             raise StudyError(f"{what} must lie in 1..{most}, found {number}")
     study = open_study(storage, name)
     recipe = training_recipe(study)
-    x, epochs = x or study.cost_objective, epochs or study.fingerprint["epochs"]
+    x, y = study.axes(x, y)
+    epochs = epochs or study.fingerprint["epochs"]
     study.confirmed(x, y, mix_environments=mix_environments)  # names that are wrong are said before hours of training
     frontier = study.frontier(x, y, mix_environments=mix_environments)
     if not frontier:

@@ -75,15 +75,19 @@ def test_choice_points_that_vary():
 
 
 def test_quantities_by_direction():
-    """Objectives come first, each on the axis of its direction."""
+    """The study's plane comes first, then its objectives, each on the axis of its direction; a study that only
+    minimises has its measured objective to look at."""
     records = [
         TrialRecord(0, "complete", costs={"macs": 1, "params": 2}, objectives={"accuracy": 0.5, "loss": 1, "joules": 3})
     ]
-    assert quantities(records, {"joules": "min", "accuracy": "max"}) == (
+    objectives = {"joules": "min", "accuracy": "max"}
+    assert quantities(records, objectives, ("joules", "accuracy")) == (
         ["accuracy"],
         ["joules", "macs", "params", "loss"],
     )
-    assert quantities([], OBJECTIVES) == ([], [])
+    minimised = quantities(records, {"params": "min", "loss": "min"}, ("params", "loss"))
+    assert minimised == (["loss", "accuracy"], ["params", "macs", "joules"])
+    assert quantities([], OBJECTIVES, ("macs", "accuracy")) == ([], [])
 
 
 def test_states_and_best():

@@ -17,10 +17,10 @@ import dashboards
 from dashboards.launch import STORAGE_VARIABLE
 from dashboards.quantities import change_of, unit_of
 from dashboards.views.architecture import zipped_export
-from explorer.address import named_choices
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExportError
 from explorer.grammar.parse import load_space
+from explorer.grammar.space import named_choices
 from explorer.records import BlockFlow, GradientFlow
 from explorer.store import open_study
 from explorer.store.gradient_flows import keep_gradient_flow

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from math import comb, prod
 
+import numpy
 import pytest
 
-from explorer.errors import SpaceError
+from explorer.errors import ExplorerError, SpaceError
 from explorer.grammar.parse import load_space, shipped_spaces
 from explorer.grammar.space import Choice, Derivation
 from tests.grammar.spaces import agrees_with_trying, only, random_space, space
@@ -500,3 +502,53 @@ def test_counts_multiply_as_combinatorics_says():
         stages="{blocks: 1, width: [4, 4, 4, 4, 4, 4]}",
     )
     assert made.count() == sum(comb(6, k) * 3**k for k in range(7)) == prod([4] * 6)
+
+
+def test_a_network_is_named_as_python_names_things():
+    """An index, numpy's too, choices as a mapping or as text, and a Derivation name the same network."""
+    made = load_space("preact_variants.yaml")
+    derivation = made.derivation("order=full_preact, depth=3")
+    index = made.rank(derivation)
+    for name in (index, numpy.int64(index), str(index), {"order": "full_preact", "depth": 3}, derivation.choices,
+                 dict(derivation.choices), derivation):  # fmt: skip
+        assert made.derivation(name) == derivation and made.rank(name) == index
+        assert made.architecture(name) == made.architecture(index)
+    for name in (None, 1.5, True, [1]):
+        with pytest.raises(TypeError, match="named by its index, its choices"):
+            made.architecture(name)
+    for name in ("order=nothing", "nothing=1", "order", {"order": "nothing"}, -1, made.count(), "99999999"):
+        with pytest.raises(ExplorerError):
+            made.architecture(name)
+
+
+def test_derivations_are_hashable():
+    """Equal derivations are one element of a set, in whatever order their choices come."""
+    made = load_space("preact_variants.yaml")
+    drawn = made.sample(9)
+    assert len(set(drawn)) == len({str(each) for each in drawn})
+    turned = Derivation(dict(reversed(drawn[0].choices.items())))
+    assert turned == drawn[0] and hash(turned) == hash(drawn[0]) and turned in {drawn[0]}
+
+
+def test_a_space_is_a_sequence_of_its_derivations():
+    """Length, index, negative index, slice and membership are those of the list of all derivations."""
+    made = load_space("he2016_orders.yaml")
+    every = list(made)
+    assert len(made) == made.count() == len(every)
+    assert [made[0], made[-1], made[1:3], made[::-2]] == [every[0], every[-1], every[1:3], every[::-2]]
+    assert every[3] in made and Derivation({"order": "nothing"}) not in made and 3 not in made
+    for index in (len(every), -len(every) - 1):
+        with pytest.raises(IndexError, match="is outside the space: it has 5 derivations"):
+            made[index]
+    with pytest.raises(TypeError):
+        made["order"]
+    with pytest.raises(SpaceError, match="at least 0"):
+        made.sample(-1)
+
+
+def test_a_space_too_large_for_len():
+    """A space of more derivations than ``len`` can return is true, indexed and searched all the same."""
+    made = space({"a": "1 | 2"}, {"a": "use"}, stages="{blocks: 100, width: 8}", block="conv3x3(d=a) bn + relu")
+    assert made.count() > sys.maxsize and made and made[-1] in made
+    with pytest.raises(OverflowError, match=r"use count\(\)"):
+        len(made)

@@ -1,0 +1,94 @@
+"""Studies and their records as Python values: copied, sent to other processes, put into sets."""
+
+from __future__ import annotations
+
+import copy
+import json
+import multiprocessing
+import pickle
+
+import numpy
+import pytest
+
+import explorer
+from explorer.measure.environment import describe_environment
+from explorer.records import ConfirmationRecord, LatencyEnvironment
+from explorer.store import open_study
+from explorer.store.study import Study
+from tests.study.evaluations import SPACE_TEXT, good
+
+SPACE = explorer.parse_space(SPACE_TEXT)
+
+
+def search(storage: str | None) -> Study:
+    return explorer.search(SPACE, evaluate=good, trials=3, storage=storage, study="sent")
+
+
+def numbers(study: Study) -> list[int]:
+    return [record.number for record in study.trials()]
+
+
+@pytest.fixture
+def study(url):
+    search(url)
+    return open_study(url, "sent")
+
+
+def test_a_study_is_sent_to_another_process(study, monkeypatch, tmp_path):
+    """A pickled study opens its database again, from another folder and in another process."""
+    monkeypatch.chdir(tmp_path)
+    beside = open_study("sqlite:///explorer.db", "sent")
+    packed = pickle.dumps(beside)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = pickle.loads(packed)
+    assert again == study and hash(again) == hash(study) and numbers(again) == [0, 1, 2]
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        assert pool.apply(numbers, (study,)) == [0, 1, 2]
+
+
+def test_a_study_is_copied(study):
+    """Copies read the same database, in memory too; one in memory cannot be sent, and the error says how to keep it."""
+    kept = search(None)
+    for each in (study, kept):
+        assert numbers(copy.copy(each)) == numbers(copy.deepcopy(each)) == [0, 1, 2]
+    with pytest.raises(TypeError, match=r"in memory cannot be sent.*storage='sqlite:///FILE'"):
+        pickle.dumps(kept)
+
+
+def test_records_are_hashable_and_pickled(study):
+    """Equal records have equal hashes, whatever mappings they hold, and survive pickling."""
+    machine = describe_environment()
+    values = [
+        *study.trials(),
+        machine,
+        ConfirmationRecord("v1-a", 1, 2, "complete", test={"accuracy": 0.5}),
+        LatencyEnvironment(machine, 1, "float32", "nchw", "eager", 1, {"watts": 3.0}),
+    ]
+    again = pickle.loads(pickle.dumps(values))
+    assert again == values and set(again) == set(values) and len(set(values)) == len(values)
+    assert study.trial(0) in set(study.trials())
+
+
+def test_a_trials_number_is_a_whole_number(study):
+    """numpy's whole numbers are numbers of trials; text and fractions are refused."""
+    assert study.trial(numpy.int64(1)) == study.trial(1)
+    for number in ("1", 1.0, None):
+        with pytest.raises(TypeError):
+            study.trial(number)
+
+
+def test_numbers_of_numpy_are_kept_as_numbers(url):
+    """What an evaluation or a cost answers as numpy numbers is stored, and goes to JSON."""
+    study = explorer.search(
+        SPACE,
+        evaluate=lambda *_, **__: {"accuracy": numpy.float32(0.5)},
+        costs={"joules": lambda *_: numpy.int64(3)},
+        objectives={"accuracy": "max", "joules": "min"},
+        trials=2,
+        storage=url,
+        study="numpy",
+    )
+    record = study.trial(0)
+    assert json.loads(json.dumps([dict(record.costs), dict(record.objectives)])) == [record.costs, record.objectives]
+    assert (record.costs["joules"], record.objectives["accuracy"]) == (3, 0.5)

@@ -1,0 +1,154 @@
+"""Every reading command and every page, on a study of every kind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboards.launch import STORAGE_VARIABLE
+from explorer.store import open_study
+from tests.cli.test_spaces import run
+from tests.every_study import CONFIRMED_SEEDS, KINDS, write_every_study
+
+WITHOUT_POINTS = ("all failed", "empty", "only rejected", "only running")
+EVALUATED = tuple(kind for kind in KINDS if kind not in ("trained", "confirmed"))
+PAGES = ("frontier", "architecture", "effects", "space", "runs")
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory):
+    """A storage with a study of every kind."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('kinds')}/explorer.db"
+    write_every_study(url)
+    return url
+
+
+@pytest.fixture
+def ask(capsys, storage, tmp_path):
+    """Runs a command on the storage; a wrong answer is one line and exit status 2."""
+
+    def call(*arguments: str):
+        status, out, err = run(capsys, *arguments, "--storage", storage)
+        assert (status, err.count("\n")) in ((0, 0), (2, 1)), (arguments, status, err)
+        return status, out, err
+
+    return call
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_reading_command_answers(ask, kind, tmp_path):
+    """Each command gives its answer, or one line that says why there is none."""
+    assert ask("trials", kind)[0] == 0
+    assert ask("clean", kind)[0] == 0
+    status, out, _ = ask("frontier", kind, "--json")
+    mixed = kind == "elsewhere"
+    assert (status == 2) if mixed else bool(json.loads(out)) == (kind not in WITHOUT_POINTS)
+    assert ask("frontier", kind, "--under", "params<=1M")[0] == 0
+    status, _, err = ask("effects", kind)
+    assert status == (2 if mixed or kind in (*WITHOUT_POINTS, "no cost") else 0), err
+    file = tmp_path / "report.html"
+    status, _, err = ask("report", kind, "-o", str(file))
+    assert status == 0 and file.read_text().startswith("<!doctype html>"), err
+    for line in ((kind, "--frontier"), (kind, "--under", "params<=1M"), (f"{kind}:0",)):
+        folder = tmp_path / "network"
+        status, _, err = ask("export", *line, "-o", str(folder), "--formats", "yaml")
+        assert status == (0 if kind in ("trained", "confirmed") else 2), err
+        shutil.rmtree(folder, ignore_errors=True)
+    assert ask("cost", f"{kind}:0")[0] == (2 if kind == "empty" else 0)
+
+
+@pytest.mark.parametrize("kind", EVALUATED)
+def test_commands_that_train_again_refuse_an_evaluated_study(ask, kind):
+    """``confirm`` says why it cannot train networks that a function evaluated."""
+    status, _, err = ask("confirm", kind)
+    assert status == 2 and "evaluated by a function" in err
+
+
+@pytest.mark.parametrize("kind", ["no accuracy", "all failed", "empty"])
+def test_commands_on_accuracies_name_what_is_missing(ask, kind):
+    """``scores --study`` and ``compare`` need accuracies and say so."""
+    for line in (("scores", "--study", kind, "--score", "zen"), ("compare", kind, kind)):
+        status, _, err = ask(*line)
+        assert status == 2 and kind in err, err
+
+
+@pytest.mark.parametrize("kind", ["trained", "confirmed", "in process", "own cost", "no accuracy", "no cost",
+                                  "all failed", "empty", "only rejected", "elsewhere"])  # fmt: skip
+def test_every_page_is_drawn(storage, monkeypatch, kind):
+    """No page of the dashboard raises, and one with complete trials draws them."""
+    monkeypatch.setenv(STORAGE_VARIABLE, storage)
+    for page in PAGES:
+        at = AppTest.from_string(f"from dashboards.views import {page}\n{page}.draw()", default_timeout=60)
+        at.session_state["study"] = kind
+        at.run()
+        assert not at.exception, (page, at.exception)
+        if page == "frontier" and kind not in WITHOUT_POINTS:
+            assert any(text.value.startswith("Best under it: trial ") for text in at.text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes"),
+    [
+        ("in process", ("macs", "accuracy")),
+        ("own cost", ("joules", "accuracy")),
+        ("no accuracy", ("params", "error")),
+        ("one loss", ("macs", "error")),
+        ("one objective", ("macs", "accuracy")),
+        ("latency", ("latency_ms", "accuracy")),
+        ("no cost", ("regret", "reward")),
+    ],
+)
+def test_the_axes_are_the_studys_own(ask, storage, kind, axes):
+    """Without names, frontier, budget and table take the study's first measured objective and its first cost."""
+    study = open_study(storage, kind)
+    assert study.plane == axes
+    front = study.frontier()
+    assert [each.number for each in front] == [each.number for each in study.frontier(*axes)] != []
+    _, out, _ = ask("frontier", kind, "--json")
+    assert [each["trial"] for each in json.loads(out)] == [each.number for each in front]
+    best = min(study.trials(full=False), key=lambda each: (study.sign(axes[1]) * each.objectives[axes[1]], each.number))
+    assert study.best_under("params<=1M").objectives[axes[1]] == best.objectives[axes[1]]
+    _, out, _ = ask("trials", kind)
+    assert set(study.objectives) < set(out.split("\n")[0].split())
+
+
+def test_an_unknown_axis_is_named_with_those_there_are(ask):
+    """A quantity that the study does not have is one line with the ones that it has."""
+    for line in (
+        ("frontier", "no accuracy", "--y", "accuracy"),
+        ("effects", "no accuracy", "--y", "accuracy"),
+        ("effects", "in process", "--x", "flop"),
+        ("frontier", "in process", "--under", "flop<=1M"),
+    ):
+        status, _, err = ask(*line)
+        assert status == 2 and "knows no quantity" in err and "macs, params" in err
+
+
+def test_a_limit_that_no_trial_keeps_names_the_nearest(ask, storage, tmp_path):
+    """The trial that breaks the limit least is named, with its value, by frontier and export alike."""
+    cheapest = min(open_study(storage, "trained").trials(full=False), key=lambda each: each.costs["params"])
+    said = f"no trial of 'trained' keeps params <= 1; the nearest is trial {cheapest.number} with params "
+    assert said in ask("frontier", "trained", "--under", "params<=1")[1]
+    assert said in ask("export", "trained", "--under", "params<=1", "-o", str(tmp_path / "network"))[2]
+
+
+def test_accuracies_are_fractions(ask, storage):
+    """A percentage is read as a fraction; 60 without a percent sign is refused with what was meant."""
+    status, out, _ = ask("frontier", "in process", "--under", "accuracy>=60%", "--json")
+    assert status == 0 and json.loads(out)[0]["accuracy"] >= 0.6
+    status, _, err = ask("frontier", "in process", "--under", "accuracy>=60")
+    assert status == 2 and "did you mean 'accuracy>=0.6' (60%)?" in err
+
+
+def test_confirmed_networks_are_kept(storage):
+    """The confirmed kind has its trainings from fresh seeds, or the tests above say nothing of them."""
+    study = open_study(storage, "confirmed")
+    assert {each.seeds for each in study.confirmed()} == {len(CONFIRMED_SEEDS)}
+    assert set(study.frontier_probabilities()) == {
+        each.number for each in study.trials(full=False) if each.state == "complete"
+    }
+    assert Path(study.artifacts).is_dir()
