@@ -42,7 +42,7 @@ CHILD = "explorer trial"  # what such a process is called
 UNGUARDED = 113  # with which a child exits whose import of the caller's script would search anew
 SERVER_LOST = 255  # multiprocessing's exit status of every child whose fork server died
 FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)  # a kernel short of memory sends the last
-STARTS = 3  # attempts to start a child while fork servers die
+START_PAUSES = (0.1, 0.4, 1.6)  # seconds before a child is started again whose fork server died meanwhile
 LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job
 
 Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
@@ -212,16 +212,16 @@ class Children:
 
     def _started(self, messages: Connection, orders: Connection) -> BaseProcess:
         """A new process; where the fork server dies meanwhile, from the next server."""
-        for left in reversed(range(STARTS)):
+        for pause in (*START_PAUSES, None):
             process = self._context.Process(target=_live, name=CHILD, args=(self._work, self._reused, messages, orders))
             try:
                 process.start()
                 return process
-            except (EOFError, ConnectionError):
-                if not left:
-                    raise StudyError(
-                        f"no process could be started for a trial: the fork server died {STARTS} times in a row"
-                    ) from None
+            except (EOFError, OSError) as error:
+                if pause is None or not isinstance(error, (EOFError, ConnectionError)):
+                    reason = str(error) or "the server that starts them died"
+                    raise StudyError(f"no process could be started for a trial: {reason}") from error
+                time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _bury(self, child: _Child, patience: float = LAST_MOMENTS) -> None:

@@ -1,0 +1,104 @@
+"""Commands that are asked to end by a signal: the exit status says which, and what ran is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from explorer.cli import main
+from explorer.errors import StoreError
+from explorer.store.studies import list_studies
+from tests.study.evaluations import SPACE_TEXT
+from tests.study.test_children import wait_until
+
+EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Starts a command in a folder with a space file; ends it with the test."""
+    (tmp_path / "space.yaml").write_text(SPACE_TEXT)
+    started = []
+
+    def start(*arguments: str, prefix=()) -> subprocess.Popen:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": os.getcwd()}, "start_new_session": True}
+        started.append(subprocess.Popen([*prefix, *EXPLORER, *arguments], **pipes, **where))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+SEARCH = ("search", "--space", "space.yaml", "--data", "digits", "--epochs", "5000", "--workers", "2", "--json")
+
+
+SIGNALS = [(signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")]
+
+
+def counts(tmp_path) -> dict[str, int]:
+    try:
+        (study,) = list_studies(f"sqlite:///{tmp_path}/explorer.db")
+    except (StoreError, ValueError):  # not there yet
+        return {"running": 0}
+    return study.counts
+
+
+@pytest.mark.parametrize("number, by", SIGNALS)
+def test_a_search_ends_with_the_status_of_its_signal(tmp_path, command, capsys, number, by):
+    """130 for Ctrl-C, 143 for SIGTERM, 129 for a closed terminal; what ran is interrupted, not failed, for ``search``,
+    ``trials`` and ``studies``."""
+    process = command(*SEARCH)
+    wait_until(lambda: counts(tmp_path)["running"] == 2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err.splitlines()[-1]) == (128 + number, f"interrupted{by}")
+    trials = json.loads(out)["trials"]
+    assert (trials["interrupted"], trials["failed"], trials["running"]) == (2, 0, 0)
+    storage = ("--storage", f"sqlite:///{tmp_path}/explorer.db")
+    with pytest.raises(SystemExit, match="0"):
+        main(["trials", "tiny-digits", "--json", *storage])
+    assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["interrupted"] * 2
+    with pytest.raises(SystemExit, match="0"):
+        main(["studies", "--json", *storage])
+    assert json.loads(capsys.readouterr().out)[0]["trials"] == trials
+
+
+def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
+    """While a command still imports, reads or measures, SIGTERM ends it with one line and status 143."""
+    process = command("latency", "space.yaml#3")
+    wait_until(lambda: b"torch" in Path(f"/proc/{process.pid}/maps").read_bytes())
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.strip()) == (143, "", "interrupted by SIGTERM")
+
+
+def test_a_search_that_is_the_first_process_of_a_container_ends_in_order(tmp_path, command):
+    """SIGTERM to process 1, as ``docker stop`` sends it, ends the search in order."""
+    unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
+        pytest.skip("a process id namespace can be made by root alone")
+    process = command(*SEARCH, prefix=unshare)
+    wait_until(lambda: counts(tmp_path)["running"] == 2)
+    first = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    os.kill(int(first), signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143 and counts(tmp_path)["interrupted"] == 2
+
+
+def test_a_search_under_nohup_outlives_its_terminal(tmp_path, command):
+    """Where SIGHUP is ignored it stays ignored."""
+    process = command(*SEARCH, prefix=("nohup",))
+    wait_until(lambda: counts(tmp_path)["running"] == 2)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    assert counts(tmp_path)["running"] == 2
