@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from explorer.address import Input
-from explorer.cli.streams import printable, tell
+from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
 from explorer.grammar.parse import parse_shape
+from explorer.plain_text import printable
 from explorer.store.passwords import HIDDEN, has_password
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
@@ -123,7 +124,7 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
 
 
 def plain(value: Any):
-    """Text as it is: nothing in it is markup or controls a terminal."""
+    """Text as it is: nothing in it is markup or an escape sequence."""
     from rich.text import Text
 
     return Text("" if value is None else printable(str(value)))

@@ -13,13 +13,11 @@ import logging
 import os
 import select
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from explorer.plain_text import printable
 from explorer.store.passwords import hide_passwords
-
-_UNSAFE = ("Cc", "Cf", "Zl", "Zp")  # control characters, marks of direction and other invisible signs, line separators
 
 
 class _Lasting(io.RawIOBase):
@@ -81,14 +79,6 @@ def _open_closed_descriptors() -> None:
 def reader_left(error: OSError) -> bool:
     """Whether a write failed because nobody reads the pipe any more."""
     return error.errno == errno.EPIPE
-
-
-def printable(text: str) -> str:
-    """Return text with its control characters, but line breaks, as escapes: none of them reaches a terminal."""
-    return "".join(
-        sign if sign in "\n\t" or unicodedata.category(sign) not in _UNSAFE else sign.encode("unicode_escape").decode()
-        for sign in text
-    )
 
 
 def tell(text: str) -> None:

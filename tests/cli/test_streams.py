@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.cli.streams import log_as_lines, printable
+from explorer.cli.streams import log_as_lines
 
 HARMLESS = (
     ["--help"],
@@ -152,9 +152,3 @@ def test_what_is_logged_is_a_line(capsys):
             log.info("not shown")
         lines = capsys.readouterr().err.splitlines()
         assert lines == [r"it \x1b[31mfailed\x1b[0m: two lines of postgresql://me:***@host/db"]
-
-
-def test_printable_text_stays():
-    """Only what controls a terminal is escaped."""
-    assert printable("größe ✓ 模型 \n\tx") == "größe ✓ 模型 \n\tx"
-    assert printable("a\x1b]0;t\x07\u202eb\x9b") == r"a\x1b]0;t\x07\u202eb\x9b"
