@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import re
 import signal
 import sys
@@ -62,7 +63,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name)
+        command = getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name)
+        command.help = command.help or COMMANDS[name][1]  # python -OO leaves no docstring
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:
@@ -101,6 +104,10 @@ def main(args: list[str] | None = None) -> None:
 
 def _run(args: list[str], debug: bool) -> int:
     """Run one command; returns its exit status."""
+    try:
+        os.getcwd()
+    except OSError as error:  # torch ends the process where there is none
+        return _said(f"the current folder: {error.strerror}; change to a folder that is there", 2, debug)
     try:
         return cli.main(args, prog_name="explorer", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:

@@ -138,7 +138,7 @@ def _about(subject: Subject) -> list[str]:
     lines += ["", "Layers as the space language spells them, with their sources:", ""]
     known = {type(placed.op): placed.op for placed in subject.layers()}
     for cls, op in known.items():
-        about = f"{op.spelling}: {inspect.cleandoc(cls.__doc__).splitlines()[0]}"
+        about = ": ".join([op.spelling, *inspect.cleandoc(cls.__doc__ or "").splitlines()[:1]])  # none under python -OO
         lines += textwrap.wrap(about, 96, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)
     return [*lines, '"""']
 

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from explorer.plain_text import printable
 from explorer.records import ConfirmationRecord, Epoch
 from explorer.study.confirmation import Event
 from explorer.study.progress import drawn_or_printed
@@ -73,7 +74,7 @@ def _name(training: ConfirmationRecord) -> str:
 
 def _line(training: ConfirmationRecord) -> str:
     if training.state == "failed":
-        return f"{_name(training)}  failed: {training.reason}"
+        return f"{_name(training)}  failed: {printable(training.reason or '')}"
     return f"{_name(training)}  test accuracy {training.test['accuracy']:.3f}  {training.seconds or 0.0:.1f} s"
 
 

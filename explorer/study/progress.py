@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from explorer.plain_text import printable
 from explorer.records import Epoch, TrialRecord
 from explorer.study.events import Event, Progress, Status
 
@@ -32,12 +33,35 @@ def drawn_or_printed(
     stream: IO[str], display: Any, print_plain: Callable[[IO[str], Any], None]
 ) -> Iterator[Callable[[Any], None]]:
     """What events are told to: on a terminal the live ``display``, which hears and draws them, elsewhere lines."""
+    stream = _Lasting(stream)
     console = Console(file=stream)
     if not console.is_terminal:
         yield partial(print_plain, stream)
         return
     with Live(display, console=console, refresh_per_second=4, transient=True):
         yield display.hear
+
+
+class _Lasting:
+    """A text stream without its errors: a search outlives the terminal or the pipe that shows its progress."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):  # gone, closed, or without a sign for the text
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _print_plain(stream: IO[str], event: Event) -> None:
@@ -93,7 +117,7 @@ class _Display:
 def _trial_line(trial: TrialRecord, status: Status) -> str:
     what = f"trial {trial.number:<4} {trial.state:<8}"
     if trial.state in ("failed", "rejected", "stopped", "interrupted"):
-        return f"{what} {trial.reason}"
+        return f"{what} {printable(trial.reason or '')}"
     if trial.state == "cached":
         return f"{what} the same network as trial {trial.same_as}"
     return f"{what} {_values(trial, status.objectives)}  {trial.seconds or 0.0:.1f} s"

@@ -220,7 +220,8 @@ def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Ca
 
     def describe(function):
         function.__signature__ = inspect.signature(model).replace(return_annotation=function.__annotations__["return"])
-        function.__doc__ = "\n\n".join(map(inspect.cleandoc, (function.__doc__, model.__doc__)))
+        words = filter(None, (function.__doc__, model.__doc__))  # python -OO leaves none
+        function.__doc__ = "\n\n".join(map(inspect.cleandoc, words))
         return function
 
     return describe

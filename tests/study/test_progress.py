@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from explorer.records import Epoch, TrialRecord
@@ -69,6 +70,39 @@ def test_markup_in_a_reason_is_only_text():
     display = _Display()
     display.hear(Event("ended", STATUS, TrialRecord(0, "failed", reason="[bold]no[/] [link=http://x]y")))
     assert "[bold]no[/] [link=http://x]y" in drawn(display)
+
+
+class Gone(io.StringIO):
+    """A terminal or a pipe that has gone."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_stream_that_is_gone_ends_nothing(terminal):
+    """Progress that cannot be written is dropped, and the caller of ``show_progress`` hears nothing of it."""
+    with show_progress(Gone(terminal)) as progress:
+        progress(Event("ended", STATUS, BEST))
+        progress(Event("finished", STATUS, why="the study has its 10 trials"))
+
+
+def test_a_reason_does_not_control_the_terminal():
+    """Escape sequences in a reason are shown as text, on a terminal and elsewhere."""
+    failed = TrialRecord(5, "failed", reason="\x1b[2Jgone\x07", started=1.0, finished=2.0)
+    stream, display = io.StringIO(), _Display()
+    with show_progress(stream) as progress:
+        progress(Event("ended", STATUS, failed))
+    display.hear(Event("ended", STATUS, failed))
+    for shown in (stream.getvalue(), drawn(display)):
+        assert r"\x1b[2Jgone\x07" in shown and "\x1b" not in shown
 
 
 def drawn(display) -> str:

@@ -1,0 +1,154 @@
+"""What becomes of a command whose output, terminal or surroundings are not as usual."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from explorer.cli.streams import log_as_lines
+
+HARMLESS = (
+    ["--help"],
+    ["--version"],
+    ["space", "--help"],
+    ["space", "he2016_orders.yaml"],
+    ["sample", "he2016_orders.yaml", "--json"],
+    ["cost", "he2016_orders.yaml#0"],
+    ["data", "list"],
+)
+
+
+def shell(words: list[str], redirection: str = "", before: str = "", **settings) -> subprocess.CompletedProcess:
+    """``explorer WORDS`` in a shell, with redirections and what comes before it."""
+    line = f'{before} "$0" -m explorer "$@" {redirection}'
+    run = ["bash", "-c", line, sys.executable, *words]
+    return subprocess.run(run, capture_output=True, **settings)
+
+
+@pytest.mark.parametrize("words", HARMLESS, ids=" ".join)
+def test_a_full_device_is_failed_work(words):
+    """Output that cannot be written gives status 1 and one line with the reason."""
+    done = shell(words, "> /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == b"standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", HARMLESS, ids=" ".join)
+def test_a_pipe_that_nobody_reads_ends_quietly(words):
+    """Behind ``| head`` a command is done: status 0 and not a word."""
+    done = shell(words, "| true; exit ${PIPESTATUS[0]}")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(closed, tmp_path):
+    """A command whose input, output or errors are closed works; no file of its own takes their place."""
+    done = shell(["atlas", "he2016_orders.yaml", "-o", "a.parquet"], closed, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "a.parquet").read_bytes()[:4] == b"PAR1"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONOPTIMIZE": "2"},
+        {"PYTHONWARNINGS": "error"},
+        {"PYTHONDONTWRITEBYTECODE": "1"},
+        {"COLUMNS": "1"},
+        {"COLUMNS": "0", "LINES": "0"},
+        {"TERM": "dumb", "NO_COLOR": "1"},
+        {"HOME": "", "TMPDIR": "/nowhere"},
+    ],
+    ids=str,
+)
+def test_no_surroundings_end_a_command_with_a_traceback(settings, tmp_path):
+    """Encodings, optimisation, strict warnings, narrow terminals, no home: each command works and has its help."""
+    space = tmp_path / "größe.yaml"
+    space.write_text(Path("search_spaces/he2016_orders.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    for words in (["search", "--help"], ["space", str(space)], ["cost", f"{space}#0", "--json"]):
+        done = shell(words, env={**os.environ, **settings})
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == b""
+    assert b"Usage" in shell(["--help"], env={**os.environ, **settings}).stdout
+    done = shell(["cost", f"{tmp_path}/größe\udcff.yaml#0"], env={**os.environ, **settings})
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+
+
+def test_help_says_what_a_command_does_without_docstrings():
+    """``python -OO`` drops docstrings; the help has the command's line from the overview."""
+    done = shell(["search", "--help"], env={**os.environ, "PYTHONOPTIMIZE": "2"})
+    assert b"accuracy-versus-cost frontier" in done.stdout
+
+
+def test_a_folder_that_was_removed_is_named():
+    """Without a current folder every command ends in one line with status 2."""
+    for words in (["--version"], ["studies"], ["space", "he2016_orders.yaml"]):
+        done = shell(words, before="cd $(mktemp -d) && rmdir $PWD &&", env={**os.environ, "PYTHONPATH": os.getcwd()})
+        assert done.returncode == 2 and done.stderr.startswith(b"the current folder: ")
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_memory_that_runs_out_is_one_line():
+    """A limit on memory ends a command in one line with status 1."""
+    code = (
+        "import sys; from explorer.cli import cli, main\ndef fail(*_, **__): raise MemoryError\ncli.main = fail; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "the memory ran out\n")
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path):
+    """An error of the operating system that no command foresaw is one line with its file, and status 1."""
+    done = shell(["export", "he2016_orders.yaml#0", "-o", "/proc/net/x"], env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode in (1, 2) and b"Traceback" not in done.stderr and done.stderr.count(b"\n") == 1
+
+
+SEARCHING = ["search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--trials", "1",
+             "--workers", "1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("redirection", ["2>&1 | true; exit ${PIPESTATUS[0]}", "2> /dev/full"])
+def test_a_search_survives_its_output(redirection, tmp_path):
+    """A reader or a terminal that goes away takes no trial with it, and the status is the search's own."""
+    done = shell(SEARCHING, redirection, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    held = shell(["studies", "--json"], cwd=tmp_path)
+    assert b'"complete": 1' in held.stdout
+
+
+def test_a_search_survives_its_terminal(tmp_path):
+    """The live display ends with the terminal it was drawn on; the search goes on to its end."""
+    master, slave = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "explorer", *SEARCHING], cwd=tmp_path, stdin=slave, stdout=subprocess.DEVNULL,
+        stderr=slave, start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    assert os.read(master, 1)  # the display has begun
+    os.close(master)
+    assert child.wait(300) == 0
+    assert b'"complete": 1' in shell(["studies", "--json"], cwd=tmp_path).stdout
+
+
+def test_what_is_logged_is_a_line(capsys):
+    """A warning is one line on standard error, without a traceback, a control character or a password; each of two
+    commands in one process shows it once."""
+    log = logging.getLogger("explorer.store.database")
+    for _ in range(2):
+        with log_as_lines():
+            try:
+                raise ValueError("two\nlines of postgresql://me:CANARY@host/db")
+            except ValueError:
+                log.warning("it \x1b[31mfailed\x1b[0m", exc_info=True)
+            log.info("not shown")
+        lines = capsys.readouterr().err.splitlines()
+        assert lines == [r"it \x1b[31mfailed\x1b[0m: two lines of postgresql://me:***@host/db"]
