@@ -9,24 +9,26 @@ from torch import Tensor, nn
 
 from explorer.architecture import Architecture, Block, require_architecture
 from explorer.network.init import initialise, silence_last_norm
+from explorer.network.randomness import DrawsFrom, float32_on_cpu
 from explorer.ops.base import Call, Op, TensorShape
 
 
 def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_norm: bool = False) -> Network:
-    """The network, initialised from ``seed`` without touching the global random state.
+    """The network, initialised from ``seed``: neither torch's random state nor its default dtype and device matter,
+    and none of them changes. The weights are float32, on the CPU.
 
     ``zero_init_last_norm``: residual blocks begin as their shortcut (``silence_last_norm``).
     """
     require_architecture(architecture)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the devices too
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode(False), torch.enable_grad(), DrawsFrom(generator), float32_on_cpu():
         network = Network(architecture)
         initialise(network)
-    if zero_init_last_norm:
-        blocks = (block for stage in architecture.stages for block in stage.blocks)
-        modules = (module for module in network.modules() if isinstance(module, ResidualBlock))
-        for block, module in zip(blocks, modules):
-            silence_last_norm(block, module.branch)
+        if zero_init_last_norm:
+            blocks = (block for stage in architecture.stages for block in stage.blocks)
+            modules = (module for module in network.modules() if isinstance(module, ResidualBlock))
+            for block, module in zip(blocks, modules):
+                silence_last_norm(block, module.branch)
     return network
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from explorer.ops.base import Argument, Call, Op, TensorShape, registry
 
@@ -36,6 +37,7 @@ class Dropout(_Dropping):
         return Call("Dropout", (self.p,))
 
 
+@cache
 def drop_path() -> type:
     import torch
     from torch import Tensor, nn

@@ -23,6 +23,7 @@ from explorer.network.build import Network, ResidualBlock, build_network
 from explorer.ops import registry
 from explorer.ops.base import TensorShape
 from explorer.scoring.names import NAMES, check_scores
+from explorer.training.convolutions import sound_convolutions
 from explorer.training.data import Dataset
 
 BATCH = 32
@@ -39,10 +40,11 @@ ACTIVATIONS = tuple(
 
 @dataclass(frozen=True)
 class Batch:
-    """What scores look at: ``images`` (N, C, H, W), float32, and ``labels`` (N,)."""
+    """What scores look at: ``images`` (N, C, H, W), float32, and ``labels`` (N,). ``seed``: of what a score draws."""
 
     images: Tensor
     labels: Tensor
+    seed: int = 0
 
 
 def score_architecture(
@@ -66,9 +68,9 @@ def score_architecture(
     seen = _batch(architecture, data, batch, seed)
     found: dict[str, float | None] = {}
     for name in names:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            score = SCORES[name](_as_at_start(architecture, seed), seen)
+        net = _as_at_start(architecture, seed)
+        with torch.inference_mode(False), torch.enable_grad(), sound_convolutions(net):
+            score = SCORES[name](net, seen)
         found[name] = score if score is not None and math.isfinite(score) else None
     return found
 
@@ -167,15 +169,16 @@ def zen(net: Network, seen: Batch) -> float | None:
     norms = [module for module in net.modules() if isinstance(module, NORMS)]
     if not all(isinstance(norm, _BatchNorm) for norm in norms):
         return None
+    random = torch.Generator().manual_seed(seen.seed)
     for weight in _weights(net):
-        nn.init.normal_(weight)
+        nn.init.normal_(weight, generator=random)
     spreads: list[float] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         spreads.append(0.5 * _log(float(inputs[0].double().var((0, 2, 3), correction=0).mean())))
 
-    x = torch.randn_like(seen.images)
-    near = x + DISTURBANCE * torch.randn_like(x)
+    x = torch.empty_like(seen.images).normal_(generator=random)
+    near = x + DISTURBANCE * torch.empty_like(x).normal_(generator=random)
     blocks = (m for m in net.modules() if isinstance(m, ResidualBlock) and m.merge is None and len(m.branch))
     with torch.no_grad(), _replaced(blocks, lambda block, x: block.after(block.branch(block.pre(x)))):
         hooks = [norm.register_forward_pre_hook(note) for norm in norms]
@@ -196,8 +199,9 @@ def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: in
         raise ExplorerError(f"a batch of scores has at least 2 images, found {size}")
     random = torch.Generator().manual_seed(seed)
     if data is None:
-        labels = torch.randint(architecture.classes, (size,), generator=random)
-        return Batch(torch.randn(size, *architecture.input, generator=random), labels)
+        labels = torch.randint(architecture.classes, (size,), generator=random, device="cpu")
+        noise = torch.randn(size, *architecture.input, generator=random, dtype=torch.float32, device="cpu")
+        return Batch(noise, labels, seed)
     if (data.shape, data.classes) != (architecture.input, architecture.classes):
         raise ExplorerError(
             f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {data.name} has "
@@ -206,9 +210,9 @@ def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: in
     from explorer.training.batches import Images
 
     images = Images(data.train, data, torch.device("cpu"))
-    order = torch.randperm(len(images), generator=random)[:size]
+    order = torch.randperm(len(images), generator=random, device="cpu")[:size]
     images.expect([order])
-    return Batch(images.normalise(images.pixels[order]), images.labels[order])
+    return Batch(images.normalise(images.pixels[order]), images.labels[order], seed)
 
 
 def _as_at_start(architecture: Architecture, seed: int) -> Network:

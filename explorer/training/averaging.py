@@ -20,7 +20,7 @@ class WeightAverage:
         self.decay = decay
         self._live = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
         self._kept = {name: tensor.detach().clone() for name, tensor in self._live.items()}
-        self.updates = torch.zeros((), device=next(iter(self._live.values())).device)
+        self.updates = torch.zeros((), dtype=torch.float32, device=next(iter(self._live.values())).device)
 
     @torch.no_grad()
     def update(self) -> None:

@@ -29,8 +29,8 @@ class Images:
         self.pixels = StreamedPixels(split.images, device) if on_disk else _on_device(split.images, device)
         self.labels = _on_device(split.labels, device)
         self.classes = data.classes
-        self._mean = 255 * torch.tensor(data.mean, device=device).view(1, -1, 1, 1)
-        self._inverse_std = 1 / (255 * torch.tensor(data.std, device=device).view(1, -1, 1, 1))
+        self._mean = 255 * torch.tensor(data.mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._inverse_std = 1 / (255 * torch.tensor(data.std, dtype=torch.float32, device=device).view(1, -1, 1, 1))
 
     def __len__(self) -> int:
         return len(self.labels)

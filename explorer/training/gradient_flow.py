@@ -36,10 +36,12 @@ from torch import Tensor, nn
 from explorer.architecture import Architecture, Block
 from explorer.errors import TrainingError
 from explorer.network.build import Network, ResidualBlock, build_network
+from explorer.network.randomness import dropping_from
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
+from explorer.training.convolutions import sound_convolutions
 from explorer.training.data import Dataset, load_data
-from explorer.training.settings import process_settings
+from explorer.training.settings import dropout_generator, process_settings
 from explorer.training.splits import stratified_order
 
 NOISE = "noise"
@@ -82,16 +84,17 @@ def gradient_flow(
     with process_settings(device, threads or torch.get_num_threads()) as place:
         images, labels = _noise(architecture, batch, seed) if dataset is None else _images(dataset, batch, seed, place)
         network.to(place)
-        torch.manual_seed(seed)  # of dropout and its like
-        loss, blocks = _flows(network, images.to(place), labels.to(place))
+        dropout = dropout_generator(place).manual_seed(seed)
+        with sound_convolutions(network), dropping_from(network, dropout):
+            loss, blocks = _flows(network, images.to(place), labels.to(place))
     source = NOISE if dataset is None else dataset.name
     return GradientFlow(architecture.digest, seed, batch, source, loss, blocks)
 
 
 def _noise(architecture: Architecture, batch: int, seed: int) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(seed)
-    images = torch.randn(batch, *architecture.input, generator=random)
-    return images, torch.randint(architecture.classes, (batch,), generator=random)
+    images = torch.randn(batch, *architecture.input, generator=random, dtype=torch.float32, device="cpu")
+    return images, torch.randint(architecture.classes, (batch,), generator=random, device="cpu")
 
 
 def _images(data: Dataset, batch: int, seed: int, place: torch.device) -> tuple[Tensor, Tensor]:

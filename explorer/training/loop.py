@@ -15,16 +15,18 @@ from torch import Tensor, nn
 
 from explorer.errors import TrainingError
 from explorer.measure.device_lock import Pause
+from explorer.network.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images, draw_epoch
 from explorer.training.checkpoint import Checkpoint
+from explorer.training.convolutions import sound_convolutions
 from explorer.training.data import Dataset
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe
 from explorer.training.relu import bitwise_relu
-from explorer.training.settings import AUTO, autocast, process_settings
+from explorer.training.settings import AUTO, autocast, dropout_generator, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 
@@ -65,6 +67,9 @@ def train_network(
         place = settings.enter_context(process_settings(device, threads))
         pause = settings.enter_context(Pause(str(place)))
         net.to(place, memory_format=torch.channels_last)
+        settings.enter_context(sound_convolutions(net))
+        dropout = dropout_generator(place)
+        settings.enter_context(dropping_from(net, dropout))
         optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, place), Images(data.validation, data, place)
         batch_size = min(recipe.batch_size, len(train))
@@ -92,7 +97,7 @@ def train_network(
 
         for epoch in range(len(curve) + 1, epochs + 1):
             started = time.perf_counter()
-            torch.manual_seed(_seed(seed, epoch))  # of dropout and its like
+            dropout.manual_seed(_seed(seed, epoch))
             rates = [recipe.lr_at((epoch - 1) * steps + number, epochs * steps) for number in range(steps)]
             step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates)
             net.train()

@@ -1,4 +1,4 @@
-"""What a training needs of its process: device, threads, random state, precision; and all as it was afterwards."""
+"""The state of the process that a training depends on: device, threads, autograd. It is restored afterwards."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ AUTO = "auto"
 
 @contextmanager
 def process_settings(device: str, threads: int) -> Iterator[torch.device]:
-    """Sets the threads, and keeps the caller's number of them and random state. Yields the device.
+    """Sets the threads, and records gradients even within the caller's ``torch.no_grad`` or ``torch.inference_mode``.
+    Yields the device.
 
-    On a GPU all work goes to a stream of its own: a step can be captured in a CUDA graph only off the default one.
+    The caller's settings are restored. On a CPU no random state is read or changed; on a GPU the device's is restored.
+    All work goes to a stream of its own there: a step can be captured in a CUDA graph only off the default one.
     Raises TrainingError when an argument is out of range.
     """
     if threads < 1:
@@ -25,27 +27,53 @@ def process_settings(device: str, threads: int) -> Iterator[torch.device]:
     place = _device(device)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    benchmark_before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = place.type == "cuda"  # shapes do not change, so trying algorithms out pays
     try:
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []), _own_stream(place):
+        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(place):
             yield place
     finally:
         torch.set_num_threads(threads_before)
-        torch.backends.cudnn.benchmark = benchmark_before
 
 
 @contextmanager
-def _own_stream(place: torch.device) -> Iterator[None]:
+def _default_device_cpu() -> Iterator[None]:
+    """New tensors lie on the CPU unless a device is named. Entered only where the caller's default is another device:
+    torch then runs Python code at each of its functions."""
+    if torch.get_default_device().type == "cpu":
+        yield
+    else:
+        with torch.device("cpu"):
+            yield
+
+
+@contextmanager
+def _cuda_settings(place: torch.device) -> Iterator[None]:
     if place.type != "cuda":
         yield
         return
-    with torch.cuda.device(place):
-        outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
-        stream.wait_stream(outside)
-        with torch.cuda.stream(stream):
-            yield
-        outside.wait_stream(stream)
+    benchmark_before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True  # shapes do not change, so trying algorithms out pays
+    try:
+        with torch.cuda.device(place):
+            random_before = torch.cuda.get_rng_state()
+            outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+            stream.wait_stream(outside)
+            try:
+                with torch.cuda.stream(stream):
+                    yield
+                outside.wait_stream(stream)
+            finally:
+                torch.cuda.set_rng_state(random_before)
+    finally:
+        torch.backends.cudnn.benchmark = benchmark_before
+
+
+def dropout_generator(place: torch.device) -> torch.Generator:
+    """The generator that dropout draws from on ``place``: on a CPU one of its own, on a GPU the device's, which CUDA
+    graphs need."""
+    if place.type != "cuda":
+        return torch.Generator()
+    index = torch.cuda.current_device() if place.index is None else place.index
+    return torch.cuda.default_generators[index]
 
 
 def autocast(place: torch.device, precision: str) -> torch.autocast:

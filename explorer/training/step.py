@@ -38,7 +38,7 @@ def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decays},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": decays if recipe.decay_vectors else 0.0},
     ]
-    lr = torch.zeros((), device=parameters[0].device)
+    lr = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
     optimiser = torch.optim.SGD(
         [group for group in groups if group["params"]],
         lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True,
@@ -76,13 +76,13 @@ class TrainingStep:
         new = [None if drawn is None else drawn.to(self._lr.device) for drawn in draws]
         if self._draws is None:
             self._draws = Draws(*new)
-            self._rates = torch.tensor(rates, device=self._lr.device)
-            self._losses = torch.zeros(len(rates), device=self._lr.device)
+            self._rates = torch.tensor(rates, dtype=torch.float32, device=self._lr.device)
+            self._losses = torch.zeros(len(rates), dtype=torch.float32, device=self._lr.device)
         else:  # a captured graph reads the first epoch's tensors
             for kept, drawn in zip(self._draws, new, strict=True):
                 if kept is not None:
                     kept.copy_(drawn)
-            self._rates.copy_(torch.tensor(rates))
+            self._rates.copy_(torch.tensor(rates, dtype=torch.float32))
         self._number.zero_()
 
     def losses(self) -> Tensor:
@@ -124,7 +124,7 @@ class TrainingStep:
         while True:
             self.optimiser.zero_grad(set_to_none=True)
             try:
-                total = torch.zeros((), device=labels.device)
+                total = torch.zeros((), dtype=torch.float32, device=labels.device)
                 for part in zip(*(tensor.chunk(self.parts) for tensor in (images, labels, partners)), strict=True):
                     loss = self._loss(*part, weight) * (len(part[1]) / len(labels))
                     loss.backward()
