@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from explorer.errors import StoreError, did_you_mean
 from explorer.records import STATES
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
-from explorer.store.schema import DATA_PLACE, LIMITS, studies, trials
+from explorer.store.schema import DATA_PLACES, LIMITS, studies, trials
 from explorer.store.study import Study
 
 
@@ -95,7 +95,7 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
 
 def _to_study(row: Any, database: Database) -> Study:
     fingerprint = json.loads(row.fingerprint)
-    limits, place = tuple(fingerprint.pop(LIMITS, ())), fingerprint.pop(DATA_PLACE, {})
+    limits, places = tuple(fingerprint.pop(LIMITS, ())), tuple(fingerprint.pop(DATA_PLACES, ()))
     return Study(
         name=row.name,
         space_name=row.space_name,
@@ -107,6 +107,6 @@ def _to_study(row: Any, database: Database) -> Study:
         database=database,
         id=row.id,
         limits=limits,
-        data_place=place,
+        data_places=places,
         revision=row.revision,
     )

@@ -42,6 +42,7 @@ from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
 
 CHANGED_CODE = ("refuse", "continue")
+MOST_PLACES = 8  # where a study's data lay that are remembered
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -283,7 +284,7 @@ def _enter_study(
         objectives=plan.objectives,
         seed=seed or 0,
         limits=asked,
-        data_place=plan.data_place,
+        data_places=[plan.data_place] if plan.data_place else (),
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:
@@ -293,13 +294,15 @@ def _enter_study(
         )
     fingerprint = _with_code(study, plan.fingerprint, changed_code)
     bounds = study.limits if limits is None else asked
-    place = plan.data_place
-    if (dict(study.fingerprint), study.limits, dict(study.data_place)) == (fingerprint, bounds, dict(place)):
+    places = study.data_places
+    if plan.data_place:  # of several machines each has its own
+        places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MOST_PLACES]
+    if (dict(study.fingerprint), study.limits, study.data_places) == (fingerprint, bounds, places):
         return study
     if study.limits != bounds:
         before, now = (", ".join(each) or "none" for each in (study.limits, bounds))
         _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
-    return change_study(study, fingerprint=fingerprint, limits=bounds, data_place=place)
+    return change_study(study, fingerprint=fingerprint, limits=bounds, data_places=places)
 
 
 def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dict[str, Any]:
