@@ -153,24 +153,17 @@ def open_for_writing(storage: str | None) -> Database:
 
     Raises StoreError, before anything is written, for what is no database or is another version's.
     """
+    check_storage(storage)
     if storage is None:
         engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
         database = Database(engine, "memory", None)
     else:
         url = _parse(storage)
-        if _in_memory(url):
-            raise StoreError(
-                f"{storage}: in-memory studies are asked for with storage=None; give a file, as in {DEFAULT_STORAGE}"
-            )
         if url.get_backend_name() != "sqlite":
             database = Database(_engine(url, pool_pre_ping=True), _masked(url), None)
         else:
             file = _sqlite_file(url)
-            if not file.parent.is_dir():
-                raise StoreError(f"{storage}: there is no folder {file.parent}; make it, or give another --storage")
-            _check_writable(file, storage)
             if file.exists() and file.stat().st_size:
-                _check_file(file, storage)
                 _check_pages(file, storage)
             database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), storage, file)
             event.listen(database.engine, "connect", _make_durable)
@@ -178,6 +171,25 @@ def open_for_writing(storage: str | None) -> Database:
         _begin_as_asked(database.engine)
     database.write(lambda connection: schema.create(connection, database.shown), patience=0)
     return replace(database, opened=_identity(database.file)) if database.file else database
+
+
+def check_storage(storage: str | None) -> None:
+    """Raises StoreError for a storage that cannot be written to, as far as can be told without opening it: asked before
+    long work."""
+    if storage is None:
+        return
+    url = _parse(storage)
+    if _in_memory(url):
+        raise StoreError(
+            f"{storage}: in-memory studies are asked for with storage=None; give a file, as in {DEFAULT_STORAGE}"
+        )
+    if url.get_backend_name() == "sqlite":
+        file = _sqlite_file(url)
+        if not file.parent.is_dir():
+            raise StoreError(f"{storage}: there is no folder {file.parent}; make it, or give another --storage")
+        _check_writable(file, storage)
+        if file.exists() and file.stat().st_size:
+            _check_file(file, storage)
 
 
 def database_file(storage: str) -> Path | None:
