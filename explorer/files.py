@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from explorer.errors import ExplorerError
 from explorer.processes import has_ended, pid_space
 
 ABANDONED_SECONDS = 24 * 3600  # an age at which no writer is still at work: clocks of two machines may be hours apart
@@ -28,6 +29,20 @@ def slug(name: str, apart: str = "") -> str:
     tells it from others of its name."""
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
     return f"{plain}-{hashlib.sha256((name + apart).encode()).hexdigest()[:8]}"
+
+
+def require_writable(path: Path) -> None:
+    """Raises ExplorerError unless a file of this name can be written, as far as can be told without writing it: asked
+    before long work."""
+    folder = path.absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if path.is_dir():
+        raise ExplorerError(f"{path}: there is a folder of that name; name a file")
+    if not folder.is_dir():
+        raise ExplorerError(f"{path}: cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
 
 
 def write_atomically(path: Path, data: bytes) -> str:

@@ -62,7 +62,7 @@ def export_command(study: Study, number: int) -> str:
 def train_command(study: Study, address: str) -> str:
     """What to type to train the network at ``address`` as the study trains its own."""
     terms = study.fingerprint
-    place = study.data_place
+    place = study.data_places[0] if study.data_places else {}
     data = place.get("name", str(terms["data"]))
     words = ["explorer", "train", address, "--data", data, "--epochs", str(terms.get("epochs"))]
     words += ["--data-dir", place["data_dir"]] if "data_dir" in place else []

@@ -53,6 +53,7 @@ def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_jso
     override = input_override(data, data_dir, input, classes)
     found = [find_architecture(arch, storage, override).architecture for arch in archs]
     place = find_device(device)
+    # The networks and the device come first: the data may take long to read.
     dataset = None if data is None else load_data(data, data_dir)
     flows = [gradient_flow(each, batch=batch, seed=seed, data=dataset, device=place) for each in found]
     if as_json:

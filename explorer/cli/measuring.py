@@ -13,6 +13,7 @@ from explorer.address import find_architecture
 from explorer.cli import WorkFailed
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
+from explorer.files import require_writable
 from explorer.grammar.parse import load_space
 from explorer.records import Latency
 
@@ -179,10 +180,11 @@ def _predicted_json(architecture, environment, predictor, ms) -> dict:
 
 def _calibrate(space, settings, place, networks, threads, cores, as_json) -> None:
     from explorer.measure.calibration import NETWORKS, calibrate
-    from explorer.measure.predictor import save
+    from explorer.measure.predictor import predictors_folder, save
 
     if len(settings) > 1:
         raise ExplorerError(f"a predictor is of one setting, {len(settings)} were named; calibrate them one by one")
+    require_writable(predictors_folder() / "predictor.json")
     wanted, done = networks or NETWORKS, 0
     with _alone_on(place), _waiting(f"measuring {wanted} networks of {space.name}", as_json) as status:
 

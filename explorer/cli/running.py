@@ -298,7 +298,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
     from explorer.measure.environment import find_device
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
-    from explorer.training.data import load_data
+    from explorer.training.data import describe_data, load_data
     from explorer.training.recipe import default_training
     from explorer.training.recipe import recipe as recipe_named
     from explorer.training.run import train_architecture
@@ -307,12 +307,12 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     place = find_device(device)
     chosen = recipe_named(recipe) if recipe else None
+    architecture = find_architecture(arch, storage, Input(*describe_data(data, data_dir))).architecture
     dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
     for note in notes:
         click.echo(f"{dataset.name}: {note}", err=True)
     chosen, epochs = chosen or default_training(dataset.name)[0], epochs or default_training(dataset.name)[1]
-    architecture = find_architecture(arch, storage, Input(dataset.shape, dataset.classes)).architecture
     named = (architecture.digest, dataset.fingerprint, chosen.to_json(), epochs, seed, place, precision)
     checkpoint = train_checkpoint(database_file(storage), f"train {hashlib.sha256(repr(named).encode()).hexdigest()}")
     if checkpoint.exists():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from explorer.address import Input, find_architecture
+from explorer.address import find_architecture
 from explorer.architecture import Architecture
 from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
@@ -38,6 +38,7 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
     if bool(archs) == bool(study) or (count and len(archs) != 1):
         usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
         raise click.UsageError(usage, click.get_current_context())
+    from explorer.grammar.parse import load_space
     from explorer.scoring.names import NAMES, check_scores
     from explorer.scoring.zero_cost import BATCH, score_architecture
     from explorer.training.data import load_data
@@ -46,6 +47,15 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
     override = input_override(data, data_dir, input, classes)
     if study and input:
         raise ExplorerError("--input and --classes are those of the study's data; leave them out")
+    if study:
+        from explorer.store import open_study
+        from explorer.study.terms import training_data
+
+        opened = open_study(storage, study)
+    elif count:
+        space = load_space(archs[0]) if override is None else override.applied(load_space(archs[0]))
+    else:
+        found = [find_architecture(arch, storage, override).architecture for arch in archs]
     seen = None if data is None else load_data(data, data_dir)
 
     def score(architecture: Architecture, wanted=names, own_seed: int = 0) -> dict[str, float | None]:
@@ -53,18 +63,13 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
         return score_architecture(architecture, wanted, data=seen, batch=batch or BATCH, seed=chosen)
 
     if study:
-        from explorer.store import open_study
-        from explorer.study.terms import training_data
-
-        opened = open_study(storage, study)
         if seen is None and opened.fingerprint.get("recipe"):
             seen = training_data(opened, data_dir)
         anew = any(given is not None for given in (data, batch, seed))
         _print_ranking(opened, score, names, anew, as_json)
     elif count:
-        _print_survey(archs[0], override, count, seed or 0, score, names, as_json)
+        _print_survey(space, count, seed or 0, score, names, as_json)
     else:
-        found = [find_architecture(arch, storage, override).architecture for arch in archs]
         _print_scores(archs, [{"digest": each.digest, **score(each)} for each in found], names, as_json)
 
 
@@ -78,12 +83,10 @@ def _print_scores(archs, rows, names, as_json: bool) -> None:
     )
 
 
-def _print_survey(path: str, override: Input | None, count: int, seed: int, score, names, as_json: bool) -> None:
+def _print_survey(space, count: int, seed: int, score, names, as_json: bool) -> None:
     """The scores of networks drawn from a space, and how they go with what costs nothing to know."""
-    from explorer.grammar.parse import load_space
     from explorer.scoring.space import PLAIN, beside_costs, drawn, score_networks
 
-    space = load_space(path) if override is None else override.applied(load_space(path))
     rows = list(score_networks(space, _tracked(drawn(space, count, seed), as_json), score))
     found = beside_costs(rows, names)
     if as_json:

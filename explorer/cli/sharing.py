@@ -17,6 +17,7 @@ from explorer.cli.studies import mix, none_found, tell_mixed
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.formats import RUN, check_formats
 from explorer.export.process import FreshProcess
+from explorer.files import require_writable
 from explorer.limits import parse_limit
 
 
@@ -145,17 +146,17 @@ def _exports(
     else:
         addresses, places = [arch], [folder]
     found = [find_architecture(address, storage, override) for address in addresses]
-    _check(found, places, wish, override)
+    _check(found, places, wish, override, storage)
     return [_export(each, place, wish, storage, quiet, fresh) for each, place in zip(found, places)]
 
 
-def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Input | None) -> None:
+def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Input | None, storage: str) -> None:
     """What the user can mend is said before anything is trained or written."""
-    from explorer.export.manifest import check_target
+    from explorer.export.manifest import MANIFEST, check_target
     from explorer.export.transfer import feature_maps
 
     for each, place in zip(found, places):
-        check_target(place)
+        require_writable(check_target(place) / MANIFEST)
         feature_maps(each.architecture, wish.features)
         if each.trial is None:
             continue
@@ -163,6 +164,18 @@ def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Inp
             raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
         if wish.weights is not None:
             raise ExplorerError("a trial has weights of its own; leave out --weights")
+        _require_trainable(each, storage)
+
+
+def _require_trainable(found: Addressed, storage: str) -> None:
+    """Raises ExplorerError for a trial whose weights were not kept and that cannot be trained again."""
+    from explorer.store import open_study
+    from explorer.study.terms import find_data, training_recipe
+
+    study, record = open_study(storage, found.study), found.trial
+    if record.state == "complete" and study.weights(record) is None:
+        training_recipe(study)
+        find_data(study, click.get_current_context().params["data_dir"])
 
 
 def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool, fresh: FreshProcess | None) -> dict:

@@ -24,6 +24,7 @@ from explorer.cli.options import (
 )
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExplorerError
+from explorer.files import require_writable
 from explorer.grammar.parse import load_space
 from explorer.grammar.space import SearchSpace
 
@@ -210,8 +211,7 @@ def _check_file(path: Path, suffix: str, option: str) -> None:
         raise ExplorerError(
             f"{option} {path}: the file is written as {suffix[1:]}; give it a name that ends in {suffix}"
         )
-    if path.is_dir():
-        raise ExplorerError(f"{option} {path}: there is a folder of that name")
+    require_writable(path)
 
 
 class _Progress:

@@ -297,13 +297,14 @@ def report(study: str, output: str, as_json: bool, storage: str) -> None:
     from pathlib import Path
 
     from explorer.errors import ExplorerError
-    from explorer.files import write_atomically
+    from explorer.files import require_writable, write_atomically
 
     try:
         from dashboards.report import report_page
     except ModuleNotFoundError as error:
         raise ExplorerError(f"a report needs {error.name}; install with: pip install 'explorer[dashboard]'") from None
     opened = open_study(storage, study)
+    require_writable(Path(output))
     page = report_page(opened, opened.trials()).encode()
     try:
         write_atomically(Path(output), page)

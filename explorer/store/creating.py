@@ -1,4 +1,4 @@
-"""A study, to make: of several who make it at once, one does. Later its limits, the place of its data and, where the
+"""A study, to make: of several who make it at once, one does. Later its limits, the places of its data and, where the
 caller says so, the code of its functions may change, nothing else."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from explorer.errors import StoreError
 from explorer.store.database import Database
 from explorer.store.rows import now
-from explorer.store.schema import DATA_PLACE, LIMITS, studies
+from explorer.store.schema import DATA_PLACES, LIMITS, studies
 from explorer.store.studies import find_study
 from explorer.store.study import Study
 from explorer.store.writing import insert_once
@@ -35,14 +35,14 @@ def create_study(
     objectives: Mapping[str, str],
     seed: int,
     limits: Sequence[str] = (),
-    data_place: Mapping[str, str] = {},
+    data_places: Sequence[Mapping[str, str]] = (),
 ) -> Study:
     """The study of this name, made now unless it is there already: of several who make it at once, one does."""
     row = {
         "name": check_name(name),
         "space_name": space_name,
         "space_text": space_text,
-        "fingerprint": _fingerprint_column(fingerprint, limits, data_place),
+        "fingerprint": _fingerprint_column(fingerprint, limits, data_places),
         "objectives": json.dumps(dict(objectives)),
         "seed": seed,
         "revision": 0,
@@ -52,16 +52,18 @@ def create_study(
 
 
 def change_study(
-    study: Study, *, fingerprint: Mapping[str, Any], limits: Sequence[str], data_place: Mapping[str, str]
+    study: Study, *, fingerprint: Mapping[str, Any], limits: Sequence[str], data_places: Sequence[Mapping[str, str]]
 ) -> Study:
     """The study with these in place of its own, from now on and for all who join it."""
-    values = {"fingerprint": _fingerprint_column(fingerprint, limits, data_place)}
+    values = {"fingerprint": _fingerprint_column(fingerprint, limits, data_places)}
     study.database.write(
         lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
     )
     return find_study(study.database, study.name)
 
 
-def _fingerprint_column(fingerprint: Mapping[str, Any], limits: Sequence[str], data_place: Mapping[str, str]) -> str:
-    beside = {LIMITS: list(limits), DATA_PLACE: dict(data_place)}
+def _fingerprint_column(
+    fingerprint: Mapping[str, Any], limits: Sequence[str], data_places: Sequence[Mapping[str, str]]
+) -> str:
+    beside = {LIMITS: list(limits), DATA_PLACES: list(data_places)}
     return json.dumps({**fingerprint, **{name: value for name, value in beside.items() if value}})

@@ -171,20 +171,18 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
 
     Raises StoreError, before anything is written, for what is no database or is another version's.
     """
+    check_storage(storage)
     if storage is None:
         engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
         database = Database(engine, "memory", None)
     else:
+        check_storage(storage)
         url = parse_storage(storage)
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
             database = Database(_engine(url, pool_pre_ping=True), shown, None)
         else:
-            if not file.parent.is_dir():
-                raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
-            _check_writable(file, shown)
             if file.exists() and file.stat().st_size:
-                _check_file(file, shown)
                 _check_pages(file, shown)
             url = URL.create("sqlite", database=str(file))
             database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), shown, file)
@@ -193,6 +191,21 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         _begin_as_asked(database.engine)
     database.write(lambda connection: schema.create(connection, database.shown), patience=0)
     return replace(database, opened=_identity(database.file)) if database.file else database
+
+
+def check_storage(storage: str | os.PathLike[str] | None) -> None:
+    """Raises StoreError for a storage that cannot be written to, as far as can be told without opening it: asked before
+    long work."""
+    if storage is None:
+        return
+    url = parse_storage(storage)
+    shown, file = shown_storage(url), sqlite_file(url)
+    if file is not None:
+        if not file.parent.is_dir():
+            raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
+        _check_writable(file, shown)
+        if file.exists() and file.stat().st_size:
+            _check_file(file, shown)
 
 
 def database_file(storage: str | os.PathLike[str]) -> Path | None:

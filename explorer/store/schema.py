@@ -33,7 +33,7 @@ from explorer.plain_text import printable, storable
 
 SCHEMA_VERSION = 1
 LIMITS = "limits"  # a study's limits lie within its fingerprint's JSON: databases made before there were any still read
-DATA_PLACE = "data_place"  # so does the place where its data lay
+DATA_PLACES = "data_places"  # so do the places where its data lay
 _CREATION_LOCK = 0x6578706C  # PostgreSQL's advisory locks are numbers; this one is ours
 
 

@@ -13,7 +13,7 @@ from explorer.limits import parse_limit
 from explorer.store.checking import MOMENT, SEEDS, TEXTS, Check, check_row, optional, read_json, shown, text, whole
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import STATE
-from explorer.store.schema import DATA_PLACE, LIMITS, studies, trials
+from explorer.store.schema import DATA_PLACES, LIMITS, studies, trials
 from explorer.store.study import Study, count_states
 
 
@@ -103,7 +103,7 @@ def _to_study(row: Any, database: Database) -> Study:
     where = f"explorer_studies, study {data['name'] if type(data['name']) is str else shown(data['name'])}"
     check_row(where, data, _STUDY)
     fingerprint = _Fingerprint(data["name"], read_json(f"{where}, column fingerprint", data["fingerprint"], _SETTINGS))
-    limits, place = tuple(fingerprint.pop(LIMITS, ())), fingerprint.pop(DATA_PLACE, {})
+    limits, places = tuple(fingerprint.pop(LIMITS, ())), tuple(fingerprint.pop(DATA_PLACES, ()))
     return Study(
         name=data["name"],
         space_name=data["space_name"],
@@ -115,7 +115,7 @@ def _to_study(row: Any, database: Database) -> Study:
         database=database,
         id=data["id"],
         limits=limits,
-        data_place=place,
+        data_places=places,
         revision=data["revision"],
     )
 
@@ -136,13 +136,16 @@ class _Fingerprint(dict[str, Any]):
 
 def _are_settings(found: Any) -> bool:
     types = {"data": str, "evaluate": str, "split": dict, "recipe": dict, "costs": list, "objectives": dict}
-    limits = found.get(LIMITS, []) if type(found) is dict else None
+    if type(found) is not dict:
+        return False
+    limits, places = found.get(LIMITS, []), found.get(DATA_PLACES, [])
     return (
         type(limits) is list
+        and type(places) is list
         and all(type(found[name]) is kind for name, kind in types.items() if name in found)
         and optional(whole(1)).passes(found.get("epochs"))
         and all(_is_limit(each) for each in limits)
-        and TEXTS.passes(found.get(DATA_PLACE, {}))
+        and all(TEXTS.passes(each) for each in places)
     )
 
 

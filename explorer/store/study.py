@@ -53,9 +53,10 @@ TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that 
 class Study:
     """One study. ``objectives``: name -> "max" or "min"; ``created``: seconds since the epoch;
     ``fingerprint``: what must not differ when it is taken up again; ``limits``: bounds on costs, as users write
-    them, that its networks are to keep; ``data_place``: where its data lay when it was last searched, as ``name`` and
-    ``data_dir`` of ``load_data``, empty for embedded data and in studies of before it was kept; ``revision``: of the
-    last change there was when it was opened, to a trial, a training from a fresh seed or a gradient flow."""
+    them, that its networks are to keep; ``data_places``: where its data lay when it was searched, the last place
+    first, as ``name`` and ``data_dir`` of ``load_data``; none for embedded data and in studies of before they were
+    kept; ``revision``: of the last change there was when it was opened, to a trial, a training from a fresh seed or a
+    gradient flow."""
 
     name: str
     space_name: str
@@ -67,7 +68,7 @@ class Study:
     database: Database = field(repr=False, compare=False)
     id: int = field(repr=False)
     limits: tuple[str, ...] = ()
-    data_place: Mapping[str, str] = field(default_factory=dict, repr=False)
+    data_places: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
     revision: int = field(default=0, repr=False, compare=False)
 
     def __hash__(self) -> int:

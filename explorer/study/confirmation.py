@@ -21,7 +21,7 @@ from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
-from explorer.store.database import DEFAULT_STORAGE, open_for_writing
+from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
@@ -112,6 +112,7 @@ def run_confirmation(
     for what, number, most in (("seeds", seeds, MOST_SEEDS), ("epochs", epochs, 100_000), ("workers", workers, 1_024)):
         if number is not None and not 1 <= number <= most:
             raise StudyError(f"{what} must lie in 1..{most}, found {number}")
+    check_storage(storage)
     study = open_study(storage, name)
     recipe = training_recipe(study)
     x, y = study.axes(x, y)

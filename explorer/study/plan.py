@@ -26,7 +26,7 @@ from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.proposals import Candidates, OwnCost
 from explorer.study.samplers import check_sampler
 from explorer.study.screen import LatencyScreen
-from explorer.study.stopping import choose_stopping
+from explorer.study.stopping import AUTO, choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
@@ -37,6 +37,7 @@ from explorer.training.recipe import recipe as recipe_named
 DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
 PRECISIONS = ("auto", "float32", "bfloat16")
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
 SEEDS = -(2**63), 2**63 - 1  # that both kinds of database keep
 ANALYTIC = tuple(Cost.__dataclass_fields__)
@@ -113,27 +114,28 @@ def _check_limits(limits: Iterable[Limit], known: Sequence[str]) -> None:
 def make_plan(
     space: SearchSpace,
     *,
-    data: str | None,
-    data_dir: str | Path | None,
-    subset: int | None,
-    evaluate: Evaluate | None,
-    costs: Mapping[str, OwnCost] | None,
-    objectives: Mapping[str, str],
-    sampler: str,
-    workers: int | None,
-    device: str,
-    recipe: Recipe | str | None,
-    epochs: int | None,
-    precision: str,
-    workers_per_device: int | None,
-    limits: Iterable[Limit],
-    study: str | None,
-    stopping: str,
-    trial_limits: TrialLimits,
-    record_gradients: bool,
-    scores: Iterable[str],
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    subset: int | None = None,
+    evaluate: Evaluate | None = None,
+    costs: Mapping[str, OwnCost] | None = None,
+    objectives: Mapping[str, str] = OBJECTIVES,
+    sampler: str = "frontier",
+    workers: int | None = None,
+    device: str = "cpu",
+    recipe: Recipe | str | None = None,
+    epochs: int | None = None,
+    precision: str = "auto",
+    workers_per_device: int | None = None,
+    limits: Iterable[Limit] = (),
+    study: str | None = None,
+    stopping: str = AUTO,
+    trial_limits: TrialLimits = UNLIMITED,
+    record_gradients: bool = False,
+    scores: Iterable[str] = (),
 ) -> Plan:
-    """Raises StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError."""
+    """The search that is asked for, with the settings of ``run_search``. Raises StudyError, or the errors of what is
+    asked for: DataError, TrainingError, SpaceError."""
     if not isinstance(objectives, Mapping):
         raise StudyError(f"objectives map names to 'max' or 'min', as in {EXAMPLE}; found {objectives!r}")
     own_costs = dict(costs or {})
@@ -154,6 +156,9 @@ def make_plan(
         near = did_you_mean(precision, PRECISIONS)
         raise StudyError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
     scores = tuple(scores)
+    if evaluate is None:  # before the data are read
+        check_scores(scores)
+        recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     if evaluate is not None:
         if scores:
             raise StudyError("'evaluate' replaces training, with which scores are measured; give them as 'costs'")
@@ -180,7 +185,7 @@ def make_plan(
         space = space.with_input(dataset.shape, dataset.classes)
         place = data_place(data or DEFAULT_DATA, data_dir)
         default_recipe, default_epochs = default_training(dataset.name)
-        training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe
+        training_recipe = recipe or default_recipe
         epochs = epochs or default_epochs
         work = Training(
             data=place.get("name", data or DEFAULT_DATA),

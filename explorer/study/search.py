@@ -21,7 +21,7 @@ from explorer.limits import Limit, parse_limit
 from explorer.measure.environment import find_device
 from explorer.records import TrialRecord
 from explorer.store.creating import change_study, check_name, create_study
-from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
+from explorer.store.database import DEFAULT_STORAGE, Database, check_storage, open_for_writing
 from explorer.store.lease import is_gone, new_worker
 from explorer.store.studies import find_study, open_study, study_names
 from explorer.store.study import Study
@@ -34,7 +34,7 @@ from explorer.study.fingerprint import code_differences, require_same
 from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.loop import SearchLoop
 from explorer.study.memory import make_memory
-from explorer.study.plan import Plan, check_counts, check_seconds, checked_seed, make_plan
+from explorer.study.plan import OBJECTIVES, Plan, check_counts, check_seconds, checked_seed, make_plan
 from explorer.study.proposals import OwnCost
 from explorer.study.stopping import AUTO, RULES
 from explorer.study.watchdog import TrialLimits
@@ -42,6 +42,7 @@ from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
 
 CHANGED_CODE = ("refuse", "continue")
+MOST_PLACES = 8  # where a study's data lay that are remembered
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def run_search(
     subset: int | None = None,
     evaluate: Evaluate | None = None,
     costs: Mapping[str, OwnCost] | None = None,
-    objectives: Mapping[str, str] = {"accuracy": "max", "macs": "min"},
+    objectives: Mapping[str, str] = OBJECTIVES,
     trials: int | None = None,
     seconds: float | None = None,
     sampler: str = "frontier",
@@ -163,6 +164,9 @@ def run_search(
     if changed_code not in CHANGED_CODE:
         near = did_you_mean(str(changed_code), CHANGED_CODE)
         raise StudyError(f"changed_code must be one of {', '.join(CHANGED_CODE)}, found {changed_code!r}{near}")
+    check_storage(storage)
+    if study is not None:
+        check_name(study)
     seed, device = None if seed is None else checked_seed(seed), find_device(device)
     limits = (limits,) if isinstance(limits, (str, Limit)) else limits
     asked = None if limits is None else tuple(parse_limit(each) if isinstance(each, str) else each for each in limits)
@@ -285,7 +289,7 @@ def _enter_study(
         objectives=plan.objectives,
         seed=seed or 0,
         limits=asked,
-        data_place=plan.data_place,
+        data_places=[plan.data_place] if plan.data_place else (),
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:
@@ -295,13 +299,15 @@ def _enter_study(
         )
     fingerprint = _with_code(study, plan.fingerprint, changed_code)
     bounds = study.limits if limits is None else asked
-    place = plan.data_place
-    if (dict(study.fingerprint), study.limits, dict(study.data_place)) == (fingerprint, bounds, dict(place)):
+    places = study.data_places
+    if plan.data_place:  # of several machines each has its own
+        places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MOST_PLACES]
+    if (dict(study.fingerprint), study.limits, study.data_places) == (fingerprint, bounds, places):
         return study
     if study.limits != bounds:
         before, now = (", ".join(each) or "none" for each in (study.limits, bounds))
         _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
-    return change_study(study, fingerprint=fingerprint, limits=bounds, data_place=place)
+    return change_study(study, fingerprint=fingerprint, limits=bounds, data_places=places)
 
 
 def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ of torch."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from explorer.errors import DataError, StudyError
@@ -25,31 +26,33 @@ def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
     """``name`` and ``data_dir``, as ``load_data`` takes them, of the study's data on this machine.
 
     The data are looked for in ``data_dir`` where it is given (for a folder of images: the folder itself or the one
-    that holds it), then where they lay when the study was last searched, then as any data set of that name. Raises
+    that holds it), then where they lay when the study was searched, then as any data set of that name. Raises
     DataError where they are in none of these.
     """
-    name, kept = study.fingerprint["data"], study.data_place
+    name, kept = study.fingerprint["data"], study.data_places
+    given = [] if data_dir is None else [str(data_dir)]
     if name in EMBEDDED:
         return {"name": name}
-    given = [] if data_dir is None else [str(data_dir)]
     if name in KNOWN:
-        for folder in (*given, *([kept["data_dir"]] if kept else [])):
+        for folder in (*given, *(place["data_dir"] for place in kept)):
             if locate(name, folder) is not None:
-                return {"name": name, "data_dir": str(Path(folder).resolve())}
+                return data_place(name, folder)
         return data_place(name, data_dir)
-    folder, at, side = name.rpartition("@") if name.rpartition("@")[2].isdigit() else (name, "", "")
-    places = [place for root in given for place in (Path(root) / folder, Path(root)) if place.name == folder]
-    for place in (*places, *([Path(kept["name"].removesuffix(f"{at}{side}"))] if kept else [])):
+    sized = re.fullmatch(r"(.+)(@\d+)", name)
+    folder, size = sized.groups() if sized else (name, "")
+    before = [place["name"].removesuffix(size) for place in kept]
+    near = [place for root in given for place in (Path(root, folder), Path(root).resolve()) if place.name == folder]
+    for place in (*near, *map(Path, before)):
         if place.is_dir():
-            return data_place(f"{place}{at}{side}")
+            return data_place(f"{place}{size}")
     try:
         return data_place(name, data_dir)
     except DataError:
-        was = f"which was {kept['name'].removesuffix(f'{at}{side}')}" if kept else "and does not keep where it was"
+        was = f"which was {' or '.join(before)}" if before else "but does not say where that was"
+        looked = " or ".join([*(["there"] if before else []), str(data_dir or "the working folder")])
         raise DataError(
-            f"study {study.name!r} was trained on the images of a folder {folder!r}, {was}; found no such folder "
-            f"{'there or ' if kept else ''}in {data_dir or 'the working folder'}; name the folder that holds "
-            f"{folder!r} with --data-dir (in Python data_dir)"
+            f"study {study.name!r} was trained on the images of a folder {folder!r}, {was}; found none in {looked}; "
+            f"name the folder that holds {folder!r} with --data-dir (in Python data_dir)"
         ) from None
 
 

@@ -1,0 +1,90 @@
+"""What a user can mend is said before long work: each case would else fail after training or measuring."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.grammar.parse import parse_space
+from explorer.study.search import run_search
+from tests.cli.test_spaces import run
+from tests.study.evaluations import SPACE_TEXT, good
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a space, a study of a function's and a file; whatever trains, measures or costs a space ends the
+    test."""
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    space = parse_space(SPACE_TEXT, "tiny.yaml")
+    run_search(space, evaluate=good, trials=2, storage="sqlite:///explorer.db", study="one", sampler="random")
+
+    def long_work(*args, **settings):
+        raise AssertionError("long work was begun")
+
+    for name in (
+        "explorer.study.loop.SearchLoop.run",
+        "explorer.study.confirmation.ConfirmationLoop.run",
+        "explorer.training.run.train_architecture",
+        "explorer.survey.table.write_atlas",
+        "explorer.measure.child.measure_in_child",
+        "explorer.measure.calibration.measure_in_child",
+        "explorer.scoring.zero_cost.score_architecture",
+        "explorer.export.package.export_architecture",
+        "dashboards.report.report_page",
+        "explorer.training.data.load_data",
+        "explorer.study.terms.load_data",
+    ):
+        monkeypatch.setattr(name, long_work)
+    return tmp_path
+
+
+DIGITS = ("--data", "digits", "--epochs", "1")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["compare", "tiny.yaml", "nowhere.yaml", *DIGITS], "nowhere.yaml"),
+        (["compare", "tiny.yaml", "tiny.yaml", "--cost", "mac", *DIGITS], "unknown cost 'mac'"),
+        (["compare", "tiny.yaml", "one", *DIGITS], "trained otherwise: their data differs"),
+        (["compare", "one", "tiny.yaml", "--cost", "mac", *DIGITS], "trained otherwise"),
+        (["compare", "tiny.yaml", "tiny.yaml", "--recipe", "fast", *DIGITS], "'fast'"),
+        (["compare", "tiny.yaml", "tiny.yaml", "--storage", "sqlite:///absent/x.db", *DIGITS], "no folder absent"),
+        (["train", "tiny.yaml#order=x", *DIGITS], "order"),
+        (["train", "one:99", *DIGITS], "no trial 99"),
+        (["train", "tiny.yaml#0", "--recipe", "fast", *DIGITS], "'fast'"),
+        (["search", "--space", "tiny.yaml", "--storage", "sqlite:///absent/x.db"], "no folder absent"),
+        (["search", "--space", "tiny.yaml", "--study", ""], "study name ''"),
+        (["search", "--space", "tiny.yaml", "--recipe", "fast"], "'fast'"),
+        (["search", "--space", "tiny.yaml", "--scores", "naswott"], "naswot"),
+        (["search", "--space", "tiny.yaml", "--limit", "mac<=1k"], "did you mean 'macs'"),
+        (["search", "--space", "tiny.yaml", "--objectives", "acuracy"], "did you mean 'accuracy'"),
+        (["worker", "--study", "two"], "no study 'two'"),
+        (["worker", "--study", "one"], "a function of the caller's"),
+        (["confirm", "one"], "a function of the caller's"),
+        (["confirm", "one", "--x", "mac"], "a function of the caller's"),
+        (["scores", "tiny.yaml#0", "tiny.yaml#999999", "--data", "digits"], "tiny.yaml"),
+        (["scores", "--study", "two", "--data", "digits"], "no study 'two'"),
+        (["scores", "nowhere.yaml", "-n", "5", "--data", "digits"], "nowhere.yaml"),
+        (["gradients", "tiny.yaml#0", "nowhere.yaml#0", "--data", "digits"], "nowhere.yaml"),
+        (["latency", "tiny.yaml#0", "tiny.yaml#999999"], "tiny.yaml"),
+        (["latency", "--calibrate", "tiny.yaml", "--batch", "1,2"], "one setting"),
+        (["atlas", "tiny.yaml", "-o", "file/a.parquet"], "is no folder"),
+        (["atlas", "tiny.yaml", "-o", "a.parquet", "--plot", "file/a.html"], "is no folder"),
+        (["report", "one", "-o", "file/r.html"], "is no folder"),
+        (["export", "one:0", "-o", "file/net"], "file"),
+        (["export", "one:0", "-o", "net"], "no trained weights"),
+        (["export", "one", "--frontier", "-o", "net"], "no trained weights"),
+        (["export", "tiny.yaml#0", "-o", "net", "--features", "9"], "9"),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_said_before_long_work(capsys, place, command, message):
+    """One line, status 2, and nothing was trained, measured, read or written."""
+    before = sorted(path.name for path in place.iterdir())
+    status, out, err = run(capsys, *command)
+    assert (status, out) == (2, ""), err
+    assert message in err and len(err.strip().splitlines()) == 1
+    assert sorted(path.name for path in place.iterdir()) == before

@@ -1,0 +1,108 @@
+"""Commands on a study of images in a folder, wherever they are called from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from explorer.store.database import open_for_writing
+from explorer.store.studies import open_study
+from tests.cli.test_spaces import run
+from tests.study.evaluations import SPACE_TEXT
+from tests.training.layouts import class_folders, idx_files
+
+SETTINGS = ("--sampler", "random", "--workers", "1", "--json")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A project with data beside it; the study is begun from the project with a relative path."""
+    class_folders(tmp_path / "data" / "grow", classes=3, shape=(1, 8, 8))
+    (tmp_path / "project").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "project" / "tiny.yaml").write_text(SPACE_TEXT)
+    monkeypatch.delenv("EXPLORER_DATA", raising=False)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path
+
+
+def begin(capsys, place, data):
+    url = f"sqlite:///{place}/explorer.db"
+    line = ("--data", data, "--epochs", "1", "--trials", "1", "--study", "one", "--storage", url)
+    status, _, err = run(capsys, "search", "--space", "tiny.yaml", *line, *SETTINGS)
+    assert status == 0, err
+    return url
+
+
+@pytest.mark.parametrize("data", ["../data/grow", "../data/grow@12"])
+def test_a_study_knows_where_its_data_lie(capsys, place, monkeypatch, data):
+    """Worker and confirm find the data of a relative path from another folder, resized or not."""
+    url = begin(capsys, place, data)
+    monkeypatch.chdir(place / "elsewhere")
+    status, out, err = run(capsys, "worker", "--storage", url, "--trials", "2", *SETTINGS)
+    assert status == 0, err
+    assert json.loads(out)["trials"]["complete"] == 2
+    status, out, err = run(capsys, "confirm", "one", "--seeds", "1", "--workers", "1", "--storage", url, "--json")
+    assert status == 0, err
+    assert json.loads(out)
+
+
+def test_the_folder_of_a_known_data_set_is_remembered(capsys, place, monkeypatch):
+    """A known data set is found again where --data-dir or EXPLORER_DATA said, given neither."""
+    idx_files(place / "data" / "mnist", "mnist")
+    url = f"sqlite:///{place}/explorer.db"
+    line = ("--data", "mnist", "--data-dir", "../data", "--subset", "100", "--epochs", "1", "--trials", "1")
+    status, _, err = run(capsys, "search", "--space", "tiny.yaml", *line, "--storage", url, *SETTINGS)
+    assert status == 0, err
+    monkeypatch.chdir(place / "elsewhere")
+    monkeypatch.setenv("EXPLORER_DATA", str(place / "project"))  # where there is none
+    assert run(capsys, "worker", "--storage", url, "--trials", "2", *SETTINGS)[0] == 0
+    assert open_study(url).data_places == ({"name": "mnist", "data_dir": f"{place}/data"},)
+
+
+def test_data_that_moved_are_named_with_both_places(capsys, place, monkeypatch):
+    """One line says where they were and how to name the new place; with it the study goes on and remembers it."""
+    url = begin(capsys, place, "../data/grow")
+    shutil.move(place / "data", place / "moved")
+    monkeypatch.chdir(place / "elsewhere")
+    for command in (["worker", "--study", "one", "--trials", "2"], ["confirm", "one"], ["scores", "--study", "one"]):
+        status, out, err = run(capsys, *command, "--storage", url)
+        assert (status, out) == (2, "") and len(err.strip().splitlines()) == 1
+        assert f"{place}/data/grow" in err and "'grow'" in err and "--data-dir" in err
+    for folder in (place / "moved", place / "moved" / "grow"):  # what holds it, or the folder itself
+        trials = str(2 + len(open_study(url, "one").data_places))
+        line = ("worker", "--storage", url, "--data-dir", str(folder), "--trials", trials, *SETTINGS)
+        assert run(capsys, *line)[0] == 0
+    assert [each["name"] for each in open_study(url, "one").data_places] == [
+        f"{place}/moved/grow",
+        f"{place}/data/grow",
+    ]
+    assert run(capsys, "worker", "--storage", url, "--trials", "5", *SETTINGS)[0] == 0
+
+
+def test_other_images_in_the_same_place_are_refused(capsys, place):
+    """The content decides: a folder of that name with other images is another data set."""
+    url = begin(capsys, place, "../data/grow")
+    next((place / "data" / "grow" / "train").rglob("*.png")).unlink()
+    status, _, err = run(capsys, "worker", "--storage", url, "--study", "one", "--trials", "2", *SETTINGS)
+    assert status == 2 and "was begun otherwise" in err
+    status, _, err = run(capsys, "confirm", "one", "--storage", url)
+    assert status == 2 and "their contents differ" in err
+
+
+def test_an_old_study_without_a_place_needs_the_folder(capsys, place, monkeypatch):
+    """A study of before places were kept is found in the working folder or with --data-dir, and says so."""
+    url = begin(capsys, place, "../data/grow")
+    database = open_for_writing(url)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE explorer_studies SET fingerprint = json_remove(fingerprint, '$.data_places')"
+        )
+    database.close()
+    status, _, err = run(capsys, "worker", "--storage", url, "--study", "one", "--trials", "2", *SETTINGS)
+    assert status == 2 and "does not say where that was" in err and "--data-dir" in err
+    monkeypatch.chdir(place / "data")
+    assert run(capsys, "worker", "--storage", url, "--study", "one", "--trials", "2", *SETTINGS)[0] == 0
+    assert open_study(url, "one").data_places == ({"name": f"{place}/data/grow"},)
