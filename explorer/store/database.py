@@ -172,6 +172,7 @@ def open_for_writing(storage: str | None) -> Database:
             if file.exists() and file.stat().st_size:
                 _check_file(file, storage)
                 _check_pages(file, storage)
+            url = url.set(database=str(file))
             database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), storage, file)
             event.listen(database.engine, "connect", _make_durable)
     if database.engine.dialect.name == "sqlite":
@@ -234,7 +235,7 @@ def _sqlite_file(url: URL) -> Path:
         raise StoreError(
             f"{url}: give a plain path, as in {DEFAULT_STORAGE}; how it is opened is the explorer's affair"
         )
-    return Path(str(url.database))
+    return Path(str(url.database)).absolute()
 
 
 def _check_file(file: Path, storage: str) -> None:

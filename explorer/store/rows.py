@@ -15,6 +15,7 @@ from explorer.store.schema import architectures, environments, trials
 # Beside the sampler's notes on a trial:
 LATENCY_NOTE = "explorer:latency"  # what its latency stands on
 EXPECTED = "explorer:expected"  # the objectives that a stopped one would have come to
+IN_ORDER = "explorer:in_order"  # that its search interrupted it, so that the next attempt has the same number
 GIVEN_UP = "explorer:given_up"  # epochs of its trainings that were stopped before it was begun anew
 
 

@@ -28,7 +28,7 @@ from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import spool
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LEASE_SECONDS, RETRIES, is_gone
-from explorer.store.rows import EXPECTED, GIVEN_UP, now, select_trials, to_record
+from explorer.store.rows import EXPECTED, GIVEN_UP, IN_ORDER, now, select_trials, to_record
 from explorer.store.schema import architectures, claims, trials
 from explorer.store.studies import find_study
 from explorer.store.study import Study
@@ -166,16 +166,19 @@ class StudyWriter:
         return self.study.database.write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
-        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. Such an ending is
-        in order, so it is none of a trial's attempts: those are counted to find trials that end their workers.
+        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. This is in order,
+        so it uses up no attempt: attempts are counted to find trials that end their workers.
 
         A database that is away is not waited for long: without this, the leases pass by themselves.
         """
 
         def work(connection: Connection) -> list[TrialRecord]:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
-            numbers = list(connection.scalars(select(trials.c.number).where(*mine)))
-            connection.execute(trials.update().where(*mine).values(attempt=trials.c.attempt - 1))
+            rows = connection.execute(select(trials).where(*mine)).all()
+            numbers = [row.number for row in rows]
+            for row in rows:
+                notes = json.dumps({**json.loads(row.sampler), IN_ORDER: True})
+                connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(sampler=notes))
             self._lose(connection, numbers, f"interrupted: {reason}", resumable=True)
             return self._records(connection, numbers)
 
@@ -237,11 +240,14 @@ class StudyWriter:
             if row is None or self._reached(connection, total):
                 return None
             values = self._placed(connection, row.digest, row.number)
-            values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
+            values |= {"started": now(connection), "resumable": False}
             values["revision"] = next_revision(connection, self.study.id)
+            notes = json.loads(row.sampler)
+            values["attempt"] = row.attempt + (0 if notes.pop(IN_ORDER, False) else 1)
             if row.state == "stopped" and row.result:
-                notes, epochs = json.loads(row.sampler), TrainingResult.from_json(row.result).epochs
-                values["sampler"] = json.dumps({**notes, GIVEN_UP: notes.get(GIVEN_UP, 0) + epochs})
+                epochs = TrainingResult.from_json(row.result).epochs
+                notes[GIVEN_UP] = notes.get(GIVEN_UP, 0) + epochs
+            values["sampler"] = json.dumps(notes)
             connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 

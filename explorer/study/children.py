@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -135,6 +135,7 @@ class Children:
         self._workers = workers
         self._of_caller = of_caller
         self._reused = reused
+        self._folder = os.getcwd()  # relative paths in the work start here, wherever the caller goes later
         self._children: list[_Child] = []
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["explorer.study.search"] if of_caller else PRELOADED)
@@ -212,8 +213,9 @@ class Children:
 
     def _started(self, messages: Connection, orders: Connection) -> BaseProcess:
         """A new process; where the fork server dies meanwhile, from the next server."""
+        arguments = (self._work, self._folder, self._reused, messages, orders)
         for pause in (*START_PAUSES, None):
-            process = self._context.Process(target=_live, name=CHILD, args=(self._work, self._reused, messages, orders))
+            process = self._context.Process(target=_live, name=CHILD, args=arguments)
             try:
                 process.start()
                 return process
@@ -270,10 +272,11 @@ def _death(exitcode: int | None) -> Failure:
     return Failure(f"the trial's process exited with status {exitcode} and without a result")
 
 
-def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
+def _live(work: Work, folder: str, reused: bool, messages: Connection, orders: Connection) -> None:
     """The child's whole life: one job, or one after another."""
     global _living
     _living = True
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     os.setsid()  # a group of its own, to be ended with all that it starts
     supervise(orders)
@@ -314,8 +317,9 @@ def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) ->
         last: Outcome | Failure = work(job, report)
     except BaseException as error:
         last = Failure(reason_of(error), resumable=isinstance(error, KeyboardInterrupt))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # the work may have replaced or closed it
+            stream.flush()
     messages.send(last)
 
 

@@ -195,6 +195,7 @@ class ConfirmationLoop:
         self.writer = writer
         self.workplace = workplace
         self.interrupted = False
+        self.busy = False  # its children compute
         self.signal = 0  # that interrupted it
         self.failures: dict[Wanted, str] = {}  # of this call: none is tried twice in one
         self.done = 0

@@ -71,6 +71,7 @@ class SearchLoop:
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
         self.signal = 0  # that interrupted it
+        self.proposing = False  # samplers, the caller's costs and measurements may take minutes
         self.waited = -math.inf  # when it last waited for a signal on its way
         self.broken = False  # the store could not be written to, however long that was tried
         self.barren = False  # the study has nothing but failures
@@ -115,6 +116,11 @@ class SearchLoop:
                 _log.info("trial %d was interrupted", record.number)
         except StoreError as error:
             _log.warning("the running trials could not be marked: %s", error)
+
+    @property
+    def busy(self) -> bool:
+        """Whether this process computes what may be broken off at any point."""
+        return self.proposing or self.workplace.busy
 
     def _cause(self) -> str:
         return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
@@ -187,7 +193,11 @@ class SearchLoop:
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
         number = self.ledger.next_number
-        candidate, notes = self._measured() or self._drawn(number)
+        self.proposing = True
+        try:
+            candidate, notes = self._measured() or self._drawn(number)
+        finally:
+            self.proposing = False
         if candidate is None or self.interrupted:
             return None
         proposal = Proposal(

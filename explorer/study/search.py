@@ -164,6 +164,8 @@ def run_search(
     )
     database = open_for_writing(storage)
     try:
+        if database.file is not None:  # it is opened again at the end, and evaluate may change the working folder
+            storage = f"sqlite:///{database.file}"
         database.require_space()
         found = _enter_study(plan, database, seed, new_study, asked)
         plan = plan.under(map(parse_limit, found.limits))
