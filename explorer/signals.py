@@ -6,6 +6,8 @@ from __future__ import annotations
 import signal
 import threading
 
+SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached each
+
 
 class Interrupted(KeyboardInterrupt):
     """The process was asked to end by the signal ``number``."""

@@ -125,13 +125,16 @@ class Children:
     ``of_caller``: the work is a function of the caller's, so the child must import the caller's script
     to find it: one without ``if __name__ == "__main__"`` raises StudyError from ``messages``. Otherwise the script
     is left alone, and may search at its top level. ``reused``: a child takes job after job, until one fails or it holds
-    on to memory; meant for GPUs, whose contexts take seconds to make.
+    on to memory; meant for GPUs, whose contexts take seconds to make. ``job``: what messages call a job.
     """
 
     busy = False
 
-    def __init__(self, work: Work, workers: int, of_caller: bool = False, reused: bool = False):
+    def __init__(
+        self, work: Work, workers: int, of_caller: bool = False, reused: bool = False, job: str = "trial"
+    ):
         self._work = work
+        self._job = job
         self._workers = workers
         self._of_caller = of_caller
         self._reused = reused
@@ -191,7 +194,7 @@ class Children:
                         )
                     if child.job is not None:
                         exceeded = Failure(child.exceeded) if child.exceeded else None
-                        yield child.job.number, exceeded or _death(child.process.exitcode)
+                        yield child.job.number, exceeded or _death(self._job, child.process.exitcode)
                 elif child.job is not None and child.watchdog is not None:
                     child.watchdog.look()
 
@@ -261,15 +264,15 @@ def _received(messages: Connection) -> Iterator[Epoch | GradientFlow | Outcome |
         pass
 
 
-def _death(exitcode: int | None) -> Failure:
-    """The failure of a trial whose process ended without a result."""
+def _death(job: str, exitcode: int | None) -> Failure:
+    """The failure of a job whose process ended without a result."""
     if exitcode == SERVER_LOST:
-        return Failure("the trial's process was lost with the server that started it", resumable=True)
+        return Failure(f"the {job}'s process was lost with the server that started it", resumable=True, died=True)
     if exitcode is not None and exitcode < 0:
         name = signal_name(-exitcode)
-        reason = f"the trial's process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        return Failure(reason, resumable=-exitcode in FROM_OUTSIDE)
-    return Failure(f"the trial's process exited with status {exitcode} and without a result")
+        reason = f"the {job}'s process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return Failure(reason, resumable=-exitcode in FROM_OUTSIDE, died=True)
+    return Failure(f"the {job}'s process exited with status {exitcode} and without a result", died=True)
 
 
 def _live(work: Work, folder: str, reused: bool, messages: Connection, orders: Connection) -> None:

@@ -18,7 +18,7 @@ from explorer.errors import ExplorerError, StoreError
 from explorer.files import remove
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
-from explorer.signals import signal_name
+from explorer.signals import SIGNAL_SECONDS, signal_name
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import RETRIES
@@ -41,7 +41,6 @@ ASIDE = 500  # networks passed over for the latency expected of them before the 
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
 REAP_SECONDS = 30.0
-SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached this one
 _log = logging.getLogger(__name__)
 
 

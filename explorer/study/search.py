@@ -164,8 +164,6 @@ def run_search(
     )
     database = open_for_writing(storage)
     try:
-        if database.file is not None:  # it is opened again at the end, and evaluate may change the working folder
-            storage = f"sqlite:///{database.file}"
         database.require_space()
         found = _enter_study(plan, database, seed, new_study, asked)
         plan = plan.under(map(parse_limit, found.limits))
@@ -176,13 +174,21 @@ def run_search(
         if storage is not None:
             database.close()
     try:
-        kept = open_study(storage, found.name) if storage is not None else found
+        kept = _opened_again(database, storage, found.name) if storage is not None else found
     except StoreError as error:
         if not loop.broken:
             raise
         raise RecordLost(f"the search gave up: {ended}") from error
     failed = loop.broken or loop.barren or loop.budget.hopeless()
     return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
+
+
+def _opened_again(database: Database, storage: str, name: str) -> Study:
+    """The study, to read, wherever the working folder is by now."""
+    if database.file is None:
+        return open_study(storage, name)
+    kept = open_study(f"sqlite:///{database.file}", name)
+    return dataclasses.replace(kept, database=dataclasses.replace(kept.database, shown=database.shown))
 
 
 def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:

@@ -53,10 +53,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That a job came to nothing, and why. ``resumable``: through no fault of its own, so it is worth another run."""
+    """That a job came to nothing, and why. ``resumable``: through no fault of its own, so it is worth another run;
+    ``died``: its process ended without a word."""
 
     reason: str
     resumable: bool = False
+    died: bool = False
 
 
 class Work(Protocol):
