@@ -20,7 +20,6 @@ _PUBLIC = {
     "ExplorerError": ("explorer.errors", "ExplorerError"),
     "Pause": ("explorer.measure.device_lock", "Pause"),
     "SearchFailed": ("explorer.errors", "SearchFailed"),
-    "SearchInterrupted": ("explorer.errors", "SearchInterrupted"),
     "SearchSpace": ("explorer.grammar.space", "SearchSpace"),
     "SpaceError": ("explorer.errors", "SpaceError"),
     "atlas": ("explorer.survey.table", "atlas"),

@@ -13,18 +13,14 @@
     └── ExportError          a file set that cannot be written or that fails its own check
 
 Each message says where, what was found, what was expected and the likely mend. The command line
-prints it and exits with status 2; ``assert`` is kept for what only a bug can cause. ``SearchInterrupted``, a
-``KeyboardInterrupt``, carries the study of a search that was interrupted.
+prints it and exits with status 2; ``assert`` is kept for what only a bug can cause.
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, NamedTuple
-
-from explorer.signals import Interrupted
 
 MANY_NAMES = 200
 
@@ -89,20 +85,6 @@ class SearchFailed(StudyError):
 
     def __init__(self, message: str, study: Any = None):
         super().__init__(message)
-        self.study = study
-
-
-class SearchInterrupted(Interrupted):
-    """A search that was interrupted, by Ctrl-C or a request to terminate.
-
-    Attributes:
-        study: The study with all trials that had ended.
-        number: The signal that interrupted it.
-    """
-
-    def __init__(self, study: Any = None, number: int = signal.SIGINT):
-        super().__init__(number)
-        self.args = ("interrupted; what had ended is in this exception's attribute 'study'",)
         self.study = study
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import signal
 import threading
 
+SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached each
+
 
 class Interrupted(KeyboardInterrupt):
     """The process was asked to end by the signal ``number``."""
@@ -40,3 +42,15 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def interruption(number: int, study: object) -> KeyboardInterrupt:
+    """Return the exception for a search that the signal ``number`` interrupted; its attribute ``study`` holds the study.
+
+    For Ctrl-C this is KeyboardInterrupt itself: only on that type does Python end a script by SIGINT, and only then
+    does a shell that runs the script in a loop end too.
+    """
+    hint = "interrupted; what had ended is in this exception's attribute 'study'"
+    error = KeyboardInterrupt(hint) if number == signal.SIGINT else Interrupted(number)
+    error.study = study  # type: ignore[attr-defined]
+    return error

@@ -298,10 +298,10 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
     from explorer.measure.environment import find_device
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
+    from explorer.study.one_training import OneTraining, train_in_child
     from explorer.training.data import describe_data, load_data
     from explorer.training.recipe import default_training
     from explorer.training.recipe import recipe as recipe_named
-    from explorer.training.run import train_architecture
 
     if data is None:
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
@@ -325,16 +325,11 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
             )
 
         try:
-            trained = train_architecture(
+            trained = train_in_child(
+                OneTraining(data, data_dir, subset, chosen, epochs, place, precision, checkpoint),
                 architecture,
-                dataset,
-                recipe=chosen,
-                epochs=epochs,
-                seed=seed,
-                device=place,
-                precision=precision,
-                checkpoint=checkpoint,
-                on_epoch=None if as_json else show,
+                seed,
+                on_epoch=(lambda epoch: None) if as_json else show,
             )
         except TrainingError as error:
             raise WorkFailed(str(error)) from error
@@ -348,12 +343,12 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
             {
                 "digest": architecture.digest,
                 "val_accuracy": result.val_accuracy,
-                "test_accuracy": trained.test.accuracy,
+                "test_accuracy": trained.measured["accuracy"],
                 "epochs": result.epochs,
                 "seconds": result.seconds,
                 "images_per_second": result.images_per_second,
                 "seed": seed,
-                "recipe": trained.recipe.name,
+                "recipe": chosen.name,
                 "precision": result.precision,
                 "data": {**dataset.fingerprint, "notes": notes},
                 "curve": [
@@ -362,6 +357,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
             }
         )
         return
-    click.echo(f"validation {percent(result.val_accuracy)}, test {percent(trained.test.accuracy)} (one seed, {seed})")
+    test = percent(trained.measured["accuracy"])
+    click.echo(f"validation {percent(result.val_accuracy)}, test {test} (one seed, {seed})")
     pace = f"{counted(result.images_per_second)} images/s in {result.precision} on {place}"
-    click.echo(f"{result.epochs} epochs of {trained.recipe.name!r} in {result.seconds:.1f} s, {pace}")
+    click.echo(f"{result.epochs} epochs of {chosen.name!r} in {result.seconds:.1f} s, {pace}")

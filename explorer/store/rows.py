@@ -39,6 +39,7 @@ LATENCY_NOTE = "explorer:latency"  # what its latency stands on
 EXPECTED = "explorer:expected"  # the objectives that a stopped one would have come to
 SECONDS = "explorer:seconds"  # how long it took, by a clock that nobody sets
 FAILURE_NOTE = "explorer:failure"  # the kind of its failure
+IN_ORDER = "explorer:in_order"  # that its search interrupted it, so that the next attempt has the same number
 GIVEN_UP = "explorer:given_up"  # epochs of its trainings that were stopped before it was begun anew
 
 
@@ -191,7 +192,7 @@ _TRIAL = {
     "digest": NETWORK,
     "same_as": optional(whole(0)),
     "seed": whole(*SEEDS),
-    "attempt": whole(0),  # an orderly interruption of the first is none
+    "attempt": whole(1),
     "worker": text(1_000),
     "weights": Check(lambda value: value == "" or matching(SHA256, "").passes(value), "a SHA-256, or an empty text"),
     "environment": optional(text(80)),

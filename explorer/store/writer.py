@@ -33,6 +33,7 @@ from explorer.store.rows import (
     EXPECTED,
     FAILURE_NOTE,
     GIVEN_UP,
+    IN_ORDER,
     SECONDS,
     now,
     read_notes,
@@ -203,8 +204,8 @@ class StudyWriter:
         return self._write(work, on_trouble=on_trouble or (lambda: None))
 
     def interrupt(self, reason: str, crashed: bool = False) -> list[TrialRecord]:
-        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. Such an ending is
-        in order, so it is none of a trial's attempts: those are counted to find trials that end their workers.
+        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. This is in order,
+        so it uses up no attempt: attempts are counted to find trials that end their workers.
 
         A database that is away is not waited for long: without this, the leases pass by themselves.
         ``crashed``: the search could not go on, perhaps because of one of these trials: as for trials whose worker was
@@ -217,8 +218,9 @@ class StudyWriter:
             rows = connection.execute(select(trials).where(*mine)).all()
             final = [row for row in rows if crashed and row.attempt > RETRIES]
             again = [row for row in rows if row not in final]
-            if not crashed:
-                connection.execute(trials.update().where(*mine).values(attempt=trials.c.attempt - 1))
+            for row in rows if not crashed else ():
+                notes = json.dumps({**read_notes(trial_row(row.number), row.sampler), IN_ORDER: True})
+                connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(sampler=notes))
             self._lose(connection, again, f"interrupted: {reason}", resumable=True)
             self._lose(connection, final, f"its search ended {RETRIES + 1} times: {reason}", resumable=False)
             return self._records(connection, [row.number for row in rows])
@@ -350,13 +352,14 @@ class StudyWriter:
             if row is None or self._reached(connection, total):
                 return None
             values = self._placed(connection, row.digest, row.number)
-            values |= {"attempt": row.attempt + 1, "started": now(connection), "resumable": False}
+            values |= {"started": now(connection), "resumable": False}
             values["revision"] = next_revision(connection, self.study.id)
+            notes = read_notes(trial_row(row.number), row.sampler)
+            values["attempt"] = row.attempt + (0 if notes.pop(IN_ORDER, False) else 1)
             if row.state == "stopped" and row.result:
-                where = trial_row(row.number)
-                notes, result = read_notes(where, row.sampler), read_result(where, row.result)
-                given_up = notes.get(GIVEN_UP, 0) + (result.epochs if result else 0)
-                values["sampler"] = json.dumps({**notes, GIVEN_UP: given_up})
+                result = read_result(trial_row(row.number), row.result)
+                notes[GIVEN_UP] = notes.get(GIVEN_UP, 0) + (result.epochs if result else 0)
+            values["sampler"] = json.dumps(notes)
             connection.execute(trials.update().where(*_is(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -125,16 +125,20 @@ class Children:
     ``of_caller``: the work is a function of the caller's, so the child must import the caller's script
     to find it: one without ``if __name__ == "__main__"`` raises StudyError from ``messages``. Otherwise the script
     is left alone, and may search at its top level. ``reused``: a child takes job after job, until one fails or it holds
-    on to memory; meant for GPUs, whose contexts take seconds to make.
+    on to memory; meant for GPUs, whose contexts take seconds to make. ``job``: what messages call a job.
     """
 
     busy = False
 
-    def __init__(self, work: Work, workers: int, of_caller: bool = False, reused: bool = False):
+    def __init__(
+        self, work: Work, workers: int, of_caller: bool = False, reused: bool = False, job: str = "trial"
+    ):
         self._work = work
+        self._job = job
         self._workers = workers
         self._of_caller = of_caller
         self._reused = reused
+        self._folder = os.getcwd()  # relative paths in the work start here, wherever the caller goes later
         self._children: list[_Child] = []
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["explorer.study.search"] if of_caller else PRELOADED)
@@ -190,7 +194,7 @@ class Children:
                         )
                     if child.job is not None:
                         exceeded = Failure(child.exceeded, "limit") if child.exceeded else None
-                        yield child.job.number, exceeded or _death(child.process.exitcode)
+                        yield child.job.number, exceeded or _death(self._job, child.process.exitcode)
                 elif child.job is not None and child.watchdog is not None:
                     child.watchdog.look()
 
@@ -212,8 +216,9 @@ class Children:
 
     def _started(self, messages: Connection, orders: Connection) -> BaseProcess:
         """A new process; where the fork server dies meanwhile, from the next server."""
+        arguments = (self._work, self._folder, self._reused, messages, orders)
         for pause in (*START_PAUSES, None):
-            process = self._context.Process(target=_live, name=CHILD, args=(self._work, self._reused, messages, orders))
+            process = self._context.Process(target=_live, name=CHILD, args=arguments)
             try:
                 process.start()
                 return process
@@ -259,21 +264,22 @@ def _received(messages: Connection) -> Iterator[Epoch | GradientFlow | Outcome |
         pass
 
 
-def _death(exitcode: int | None) -> Failure:
-    """The failure of a trial whose process ended without a result."""
+def _death(job: str, exitcode: int | None) -> Failure:
+    """The failure of a job whose process ended without a result."""
     if exitcode == SERVER_LOST:
-        return Failure("the trial's process was lost with the server that started it", "died", resumable=True)
+        return Failure(f"the {job}'s process was lost with the server that started it", "died", resumable=True)
     if exitcode is not None and exitcode < 0:
         name = signal_name(-exitcode)
-        reason = f"the trial's process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        reason = f"the {job}'s process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
         return Failure(reason, "died", resumable=-exitcode in FROM_OUTSIDE)
-    return Failure(f"the trial's process exited with status {exitcode} and without a result", "died")
+    return Failure(f"the {job}'s process exited with status {exitcode} and without a result", "died")
 
 
-def _live(work: Work, reused: bool, messages: Connection, orders: Connection) -> None:
+def _live(work: Work, folder: str, reused: bool, messages: Connection, orders: Connection) -> None:
     """The child's whole life: one job, or one after another."""
     global _living
     _living = True
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     os.setsid()  # a group of its own, to be ended with all that it starts
     supervise(orders)
@@ -314,8 +320,9 @@ def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) ->
         last: Outcome | Failure = work(job, report)
     except BaseException as error:
         last = Failure.of(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # the work may have replaced or closed it
+            stream.flush()
     messages.send(last)
 
 

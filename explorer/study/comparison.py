@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from explorer.distributions import Comparison, Sample, compare_errors
-from explorer.errors import ExplorerError, SearchFailed, SearchInterrupted, StudyError, did_you_mean
+from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
 from explorer.grammar.parse import load_space
+from explorer.signals import interruption
 from explorer.store.database import DEFAULT_STORAGE, check_storage
 from explorer.store.studies import list_studies, open_study
 from explorer.store.study import TERMS, Study
@@ -73,7 +74,7 @@ def compare_spaces(
             **training,
         )
         if drawn.interrupted:
-            raise SearchInterrupted(drawn.study, drawn.signal)
+            raise interruption(drawn.signal, drawn.study)
         if drawn.failed:
             raise SearchFailed(f"the networks of {name} could not be trained: {drawn.ended}", drawn.study)
         studies.append(drawn.study)

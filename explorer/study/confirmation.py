@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from explorer.errors import SearchFailed, SearchInterrupted, StoreError, StudyError
+from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.files import ABANDONED_SECONDS, remove, sweep
 from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
+from explorer.signals import interruption
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
@@ -172,11 +173,11 @@ def run_confirmation(
 
 def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings) -> list[Confirmed]:
     """``run_confirmation`` for scripts: the networks themselves. Raises SearchFailed (a StudyError) when a training
-    failed, and SearchInterrupted (a KeyboardInterrupt) when it was interrupted; both have the study, with all that
+    failed, and KeyboardInterrupt when it was interrupted; both have the study, with all that
     had ended, as their attribute ``study``."""
     found = run_confirmation(storage, name, **settings)
     if found.interrupted:
-        raise SearchInterrupted(found.study, found.signal)
+        raise interruption(found.signal, found.study)
     if found.missing or found.failed:
         raise SearchFailed(f"not all trainings came to something: {found.ended}", found.study)
     return found.networks
@@ -198,6 +199,7 @@ class ConfirmationLoop:
         self.writer = writer
         self.workplace = workplace
         self.interrupted = False
+        self.busy = False  # its children compute
         self.signal = 0  # that interrupted it
         self.failures: dict[Wanted, str] = {}  # since this call began, here or elsewhere: none is tried twice in one
         self.done = 0

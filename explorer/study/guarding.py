@@ -13,7 +13,6 @@ from typing import Protocol
 from explorer.signals import ending_signals, raise_interrupted
 from explorer.store.lease import renew_seconds
 from explorer.store.study import Study
-from explorer.study.children import Workplace
 
 REPEAT_SECONDS = 1.0  # in which a signal that comes again is the same request: "timeout" sends it twice
 _log = logging.getLogger(__name__)
@@ -29,13 +28,14 @@ class Writer(Protocol):
 
 
 class Loop(Protocol):
-    """Has work done, and looks at ``interrupted`` in between. ``signal``: the number of what interrupted it, or 0."""
+    """Has work done, and looks at ``interrupted`` in between. ``signal``: the number of what interrupted it, or 0;
+    ``busy``: this very process computes now, so that it does not look soon."""
 
     interrupted: bool
     signal: int
 
     @property
-    def workplace(self) -> Workplace: ...
+    def busy(self) -> bool: ...
 
     @property
     def writer(self) -> Writer: ...
@@ -46,7 +46,7 @@ def interruptions(loop: Loop) -> Iterator[None]:
     """The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the loop in order; another one, a second or more later, ends it
     at once.
 
-    Where this very process computes, in the caller's ``evaluate``, the first breaks in there.
+    Where the loop is busy, as in the caller's ``evaluate``, the first breaks in there.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
         yield
@@ -63,7 +63,7 @@ def interruptions(loop: Loop) -> Iterator[None]:
         began = time.monotonic()
         loop.interrupted, loop.signal = True, number
         loop.writer.study.database.hurry.set()
-        if loop.workplace.busy:
+        if loop.busy:
             raise_interrupted(number)
 
     for each in before:

@@ -18,7 +18,7 @@ from explorer.errors import ExplorerError, StoreError
 from explorer.files import remove
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
-from explorer.signals import signal_name
+from explorer.signals import SIGNAL_SECONDS, signal_name
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
@@ -43,7 +43,6 @@ TOO_SLOW = 200  # networks in a row that break a limit on their latency, after w
 ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
 BREATH = 0.2  # seconds between two looks at the clock
 FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
-SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached this one
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +73,7 @@ class SearchLoop:
         self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
         self.interrupted = False
         self.signal = 0  # that interrupted it
+        self.proposing = False  # samplers, the caller's costs and measurements may take minutes
         self.waited = -math.inf  # when it last waited for a signal on its way
         self.broken = False  # the store could not be written to, however long that was tried
         self.crashed = True  # until the loop has ended in order
@@ -133,6 +133,11 @@ class SearchLoop:
                 _log.info("trial %d was interrupted", record.number)
         except StoreError as error:
             _log.warning("the running trials could not be marked: %s", error)
+
+    @property
+    def busy(self) -> bool:
+        """Whether this process computes what may be broken off at any point."""
+        return self.proposing or self.workplace.busy
 
     def _cause(self) -> str:
         return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
@@ -257,7 +262,11 @@ class SearchLoop:
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
         number = self.ledger.next_number
-        candidate, notes = self._measured() or self._drawn(number)
+        self.proposing = True
+        try:
+            candidate, notes = self._measured() or self._drawn(number)
+        finally:
+            self.proposing = False
         if candidate is None or self.interrupted:
             return None
         proposal = Proposal(

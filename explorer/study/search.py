@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from explorer.errors import SearchFailed, SearchInterrupted, StoreError, StudyError, did_you_mean
+from explorer.errors import SearchFailed, StoreError, StudyError, did_you_mean
 from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
 from explorer.measure.environment import find_device
 from explorer.records import TrialRecord
+from explorer.signals import interruption
 from explorer.store.creating import change_study, check_name, create_study
 from explorer.store.database import DEFAULT_STORAGE, Database, check_storage, open_for_writing
 from explorer.store.lease import is_gone, new_worker
@@ -210,13 +211,21 @@ def run_search(
         if storage is not None:
             database.close()
     try:
-        kept = open_study(storage, found.name) if storage is not None else found
+        kept = _opened_again(database, storage, found.name) if storage is not None else found
     except StoreError as error:
         if not loop.broken:
             raise
         raise RecordLost(f"the search gave up: {ended}", list(loop.ledger.records.values())) from error
     failed = loop.broken or loop.barren or loop.budget.hopeless()
     return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
+
+
+def _opened_again(database: Database, storage: str, name: str) -> Study:
+    """The study, to read, wherever the working folder is by now."""
+    if database.file is None:
+        return open_study(storage, name)
+    kept = open_study(f"sqlite:///{database.file}", name)
+    return dataclasses.replace(kept, database=dataclasses.replace(kept.database, shown=database.shown))
 
 
 def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:
@@ -235,15 +244,15 @@ def _described_as(model: Callable[P, object]) -> Callable[[Callable[..., T]], Ca
 def search(space: SearchSpace, **settings) -> Study:
     """The study that a search fills, for scripts.
 
-    When the search gave up, SearchFailed (a StudyError) is raised; when it was interrupted, SearchInterrupted (a
-    KeyboardInterrupt). Both have the study, with all that had ended, as their attribute ``study``, also one in memory.
+    When the search gave up, SearchFailed (a StudyError) is raised; when it was interrupted, KeyboardInterrupt. Both
+    have the study, with all that had ended, as their attribute ``study``, also one in memory.
     In a notebook or another interactive session an interrupted search returns the study instead, with a warning."""
     result = run_search(space, **settings)
     if result.failed:
         raise SearchFailed(f"the search gave up: {result.ended}", result.study)
     if result.interrupted:
         if not _interactive():
-            raise SearchInterrupted(result.study, result.signal)
+            raise interruption(result.signal, result.study)
         goes_on = "" if result.study.database.in_memory else ", and the same call goes on with it"
         _log.warning("the search was interrupted; this is the study so far%s", goes_on)
     return result.study

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from explorer.cli import main
+from explorer.study.work import Job
 from tests.cli.test_spaces import run
 
 SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--workers", "2", "--json")
@@ -164,7 +165,11 @@ def test_train_tests_on_the_split_that_no_search_sees(capsys):
 
 def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkeypatch):
     """The same line goes on from the checkpoint beside the storage, to the figures of an undisturbed training."""
+    import explorer.study.one_training as one_training
     import explorer.training.loop as loop
+
+    def in_this_process(training, architecture, seed, on_epoch):
+        return training(Job(0, architecture.digest, architecture.to_json(), {}, seed), on_epoch)
 
     for name in ("SECONDS", "SHARE"):
         monkeypatch.setattr(f"explorer.training.checkpoint.{name}", 0)
@@ -190,11 +195,14 @@ def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkey
             raise KeyboardInterrupt
         return evaluate(*args)
 
+    in_child = one_training.train_in_child
+    monkeypatch.setattr(one_training, "train_in_child", in_this_process)
     monkeypatch.setattr(loop, "evaluate", interrupted)
     status, out, err = run(capsys, *args)
     (checkpoint,) = (tmp_path / "explorer.artifacts").iterdir()
     assert (status, out) == (130, "") and f"the same line goes on from {checkpoint}" in err
     monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(one_training, "train_in_child", in_child)
     status, out, err = run(capsys, *args)
     assert status == 0 and f"going on from {checkpoint}" in err and not checkpoint.exists()
     resumed, fresh = json.loads(out), json.loads(run(capsys, *args)[1])

@@ -72,6 +72,52 @@ def test_a_search_ends_with_the_status_of_its_signal(tmp_path, command, capsys, 
     assert json.loads(capsys.readouterr().out)[0]["trials"] == trials
 
 
+TRAIN = ("train", "space.yaml#26", "--data", "digits", "--epochs", "5000")
+
+
+def trainer(command) -> int:
+    """The process that trains for a command: the one below the one in a session of its own."""
+    for line in subprocess.run(["ps", "-eo", "pid,ppid,sid"], capture_output=True, text=True).stdout.splitlines()[1:]:
+        pid, parent, session = map(int, line.split())
+        if session == parent and started_by(command, parent):
+            return pid
+    return 0
+
+
+def started_by(command, pid: int) -> bool:
+    while pid > 1:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+        if pid == command.pid:
+            return True
+    return False
+
+
+def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, command):
+    """A segmentation fault in a library ends ``explorer train`` with status 1 and a line that names the checkpoint; the
+    same line goes on from it, and SIGTERM ends it in order."""
+    process = command(*TRAIN)
+    wait_until(lambda: list(tmp_path.glob("explorer.artifacts/*.checkpoint")), 120)
+    os.kill(trainer(process), signal.SIGSEGV)
+    out, err = process.communicate(timeout=60)
+    (checkpoint,) = tmp_path.glob("explorer.artifacts/*.checkpoint")
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        f"the training's process died of SIGSEGV; the last checkpoint is {checkpoint}: run the same line again to go on"
+        " from it"
+    )
+    process = command(*TRAIN)
+    assert process.stderr.readline() == f"going on from {checkpoint}\n"
+    wait_until(lambda: trainer(process))
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (143, "") and checkpoint.exists()
+    assert f"the same line goes on from {checkpoint}" in err and err.splitlines()[-1] == "interrupted by SIGTERM"
+    assert not trainer(process)
+
+
 def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
     """While a command still imports, reads or measures, SIGTERM ends it with one line and status 143."""
     process = command("latency", "space.yaml#3")

@@ -12,12 +12,15 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
@@ -31,7 +34,7 @@ from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search
 from tests.store.conftest import GONE, make_study, proposal
-from tests.study.evaluations import good
+from tests.study.evaluations import SPACE_TEXT, good
 from tests.study.faults import acknowledged, acknowledging, alive, invariant, starter
 from tests.study.test_children import wait_until
 
@@ -319,6 +322,92 @@ def test_a_database_that_is_removed_ends_the_search(space, url, tmp_path):
     with pytest.raises(RecordLost, match=r"the search gave up: .*was removed or replaced while in use") as caught:
         run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=20)
     assert len(calls) == 3 and "\n" not in str(caught.value) and not list(tmp_path.glob("explorer.db*"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_change_of_the_working_folder_loses_nothing(space, tmp_path, monkeypatch, workers):
+    """``evaluate``, a cost and the watcher may change the working folder: a storage with a relative path stays the one
+    that was opened, also for what is asked of the study later."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def joules(architecture, choices):
+        os.chdir(tmp_path / "elsewhere")
+        return 1.0
+
+    settings = {"storage": "sqlite:///x.db", "study": "one", "sampler": "random", "costs": {"joules": joules}}
+    settings |= {"progress": lambda event: os.chdir("/"), "workers": workers}
+    study = run_search(space, evaluate=moves, trials=3, **settings).study
+    os.chdir(tmp_path / "elsewhere")
+    assert study.counts()["complete"] == 3 and len(study.frontier("macs", "accuracy")) > 0
+    assert study.artifacts.parent == tmp_path / "explorer.artifacts"
+    assert open_study(f"sqlite:///{tmp_path}/x.db", "one").counts()["complete"] == 3
+    assert sorted(path.name for path in tmp_path.glob("**/x.db")) == ["x.db"]
+
+
+def test_trainings_find_their_data_after_a_change_of_the_working_folder(space, tmp_path, monkeypatch):
+    """A relative ``data_dir`` is that of the folder where the search was called."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        folder = tmp_path / "images" / "tiny" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    settings = {"data": "tiny", "data_dir": "images", "epochs": 1, "recipe": "quick", "sampler": "random"}
+    study = run_search(
+        space, storage="sqlite:///x.db", trials=2, workers=1, progress=lambda event: os.chdir("/"), **settings
+    ).study
+    assert study.counts()["complete"] == 2 and study.counts()["failed"] == 0
+
+
+def moves(architecture, *, choices, epochs, seed):
+    os.chdir("/")
+    return {"accuracy": seed / 2**31}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("abuse", ["closed", "no streams", "umask", "signals", "torch", "threads"])
+def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, abuse, workers):
+    """What ``evaluate`` does to its process (streams, umask, signals, torch's defaults, threads) costs no result."""
+    script = tmp_path / "script.py"
+    script.write_text(ABUSE)
+    run = subprocess.run([sys.executable, script, abuse, str(workers)], env=environment, capture_output=True, text=True)
+    study = open_study(f"sqlite:///{tmp_path}/x.db", "one")
+    assert (run.returncode, study.counts()["complete"], study.counts()["failed"]) == (0, 3, 0), run.stderr
+    assert study.frontier("macs", "accuracy")
+
+
+ABUSE = f"""
+import os, signal, sys, threading, time
+import explorer
+
+HOW, WORKERS = sys.argv[1:]
+
+def evaluate(architecture, *, choices, epochs, seed):
+    if HOW == "closed":
+        os.closerange(0, 3)
+    elif HOW == "no streams":
+        sys.stdin = sys.stdout = sys.stderr = None
+    elif HOW == "umask":
+        os.umask(0o777)
+    elif HOW == "signals":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    elif HOW == "torch":
+        import torch
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        torch.use_deterministic_algorithms(True)
+    elif HOW == "threads":
+        threading.Thread(target=time.sleep, args=(2,)).start()
+    return {{"accuracy": seed / 2**31}}
+
+if __name__ == "__main__":
+    space = explorer.parse_space({SPACE_TEXT!r}, "tiny.yaml")
+    os.chdir(os.path.dirname(__file__))
+    explorer.search(space, evaluate=evaluate, storage="sqlite:///x.db", study="one", trials=3, workers=int(WORKERS))
+"""
 
 
 def test_a_database_that_another_locks_is_waited_for(space, url, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +17,7 @@ from explorer.errors import StoreError
 from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
-from tests.study.evaluations import slow
+from tests.study.evaluations import SPACE_TEXT, slow
 from tests.study.faults import alive, invariant
 from tests.study.test_children import wait_until
 
@@ -93,6 +95,29 @@ def test_ctrl_c_breaks_into_an_evaluation_of_this_process(url, tmp_path, start):
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0 and "result True interrupted" in output
     assert [record.reason for record in open_study(url, "one").trials()] == ["interrupted: Ctrl-C"]
+
+
+def test_an_interrupt_breaks_into_a_cost_of_the_callers(tmp_path, environment):
+    """A cost that takes minutes in the searching process is broken off at once."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import time
+import explorer
+from tests.study.evaluations import good
+
+def joules(architecture, choices):
+    print("in it", flush=True)
+    time.sleep(600)
+
+space = explorer.parse_space({SPACE_TEXT!r}, "tiny.yaml")
+objectives = {{"accuracy": "max", "joules": "min"}}
+explorer.search(space, evaluate=good, costs={{"joules": joules}}, objectives=objectives, study="one", storage=None)
+""")
+    with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "in it\n"
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    assert process.returncode == -signal.SIGINT  # as Python ends on a KeyboardInterrupt
 
 
 @pytest.mark.parametrize("evaluation", ["endless", "with_child"])
