@@ -176,7 +176,7 @@ def make_plan(
             _log.warning("%s: %s", dataset.name, note)
         space = space.with_input(dataset.shape, dataset.classes)
         default_recipe, default_epochs = default_training(dataset.name)
-        training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe
+        training_recipe = default_recipe if recipe is None else recipe_named(recipe, default_recipe)
         epochs = epochs or default_epochs
         work = Training(
             data=data or DEFAULT_DATA,

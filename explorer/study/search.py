@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from explorer.errors import StoreError, StudyError
 from explorer.files import sweep
@@ -75,7 +75,7 @@ def run_search(
     seed: int = 0,
     workers: int | None = None,
     device: str = "cpu",
-    recipe: Recipe | str | None = None,
+    recipe: Recipe | str | Mapping[str, Any] | None = None,
     epochs: int | None = None,
     precision: str = "auto",
     workers_per_device: int | None = None,
@@ -95,7 +95,7 @@ def run_search(
 
     ``objectives``: name -> "max" or "min", of what training tells (accuracy, top5, loss), of costs, ``latency_ms``, or
     of what ``evaluate`` answers. ``data``: the name of a data set or a folder of images, looked for in ``data_dir``;
-    ``subset``: so many images of it; ``recipe``: a name or a Recipe; ``epochs``: of each training. Left out they are
+    ``subset``: so many images of it; ``recipe``: as ``training.recipe.recipe`` takes it; ``epochs``: of each. Left out they are
     the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp. ``seed``: what all randomness
     of a new study comes from. ``device``: cpu, cuda, cuda:1 or auto. ``study``: its name, made of the space's and the
     data's by default; ``new_study``: begin another beside the one of that name. ``progress``: called with each Event.
