@@ -29,6 +29,11 @@ def check_plotting() -> None:
         raise ExplorerError("--plot needs plotly; install with: pip install 'explorer[dashboard]'")
 
 
+def page_head() -> str:
+    """With what every page of an atlas begins."""
+    return _TEMPLATE.read_text(encoding="utf-8").partition("@title@")[0]
+
+
 def write_page(path: Path, atlas: Path, most: int = MOST) -> int:
     """Writes the page of an atlas in Parquet; returns how many points it shows. Raises ExplorerError."""
     table, total = _drawn(atlas, most)

@@ -71,6 +71,7 @@ new Response(stream).text().then(code => {{
 </body>
 </html>
 """
+HEAD = PAGE[: PAGE.index("<title>")]  # with which every report begins
 
 
 def report_page(study: Study, records: Iterable[TrialRecord]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from rich.table import Table
 from explorer.address import Input
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
+from explorer.files import require_writable
 from explorer.grammar.parse import parse_shape
 from explorer.plain_text import printable
 from explorer.store.passwords import HIDDEN, has_password
@@ -101,6 +103,35 @@ def input_override(data: str | None, data_dir: str | None, shape: str | None, cl
     if shape is None and classes is None:
         return None
     return Input(None if shape is None else parse_shape(shape), classes)
+
+
+def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: Callable[[Path], bool]) -> None:
+    """Raises ExplorerError where the file ``path`` cannot be written, or holds what the command did not write.
+
+    ``suffixes``: the ones that its name may have; ``is_earlier``: whether an existing file is the command's own output.
+    """
+    named = f"{option} {path}"
+    if path.suffix.lower() not in suffixes:
+        kind = suffixes[0][1:]
+        raise ExplorerError(f"{named}: the file is written as {kind}; give it a name that ends in {suffixes[0]}")
+    try:
+        require_writable(path)
+        if path.exists() and not path.is_file():
+            raise ExplorerError("it is no regular file")
+        foreign = path.is_file() and path.stat().st_size and not is_earlier(path)
+    except ExplorerError as error:
+        raise ExplorerError(f"{named}: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ExplorerError(f"{named[:200]!r}: cannot be written: {reason}") from None
+    if foreign:
+        raise ExplorerError(f"{named}: the file there was not written by this command; remove it, or give another name")
+
+
+def begins_with(path: Path, start: str) -> bool:
+    """Whether the file's text begins so."""
+    with path.open("rb") as stream:
+        return stream.read(len(start.encode())) == start.encode()
 
 
 def print_json(document: Any) -> None:

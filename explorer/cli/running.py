@@ -104,7 +104,7 @@ def training_options(command):
             click.option(
                 "--recipe",
                 metavar="NAME",
-                help="quick, he2016 or cosine, or a JSON file of a recipe's fields; the data set's own by default.",
+                help="quick, he2016 or cosine, or a JSON file of the fields to change; the data set's own by default.",
             ),
             click.option(
                 "--epochs",
@@ -306,7 +306,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
     if data is None:
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     place = find_device(device)
-    chosen = recipe_named(recipe) if recipe else None
+    chosen = recipe_named(recipe, default_training(data)[0]) if recipe else None
     architecture = find_architecture(arch, storage, Input(*describe_data(data, data_dir))).architecture
     dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))

@@ -11,6 +11,8 @@ from explorer.address import Input, find_architecture
 from explorer.cli import WorkFailed
 from explorer.cli.options import (
     as_json,
+    begins_with,
+    check_output,
     choices_line,
     console,
     counted,
@@ -23,8 +25,6 @@ from explorer.cli.options import (
     with_input,
 )
 from explorer.costing.analytic import count_cost
-from explorer.errors import ExplorerError
-from explorer.files import require_writable
 from explorer.grammar.parse import load_space
 from explorer.grammar.space import SearchSpace
 
@@ -180,14 +180,14 @@ def atlas(
 
     Columns: index, a column a choice point (empty where it is not asked), and the costs.
     """
-    from explorer.survey.table import rows_of, write_atlas
+    from explorer.survey.table import is_atlas, rows_of, write_atlas
 
-    _check_file(output, ".parquet", "-o")
+    check_output("-o", output, (".parquet",), is_atlas)
     if plot is not None:
-        from dashboards.atlas import check_plotting, write_page
+        from dashboards.atlas import check_plotting, page_head, write_page
 
         check_plotting()
-        _check_file(plot, ".html", "--plot")
+        check_output("--plot", plot, (".html", ".htm"), lambda path: begins_with(path, page_head()))
     read = _load(space, override)
     written = write_atlas(read, output, count, seed, _Progress(rows_of(read, count)))
     drawn = write_page(plot, output) if plot is not None else 0
@@ -204,14 +204,6 @@ def atlas(
         (name, counted(low), counted(high)) for name, (low, high) in written.ranges.items()
     ])  # fmt: skip
     out.print(plain(f"written to {output}" + ("" if plot is None else f", {drawn:,} of them drawn in {plot}")))
-
-
-def _check_file(path: Path, suffix: str, option: str) -> None:
-    if path.suffix.lower() != suffix:
-        raise ExplorerError(
-            f"{option} {path}: the file is written as {suffix[1:]}; give it a name that ends in {suffix}"
-        )
-    require_writable(path)
 
 
 class _Progress:

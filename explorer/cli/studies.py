@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import click
 
-from explorer.cli.options import as_json, choices_line, counted, percent, plain, print_json, print_table, storage
+from explorer.cli.options import (
+    as_json,
+    begins_with,
+    check_output,
+    choices_line,
+    counted,
+    percent,
+    plain,
+    print_json,
+    print_table,
+    storage,
+)
 from explorer.limits import ACCURACIES, Limit, parse_limit
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
@@ -288,29 +300,28 @@ def _source(effect) -> str:
 @click.command()
 @click.argument("study")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE.html", help="The file to write."
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.html", help="The file to write."
 )
 @as_json
 @storage
-def report(study: str, output: str, as_json: bool, storage: str) -> None:
+def report(study: str, output: Path, as_json: bool, storage: str) -> None:
     """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier one is replaced."""
-    from pathlib import Path
-
     from explorer.errors import ExplorerError
     from explorer.files import require_writable, write_atomically
 
     try:
-        from dashboards.report import report_page
+        from dashboards.report import HEAD, report_page
     except ModuleNotFoundError as error:
         raise ExplorerError(f"a report needs {error.name}; install with: pip install 'explorer[dashboard]'") from None
+    check_output("-o", output, (".html", ".htm"), lambda path: begins_with(path, HEAD))
     opened = open_study(storage, study)
     require_writable(Path(output))
     page = report_page(opened, opened.trials()).encode()
     try:
-        write_atomically(Path(output), page)
+        write_atomically(output, page)
     except OSError as error:
         raise ExplorerError(f"{output}: cannot be written: {error.strerror or error}") from None
     if as_json:
-        print_json({"file": output, "bytes": len(page)})
+        print_json({"file": str(output), "bytes": len(page)})
     else:
         click.echo(f"{output}: {len(page) / 1e6:.1f} MB, opens in any browser")

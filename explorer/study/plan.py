@@ -158,7 +158,8 @@ def make_plan(
     scores = tuple(scores)
     if evaluate is None:  # before the data are read
         check_scores(scores)
-        recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
+        default_recipe, default_epochs = default_training(data or DEFAULT_DATA)
+        training_recipe = default_recipe if recipe is None else recipe_named(recipe, default_recipe)
     if evaluate is not None:
         if scores:
             raise StudyError("'evaluate' replaces training, with which scores are measured; give them as 'costs'")
@@ -184,8 +185,6 @@ def make_plan(
             _log.warning("%s: %s", dataset.name, note)
         space = space.with_input(dataset.shape, dataset.classes)
         place = data_place(data or DEFAULT_DATA, data_dir)
-        default_recipe, default_epochs = default_training(dataset.name)
-        training_recipe = recipe or default_recipe
         epochs = epochs or default_epochs
         work = Training(
             data=place.get("name", data or DEFAULT_DATA),

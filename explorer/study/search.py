@@ -90,7 +90,7 @@ def run_search(
     seed: int | None = None,
     workers: int | None = None,
     device: str = "cpu",
-    recipe: Recipe | str | None = None,
+    recipe: Recipe | str | Mapping[str, Any] | None = None,
     epochs: int | None = None,
     precision: str = "auto",
     workers_per_device: int | None = None,
@@ -112,10 +112,11 @@ def run_search(
 
     ``objectives``: name -> "max" or "min", of what training tells (accuracy, top5, loss), of costs, ``latency_ms``, or
     of what ``evaluate`` answers. ``data``: the name of a data set or a folder of images, looked for in ``data_dir``;
-    ``subset``: so many images of it; ``recipe``: a name or a Recipe; ``epochs``: of each training. Left out they are
-    the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp. ``device``: cpu, cuda,
-    cuda:1 or auto. ``study``: its name, by default the space's with the data's or with that of the function
-    ``evaluate``; ``new_study``: begin another beside the one of that name. ``progress``: called with each Event.
+    ``subset``: so many images of it; ``recipe``: as ``training.recipe.recipe`` takes it; ``epochs``: of each training.
+    Left out they are the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp.
+    ``device``: cpu, cuda, cuda:1 or auto. ``study``: its name, by default the space's with the data's or with that of
+    the function ``evaluate``; ``new_study``: begin another beside the one of that name. ``progress``: called with each
+    Event.
 
     ``seed``: of all random numbers of the study. Left out it is the study's own, 0 for a new study. A study that was
     begun with another seed is refused; where ``study`` is left out, the study ``<default name>-seed<seed>`` is taken.

@@ -78,6 +78,14 @@ def write_atlas(
     return Written(rows, time.perf_counter() - started, whole)
 
 
+def is_atlas(path: Path) -> bool:
+    """Whether the file is a table that ``write_atlas`` wrote."""
+    try:
+        return b"explorer" in (parquet.read_schema(path).metadata or {})
+    except pyarrow.ArrowInvalid:
+        return False
+
+
 def rows_of(space: SearchSpace, n: int | None) -> int:
     """How many rows an atlas has. Raises ExplorerError when they are too many."""
     total = space.count()

@@ -1,7 +1,7 @@
 """How a network is trained, as a value: batch size, optimiser settings, learning-rate schedule, and the optional
 parts: averaged weights, cutout, mixup, zero-initialised last norms.
 
-``recipe("quick")`` gives a recipe by name, ``recipe("mine.json")`` one that a file holds,
+``recipe("quick")`` gives a recipe by name, ``recipe("mine.json")`` the one of a file, which may say some fields only,
 ``default_training("cifar10")`` what a data set is trained with unless told otherwise. Free of torch.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -130,22 +131,64 @@ class Recipe:
     @classmethod
     def from_json(cls, text: str) -> Recipe:
         """The recipe that ``to_json`` wrote. Raises TrainingError for anything else."""
-        try:
-            data: Any = json.loads(text)
-        except ValueError as error:
-            raise TrainingError(f"a recipe is JSON, found {text[:80]!r}: {error}") from error
-        except RecursionError as error:
-            raise TrainingError(f"a recipe is JSON without depth, found {text[:80]!r}") from error
-        known = [field.name for field in fields(cls)]
-        if not isinstance(data, dict):
-            raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {text[:80]!r}")
-        for key in data:
-            if key not in known:
-                raise TrainingError(f"a recipe has no {key!r}; it has: {', '.join(known)}{did_you_mean(key, known)}")
-        missing = [name for name in ("name", "schedule", "lr", "batch_size") if name not in data]
+        data = _fields(text)
+        missing = [name for name in WHOLE if name not in data]
         if missing:
             raise TrainingError(f"a recipe needs {', '.join(missing)}, found only: {', '.join(data) or 'nothing'}")
         return cls(**data)
+
+
+WHOLE = ("name", "schedule", "lr", "batch_size")  # a file with all of these is a recipe without a base
+BASE = "base"
+_MEANT = {
+    "learning_rate": "lr",
+    "max_lr": "lr",
+    "batch": "batch_size",
+    "scheduler": "schedule",
+    "lr_schedule": "schedule",
+    "wd": "weight_decay",
+    "smoothing": "label_smoothing",
+    "augmentation": "augment",
+}
+_ELSEWHERE = {
+    "epochs": "epochs are given beside the recipe (--epochs)",
+    "optimizer": "every recipe trains by SGD with momentum",
+    "optimiser": "every recipe trains by SGD with momentum",
+    "seed": "the seed is given beside the recipe (--seed)",
+    "precision": "the precision is given beside the recipe (--precision)",
+}
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """The fields that a JSON text holds, all of them a recipe's. Raises TrainingError."""
+    try:
+        data: Any = json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:
+        raise TrainingError(f"a recipe is JSON, found {text[:80]!r}: {error}") from error
+    except RecursionError as error:
+        raise TrainingError(f"a recipe is JSON without depth, found {text[:80]!r}") from error
+    return _checked_names(data)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise TrainingError(f"a recipe says {next(name for name in names if names.count(name) > 1)!r} twice")
+    return data
+
+
+def _checked_names(data: Any) -> dict[str, Any]:
+    known = [field.name for field in fields(Recipe)]
+    if not isinstance(data, Mapping):
+        raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {str(data)[:80]!r}")
+    for key in data:
+        if key not in known and key != BASE:
+            if key in _ELSEWHERE:
+                raise TrainingError(f"a recipe has no {key!r}: {_ELSEWHERE[key]}")
+            hint = f"; did you mean {_MEANT[key]!r}?" if key in _MEANT else did_you_mean(str(key), known)
+            raise TrainingError(f"a recipe has no {key!r}; it has: {', '.join(known)}{hint}")
+    return dict(data)
 
 
 # For searching: as much accuracy as a few epochs give.
@@ -159,6 +202,8 @@ _HE2016 = Recipe("he2016", "he2016", lr=0.1, batch_size=128, weight_decay=1e-4)
 _COSINE = replace(_QUICK, name="cosine", schedule="cosine", lr=0.1, label_smoothing=0.1)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_QUICK, _QUICK_SMALL, _HE2016, _COSINE)}
 
+OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "lion")  # names that a user may try for a recipe
+
 # Data set -> recipe and epochs, unless told otherwise; "" is any other.
 DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
     "digits": ("quick_small", 15),
@@ -167,29 +212,55 @@ DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
 }
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name, or the one in the JSON file of that path. Raises TrainingError when there is none."""
+def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe = _QUICK) -> Recipe:
+    """The recipe of a name, of the JSON file of a path, or of a mapping of fields; a Recipe as it is.
+
+    Fields with name, schedule, lr and batch_size among them are a whole recipe: what they leave out is off. Any others
+    change some fields of the recipe that ``base`` among them names, or else of the argument ``base``: that of the data
+    set. Raises TrainingError when there is no such recipe.
+    """
+    if isinstance(given, Recipe):
+        return given
+    if isinstance(given, Mapping):
+        return _changed(_checked_names(given), base, "custom")
+    if not isinstance(given, (str, PathLike)):
+        raise TrainingError(f"a recipe is a name, a JSON file or a mapping of fields, found {given!r:.80}")
+    name = str(given)
     if name in RECIPES:
         return RECIPES[name]
     path = Path(name)
     if path.suffix == ".json" or path.is_file():
-        return _from_file(path)
+        return _from_file(path, base)
+    sgd = "; every recipe trains by SGD with momentum" if name.lower() in OPTIMISERS else ""
     raise TrainingError(
         f"unknown recipe {name!r}; known: {', '.join(RECIPES)}, or a JSON file of a recipe's fields"
-        + did_you_mean(name, RECIPES)
+        f"{sgd or did_you_mean(name, RECIPES)}"
     )
 
 
-def _from_file(path: Path) -> Recipe:
+def _from_file(path: Path, base: Recipe) -> Recipe:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise TrainingError(f"{path}: the recipe cannot be read: {reason}") from error
     try:
-        return Recipe.from_json(text)
+        return _changed(_fields(text), base, path.stem)
     except TrainingError as error:
         raise TrainingError(f"{path}: {error}") from error
+
+
+def _changed(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
+    """The recipe of these fields; ``name``: its own where they do not say one."""
+    named = data.pop(BASE, None)
+    if named is None and all(field in data for field in WHOLE):
+        return Recipe(**data)
+    if named is not None:
+        if not isinstance(named, str) or named not in RECIPES:
+            hint = did_you_mean(str(named), RECIPES)
+            raise TrainingError(f"unknown base {str(named)[:80]!r}; known: {', '.join(RECIPES)}{hint}")
+        base = RECIPES[named]
+    return replace(base, **{"name": name, **data})
 
 
 def default_training(data: str) -> tuple[Recipe, int]:

@@ -66,7 +66,7 @@ def train_architecture(
         )
     len(dataset.test)  # read now: what is wrong with it is said before the network is trained
     usual, usual_epochs = default_training(dataset.name)
-    chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe or usual
+    chosen = usual if recipe is None else recipe_named(recipe, usual)
     threads = threads or min(torch.get_num_threads(), usable_cores())
     network = build_for_training(architecture, chosen, seed)
     result = train_network(

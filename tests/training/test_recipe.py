@@ -118,7 +118,13 @@ def test_a_recipe_may_stand_in_a_file(tmp_path):
     [
         (None, "mine.json: the recipe cannot be read: No such file or directory"),
         (b"\xff\xfe\x00", "mine.json: the recipe cannot be read: it is not text"),
-        (b'{"name": "mine"}', "mine.json: a recipe needs schedule, lr, batch_size, found only: name"),
+        (b'{"lr": "fast"}', "mine.json: recipe 'mine': lr must be a number in 0..1000, found 'fast'"),
+        (b'{"lr": 0.1, "lr": 0.2}', "mine.json: a recipe says 'lr' twice"),
+        (b'{"base": "he2015"}', "mine.json: unknown base 'he2015'"),
+        (b'{"base": ["quick"]}', "mine.json: unknown base"),
+        (b'{"learning_rate": 0.1}', "did you mean 'lr'?"),
+        (b'{"epochs": 3}', "mine.json: a recipe has no 'epochs': epochs are given beside the recipe (--epochs)"),
+        (b'{"optimizer": "adam"}', "every recipe trains by SGD with momentum"),
         (b'{"name": "m", "schedule": "cosine", "lr": 0.1, "batch_size": 64, "mixupp": 1}', "did you mean 'mixup'?"),
         (b"[" * 100_000, "mine.json: a recipe is JSON"),
     ],
@@ -131,6 +137,37 @@ def test_a_file_that_holds_no_recipe_is_named(tmp_path, content, message):
     with pytest.raises(TrainingError) as caught:
         recipe(str(path))
     assert message in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"lr": 0.05}, replace(RECIPES["quick_small"], name="mine", lr=0.05)),
+        ({}, replace(RECIPES["quick_small"], name="mine")),
+        ({"base": "he2016", "cutout": 8}, replace(RECIPES["he2016"], name="mine", cutout=8)),
+        ({"name": "own", "mixup": 0.2}, replace(RECIPES["quick_small"], name="own", mixup=0.2)),
+        (
+            {"base": "cosine", "name": "a", "schedule": "he2016", "lr": 1, "batch_size": 8},
+            replace(RECIPES["cosine"], name="a", schedule="he2016", lr=1, batch_size=8),
+        ),
+    ],
+)
+def test_a_file_of_some_fields_changes_a_base(tmp_path, fields, expected):
+    """The fields left out are those of the data set's recipe, or of the one named as base; a mapping does the same."""
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(fields))
+    base = default_training("digits")[0]
+    assert recipe(str(path), base) == recipe(path, base) == expected
+    assert replace(recipe(fields, base), name=expected.name) == expected
+    assert recipe(expected, base) is expected
+
+
+def test_an_optimiser_is_not_a_recipe():
+    """Whoever asks for Adam learns which optimiser there is."""
+    with pytest.raises(TrainingError, match=r"unknown recipe 'Adam'.*every recipe trains by SGD with momentum"):
+        recipe("Adam")
+    with pytest.raises(TrainingError, match="a recipe is a name, a JSON file or a mapping of fields, found 5"):
+        recipe(5)
 
 
 def test_every_data_set_has_a_default():

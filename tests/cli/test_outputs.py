@@ -1,0 +1,62 @@
+"""Where ``-o`` and ``--plot`` may write."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.cli.test_spaces import run
+from tests.store.conftest import make_study
+
+SPACE = "he2016_orders.yaml"
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """Each command that writes a file, without its name, and the suffix that it has."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    make_study(url)
+    return [
+        (("report", "one", "--storage", url, "-o"), ".html"),
+        (("atlas", SPACE, "-o"), ".parquet"),
+        (("atlas", SPACE, "-o", str(tmp_path / "beside.parquet"), "--plot"), ".html"),
+    ]
+
+
+def refused(capsys, line, path, message: str) -> None:
+    status, out, err = run(capsys, *line, str(path))
+    assert (status, out, err.count("\n")) == (2, "", 1) and message in err, err
+
+
+def test_another_kind_of_file_is_refused(capsys, tmp_path, lines):
+    """A name that ends otherwise is refused before any work, with the suffix to give."""
+    for line, suffix in lines:
+        for name in ("r.pdf", "r", "r.csv", "-"):
+            refused(capsys, line, tmp_path / name, f"ends in {suffix}")
+        assert not (tmp_path / "r.pdf").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused(capsys, tmp_path, lines):
+    """A folder, a file in place of a folder, and a pipe are named, each in one line."""
+    (tmp_path / "a file").touch()
+    for line, suffix in lines:
+        folder, pipe = tmp_path / f"folder{suffix}", tmp_path / f"pipe{suffix}"
+        if not folder.exists():
+            folder.mkdir()
+            os.mkfifo(pipe)
+        refused(capsys, line, folder, "there is a folder of that name")
+        refused(capsys, line, pipe, "it is no regular file")
+        refused(capsys, line, tmp_path / "a file" / f"x{suffix}", "a file")
+        refused(capsys, line, tmp_path / f"{'x' * 300}{suffix}", "cannot be written: File name too long")
+
+
+def test_a_foreign_file_is_not_overwritten(capsys, tmp_path, lines):
+    """A file that the command did not write is left alone; its own earlier one is replaced, and a folder is made."""
+    for number, (line, suffix) in enumerate(lines):
+        foreign, own = tmp_path / f"foreign{suffix}", tmp_path / f"made-{number}" / f"own{suffix}"
+        foreign.write_text("<!doctype html><title>mine</title>")
+        refused(capsys, line, foreign, "was not written by this command")
+        assert foreign.read_text().endswith("mine</title>")
+        for _ in range(2):
+            assert run(capsys, *line, str(own))[0] == 0
