@@ -22,6 +22,7 @@ from explorer.cli.options import (
     percent,
     plain,
     print_json,
+    skip_damaged,
     storage,
 )
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
@@ -98,6 +99,7 @@ def training_options(command):
                 metavar="N",
                 help="So many images of train and validation, stratified.",
             ),
+            skip_damaged,
             click.option(
                 "--recipe",
                 metavar="NAME",
@@ -283,7 +285,9 @@ def _middle(frontier, name: str) -> float:
 @click.option("--seed", type=int, default=0, show_default=True)
 @as_json
 @storage
-def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed, as_json, storage) -> None:
+def train(
+    arch, data, data_dir, subset, skip_damaged, recipe, epochs, device, precision, seed, as_json, storage
+) -> None:
     """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
     A training that was killed goes on from its last checkpoint when the same line is given again.
@@ -302,9 +306,10 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     place = find_device(device)
     chosen = recipe_named(recipe) if recipe else None
-    dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
+    # Split as a search splits it, so that test stays unseen.
+    dataset = load_data(data, data_dir, subset=subset, skip_damaged=skip_damaged)
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
-    for note in notes:
+    for note in (*dataset.class_lines(), *notes):
         click.echo(f"{dataset.name}: {note}", err=True)
     chosen, epochs = chosen or default_training(dataset.name)[0], epochs or default_training(dataset.name)[1]
     architecture = find_architecture(arch, storage, Input(dataset.shape, dataset.classes)).architecture
@@ -350,7 +355,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
                 "seed": seed,
                 "recipe": trained.recipe.name,
                 "precision": result.precision,
-                "data": {**dataset.fingerprint, "notes": notes},
+                "data": {**dataset.fingerprint, "notes": notes, "classes": dataset.counts()},
                 "curve": [
                     {name: getattr(epoch, name) for name in epoch.__dataclass_fields__} for epoch in result.curve
                 ],

@@ -114,6 +114,7 @@ def make_plan(
     data: str | None,
     data_dir: str | Path | None,
     subset: int | None,
+    skip_damaged: bool,
     evaluate: Evaluate | None,
     costs: Mapping[str, OwnCost] | None,
     objectives: Mapping[str, str],
@@ -171,8 +172,8 @@ def make_plan(
             )
         described, training_recipe, name = None, None, f"{space.name}-evaluate"
     else:
-        dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
-        for note in dataset.notes:
+        dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset, skip_damaged=skip_damaged)
+        for note in (*dataset.class_lines(("train", "validation")), *dataset.notes):
             _log.warning("%s: %s", dataset.name, note)
         space = space.with_input(dataset.shape, dataset.classes)
         default_recipe, default_epochs = default_training(dataset.name)
@@ -190,6 +191,7 @@ def make_plan(
             artifacts=None,
             gradients=record_gradients,
             scores=check_scores(scores),
+            skip_damaged=skip_damaged,
         )
         workers = workers or workers_per_device or _side_by_side(space, work)
         work = replace(work, threads=max(1, usable_cores() // workers), side_by_side=workers)

@@ -24,7 +24,13 @@ def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
     """The data that the study trains on, split as it splits them. Raises StudyError where their content is another's,
     DataError where they are missing."""
     split = study.fingerprint["split"]
-    data = load_data(study.fingerprint["data"], data_dir, subset=split["subset"], seed=split["seed"])
+    data = load_data(
+        study.fingerprint["data"],
+        data_dir,
+        subset=split["subset"],
+        seed=split["seed"],
+        skip_damaged=split.get("damaged", 0) > 0,
+    )
     if data.fingerprint["sha256"] != split["sha256"]:
         raise StudyError(
             f"the data set {data.name!r} is not the one that study {study.name!r} was trained on: their contents differ"

@@ -53,11 +53,13 @@ class Known(NamedTuple):
 
 class Source(NamedTuple):
     """Files of one layout. ``where``: their folder or archive; ``layout``: in a word; ``splits``: each split
-    that is kept apart there, with the function that reads it."""
+    that is kept apart there, with the function that reads it; ``class_names``: in the order of the labels, where the
+    files say them."""
 
     where: Path
     layout: str
     splits: Mapping[str, Callable[[], Split]]
+    class_names: tuple[str, ...] = ()
 
 
 # A layout answers with its source when its files are in the folder, with None when they are not.
@@ -116,12 +118,17 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
+def printable(path: Path | str) -> str:
+    """A file's name for a message: control characters, and bytes that are not UTF-8, as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
 def read_bytes(path: Path) -> bytes:
     """The file's bytes. Raises DataError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
 
 
 def read_file(path: Path, read: Callable[[bytes], T]) -> T:
@@ -130,7 +137,7 @@ def read_file(path: Path, read: Callable[[bytes], T]) -> T:
     try:
         return read(data)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{printable(path)}: {error}") from error
 
 
 def check_labels(labels: np.ndarray, classes: int, place: Callable[[int], str]) -> None:
