@@ -297,6 +297,7 @@ def train(
     from explorer.measure.environment import find_device
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
+    from explorer.training.batch_size import require_several_values
     from explorer.training.data import load_data
     from explorer.training.recipe import default_training
     from explorer.training.recipe import recipe as recipe_named
@@ -313,6 +314,7 @@ def train(
         click.echo(f"{dataset.name}: {note}", err=True)
     chosen, epochs = chosen or default_training(dataset.name)[0], epochs or default_training(dataset.name)[1]
     architecture = find_architecture(arch, storage, Input(dataset.shape, dataset.classes)).architecture
+    require_several_values(architecture, min(chosen.batch_size, len(dataset.train)))
     named = (architecture.digest, dataset.fingerprint, chosen.to_json(), epochs, seed, place, precision)
     checkpoint = train_checkpoint(database_file(storage), f"train {hashlib.sha256(repr(named).encode()).hexdigest()}")
     if checkpoint.exists():

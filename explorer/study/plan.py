@@ -29,12 +29,14 @@ from explorer.study.stopping import choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
+from explorer.training.batch_size import require_several_values
 from explorer.training.data import EMBEDDED, load_data
 from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
 
 DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
+TRIED_WITH_BATCH = 20  # networks of the space that are tried with the recipe's batches before any is trained
 PRECISIONS = ("auto", "float32", "bfloat16")
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
 SEEDS = -(2**63), 2**63 - 1  # that both kinds of database keep
@@ -179,6 +181,9 @@ def make_plan(
         default_recipe, default_epochs = default_training(dataset.name)
         training_recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe or default_recipe
         epochs = epochs or default_epochs
+        batch_size = min(training_recipe.batch_size, len(dataset.train))
+        for derivation in space.sample(TRIED_WITH_BATCH) if batch_size == 1 else ():
+            require_several_values(space.architecture(derivation), batch_size)
         work = Training(
             data=data or DEFAULT_DATA,
             data_dir=str(data_dir) if data_dir is not None else None,

@@ -158,7 +158,8 @@ def decode_image(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
     except DataError:
         raise
     except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
-        raise DataError(f"the image cannot be decoded: {one_line(error)}") from error
+        reason = one_line(error).partition(" <_io.")[0]  # without the address of Pillow's buffer
+        raise DataError(f"the image cannot be decoded: {reason}") from error
     return pixels.transpose(2, 0, 1), kinds
 
 
