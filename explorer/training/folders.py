@@ -31,7 +31,7 @@ from explorer.training.split_folders import LEFTOVERS, find_splits, named_splits
 from explorer.training.splits import Split
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-SKIPPING = "replace or remove them, or leave them out with --skip-damaged (skip_damaged=True)"
+SKIPPING = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"
 MAX_DEPTH = 32  # folders below a class folder
 SYSTEM_FOLDERS = (("/", "proc"), ("/", "sys"), ("/", "dev"))  # files there are made when they are read
 LOOKED_AT = 100  # classes whose first image is looked at to tell grey data sets from coloured ones

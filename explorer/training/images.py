@@ -134,12 +134,15 @@ class DamagedImages(DataError):
 
     NAMED = 10
 
-    def __init__(self, images: list[str], total: int, mend: str = "replace or remove them"):
+    def __init__(self, images: list[str], total: int, mend: str = "replace or remove it"):
         self.images, self.total, self.mend = images, total, mend
         named = images[: self.NAMED]
         more = len(images) - len(named)
         lines = [*named, *([f"and {more} more"] if more else [])]
-        super().__init__(f"{len(images)} of {total} images are damaged; {mend}: {'; '.join(lines)}")
+        if len(images) == 1:
+            super().__init__(f"{images[0]}; {mend}")
+        else:
+            super().__init__(f"{len(images)} of {total} images are damaged; {mend}: {'; '.join(lines)}")
 
     def __reduce__(self):
         return (type(self), (self.images, self.total, self.mend))

@@ -20,6 +20,7 @@ T = TypeVar("T")
 # Below the folder that a user names: as the Hugging Face hub and torchvision lay their files.
 SUBFOLDERS = ("plaintext", "data", "raw")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+MAX_FILE_BYTES = 2**28  # of one file: the largest that a known data set has are CIFAR-100's 155 MB
 DEPTH = 3  # DIR/mnist/MNIST/raw
 
 
@@ -123,10 +124,13 @@ def printable(path: Path | str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises DataError when it cannot be read."""
+def read_bytes(path: Path, at_most: int = MAX_FILE_BYTES) -> bytes:
+    """The file's bytes. Raises DataError when it cannot be read, or has more than ``at_most``."""
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > at_most:
+                raise DataError(f"{printable(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?")
+            return file.read()
     except OSError as error:
         raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
 

@@ -357,7 +357,7 @@ class TestDamaged:
             load_data(str(damaged))
         assert len(caught.value.images) == 12
         message = str(caught.value)
-        assert message.startswith("12 of 30 images are damaged; replace or remove them, or leave them out with --skip")
+        assert message.startswith("12 of 30 images are damaged; replace or remove, or leave out with --skip")
         assert message.count("the image is empty") == 10 and message.endswith("; and 2 more")
 
     @pytest.mark.parametrize("in_memory", [True, False])
