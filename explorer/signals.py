@@ -45,7 +45,7 @@ def signal_name(number: int) -> str:
 
 
 def interruption(number: int, study: object) -> KeyboardInterrupt:
-    """Return the exception for a search that the signal ``number`` interrupted; its attribute ``study`` holds the study.
+    """Return the exception for a search that the signal ``number`` interrupted, with its study as attribute ``study``.
 
     For Ctrl-C this is KeyboardInterrupt itself: only on that type does Python end a script by SIGINT, and only then
     does a shell that runs the script in a loop end too.

@@ -7,7 +7,17 @@ from dataclasses import asdict
 import click
 
 from explorer.cli import WorkFailed
-from explorer.cli.options import as_json, console, counted, data_dir, plain, print_json, print_table, storage
+from explorer.cli.options import (
+    as_json,
+    console,
+    counted,
+    data_dir,
+    plain,
+    print_json,
+    print_table,
+    skip_damaged,
+    storage,
+)
 from explorer.errors import DataError
 
 
@@ -47,6 +57,40 @@ def _entry_json(entry) -> dict:
         "shape": list(entry.shape),
         "fetch": f"explorer data fetch {entry.name}" if entry.state == "missing" else None,
     }
+
+
+@data.command()
+@click.argument("name")
+@data_dir
+@skip_damaged
+@as_json
+def show(name, data_dir, skip_damaged, as_json) -> None:
+    """The classes of the data set or folder NAME, how many images each split has of them, and what was converted.
+
+    Reads every image, so it finds all that are damaged. With --json these are listed in full, with status 2.
+    """
+    from explorer.training.data import SPLITS, load_data
+    from explorer.training.images import DamagedImages
+    from explorer.training.sources import printable
+
+    try:
+        dataset = load_data(name, data_dir, skip_damaged=skip_damaged)
+        counts = dataset.counts()
+    except DamagedImages as error:
+        if as_json:
+            print_json({"name": name, "damaged": error.images, "images": error.total})
+        raise
+    notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
+    if as_json:
+        print_json({**dataset.fingerprint, "shape": list(dataset.shape), "classes": counts, "notes": notes})
+        return
+    print_table(
+        {"class": "left", **dict.fromkeys(SPLITS, "right")},
+        [(printable(each), *(f"{number:,}" for number in numbers.values())) for each, numbers in counts.items()],
+    )
+    click.echo(f"{dataset.name}: {dataset.classes} classes, images of {dataset.shape}")
+    for note in notes:
+        click.echo(note)
 
 
 @data.command()

@@ -64,6 +64,9 @@ data_dir = click.option(
     metavar="DIR",
     help="Where data sets lie; also from EXPLORER_DATA.",
 )
+skip_damaged = click.option(
+    "--skip-damaged", is_flag=True, help="Leave out images of a folder that cannot be decoded; kept with the study."
+)
 device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
 )

@@ -21,6 +21,7 @@ from explorer.cli.options import (
     percent,
     plain,
     print_json,
+    skip_damaged,
     storage,
     storage_words,
 )
@@ -101,6 +102,7 @@ def training_options(command):
                 metavar="N",
                 help="So many images of train and validation, stratified.",
             ),
+            skip_damaged,
             click.option(
                 "--recipe",
                 metavar="NAME",
@@ -288,7 +290,9 @@ def _middle(frontier, name: str) -> float:
 @click.option("--seed", type=int, default=0, show_default=True)
 @as_json
 @storage
-def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed, as_json, storage) -> None:
+def train(
+    arch, data, data_dir, subset, skip_damaged, recipe, epochs, device, precision, seed, as_json, storage
+) -> None:
     """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
     A training that was killed goes on from its last checkpoint when the same line is given again.
@@ -299,6 +303,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
     from explorer.study.one_training import OneTraining, train_in_child
+    from explorer.training.batch_size import require_several_values
     from explorer.training.data import describe_data, load_data
     from explorer.training.recipe import default_training
     from explorer.training.recipe import recipe as recipe_named
@@ -308,11 +313,13 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
     place = find_device(device)
     chosen = recipe_named(recipe, default_training(data)[0]) if recipe else None
     architecture = find_architecture(arch, storage, Input(*describe_data(data, data_dir))).architecture
-    dataset = load_data(data, data_dir, subset=subset)  # split as a search splits it, so that test stays unseen
+    # Split as a search splits it, so that test stays unseen.
+    dataset = load_data(data, data_dir, subset=subset, skip_damaged=skip_damaged)
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
-    for note in notes:
+    for note in (*dataset.class_lines(), *notes):
         click.echo(f"{dataset.name}: {note}", err=True)
     chosen, epochs = chosen or default_training(dataset.name)[0], epochs or default_training(dataset.name)[1]
+    require_several_values(architecture, min(chosen.batch_size, len(dataset.train)))
     named = (architecture.digest, dataset.fingerprint, chosen.to_json(), epochs, seed, place, precision)
     checkpoint = train_checkpoint(database_file(storage), f"train {hashlib.sha256(repr(named).encode()).hexdigest()}")
     if checkpoint.exists():
@@ -326,7 +333,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
 
         try:
             trained = train_in_child(
-                OneTraining(data, data_dir, subset, chosen, epochs, place, precision, checkpoint),
+                OneTraining(data, data_dir, subset, skip_damaged, chosen, epochs, place, precision, checkpoint),
                 architecture,
                 seed,
                 on_epoch=(lambda epoch: None) if as_json else show,
@@ -350,7 +357,7 @@ def train(arch, data, data_dir, subset, recipe, epochs, device, precision, seed,
                 "seed": seed,
                 "recipe": chosen.name,
                 "precision": result.precision,
-                "data": {**dataset.fingerprint, "notes": notes},
+                "data": {**dataset.fingerprint, "notes": notes, "classes": dataset.counts()},
                 "curve": [
                     {name: getattr(epoch, name) for name in epoch.__dataclass_fields__} for epoch in result.curve
                 ],

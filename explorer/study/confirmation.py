@@ -138,6 +138,7 @@ def run_confirmation(
         side_by_side=workers,
         precision="auto",
         artifacts=study.artifacts,
+        skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
     )
     precisions = {trial.digest: trial.result.precision if trial.result else "float32" for trial in frontier}
     # The largest first within a seed: what runs last is short, so that no core waits long for another.

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 def train(settings: Training, job: Job, report: Report) -> Outcome:
     """Trains the job's network as the settings say."""
-    data = load_data(settings.data, settings.data_dir, subset=settings.subset)
+    data = load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
     if settings.gradients:
         report(_flow(settings, job, data))
     scores = _scores(settings, job, data)
@@ -46,7 +46,7 @@ def train(settings: Training, job: Job, report: Report) -> Outcome:
 
 def train_and_test(settings: Training, job: Job, report: Report) -> Outcome:
     """Trains the job's network from the job's seed and measures it on the test split. No weights are kept."""
-    data = load_data(settings.data, settings.data_dir, subset=settings.subset)
+    data = load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
     kept = settings.artifacts and confirmation_checkpoint(settings.artifacts, job.digest, settings.epochs, job.seed)
     network, result = _trained(settings, job, report, data, kept)
     test = evaluate_network(

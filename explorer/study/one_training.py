@@ -25,6 +25,7 @@ class OneTraining:
     data: str
     data_dir: str | None
     subset: int | None
+    skip_damaged: bool
     recipe: Recipe
     epochs: int
     device: str
@@ -39,6 +40,7 @@ class OneTraining:
             self.data,
             data_dir=self.data_dir,
             subset=self.subset,
+            skip_damaged=self.skip_damaged,
             recipe=self.recipe,
             epochs=self.epochs,
             seed=job.seed,

@@ -30,12 +30,14 @@ from explorer.study.stopping import AUTO, choose_stopping
 from explorer.study.stopwatch import Stopwatch, make_stopwatch
 from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
+from explorer.training.batch_size import require_several_values
 from explorer.training.data import EMBEDDED, data_place, load_data
 from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
 
 DEFAULT_DATA = "cluttered-digits"
 TRAINED = ("accuracy", "top5", "loss")  # what a training measures
+TRIED_WITH_BATCH = 20  # networks of the space that are tried with the recipe's batches before any is trained
 PRECISIONS = ("auto", "float32", "bfloat16")
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
@@ -117,6 +119,7 @@ def make_plan(
     data: str | None = None,
     data_dir: str | Path | None = None,
     subset: int | None = None,
+    skip_damaged: bool = False,
     evaluate: Evaluate | None = None,
     costs: Mapping[str, OwnCost] | None = None,
     objectives: Mapping[str, str] = OBJECTIVES,
@@ -180,12 +183,15 @@ def make_plan(
         described, training_recipe, name = None, None, f"{space.name}-{short_name(evaluate) or 'evaluate'}"
         place: dict[str, str] = {}
     else:
-        dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset)
-        for note in dataset.notes:
+        dataset = load_data(data or DEFAULT_DATA, data_dir, subset=subset, skip_damaged=skip_damaged)
+        for note in (*dataset.class_lines(("train", "validation")), *dataset.notes):
             _log.warning("%s: %s", dataset.name, note)
         space = space.with_input(dataset.shape, dataset.classes)
         place = data_place(data or DEFAULT_DATA, data_dir)
         epochs = epochs or default_epochs
+        batch_size = min(training_recipe.batch_size, len(dataset.train))
+        for derivation in space.sample(TRIED_WITH_BATCH) if batch_size == 1 else ():
+            require_several_values(space.architecture(derivation), batch_size)
         work = Training(
             data=place.get("name", data or DEFAULT_DATA),
             data_dir=place.get("data_dir"),
@@ -198,6 +204,7 @@ def make_plan(
             artifacts=None,
             gradients=record_gradients,
             scores=check_scores(scores),
+            skip_damaged=skip_damaged,
         )
         workers = workers or workers_per_device or _side_by_side(space, work)
         work = replace(work, threads=max(1, usable_cores() // workers), side_by_side=workers)

@@ -81,6 +81,7 @@ def run_search(
     data: str | None = None,
     data_dir: str | Path | None = None,
     subset: int | None = None,
+    skip_damaged: bool = False,
     evaluate: Evaluate | None = None,
     costs: Mapping[str, OwnCost] | None = None,
     objectives: Mapping[str, str] = OBJECTIVES,
@@ -132,6 +133,9 @@ def run_search(
     many trials in a row, of the study, have not enlarged the frontier's hypervolume. ``storage`` None keeps
     the study in memory.
 
+    ``skip_damaged``: leave out images of a folder that cannot be decoded. Their number is kept with the study, and its
+    later workers leave them out too.
+
     ``limits``: bounds on costs that every network trained keeps, as "macs<=50M", beside the space's own. They belong
     to the study: None are those that it has, others take their place and a warning says so.
 
@@ -177,6 +181,7 @@ def run_search(
         data=data,
         data_dir=data_dir,
         subset=subset,
+        skip_damaged=skip_damaged,
         evaluate=evaluate,
         costs=costs,
         objectives=objectives,

@@ -80,7 +80,8 @@ class Work(Protocol):
 class Training:
     """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither;
     ``gradients``: the gradient flow at its initialisation is told first; ``scores``: zero-cost scores, by name, that
-    are measured with it; ``side_by_side``: how many trainings share the device."""
+    are measured with it; ``side_by_side``: how many trainings share the device;
+    ``skip_damaged``: leave out images that cannot be decoded."""
 
     data: str
     data_dir: str | None
@@ -94,6 +95,7 @@ class Training:
     gradients: bool = False
     scores: tuple[str, ...] = ()
     side_by_side: int = 1
+    skip_damaged: bool = False
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         from explorer.study.objective import train  # the searching process does not need torch, its children do

@@ -24,8 +24,8 @@ from explorer.errors import DataError
 from explorer.files import slug, sweep, sync_folder
 from explorer.training.splits import Split
 
-MANIFEST = "split.json"  # the notes; written last, so that an entry without it is half an entry
-FORMAT = 2  # part of the key: to be raised when decoders come to return something else
+MANIFEST = "split.json"  # all but the arrays; written last, so that an entry without it is half an entry
+FORMAT = 3  # part of the key: to be raised when decoders come to return something else
 STALE_SECONDS = 3600
 
 
@@ -66,9 +66,10 @@ def _key(sources: Iterable[Path]) -> str:
 
 
 def _read(entry: Path) -> Split:
-    notes = json.loads((entry / MANIFEST).read_text())["notes"]
+    told = json.loads((entry / MANIFEST).read_text())
     images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
-    return Split(images, np.load(entry / "labels.npy", allow_pickle=False), tuple(notes))
+    labels = np.load(entry / "labels.npy", allow_pickle=False)
+    return Split(images, labels, tuple(told["notes"]), told["grey_bits"], told["damaged"])
 
 
 def _write(entry: Path, split: Split) -> None:
@@ -81,7 +82,7 @@ def _write(entry: Path, split: Split) -> None:
                 np.save(file, array, allow_pickle=False)
                 _sync(file)
         with open(aside / MANIFEST, "w") as file:
-            json.dump({"notes": split.notes}, file)
+            json.dump({"notes": split.notes, "grey_bits": split.grey_bits, "damaged": split.damaged}, file)
             _sync(file)
         sync_folder(aside)
         _read(aside)  # numpy does not notice a disk that fills up at the last bytes of an array

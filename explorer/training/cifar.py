@@ -58,6 +58,9 @@ CIFAR100 = Known(
     ),
 )
 
+BYTES_BESIDE = 100  # of an image, in a batch: its name and labels
+BYTES_BESIDE_ALL = 10**6  # in the archive: the names of the classes
+
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
@@ -148,7 +151,8 @@ def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> S
 def _from_archive(archive: Path, known: Known, split: str) -> Split:
     def decode() -> Split:
         candidates = _LAYOUTS[known.name]
-        found = read_members(archive, {name for batches in candidates for name in batches.files[split]})
+        at_most = sum(known.images) * (SHAPE.elements + BYTES_BESIDE) + BYTES_BESIDE_ALL
+        found = read_members(archive, {name for batches in candidates for name in batches.files[split]}, at_most)
         for batches in candidates:
             names = batches.files[split]
             if all(name in found for name in names):

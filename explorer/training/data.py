@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,16 +20,19 @@ from explorer.errors import DataError, did_you_mean
 from explorer.ops.base import TensorShape
 from explorer.training import digits
 from explorer.training.cifar import CIFAR10, CIFAR100, archive_layout, batches_layout
+from explorer.training.duplicates import copy_notes, image_digests, shared_note
 from explorer.training.folders import describe_folder, folder_layout, folder_source
 from explorer.training.images import Form
 from explorer.training.mnist import FASHION_MNIST, MNIST, idx_layout
 from explorer.training.ondisk import ImagesOnDisk
 from explorer.training.parquet import parquet_layout
-from explorer.training.sources import Known, Layout, Source, data_root, find_source, missing
+from explorer.training.sources import Known, Layout, Source, data_root, find_source, missing, printable
 from explorer.training.splits import Split, UnreadSplit, stratified_parts
 
 SPLITS = ("train", "validation", "test")
 MOMENT_IMAGES = 1_000  # of a data set that stays on the disk, as many give mean and std
+SHOWN_CLASSES = 10
+FEW_IMAGES = 20  # below it one image is worth more than five points of accuracy
 _SIDES = range(4, 4_097)
 
 
@@ -42,7 +45,8 @@ class Dataset:
     ``mean``, ``std``: of each channel of ``train``, for pixels scaled to 0..1. ``shift``: by how many pixels a training
     image may sensibly be shifted; ``flip``: whether it may be mirrored left to right. ``fingerprint``: name, sizes,
     seed, subset and a hash of train and validation, and mean and std to four digits, for whoever feeds an exported
-    network. ``notes``: what was converted when train and validation were decoded.
+    network. ``notes``: what was converted when train and validation were decoded, and what makes their accuracies
+    doubtful. ``class_names``: in the order of the labels, for a folder of images.
     """
 
     name: str
@@ -57,6 +61,24 @@ class Dataset:
     flip: bool
     fingerprint: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    def counts(self, splits: tuple[str, ...] = SPLITS) -> dict[str, dict[str, int]]:
+        """Class -> split -> number of images; to count ``test`` reads it. Unnamed classes are called by their label."""
+        names = self.class_names or tuple(map(str, range(self.classes)))
+        numbers = {split: np.bincount(self.split(split).labels, minlength=self.classes).tolist() for split in splits}
+        return {name: {split: numbers[split][i] for split in splits} for i, name in enumerate(names)}
+
+    def class_lines(self, splits: tuple[str, ...] = SPLITS) -> tuple[str, ...]:
+        """A line with each named class and its images in ``splits``; nothing where the classes have no names."""
+        if not self.class_names:
+            return ()
+        shown = [
+            f"{printable(name)} " + " ".join(f"{number:,} ({split})" for split, number in numbers.items())
+            for name, numbers in list(self.counts(splits).items())[:SHOWN_CLASSES]
+        ]
+        more = self.classes - len(shown)
+        return (f"{self.classes} classes: {', '.join(shown)}{f', and {more} more' if more else ''}",)
 
     def split(self, name: str) -> Split | UnreadSplit:
         """One of the three splits by its name."""
@@ -132,7 +154,14 @@ def data_place(name: str, data_dir: str | Path | None = None) -> dict[str, str]:
     return {"name": str(folder) if side is None else f"{folder}@{side}"}
 
 
-def load_data(name: str, data_dir: str | Path | None = None, subset: int | None = None, seed: int = 0) -> Dataset:
+def load_data(
+    name: str,
+    data_dir: str | Path | None = None,
+    subset: int | None = None,
+    seed: int = 0,
+    *,
+    skip_damaged: bool = False,
+) -> Dataset:
     """The data set of that name, or of a folder with one subfolder of images for each class.
 
     ``data_dir``: the folder of the data set or one above it; by default the environment's EXPLORER_DATA, or where
@@ -141,10 +170,11 @@ def load_data(name: str, data_dir: str | Path | None = None, subset: int | None 
     of CIFAR's 50,000), stratified; a folder without splits gives a fifth to validation and a fifth to test.
     ``subset``: so many images of train and validation together, stratified: a fifth of them for
     validation, but no more than the full split has; a smaller subset lies inside a larger. Test is always whole.
+    ``skip_damaged``: leave out images of a folder that cannot be decoded; a note and the fingerprint count them.
 
     Raises DataError when the data are unknown, missing or damaged, or ``subset`` is out of range.
     """
-    flip = False
+    flip, class_names = False, ()
     test: Split | UnreadSplit
     if name in EMBEDDED:
         shape, classes = describe_data(name)
@@ -164,17 +194,26 @@ def load_data(name: str, data_dir: str | Path | None = None, subset: int | None 
         square = min(shape.height, shape.width)
         mend = f"; to resize all images, add a size to the folder's name, as in --data {name}@{square}"
         name = folder.name if side is None else f"{folder.name}@{side}"
-        train, validation, test = _read(folder_source(folder, name, Form(shape, side is not None), mend), classes, seed)
+        source = folder_source(folder, name, Form(shape, side is not None), mend, skip_damaged)
+        class_names = source.class_names
+        train, validation, test = _read(source, classes, seed)
     notes = tuple(dict.fromkeys(train.notes + validation.notes))
+    damaged = train.damaged + validation.damaged
     if subset is not None:
         train, validation = _subset(name, train, validation, subset, classes, seed)
+    if class_names:
+        notes += _doubts(train, validation, class_names)
     mean, std = _moments(train.images)
     fingerprint = {
         "name": name, "train": len(train), "validation": len(validation),
         "seed": seed, "subset": subset, "sha256": _sha256(train, validation),
         "mean": [round(value, 4) for value in mean], "std": [round(value, 4) for value in std],
     }  # fmt: skip
-    return Dataset(name, shape, classes, train, validation, test, mean, std, shift, flip, fingerprint, notes)
+    if damaged:
+        fingerprint["damaged"] = damaged
+    return Dataset(
+        name, shape, classes, train, validation, test, mean, std, shift, flip, fingerprint, notes, class_names
+    )
 
 
 def _folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
@@ -197,21 +236,51 @@ def _folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
 def _read(source: Source, classes: int, seed: int) -> tuple[Split, Split, Split | UnreadSplit]:
     """The source's splits; those it does not have are taken from its training images. Its test is not read yet."""
     whole = _read_split(source, "train", classes)
+    digests = image_digests(whole.images) if source.class_names else None
+    notes = whole.notes if digests is None else whole.notes + copy_notes(digests, whole.labels, source.class_names)
     given: dict[str, Split | UnreadSplit] = {}
     if "validation" in source.splits:
-        given["validation"] = _read_split(source, "validation", classes)
+        validation = _read_split(source, "validation", classes)
+        given["validation"] = validation
+        notes += shared_note("validation", validation, digests, "training")
     if "test" in source.splits:
-        given["test"] = UnreadSplit(partial(_read_split, source, "test", classes))
+        given["test"] = UnreadSplit(partial(_read_test, source, classes, digests))
     absent = [split for split in ("validation", "test") if split not in given]
     count = len(whole)
     share = count // (10 if "test" in given else 5)
     if absent and not share:
         raise DataError(f"{source.where}: {count} training images are too few for a {absent[0]} split")
-    train, *carved = stratified_parts(whole, (count - share * len(absent), *[share] * len(absent)), seed)
+    sizes = (count - share * len(absent), *[share] * len(absent))
+    copies = None if digests is None else np.unique(digests, return_inverse=True)[1]
+    train, *carved = stratified_parts(whole, sizes, seed, copies)
+    for split, part in zip(absent, carved, strict=True):
+        if not len(part):
+            raise DataError(f"{source.where}: too few different images for a {split} split: most are copies")
     _require_classes(f"{source.where}: of its {count} training images, those left after splitting", train, classes)
     splits = given | dict(zip(absent, carved, strict=True))
     # The notes of what was decoded go with the part that is trained on.
-    return Split(train.images, train.labels, whole.notes), splits["validation"], splits["test"]
+    return replace(train, notes=notes, damaged=whole.damaged), splits["validation"], splits["test"]
+
+
+def _read_test(source: Source, classes: int, digests: np.ndarray | None) -> Split:
+    test = _read_split(source, "test", classes)
+    return replace(test, notes=test.notes + shared_note("test", test, digests, "training"))
+
+
+def _doubts(train: Split, validation: Split, class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Notes on splits so small that their accuracy, or what is learnt of a class, says little."""
+    notes = []
+    if len(validation) < FEW_IMAGES:
+        step = 100 / len(validation)
+        notes.append(f"validation has only {len(validation)} images: accuracy moves in steps of {step:.0f} points")
+    numbers = np.bincount(train.labels, minlength=len(class_names))
+    single = [name for name, number in zip(class_names, numbers) if number == 1]
+    if single:
+        notes.append(f"{len(single)} classes have a single training image; the first is {single[0]!r}")
+    unseen = np.setdiff1d(np.arange(len(class_names)), validation.labels)
+    if len(unseen):
+        notes.append(f"validation has no image of {len(unseen)} classes; the first is {class_names[unseen[0]]!r}")
+    return tuple(notes)
 
 
 def _read_split(source: Source, split: str, classes: int) -> Split:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,27 +15,34 @@ import numpy as np
 from explorer.errors import DataError
 from explorer.ops.base import TensorShape
 from explorer.training.cache import cached
-from explorer.training.images import Form, WrongSize, decode_images, image_shape
+from explorer.training.images import (
+    DamagedImages,
+    Form,
+    WrongSize,
+    damaged_note,
+    decode_images,
+    find_damaged,
+    image_shape,
+    needed_grey_bits,
+)
 from explorer.training.ondisk import ImagesOnDisk, fits_in_memory
-from explorer.training.sources import Known, Source, is_named, read_bytes, read_file
+from explorer.training.sources import Known, Source, is_named, printable, read_bytes, read_file
+from explorer.training.split_folders import LEFTOVERS, find_splits, named_splits, subfolders, table_hint
 from explorer.training.splits import Split
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
-}
-_SPLIT_NAMES = {name for names in SPLIT_FOLDERS.values() for name in names}
+SKIPPING = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"
+MAX_DEPTH = 32  # folders below a class folder
+SYSTEM_FOLDERS = (("/", "proc"), ("/", "sys"), ("/", "dev"))  # files there are made when they are read
 LOOKED_AT = 100  # classes whose first image is looked at to tell grey data sets from coloured ones
 
 
 def folder_layout(folder: Path, known: Known) -> Source | None:
     """``train/<class>/*.png`` and ``test/<class>/*.png`` of a data set whose classes are known in number."""
-    splits = _found_splits(folder)
+    splits = named_splits(folder)
     if not {"train", "test"} <= splits.keys():
         return None
-    classes = len(_subfolders(splits["train"]))
+    classes = len(subfolders(splits["train"]))
     if classes == known.classes:
         return folder_source(folder, known.name, Form(known.shape))
     if not is_named(folder, known):
@@ -48,29 +56,47 @@ def describe_folder(folder: Path, side: int | None = None) -> tuple[TensorShape,
     The shape is that of the first image, which all must have, or with ``side`` the square that all are resized to.
     One channel when the first image of every class (of a hundred classes at most) is grey, else three.
     """
-    base = _split_folders(folder)["train"]
+    base = find_splits(folder).bases["train"]
     classes = _class_names(base)
-    firsts = [next(_images(base / name), None) for name in list(classes.values())[:LOOKED_AT]]
-    for name, first in zip(classes.values(), firsts):
-        if first is None:
-            raise DataError(f"{base / name}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
-    shapes = [read_file(path, image_shape) for path in firsts]
+    shapes = [_first_shape(base / name) for name in list(classes.values())[:LOOKED_AT]]
     channels = max(shape.channels for shape in shapes)
     return TensorShape(channels, side or shapes[0].height, side or shapes[0].width), len(classes)
 
 
-def folder_source(folder: Path, name: str, form: Form, mend: str = "") -> Source:
+def _first_shape(folder: Path) -> TensorShape:
+    """The shape of the first image in the folder that can be read. Raises DataError where there is none."""
+    damaged = None
+    for path in _images(folder):
+        try:
+            return read_file(path, image_shape)
+        except DataError as error:
+            damaged = damaged or error
+    raise damaged or DataError(f"{printable(folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+
+
+def folder_source(folder: Path, name: str, form: Form, mend: str = "", skip_damaged: bool = False) -> Source:
     """The folder's images; classes are numbered in the order of their names. ``mend``: what to do about two sizes.
+    ``skip_damaged``: leave out images that cannot be decoded.
 
     With ``train`` and perhaps ``validation`` (or ``val``) and ``test`` folders above the class folders these are
     the splits; a folder that holds the class folders itself is one split, ``train``. Images that are too
     many for the memory stay on the disk.
     """
-    bases = _split_folders(folder)
-    reads = {
-        split: partial(_read, base, bases["train"], f"{name} {split}", form, mend) for split, base in bases.items()
-    }
-    return Source(folder, "class folders", reads)
+    bases, notes = find_splits(folder)
+    folders = _Folders(name, bases, form, mend, notes, skip_damaged)
+    classes = tuple(_class_names(bases["train"]))
+    return Source(folder, "class folders", {split: partial(_read, folders, split) for split in bases}, classes)
+
+
+class _Folders(NamedTuple):
+    """The folders of one data set and how its images are read."""
+
+    name: str
+    bases: dict[str, Path]
+    form: Form
+    mend: str
+    notes: tuple[str, ...]
+    skip_damaged: bool
 
 
 class _Listed(NamedTuple):
@@ -79,24 +105,69 @@ class _Listed(NamedTuple):
     left_out: tuple[str, ...]  # a note on files that are no images
 
 
-def _read(base: Path, train: Path, name: str, form: Form, mend: str) -> Split:
-    listed = _list(base, train)
+def _read(folders: _Folders, split: str) -> Split:
+    base, form = folders.bases[split], folders.form
+    listed = _list(base, folders.bases["train"], folders.notes if split == "train" else ())
     if not fits_in_memory(len(listed.names), form.shape):
-        names = np.array([os.fsencode(name) for name in listed.names])
-        return Split(ImagesOnDisk(base, names, form), listed.labels, listed.left_out)
+        return _stream(folders, split, listed)
+    if split != "train":  # its grey levels are scaled as those of the training images
+        form = form._replace(grey_bits=_read(folders, "train").grey_bits)
     paths = [base / name for name in listed.names]
 
     def decode() -> Split:
         try:
-            return decode_images(((str(path), read_bytes(path)) for path in paths), listed.labels, form)
+            return decode_images(_encoded(paths), listed.labels, form, folders.skip_damaged)
         except WrongSize as error:
-            raise DataError(f"{error}{mend}") from error
+            raise WrongSize(f"{error}{folders.mend}") from error
+        except DamagedImages as error:
+            raise DamagedImages(error.images, error.total, SKIPPING) from error
 
-    split = cached(f"{name} {'x'.join(map(str, form.shape))}{' fit' * form.fit}", paths, decode)
-    return Split(split.images, split.labels, split.notes + listed.left_out)
+    found = cached(_cache_name(folders, split, form), paths, decode)
+    _require_every_class(base, found.labels, listed.labels)
+    return replace(found, notes=found.notes + listed.left_out)
 
 
-def _list(base: Path, train: Path) -> _Listed:
+def _stream(folders: _Folders, split: str, listed: _Listed) -> Split:
+    """The split with its images on the disk. Damaged ones are looked for once, and only if they are to be skipped."""
+    train = listed if split == "train" else _list(folders.bases["train"], folders.bases["train"], ())
+    sample = train.names[:: -(-len(train.names) // LOOKED_AT)]
+    bits = needed_grey_bits(read_bytes(folders.bases["train"] / name) for name in sample)
+    base, form = folders.bases[split], folders.form._replace(grey_bits=bits)
+    names, labels, notes = np.array([os.fsencode(name) for name in listed.names]), listed.labels, listed.left_out
+    damaged = 0
+    if folders.skip_damaged:
+        paths = [base / name for name in listed.names]
+
+        def check() -> Split:
+            found = find_damaged(_encoded(paths), form)
+            whole = np.array([i not in found for i in range(len(paths))])
+            note = (damaged_note(list(found.values()), len(paths)),) if found else ()
+            return Split(whole, labels, note, bits, len(found))
+
+        checked = cached(_cache_name(folders, split, form) + " whole", paths, check)
+        damaged, notes = checked.damaged, checked.notes + notes
+        names, labels = names[checked.images], labels[checked.images]
+        _require_every_class(base, labels, listed.labels)
+    return Split(ImagesOnDisk(base, names, form), labels, notes, bits, damaged)
+
+
+def _encoded(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    return ((printable(path), read_bytes(path)) for path in paths)
+
+
+def _cache_name(folders: _Folders, split: str, form: Form) -> str:
+    bits = "" if form.grey_bits is None else f" {form.grey_bits} bits"
+    shape = "x".join(map(str, form.shape))
+    return f"{folders.name} {split} {shape}{' fit' * form.fit}{bits}{' skipping' * folders.skip_damaged}"
+
+
+def _require_every_class(base: Path, labels: np.ndarray, listed: np.ndarray) -> None:
+    lost = np.setdiff1d(listed, labels)
+    if len(lost):
+        raise DataError(f"{printable(base)}: all images of class {lost[0]} are damaged")
+
+
+def _list(base: Path, train: Path, notes: tuple[str, ...]) -> _Listed:
     """Every image of the split. Raises DataError when its classes are not those of the training images."""
     wanted, classes = _class_names(train), _class_names(base)
     for key in sorted(wanted.keys() ^ classes.keys()):
@@ -108,39 +179,20 @@ def _list(base: Path, train: Path) -> _Listed:
         for name in _files(base / folder):
             (names if _is_image(name) else others).append(f"{folder}/{name}")
         if len(names) == before:
-            raise DataError(f"{base / folder}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+            raise DataError(f"{printable(base / folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
         labels += [label] * (len(names) - before)
-    if not others:
-        return _Listed(names, np.array(labels, np.int64), ())
-    note = f"{len(others)} files left out, which are no images by their names; the first is {base / others[0]}"
-    return _Listed(names, np.array(labels, np.int64), (note,))
-
-
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """Split -> its folder; the folder itself as ``train`` where it holds the classes directly."""
-    found = _found_splits(folder)
-    inside = _subfolders(folder)
-    if "train" not in found and inside and {name.lower() for name in inside} <= _SPLIT_NAMES:
-        raise DataError(f"{folder}: has {', '.join(inside)} but no folder 'train' with class folders in it")
-    return found if "train" in found else {"train": folder}
-
-
-def _found_splits(folder: Path) -> dict[str, Path]:
-    """The folders of splits in ``folder``. One called ``train`` that holds no folders is a class, of trains."""
-    inside = {name.lower(): folder / name for name in _subfolders(folder)}
-    found = {}
-    for split, names in SPLIT_FOLDERS.items():
-        base = next((inside[name] for name in names if name in inside), None)
-        if base is not None and (split != "train" or _subfolders(base)):
-            found[split] = base
-    return found
-
-
-def _subfolders(folder: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+    if others:
+        notes += (
+            f"{len(others)} files left out, which are no images by their names; "
+            f"the first is {printable(base / others[0])}",
+        )
+    beside = sum(_is_image(name) and not name.startswith(".") for name in os.listdir(base))
+    if beside:
+        notes += (f"{beside} images left out, which lie in {printable(base)} beside its class folders",)
+    order = list(wanted)
+    if all(name.isdecimal() for name in order) and order != sorted(order, key=int):
+        notes += (f"the classes are numbered in the order of their names as text: {', '.join(order[:4])}, ...",)
+    return _Listed(names, np.array(labels, np.int64), notes)
 
 
 def _class_names(base: Path) -> dict[str, str]:
@@ -149,11 +201,12 @@ def _class_names(base: Path) -> dict[str, str]:
     Raises DataError for fewer than two, and for two that differ only in small and capital letters, which some
     disks take for one.
     """
-    names = _subfolders(base)
+    names = subfolders(base)
     if len(names) < 2:
         raise DataError(
-            f"{base}: expected two or more class folders of images, found {', '.join(names) or 'none'}; "
-            "a network is trained to tell classes apart"
+            f"{printable(base)}: expected two or more class folders of images, "
+            f"found {', '.join(map(printable, names)) or 'none'}; a network is trained to tell classes apart"
+            + table_hint(base)
         )
     spelt = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))
     seen: dict[str, str] = {}
@@ -175,25 +228,44 @@ def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _files(base: Path, folder: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """The files in ``base`` and its subfolders, as paths below it, in the order of their names; hidden ones left out,
-    links followed. ``above``: the folders that are being listed. Raises DataError for an image that is no plain file.
+def _files(base: Path) -> Iterator[str]:
+    """The files in ``base`` and its subfolders, as paths below it, in the order of their names; hidden ones left out.
+
+    Links are followed; a folder that several links lead to is listed once. Raises DataError for an image that is no
+    plain file, a link to a folder above ``base``, and folders nested deeper than MAX_DEPTH.
     """
+    yield from _files_below(base, "", set(), {_identity(parent) for parent in base.resolve().parents})
+
+
+def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: set[tuple[int, int]]) -> Iterator[str]:
+    place = base / folder
+    if folder.count("/") > MAX_DEPTH:
+        raise DataError(f"{printable(base)}: folders are nested deeper than {MAX_DEPTH} levels, as in {folder[:60]}...")
     try:
-        where = os.stat(base / folder)
-        entries = sorted(os.scandir(base / folder), key=lambda entry: entry.name)
+        identity = _identity(place)
+        if identity in above or place.resolve().parts[:2] in SYSTEM_FOLDERS:
+            target = printable(place.resolve())
+            raise DataError(f"{printable(place)}: a link to {target}, which is no folder of images; remove it")
+        if identity in listed:
+            return
+        listed.add(identity)
+        with os.scandir(place) as scanned:
+            entries = [(entry, entry.is_dir()) for entry in scanned if not entry.name.startswith(".")]
+        entries.sort(key=lambda pair: pair[0].name)
+        for entry, is_folder in entries:
+            name = f"{folder}{entry.name}"
+            if is_folder:
+                if entry.name not in LEFTOVERS:
+                    yield from _files_below(base, f"{name}/", listed, above)
+                continue
+            if _is_image(name) and not entry.is_file():
+                kind = "a broken link" if entry.is_symlink() else "no plain file"
+                raise DataError(f"{printable(entry.path)}: {kind}; remove it")
+            yield name
     except OSError as error:
-        raise DataError(f"{base / folder}: cannot be read: {error.strerror}") from error
-    identity = (where.st_dev, where.st_ino)
-    if identity in above:  # a link to a folder above it
-        return
-    for entry in entries:
-        name = f"{folder}{entry.name}"
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files(base, f"{name}/", above | {identity})
-            continue
-        if _is_image(name) and not entry.is_file():
-            raise DataError(f"{entry.path}: {'a broken link' if entry.is_symlink() else 'no plain file'}; remove it")
-        yield name
+        raise DataError(f"{printable(error.filename or place)}: cannot be read: {error.strerror}") from error
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from explorer.ops.base import TensorShape
 from explorer.training.splits import Split
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_WARNING_FILTERS = threading.Lock()  # they belong to the process: two threads would restore each other's
 
 # What may be done to an image, in the order in which it is told.
 CONVERSIONS = {
@@ -22,7 +24,8 @@ CONVERSIONS = {
     "palette": "images with a palette taken as colour",
     "cmyk": "CMYK images turned to red, green and blue without a colour profile",
     "transparency": "images with transparency, which is dropped",
-    "16-bit": "images of 16 bits, of which the upper 8 are kept",
+    "16-bit": "grey images of 16 bits, whose levels need {form.grey_bits} bits: the upper 8 of them are kept",
+    "16-bit colour": "colour images of 16 bits a channel, of which the upper 8 are kept",
     "frames": "images of several frames, of which the first is taken",
     "turned": "images turned upright as their EXIF orientation says",
     "fitted": "images resized to {shape.width} pixels on their shorter side and cut to the middle square",
@@ -30,10 +33,15 @@ CONVERSIONS = {
 
 
 class Form(NamedTuple):
-    """What images are decoded to: a shape, and whether an image of another size is fitted into it or refused."""
+    """What images are decoded to: a shape, and whether an image of another size is fitted into it or refused.
+
+    ``grey_bits``: how many bits the levels of 16-bit grey images need, 8 to 16; the upper 8 of them are kept. None: as
+    many as the largest level among the images that are decoded together.
+    """
 
     shape: TensorShape
     fit: bool = False
+    grey_bits: int | None = None
 
 
 class Notes:
@@ -49,25 +57,95 @@ class Notes:
 
     def lines(self, form: Form) -> tuple[str, ...]:
         """A sentence for each kind: how many, what was done, and the first of them."""
-        told = ((text.format(shape=form.shape), self._found.get(kind)) for kind, text in CONVERSIONS.items())
+        told = ((text.format(shape=form.shape, form=form), self._found.get(kind)) for kind, text in CONVERSIONS.items())
         return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in told if found)
 
 
-def decode_images(encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, form: Form) -> Split:
+def decode_images(
+    encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, form: Form, skip_damaged: bool = False
+) -> Split:
     """The images as uint8 (N, C, H, W), with their labels (N,). ``encoded``: N pairs of a place, for messages, and the
-    bytes. Raises DataError with the place of an image that cannot be decoded or is of another size."""
-    out, notes, first = np.empty((len(labels), *form.shape), np.uint8), Notes(), ""
-    for i, (place, data) in enumerate(encoded):
+    bytes. ``skip_damaged``: leave out the images that cannot be decoded.
+
+    Raises DamagedImages with all places of images that cannot be decoded, WrongSize for one of another size."""
+    out, notes, damaged, kept, first = np.empty((len(labels), *form.shape), np.uint8), Notes(), [], [], ""
+    deep: list[tuple[int, str, bytes]] = []  # 16-bit grey images wait until the largest level is known
+    largest = 0
+
+    def decode(i: int, place: str, data: bytes) -> None:
+        nonlocal first
         try:
             out[i], kinds = decode_image(data, form)
         except WrongSize as error:
             like = f"; {first} is of that size" if first else ""
             raise WrongSize(f"{place}: {error}{like}") from error
         except DataError as error:
-            raise DataError(f"{place}: {error}") from error
+            damaged.append(f"{place}: {error}")
+            return
         notes.add(kinds, place)
+        kept.append(i)
         first = first or place
-    return Split(out, labels, notes.lines(form))
+
+    for i, (place, data) in enumerate(encoded):
+        level = _largest_deep_level(data) if form.grey_bits is None else None
+        if level is None:
+            decode(i, place, data)
+        else:
+            deep.append((i, place, data))
+            largest = max(largest, level)
+    if form.grey_bits is None:
+        form = form._replace(grey_bits=max(8, largest.bit_length()) if deep else None)
+    for image in deep:
+        decode(*image)
+    told = notes.lines(form)
+    if damaged and not skip_damaged:
+        raise DamagedImages(damaged, len(labels))
+    if damaged:
+        told += (damaged_note(damaged, len(labels)),)
+        out, labels = out[np.sort(kept)], labels[np.sort(kept)]
+    return Split(out, labels, told, form.grey_bits, len(damaged))
+
+
+def damaged_note(damaged: list[str], total: int) -> str:
+    return f"{len(damaged)} of {total} images left out, which are damaged; the first is {damaged[0]}"
+
+
+def needed_grey_bits(encoded: Iterable[bytes]) -> int | None:
+    """How many bits the levels of those images that are grey and of 16 bits need; None where there are none."""
+    levels = [level for level in map(_largest_deep_level, encoded) if level is not None]
+    return max(8, max(levels).bit_length()) if levels else None
+
+
+def find_damaged(encoded: Iterable[tuple[str, bytes]], form: Form) -> dict[int, str]:
+    """The images that cannot be decoded: number -> place and reason. Raises WrongSize for one of another size."""
+    damaged = {}
+    for i, (place, data) in enumerate(encoded):
+        try:
+            decode_image(data, form)
+        except WrongSize as error:
+            raise WrongSize(f"{place}: {error}") from error
+        except DataError as error:
+            damaged[i] = f"{place}: {error}"
+    return damaged
+
+
+class DamagedImages(DataError):
+    """Images that cannot be decoded. ``images``: each with its place and what is wrong; ``mend``: what to do."""
+
+    NAMED = 10
+
+    def __init__(self, images: list[str], total: int, mend: str = "replace or remove it"):
+        self.images, self.total, self.mend = images, total, mend
+        named = images[: self.NAMED]
+        more = len(images) - len(named)
+        lines = [*named, *([f"and {more} more"] if more else [])]
+        if len(images) == 1:
+            super().__init__(f"{images[0]}; {mend}")
+        else:
+            super().__init__(f"{len(images)} of {total} images are damaged; {mend}: {'; '.join(lines)}")
+
+    def __reduce__(self):
+        return (type(self), (self.images, self.total, self.mend))
 
 
 class WrongSize(DataError):
@@ -83,7 +161,8 @@ def decode_image(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
     except DataError:
         raise
     except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
-        raise DataError(f"the image cannot be decoded: {one_line(error)}") from error
+        reason = one_line(error).partition(" <_io.")[0]  # without the address of Pillow's buffer
+        raise DataError(f"the image cannot be decoded: {reason}") from error
     return pixels.transpose(2, 0, 1), kinds
 
 
@@ -100,7 +179,7 @@ def image_shape(data: bytes) -> TensorShape:
 def _open(data: bytes):
     from PIL import Image
 
-    with warnings.catch_warnings():
+    with _WARNING_FILTERS, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # a small file can claim a huge image
         return Image.open(io.BytesIO(data))
 
@@ -114,7 +193,7 @@ def _orientation(image) -> int:
     if image.format == "PNG" and "exif" not in image.info:  # asking for more would decode it
         return 1
     try:
-        with warnings.catch_warnings():
+        with _WARNING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged EXIF data, beside which the image may be whole
             found = image.getexif().get(_ORIENTATION, 1)
     except Exception:
@@ -142,7 +221,9 @@ def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
         if _orientation(image) != 1:
             image = ImageOps.exif_transpose(image)
             kinds.append("turned")
-        image = _eight_bits(image, kinds)
+        if _is_deep_colour(image, data):
+            kinds.append("16-bit colour")
+        image = _eight_bits(image, kinds, form.grey_bits or 16)
         image = _channels(image, shape.channels, kinds)
         if size != (shape.width, shape.height):
             image = ImageOps.fit(image, (shape.width, shape.height), Image.Resampling.BILINEAR)  # with antialiasing
@@ -151,15 +232,30 @@ def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
     return pixels.reshape(shape.height, shape.width, -1), kinds
 
 
-def _eight_bits(image, kinds: list[str]):
+def _eight_bits(image, kinds: list[str], grey_bits: int):
     from PIL import Image
 
     if image.mode.startswith("I;16"):
         kinds.append("16-bit")
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return Image.fromarray(np.minimum(np.asarray(image) >> (grey_bits - 8), 255).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise DataError("the image has 32 bits a pixel, expected 8 or 16; save it with 8")
+        raise DataError("the image has 32 bits a pixel, expected 8 or 16 without a sign; save it with 8")
     return image
+
+
+def _largest_deep_level(data: bytes) -> int | None:
+    """The largest level of a grey image of 16 bits; None for other images and those that cannot be read."""
+    try:
+        with _open(data) as image:
+            return int(np.asarray(image).max()) if image.mode.startswith("I;16") else None
+    except Exception:  # told when it is decoded
+        return None
+
+
+def _is_deep_colour(image, data: bytes) -> bool:
+    """Whether Pillow has dropped the lower 8 bits of a PNG's channels by itself."""
+    depth = data[24] if image.format == "PNG" and len(data) > 24 else 8  # a field of the header chunk, IHDR
+    return depth == 16 and not image.mode.startswith("I")
 
 
 def _channels(image, channels: int, kinds: list[str]):
@@ -173,6 +269,7 @@ def _channels(image, channels: int, kinds: list[str]):
         kinds.append("grey")
     elif channels == 1 and not _is_grey(image):
         kinds.append("colour")
-    with warnings.catch_warnings():
+    image.load()
+    with _WARNING_FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a palette's transparency in bytes, which is told here
         return image.convert("L" if channels == 1 else "RGB")

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from explorer.errors import TrainingError
 from explorer.measure.device_lock import Pause
+from explorer.network.build import Network
 from explorer.network.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
 from explorer.training.averaging import WeightAverage
+from explorer.training.batch_size import require_several_values
 from explorer.training.batches import Images, draw_epoch
 from explorer.training.checkpoint import Checkpoint
 from explorer.training.convolutions import sound_convolutions
@@ -73,6 +75,8 @@ def train_network(
         optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, place), Images(data.validation, data, place)
         batch_size = min(recipe.batch_size, len(train))
+        if isinstance(net, Network):
+            require_several_values(net.architecture, batch_size)
         steps = len(train) // batch_size
         if precision == AUTO:
             precision = choose_precision(net, tuple(data.shape), data.classes, batch_size, place)

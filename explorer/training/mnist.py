@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import DataError, one_line
+from explorer.errors import DataError
 from explorer.ops.base import TensorShape
+from explorer.training.archives import unpacked
 from explorer.training.cache import cached
 from explorer.training.sources import Download, Known, Source, check_labels, read_bytes
 from explorer.training.splits import Split
 
 SHAPE = TensorShape(1, 28, 28)
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
+MOST_ITEMS = 60_000  # in one file
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -133,13 +133,11 @@ def _from_folder(folder: Path, known: Known, split: str) -> Split:
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
     """An idx file: big-endian magic and sizes, then bytes. Images uint8 (N, 28, 28), labels uint8 (N,)."""
-    data = read_bytes(path)
-    try:
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut short: {one_line(error)}") from error
     item = SHAPE.elements if magic == IMAGES_MAGIC else 1
     header = 16 if magic == IMAGES_MAGIC else 8
+    data = read_bytes(path, header + MOST_ITEMS * item)
+    if path.suffix == ".gz":
+        data = unpacked(path, data, header + MOST_ITEMS * item)
     if len(data) < header or int.from_bytes(data[:4], "big") != magic:
         found = int.from_bytes(data[:4], "big")
         raise DataError(f"{path}: expected an idx file that begins with {magic}, found {found}")

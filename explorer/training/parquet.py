@@ -15,6 +15,8 @@ from explorer.training.images import Form, decode_images
 from explorer.training.sources import Known, Source, check_labels
 from explorer.training.splits import Split
 
+BATCH_ROWS = 64
+BYTES_BESIDE = 2**14  # of an encoded image: its header, EXIF data and path
 IMAGE_COLUMNS = ("img", "image", "images")
 
 
@@ -65,17 +67,16 @@ def _decode(file: Path, known: Known) -> Split:
             names = reader.schema_arrow.names
             image = _column(file, names, IMAGE_COLUMNS)
             label = _column(file, names, known.label_columns)
-            table = reader.read(columns=[image, label])
-        labels = _labels(file, table.column(label).combine_chunks())
-        column = table.column(image).combine_chunks()
-        if pyarrow.types.is_struct(column.type):
-            column = column.field("bytes")
-        if not pyarrow.types.is_binary(column.type) and not pyarrow.types.is_large_binary(column.type):
-            raise DataError(f"{file}: expected the column {image} to hold encoded images, found {column.type}")
+            rows = reader.metadata.num_rows
+            if rows > max(known.images):
+                raise DataError(
+                    f"{file}: {rows:,} rows, expected at most the {max(known.images):,} images of {known.name}"
+                )
+            labels = _labels(file, reader.read(columns=[label]).column(label).combine_chunks())
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file}: not a readable parquet file of images and labels: {one_line(error)}") from error
     check_labels(labels, known.classes, lambda i: f"{file}: row {i}")
-    return decode_images(_rows(file, column), labels, Form(known.shape))
+    return decode_images(_rows(file, image, known.shape.elements), labels, Form(known.shape))
 
 
 def _labels(file: Path, column) -> np.ndarray:
@@ -96,6 +97,28 @@ def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:
     raise DataError(f"{file}: expected a column {' or '.join(wanted)}, found {', '.join(names)}")
 
 
-def _rows(file: Path, column) -> Iterator[tuple[str, bytes]]:
-    for i, cell in enumerate(column):
-        yield f"{file}: row {i}", cell.as_py() or b""
+def _rows(file: Path, image: str, pixels: int) -> Iterator[tuple[str, bytes]]:
+    """Place and bytes of each image, read some rows at a time: a column may repeat one large value very often."""
+    import pyarrow
+    from pyarrow import parquet
+
+    most = BATCH_ROWS * (4 * pixels + BYTES_BESIDE)
+    done = 0
+    try:
+        with parquet.ParquetFile(file) as reader:
+            for batch in reader.iter_batches(batch_size=BATCH_ROWS, columns=[image]):
+                column = batch.column(0)
+                if column.nbytes > most:
+                    raise DataError(
+                        f"{file}: rows {done} to {done + len(column) - 1}: {column.nbytes:,} bytes of images, expected "
+                        f"at most {most:,}"
+                    )
+                if pyarrow.types.is_struct(column.type):
+                    column = column.field("bytes")
+                if not pyarrow.types.is_binary(column.type) and not pyarrow.types.is_large_binary(column.type):
+                    raise DataError(f"{file}: expected the column {image} to hold encoded images, found {column.type}")
+                for i, cell in enumerate(column, done):
+                    yield f"{file}: row {i}", cell.as_py() or b""
+                done += len(column)
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: not a readable parquet file of images and labels: {one_line(error)}") from error

@@ -39,6 +39,7 @@ def train_architecture(
     *,
     data_dir: str | Path | None = None,
     subset: int | None = None,
+    skip_damaged: bool = False,
     recipe: Recipe | str | None = None,
     epochs: int | None = None,
     seed: int = 0,
@@ -50,15 +51,15 @@ def train_architecture(
 ) -> Trained:
     """Build ``architecture``, train it and evaluate it on the test split.
 
-    ``data``: a data set or its name, with ``data_dir`` and ``subset`` as ``load_data`` takes them; ``recipe``
-    (a value, a name or a JSON file) and ``epochs``: the data set's own when left out; ``seed``: of the weights and of
+    ``data``: a data set or its name, with ``data_dir``, ``subset`` and ``skip_damaged`` as ``load_data`` takes them;
+    ``recipe`` (a value, a name or a JSON file) and ``epochs``: the data set's own when left out; ``seed``: of the weights and of
     the training; ``threads``: as many as torch would take, and no more than there are usable cores, when left out;
     ``precision`` and ``checkpoint``: as for ``train_network``.
 
     Raises DataError, or TrainingError when the network does not fit the data, the loss is no longer finite or an
     argument is out of range.
     """
-    dataset = load_data(data, data_dir, subset) if isinstance(data, str) else data
+    dataset = load_data(data, data_dir, subset, skip_damaged=skip_damaged) if isinstance(data, str) else data
     if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
         raise TrainingError(
             f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} "

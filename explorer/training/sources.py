@@ -20,6 +20,7 @@ T = TypeVar("T")
 # Below the folder that a user names: as the Hugging Face hub and torchvision lay their files.
 SUBFOLDERS = ("plaintext", "data", "raw")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+MAX_FILE_BYTES = 2**28  # of one file: the largest that a known data set has are CIFAR-100's 155 MB
 DEPTH = 3  # DIR/mnist/MNIST/raw
 
 
@@ -53,11 +54,13 @@ class Known(NamedTuple):
 
 class Source(NamedTuple):
     """Files of one layout. ``where``: their folder or archive; ``layout``: in a word; ``splits``: each split
-    that is kept apart there, with the function that reads it."""
+    that is kept apart there, with the function that reads it; ``class_names``: in the order of the labels, where the
+    files say them."""
 
     where: Path
     layout: str
     splits: Mapping[str, Callable[[], Split]]
+    class_names: tuple[str, ...] = ()
 
 
 # A layout answers with its source when its files are in the folder, with None when they are not.
@@ -116,12 +119,20 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises DataError when it cannot be read."""
+def printable(path: Path | str) -> str:
+    """A file's name for a message: control characters, and bytes that are not UTF-8, as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
+def read_bytes(path: Path, at_most: int = MAX_FILE_BYTES) -> bytes:
+    """The file's bytes. Raises DataError when it cannot be read, or has more than ``at_most``."""
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > at_most:
+                raise DataError(f"{printable(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?")
+            return file.read()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
 
 
 def read_file(path: Path, read: Callable[[bytes], T]) -> T:
@@ -130,7 +141,7 @@ def read_file(path: Path, read: Callable[[bytes], T]) -> T:
     try:
         return read(data)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{printable(path)}: {error}") from error
 
 
 def check_labels(labels: np.ndarray, classes: int, place: Callable[[int], str]) -> None:

@@ -14,12 +14,15 @@ class Split:
     """Images, uint8 (N, C, H, W), and their labels, int64 (N,) in 0..classes-1.
 
     ``images`` is an array, or an ``ImagesOnDisk`` where they are too many for the memory. ``notes``: what
-    had to be converted when they were decoded, a sentence each.
+    had to be converted when they were decoded, a sentence each. ``grey_bits``: how many bits the levels of its 16-bit
+    grey images needed, None without such images. ``damaged``: how many images were left out as damaged.
     """
 
     images: np.ndarray
     labels: np.ndarray
     notes: tuple[str, ...] = ()
+    grey_bits: int | None = None
+    damaged: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,8 +75,19 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
     return shuffled[np.argsort(place[shuffled], kind="stable")]
 
 
-def stratified_parts(split: Split, sizes: tuple[int, ...], seed: int) -> tuple[Split, ...]:
-    """Parts of the given sizes with no image in common, each with the classes in proportion."""
+def stratified_parts(
+    split: Split, sizes: tuple[int, ...], seed: int, groups: np.ndarray | None = None
+) -> tuple[Split, ...]:
+    """Parts of the given sizes with no image in common, each with the classes in proportion.
+
+    ``groups``, (N,): images of one group stay in one part, the first that any of them falls into; so sizes may differ.
+    """
     order = stratified_order(split.labels, seed)
-    ends = np.cumsum(sizes)
-    return tuple(split.take(np.sort(order[end - size : end])) for end, size in zip(ends, sizes, strict=True))
+    part = np.full(len(order), len(sizes))
+    for i, (end, size) in enumerate(zip(np.cumsum(sizes), sizes, strict=True)):
+        part[order[end - size : end]] = i
+    if groups is not None:
+        first = np.full(groups.max() + 1, len(sizes))
+        np.minimum.at(first, groups, part)
+        part = first[groups]
+    return tuple(split.take(np.flatnonzero(part == i)) for i in range(len(sizes)))

@@ -74,7 +74,8 @@ def test_training_tells_what_was_converted(capsys, folder):
     assert status == 0
     notes = json.loads(out)["data"]["notes"]
     assert notes[0].startswith("30 images resized to 16 pixels on their shorter side and cut to the middle square")
-    assert errors.splitlines()[: len(notes)] == [f"flowers@16: {note}" for note in notes]
+    assert errors.splitlines()[0].startswith("flowers@16: 3 classes: class00 9 (train) 1 (validation) 2 (test), ")
+    assert errors.splitlines()[1 : len(notes) + 1] == [f"flowers@16: {note}" for note in notes]
 
 
 def test_a_test_image_that_cannot_be_read(capsys, folder, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from explorer.errors import DataError
 from explorer.training.data import describe_data, load_data
+from explorer.training.images import DamagedImages
 from tests.training.layouts import class_folders, encoded
 
 
@@ -19,6 +21,11 @@ def mine(tmp_path):
     """Three classes of coloured images, 30 for training and 6 for test."""
     class_folders(tmp_path / "mine", classes=3)
     return tmp_path / "mine"
+
+
+def conversions(data) -> tuple[str, ...]:
+    """The notes without that on the size of these small data sets."""
+    return tuple(note for note in data.notes if not note.startswith("validation has only"))
 
 
 def contents(part) -> set[bytes]:
@@ -33,7 +40,7 @@ class TestSplits:
         assert (data.name, data.shape, data.classes) == ("mine", (3, 20, 24), 3)
         assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 6)
         assert describe_data("mine", tmp_path) == (data.shape, 3)
-        assert data.notes == ()
+        assert conversions(data) == ()
 
     @pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "VALID", "Testing")])
     def test_given_validation_is_kept(self, tmp_path, names):
@@ -74,12 +81,78 @@ class TestSplits:
         with pytest.raises(DataError, match=r"its class folders differ from those of"):
             load_data("mine", tmp_path)
 
-    def test_a_class_may_be_called_train(self, tmp_path):
-        """Trains, buses and tests are classes where the folder 'train' holds images and no folders."""
+    @pytest.mark.parametrize("name", ["test", "train", "val", "Testing", "unlabeled"])
+    def test_a_folder_called_like_a_split_beside_classes_is_refused(self, tmp_path, name):
+        """A cat, a dog and a test: nothing says whether 'test' is a class. Below 'train' it is one."""
         class_folders(tmp_path / "mine", classes=3, splits=("",))
-        for label, name in enumerate(("bus", "test", "train")):
-            (tmp_path / "mine" / f"class{label:02d}").rename(tmp_path / "mine" / name)
-        assert load_data("mine", tmp_path).classes == 3
+        mine = tmp_path / "mine"
+        for old, new in (("class00", "cat"), ("class01", "dog"), ("class02", name)):
+            (mine / old).rename(mine / new)
+        with pytest.raises(DataError, match=f"mine: is '{name}' a class like 'cat', or are its images kept apart?"):
+            load_data(str(mine))
+        inside = mine.rename(tmp_path / "inside")
+        mine.mkdir()
+        inside.rename(mine / "train")
+        assert sorted(load_data(str(mine)).class_names) == sorted(["cat", "dog", name])
+
+    @pytest.mark.parametrize(
+        ("train", "test"),
+        [
+            ("training_set", "test_set"),
+            ("seg_train/seg_train", "seg_test/seg_test"),
+            ("archive/dataset/Train", "archive/dataset/Test"),
+            ("trainSet", "testing_set"),
+        ],
+    )
+    def test_usual_names_and_nestings_of_splits(self, tmp_path, train, test):
+        """Splits are found under the names and within the folders that public data sets give them."""
+        class_folders(tmp_path / "plain", classes=2, splits=("train", "test"))
+        for old, new in (("train", train), ("test", test)):
+            (tmp_path / "mine" / new).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "plain" / old).rename(tmp_path / "mine" / new)
+        (tmp_path / "mine" / "__MACOSX" / "train").mkdir(parents=True)
+        data = load_data(str(tmp_path / "mine"))
+        assert data.class_names == ("class00", "class01")
+        assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 4)
+
+    def test_images_without_labels_are_left_out(self, mine):
+        """Folders beside the splits, and a test folder without class folders, are left out, and that is told."""
+        for path in list((mine / "test").glob("*/*.png")):
+            path.rename(mine / "test" / f"{path.parent.name}-{path.name}")
+        for path in list((mine / "test").iterdir()):
+            if path.is_dir():
+                path.rmdir()
+        (mine / "seg_pred").mkdir()
+        (mine / "notes").mkdir()
+        data = load_data(str(mine))
+        assert len(data.test) == 6
+        assert [note.partition(" left out")[0] for note in conversions(data)] == [
+            f"{mine / 'seg_pred'} is",
+            f"{mine / 'test'} is",
+            f"{mine}: the folders notes are",
+        ]
+
+    def test_two_folders_of_one_split_are_refused(self, mine):
+        """Of 'val' and 'validation' neither is taken silently."""
+        shutil.copytree(mine / "test", mine / "val")
+        shutil.copytree(mine / "test", mine / "validation")
+        with pytest.raises(DataError, match="both 'val' and 'validation' are names of the validation split"):
+            load_data(str(mine))
+
+    def test_a_table_of_labels_is_named(self, tmp_path):
+        """Images that lie beside a table are refused with what to do."""
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "labels.csv").write_text("image,label")
+        (tmp_path / "mine" / "a.png").write_bytes(encoded(np.zeros((3, 8, 8), np.uint8)))
+        with pytest.raises(
+            DataError, match=r"found none; .* labels are not read from labels\.csv: sort the images into"
+        ):
+            load_data(str(tmp_path / "mine"))
+
+    def test_the_classes_are_told_with_their_counts(self, mine):
+        """A line names each class with its images in each split."""
+        (line,) = load_data(str(mine)).class_lines(("train", "validation"))
+        assert line.startswith("3 classes: class00 9 (train) 1 (validation), class01 9 (train) 1 (validation), ")
 
     def test_splits_without_train(self, mine):
         """Where only test and validation are left, they are not taken for classes."""
@@ -157,7 +230,7 @@ class TestClasses:
         path.write_bytes(encoded(np.zeros((1, 32, 32), np.uint8)))
         data = load_data(str(mine))
         assert data.shape == (3, 32, 32)
-        assert data.notes == (f"1 grey images taken as colour; the first is {path}",)
+        assert conversions(data) == (f"1 grey images taken as colour; the first is {path}",)
         assert load_data(str(mine)).notes == data.notes  # from the cache too
 
 
@@ -170,7 +243,7 @@ class TestFiles:
         (mine / "train" / "list.csv").write_text("beside the classes")
         data = load_data(str(mine))
         assert len(data.train) + len(data.validation) == 30
-        (note,) = data.notes
+        (note,) = conversions(data)
         assert note.startswith("2 files left out, which are no images by their names; the first is ")
         assert note.endswith("Thumbs.db")
 
@@ -240,7 +313,7 @@ class TestSizes:
         )
         data = load_data("mine@32", mine.parent)
         assert (data.name, data.shape) == ("mine@32", (3, 32, 32))
-        assert data.notes == (
+        assert conversions(data) == (
             f"1 images resized to 32 pixels on their shorter side and cut to the middle square; the first is {odd}",
         )
 
@@ -268,3 +341,98 @@ class TestSizes:
         """A size out of range, no number, or of a data set that is no folder is refused."""
         with pytest.raises(DataError, match=message):
             load_data(name, mine.parent)
+
+
+class TestDamaged:
+    @pytest.fixture
+    def damaged(self, mine):
+        """Twelve of the thirty training images are empty."""
+        for path in sorted(mine.glob("train/*/*.png"))[1::2][:12]:
+            path.write_bytes(b"")
+        return mine
+
+    def test_all_are_named(self, damaged):
+        """One run counts the damaged images, names ten and lists all."""
+        with pytest.raises(DamagedImages) as caught:
+            load_data(str(damaged))
+        assert len(caught.value.images) == 12
+        message = str(caught.value)
+        assert message.startswith("12 of 30 images are damaged; replace or remove, or leave out with --skip")
+        assert message.count("the image is empty") == 10 and message.endswith("; and 2 more")
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_they_are_skipped_and_counted(self, damaged, monkeypatch, in_memory):
+        """The rest is trained on; a note and the fingerprint count what was left out, from memory and from the disk."""
+        monkeypatch.setattr("explorer.training.folders.fits_in_memory", lambda count, shape: in_memory)
+        for _ in range(2):  # the second time from the cache
+            data = load_data(str(damaged), skip_damaged=True)
+            assert len(data.train) + len(data.validation) == 18
+            assert data.fingerprint["damaged"] == 12
+            assert "12 of 30 images left out, which are damaged" in " ".join(data.notes)
+
+    def test_a_whole_folder_has_the_fingerprint_that_it_has_without_the_flag(self, mine):
+        """So a study may be resumed with or without it."""
+        assert load_data(str(mine), skip_damaged=True).fingerprint == load_data(str(mine)).fingerprint
+
+
+class TestLinks:
+    def test_twin_links_are_listed_once(self, mine):
+        """Twenty nested folders, each with two links to the next, are listed in time that grows with their number."""
+        folder = mine / "train" / "class00"
+        for i in range(20):
+            inner = mine / f".level{i}"
+            inner.mkdir()
+            for twin in "ab":
+                (folder / twin).symlink_to(inner)
+            folder = inner
+        (folder / "deep.png").write_bytes((mine / "train" / "class00" / "0000.png").read_bytes())
+        data = load_data(str(mine))
+        assert len(data.train) + len(data.validation) == 31
+
+    @pytest.mark.parametrize("target", ["/", "/proc", ".."])
+    def test_a_link_out_of_the_data_set_is_refused(self, mine, target):
+        """A link to a folder above the class, or to the system's own, ends in one line that names it."""
+        (mine / "train" / "class00" / "up").symlink_to(target)
+        with pytest.raises(DataError, match=r"class00/up/?: a link to .*, which is no folder of images; remove it"):
+            load_data(str(mine))
+
+    def test_a_name_with_control_characters_is_escaped(self, mine):
+        """A file's name cannot write to the terminal, nor break the one line of a message."""
+        (mine / "train" / "class00" / "a\x1b[31m\n.png").write_bytes(b"")
+        with pytest.raises(DataError) as caught:
+            load_data(str(mine))
+        assert r"a\x1b[31m\n.png: the image is empty" in str(caught.value)
+
+
+class TestCopies:
+    def test_copies_stay_in_one_split(self, tmp_path):
+        """Where validation and test are taken from the images, those that are equal fall into one split."""
+        class_folders(tmp_path / "mine", classes=2, splits=("",))
+        for path in list((tmp_path / "mine").glob("*/*.png")):
+            shutil.copy(path, path.with_name(f"copy-{path.name}"))
+        data = load_data(str(tmp_path / "mine"))
+        parts = [contents(part) for part in (data.train, data.validation, data.test)]
+        assert sum(map(len, parts)) == len(set().union(*parts)) == 20
+        assert "20 images are copies of another image; copies are kept in one split" in data.notes
+
+    def test_copies_in_given_splits_are_told(self, mine):
+        """A validation or test image that is trained on is counted."""
+        for path in (mine / "train" / "class00").iterdir():
+            shutil.copy(path, mine / "test" / "class00" / f"copy-{path.name}")
+        data = load_data(str(mine))
+        assert data.test.notes == ("10 of 16 test images are copies of training images: its accuracy is too high",)
+
+
+def test_twelve_bits_keep_their_levels(tmp_path):
+    """Grey levels of 12 bits in 16-bit files are scaled by their own largest level, in every split alike."""
+    random = np.random.RandomState(0)
+    for split, top in (("train", 4096), ("test", 256)):
+        for name in ("a", "b"):
+            (tmp_path / "mine" / split / name).mkdir(parents=True)
+            for i in range(10):
+                levels = random.randint(0, top, (16, 16)).astype(np.uint16)
+                Image.fromarray(levels).save(tmp_path / "mine" / split / name / f"{i}.png")
+    data = load_data(str(tmp_path / "mine"))
+    assert len(np.unique(data.train.images)) == 256
+    assert data.test.images.max() == 15
+    assert any("16 bits, whose levels need 12 bits: the upper 8 of them are kept" in note for note in data.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -271,3 +272,34 @@ def test_cuda_agrees_with_the_cpu(digits):
         train(digits, epochs=1, settings=one_step, device=device).curve[0].train_loss for device in ("cpu", "cuda")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+class TestCallersState:
+    def test_trainings_in_threads_are_those_alone(self, digits):
+        """Four trainings with dropout at the same time have the curves that each has alone."""
+        alone = [without_times(train(digits, 1, small_network(dropout=0.3), seed=seed)) for seed in range(4)]
+        together: dict[int, list] = {}
+
+        def run(seed: int, net: nn.Module) -> None:
+            together[seed] = without_times(train(digits, 1, net, seed=seed))
+
+        # Built here: ``small_network`` draws from the global state.
+        threads = [threading.Thread(target=run, args=(seed, small_network(dropout=0.3))) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [together[seed] for seed in range(4)] == alone
+
+    def test_the_caller_s_defaults_do_not_matter(self, digits):
+        """Under another default dtype, no_grad and inference_mode the same curve comes, and no random state changes."""
+        expected = without_times(train(digits, 1, small_network(dropout=0.3)))
+        net, state = small_network(dropout=0.3), torch.random.get_rng_state()
+        torch.set_default_dtype(torch.float64)
+        try:
+            with torch.no_grad(), torch.inference_mode():
+                found = train(digits, 1, net)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert without_times(found) == expected
+        assert torch.equal(torch.random.get_rng_state(), state)
