@@ -44,6 +44,16 @@ COMMANDS = {
     "doctor": ("machine", "What this machine has, what is missing, and how to get it."),
 }
 
+OTHER_NAMES = {
+    **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
+    **dict.fromkeys(("list", "ls", "status"), "studies"),
+    **dict.fromkeys(("ui", "serve", "web", "browse"), "dashboard"),
+    **dict.fromkeys(("fit", "eval", "evaluate", "test"), "train"),
+    **dict.fromkeys(("download", "fetch", "datasets"), "data"),
+    **dict.fromkeys(("plot", "html"), "report"),
+    **dict.fromkeys(("pareto", "best", "results"), "frontier"),
+    **dict.fromkeys(("check", "info", "env"), "doctor"),
+}  # of commands in other tools
 SERVER_URL = re.compile(r"postgres[\w+]*:", re.IGNORECASE)
 
 
@@ -66,10 +76,9 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:
-            known = ", ".join(COMMANDS)
-            raise click.UsageError(
-                f"unknown command {args[0]!r}; the commands are {known}{did_you_mean(args[0], COMMANDS)}"
-            )
+            known, meant = ", ".join(COMMANDS), OTHER_NAMES.get(args[0].lower())
+            near = f"; did you mean {meant!r}?" if meant else did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"unknown command {args[0]!r}; the commands are {known}{near}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -78,7 +87,11 @@ class Commands(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit status: 0 done, 1 the work failed, 2 bad input, 128 + N stopped by signal N. --debug with any command shows where an error arose.",
+)
 @click.version_option(package_name="explorer")
 def cli() -> None:
     """Explore spaces of residual networks: derive, cost, train, compare, export."""
@@ -104,6 +117,8 @@ def _run(args: list[str], debug: bool) -> int:
         os.getcwd()
     except OSError as error:  # torch ends the process where there is none
         return _said(f"the current folder: {error.strerror}; change to a folder that is there", 2, debug)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     try:
         return cli.main(args, prog_name="explorer", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -112,6 +127,8 @@ def _run(args: list[str], debug: bool) -> int:
     except click.ClickException as error:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
         message = " ".join(error.format_message().split())
+        if isinstance(error, click.NoSuchOption):
+            message = _no_such_option(error, args)
         if message.startswith("Got unexpected extra argument") and any(SERVER_URL.search(arg) for arg in args):
             message = "a storage URL with blanks in it must be quoted"  # what follows the blank may be a password's end
         return _said(f"{where}{message}", 2, debug)
@@ -130,6 +147,16 @@ def _of_the_machine(error: OSError | MemoryError) -> str:
     if isinstance(error, MemoryError):
         return "the memory ran out"
     return ": ".join(str(part) for part in (error.filename, error.strerror or one_line(error)) if part is not None)
+
+
+def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
+    """The option as it was written (of ``-study``, click names the first letter alone) and the nearest one known."""
+    words = (arg.partition("=")[0] for arg in args)
+    word = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), error.option_name)
+    if not _in_command(error):
+        return f"no such option {word!r} before the command; options stand after it, as in explorer studies --json"
+    known = [name for param in error.ctx.command.params for name in param.opts if name.startswith("--")]
+    return f"no such option {word!r}{did_you_mean('--' + word.lstrip('-'), known)}"
 
 
 def _in_command(error: click.UsageError) -> bool:

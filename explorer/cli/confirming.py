@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from explorer.cli import WorkFailed
+from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
     choices_line,
@@ -25,15 +26,13 @@ from explorer.cli.studies import mix, tell_mixed
 @click.argument("study")
 @click.option(
     "--seeds",
-    type=click.IntRange(1, 1_000),
+    type=Whole(1, 1_000),
     default=5,
     show_default=True,
     metavar="N",
     help="Trainings of each network.",
 )
-@click.option(
-    "--epochs", type=click.IntRange(1, 100_000), metavar="N", help="Epochs of each training; the study's by default."
-)
+@click.option("--epochs", type=Whole(1, 100_000), metavar="N", help="Epochs of each training; the study's by default.")
 @click.option("--x", metavar="COST", help="The frontier's cost; the study's first cost objective by default.")
 @click.option(
     "--y",
@@ -44,7 +43,7 @@ from explorer.cli.studies import mix, tell_mixed
 )
 @mix
 @click.option(
-    "--workers", type=click.IntRange(1, 1_024), metavar="N", help="Trainings side by side; a core each by default."
+    "--workers", type=Whole(1, 1_024, auto=True), metavar="N", help="Trainings side by side; a core each by default."
 )
 @device
 @data_dir
