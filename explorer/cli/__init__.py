@@ -10,6 +10,7 @@ import gc
 import os
 import re
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -90,7 +91,8 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit status: 0 done, 1 the work failed, 2 bad input, 128 + N stopped by signal N. --debug with any command shows where an error arose.",
+    epilog="Exit status: 0 done, 1 the work failed, 2 bad input, 128 + N stopped by signal N."
+    " --debug with any command shows where an error arose.",
 )
 @click.version_option(package_name="explorer")
 def cli() -> None:
@@ -102,6 +104,7 @@ def main(args: list[str] | None = None) -> None:
     atexit.register(gc.freeze)  # to look through torch for garbage at exit takes a third of a second, for nothing
     args = sys.argv[1:] if args is None else args
     debug = "--debug" in args
+    _show_warnings_that_would_be_errors()
     output = lasting_streams()
     with log_as_lines():
         status = _run([arg for arg in args if arg != "--debug"], debug)
@@ -109,6 +112,15 @@ def main(args: list[str] | None = None) -> None:
     if output.error and not reader_left(output.error):
         status = status or _said(f"standard output: {output.error.strerror}", 1, debug=False)
     sys.exit(status)
+
+
+def _show_warnings_that_would_be_errors() -> None:
+    """``PYTHONWARNINGS=error`` is meant for a user's own code: a deprecated call of a library is shown and ends nothing,
+    here and in the processes that are started."""
+    if any(option.startswith("error") for option in sys.warnoptions):
+        warnings.simplefilter("default")
+        sys.warnoptions[:] = ["default"]
+        os.environ["PYTHONWARNINGS"] = "default"
 
 
 def _run(args: list[str], debug: bool) -> int:
@@ -154,9 +166,9 @@ def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
     words = (arg.partition("=")[0] for arg in args)
     word = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), error.option_name)
     if not _in_command(error):
-        return f"no such option {word!r} before the command; options stand after it, as in explorer studies --json"
+        return f"No such option {word!r} before the command; options stand after it, as in explorer studies --json"
     known = [name for param in error.ctx.command.params for name in param.opts if name.startswith("--")]
-    return f"no such option {word!r}{did_you_mean('--' + word.lstrip('-'), known)}"
+    return f"No such option {word!r}{did_you_mean('--' + word.lstrip('-'), known)}"
 
 
 def _in_command(error: click.UsageError) -> bool:
