@@ -115,7 +115,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _show_warnings_that_would_be_errors() -> None:
-    """``PYTHONWARNINGS=error`` is meant for a user's own code: a deprecated call of a library is shown and ends nothing,
+    """``PYTHONWARNINGS=error`` is meant for a user's own code: a library's deprecated call is shown and ends nothing,
     here and in the processes that are started."""
     if any(option.startswith("error") for option in sys.warnoptions):
         warnings.simplefilter("default")
