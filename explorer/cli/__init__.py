@@ -150,14 +150,16 @@ def _run(args: list[str], debug: bool) -> int:
         return _said(str(error), 1, debug)
     except (KeyboardInterrupt, click.Abort):
         return _said("interrupted", 130, debug)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ImportError) as error:
         return _said(_of_the_machine(error), 1, debug)
 
 
-def _of_the_machine(error: OSError | MemoryError) -> str:
-    """What the operating system refused, and where."""
+def _of_the_machine(error: OSError | MemoryError | ImportError) -> str:
+    """What the operating system refused, and where, or which package cannot be loaded."""
     if isinstance(error, MemoryError):
         return "the memory ran out"
+    if isinstance(error, ImportError):
+        return f"{one_line(error)}; 'explorer doctor' says which packages are missing or damaged"
     return ": ".join(str(part) for part in (error.filename, error.strerror or one_line(error)) if part is not None)
 
 
