@@ -159,6 +159,8 @@ def _of_the_machine(error: OSError | MemoryError | ImportError) -> str:
     if isinstance(error, MemoryError):
         return "the memory ran out"
     if isinstance(error, ImportError):
+        while error.__cause__ is not None:  # numpy puts a page of advice in front of the reason
+            error = error.__cause__
         return f"{one_line(error)}; 'explorer doctor' says which packages are missing or damaged"
     return ": ".join(str(part) for part in (error.filename, error.strerror or one_line(error)) if part is not None)
 
