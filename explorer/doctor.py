@@ -7,6 +7,7 @@ import platform
 import re
 import shlex
 import shutil
+import sqlite3
 import sys
 import tempfile
 import webbrowser
@@ -16,11 +17,12 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
-from explorer.errors import ExplorerError, one_line
+from explorer.errors import ExplorerError, StoreError, one_line
 from explorer.store.passwords import hide_passwords
 
 LEAST_DISK_BYTES = 256 * 2**20  # for weights and records
 LEAST_MEMORY_BYTES = 2**30  # one training of a small network with its data
+LOCK_SECONDS = 2  # that a lock of a new file is waited for
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
 
@@ -140,30 +142,36 @@ def _pip(requirements: list[str]) -> str:
 
 
 def _cpu() -> Check:
+    from explorer.measure.cores import usable_cores
     from explorer.measure.environment import device_name
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores, seen = usable_cores(), os.cpu_count() or 1
+    of = f" of {seen} (what it is bound to and what its container has time for)" if cores < seen else ""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
         units = [flag for flag in BF16_FLAGS if flag in flags]
         bf16 = f"bfloat16 units: {', '.join(units) if units else 'none'}"
     except OSError:
         bf16 = "bfloat16 units: not known on this system"
-    return Check("cpu", True, f"{device_name('cpu')}, {cores} cores for this process, {bf16}")
+    return Check("cpu", True, f"{device_name('cpu')}, {cores}{of} cores for this process, {bf16}")
 
 
 def _memory() -> Check:
+    from explorer.measure.cores import usable_cores
     from explorer.training.ondisk import memory_bytes
 
     total = memory_bytes()
-    ok = total >= LEAST_MEMORY_BYTES
+    workers = max(1, total // LEAST_MEMORY_BYTES)
+    ok = total >= LEAST_MEMORY_BYTES * usable_cores()  # a search begins a worker on each
     found = f"{total / 2**30:.1f} GiB"
+    if total < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        found += " (the limit of its container)"
     try:
         available = int(re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())[1]) * 1024
         found += f", {min(available, total) / 2**30:.1f} GiB of it free"
     except (OSError, TypeError):
         pass
-    return Check("memory", ok, found, mend="" if ok else "train with --workers 1 and small data sets")
+    return Check("memory", ok, found, mend="" if ok else f"search with --workers {workers}")
 
 
 def _gpu() -> Check:
@@ -240,6 +248,7 @@ def _try_storage(storage: str) -> str:
             connection.execute(sqlalchemy.text("SELECT 1"))
         return shown
     _write_in(file.parent)
+    _lock_in(file.parent)
     if not file.exists():
         return f"{shown}, not made yet, in {file.parent}"
     open_for_reading(storage).close()
@@ -253,6 +262,23 @@ def _write_in(folder: Path) -> None:
         file.write(b"x")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _lock_in(folder: Path) -> None:
+    """Writes to a small database in the folder, as a search does. Raises StoreError where files cannot be locked."""
+    with tempfile.TemporaryDirectory(prefix=".explorer-doctor-", dir=folder) as place:
+        connection = sqlite3.connect(os.path.join(place, "locks.db"), timeout=LOCK_SECONDS)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("CREATE TABLE written (value)")
+            connection.commit()
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"{folder}: a database cannot be written there ({error}); the file system may lack locks, as network"
+                " file systems do"
+            ) from None
+        finally:
+            connection.close()
 
 
 def _disk(storage: str) -> Check:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import explorer.doctor
 from explorer.doctor import examine, healthy
 from tests.training.layouts import python_batches
 
@@ -128,3 +131,26 @@ def test_a_cache_that_cannot_be_written(storage, tmp_path):
     (check,) = [check for check in document["checks"] if check["name"] == "cache"]
     assert status == 0
     assert not check["ok"] and "XDG_CACHE_HOME" in check["mend"]
+
+
+def test_a_folder_without_locks_is_named(tmp_path, monkeypatch):
+    """Where SQLite cannot lock a file, as on some network file systems, the storage is refused with the reason."""
+
+    class Unlockable(sqlite3.Connection):
+        def execute(self, *_):
+            raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Unlockable))
+    check = by_name(examine(f"sqlite:///{tmp_path}/x.db"))["storage"]
+    assert not check.ok and "database is locked" in check.found and "lack locks" in check.found and check.mend
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
+def test_a_container_is_seen(monkeypatch):
+    """Fewer cores than the machine has, and less memory than a worker on each needs, are said with what to do."""
+    monkeypatch.setattr("explorer.measure.cores.usable_cores", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("explorer.training.ondisk.memory_bytes", lambda: 3 << 29)
+    assert "2 of 64" in explorer.doctor._cpu().found
+    check = explorer.doctor._memory()
+    assert not check.ok and "the limit of its container" in check.found and check.mend == "search with --workers 1"

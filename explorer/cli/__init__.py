@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -47,6 +48,16 @@ COMMANDS = {
     "doctor": ("machine", "What this machine has, what is missing, and how to get it."),
 }
 
+OTHER_NAMES = {
+    **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
+    **dict.fromkeys(("list", "ls", "status"), "studies"),
+    **dict.fromkeys(("ui", "serve", "web", "browse"), "dashboard"),
+    **dict.fromkeys(("fit", "eval", "evaluate", "test"), "train"),
+    **dict.fromkeys(("download", "fetch", "datasets"), "data"),
+    **dict.fromkeys(("plot", "html"), "report"),
+    **dict.fromkeys(("pareto", "best", "results"), "frontier"),
+    **dict.fromkeys(("check", "info", "env"), "doctor"),
+}  # of commands in other tools
 SERVER_URL = re.compile(r"postgres[\w+]*:", re.IGNORECASE)
 
 
@@ -69,10 +80,9 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:
-            known = ", ".join(COMMANDS)
-            raise click.UsageError(
-                f"unknown command {args[0]!r}; the commands are {known}{did_you_mean(args[0], COMMANDS)}"
-            )
+            known, meant = ", ".join(COMMANDS), OTHER_NAMES.get(args[0].lower())
+            near = f"; did you mean {meant!r}?" if meant else did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"unknown command {args[0]!r}; the commands are {known}{near}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -81,7 +91,12 @@ class Commands(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit status: 0 done, 1 the work failed, 2 bad input, 128 + N stopped by signal N."
+    " --debug with any command shows where an error arose.",
+)
 @click.version_option(package_name="explorer")
 def cli() -> None:
     """Explore spaces of residual networks: derive, cost, train, compare, export."""
@@ -93,6 +108,7 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     debug = "--debug" in args
     end_in_order()
+    _show_warnings_that_would_be_errors()
     output = lasting_streams()
     with log_as_lines():
         status = _run([arg for arg in args if arg != "--debug"], debug)
@@ -102,12 +118,23 @@ def main(args: list[str] | None = None) -> None:
     sys.exit(status)
 
 
+def _show_warnings_that_would_be_errors() -> None:
+    """``PYTHONWARNINGS=error`` is meant for a user's own code: a library's deprecated call is shown and ends nothing,
+    here and in the processes that are started."""
+    if any(option.startswith("error") for option in sys.warnoptions):
+        warnings.simplefilter("default")
+        sys.warnoptions[:] = ["default"]
+        os.environ["PYTHONWARNINGS"] = "default"
+
+
 def _run(args: list[str], debug: bool) -> int:
     """Run one command; returns its exit status."""
     try:
         os.getcwd()
     except OSError as error:  # torch ends the process where there is none
         return _said(f"the current folder: {error.strerror}; change to a folder that is there", 2, debug)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     try:
         return cli.main(args, prog_name="explorer", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -116,6 +143,8 @@ def _run(args: list[str], debug: bool) -> int:
     except click.ClickException as error:
         where = f"{error.ctx.command_path}: " if isinstance(error, click.UsageError) and _in_command(error) else ""
         message = " ".join(error.format_message().split())
+        if isinstance(error, click.NoSuchOption):
+            message = _no_such_option(error, args)
         if message.startswith("Got unexpected extra argument") and any(SERVER_URL.search(arg) for arg in args):
             message = "a storage URL with blanks in it must be quoted"  # what follows the blank may be a password's end
         return _said(f"{where}{message}", 2, debug)
@@ -128,15 +157,29 @@ def _run(args: list[str], debug: bool) -> int:
         number = cause.number if isinstance(cause, Interrupted) else signal.SIGINT
         by = "" if number == signal.SIGINT else f" by {signal_name(number)}"
         return _said(f"interrupted{by}", 128 + number, debug)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ImportError) as error:
         return _said(_of_the_machine(error), 1, debug)
 
 
-def _of_the_machine(error: OSError | MemoryError) -> str:
-    """What the operating system refused, and where."""
+def _of_the_machine(error: OSError | MemoryError | ImportError) -> str:
+    """What the operating system refused, and where, or which package cannot be loaded."""
     if isinstance(error, MemoryError):
         return "the memory ran out"
+    if isinstance(error, ImportError):
+        while error.__cause__ is not None:  # numpy puts a page of advice in front of the reason
+            error = error.__cause__
+        return f"{one_line(error)}; 'explorer doctor' says which packages are missing or damaged"
     return ": ".join(str(part) for part in (error.filename, error.strerror or one_line(error)) if part is not None)
+
+
+def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
+    """The option as it was written (of ``-study``, click names the first letter alone) and the nearest one known."""
+    words = (arg.partition("=")[0] for arg in args)
+    word = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), error.option_name)
+    if not _in_command(error):
+        return f"No such option {word!r} before the command; options stand after it, as in explorer studies --json"
+    known = [name for param in error.ctx.command.params for name in param.opts if name.startswith("--")]
+    return f"No such option {word!r}{did_you_mean('--' + word.lstrip('-'), known)}"
 
 
 def _in_command(error: click.UsageError) -> bool:

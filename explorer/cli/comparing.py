@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, counted, percent, print_json, print_table, storage
 from explorer.cli.running import training_options
 
@@ -15,13 +16,13 @@ from explorer.cli.running import training_options
 @click.option(
     "-n",
     "networks",
-    type=click.IntRange(2, 100_000),
+    type=Whole(2, 100_000),
     default=20,
     show_default=True,
     metavar="N",
     help="To draw of a space.",
 )
-@click.option("--workers", type=click.IntRange(1, 1_024), metavar="N", help="Networks trained side by side.")
+@click.option("--workers", type=Whole(1, 1_024, auto=True), metavar="N", help="Networks trained side by side.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @training_options
 @as_json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from explorer.cli import WorkFailed
+from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
     choices_line,
@@ -26,15 +27,13 @@ from explorer.signals import raise_interrupted
 @click.argument("study")
 @click.option(
     "--seeds",
-    type=click.IntRange(1, 1_000),
+    type=Whole(1, 1_000),
     default=5,
     show_default=True,
     metavar="N",
     help="Trainings of each network.",
 )
-@click.option(
-    "--epochs", type=click.IntRange(1, 100_000), metavar="N", help="Epochs of each training; the study's by default."
-)
+@click.option("--epochs", type=Whole(1, 100_000), metavar="N", help="Epochs of each training; the study's by default.")
 @click.option(
     "--x", metavar="COST", help="The frontier's cost; the study's first cost objective by default, or else macs."
 )
@@ -45,7 +44,7 @@ from explorer.signals import raise_interrupted
 )
 @mix
 @click.option(
-    "--workers", type=click.IntRange(1, 1_024), metavar="N", help="Trainings side by side; a core each by default."
+    "--workers", type=Whole(1, 1_024, auto=True), metavar="N", help="Trainings side by side; a core each by default."
 )
 @device
 @data_dir

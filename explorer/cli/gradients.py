@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from explorer.address import find_architecture
+from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
     data_dir,
@@ -19,12 +20,10 @@ from explorer.cli.options import (
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1, required=True)
-@click.option(
-    "--batch", type=click.IntRange(2, 4_096), default=32, show_default=True, metavar="N", help="Images of the batch."
-)
+@click.option("--batch", type=Whole(2, 4_096), default=32, show_default=True, metavar="N", help="Images of the batch.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=Whole(0, 2**32 - 1),
     default=0,
     metavar="S",
     show_default=True,

@@ -47,7 +47,9 @@ def list_(data_dir, as_json) -> None:
         images = " + ".join(f"{number:,}" for number in entry.images.values())
         rows.append((entry.name, entry.state, entry.shape, entry.classes, images, where))
     print_table(columns, rows)
-    console().print(plain(f"looked in {data_root(data_dir)}; another folder by --data-dir or EXPLORER_DATA"))
+    root = data_root(data_dir)
+    absent = "" if root.is_dir() else " (a file, no folder)" if root.exists() else " (there is no such folder)"
+    console().print(plain(f"looked in {root}{absent}; another folder by --data-dir or EXPLORER_DATA"))
 
 
 def _entry_json(entry) -> dict:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from explorer.address import find_architecture
 from explorer.cli import WorkFailed
+from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
 from explorer.files import require_writable
@@ -69,13 +70,11 @@ class Listed(click.ParamType):
     metavar="NAME,...",
     help="eager (default on a CPU), graph (default on a GPU), compile, onnxruntime.",
 )
-@click.option("--threads", type=click.IntRange(1, 1_024), default=1, show_default=True, metavar="N", help="Of a CPU.")
+@click.option("--threads", type=Whole(1, 1_024), default=1, show_default=True, metavar="N", help="Of a CPU.")
 @click.option("--cores", type=Listed(int), metavar="N,...", help="Of a CPU, to pin them to; the least busy by default.")
 @click.option("--predicted", is_flag=True, help="Predict instead of measuring; needs a calibration of this device.")
 @click.option("--calibrate", "space", metavar="SPACE", help="Learn to predict this device from networks of SPACE.")
-@click.option(
-    "-n", "networks", type=click.IntRange(min=1), metavar="N", help="With --calibrate: how many; 160 by default."
-)
+@click.option("-n", "networks", type=Whole(min=1), metavar="N", help="With --calibrate: how many; 160 by default.")
 @as_json
 @storage
 @with_input

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from explorer.address import Input
+from explorer.cli.amounts import Whole
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
 from explorer.files import require_writable
@@ -91,7 +92,7 @@ def input_shape(command: Callable) -> Callable:
     """``--input CxHxW`` and ``--classes N``, each by itself if need be."""
     own = "the space's own unless named."
     command = click.option("--input", metavar="CxHxW", help=f"Input shape, as in 3x224x224; {own}")(command)
-    classes = click.option("--classes", type=click.IntRange(1, 65_536), metavar="N", help=f"Number of classes; {own}")
+    classes = click.option("--classes", type=Whole(1, 65_536), metavar="N", help=f"Number of classes; {own}")
     return classes(command)
 
 

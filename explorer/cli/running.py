@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import shlex
 from collections.abc import Sequence
 
 import click
 
 from explorer.cli import WorkFailed
+from explorer.cli.amounts import Bytes, Duration, Whole
 from explorer.cli.measuring import Listed
 from explorer.cli.options import (
     as_json,
@@ -33,36 +33,12 @@ from explorer.signals import raise_interrupted
 MAXIMISED = ("accuracy", "top5")
 
 
-class Duration(click.ParamType):
-    """``90s``, ``30m``, ``2h`` or a number of seconds."""
-
-    name = "duration"
-
-    def convert(self, value, param, ctx) -> float:
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value))
-        if not match or not float(match[1]):
-            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h", param, ctx)
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
-
-
-class Bytes(click.ParamType):
-    """``512M``, ``8G`` or a number of bytes; the letters stand for powers of 1024, as memory is sold."""
-
-    name = "bytes"
-
-    def convert(self, value, param, ctx) -> int:
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)i?B?\s*", str(value))
-        if not match or not float(match[1]):
-            self.fail(f"{value!r} is not an amount of memory; write 512M or 8G", param, ctx)
-        return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-
-
 def running_options(command):
     """How a study is run, in ``search`` and ``worker`` alike: what may differ from one run of it to the next."""
     options = {
-        "--trials": ("trials", click.IntRange(min=1), "N", "The study's total of trained networks."),
+        "--trials": ("trials", Whole(min=1), "N", "The study's total of trained networks."),
         "--time": ("seconds", Duration(), "TIME", "Time of this run, as in 90s, 30m or 2h."),
-        "--until-stable": ("until_stable", click.IntRange(min=1), "N", "End when N trials in a row bring nothing new."),
+        "--until-stable": ("until_stable", Whole(min=1), "N", "End when N trials in a row bring nothing new."),
         "--trial-time": ("trial_seconds", Duration(), "TIME", "A trial fails after it; 20 times the usual by default."),
         "--trial-memory": ("trial_memory", Bytes(), "BYTES", "A trial that holds more fails, as in 8G."),
     }
@@ -98,7 +74,7 @@ def training_options(command):
             data_dir,
             click.option(
                 "--subset",
-                type=click.IntRange(min=2),
+                type=Whole(min=2),
                 metavar="N",
                 help="So many images of train and validation, stratified.",
             ),
@@ -110,7 +86,7 @@ def training_options(command):
             ),
             click.option(
                 "--epochs",
-                type=click.IntRange(1, 100_000),
+                type=Whole(1, 100_000),
                 metavar="N",
                 help="Epochs a network; the data set's own by default.",
             ),
@@ -143,13 +119,13 @@ def training_options(command):
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 1_024),
+    type=Whole(1, 1_024, auto=True),
     metavar="N",
     help="Networks trained side by side; a core each by default.",
 )
 @click.option(
     "--workers-per-device",
-    type=click.IntRange(1, 1_024),
+    type=Whole(1, 1_024, auto=True),
     metavar="N",
     help="Networks that share one GPU; found by a short probe by default.",
 )
@@ -178,7 +154,7 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 @device
 @click.option(
     "--workers",
-    type=click.IntRange(1, 1_024),
+    type=Whole(1, 1_024),
     default=1,
     show_default=True,
     metavar="N",

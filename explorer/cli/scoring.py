@@ -8,6 +8,7 @@ import click
 
 from explorer.address import find_architecture
 from explorer.architecture import Architecture
+from explorer.cli.amounts import Whole
 from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
@@ -16,7 +17,7 @@ from explorer.errors import ExplorerError
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1)
 @click.option(
-    "-n", "count", type=click.IntRange(1, 100_000), metavar="N",
+    "-n", "count", type=Whole(1, 100_000), metavar="N",
     help="Of so many networks of a SPACE, drawn uniformly: how their scores go with params, MACs and activations.",
 )  # fmt: skip
 @click.option("--study", metavar="STUDY", help="How well scores and plain costs rank its trained networks.")
@@ -27,7 +28,7 @@ from explorer.errors import ExplorerError
 @click.option("--data", metavar="NAME", help="Look at images of this data set; a study's own, else noise, by default.")
 @data_dir
 @input_shape
-@click.option("--batch", type=click.IntRange(2, 4_096), metavar="N", help="Images; 32 by default.")
+@click.option("--batch", type=Whole(2, 4_096), metavar="N", help="Images; 32 by default.")
 @click.option(
     "--seed", type=int, metavar="S", help="Of weights, noise, images and draws; a trial's own, else 0, by default."
 )

@@ -12,6 +12,7 @@ import click
 import explorer
 from explorer.address import Addressed, Input, find_architecture
 from explorer.cli import WorkFailed
+from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
 from explorer.cli.studies import mix, none_found, tell_mixed
 from explorer.errors import ExplorerError, ExportError
@@ -69,9 +70,7 @@ class Wish(NamedTuple):
     metavar="STAGES",
     help="A backbone: no head, the feature maps of these stages, as in 2,3,4.",
 )
-@click.option(
-    "--head-classes", type=click.IntRange(1, 65_536), metavar="N", help="A new, untrained classifier for N classes."
-)
+@click.option("--head-classes", type=Whole(1, 65_536), metavar="N", help="A new, untrained classifier for N classes.")
 @click.option(
     "--weights",
     type=click.Path(dir_okay=False),
@@ -328,7 +327,7 @@ def describe(directory: str, as_json: bool) -> None:
 
 @click.command()
 @storage
-@click.option("--port", type=click.IntRange(1, 65_535), metavar="P", help="The first free one from 8501 by default.")
+@click.option("--port", type=Whole(1, 65_535), metavar="P", help="The first free one from 8501 by default.")
 @click.option("--host", metavar="H", help="Another address to listen on; by default only this machine can look.")
 @click.option(
     "--allow-host",

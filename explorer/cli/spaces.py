@@ -9,6 +9,7 @@ import click
 
 from explorer.address import Input, find_architecture
 from explorer.cli import WorkFailed
+from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
     begins_with,
@@ -93,9 +94,7 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
 @click.command()
 @click.argument("space")
-@click.option(
-    "-n", "count", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many networks."
-)
+@click.option("-n", "count", type=Whole(1, 1_000_000), default=10, show_default=True, help="How many networks.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--distinct", is_flag=True, help="No network twice; ends early when the space has fewer.")
 @as_json
@@ -157,7 +156,7 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="N",
     help="So many networks, drawn uniformly, none twice; all by default.",
 )

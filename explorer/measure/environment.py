@@ -46,6 +46,7 @@ def find_device(name: str = "auto") -> str:
 
     Raises MeasurementError when there is no such device.
     """
+    name = name.strip().lower()
     if name == "cpu":  # before torch, whose import takes seconds
         return name
     import torch
@@ -55,7 +56,7 @@ def find_device(name: str = "auto") -> str:
         return "cuda:0" if count else "cpu"
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
-        near = "; a GPU is 'cuda'" if name.lower().startswith("gpu") else did_you_mean(name, DEVICES)
+        near = "; a GPU is 'cuda'" if name.startswith("gpu") else did_you_mean(name, DEVICES)
         raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{near}")
     number = int(match[1] or 0)
     if number >= count:

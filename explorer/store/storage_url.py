@@ -105,6 +105,8 @@ def _file_url(path: str) -> URL:
         raise StoreError(
             f"{path} is a folder; name the file in it, as in sqlite:///{os.path.join(path, 'explorer.db')}"
         )
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise StoreError(f"{path} is a device or a pipe; name a file")
     return URL.create("sqlite", database=path)
 
 

@@ -220,7 +220,7 @@ def _folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
     """The folder that ``name`` stands for, by itself or inside the data folder, and the size that is asked for."""
     sized = re.fullmatch(r"(.+)@(\d{1,9})", name)
     for spelt, side in ((name, None), *([(sized[1], int(sized[2]))] if sized else [])):
-        for folder in (Path(spelt).expanduser(), data_root(data_dir) / spelt):
+        for folder in (Path(os.path.expanduser(spelt)), data_root(data_dir) / spelt):
             if spelt and os.path.isdir(folder):
                 if side is not None and side not in _SIDES:
                     raise DataError(f"{name}: a size lies in {_SIDES[0]}..{_SIDES[-1]} pixels, found {side}")

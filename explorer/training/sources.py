@@ -70,7 +70,7 @@ Layout = Callable[[Path, Known], Source | None]
 def data_root(data_dir: str | Path | None) -> Path:
     """The folder to look in: ``data_dir``, or the environment's EXPLORER_DATA, or the user's own for the explorer."""
     named = data_dir or os.environ.get("EXPLORER_DATA")
-    return Path(named).expanduser() if named else user_data_path("explorer", appauthor=False) / "data"
+    return Path(os.path.expanduser(named)) if named else user_data_path("explorer", appauthor=False) / "data"
 
 
 def find_source(known: Known, root: Path, layouts: tuple[Layout, ...]) -> Source | None:
@@ -86,7 +86,7 @@ def find_source(known: Known, root: Path, layouts: tuple[Layout, ...]) -> Source
 def missing(known: Known, root: Path) -> DataError:
     """The error for a known data set that is not there: where it was looked for, and how to get it."""
     looked = f"looked in it and in its folders {known.name}, {', '.join(known.folders)}, however they are spelt"
-    state = looked if root.is_dir() else "there is no such folder"
+    state = looked if root.is_dir() else "it is a file, no folder" if root.exists() else "there is no such folder"
     size = sum(download.bytes for download in known.downloads) / 1e6
     return DataError(
         f"{known.name} not found in {root} ({state}): 'explorer data fetch {known.name}' downloads it ({size:.0f} MB, "

@@ -57,6 +57,29 @@ def test_data_list_for_people(capsys, folder, monkeypatch):
     assert lines["looked"].startswith(f"looked in {folder}")
 
 
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("{}/none", "there is no such folder"), ("{}/file", "file, no folder"), ("~nobody-here", "no such folder")],
+)
+def test_a_data_folder_that_is_none(capsys, folder, said, tmp_path, monkeypatch):
+    """EXPLORER_DATA that names a file, or nothing, is said by ``data list`` and in one line by what needs the data."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EXPLORER_DATA", folder.format(tmp_path))
+    status, out, _ = run(capsys, "data", "list")
+    assert status == 0 and said in out.splitlines()[-1]
+    status, _, errors = run(capsys, "train", "he2016_orders.yaml#0", "--data", "cifar10")
+    assert status == 2 and said in errors and len(errors.splitlines()) == 1
+
+
+def test_an_empty_variable_is_no_setting(capsys, tmp_path, monkeypatch):
+    """EXPLORER_STORAGE and EXPLORER_DATA that are empty count as unset."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EXPLORER_STORAGE", "")
+    monkeypatch.setenv("EXPLORER_DATA", "")
+    assert run(capsys, "studies")[2].startswith("sqlite:///explorer.db: there is no file")
+    assert run(capsys, "data", "list")[0] == 0
+
+
 def test_wrong_use(capsys):
     """A subcommand that does not exist and a name that is missing are told with the command, in one line."""
     assert run(capsys, "data", "fetch")[::2] == (2, "explorer data fetch: Missing argument 'NAME'.\n")

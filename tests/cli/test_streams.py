@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pty
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from explorer.cli.streams import log_as_lines
+from explorer.study.progress import show_progress
+from tests.cli.test_spaces import run
 
 HARMLESS = (
     ["--help"],
@@ -97,21 +100,6 @@ def test_a_folder_that_was_removed_is_named():
         assert done.stderr.count(b"\n") == 1
 
 
-def test_memory_that_runs_out_is_one_line():
-    """A limit on memory ends a command in one line with status 1."""
-    code = (
-        "import sys; from explorer.cli import cli, main\ndef fail(*_, **__): raise MemoryError\ncli.main = fail; main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "the memory ran out\n")
-
-
-def test_what_the_system_refuses_is_one_line(tmp_path):
-    """An error of the operating system that no command foresaw is one line with its file, and status 1."""
-    done = shell(["export", "he2016_orders.yaml#0", "-o", "/proc/net/x"], env={**os.environ, "TMPDIR": str(tmp_path)})
-    assert done.returncode in (1, 2) and b"Traceback" not in done.stderr and done.stderr.count(b"\n") == 1
-
-
 SEARCHING = ["search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--trials", "1",
              "--workers", "1"]  # fmt: skip
 
@@ -152,3 +140,40 @@ def test_what_is_logged_is_a_line(capsys):
             log.info("not shown")
         lines = capsys.readouterr().err.splitlines()
         assert lines == [r"it \x1b[31mfailed\x1b[0m: two lines of postgresql://me:***@host/db"]
+
+
+def test_what_is_logged_stands_above_a_live_display():
+    """While a search is drawn on a terminal, a warning is a line of its own above it."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with log_as_lines(), show_progress(terminal):
+        logging.getLogger("explorer.store.database").warning("locked; \x1b[31mtrying again")
+    assert r"locked; \x1b[31mtrying again" + "\n" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "the memory ran out\n"),
+        (OSError(28, "No space left on device", "a.bin"), "a.bin: No space left on device\n"),
+        (OSError("odd"), "odd\n"),
+        (
+            ImportError("libx.so: cannot open"),
+            "libx.so: cannot open; 'explorer doctor' says which packages are missing",
+        ),
+    ],
+)
+def test_what_no_command_foresaw_is_a_line(capsys, monkeypatch, error, line):
+    """What the machine refuses in the middle of a command is one line with status 1; --debug shows where."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("explorer.cli.spaces.load_space", fail)
+    status, out, errors = run(capsys, "space", "he2016_orders.yaml")
+    assert (status, out) == (1, "") and errors.startswith(line) and len(errors.splitlines()) == 1
+    assert "Traceback" in run(capsys, "space", "he2016_orders.yaml", "--debug")[2]

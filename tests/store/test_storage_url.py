@@ -133,6 +133,7 @@ def test_each_folder_name_is_only_a_name(folder, tmp_path, monkeypatch):
         ("data:v1/x.db", "a path with a colon is written as in ./a:b.db"),
         ("x\0.db", "no NUL character"),
         (5, "found a int"),
+        ("/dev/zero", "is a device or a pipe; name a file"),
     ],
 )
 def test_what_is_not_clear_is_refused_with_the_line_to_write(storage, line):

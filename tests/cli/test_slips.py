@@ -1,0 +1,37 @@
+"""What a command line that is nearly right is answered with."""
+
+import pytest
+
+from tests.cli.test_spaces import run
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["serach"], "did you mean 'search'"),
+        (["run"], "did you mean 'search'"),
+        (["resume"], "did you mean 'search'"),
+        (["list"], "did you mean 'studies'"),
+        (["search", "--trails", "3"], "No such option '--trails'; did you mean '--trials'"),
+        (["search", "-study", "x"], "No such option '-study'; did you mean '--study'"),
+        (["search", "-trials=3"], "No such option '-trials'; did you mean '--trials'"),
+        (
+            ["search", "--space", "he2016_orders.yaml", "--trials", "lots"],
+            "is not a whole number; write one as in 1000",
+        ),
+        (["--storage", "x.db", "studies"], "options stand after it"),
+        (["search", "--frobnicate"], "explorer search: No such option '--frobnicate'"),
+        (["data", "lst"], "Did you mean 'list'?"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(capsys, words, line):
+    """A command, an option or a number that is nearly right ends in one line that names the right one."""
+    status, out, errors = run(capsys, *words)
+    assert (status, out) == (2, "") and line in errors and len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "search"], ["help", "data", "list"]])
+def test_help_is_a_command_too(capsys, words):
+    """``explorer help COMMAND`` prints what ``explorer COMMAND --help`` prints."""
+    status, out, _ = run(capsys, *words)
+    assert status == 0 and out == run(capsys, *words[1:], "--help")[1]
