@@ -62,28 +62,29 @@ def studies(as_json: bool, storage: str) -> None:
 @storage
 def trials(study: str, as_json: bool, storage: str) -> None:
     """The trials of STUDY, in order."""
-    records = open_study(storage, study).trials(full=False)
+    opened = open_study(storage, study)
+    records = opened.trials(full=False)
     if as_json:
         print_json([trial_json(record) for record in records])
         return
+    measured = dict.fromkeys(["accuracy", *opened.objectives, *(name for each in records for name in each.objectives)])
+    quantities = [name for name in measured if name not in ("macs", "params", "loss", "top5")]
     print_table(
         {
             "trial": "right",
             "state": "left",
-            "accuracy": "right",
-            "macs": "right",
-            "params": "right",
-            "seconds": "right",
+            **dict.fromkeys([*quantities, "macs", "params", "seconds", "attempts"], "right"),
             "": "left",
         },
         [
             (
                 record.number,
                 record.state,
-                percent(record.objectives.get("accuracy")),
+                *(_quantity(record, name) for name in quantities),
                 _count(record, "macs"),
                 _count(record, "params"),
                 "" if record.seconds is None else f"{record.seconds:.1f}",
+                record.attempt,
                 record.reason or choices_line(record.choices),
             )
             for record in records
@@ -105,6 +106,8 @@ def trial_json(record: TrialRecord) -> dict:
         "seconds": record.seconds,
         "worker": record.worker,
         "same_as": record.same_as,
+        "attempt": record.attempt,
+        **({"failure": record.failure} if record.failure else {}),
         **({"latency": dict(record.latency)} if record.latency else {}),
         "seed": record.seed,
     }
