@@ -69,7 +69,7 @@ def _to_record(data: Mapping[str, Any]) -> TrialRecord:
         worker=data["worker"],
         environment=environment_from_json(environment) if environment else None,
         latency=json.loads(data["sampler"]).get(LATENCY_NOTE, {}) if LATENCY_NOTE in data["sampler"] else {},
-        failure=_failure(data) if data["state"] == "failed" and data["same_as"] is None else "",
+        failure=_failure(data) if data["state"] == "failed" else "",
         weights=data["weights"],
         started=data["started"],
         finished=data["finished"],
@@ -78,8 +78,11 @@ def _to_record(data: Mapping[str, Any]) -> TrialRecord:
 
 
 def _failure(data: Mapping[str, Any]) -> str:
-    """The kind of a trial's failure. Databases of before kinds were kept have the reason alone."""
+    """The kind of a trial's failure; empty where it was interrupted or failed with its twin. Databases of before kinds
+    were kept have the reason alone."""
     reason = data["reason"]
+    if data["resumable"] or data["same_as"] is not None:
+        return ""
     if reason.startswith("its worker was lost"):
         return "lost"
     if FAILURE_NOTE in data["sampler"]:

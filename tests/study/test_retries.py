@@ -221,6 +221,19 @@ def test_old_databases_tell_the_kind_by_the_reason(space, url, reason, kind):
     assert open_study(url, "one").trial(0).failure == kind
 
 
+def test_an_interrupted_trial_is_no_failure_to_retry(space, url):
+    """What was interrupted is taken up as before and has no kind of failure."""
+    search(space, url, trials=1)
+    database = open_for_writing(url)
+    writer = StudyWriter(find_study(database, "one"), new_worker())
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE explorer_trials SET state='running', worker=?", (writer.worker,))
+    assert [record.failure for record in writer.interrupt("Ctrl-C")] == [""]
+    database.close()
+    taken = search(space, url, trials=1).study.trial(0)
+    assert (taken.state, taken.attempt) == ("complete", 2)
+
+
 def test_the_kind_of_a_failure_is_kept(space, url):
     """What failed is stored with the trial, whatever its reason says."""
     study = search(space, url, endless, workers=2, trial_seconds=0.3, limits="macs<=200k").study
