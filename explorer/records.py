@@ -122,9 +122,10 @@ class TrialRecord:
     such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
     measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
     whether it was ``contended``, and ``notes`` by what; on a GPU the ``device_state`` that a Latency has.
-    ``attempt``: how many times the trial was begun. ``failure``: of a failed trial the kind, one of ``FAILURES``.
-    ``revision`` grows with every change to a trial of the study. Times are seconds since the epoch; ``duration``:
-    seconds of the trial's last attempt by a monotonic clock, None in records of before it was measured.
+    ``attempt``: how many times the trial was begun. ``failure``: of a failed trial the kind, one of ``FAILURES``; empty
+    for an interrupted one and for one that failed with its twin. ``revision`` grows with every change to a trial of the
+    study. Times are seconds since the epoch; ``duration``: seconds of the trial's last attempt by a monotonic clock,
+    None in records of before it was measured.
     """
 
     number: int

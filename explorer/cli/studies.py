@@ -80,15 +80,23 @@ def trials(study: str, as_json: bool, storage: str) -> None:
     if as_json:
         print_json([trial_json(record) for record in records])
         return
-    quantities = dict.fromkeys([*opened.objectives, "macs", "params"])
+    measured = dict.fromkeys([*opened.objectives, *(name for each in records for name in each.objectives)])
+    shown = [name for name in measured if name in opened.objectives or name not in ("loss", "top5")]
+    quantities = dict.fromkeys([*shown, "macs", "params"])
     print_table(
-        {"trial": "right", "state": "left", **dict.fromkeys(quantities, "right"), "seconds": "right", "": "left"},
+        {
+            "trial": "right",
+            "state": "left",
+            **dict.fromkeys([*quantities, "seconds", "attempts"], "right"),
+            "": "left",
+        },
         [
             (
                 record.number,
                 record.state,
                 *(_quantity(record, name) for name in quantities),
                 "" if record.seconds is None else f"{record.seconds:.1f}",
+                record.attempt,
                 record.reason or choices_line(record.choices),
             )
             for record in records
@@ -110,6 +118,8 @@ def trial_json(record: TrialRecord) -> dict:
         "seconds": record.seconds,
         "worker": record.worker,
         "same_as": record.same_as,
+        "attempt": record.attempt,
+        **({"failure": record.failure} if record.failure else {}),
         **({"latency": dict(record.latency)} if record.latency else {}),
         "seed": record.seed,
     }

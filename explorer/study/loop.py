@@ -114,7 +114,7 @@ class SearchLoop:
                 self.barren = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
-        if summary := self.retries.summary():
+        if summary := self.retries.summary(self.ledger.records):
             _log.warning("%s", summary)
         self._tell("finished", why=why)
         return why
@@ -242,7 +242,6 @@ class SearchLoop:
             record = self.writer.retry(failed, candidate.costs, notes, candidate.refusal, self.budget.target)
             if record is None:  # another worker was first
                 continue
-            self.retries.began(record.number)
             if record.state == "failed":
                 self.retries.ended(record)
                 self.budget.note(failed=True)

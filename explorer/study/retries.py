@@ -7,7 +7,7 @@ network itself (a limit that it broke, a training that diverged) comes again, so
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from explorer.records import CURABLE, TrialRecord
 
@@ -25,7 +25,6 @@ class Retries:
         self._earlier = {record.number: record for record in earlier}
         # Those with the fewest attempts first: where some fail every time, each run still gets to the others.
         self._waiting = deque(sorted(wanted, key=lambda record: (record.attempt, record.number)))
-        self._left = set(self._earlier)  # not retried in this run
         self._failed_again: set[int] = set()
         self._in_a_row = 0
 
@@ -35,9 +34,6 @@ class Retries:
         if not self._waiting or (self._in_a_row >= PATIENCE and not last_resort):
             return None
         return self._waiting.popleft()
-
-    def began(self, number: int) -> None:
-        self._left.discard(number)
 
     def ended(self, record: TrialRecord) -> None:
         """Takes in how a trial of this run ended."""
@@ -52,17 +48,18 @@ class Retries:
         known = self._earlier.get(record.number)
         return known is not None and known.revision == record.revision
 
-    def summary(self) -> str:
-        """What became of the earlier failures, in one line; empty where there are none."""
+    def summary(self, records: Mapping[int, TrialRecord]) -> str:
+        """What became of the earlier failures, in one line; empty where there are none. ``records``: the trials of the
+        study as they are now, by number: other workers may have retried some."""
         count = len(self._earlier)
         if not count:
             return ""
-        retried = f"retried: {count - len(self._left)}, failed again: {len(self._failed_again)}"
+        left = [records[number] for number in self._earlier if self.is_earlier(records[number])]
+        retried = f"retried: {count - len(left)}, failed again: {len(self._failed_again)}"
         told = f"{count} trial{'s' * (count > 1)} failed in an earlier run; {retried}"
-        if not self._left:
+        if not left:
             return told
-        last = self._earlier[max(self._left)]
-        skipped = f"{told}, not retried: {len(self._left)} (trial {last.number}: {last.reason})"
-        if all(self._earlier[number].failure in CURABLE for number in self._left):
+        skipped = f"{told}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
+        if all(record.failure in CURABLE for record in left):
             return skipped
         return f"{skipped}; --retry-failed (in Python retry_failed=True) retries these too"

@@ -17,6 +17,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path / "file"))
     space = parse_space(SPACE_TEXT, "tiny.yaml")
     run_search(space, evaluate=good, trials=2, storage="sqlite:///explorer.db", study="one", sampler="random")
 
@@ -71,6 +72,7 @@ DIGITS = ("--data", "digits", "--epochs", "1")
         (["gradients", "tiny.yaml#0", "nowhere.yaml#0", "--data", "digits"], "nowhere.yaml"),
         (["latency", "tiny.yaml#0", "tiny.yaml#999999"], "tiny.yaml"),
         (["latency", "--calibrate", "tiny.yaml", "--batch", "1,2"], "one setting"),
+        (["latency", "--calibrate", "tiny.yaml", "--device", "cpu"], "is no folder"),
         (["atlas", "tiny.yaml", "-o", "file/a.parquet"], "is no folder"),
         (["atlas", "tiny.yaml", "-o", "a.parquet", "--plot", "file/a.html"], "is no folder"),
         (["report", "one", "-o", "file/r.html"], "is no folder"),

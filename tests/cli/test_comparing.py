@@ -12,7 +12,8 @@ from tests.study.evaluations import SPACE_TEXT
 
 
 def test_two_spaces_are_drawn_trained_and_compared(capsys, tmp_path):
-    """Each space's networks are trained once, in a study of their own; the studies compare alike by their names."""
+    """Each space's networks are trained once, in a study of their own; the studies compare alike by their names, and
+    another seed has a study of its own."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text(SPACE_TEXT.replace("name: tiny", f"name: {name}"))
@@ -34,6 +35,10 @@ def test_two_spaces_are_drawn_trained_and_compared(capsys, tmp_path):
         capsys, "compare", "one-digits-random", "two-digits-random", "--cost", "mac", "--storage", url
     )
     assert (status, out) == (2, "") and "has no complete trial with accuracy and mac" in err
+    other = ("--data", "digits", "--epochs", "1", "--workers", "2", "-n", "2", "--seed", "1", "--storage", url)
+    status, _, err = run(capsys, "compare", str(tmp_path / "one.yaml"), "two-digits-random", *other)
+    assert status == 0, err
+    assert {study.name for study in list_studies(url)} >= {"one-digits-random", "one-digits-random-seed1"}
 
 
 @pytest.mark.parametrize(

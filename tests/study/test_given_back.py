@@ -10,7 +10,7 @@ import pytest
 
 import explorer
 from explorer.errors import ExplorerError, StudyError
-from explorer.study.search import search
+from explorer.study.search import RecordLost, search
 from tests.study.evaluations import good, raises
 
 
@@ -75,6 +75,18 @@ def test_a_cost_that_ends_the_search_leaves_the_study(space, storage, error):
     except (KeyboardInterrupt, StudyError) as raised:
         found = raised.study
     assert found.counts()["complete"] >= 1
+
+
+def test_a_lost_database_leaves_the_trials_as_last_known(space, url, tmp_path):
+    """When the file is removed during a search no study can be opened; the trials that ended are in the error."""
+
+    def watch(event):
+        if event.kind == "ended" and event.trial.number == 2:
+            (tmp_path / "explorer.db").unlink()
+
+    with pytest.raises(RecordLost, match="the search gave up") as caught:
+        run(space, url, progress=watch)
+    assert [trial.state for trial in caught.value.trials][:3] == ["complete"] * 3
 
 
 SESSION = """

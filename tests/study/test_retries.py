@@ -195,7 +195,6 @@ def test_those_with_the_fewest_attempts_come_first():
     tried = []
     while (record := asked.next()) is not None:
         tried.append(record.number)
-        asked.began(record.number)
         asked.ended(record)
     assert tried == [1, 3, 4, 5, 6] and retries.PATIENCE == 5
     assert asked.next(last_resort=True).number == 2
@@ -220,6 +219,19 @@ def test_old_databases_tell_the_kind_by_the_reason(space, url, reason, kind):
         connection.exec_driver_sql("UPDATE explorer_trials SET state='failed', sampler='{}', reason=?", (reason,))
     database.close()
     assert open_study(url, "one").trial(0).failure == kind
+
+
+def test_an_interrupted_trial_is_no_failure_to_retry(space, url):
+    """What was interrupted is taken up as before and has no kind of failure."""
+    search(space, url, trials=1)
+    database = open_for_writing(url)
+    writer = StudyWriter(find_study(database, "one"), new_worker())
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE explorer_trials SET state='running', worker=?", (writer.worker,))
+    assert [record.failure for record in writer.interrupt("Ctrl-C")] == [""]
+    database.close()
+    taken = search(space, url, trials=1).study.trial(0)
+    assert (taken.state, taken.attempt) == ("complete", 2)
 
 
 def test_the_kind_of_a_failure_is_kept(space, url):

@@ -1,0 +1,59 @@
+"""What ``evaluate`` answers beside the objectives: numbers are kept with the trial, all else is ignored."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.store.studies import open_study
+from explorer.study.search import run_search
+from tests.cli.test_spaces import run
+from tests.study.evaluations import score
+
+
+def measures_more(architecture, *, choices, epochs, seed):
+    """An objective, two more numbers, and answers that are no numbers or no measurements."""
+    more = {
+        "watts": 3,
+        "top5": 0.99,
+        "nan": float("nan"),
+        "curve": [1, 2],
+        "note": "fine",
+        "macs": 1,
+        7: 1.0,
+        "\x1b": 1,
+    }
+    return {"accuracy": score(choices), **more}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_more_numbers_are_kept_with_the_trial(space, url, workers, caplog, capsys):
+    """They stand with the objectives, in the frame and in listings, and may be asked for in a frontier; what is no
+    finite number, or has a cost's name, is named in one warning a run."""
+    settings = {"storage": url, "study": "one", "sampler": "random", "workers": workers}
+    study = run_search(space, evaluate=measures_more, trials=4, **settings).study
+    complete = [record for record in study.trials() if record.state == "complete"]
+    assert len(complete) == 4 and study.counts()["failed"] == 0
+    for record in complete:
+        assert record.objectives == {
+            "accuracy": score(record.choices), "watts": 3.0, "top5": 0.99, "macs": record.costs["macs"],
+        }  # fmt: skip
+    assert caplog.text.count("not kept of what 'evaluate' answers") == 1
+    for name in ("'nan'", "'curve'", "'note'", "'macs'", "7"):
+        assert name in caplog.text
+    assert list(study.to_frame()["watts"].dropna()) == [3.0] * 4
+    assert study.frontier("macs", "watts") and open_study(url, "one").frontier("watts", "accuracy")
+    status, out, _ = run(capsys, "trials", "one", "--storage", url)
+    assert status == 0 and "watts" in out and "attempts" in out
+    status, _, err = run(capsys, "frontier", "one", "--y", "watts", "--storage", url)
+    assert status == 0, err
+
+
+def test_a_missing_objective_is_still_a_failure(space, url):
+    """More numbers do not stand in for an objective."""
+
+    def lacking(architecture, *, choices, epochs, seed):
+        return {"acuracy": 0.5, "watts": 3.0}
+
+    study = run_search(space, evaluate=lacking, storage=url, study="one").study
+    assert {r.state for r in study.trials()} == {"failed"}
+    assert "evaluate gave acuracy, watts, expected accuracy" in study.trial(0).reason
