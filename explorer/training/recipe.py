@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from explorer.errors import TrainingError, did_you_mean
+from explorer.files import read_regular
+from explorer.strict_json import parse_json
+
+MAX_BYTES = 1 << 20
 
 
 def one_cycle(step: int, total: int) -> float:
@@ -131,11 +136,9 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """The recipe that ``to_json`` wrote. Raises TrainingError for anything else."""
         try:
-            data: Any = json.loads(text)
+            data: Any = parse_json(text)
         except ValueError as error:
             raise TrainingError(f"a recipe is JSON, found {text[:80]!r}: {error}") from error
-        except RecursionError as error:
-            raise TrainingError(f"a recipe is JSON without depth, found {text[:80]!r}") from error
         known = [field.name for field in fields(cls)]
         if not isinstance(data, dict):
             raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {text[:80]!r}")
@@ -172,7 +175,7 @@ def recipe(name: str) -> Recipe:
     if name in RECIPES:
         return RECIPES[name]
     path = Path(name)
-    if path.suffix == ".json" or path.is_file():
+    if path.suffix == ".json" or os.path.exists(name):
         return _from_file(path)
     raise TrainingError(
         f"unknown recipe {name!r}; known: {', '.join(RECIPES)}, or a JSON file of a recipe's fields"
@@ -182,9 +185,9 @@ def recipe(name: str) -> Recipe:
 
 def _from_file(path: Path) -> Recipe:
     try:
-        text = path.read_text()
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
         raise TrainingError(f"{path}: the recipe cannot be read: {reason}") from error
     try:
         return Recipe.from_json(text)

@@ -260,7 +260,7 @@ def test_outputs_that_overflow_are_not_called_equal(architecture, weights, tmp_p
     """Finite weights whose outputs overflow cannot be compared: nothing is exported, and one line says which formats
     need no comparison; those are written."""
     huge = {key: value * 1e30 if key.endswith(".weight") else value for key, value in weights.items()}
-    with pytest.raises(ExportError, match="own outputs are not finite.* Export the formats yaml and safetensors alone"):
+    with pytest.raises(ExportError, match=r"own outputs are not finite.* yaml and safetensors alone"):
         export_architecture(architecture, tmp_path / "net", state_dict=huge)
     assert list(tmp_path.iterdir()) == []
     export_architecture(architecture, tmp_path / "net", state_dict=huge, formats=("yaml", "safetensors"))

@@ -66,7 +66,7 @@ def test_json_round_trip(name):
     ("change", "message"),
     [
         ({"lr": -0.1}, "lr must be a number in 0..1000, found -0.1"),
-        ({"lr": float("nan")}, "lr must be a number in 0..1000, found nan"),
+        ({"lr": float("nan")}, "'lr' must be a finite number, found nan"),
         ({"lr": True}, "lr must be a number in 0..1000, found True"),
         ({"batch_size": 0}, "batch_size must be a whole number in 1..1.04858e+06, found 0"),
         ({"batch_size": 12.5}, "batch_size must be a whole number"),
