@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ def check_package(directory: str | os.PathLike[str]) -> Package:
         manifest = parse_json(_read(folder, MANIFEST, MAX_MANIFEST_BYTES))
         files, digest = dict(manifest["files"]), manifest["digest"]
         _ = files[ARCHITECTURE], files[PROVENANCE]  # always there
-        if manifest["format"] != FORMAT:
+        if manifest["format"] is True or manifest["format"] != FORMAT:
             found = str(manifest["format"])[:20]
             raise ExportError(f"{folder}: {MANIFEST} has the format {found}, this version reads {FORMAT}")
     except (ValueError, KeyError, TypeError) as error:
@@ -79,15 +79,35 @@ def check_package(directory: str | os.PathLike[str]) -> Package:
             _check_digest(folder, name, hashlib.file_digest(stream, "sha256").hexdigest(), files[name])
     try:
         origin = parse_json(contents[PROVENANCE])
-        return Package(
-            folder,
-            architecture,
-            tuple(origin["features"]),
-            files,
-            **{name: origin[name] for name in ("trained", "accuracy", "costs", "provenance", "max_abs_diff")},
-        )
+        for name, (wanted, fits) in _ORIGIN.items():
+            if not fits(origin[name]):
+                raise ValueError(f"{name}: expected {wanted}, found {str(origin[name])[:40]!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{folder}: {PROVENANCE} is damaged ({str(error)[:100]}); export the network again") from None
+    values = {name: origin[name] for name in _ORIGIN}
+    return Package(folder, architecture, files=files, **{**values, "features": tuple(values["features"])})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+# What stands in provenance.json: name -> (in words, whether a value is it).
+_ORIGIN: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "features": ("a list of stages", lambda value: isinstance(value, list) and all(map(_is_count, value))),
+    "trained": ("true or false", lambda value: isinstance(value, bool)),
+    "accuracy": ("a number or null", lambda value: value is None or _is_number(value)),
+    "costs": ("counts by name", lambda value: isinstance(value, dict) and all(map(_is_count, value.values()))),
+    "provenance": ("a mapping", lambda value: isinstance(value, dict)),
+    "max_abs_diff": (
+        "numbers by format",
+        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    ),
+}
 
 
 def check_target(directory: str | os.PathLike[str]) -> Path:
