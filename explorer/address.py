@@ -12,8 +12,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from explorer.architecture import Architecture
+from explorer.architecture import MAX_JSON_BYTES, Architecture
 from explorer.errors import ArchitectureError, ExplorerError
+from explorer.files import read_regular
 from explorer.grammar.parse import load_space
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.ops.base import TensorShape
@@ -80,18 +81,19 @@ def _exported(address: str) -> Path | None:
     inside = os.path.join(address, ARCHITECTURE)  # os.path takes any text for a path; too long a one is none
     if os.path.isfile(inside):
         return Path(inside)
-    is_file = address.endswith(".json") or (os.path.isfile(address) and not address.endswith(SPACES))
+    exists = os.path.exists(address) and not os.path.isdir(address)
+    is_file = address.endswith(".json") or (exists and not address.endswith(SPACES))
     return Path(address) if is_file else None
 
 
 def _read(path: Path) -> Architecture:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_JSON_BYTES)
     except OSError as error:
         raise ArchitectureError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         return Architecture.from_json(data)
-    except (ArchitectureError, UnicodeDecodeError) as error:
+    except ArchitectureError as error:
         raise ArchitectureError(f"{path}: {error}") from None
 
 

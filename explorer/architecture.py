@@ -18,12 +18,14 @@ from explorer.errors import ArchitectureError
 from explorer.ops import registry
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.merge import Add, Merge, merge_from_json
+from explorer.strict_json import parse_json
 
 FORMAT = 1
 DIGEST_VERSION = "v1"
 MAX_LAYERS = 10_000
 MAX_SIDE = 4_096
 MAX_BLOCKS = 2_000
+MAX_JSON_BYTES = 1 << 24  # 10,000 layers take some 4 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +219,9 @@ class Architecture:
         """The architecture that ``to_json`` wrote, of this digest where one is given. Raises ArchitectureError for
         anything else."""
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ArchitectureError(f"not JSON: {error}") from None
+            data = parse_json(text)
+        except ValueError as error:
+            raise ArchitectureError(f"not JSON that can be read: {error}") from None
         keys = {"format", "digest", "input", "classes", "stem", "stages", "head"}
         if not isinstance(data, dict) or not keys - {"digest"} <= set(data) <= keys:
             found = ", ".join(map(str, data))[:200] if isinstance(data, dict) else type(data).__name__
@@ -228,14 +230,17 @@ class Architecture:
             raise ArchitectureError(
                 f"architecture format {str(data['format'])[:20]} is unknown; this version reads {FORMAT}"
             )
-        if not _whole_numbers(data["input"], 3) or not _whole_numbers([data["classes"]], 1):
-            raise ArchitectureError('"input" must be [channels, height, width] and "classes" a whole number')
+        for key, value, length in (("input", data["input"], 3), ("classes", [data["classes"]], 1)):
+            if not _whole_numbers(value, length):
+                wanted = "[channels, height, width]" if key == "input" else "a whole number"
+                raise ArchitectureError(f"{key}: expected {wanted}, found {str(data[key])[:80]!r}")
+        stages = _listed(data["stages"], "stages")
         made = cls(
             TensorShape(*data["input"]),
             data["classes"],
-            _ops_from_json(data["stem"]),
-            tuple(_stage_from_json(stage) for stage in _listed(data["stages"], "stages")),
-            _ops_from_json(data["head"]),
+            _ops_from_json(data["stem"], "stem"),
+            tuple(_stage_from_json(stage, f"stages[{number}]") for number, stage in enumerate(stages)),
+            _ops_from_json(data["head"], "head"),
         )
         for place, stated in (("in the file", str(data.get("digest", ""))), ("expected", digest)):
             if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
@@ -260,35 +265,40 @@ def _ops_to_json(ops: Iterable[Op]) -> list[dict[str, Any]]:
     return [op.to_json() for op in ops]
 
 
-def _listed(data: Any, what: str) -> list:
+def _listed(data: Any, place: str) -> list:
+    """``data`` if it is a list; ``place``: where it stands in the JSON text, here and below, for the message."""
     if not isinstance(data, list) or len(data) > MAX_LAYERS:
-        raise ArchitectureError(f"{what} must be a list of at most {MAX_LAYERS}, found {type(data).__name__}")
+        found = f"one of {len(data):,}" if isinstance(data, list) else f"{str(data)[:80]!r}"
+        raise ArchitectureError(f"{place}: expected a list of at most {MAX_LAYERS:,}, found {found}")
     return data
 
 
-def _ops_from_json(data: Any) -> tuple[Op, ...]:
-    return tuple(registry.from_json(item) for item in _listed(data, "ops"))
+def _ops_from_json(data: Any, place: str) -> tuple[Op, ...]:
+    ops = _listed(data, place)
+    return tuple(_at(f"{place}[{number}]", registry.from_json, item) for number, item in enumerate(ops))
 
 
-def _stage_from_json(data: Any) -> Stage:
+def _stage_from_json(data: Any, place: str) -> Stage:
     if not isinstance(data, dict) or set(data) != {"transition", "blocks"}:
-        raise ArchitectureError('a stage has exactly the keys "transition" and "blocks"')
-    blocks = tuple(_block_from_json(block) for block in _listed(data["blocks"], "blocks"))
-    return Stage(blocks, _ops_from_json(data["transition"]))
+        raise ArchitectureError(f'{place}: a stage has exactly the keys "transition" and "blocks"')
+    blocks = _listed(data["blocks"], f"{place}.blocks")
+    made = tuple(_block_from_json(block, f"{place}.blocks[{number}]") for number, block in enumerate(blocks))
+    return Stage(made, _ops_from_json(data["transition"], f"{place}.transition"))
 
 
-def _block_from_json(data: Any) -> Block:
+def _block_from_json(data: Any, place: str) -> Block:
     required = {"branch", "merge", "after", "shortcut"}
     if not isinstance(data, dict) or not required <= set(data) <= required | {"shared"}:
-        raise ArchitectureError(f"a block has the keys {', '.join(sorted(required))} and perhaps shared")
-    branch = _ops_from_json(data["branch"])
+        raise ArchitectureError(f"{place}: a block has the keys {', '.join(sorted(required))} and perhaps shared")
+    branch = _ops_from_json(data["branch"], f"{place}.branch")
     shared = data.get("shared", 0)
     if not _whole_numbers([shared], 1) or shared > len(branch):
         raise ArchitectureError(
-            f'"shared" counts leading ops of the branch, found {str(shared)[:40]!r} of {len(branch)}'
+            f'{place}: "shared" counts leading ops of the branch, found {str(shared)[:40]!r} of {len(branch)}'
         )
-    shortcut = None if data["shortcut"] is None else _ops_from_json(data["shortcut"])
-    return Block(branch, merge_from_json(data["merge"]), _ops_from_json(data["after"]), shortcut, shared)
+    shortcut = None if data["shortcut"] is None else _ops_from_json(data["shortcut"], f"{place}.shortcut")
+    merge = _at(f"{place}.merge", merge_from_json, data["merge"])
+    return Block(branch, merge, _ops_from_json(data["after"], f"{place}.after"), shortcut, shared)
 
 
 def _whole_numbers(values: Any, length: int) -> bool:

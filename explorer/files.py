@@ -1,4 +1,5 @@
-"""Files and folders that are written whole or not at all, and file names made from a user's text.
+"""Files that users name, read within bounds; files and folders that are written whole or not at all; file names made
+from a user's text.
 
 What is written lies first beside its place under a name that begins with ``.writing-`` and says who writes, is
 flushed to the disk, and takes its place by one rename. A crash leaves the old content or the new, never a part.
@@ -6,14 +7,17 @@ flushed to the disk, and takes its place by one rename. A crash leaves the old c
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from explorer.errors import ExplorerError
 from explorer.processes import has_ended, pid_space
@@ -43,6 +47,47 @@ def require_writable(path: Path) -> None:
         raise ExplorerError(f"{path}: cannot be written: {folder} is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
+
+
+def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file of at most ``most`` bytes for reading.
+
+    A pipe without a writer does not block, and a device is not read.
+
+    Raises:
+        OSError: There is no such file, it cannot be opened, or it is larger, a folder, a pipe or a device.
+            ``strerror`` is one line.
+    """
+    try:
+        # O_NONBLOCK: a pipe would wait for its writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW))
+    except ValueError:
+        raise OSError(errno.EINVAL, "a file name holds no NUL and no half of a surrogate pair") from None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
+            kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
+            raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file")
+        if status.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, at most {most:,} are read")
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes.
+
+    Raises:
+        OSError: As ``open_regular``.
+    """
+    with open_regular(path, most, follow_links=follow_links) as stream:
+        data = stream.read(most + 1)
+        if len(data) > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes, at most these are read")
+        return data
 
 
 def write_atomically(path: Path, data: bytes) -> str:

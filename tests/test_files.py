@@ -1,15 +1,17 @@
-"""Files and folders appear whole or not at all, wherever the writing is cut off."""
+"""Files are read within bounds; files and folders appear whole or not at all, wherever the writing is cut off."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from explorer.files import slug, sweep, whole_folder, write_atomically
+from explorer.files import read_regular, slug, sweep, whole_folder, write_atomically
 
 # Runs the two writers in a process that dies without any cleaning up at its k-th call to the system.
 KILLED = """
@@ -91,3 +93,61 @@ def test_a_slug_is_one_plain_file_name(name):
 def test_slugs_of_different_names_differ():
     """Names that look alike once they are plain still get names of their own."""
     assert len({slug(name) for name in ("a b", "a-b", "a_b", "a/b", "A b")}) == 5
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listening_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def sparse(path: Path) -> None:
+    with open(path, "wb") as stream:
+        stream.truncate(1 << 40)
+
+
+ODD = {
+    "a missing file": (lambda path: None, "No such file or directory"),
+    "a folder": (Path.mkdir, "it is a folder, expected a regular file"),
+    "a pipe without a writer": (fifo, "it is a pipe, expected a regular file"),
+    "a socket": (listening_socket, "No such device or address"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is a device, expected a regular file"),
+    "a link to itself": (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    "a sparse file of 1 TiB": (sparse, "it has 1,099,511,627,776 bytes, at most 5 are read"),
+    "a byte too many": (lambda path: path.write_bytes(b"123456"), "it has 6 bytes, at most 5 are read"),
+    "a file of unknown size": (lambda path: path.symlink_to("/proc/self/status"), "it has more than 5 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_small_regular_file_is_not_read(tmp_path, kind):
+    """Pipes, devices, folders, links in a circle and files above the bound end at once in one line."""
+    make, message = ODD[kind]
+    make(tmp_path / "file")
+    with pytest.raises(OSError) as caught:
+        read_regular(tmp_path / "file", 5)
+    assert message in caught.value.strerror
+
+
+def test_a_regular_file_is_read_whole(tmp_path):
+    """A file of at most the bound is read, through a link too unless links are not followed."""
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "file", 5) == read_regular(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(OSError):
+        read_regular(tmp_path / "link", 5, follow_links=False)
+    for name in ("a\0b", "a\udcffb\ud800"):
+        with pytest.raises(OSError, match="a file name holds no NUL"):
+            read_regular(name, 5)
+
+
+def test_no_file_stays_open(tmp_path):
+    """A refused file is closed."""
+    before = os.listdir("/proc/self/fd")
+    for name in (tmp_path, "/dev/zero"):
+        with pytest.raises(OSError):
+            read_regular(name, 5)
+    assert os.listdir("/proc/self/fd") == before

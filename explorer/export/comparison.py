@@ -81,9 +81,9 @@ def max_abs_difference(name: str, found: Outputs, expected: Outputs) -> float:
         for y, own in zip(found[batch], outputs):
             if not own.isfinite().all():
                 raise ExportError(
-                    f"{name} cannot be compared: the network's own outputs are not finite for random images; its weights"
-                    " are too large, or it is too deep for untrained weights. Export the formats yaml and safetensors"
-                    " alone, or other weights"
+                    f"{name} cannot be compared: the network's own outputs are not finite for random images; its"
+                    " weights are too large, or it is too deep for untrained weights. Export the formats yaml and"
+                    " safetensors alone, or other weights"
                 )
             if not y.isfinite().all():
                 raise ExportError(f"{name}: its outputs are not finite for a batch of {batch}, the network's are")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
 import os
 import re
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from explorer.address import ARCHITECTURE
-from explorer.architecture import Architecture
+from explorer.architecture import MAX_JSON_BYTES, Architecture
+from explorer.costing.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
+from explorer.files import open_regular
+from explorer.strict_json import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -52,21 +55,17 @@ def check_package(directory: str | os.PathLike[str]) -> Package:
     """
     folder = Path(directory)
     try:
-        manifest = json.loads(_read(folder, MANIFEST, MAX_MANIFEST_BYTES))
+        manifest = parse_json(_read(folder, MANIFEST, MAX_MANIFEST_BYTES))
         files, digest = dict(manifest["files"]), manifest["digest"]
         _ = files[ARCHITECTURE], files[PROVENANCE]  # always there
-        if manifest["format"] != FORMAT:
+        if manifest["format"] is True or manifest["format"] != FORMAT:
             found = str(manifest["format"])[:20]
             raise ExportError(f"{folder}: {MANIFEST} has the format {found}, this version reads {FORMAT}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{folder}: {MANIFEST} is damaged ({str(error)[:100]}); export the network again") from None
-    contents = {}
-    for name, expected in files.items():
-        contents[name] = _read(folder, name)
-        if hashlib.sha256(contents[name]).hexdigest() != expected:
-            raise ExportError(f"{folder}: {name} is not the file that was exported; export the network again")
-        if name not in (ARCHITECTURE, PROVENANCE):
-            del contents[name]
+    contents = {name: _read(folder, name, MAX_JSON_BYTES) for name in (ARCHITECTURE, PROVENANCE)}
+    for name, data in contents.items():
+        _check_digest(folder, name, hashlib.sha256(data).hexdigest(), files[name])
     try:
         architecture = Architecture.from_json(contents[ARCHITECTURE])
     except ArchitectureError as error:
@@ -74,17 +73,41 @@ def check_package(directory: str | os.PathLike[str]) -> Package:
     if architecture.digest != digest:
         found = architecture.digest
         raise ExportError(f"{folder}: {MANIFEST} is of the network {str(digest)[:60]!r}, the folder holds {found!r}")
+    most = _most_bytes(architecture)
+    for name in files.keys() - contents.keys():
+        with _open(folder, name, most) as stream:
+            _check_digest(folder, name, hashlib.file_digest(stream, "sha256").hexdigest(), files[name])
     try:
-        origin = json.loads(contents[PROVENANCE])
-        return Package(
-            folder,
-            architecture,
-            tuple(origin["features"]),
-            files,
-            **{name: origin[name] for name in ("trained", "accuracy", "costs", "provenance", "max_abs_diff")},
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        origin = parse_json(contents[PROVENANCE])
+        for name, (wanted, fits) in _ORIGIN.items():
+            if not fits(origin[name]):
+                raise ValueError(f"{name}: expected {wanted}, found {str(origin[name])[:40]!r}")
+    except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{folder}: {PROVENANCE} is damaged ({str(error)[:100]}); export the network again") from None
+    values = {name: origin[name] for name in _ORIGIN}
+    return Package(folder, architecture, files=files, **{**values, "features": tuple(values["features"])})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+# What stands in provenance.json: name -> (in words, whether a value is it).
+_ORIGIN: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "features": ("a list of stages", lambda value: isinstance(value, list) and all(map(_is_count, value))),
+    "trained": ("true or false", lambda value: isinstance(value, bool)),
+    "accuracy": ("a number or null", lambda value: value is None or _is_number(value)),
+    "costs": ("counts by name", lambda value: isinstance(value, dict) and all(map(_is_count, value.values()))),
+    "provenance": ("a mapping", lambda value: isinstance(value, dict)),
+    "max_abs_diff": (
+        "numbers by format",
+        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    ),
+}
 
 
 def check_target(directory: str | os.PathLike[str]) -> Path:
@@ -118,27 +141,41 @@ def check_target(directory: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _read(folder: Path, name: str, most: int | None = None) -> bytes:
-    """The bytes of a plain file that lies in ``folder`` itself; no link is followed. Raises ExportError."""
-    if not _NAME.fullmatch(name):
-        raise ExportError(f"{folder}: {MANIFEST} lists {name[:80]!r}, which is not a file of the folder")
+def _most_bytes(architecture: Architecture) -> int:
+    """How large a file of the folder can be. The largest hold the state dict, with a running mean and variance for each
+    scale and bias, in float32, and a description of each layer."""
+    return MAX_JSON_BYTES + 16 * count_cost(architecture).params
+
+
+def _check_digest(folder: Path, name: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise ExportError(f"{folder}: {name} is not the file that was exported; export the network again")
+
+
+def _read(folder: Path, name: str, most: int) -> bytes:
+    with _open(folder, name, most) as stream:
+        return stream.read(most)
+
+
+@contextmanager
+def _open(folder: Path, name: str, most: int) -> Iterator[BinaryIO]:
+    """A regular file of at most ``most`` bytes that lies in ``folder`` itself; no link is followed.
+
+    Raises ExportError.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ExportError(f"{folder}: {MANIFEST} lists {str(name)[:80]!r}, which is not a file of the folder")
     try:
-        handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise ExportError(f"{folder}: {name} is not a plain file")
-            if most is not None and status.st_size > most:
-                raise ExportError(f"{folder}: {name} has {status.st_size:,} bytes, at most {most:,} are read")
-            return file.read()
+        with open_regular(folder / name, most, follow_links=False) as stream:
+            yield stream
     except FileNotFoundError:
         if name != MANIFEST:
-            mend = "; export the network again"
+            suggestion = "; export the network again"
         elif folder.is_dir():
-            mend = "; this is not an exported folder"
+            suggestion = "; this is not an exported folder"
         else:
-            mend = "; there is no such folder"
-        raise ExportError(f"{folder}: {name} is missing{mend}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+            suggestion = "; there is no such folder"
+        raise ExportError(f"{folder}: {name} is missing{suggestion}") from None
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror or error
         raise ExportError(f"{folder}: {name} cannot be read as a plain file: {reason}") from None

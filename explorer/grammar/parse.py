@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
+from explorer.files import read_regular
 from explorer.grammar.checks import Checks
 from explorer.grammar.names import KEYWORDS, VARIABLES, find_plain
 from explorer.grammar.reading import SCOPES, Reading
 from explorer.grammar.shipped import find_space, shipped_spaces
 from explorer.grammar.space import SearchSpace
 from explorer.grammar.stages import SHORTCUT_KEYS, STAGE_NUMBERS, default_shortcuts, read_shortcuts, read_stages
-from explorer.grammar.syntax import Mapping, Node, Problems, Scalar, Sequence, expect_mapping, read_yaml
+from explorer.grammar.syntax import MAX_BYTES, Mapping, Node, Problems, Scalar, Sequence, expect_mapping, read_yaml
 from explorer.grammar.tree import Item, Point, walk
 from explorer.grammar.values import numeric_rules
 from explorer.limits import Limit, parse_bound
@@ -58,7 +59,7 @@ def load_space(path: str | os.PathLike[str]) -> SearchSpace:
     """
     file = find_space(path)
     try:
-        data = file.read_bytes()
+        data = read_regular(file, MAX_BYTES)
     except OSError as error:
         raise SpaceError([Problem(str(path), 1, 1, f"cannot be read: {error.strerror or error}")]) from None
     return parse_space(data, str(path))

@@ -22,7 +22,7 @@ def shipped_spaces() -> dict[str, Path]:
 def find_space(path: str | os.PathLike[str]) -> Path:
     """The file that a path or a shipped space's name means. Raises SpaceError when there is none."""
     given = Path(path)
-    if given.is_file():
+    if os.path.exists(path) and (given.suffix or not os.path.isdir(path)):  # a folder may have a shipped space's name
         return given
     shipped = shipped_spaces()
     for name in (given.as_posix(), f"{given.as_posix()}.yaml"):

@@ -34,7 +34,7 @@ class UnitShapes:
         self._here = here
         self._program = Program(space.rules, space.program.named, relevance)
         self._number = {point: index for index, point in enumerate(space.points)}
-        self._shapes: dict[tuple, TensorShape] = {}
+        self._shapes: dict[tuple, TensorShape | Fault] = {}
         self._shortcuts: dict[tuple, tuple[Ask, ...]] = {}
         self.total = self._total_blocks()
         self.work = 0
@@ -47,8 +47,14 @@ class UnitShapes:
         """The shape that a finished unit puts out. Raises Fault."""
         key = self._key(state)
         if key not in self._shapes:
-            self._shapes[key] = self._derived(state)
-        return self._shapes[key]
+            try:
+                self._shapes[key] = self._derived(state)
+            except Fault as fault:
+                self._shapes[key] = fault
+        shape = self._shapes[key]
+        if isinstance(shape, Fault):
+            raise shape.with_traceback(None)
+        return shape
 
     def shortcut_asks(self, state: State) -> tuple[Ask, ...]:
         """What the shortcut asks that a block takes whose branch is finished. Raises Fault."""
@@ -93,8 +99,13 @@ class UnitShapes:
             where = f"the transition to stage {state.stage}"
             return bind_plain(space, layers, x, numbers.width, where, numbers.stride)[1]
         arguments = self._block(state)
-        block, y = derive_block(*arguments, False, f"stage {state.stage}")
-        self.work += arguments[3].nodes + BINDING * block.layer_count
+        resolver = arguments[3]
+        try:
+            block, y = derive_block(*arguments, False, f"stage {state.stage}")
+        except Fault:
+            self.work += (1 + BINDING) * resolver.nodes  # as many layers as nodes may have been bound
+            raise
+        self.work += resolver.nodes + BINDING * block.layer_count
         return y
 
     def _block(self, state: State) -> tuple:

@@ -12,6 +12,7 @@ from explorer.grammar.space import SearchSpace
 
 MAX_STATES = 100_000
 MAX_WORK = 1_000_000
+MAX_WORK_FOR_MORE = 100_000  # to find more faults than the first
 WORK_A_STATE = 10
 WORK_A_LAYER = 5
 SAMPLES = 1_000
@@ -22,7 +23,8 @@ MAX_PROBLEMS = 20
 def validated(space: SearchSpace, found: Iterable[Problem] = ()) -> SearchSpace:
     """The space with ``validated`` set: "all" when every (block, arriving shape, choices) was built,
     "sampled" when there are more than 100,000 of them and 1,000 derivations were (either
-    ends earlier, at ``MAX_WORK``, where blocks or networks are so large that it would take long).
+    ends earlier, at ``MAX_WORK``, where blocks or networks are so large that it would take long). After a first fault
+    the search for others ends after a tenth of that work.
 
     Raises SpaceError with the faults found, one for each place in the file, those that reading it ``found`` among them.
     """
@@ -48,6 +50,7 @@ def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
         return False
     seen = {automaton.start.state}
     pending = [automaton.start.state]
+    most, tried = (MAX_WORK_FOR_MORE if problems else MAX_WORK), 0
     while pending:
         state = pending.pop()
         if state.kind == "end":
@@ -56,13 +59,18 @@ def _all_states(space: SearchSpace, problems: list[Problem]) -> bool:
             try:
                 following = automaton.answered(state, option).state
             except SpaceError as error:
+                if not problems:
+                    most = min(most, automaton.shapes.work + WORK_A_STATE * len(seen) + MAX_WORK_FOR_MORE)
                 _add(problems, error)
+                tried += 1
                 if len(problems) >= MAX_PROBLEMS:
+                    return True
+                if automaton.shapes.work + WORK_A_STATE * (len(seen) + tried) > most:
                     return True
                 continue
             if following not in seen:
-                if len(seen) >= MAX_STATES or automaton.shapes.work + WORK_A_STATE * len(seen) > MAX_WORK:
-                    return False
+                if len(seen) >= MAX_STATES or automaton.shapes.work + WORK_A_STATE * (len(seen) + tried) > most:
+                    return bool(problems)
                 seen.add(following)
                 pending.append(following)
     return True
@@ -72,15 +80,18 @@ def _sample(space: SearchSpace, count: int, problems: list[Problem]) -> None:
     total = space.count()
     draw = random.Random(0)
     indices = range(total) if total <= count else (draw.randrange(total) if k else 0 for k in range(count))
-    work = 0
+    work, most = 0, MAX_WORK
     for number, index in enumerate(indices):
-        if work > MAX_WORK and number >= WHOLE_SAMPLES:
+        if work > most and number >= WHOLE_SAMPLES:
             return
         derivation = space.unrank(index)
         work += len(derivation.choices)
         try:
             work += WORK_A_LAYER * space.architecture(derivation).layer_count
         except SpaceError as error:
+            if not problems:
+                most = min(most, work + MAX_WORK_FOR_MORE)
+            work += WORK_A_LAYER * len(derivation.choices)  # the layers of a network that fails are not known
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:
                 return

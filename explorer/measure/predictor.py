@@ -19,9 +19,10 @@ import numpy as np
 
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.files import slug, write_atomically
+from explorer.files import read_regular, slug, write_atomically
 from explorer.measure.features import AT, ON, WHOLE, count_features
 from explorer.records import LatencyEnvironment
+from explorer.strict_json import parse_json
 
 FORMAT = 3
 FOLDS = 5
@@ -79,9 +80,9 @@ class Predictor:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Predictor:
+    def from_json(cls, text: str | bytes) -> Predictor:
         """What ``to_json`` wrote. Raises ValueError, KeyError or TypeError for anything else."""
-        data = json.loads(text)
+        data = parse_json(text)
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r} is unknown; this version reads {FORMAT}")
         ms, measured = ({str(name): float(of) for name, of in data[key].items()} for key in ("ms", "measured_ms"))
@@ -223,11 +224,7 @@ def _kept(environment: LatencyEnvironment, folder: Path | None) -> list[Predicto
 
 def _read(path: Path) -> Predictor:
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        return Predictor.from_json(text)
+        return Predictor.from_json(read_regular(path, MAX_BYTES))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MeasurementError(
             f"{path}: not a predictor ({error}); remove it, and 'explorer latency --calibrate SPACE' makes it anew"

@@ -279,7 +279,7 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ArchitectureError(f"{where} must be finite, found {value}")
     if argument.kind == "whole":
-        if value != int(value):
+        if isinstance(value, float) or value != int(value):
             raise ArchitectureError(f"{where} must be a whole number, found {value}")
         value = int(value)
     if not argument.low <= value <= argument.high:

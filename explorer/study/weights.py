@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from explorer.architecture import Architecture
 from explorer.errors import StudyError
+from explorer.export.weights import largest_file
+from explorer.files import read_regular
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult, TrialRecord
 from explorer.store.study import Study
@@ -72,7 +74,10 @@ def trained_network(
 
 def _checked(path: Path, digest: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, once it is known to be the one written, of the expected names, shapes and types."""
-    data = path.read_bytes()
+    try:
+        data = read_regular(path, largest_file(expected))
+    except OSError as error:
+        raise StudyError(f"{path}: the kept weights cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise StudyError(
             f"{path}: the file is not the one that was written (its SHA-256 differs); remove it, and export trains anew"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
@@ -16,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import TrainingError, did_you_mean
+from explorer.files import read_regular
+from explorer.strict_json import parse_json
+
+MAX_BYTES = 1 << 20
 
 
 def one_cycle(step: int, total: int) -> float:
@@ -162,20 +167,10 @@ _ELSEWHERE = {
 def _fields(text: str) -> dict[str, Any]:
     """The fields that a JSON text holds, all of them a recipe's. Raises TrainingError."""
     try:
-        data: Any = json.loads(text, object_pairs_hook=_once)
+        data: Any = parse_json(text)
     except ValueError as error:
         raise TrainingError(f"a recipe is JSON, found {text[:80]!r}: {error}") from error
-    except RecursionError as error:
-        raise TrainingError(f"a recipe is JSON without depth, found {text[:80]!r}") from error
     return _checked_names(data)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise TrainingError(f"a recipe says {next(name for name in names if names.count(name) > 1)!r} twice")
-    return data
 
 
 def _checked_names(data: Any) -> dict[str, Any]:
@@ -229,7 +224,7 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
     if name in RECIPES:
         return RECIPES[name]
     path = Path(name)
-    if path.suffix == ".json" or path.is_file():
+    if path.suffix == ".json" or os.path.exists(name):
         return _from_file(path, base)
     sgd = "; every recipe trains by SGD with momentum" if name.lower() in OPTIMISERS else ""
     raise TrainingError(
@@ -240,9 +235,9 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
 
 def _from_file(path: Path, base: Recipe) -> Recipe:
     try:
-        text = path.read_text()
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
         raise TrainingError(f"{path}: the recipe cannot be read: {reason}") from error
     try:
         return _changed(_fields(text), base, path.stem)

@@ -53,7 +53,8 @@ def train_architecture(
 
     ``data``: a data set or its name, with ``data_dir``, ``subset`` and ``skip_damaged`` as ``load_data`` takes them;
     ``recipe`` (a value, a name or a JSON file) and ``epochs``: the data set's own when left out; ``seed``: of the
-    weights and of the training; ``threads``: as many as torch would take, and no more than there are usable cores, when left out;
+    weights and of the training; ``threads``: as many as torch would take, and no more than there are usable cores, when
+    left out;
     ``precision`` and ``checkpoint``: as for ``train_network``.
 
     Raises DataError, or TrainingError when the network does not fit the data, the loss is no longer finite or an

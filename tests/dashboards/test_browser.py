@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, serving, write_study
+from tests.dashboards.payloads import HOSTILE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -26,21 +27,6 @@ FLAGS = [
 PATIENCE = 60_000  # milliseconds, for a machine that has other things to do
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    '<a href="javascript:alert(1)">click</a>',
-    "![](http://192.0.2.1/pixel.png)",
-    "[click](http://192.0.2.1)",
-    "http://192.0.2.1/auto www.evil.example me@evil.example",
-    '<span style="font-size:200px">big</span>',
-    ":material/home: :red[red] :smile: $x^2$",
-    '"]; x [label="y", URL="http://192.0.2.1"',
-    "=cmd|'/c calc'!A1",
-    "abc\u202edef\u2066\u200b\x07",
-    "%{x} ${y} {z} <b>",
-)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ import pytest
 from dashboards.report import report_page
 from explorer.cli import main
 from explorer.store.rows import LATENCY_NOTE
+from explorer.store.writer import Ending
 from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study
+from tests.dashboards.payloads import HOSTILE
 from tests.dashboards.test_browser import CHROMIUM, FLAGS
 
 
@@ -84,9 +86,11 @@ def test_it_opens_offline_and_stays_text(url, tmp_path):
     attack = "</script><img src=x onerror=alert(1)>"
     write_study(url, attack)
     writer = begin_study(url, "hostile", {attack: "max", "macs": "min"}, space=attack, data=attack)
-    for number in range(6):
-        writer.begin(number, proposal(number, choices={attack: f"{attack}{number % 2}"}))
-        writer.finish(number, ending(0.5, **{attack: number / 10}))
+    for number, text in enumerate(HOSTILE):
+        writer.begin(number, proposal(number, choices={attack: text, text: f"{text}{number % 2}"}))
+        writer.finish(number, ending(0.5, **{attack: number / 100}))
+    writer.begin(len(HOSTILE), proposal(len(HOSTILE)))
+    writer.finish(len(HOSTILE), Ending("failed", reason=" ".join(HOSTILE)))
     file = tmp_path / "report.html"
     file.write_text(report_page(writer.study, writer.study.trials()))
     with sync_playwright() as playwright:
@@ -99,7 +103,8 @@ def test_it_opens_offline_and_stays_text(url, tmp_path):
         page.goto(file.as_uri())
         page.wait_for_function("document.body.dataset.drawn === 'yes'")
         assert page.locator(".js-plotly-plot .point").count() >= COMPLETE // 4
-        assert page.locator("img").count() == 0
+        made = "img, iframe, object, form, base, details, meta[http-equiv=refresh], svg a, body a[href^=http], math"
+        assert page.locator(made).count() == 0
         assert not dialogs and not broken
         assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
         browser.close()

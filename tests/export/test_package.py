@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -16,7 +17,9 @@ from explorer.errors import ExportError
 from explorer.export import package
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
+from explorer.export.weights import load_weights, weight_bytes
 from explorer.grammar.parse import load_space, parse_space
+from explorer.network.build import build_network
 from tests.export.spaces import HEADER, randomised
 
 BARE = {"architecture.json", "provenance.json", "README.md", "manifest.json"}
@@ -149,6 +152,64 @@ def test_a_manifest_cannot_point_out_of_its_folder(folder, name):
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"accuracy": "high"}, "accuracy: expected a number or null, found 'high'"),
+        ({"costs": [1]}, "costs: expected counts by name"),
+        ({"costs": {"macs": 1.5}}, "costs: expected counts by name"),
+        ({"features": "ab"}, "features: expected a list of stages"),
+        ({"trained": 1}, "trained: expected true or false, found '1'"),
+        ({"provenance": [1]}, "provenance: expected a mapping"),
+        ({"max_abs_diff": {"onnx": True}}, "max_abs_diff: expected numbers by format"),
+        ({"max_abs_diff": {"onnx": float("nan")}}, "'onnx' must be a finite number, found nan"),
+    ],
+)
+def test_wrong_types_in_the_provenance_are_named(folder, change, message):
+    """A value of another type, with a hash that fits, is one line with its name and what was expected."""
+    path = folder / "provenance.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["provenance.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ExportError, match=rf"provenance.json is damaged \({message}"):
+        check_package(folder)
+
+
+@pytest.mark.parametrize("name", ["architecture.json", "model.safetensors", "manifest.json"])
+def test_odd_files_in_a_folder_are_not_read(folder, name):
+    """A pipe in a file's place and a file of 1 TiB end at once in one line."""
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ExportError, match=f"{name} cannot be read as a plain file: it is a pipe"):
+        check_package(folder)
+    (folder / name).unlink()
+    with open(folder / name, "wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(ExportError, match=f"{name} cannot be read as a plain file: it has 1,099,511,627,776 bytes"):
+        check_package(folder)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "sparse", "long", "shrunk"])
+def test_odd_weights_files_are_not_read(architecture, tmp_path, kind):
+    """Weights from a pipe, a device, or a file larger than the network's weights end at once in one line."""
+    path, message = tmp_path / "weights.safetensors", "it has [0-9,]+ bytes, at most .* of another network"
+    if kind == "pipe":
+        os.mkfifo(path)
+        message = "it is a pipe, expected a regular file"
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+        message = "it is a device, expected a regular file"
+    else:
+        data = weight_bytes(build_network(architecture).state_dict())
+        path.write_bytes(data)
+        os.truncate(path, {"sparse": 1 << 40, "long": 16 * len(data), "shrunk": len(data) - 1}[kind])
+        message = "not a safetensors file" if kind == "shrunk" else message
+    with pytest.raises(ExportError, match=message) as caught:
+        load_weights(architecture, path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "data", [b"", b"[]", b"{}", b"[" * 100_000, b'{"format": 2}', b"\xff", b'"' + b"x" * (2 << 20) + b'"']
 )
 def test_a_damaged_manifest_is_one_clear_error(folder, data):
@@ -260,7 +321,7 @@ def test_outputs_that_overflow_are_not_called_equal(architecture, weights, tmp_p
     """Finite weights whose outputs overflow cannot be compared: nothing is exported, and one line says which formats
     need no comparison; those are written."""
     huge = {key: value * 1e30 if key.endswith(".weight") else value for key, value in weights.items()}
-    with pytest.raises(ExportError, match="own outputs are not finite.* Export the formats yaml and safetensors alone"):
+    with pytest.raises(ExportError, match=r"own outputs are not finite.* yaml and safetensors alone"):
         export_architecture(architecture, tmp_path / "net", state_dict=huge)
     assert list(tmp_path.iterdir()) == []
     export_architecture(architecture, tmp_path / "net", state_dict=huge, formats=("yaml", "safetensors"))

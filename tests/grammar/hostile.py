@@ -28,6 +28,14 @@ def many(count: int, template: str) -> dict[str, str]:
 
 STAGES_64 = f"{{blocks: 2000, width: [{', '.join(['8'] * 64)}]}}"
 
+# Alternatives of widths that are groups as well: most combinations do not divide, all faults stand in one place.
+FAULTY = (
+    ("two alternatives", "8 | 12", 18, "network"),
+    ("two alternatives a stage", "8 | 12", 18, "stage"),
+    ("sixty alternatives", " | ".join(str(7 * k) for k in range(1, 61)), 6, "network"),
+    ("a range of alternatives", "'range(1,512,1)'", 4, "block"),
+)
+
 REFUSED: dict[str, str | bytes] = {
     "alias bomb": "a: &a [x,x,x,x,x,x,x,x,x]\n"
     + "".join(f"{chr(98 + k)}: &{chr(98 + k)} [{','.join(['*' + chr(97 + k)] * 9)}]\n" for k in range(8)),
@@ -101,6 +109,14 @@ REFUSED: dict[str, str | bytes] = {
     "names with minus signs": text(many(1_900, "bn " * 100)),
     "unknown names everywhere": text(many(1_990, "rulx-K")),
     "unknown names in one line": text(block="xx " * 1_300 + "+"),
+    **{
+        f"a fault in most networks, {kind}": text(
+            {f"a{k}": values for k in range(count)},
+            {f"a{k}": scope for k in range(count)},
+            block=" ".join(f"conv3x3(a{k}, g=a{(k + 1) % count})" for k in range(count)) + " conv3x3 +",
+        )
+        for kind, values, count, scope in FAULTY
+    },
     "digits of another script": text(stages="{blocks: ٢, width: 8}"),
     "superscript": text(classes="²"),
     "surrogate": text(about="x").encode() + b"\xed\xa0\x80",

@@ -124,13 +124,16 @@ def test_a_file_that_is_not_there_and_one_that_is():
 
 
 def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
-    """A file in the working folder is read before a shipped one of the same name; a folder is no file."""
+    """A file in the working folder is read before a shipped one of the same name; a folder is no file, and one that
+    has the bare name of a shipped space does not hide it."""
     (tmp_path / "preact_variants.yaml").write_text(text(name="mine"))
     (tmp_path / "folder.yaml").mkdir()
     monkeypatch.chdir(tmp_path)
     assert load_space("preact_variants.yaml").name == "mine"
-    with pytest.raises(SpaceError, match=r"folder\.yaml:1:1: no such file"):
+    with pytest.raises(SpaceError, match=r"folder\.yaml:1:1: cannot be read: it is a folder"):
         load_space("folder.yaml")
+    (tmp_path / "he2016_orders").mkdir()
+    assert load_space("he2016_orders").name == "he2016_orders"
 
 
 @pytest.mark.parametrize(

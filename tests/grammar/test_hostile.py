@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from explorer.errors import SpaceError
 from explorer.grammar.parse import parse_space
+from explorer.grammar.unit_shapes import UnitShapes
 from explorer.network.build import build_network
 from tests.grammar.hostile import READ, REFUSED
 from tests.grammar.spaces import RandomSpaces
@@ -48,6 +49,18 @@ def test_hostile_files_are_refused(name, outcomes):
     assert all(LOCATED.match(line) for line in found["outcome"].splitlines()[:-1] or [found["outcome"]]), found
     assert found["seconds"] < SECONDS
     assert found["peak_mb"] < MEGABYTES
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name.startswith("a fault in most networks")])
+def test_faults_count_as_work(name, monkeypatch):
+    """A file of 1 to 3 kB with a fault in most of its networks is refused after some thousands of units are derived,
+    though it has 100,000 states."""
+    derived = []
+    made = UnitShapes._derived
+    monkeypatch.setattr(UnitShapes, "_derived", lambda self, state: derived.append(state) or made(self, state))
+    with pytest.raises(SpaceError, match="groups do not divide"):
+        parse_space(REFUSED[name])
+    assert len(derived) < 5_000
 
 
 @pytest.mark.parametrize("name", READ)
