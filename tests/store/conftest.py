@@ -1,12 +1,23 @@
-"""A small study to write to, on a file and in memory."""
+"""A small study to write to, on every kind of database."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
+from pathlib import Path
+from shutil import which
 from typing import TypeVar
 
 import pytest
+import sqlalchemy
 
 from explorer.processes import pid_space
 from explorer.records import TrialRecord
@@ -60,9 +71,56 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/explorer.db"
 
 
-@pytest.fixture(params=["file", "memory"])
-def writer(request, url):
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server that is made for these tests, without a database's name."""
+    on_path = which("initdb")
+    programs = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs or find_spec("psycopg") is None:
+        pytest.skip("PostgreSQL or its driver psycopg is not installed")
+    account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="explorer-postgresql-"))
+    if account:
+        shutil.chown(folder, **account)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quick = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} {quick}"
+
+    def run(program: str, *args: str) -> None:
+        command = [programs[-1] / program, "-D", folder / "data", *args]
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **account)
+
+    run("initdb", "--no-sync", "-A", "trust", "-U", "explorer", "-E", "UTF8")
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", settings, "start")
+    yield f"postgresql+psycopg://explorer@127.0.0.1:{port}"
+    run("pg_ctl", "-w", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: str) -> str:
+    """A PostgreSQL storage that holds nothing yet."""
+    name = f"test_{secrets.token_hex(6)}"
+    engine = sqlalchemy.create_engine(f"{postgresql}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return f"{postgresql}/{name}"
+
+
+@pytest.fixture(params=["file", "memory", "postgresql"])
+def storage(request, tmp_path) -> str | None:
+    """A storage of each kind that holds nothing yet."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql_url")
+    return f"sqlite:///{tmp_path}/explorer.db" if request.param == "file" else None
+
+
+@pytest.fixture
+def writer(storage):
     """A fresh study's writing side."""
-    study = make_study(url if request.param == "file" else None)
+    study = make_study(storage)
     yield StudyWriter(study, new_worker())
     study.database.close()
