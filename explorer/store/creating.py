@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any
+
+from sqlalchemy import Connection
 
 from explorer.errors import StoreError
 from explorer.store.database import Database
@@ -34,10 +37,15 @@ def create_study(
     objectives: Mapping[str, str],
     seed: int,
     limits: Sequence[str] = (),
+    beside: bool = False,
 ) -> Study:
-    """The study of this name, made now unless it is there already: of several who make it at once, one does."""
+    """The study of this name, made now unless it is there already: of several who make it at once, one does.
+
+    ``beside``: a new study in any case, under the first free name of NAME, NAME-2, NAME-3 and so on; of several who ask
+    for one at once each gets its own.
+    """
+    check_name(name)
     row = {
-        "name": check_name(name),
         "space_name": space_name,
         "space_text": space_text,
         "fingerprint": _with_limits(fingerprint, limits),
@@ -45,8 +53,15 @@ def create_study(
         "seed": seed,
         "revision": 0,
     }
-    database.write(lambda connection: insert_once(connection, studies, "name", {**row, "created": now(connection)}))
-    return find_study(database, name)
+
+    def work(connection: Connection) -> str:
+        row["created"] = now(connection)
+        for tried in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
+            if insert_once(connection, studies, "name", {**row, "name": check_name(tried)}):
+                return tried
+        return name
+
+    return find_study(database, database.write(work))
 
 
 def set_limits(study: Study, limits: Sequence[str]) -> Study:

@@ -26,10 +26,11 @@ from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
+    InterfaceError,
     NoSuchModuleError,
     OperationalError,
+    ProgrammingError,
     SQLAlchemyError,
-    StatementError,
 )
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -43,6 +44,7 @@ PATIENCE_SECONDS = 600
 FIRST_PAUSE = 0.1
 FREE_BYTES = 256 << 20  # without which no search is begun
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_UNSTORABLE = (DataError, InterfaceError, ProgrammingError)  # what drivers raise for a value that they do not take
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -132,13 +134,11 @@ class Database:
     def _explained(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except (DataError, StatementError, UnicodeError, OverflowError) as error:
-            if isinstance(error, DBAPIError) and not isinstance(error, DataError):
-                raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
-            said = _said(error) if isinstance(error, SQLAlchemyError) else str(error)
-            raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {said}") from error
+        except (UnicodeError, OverflowError) as error:
+            raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
-            raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+            kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
+            raise kind(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
 

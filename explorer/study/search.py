@@ -17,10 +17,10 @@ from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
 from explorer.measure.environment import find_device
-from explorer.store.creating import check_name, create_study, set_limits
+from explorer.store.creating import create_study, set_limits
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.studies import open_study, study_names
+from explorer.store.studies import open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
@@ -208,21 +208,16 @@ def search(space: SearchSpace, **settings) -> Study:
 def _enter_study(plan: Plan, database: Database, seed: int, new_study: bool, limits: tuple[Limit, ...] | None) -> Study:
     """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
     asked = tuple(sorted({str(limit) for limit in limits or ()}))
-    name = check_name(plan.name)
-    if new_study:
-        taken, number = study_names(database), 1
-        while name in taken:
-            number += 1
-            name = f"{plan.name}-{number}"
     study = create_study(
         database,
-        name,
+        plan.name,
         space_name=plan.space.name,
         space_text=plan.space.text,
         fingerprint=plan.fingerprint,
         objectives=plan.objectives,
         seed=seed,
         limits=asked,
+        beside=new_study,
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if limits is None or study.limits == asked:

@@ -19,6 +19,7 @@ from typing import TypeVar
 import pytest
 import sqlalchemy
 
+from explorer.grammar.parse import parse_space
 from explorer.processes import pid_space
 from explorer.records import TrialRecord
 from explorer.store.confirming import ConfirmationWriter
@@ -26,6 +27,7 @@ from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LeaseWatch, new_worker, renew_seconds
 from explorer.store.writer import Proposal, StudyWriter
+from tests.study.evaluations import SPACE_TEXT
 
 GONE = f"here:{pid_space()}:999999999:1:ab"  # a worker whose process has ended on this machine
 ELSEWHERE = "elsewhere:0123456789ab:1:1:cd"  # a worker that cannot be seen from here
@@ -40,7 +42,7 @@ def proposal(name: str, cost: float = 100.0, **choices: str) -> Proposal:
     )
 
 
-def make_study(storage: str | None, name: str = "one"):
+def make_study(storage: str | None, name: str = "one", beside: bool = False):
     """The study of this name with the space text "text", made where it is missing."""
     database = open_for_writing(storage)
     return create_study(
@@ -51,6 +53,7 @@ def make_study(storage: str | None, name: str = "one"):
         fingerprint={"data": "digits", "epochs": 2},
         objectives=OBJECTIVES,
         seed=3,
+        beside=beside,
     )
 
 
@@ -124,3 +127,9 @@ def writer(storage):
     study = make_study(storage)
     yield StudyWriter(study, new_worker())
     study.database.close()
+
+
+@pytest.fixture(scope="session")
+def space():
+    """A space of 27 networks."""
+    return parse_space(SPACE_TEXT, "tiny.yaml")
