@@ -44,7 +44,7 @@ def insert_once(connection: Connection, table: Table, key: str, row: Mapping[str
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
     statement = insert(table).values(**row).on_conflict_do_nothing(index_elements=[key])
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def short(reason: str) -> str:
