@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any
+
+from sqlalchemy import Connection
 
 from explorer.errors import StoreError
 from explorer.store.database import Database
@@ -36,10 +39,15 @@ def create_study(
     seed: int,
     limits: Sequence[str] = (),
     data_places: Sequence[Mapping[str, str]] = (),
+    beside: bool = False,
 ) -> Study:
-    """The study of this name, made now unless it is there already: of several who make it at once, one does."""
+    """The study of this name, made now unless it is there already: of several who make it at once, one does.
+
+    ``beside``: a new study in any case, under the first free name of NAME, NAME-2, NAME-3 and so on; of several who ask
+    for one at once each gets its own.
+    """
+    check_name(name)
     row = {
-        "name": check_name(name),
         "space_name": space_name,
         "space_text": space_text,
         "fingerprint": _fingerprint_column(fingerprint, limits, data_places),
@@ -47,8 +55,15 @@ def create_study(
         "seed": seed,
         "revision": 0,
     }
-    database.write(lambda connection: insert_once(connection, studies, "name", {**row, "created": now(connection)}))
-    return find_study(database, name)
+
+    def work(connection: Connection) -> str:
+        row["created"] = now(connection)
+        for tried in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
+            if insert_once(connection, studies, "name", {**row, "name": check_name(tried)}):
+                return tried
+        return name
+
+    return find_study(database, database.write(work))
 
 
 def change_study(

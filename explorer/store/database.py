@@ -7,10 +7,12 @@ to open read only: nothing is created, and no table is altered.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +24,15 @@ from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
@@ -33,10 +43,16 @@ from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 
 BUSY_SECONDS = 60
+TOLD_SECONDS = 3  # of waiting for a lock, after which it is said
 PATIENCE_SECONDS = 600
 FIRST_PAUSE = 0.1
 FREE_BYTES = 256 << 20  # without which no search is begun
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_NO_LOCKS = (
+    "the file system of {folder} does not support file locks, which SQLite needs; "
+    "put the database into a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
+)
+_UNSTORABLE = (DataError, InterfaceError, ProgrammingError)  # what drivers raise for a value that they do not take
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -92,7 +108,7 @@ class Database:
         with self._explained("write to"):
             while True:
                 try:
-                    with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+                    with self._told_when_locked(), self._writing() as connection:
                         done = work(connection)
                     self._require_its_file()
                     return done
@@ -104,6 +120,26 @@ class Database:
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, _said(error), pause)
                 self.hurry.wait(pause)
                 pause = min(2 * pause, 10.0)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _told_when_locked(self) -> Iterator[None]:
+        """Says in the log, while SQLite waits for another program's lock without a word, that it does."""
+        if self.file is None:
+            yield
+            return
+        said = "%s: still waiting after %d s to write; another program may hold a lock on it, up to %d s are waited for"
+        timer = threading.Timer(TOLD_SECONDS, _log.warning, [said, self.shown, TOLD_SECONDS, BUSY_SECONDS])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _require_its_file(self) -> None:
         """Raises StoreError when the file that is open is no longer the one of its name: what is written to a removed
@@ -139,13 +175,11 @@ class Database:
     def _explained(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except (DataError, StatementError, UnicodeError, OverflowError) as error:
-            if isinstance(error, DBAPIError) and not isinstance(error, DataError):
-                raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
-            said = _said(error) if isinstance(error, SQLAlchemyError) else str(error)
-            raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {said}") from error
+        except (UnicodeError, OverflowError) as error:
+            raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
-            raise StoreError(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+            kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
+            raise kind(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
 
@@ -160,7 +194,7 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
         if not file.exists():
             raise StoreError(f"{shown}: there is no file {file}; 'explorer search' makes it, or give another --storage")
         _check_file(file, shown)
-        database = Database(_reading_engine(file), shown, file)
+        database = Database(_reading_engine(file, _without_locks(file, shown)), shown, file)
     with database.read() as connection:
         schema.check(connection, database.shown)
     return database
@@ -204,6 +238,8 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
         if not file.parent.is_dir():
             raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
         _check_writable(file, shown)
+        if not has_locks(file.resolve().parent):
+            raise StoreError(f"{shown}: {_NO_LOCKS.format(folder=file.resolve().parent)}")
         if file.exists() and file.stat().st_size:
             _check_file(file, shown)
 
@@ -268,15 +304,55 @@ def _check_pages(file: Path, storage: str) -> None:
         )
 
 
-def _reading_engine(file: Path) -> Engine:
+def has_locks(folder: Path) -> bool:
+    """Whether files of the folder can be locked, as SQLite locks its own. True where that cannot be tried.
+
+    The file that is tried is a new one: to close another handle of the database's file would release SQLite's locks.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".explorer-lock-", dir=folder) as probe:
+            try:
+                fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # nobody else knows this file: it is the file system that refuses
+                return False
+    except OSError:
+        pass
+    return True
+
+
+def _without_locks(file: Path, storage: str) -> bool:
+    """Whether the file must be read without locks, since its file system has none. Raises StoreError where that would
+    not read all of it. Says so when another program holds a lock that has to be waited for."""
+    engine = _reading_engine(file, timeout=TOLD_SECONDS)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+        return False
+    except OperationalError as error:
+        folder = file.resolve().parent
+        if not has_locks(folder):
+            log = file.resolve().with_name(f"{file.resolve().name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise StoreError(f"{storage}: {_NO_LOCKS.format(folder=folder)}") from None
+            return True
+        if "locked" in _said(error):
+            _log.warning("%s: locked by another program; waiting for it up to %d s", storage, BUSY_SECONDS)
+        return False
+    except SQLAlchemyError:  # a damaged file: the first reading will say so
+        return False
+    finally:
+        engine.dispose()
+
+
+def _reading_engine(file: Path, without_locks: bool = False, timeout: float = BUSY_SECONDS) -> Engine:
     """Looks anew at each connection how to open the file. A reader of a database in WAL mode makes a file beside it;
     where that cannot be, and nobody writes, SQLite must be told that the file does not change."""
     path, log = file.resolve(), file.resolve().with_name(f"{file.resolve().name}-wal")
 
     def connect() -> sqlite3.Connection:
         at_rest = not os.access(path.parent, os.W_OK) and not log.exists()
-        uri = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+        uri = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest or without_locks else ''}"
+        return sqlite3.connect(uri, uri=True, timeout=timeout)
 
     return _engine(URL.create("sqlite", database=str(path)), poolclass=NullPool, creator=connect)
 

@@ -55,7 +55,7 @@ def select_trials(study_id: int, full: bool) -> Select:
             .where(mine)
             .order_by(trials.c.number)
         )
-    joined = trials.join(architectures, trials.c.digest == architectures.c.digest).outerjoin(
+    joined = trials.outerjoin(architectures, trials.c.digest == architectures.c.digest).outerjoin(
         environments, trials.c.environment == environments.c.digest
     )
     columns = (
@@ -76,6 +76,12 @@ def to_record(row: Row) -> TrialRecord:
     objectives = read_json(f"{where}, column objectives", data["objectives"], NUMBERS)
     notes = read_notes(where, data["sampler"])
     architecture, environment = data.get("architecture_json", ""), data.get("environment_json")
+    if architecture is None:
+        raise DamagedRow(
+            f"explorer_architectures: there is no row of network {data['digest']} of trial {data['number']}"
+        )
+    if environment is None and data["environment"] is not None and "environment_json" in data:
+        raise DamagedRow(f"{where}, column environment: there is no environment {data['environment']}")
     if '"digest"' in architecture and data["digest"] not in architecture:
         raise DamagedRow(f"explorer_architectures, network {data['digest']}: the row holds another network")
     return TrialRecord(

@@ -173,8 +173,9 @@ def check(connection: Connection, shown: str) -> None:
             if isinstance(found, int) and found > SCHEMA_VERSION
             else "read it with the version that wrote it"
         )
+        kept = found if isinstance(found, int) else repr(found)[:20]
         raise StoreError(
-            f"{shown}: the tables are of version {found}, this explorer reads version {SCHEMA_VERSION}; {mend}"
+            f"{shown}: the tables are of version {kept}, this explorer reads version {SCHEMA_VERSION}; {mend}"
         )
     if connection.dialect.name == "sqlite":
         _check_types(connection, shown)

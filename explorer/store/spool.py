@@ -15,8 +15,25 @@ from typing import Any, NamedTuple
 
 from explorer.files import write_atomically
 from explorer.records import TrainingResult, environment_from_json
+from explorer.store.checking import FLAG, NUMBER, NUMBERS, Check, DamagedRow, check_row, one_of, optional, text, whole
 
 _log = logging.getLogger(__name__)
+
+
+_ANY = Check(lambda value: True, "anything")
+_UNSENT = {
+    "worker": text(1_000),
+    "number": whole(0),
+    "state": one_of("complete", "stopped", "failed"),
+    "objectives": NUMBERS,
+    "expected": NUMBERS,
+    "reason": text(),
+    "weights": text(64),
+    "resumable": FLAG,
+    "result": _ANY,
+    "environment": _ANY,
+    "seconds": optional(NUMBER),
+}
 
 
 class Unsent(NamedTuple):
@@ -48,11 +65,14 @@ def unsent(folder: Path) -> Iterator[Unsent]:
     for path in sorted(folder.glob("*.json")):
         try:
             kept = json.loads(path.read_bytes())
-            ending = kept["ending"]
+            ending = {"seconds": None, **kept["ending"]}  # which files of earlier versions do not say
             if ending["result"] is not None:
                 ending["result"] = TrainingResult.from_json(ending["result"])
             if ending["environment"] is not None:
                 ending["environment"] = environment_from_json(ending["environment"])
+            check_row("the result", {"worker": kept["worker"], "number": kept["number"], **ending}, _UNSENT)
+            if unknown := set(ending) - set(_UNSENT):
+                raise DamagedRow(f"unknown entries {', '.join(sorted(unknown))}")
             yield Unsent(path, kept["worker"], kept["number"], ending)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, DamagedRow) as error:
             _log.warning("%s: a result that waits to be written cannot be read: %s", path, error)

@@ -50,19 +50,15 @@ def find_study(database: Database, name: str) -> Study:
             return _to_study(connection.execute(query).one(), database)
     if not names:
         raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' makes one")
-    listed = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    listed = ", ".join(repr(each[:60]) for each in names[:20]) + (
+        f" and {len(names) - 20} more" if len(names) > 20 else ""
+    )
     asked = (
         f"there is no study {name!r} in {database.shown}"
         if name
         else f"{database.shown} holds several studies, name one"
     )
     raise StoreError(f"{asked}; it holds {listed}{did_you_mean(name, names) if name else ''}")
-
-
-def study_names(database: Database) -> set[str]:
-    """The names that are taken."""
-    with database.read() as connection:
-        return set(connection.scalars(select(studies.c.name)))
 
 
 def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
@@ -100,7 +96,7 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
 
 def _to_study(row: Any, database: Database) -> Study:
     data = row._asdict()
-    where = f"explorer_studies, study {data['name'] if type(data['name']) is str else shown(data['name'])}"
+    where = f"explorer_studies, study {shown(data['name'])}"
     check_row(where, data, _STUDY)
     fingerprint = _Fingerprint(data["name"], read_json(f"{where}, column fingerprint", data["fingerprint"], _SETTINGS))
     limits, places = tuple(fingerprint.pop(LIMITS, ())), tuple(fingerprint.pop(DATA_PLACES, ()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
 from explorer.costing.analytic import Cost
 from explorer.errors import StoreError, did_you_mean
@@ -88,7 +88,7 @@ class Study:
         if since_revision:
             query = query.where(trials.c.revision > since_revision)
         with self.database.read() as connection:
-            return [to_record(row) for row in connection.execute(query)]
+            return [self._record(row) for row in connection.execute(query)]
 
     def trial(self, number: int) -> TrialRecord:
         """One trial with all that is kept of it. Raises StoreError when there is none of this number, TypeError for
@@ -97,7 +97,7 @@ class Study:
         with self.database.read() as connection:
             row = connection.execute(select_trials(self.id, True).where(trials.c.number == number)).first()
             if row is not None:
-                return to_record(row)
+                return self._record(row)
             count = connection.scalar(select(func.count()).where(trials.c.study_id == self.id))
         held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
@@ -246,7 +246,7 @@ class Study:
             trials.c.sampler.contains(GIVEN_UP, autoescape=True),
         )
         with self.database.read() as connection:
-            results = [to_record(row).result for row in connection.execute(stopped)] if counts["stopped"] else []
+            results = [self._record(row).result for row in connection.execute(stopped)] if counts["stopped"] else []
             given_up = sum(
                 read_notes(trial_row(number), notes).get(GIVEN_UP, 0)
                 for number, notes in connection.execute(begun_anew)
@@ -375,15 +375,24 @@ class Study:
             self._require_one_environment(names, light)
         return light
 
+    def _record(self, row: Row) -> TrialRecord:
+        """The trial that a row holds. Raises DamagedRow, also for a complete one without a value of an objective."""
+        record = to_record(row)
+        if record.state == "complete":
+            missing = [name for name in self.objectives if _value(record, name) is None]
+            if missing:
+                raise DamagedRow(f"{trial_row(record.number)}, column objectives: {', '.join(missing)} is missing")
+        return record
+
     def _complete(self) -> list[TrialRecord]:
         with self.database.read() as connection:
             query = select_trials(self.id, False).where(trials.c.state == "complete")
-            return [to_record(row) for row in connection.execute(query)]
+            return [self._record(row) for row in connection.execute(query)]
 
     def _filled(self, light: list[TrialRecord]) -> list[TrialRecord]:
         query = select_trials(self.id, True).where(trials.c.number.in_([record.number for record in light]))
         with self.database.read() as connection:
-            full = {row.number: to_record(row) for row in connection.execute(query)}
+            full = {row.number: self._record(row) for row in connection.execute(query)}
         return [full[record.number] for record in light]
 
     def sign(self, name: str) -> int:

@@ -35,14 +35,16 @@ def keep_environment(connection: Connection, environment: Environment) -> str:
     return environment.digest
 
 
-def insert_once(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> None:
-    """Inserts a row unless its key is there. On PostgreSQL another transaction may insert it in between."""
+def insert_once(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> bool:
+    """Inserts a row unless its key is there; returns whether it did. On PostgreSQL another transaction may insert it in
+    between."""
     dialect = connection.dialect.name
     if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    connection.execute(insert(table).values(**row).on_conflict_do_nothing(index_elements=[key]))
+    statement = insert(table).values(**row).on_conflict_do_nothing(index_elements=[key])
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def short(reason: str) -> str:

@@ -203,7 +203,7 @@ def run_search(
     try:
         database.require_space()
         plan = _named(plan, database, seed, study is not None, new_study)
-        found = _enter_study(plan, database, seed, asked, changed_code)
+        found = _enter_study(plan, database, seed, new_study, asked, changed_code)
         plan = plan.under(map(parse_limit, found.limits))
         budget = _budget(plan, found, trials, seconds, until_stable, began)
         loop = _make_loop(plan, found, sampler, budget, progress, retry_failed)
@@ -282,16 +282,16 @@ def _named(plan: Plan, database: Database, seed: int | None, named: bool, new_st
             other = f"{name}-seed{seed}"
             _log.warning("study %r was begun with seed %d; with seed %d it is study %r", name, kept, seed, other)
             name = other
-    if new_study:
-        base, number = name, 1
-        while name in taken:
-            number += 1
-            name = f"{base}-{number}"
     return dataclasses.replace(plan, name=name)
 
 
 def _enter_study(
-    plan: Plan, database: Database, seed: int | None, limits: tuple[Limit, ...] | None, changed_code: str
+    plan: Plan,
+    database: Database,
+    seed: int | None,
+    new_study: bool,
+    limits: tuple[Limit, ...] | None,
+    changed_code: str,
 ) -> Study:
     """The study to go on with, or a new one, under these limits. Raises StoreError when it was begun otherwise."""
     asked = tuple(sorted({str(limit) for limit in limits or ()}))
@@ -305,6 +305,7 @@ def _enter_study(
         seed=seed or 0,
         limits=asked,
         data_places=[plan.data_place] if plan.data_place else (),
+        beside=new_study,
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:

@@ -1,13 +1,25 @@
-"""A small study to write to, on a file and in memory."""
+"""A small study to write to, on every kind of database."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
+from pathlib import Path
+from shutil import which
 from typing import TypeVar
 
 import pytest
+import sqlalchemy
 
+from explorer.grammar.parse import parse_space
 from explorer.processes import pid_space
 from explorer.records import TrialRecord
 from explorer.store.confirming import ConfirmationWriter
@@ -15,6 +27,7 @@ from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LeaseWatch, new_worker, renew_seconds
 from explorer.store.writer import Proposal, StudyWriter
+from tests.study.evaluations import SPACE_TEXT
 
 GONE = f"here:{pid_space()}:999999999:1:ab"  # a worker whose process has ended on this machine
 ELSEWHERE = "elsewhere:0123456789ab:1:1:cd"  # a worker that cannot be seen from here
@@ -29,7 +42,7 @@ def proposal(name: str, cost: float = 100.0, **choices: str) -> Proposal:
     )
 
 
-def make_study(storage: str | None, name: str = "one"):
+def make_study(storage: str | None, name: str = "one", beside: bool = False):
     """The study of this name with the space text "text", made where it is missing."""
     database = open_for_writing(storage)
     return create_study(
@@ -40,6 +53,7 @@ def make_study(storage: str | None, name: str = "one"):
         fingerprint={"data": "digits", "epochs": 2},
         objectives=OBJECTIVES,
         seed=3,
+        beside=beside,
     )
 
 
@@ -60,9 +74,62 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/explorer.db"
 
 
-@pytest.fixture(params=["file", "memory"])
-def writer(request, url):
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server that is made for these tests, without a database's name."""
+    on_path = which("initdb")
+    programs = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs or find_spec("psycopg") is None:
+        pytest.skip("PostgreSQL or its driver psycopg is not installed")
+    account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="explorer-postgresql-"))
+    if account:
+        shutil.chown(folder, **account)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quick = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} {quick}"
+
+    def run(program: str, *args: str) -> None:
+        command = [programs[-1] / program, "-D", folder / "data", *args]
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **account)
+
+    run("initdb", "--no-sync", "-A", "trust", "-U", "explorer", "-E", "UTF8")
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", settings, "start")
+    yield f"postgresql+psycopg://explorer@127.0.0.1:{port}"
+    run("pg_ctl", "-w", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: str) -> str:
+    """A PostgreSQL storage that holds nothing yet."""
+    name = f"test_{secrets.token_hex(6)}"
+    engine = sqlalchemy.create_engine(f"{postgresql}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return f"{postgresql}/{name}"
+
+
+@pytest.fixture(params=["file", "memory", "postgresql"])
+def storage(request, tmp_path) -> str | None:
+    """A storage of each kind that holds nothing yet."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql_url")
+    return f"sqlite:///{tmp_path}/explorer.db" if request.param == "file" else None
+
+
+@pytest.fixture
+def writer(storage):
     """A fresh study's writing side."""
-    study = make_study(url if request.param == "file" else None)
+    study = make_study(storage)
     yield StudyWriter(study, new_worker())
     study.database.close()
+
+
+@pytest.fixture(scope="session")
+def space():
+    """A space of 27 networks."""
+    return parse_space(SPACE_TEXT, "tiny.yaml")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 
 from explorer.errors import StoreError
 from explorer.store.creating import check_name
+from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import find_study
 from explorer.store.writer import StudyWriter
@@ -40,3 +43,28 @@ def test_printable_names_are_taken(name):
     study = make_study(None, name)
     assert find_study(study.database, name).name == name
     study.database.close()
+
+
+def make_another(storage: str, begun, names) -> None:
+    """One of several processes that make a study beside the others at once."""
+    database = open_for_writing(storage)
+    begun.wait(60)
+    names.put(make_study(storage, beside=True).name)
+    database.close()
+
+
+def test_eight_who_make_a_new_study_at_once_get_one_each(storage):
+    """Of eight processes that ask for a study beside those there are, each gets one of its own, numbered without
+    gaps."""
+    if storage is None:
+        pytest.skip("a database in memory has one process")
+    open_for_writing(storage).close()
+    context = multiprocessing.get_context("forkserver")
+    begun, names = context.Barrier(8), context.Queue()
+    processes = [context.Process(target=make_another, args=(storage, begun, names)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    found = {names.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join(60)
+    assert found == {"one", *(f"one-{number}" for number in range(2, 9))}

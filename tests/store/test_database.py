@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import multiprocessing
 import os
 import sqlite3
 import subprocess
+import threading
+from contextlib import closing
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrainingResult
-from explorer.store.database import open_for_reading, open_for_writing
+from explorer.store import database as store_database
+from explorer.store.database import has_locks, open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import list_studies, open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
@@ -292,3 +297,40 @@ def test_odd_file_names_are_only_names(tmp_path):
     make_study(url).database.close()
     assert [summary.name for summary in list_studies(url)] == ["one"]
     assert (tmp_path / "100% #1.db").exists()
+
+
+def test_a_file_system_without_locks_is_named_and_can_be_read(url, tmp_path, monkeypatch):
+    """Where files cannot be locked nothing is written, in one line that says what to do; a database at rest is read."""
+    StudyWriter(make_study(url), new_worker()).study.database.close()
+    assert has_locks(tmp_path)
+
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    def unlocked(address, **settings):
+        if "immutable=1" not in address:
+            raise sqlite3.OperationalError("database is locked")
+        return connect(address, **settings)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(fcntl, "lockf", refused)
+    with pytest.raises(StoreError, match="does not support file locks, which SQLite needs; put the database into"):
+        open_for_writing(url)
+    monkeypatch.setattr(sqlite3, "connect", unlocked)
+    assert open_study(url, "one").counts()["running"] == 0
+    (tmp_path / "explorer.db-wal").write_bytes(b"not in the file yet")
+    with pytest.raises(StoreError, match="does not support file locks"):
+        open_study(url, "one")
+
+
+def test_a_lock_that_is_waited_for_is_told(url, tmp_path, monkeypatch, caplog):
+    """Who waits for another program's lock says so before long, and goes on when the lock is released."""
+    monkeypatch.setattr(store_database, "TOLD_SECONDS", 0.1)
+    writer = StudyWriter(make_study(url), new_worker())
+    with closing(sqlite3.connect(tmp_path / "explorer.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(1.0, other.execute, ["ROLLBACK"])
+        release.start()
+        assert writer.begin(0, proposal("a")).state == "running"
+        release.join()
+    assert "another program may hold a lock on it" in caplog.text

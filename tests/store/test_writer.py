@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import multiprocessing
 import platform
 import time
 
 import pytest
 
+from explorer.plain_text import printable
 from explorer.records import Environment, Epoch, TrainingResult
+from explorer.store import writer as writer_module
 from explorer.store.creating import create_study
 from explorer.store.lease import RETRIES, LeaseWatch, new_worker
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
-from tests.store.conftest import ELSEWHERE, GONE, OBJECTIVES, proposal, reap_after_a_lease, watching
+from tests.store.conftest import ELSEWHERE, GONE, OBJECTIVES, make_study, proposal, reap_after_a_lease, watching
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")
 RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0),))
@@ -249,3 +252,74 @@ def test_two_studies_do_not_touch(writer):
     other = StudyWriter(create_study(writer.study.database, "two", **settings), new_worker())
     assert writer.begin(0, proposal("a")).same_as is None and other.begin(0, proposal("a")).same_as is None
     assert len(reap_after_a_lease(writer)) == 0 and len(reap_after_a_lease(another(other))) == 1
+
+
+@pytest.mark.parametrize("said", ["a\udcffb", "a\0b", "\x1b]0;title\x07\x1b[31mred", "\u202eevil"])
+def test_any_reason_can_be_stored_and_shown(writer, said):
+    """A reason that no database keeps, or that a terminal would act on, is kept with escapes; the trial ends."""
+    writer.begin(0, dataclasses.replace(proposal("a"), choices={"order": said}, sampler={"note": said}))
+    (ended,) = writer.finish(0, Ending("failed", reason=said))
+    assert ended.state == "failed" and ended.reason == ended.choices["order"] == printable(said) != said
+    assert writer.study.trial(0) == ended and writer.take_up() is None
+    assert all(32 <= ord(sign) < 127 for sign in ended.reason)
+
+
+def test_a_result_that_cannot_be_stored_fails_its_trial(writer, caplog):
+    """What the database does not take ends the trial as failed with the reason, and nobody takes it up again."""
+    writer.begin(0, proposal("a"))
+    (ended,) = writer.finish(0, dataclasses.replace(COMPLETE, weights=object()))
+    assert ended.state == "failed" and ended.reason.startswith("its result cannot be stored: ")
+    assert "cannot be stored" in caplog.text and another(writer).take_up() is None
+
+
+def test_a_trial_whose_searches_crash_is_given_up(writer):
+    """A trial that ran whenever its search crashed is taken up RETRIES times; Ctrl-C does not count."""
+    writer.begin(0, proposal("a"))
+    for _ in range(RETRIES + 2):
+        writer.interrupt("Ctrl-C")
+        assert writer.take_up() is not None
+    (given_up,) = writer.interrupt("the search ended", crashed=True)
+    assert given_up.state == "failed" and writer.take_up() is None
+    writer.begin(1, proposal("b"))
+    writer.interrupt("the search ended", crashed=True)
+    assert writer.take_up().number == 1
+
+
+def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
+    """A trial took as long as its worker measured, however the wall clock was set meanwhile; where nothing was measured
+    a clock that was set back gives 0."""
+    true = time.time
+    for number, (name, seconds) in enumerate((("a", 2.5), ("b", None))):
+        writer.begin(number, proposal(name))
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda: true() - 3 * 3600)
+            patched.setattr(writer_module, "now", lambda connection: true() - 3 * 3600)
+            (ended,) = writer.finish(number, dataclasses.replace(COMPLETE, seconds=seconds))
+        assert ended.seconds == writer.study.trials(full=False)[number].seconds == (seconds or 0.0)
+    assert list(writer.study.to_frame()["seconds"]) == [2.5, 0.0]
+
+
+def take_up_all(storage: str, number: int, begun) -> None:
+    """One of several processes that take up all interrupted trials at once, and say which they got."""
+    writer = StudyWriter(make_study(storage), new_worker())
+    begun.wait(60)
+    while (record := writer.take_up()) is not None:
+        writer.finish(record.number, dataclasses.replace(COMPLETE, objectives={"accuracy": float(number), "macs": 1.0}))
+
+
+def test_processes_that_take_trials_up_at_once_get_each_once(writer, storage):
+    """Four processes take up twenty interrupted trials: each gets its next attempt once."""
+    if storage is None:
+        pytest.skip("a database in memory has one process")
+    for number in range(20):
+        writer.begin(number, proposal(f"n{number}"))
+    writer.interrupt("Ctrl-C")
+    context = multiprocessing.get_context("forkserver")
+    begun = context.Barrier(4)
+    processes = [context.Process(target=take_up_all, args=(storage, number, begun)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert [(record.state, record.attempt) for record in writer.study.trials()] == [("complete", 2)] * 20

@@ -433,8 +433,11 @@ def test_a_file_that_waits_and_cannot_be_read_harms_nothing(space, url, caplog):
     study = run_search(space, evaluate=good, storage=url, study="one", trials=1).study
     waiting = Path(study.artifacts) / "unsent" / "0-abc.json"
     waiting.parent.mkdir(parents=True)
-    waiting.write_text('{"worker": "a:1:1:b", "num')
-    run_search(space, evaluate=good, storage=url, study="one", trials=2)
-    assert "cannot be read" in caplog.text and waiting.exists()
+    whole = {"worker": "a:1:1:b", "number": 0, "ending": {"state": "done", "objectives": {}, "expected": {}}}
+    for number, content in enumerate(('{"worker": "a:1:1:b", "num', "[]", "[" * 100_000, json.dumps(whole))):
+        waiting.write_text(content)
+        run_search(space, evaluate=good, storage=url, study="one", trials=2 + number)
+        assert "cannot be read" in caplog.text and waiting.exists()
+        caplog.clear()
     with suppress(FileNotFoundError):
         waiting.unlink()

@@ -1,0 +1,200 @@
+"""What is damaged, or comes from somebody else, is named in one line: no traceback, no silent wrong number, no file
+outside the study's folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from explorer.errors import ExplorerError, StoreError
+from explorer.grammar.parse import parse_space
+from explorer.records import BlockFlow, GradientFlow
+from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
+from explorer.store.cleaning import removable_files
+from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.creating import create_study
+from explorer.store.database import open_for_writing
+from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.lease import new_worker
+from explorer.store.schema import metadata
+from explorer.store.studies import list_studies, open_study
+from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.study.search import run_search
+from tests.cli.test_spaces import run
+from tests.store.test_writer import ENVIRONMENT, RESULT
+from tests.study.evaluations import SPACE_TEXT, good
+
+BAD = [None, b"\xff", "", "abc", -1, 1.5, float("inf"), "null", '{"a": "b"}', '{"accuracy": NaN}', "[" * 100_000]
+BAD += ["../../../PWNED", "\x1b[31mred", "a\0b"]
+COLUMNS = [(table.name, column.name) for table in metadata.sorted_tables for column in table.c]
+COMMANDS = [("studies",), ("trials", "one"), ("trials", "one", "--json"), ("frontier", "one"), ("effects", "one")]
+COMMANDS += [("clean", "one"), ("compare", "one", "one"), ("cost", "one:0"), ("studies", "--json")]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A database with a row in every table, whose tables take any value."""
+    file = tmp_path_factory.mktemp("whole") / "x.db"
+    space = parse_space(SPACE_TEXT, "tiny.yaml")
+    fingerprint = {"data": "digits", "epochs": 1, "evaluate": "training", "split": {}, "recipe": {}, "costs": []}
+    study = create_study(
+        open_for_writing(f"sqlite:///{file}"),
+        "one",
+        space_name=space.name,
+        space_text=space.text,
+        fingerprint=fingerprint,
+        objectives={"accuracy": "max", "macs": "min"},
+        seed=0,
+        limits=("macs <= 50M",),
+    )
+    writer = StudyWriter(study, new_worker())
+    for number in range(3):
+        network = space.architecture(number)
+        choices = {"depth": str(number), "act": "relu"}
+        costs = {"macs": 10.0 + number, "params": 5}
+        writer.begin(number, Proposal(network.digest, network.to_json(), choices, costs, seed=number))
+        ending = Ending("complete", {"accuracy": 0.5 + number / 10, "macs": 10.0 + number}, RESULT, seconds=1.0)
+        writer.finish(
+            number, Ending(**{f: getattr(ending, f) for f in ending.__slots__} | {"environment": ENVIRONMENT})
+        )
+        keep_gradient_flow(
+            study, GradientFlow(network.digest, 0, 8, "noise", 1.0, (BlockFlow(1, 1, 1.0, 0.1, 0.5, 0.0, 1.0),))
+        )
+    network = space.architecture(3)
+    writer.begin(3, Proposal(network.digest, network.to_json(), {"depth": "3", "act": "silu"}, {"macs": 9.0}, seed=3))
+    confirming = ConfirmationWriter(study, new_worker())
+    wanted = Wanted(space.architecture(0).digest, 1, 5)
+    confirming.claim([wanted])
+    confirming.finish(wanted, test={"accuracy": 0.5, "top5": 1.0, "loss": 1.0}, result=RESULT, environment=ENVIRONMENT)
+    study.database.close()
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=1")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'NOT NULL', '') WHERE type = 'table'")
+    return file
+
+
+@pytest.fixture
+def damaged(whole, tmp_path):
+    """Makes a copy of the database with one value changed, in every row of a table or in the first; gives its URL."""
+
+    def damage(table: str, column: str, value: object, rows: str = "LIMIT 1") -> str | None:
+        for leftover in tmp_path.glob("x.db*"):
+            leftover.unlink()
+        shutil.copy(whole, tmp_path / "x.db")
+        with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as connection:
+            change = f"UPDATE {table} SET {column} = ? WHERE rowid IN (SELECT rowid FROM {table} {rows})"
+            try:
+                connection.execute(change, (value,))
+            except sqlite3.IntegrityError:  # a key that SQLite itself keeps
+                return None
+        return f"sqlite:///{tmp_path}/x.db"
+
+    return damage
+
+
+def read_all(url: str) -> None:
+    """Reads everything that a database says of its study."""
+    list_studies(url)
+    study = open_study(url)
+    for ask in (study.trials, study.curves, study.environments, study.leases, study.counts, study.savings):
+        ask()
+    for ask in (study.frontier, study.confirmed, study.hypervolume, study.frontier_probabilities, study.to_frame):
+        ask()
+    for record in study.trials(full=False):
+        study.gradient_flow(record.digest)
+        study.weights(record)
+    removable_files(study)
+
+
+def test_the_whole_database_reads(whole):
+    """Without damage nothing is refused."""
+    read_all(f"sqlite:///{whole}")
+    assert len(open_study(f"sqlite:///{whole}").trials()) == 4
+
+
+@pytest.mark.parametrize("table", [table.name for table in metadata.sorted_tables])
+def test_no_damage_ends_in_a_foreign_error(damaged, table):
+    """Whatever stands in whichever column: the value is used as it is, or one line of ours names what is wrong."""
+    refused = 0
+    for _, column in [place for place in COLUMNS if place[0] == table]:
+        for value in BAD:
+            url = damaged(table, column, value)
+            if url is None:
+                continue
+            try:
+                read_all(url)
+            except ExplorerError as error:
+                refused += 1
+                assert "\n" not in str(error) and len(str(error)) < 1_500 and "\x1b" not in str(error)
+    assert refused > 3 * len(metadata.tables[table].c)
+
+
+@pytest.mark.parametrize("place", range(len(COLUMNS)), ids=[".".join(column) for column in COLUMNS])
+def test_commands_name_the_damage(damaged, capsys, place):
+    """Commands end with status 0, or with 2 and one line; nothing of the database reaches the terminal raw."""
+    table, column = COLUMNS[place]
+    url = damaged(table, column, BAD[place % len(BAD)])
+    for command in COMMANDS[place % 2 :: 2] if url else ():
+        status, out, err = run(capsys, *command, "--storage", url)
+        assert status in (0, 2) and "Traceback" not in err and "\x1b" not in out + err
+        assert status == 0 or len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("attempt", "abc", r"explorer_trials, row 1, column attempt: expected 'integer', found 'text'"),
+        ("attempt", -1, r"explorer_trials, trial 0, column attempt: expected a whole number of at least 1, found -1"),
+        ("state", "done", r"column state: expected one of running, .* rejected, found 'done' \(str\)"),
+        ("digest", "../../PWNED", r"trial"),
+        ("objectives", '{"accuracy": NaN}', r"column objectives: expected JSON of an object of finite numbers"),
+        ("objectives", '{"macs": 1.0}', r"trial 0, column objectives: accuracy is missing"),
+        ("result", '{"epochs": 1}', r"trial 0, column result does not hold what the explorer writes there"),
+        ("started", -5.0, r"column started: expected seconds since 1970, found -5.0"),
+    ],
+)
+def test_the_row_and_the_column_are_named(damaged, column, value, said):
+    """The message says the table, the row, the column, what was found, what was expected and what to do."""
+    with pytest.raises(StoreError, match=said) as caught:
+        read_all(damaged("explorer_trials", column, value))
+    assert "damaged" in str(caught.value) and "put back a copy" in str(caught.value)
+
+
+def test_another_networks_architecture_is_not_taken_for_the_trials_own(damaged, capsys):
+    """A row of architectures that holds another network is refused by whoever reads the architecture."""
+    other = parse_space(SPACE_TEXT, "tiny.yaml").architecture(7).to_json()
+    url = damaged("explorer_architectures", "json", other, "")
+    status, out, err = run(capsys, "cost", "one:0", "--storage", url)
+    assert status == 2 and out == "" and "holds another network" in err
+    unsigned = json.loads(other)
+    del unsigned["digest"]
+    url = damaged("explorer_architectures", "json", json.dumps(unsigned), "")
+    status, out, err = run(capsys, "cost", "one:0", "--storage", url)
+    assert status == 2 and out == "" and "its content gives" in err
+
+
+def test_no_name_of_a_database_leads_out_of_its_folder(url, tmp_path, space):
+    """A trial that waits to be taken up under a digest that is a path is refused; the files that it names remain."""
+    study = run_search(space, evaluate=good, storage=url, study="one", trials=1).study
+    evil = "../../PWNED"
+    target = (study.artifacts / evil).resolve()
+    study.artifacts.mkdir(parents=True, exist_ok=True)
+    files = [target.with_name(f"PWNED.{suffix}") for suffix in ("safetensors", "checkpoint")]
+    for file in files:
+        file.write_bytes(b"mine")
+    with closing(sqlite3.connect(tmp_path / "explorer.db", isolation_level=None)) as connection:
+        for table in ("explorer_architectures", "explorer_trials", "explorer_claims"):
+            connection.execute(f"UPDATE {table} SET digest = ?", (evil,))
+        connection.execute("UPDATE explorer_trials SET state = 'failed', resumable = 1")
+    with pytest.raises(StoreError, match=r"column digest: expected the digest of a network"):
+        run_search(space, evaluate=good, storage=url, study="one", trials=2)
+    assert [file.read_bytes() for file in files] == [b"mine"] * 2
+    for name in (evil, "/tmp/x", "v1-..", "v1-a/b", "v1-a\0", "", "v1-" + "a" * 300):
+        for make in (weights_file, checkpoint_file, lambda folder, name: confirmation_checkpoint(folder, name, 1, 2)):
+            with pytest.raises(StoreError, match="is not the digest of a network"):
+                make(study.artifacts, name)
+    assert weights_file(study.artifacts, "v1-0a").parent == study.artifacts
