@@ -61,6 +61,12 @@ def find_study(database: Database, name: str) -> Study:
     raise StoreError(f"{asked}; it holds {listed}{did_you_mean(name, names) if name else ''}")
 
 
+def study_names(database: Database) -> set[str]:
+    """The names that are taken."""
+    with database.read() as connection:
+        return set(connection.scalars(select(studies.c.name)))
+
+
 def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
     """The studies' names and the revision of each one's last change: the cheapest way to see whether there was one.
 

@@ -337,20 +337,30 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
     if differences:
         held = (each for each in study.leases() if each.until is not None and each.until > time.time())
         running = any(not is_gone(each.worker) for each in held)
-        if changed_code != "continue" and (results or running):
+        if changed_code != "continue" and (running or (results and not _corrects_errors(study, found))):
             told = f"{results} of its trials have results" if results else "another process is searching it"
             raise StoreError(
                 f"study {study.name!r} in {study.storage} was begun with other code ({differences}), and {told}; "
                 "changed_code='continue' keeps them and goes on, new_study=True or another name (study='NAME') begins "
                 "another study"
             )
-        _log.warning("study %r goes on with other code (%s)", study.name, differences)
+        _log.warning(
+            "study %r goes on with other code (%s); trials with results keep them: %d", study.name, differences, results
+        )
     elif "code" not in study.fingerprint and results:
         _log.warning(
             "study %r was begun before studies kept the code of functions; its trials count as evaluated by this code",
             study.name,
         )
     return {**study.fingerprint, "code": found["code"]}
+
+
+def _corrects_errors(study: Study, found: Mapping[str, Any]) -> bool:
+    """Whether other code is likely a correction: the functions have the names that the study knows, and some trial
+    failed because the earlier code raised an error."""
+    kept = study.fingerprint.get("code", {})
+    same = all(role in kept and kept[role]["name"] == now["name"] for role, now in found["code"].items())
+    return same and any(record.failure == "code" for record in study.trials(full=False))
 
 
 def _budget(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import linecache
+
 import pytest
 
 from explorer.errors import StoreError
@@ -69,6 +72,37 @@ def test_a_function_that_never_worked_may_be_mended(space, url, caplog):
     study = search(space, url, good).study
     assert study.counts()["complete"] == 3 and "goes on with other code (evaluate: evaluations.raises" in caplog.text
     assert study.fingerprint["code"]["evaluate"]["name"] == "evaluations.good"
+
+
+EDITED = """
+def evaluate(architecture, *, choices, epochs, seed):
+    if choices["depth"] == "{fails}":
+        raise RuntimeError("a bug")
+    return {{"accuracy": {accuracy}}}
+"""
+
+
+def evaluate_of(folder, **text):
+    """``edited.evaluate`` as a fresh process would import it from a file with this text."""
+    path = folder / "edited.py"
+    path.write_text(EDITED.format(**text))
+    linecache.checkcache()
+    spec = importlib.util.spec_from_file_location("edited", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.evaluate
+
+
+def test_a_corrected_function_goes_on_where_it_had_raised(space, url, tmp_path, caplog):
+    """A function that raised for some networks is corrected: the same call retries those and keeps the other results.
+    Once no trial fails by an error, a further edit is refused."""
+    before = search(space, url, evaluate_of(tmp_path, fails="2", accuracy=0.5), trials=9).study
+    assert before.counts()["complete"] == 9 and before.counts()["failed"] > 0
+    after = search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.5), trials=27).study
+    assert (after.counts()["complete"], after.counts()["failed"]) == (27, 0)
+    assert "goes on with other code (evaluate: the code of edited.evaluate has changed)" in caplog.text
+    with pytest.raises(StoreError, match="begun with other code"):
+        search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.6), trials=27)
 
 
 def test_new_study_begins_another(space, url):
