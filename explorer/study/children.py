@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -218,9 +219,10 @@ class Children:
         """A new process; where the fork server dies meanwhile, from the next server."""
         arguments = (self._work, self._folder, self._reused, messages, orders)
         for pause in (*START_PAUSES, None):
-            process = self._context.Process(target=_live, name=CHILD, args=arguments)
             try:
-                process.start()
+                with _children_allowed():
+                    process = self._context.Process(target=_live, name=CHILD, args=arguments)
+                    process.start()
                 return process
             except (EOFError, OSError) as error:
                 if pause is None or not isinstance(error, (EOFError, ConnectionError)):
@@ -351,12 +353,38 @@ def _take_orders(orders: Connection, jobs: Queue[Job], verdicts: Queue[Verdict])
         os._exit(1)  # the supervisor ends what it started
 
 
+def _forget_fork_server() -> None:
+    """In a forked process, leave the fork server to the parent: it is no child of this one, which starts its own."""
+    server = forkserver._forkserver  # multiprocessing has no public way
+    if server._forkserver_pid is not None:
+        os.close(server._forkserver_alive_fd)
+        server.__init__()
+
+
+os.register_at_fork(after_in_child=_forget_fork_server)
+
+
+@contextmanager
+def _children_allowed() -> Iterator[None]:
+    """Within it a daemonic process, such as a worker of a ``multiprocessing.Pool``, may start children. The ban is for
+    children that outlive it; these end with their parent."""
+    process = multiprocessing.current_process()
+    if not process.daemon:
+        yield
+        return
+    process.daemon = False
+    try:
+        yield
+    finally:
+        process.daemon = True
+
+
 @contextmanager
 def _script_hidden(hide: bool) -> Iterator[None]:
     """While a child starts, the main module looks as if it came from no file."""
     main = sys.modules["__main__"]
     file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
-    if not hide or file is None:
+    if file is None or (not hide and os.path.exists(file)):  # a script on standard input has the name of no file
         yield
         return
     del main.__file__

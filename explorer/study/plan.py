@@ -305,9 +305,11 @@ def _require_picklable(evaluate: Evaluate) -> None:
     """Raises StudyError for a function that child processes cannot find: they go by its module and name."""
     mend = "put it into a module that you import, or leave workers at 1"
     main = sys.modules["__main__"]
-    has_source = main.__spec__ is not None or Path(getattr(main, "__file__", "")).is_file()
-    if getattr(evaluate, "__module__", "") == "__main__" and not has_source:
-        raise StudyError(f"with several workers 'evaluate' cannot be a function of an interactive session; {mend}")
+    script, spec = Path(getattr(main, "__file__", None) or ""), main.__spec__
+    is_importable = script.is_file() if spec is None else not spec.name.endswith("__main__")
+    if getattr(evaluate, "__module__", "") == "__main__" and not is_importable:
+        of = "a __main__.py" if script.name == "__main__.py" else "an interactive session"
+        raise StudyError(f"with several workers 'evaluate' cannot be a function of {of}; {mend}")
     try:
         ForkingPickler.dumps(evaluate)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,19 @@ from explorer.errors import TrainingError, did_you_mean
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 AUTO = "auto"
+
+
+_threads_used = False  # more than one, by this process or the one that it was forked from
+
+
+def _one_thread_after_fork() -> None:
+    """In a forked child, such as a worker of a DataLoader, use one thread where the parent used several: OpenMP's
+    threads are not forked, and a computation with several would wait for them for ever."""
+    if _threads_used:
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_one_thread_after_fork)
 
 
 @contextmanager
@@ -25,6 +39,8 @@ def process_settings(device: str, threads: int) -> Iterator[torch.device]:
     if threads < 1:
         raise TrainingError(f"threads must be at least 1, found {threads}")
     place = _device(device)
+    global _threads_used
+    _threads_used |= threads > 1
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

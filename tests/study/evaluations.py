@@ -214,6 +214,11 @@ def killed(architecture, *, choices, epochs, seed):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def crashes_or_good(architecture, *, choices, epochs, seed):
+    """Ends its process by SIGSEGV for every third seed."""
+    return (good if seed % 3 else segfault)(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
 def killed_or_good(architecture, *, choices, epochs, seed):
     """Dies of SIGKILL for every third seed."""
     return (good if seed % 3 else killed)(architecture, choices=choices, epochs=epochs, seed=seed)

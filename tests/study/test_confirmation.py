@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -19,8 +21,9 @@ from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
-from explorer.study.children import InProcess
-from explorer.study.confirmation import ConfirmationLoop, confirm, run_confirmation
+from explorer.study import confirmation
+from explorer.study.children import Children, InProcess
+from explorer.study.confirmation import ConfirmationLoop, Retraining, confirm, run_confirmation
 from explorer.study.search import run_search
 from explorer.study.work import Outcome
 from explorer.training.run import train_architecture
@@ -113,6 +116,41 @@ def test_killed_interrupted_and_run_again(searched, url):
     records = open_study(url, "one").confirmations()
     assert len(records) == wanted and {record.state for record in records} == {"complete"}
     assert err.count("test accuracy") == wanted - len(ended)
+
+
+@dataclass(frozen=True)
+class DiesAtFirst:
+    """The work, whose process dies at its first ``times`` beginnings, as a mark in the file ``marks`` counts them."""
+
+    work: Retraining
+    marks: Path
+    number: int
+    times: int
+
+    def __call__(self, job, report):
+        with self.marks.open("a+") as file:
+            file.write("x")
+            file.seek(0)
+            begun = len(file.read())
+        if begun <= self.times:
+            os.kill(os.getpid(), self.number)
+        return self.work(job, report)
+
+
+@pytest.mark.parametrize("number, failed", [(signal.SIGTERM, 0), (signal.SIGSEGV, 1)])
+def test_a_training_whose_process_dies_costs_no_other(searched, url, tmp_path, monkeypatch, number, failed):
+    """A training that a signal from outside ends is begun again; one that crashes fails with the reason, and the others
+    are trained."""
+    marks = tmp_path / "marks"
+
+    def children(work, *rest, **more):
+        return Children(DiesAtFirst(work, marks, number, 1), *rest, **more)
+
+    monkeypatch.setattr(confirmation, "Children", children)
+    found = run_confirmation(url, "one", seeds=1, workers=1)
+    wanted = len(searched.frontier())
+    assert len(complete(url)) == wanted - failed and len(marks.read_text()) == wanted + 1 - failed
+    assert found.failed == ["the trial's process died of SIGSEGV"] * failed
 
 
 def complete(url: str) -> set[tuple[str, int]]:

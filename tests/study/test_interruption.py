@@ -184,6 +184,20 @@ def test_a_search_outlives_its_fork_server(url, tmp_path, start):
     wait_until(lambda: not alive(tmp_path))
 
 
+def test_a_crash_of_the_search_is_not_repeated_for_ever(url, tmp_path, start):
+    """Where ``evaluate`` runs in the searching process, a crash ends the search. The same line again resumes the trial,
+    four times in all; then it has failed, and the search goes on."""
+    crashes = 0
+    while (process := start("crashes_or_good", 4, 1)).communicate(timeout=60) and process.returncode:
+        assert process.returncode == -signal.SIGSEGV
+        crashes += 1
+        assert crashes < 20
+    study = open_study(url, "one")
+    failed = [record for record in study.trials() if record.state == "failed" and record.same_as is None]
+    assert study.counts()["complete"] == 4 and crashes == (RETRIES + 1) * len(failed) > 0
+    assert {record.reason for record in failed} == {"its worker was lost 4 times"}
+
+
 def test_two_searches_share_one_study(url, tmp_path, start):
     """Two processes that search one study at once evaluate each network once and together reach the total; the
     one that finds the last trials running in the other ends."""

@@ -1,0 +1,76 @@
+"""Searches and trainings called from every kind of process: pools, threads, forks, no script at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.study.evaluations import SPACE_TEXT
+
+SCRIPT = f"""
+import multiprocessing, sys, threading
+import explorer
+from tests.study.evaluations import good
+
+SPACE = explorer.parse_space({SPACE_TEXT!r}, "tiny.yaml")
+
+def searches(_=None):
+    return explorer.search(SPACE, evaluate=good, trials=2, storage=None, workers=2).counts()["complete"]
+
+def computes(x):
+    import torch
+    a = torch.randn(300, 300, requires_grad=True)
+    (a @ a).sum().backward()
+    return x
+
+def main(how):
+    if how in ("spawn", "forkserver"):
+        with multiprocessing.get_context(how).Pool(1) as pool:
+            return pool.apply_async(searches).get(timeout=120)
+    if how == "fork after a search":
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            return searches() and pool.apply_async(searches).get(timeout=120) and searches()
+    if how == "thread":
+        found = []
+        thread = threading.Thread(target=lambda: found.append(searches()))
+        thread.start()
+        thread.join()
+        return found[0]
+    if how == "fork after a training":
+        explorer.train(SPACE.architecture(0), "digits", epochs=1, threads=2)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return len(pool.map_async(computes, range(2)).get(timeout=120))
+    return searches()
+"""
+GUARDED = SCRIPT + "\nif __name__ == '__main__':\n    print('result', main(sys.argv[1]))\n"
+CALLERS = ["spawn", "forkserver", "fork after a search", "thread", "fork after a training"]
+
+
+@pytest.mark.parametrize("how", CALLERS)
+def test_every_kind_of_process_may_search_and_train(tmp_path, environment, how):
+    """A worker of a pool (daemonic), a fork of a process that has searched, a thread; and a fork after a training
+    computes with torch."""
+    script = tmp_path / "script.py"
+    script.write_text(GUARDED)
+    run = subprocess.run([sys.executable, script, how], env=environment, capture_output=True, text=True, timeout=240)
+    assert run.stdout == "result 2\n", run.stderr
+
+
+def test_an_evaluation_of_a_folder_that_is_run_is_refused_several_workers(tmp_path, environment):
+    """Children cannot import the ``__main__.py`` of a folder, a zip file or a package: one line says so at once."""
+    text = f"{SCRIPT}\ndef mine(architecture, **settings):\n    return {{'accuracy': 0.5}}\ngood = mine\n"
+    (tmp_path / "__main__.py").write_text(f"{text}\nif __name__ == '__main__':\n    searches()\n")
+    run = subprocess.run([sys.executable, tmp_path], env=environment, capture_output=True, text=True)
+    last = "StudyError: with several workers 'evaluate' cannot be a function of a __main__.py; put it into a module"
+    assert run.returncode == 1 and last in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [["-c", f"{SCRIPT}\nprint('result', searches())"], ["-"]], ids=["-c", "stdin"])
+def test_a_process_without_a_script_may_search(environment, arguments):
+    """``python -c``, standard input and notebooks have no file that children could import."""
+    text = f"{SCRIPT}\nprint('result', searches())"
+    settings = {"env": environment, "capture_output": True, "text": True, "timeout": 240}
+    run = subprocess.run([sys.executable, *arguments], input=text, **settings)
+    assert run.stdout == "result 2\n", run.stderr
