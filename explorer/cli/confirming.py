@@ -22,7 +22,7 @@ from explorer.cli.studies import mix, tell_mixed
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @click.option(
     "--seeds",
     type=click.IntRange(1, 1_000),

@@ -97,8 +97,9 @@ def run_search(
     of what ``evaluate`` answers. ``data``: the name of a data set or a folder of images, looked for in ``data_dir``;
     ``subset``: so many images of it; ``recipe``: as ``training.recipe.recipe`` takes it; ``epochs``: of each training.
     Left out they are the explorer's own choice. ``sampler``: frontier, evolution, random, tpe, nsga2 or gp. ``seed``:
-    what all randomness of a new study comes from. ``device``: cpu, cuda, cuda:1 or auto. ``study``: its name, made of the space's and the
-    data's by default; ``new_study``: begin another beside the one of that name. ``progress``: called with each Event.
+    what all randomness of a new study comes from. ``device``: cpu, cuda, cuda:1 or auto. ``study``: its name, made of
+    the space's and the data's by default; ``new_study``: begin another beside the one of that name. ``progress``:
+    called with each Event.
 
     ``trials``: the study's total of complete and stopped trials; ``seconds``: the time of this search,
     in which no trial is begun that would end too late. Without either, DEFAULT_TRIALS more than
