@@ -9,13 +9,14 @@ path/to/architecture.json                        an exported one, as is the fold
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.architecture import MAX_JSON_BYTES, Architecture
-from explorer.errors import ArchitectureError, ExplorerError
+from explorer.errors import ArchitectureError, ExplorerError, did_you_mean
 from explorer.files import read_regular
-from explorer.grammar.parse import load_space
+from explorer.grammar.parse import load_space, shipped_spaces
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.ops.base import TensorShape
 from explorer.records import TrialRecord
@@ -48,7 +49,9 @@ class Addressed:
 
 def find_architecture(address: str, storage: str, override: Input | None = None) -> Addressed:
     """What an address means. Raises an ExplorerError that says which part of it was not found."""
-    if "#" in address:
+    study, colon, number = address.rpartition(":")
+    is_trial = bool(colon) and number.isascii() and number.isdigit() and len(number) < 12
+    if "#" in address and not (is_trial and study in _studies(storage)):
         path, _, which = address.partition("#")
         space = load_space(path)
         if override is not None:
@@ -57,8 +60,7 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
         return Addressed(space.architecture(derivation), space, derivation)
     if (path := _exported(address)) is not None:
         return Addressed(_overridden(_read(path), override, address))
-    study, colon, number = address.rpartition(":")
-    if colon and number.isascii() and number.isdigit() and len(number) < 12:
+    if is_trial:
         from explorer.store import open_study  # no database is needed for the others
 
         record = open_study(storage, study).trial(int(number))
@@ -68,12 +70,34 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
             )
         architecture = _overridden(Architecture.from_json(record.architecture, record.digest), override, address)
         return Addressed(architecture, study=study, trial=record)
-    if address.endswith(SPACES):
-        raise ExplorerError(f"{address[:200]!r} is a space; name a network of it, as in {address[:200]}#0")
-    raise ExplorerError(
-        f"{address[:200]!r} names no architecture; write SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,...,"
+    raise ExplorerError(_no_architecture(address, storage))
+
+
+def _no_architecture(address: str, storage: str) -> str:
+    """Why ``address`` names no architecture, and what is likely meant."""
+    shown = repr(address[:200])
+    space = address if address.endswith(SPACES) else f"{address}.yaml"
+    if address.endswith(SPACES) or space in shipped_spaces():
+        return f"{shown} is a space; name a network of it, as in {space[:200]}#0"
+    study, colon, number = address.rpartition(":")
+    if (name := study if colon else address) in _studies(storage):
+        found = f"{number[:40]!r} is not the number of a trial" if colon else f"{shown} is a study"
+        return f"{found}; name a trial of the study, as in {shlex.quote(f'{name}:0')}"
+    return (
+        f"{shown} names no architecture; write SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,...,"
         " STUDY:TRIAL or the path of an exported folder or its architecture.json"
+        f"{did_you_mean(space, shipped_spaces())}"
     )
+
+
+def _studies(storage: str) -> list[str]:
+    """The names of the studies in the storage; none where it cannot be read."""
+    from explorer.store import list_studies
+
+    try:
+        return [study.name for study in list_studies(storage)]
+    except ExplorerError:
+        return []
 
 
 def _exported(address: str) -> Path | None:

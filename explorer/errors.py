@@ -96,13 +96,58 @@ class ExportError(ExplorerError):
     """A file set that cannot be written, or that fails its own check."""
 
 
+# What a user may type -> the explorer's name for it, suggested only where that name is known.
+SYNONYMS = {
+    **dict.fromkeys(("fp32", "float", "single", "full"), "float32"),
+    **dict.fromkeys(("fp16", "half"), "float16"),
+    **dict.fromkeys(("bf16", "brainfloat"), "bfloat16"),
+    **dict.fromkeys(("acc", "top1", "valaccuracy", "valacc", "testaccuracy"), "accuracy"),
+    **dict.fromkeys(("valloss", "crossentropy"), "loss"),
+    **dict.fromkeys(("latency", "time", "speed", "runtime", "inferencetime", "ms"), "latency_ms"),
+    **dict.fromkeys(("mac", "madds", "multadds", "mults"), "macs"),
+    **dict.fromkeys(("parameters", "parameter", "nparams", "weights"), "params"),
+    **dict.fromkeys(("memory", "mem", "peakmemory"), "peak_memory_bytes"),
+    **dict.fromkeys(("depth", "layers"), "weight_layers"),
+    **dict.fromkeys(("nhwc", "channelslast"), "channels_last"),
+    **dict.fromkeys(("onnx", "ort"), "onnxruntime"),
+    **dict.fromkeys(("cudagraph", "cudagraphs"), "graph"),
+    **dict.fromkeys(("torchcompile", "inductor"), "compile"),
+    **dict.fromkeys(("nsgaii", "nsga"), "nsga2"),
+    **dict.fromkeys(("bayesian", "bo", "bayes", "gaussianprocess"), "gp"),
+    **dict.fromkeys(("evolutionary", "ea", "regularizedevolution", "genetic", "ga"), "evolution"),
+    **dict.fromkeys(("randomsearch", "uniform"), "random"),
+    **dict.fromkeys(("hyperband", "asha", "sha", "successivehalving", "median"), "rungs"),
+    **dict.fromkeys(("off", "never", "no"), "none"),
+    **dict.fromkeys(("batchnorm", "batchnorm2d", "norm"), "bn"),
+    **dict.fromkeys(("conv2d", "convolution", "conv"), "conv3x3"),
+    **dict.fromkeys(("linear", "dense"), "fc"),
+    **dict.fromkeys(("adaptiveavgpool2d", "globalavgpool", "globalaveragepooling"), "gap"),
+    **dict.fromkeys(("swish",), "silu"),
+    **dict.fromkeys(("squeezeexcitation", "seblock"), "se"),
+}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'conv3x3'?`` for the nearest known names, or an empty string."""
+    """``; did you mean 'conv3x3'?`` for the known names that are likely meant, or an empty string.
+
+    Those are the names that differ only in case and punctuation, else the one that SYNONYMS gives, else the nearest.
+    """
     names = sorted(set(known))
     if len(names) > MANY_NAMES:  # among very many, only names that begin alike are compared
         names = [name for name in names if name[:1] == word[:1] and abs(len(name) - len(word)) <= 3][:MANY_NAMES]
-    near = get_close_matches(word[:64], names, n=2, cutoff=0.6)
+    plain = _plain(word[:64])
+    near = [name for name in names if _plain(name) == plain]
+    if not near and SYNONYMS.get(plain) in names:
+        near = [SYNONYMS[plain]]
+    if not near:
+        lower = {name.lower(): name for name in names}
+        near = [lower[name] for name in get_close_matches(word[:64].lower(), lower, n=2, cutoff=0.6)]
     return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def _plain(word: str) -> str:
+    """The word without case and punctuation, and without the package that torch's names begin with."""
+    return "".join(filter(str.isalnum, word.lower().removeprefix("torch.").removeprefix("nn.")))
 
 
 def one_line(error: BaseException) -> str:

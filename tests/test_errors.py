@@ -7,8 +7,10 @@ import pickle
 import pytest
 
 import explorer
-from explorer.errors import ExplorerError, Problem, SpaceError
+from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
 from explorer.measure.protocol import MeasurementFailed
+from explorer.measure.settings import DTYPES, LAYOUTS
+from explorer.study.samplers import SAMPLERS
 from explorer.study.search import RecordLost
 
 
@@ -32,3 +34,32 @@ def test_functions_of_an_architecture_refuse_other_values(wrong):
     for function in (explorer.cost, explorer.build):
         with pytest.raises(TypeError, match=r"an Architecture.*space\.architecture\(0\).*found"):
             function(wrong)
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        ("fp32", DTYPES, "float32"),
+        ("half", DTYPES, "float16"),
+        ("BF16", DTYPES, "bfloat16"),
+        ("nhwc", LAYOUTS, "channels_last"),
+        ("acc", ("accuracy", "macs"), "accuracy"),
+        ("latency", ("accuracy", "latency_ms"), "latency_ms"),
+        ("FLOPs", ("flops", "macs"), "flops"),
+        ("parameters", ("params", "macs"), "params"),
+        ("cifar-10", ("cifar10", "cifar100"), "cifar10"),
+        ("CIFAR100", ("cifar10", "cifar100"), "cifar100"),
+        ("NSGA-II", SAMPLERS, "nsga2"),
+        ("nn.Conv2d", ("conv3x3", "bn"), "conv3x3"),
+        ("BatchNorm2d", ("conv3x3", "bn"), "bn"),
+    ],
+)
+def test_a_word_of_the_field_is_understood(word, known, meant):
+    """A usual name of a thing is answered with the explorer's name for it, and no other."""
+    assert did_you_mean(word, known) == f"; did you mean {meant!r}?"
+
+
+def test_a_hint_is_among_what_is_known():
+    """A word of the field whose meaning is not known there gives no hint."""
+    assert did_you_mean("fp32", ("nchw", "channels_last")) == ""
+    assert did_you_mean("cnov", ("conv", "norm")) == "; did you mean 'conv'?"

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import explorer
 from dashboards.launch import STORAGE_VARIABLE
 from explorer.store import open_study
+from explorer.store.database import open_for_writing
 from tests.cli.test_spaces import run
-from tests.every_study import CONFIRMED_SEEDS, KINDS, write_every_study
+from tests.every_study import CONFIRMED_SEEDS, KINDS, SEARCHED, SPACE, write_every_study
 
 WITHOUT_POINTS = ("all failed", "empty", "only rejected", "only running")
 EVALUATED = tuple(kind for kind in KINDS if kind not in ("trained", "confirmed"))
@@ -152,3 +154,50 @@ def test_confirmed_networks_are_kept(storage):
         each.number for each in study.trials(full=False) if each.state == "complete"
     }
     assert Path(study.artifacts).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (("cost", "in process:9"), "study 'in process' has no trial 9; its trials are 0..3"),
+        (
+            ("cost", "in process:-1"),
+            "'-1' is not the number of a trial; name a trial of the study, as in 'in process:0'",
+        ),
+        (("cost", "in process:1.5"), "'1.5' is not the number of a trial"),
+        (("cost", "in process"), "'in process' is a study; name a trial of the study, as in 'in process:0'"),
+        (("cost", "he2016_orders"), "'he2016_orders' is a space; name a network of it, as in he2016_orders.yaml#0"),
+        (("cost", "he2016_orders.yaml#-1"), "'-1' is not an index; write a whole number in 0..4"),
+        (("cost", "resnet50"), "did you mean 'published/resnet.yaml'"),
+        (("frontier", "in process:3"), "name the study alone: 'in process'"),
+        (("trials", "sqlite:///explorer.db"), "a storage is given by --storage, beside the name of a study"),
+        (("effects", "explorer.db"), "a storage is given by --storage"),
+        (("report", "he2016_orders.yaml", "-o", "r.html"), "that is the name of a space file, not of a study"),
+        (("frontier",), "holds several studies, name one"),
+        (("trials", "in-process"), "did you mean 'in process'?"),
+        (("effects", "in process", "--factor", "Depth"), "did you mean 'depth'?"),
+        (("export", "only running:0", "-o", "network"), "it is running"),
+        (("export", "only rejected:0", "-o", "network"), "it is rejected"),
+        (("train", "in process:0", "--data", "digits", "--device", "mps"), "only CPUs and NVIDIA GPUs are supported"),
+        (("train", "in process:0", "--data", "digits", "--device", "cuda:0,1"), "one process uses one GPU"),
+        (("train", "in process:0", "--data", "digits", "--device", "cuda1"), "did you mean 'cuda:1'?"),
+        (("train", "in process:0", "--data", "CIFAR-10"), "did you mean 'cifar10'?"),
+    ],
+)
+def test_what_is_misnamed_is_one_line_that_says_what_to_type(ask, line, message):
+    """A study, trial, file, device or data set under another name is answered with the name to give."""
+    status, _, err = ask(*line)
+    assert status == 2 and message in err, err
+
+
+def test_the_only_study_needs_no_name(capsys, tmp_path):
+    """In a storage of one study its name may be left out; an empty storage says how to make one."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    open_for_writing(url).close()
+    status, _, err = run(capsys, "frontier", "--storage", url)
+    assert status == 2 and "holds no studies yet; 'explorer search' makes one" in err
+    explorer.search(SPACE, study="a:b #1 \u00e9", trials=1, storage=url, **SEARCHED["in process"])
+    for command in ("trials", "frontier", "clean"):
+        assert run(capsys, command, "--storage", url)[0] == 0
+    assert run(capsys, "frontier", "a:b #1 \u00e9", "--storage", url)[0] == 0
+    assert run(capsys, "cost", "a:b #1 \u00e9:0", "--storage", url)[0] == 0

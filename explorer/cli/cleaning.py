@@ -9,7 +9,7 @@ from explorer.cli.options import as_json, print_json, print_table, storage
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @as_json
 @storage

@@ -24,7 +24,7 @@ from explorer.signals import raise_interrupted
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @click.option(
     "--seeds",
     type=Whole(1, 1_000),

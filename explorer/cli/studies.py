@@ -70,7 +70,7 @@ def studies(as_json: bool, storage: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @as_json
 @storage
 def trials(study: str, as_json: bool, storage: str) -> None:
@@ -131,7 +131,7 @@ mix = click.option("--mix-environments", is_flag=True, help="Compare latencies o
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @click.option("--x", metavar="COST", help=X_HELP)
 @click.option("--y", metavar="OBJECTIVE", help=Y_HELP)
 @click.option(
@@ -250,7 +250,7 @@ def _quantity(record: TrialRecord, name: str) -> str:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @click.option(
     "--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@..."
 )
@@ -308,7 +308,7 @@ def _source(effect) -> str:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", default="")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.html", help="The file to write."
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,13 +22,17 @@ from explorer.strict_json import parse_json
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 34
+COUNTER = "num_batches_tracked"  # of a batch norm; it has no part in evaluation
+WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model", "net", "network")  # in checkpoints
 
 
 def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str]) -> Network:
     """The network with these weights, on the CPU and in evaluation.
 
     ``weights``: a state dict or the path of a safetensors file, with the keys of ``explorer.build(architecture)``, or
-    with those of torchvision's and timm's ResNets or timm's ResNetV2s: which of them is seen from the keys.
+    with those of torchvision's and timm's ResNets or timm's ResNetV2s: which of them is seen from the keys. The
+    prefixes that DataParallel, torch.compile and averaged models add are removed, a state dict inside a checkpoint is
+    found, and counters of batches that are missing start at 0.
 
     Raises ExportError unless keys, shapes and types are the network's, all values are finite and no running variance
     is negative.
@@ -34,7 +40,8 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
     network = build_network(architecture, seed=0).eval()
     expected = network.state_dict()
     found = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
-    found = renamed(found, architecture, expected)
+    found = renamed(plain_state(found), architecture, expected)
+    found = {**{key: value for key, value in expected.items() if key.endswith(COUNTER)}, **found}
     for key in (*expected, *found):
         if key not in found:
             raise ExportError(f"the weights lack {key!r}; they are of another network{did_you_mean(key, found)}")
@@ -54,6 +61,15 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
     return network
 
 
+def plain_state(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict in a checkpoint, under the names that the network itself gives its weights."""
+    inside = next((weights[name] for name in WRAPPERS if isinstance(weights.get(name), Mapping)), weights)
+    found = {key.replace("_orig_mod.", ""): value for key, value in inside.items() if key != "n_averaged"}
+    while found and all(key.startswith("module.") for key in found):
+        found = {key.removeprefix("module."): value for key, value in found.items()}
+    return found
+
+
 def read_weights(path: str | os.PathLike[str], most: int = MAX_FILE_BYTES) -> dict[str, Tensor]:
     """The tensors of a safetensors file of at most ``most`` bytes.
 
@@ -67,14 +83,34 @@ def read_weights(path: str | os.PathLike[str], most: int = MAX_FILE_BYTES) -> di
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}{larger}") from None
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > len(data) - 8:
-        raise ExportError(f"{path}: not a safetensors file, or cut short")
+        raise ExportError(f"{path}: {_other_kind(Path(path), data) or 'not a safetensors file, or cut short'}")
     if size > MAX_HEADER_BYTES:
         raise ExportError(f"{path}: its header has {size:,} bytes, at most {MAX_HEADER_BYTES:,} are read")
     try:
         parse_json(data[8 : 8 + size])  # safetensors itself would take the last of two equal names
         return load(data)
     except (ValueError, SafetensorError) as error:
-        raise ExportError(f"{path}: not a safetensors file: {str(error)[:200]}") from None
+        kind = _other_kind(Path(path), data) or f"not a safetensors file: {str(error)[:200]}"
+        raise ExportError(f"{path}: {kind}") from None
+
+
+def _other_kind(path: Path, data: bytes) -> str:
+    """What a file of weights of another format is, and how to convert it; empty for others."""
+    name, target = str(path), str(path.with_suffix(".safetensors"))
+    if data[:4] == b"PK\x03\x04" and b"data.pkl" not in data[:4096]:
+        read = f"w = {{k: torch.from_numpy(v) for k, v in numpy.load({name!r}).items()}}"
+        kind = "a NumPy archive" if path.suffix == ".npz" else ""
+    elif data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and len(data) > 8):
+        read, kind = f"w = torch.load({name!r}, weights_only=True, map_location='cpu')", "a PyTorch pickle file"
+    else:
+        kind = "an ONNX graph" if path.suffix == ".onnx" else "an HDF5 file" if data[:4] == b"\x89HDF" else ""
+        return f"{kind}, not a safetensors file; save the state dict of its network as safetensors" if kind else ""
+    code = (
+        f"import numpy, torch; from safetensors.torch import save_file; {read};"
+        " w = w.get('state_dict', w.get('model', w));"
+        f" save_file({{k: v.clone().contiguous() for k, v in w.items()}}, {target!r})"
+    )
+    return f"{kind}, not a safetensors file; convert it with Python: {code}" if kind else ""
 
 
 def largest_file(state: Mapping[str, Tensor]) -> int:

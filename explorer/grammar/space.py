@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -137,6 +138,8 @@ class SearchSpace:
                 if len(text) > 1_000:
                     raise self.error("an index of more than 1,000 digits")
                 return self.unrank(int(text))
+            if re.fullmatch(r"[-+]?[0-9._]+(e[0-9]+)?", text):
+                raise self.error(f"{text[:40]!r} is not an index; write a whole number in 0..{self.count() - 1}")
             return self.named(named_choices(text))
         if isinstance(which, bool) or not hasattr(which, "__index__"):
             raise TypeError(

@@ -56,12 +56,25 @@ def find_device(name: str = "auto") -> str:
         return "cuda:0" if count else "cpu"
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
-        near = "; a GPU is 'cuda'" if name.startswith("gpu") else did_you_mean(name, DEVICES)
-        raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{near}")
+        raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{_device_hint(name)}")
     number = int(match[1] or 0)
     if number >= count:
         raise MeasurementError(f"no device {name!r}: {count} CUDA devices found; 'cpu' and 'auto' always work")
     return f"cuda:{number}"
+
+
+def _device_hint(name: str) -> str:
+    """What is meant by a name of a device that is not one."""
+    word = name.strip().lower()
+    if word.startswith(("gpu", "nvidia")):
+        return "; a GPU is 'cuda'"
+    if "," in word or word == "all":
+        return "; one process uses one GPU: start 'explorer worker --device cuda:1' for each further one"
+    if numbered := re.fullmatch(r"cuda[ _.-]?(\d{1,4})|(\d{1,4})", word):
+        return f"; did you mean 'cuda:{numbered[1] or numbered[2]}'?"
+    if word in ("mps", "metal", "rocm", "hip", "xpu", "tpu", "xla", "npu", "vulkan", "directml"):
+        return "; only CPUs and NVIDIA GPUs are supported: use 'cpu'"
+    return did_you_mean(name, DEVICES)
 
 
 def device_name(device: str) -> str:

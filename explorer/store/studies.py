@@ -58,7 +58,19 @@ def find_study(database: Database, name: str) -> Study:
         if name
         else f"{database.shown} holds several studies, name one"
     )
-    raise StoreError(f"{asked}; it holds {listed}{did_you_mean(name, names) if name else ''}")
+    raise StoreError(f"{asked}; it holds {listed}{_hint(name, names) if name else ''}")
+
+
+def _hint(name: str, names: list[str]) -> str:
+    """What is meant by the name of a study that is not there."""
+    study, colon, _ = name.rpartition(":")
+    if colon and study in names:
+        return f"; name the study alone: {study!r}"
+    if "://" in name or name.endswith((".db", ".sqlite", ".sqlite3")):
+        return "; a storage is given by --storage, beside the name of a study"
+    if name.endswith((".yaml", ".yml")):
+        return "; that is the name of a space file, not of a study"
+    return did_you_mean(name, names)
 
 
 def study_names(database: Database) -> set[str]:

@@ -217,7 +217,7 @@ ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
     [
         (b"", "not a safetensors file, or cut short"),
         (b"\x80\x04\x95", "cut short"),
-        (b"\x80\x04\x95" * 9, "cut short"),
+        (b"\x80\x04\x95" * 9, "a PyTorch pickle file, not a safetensors file"),
         ((1 << 63).to_bytes(8, "little"), "cut short"),
         (header("{}" + " " * (1 << 20)), "1,048,578 bytes, at most 1,048,576 are read"),
         (header("[" * 100_000), "not a safetensors file"),
