@@ -65,13 +65,14 @@ def score_architecture(
     Raises ExplorerError for an unknown score or a data set of another shape.
     """
     names = check_scores(NAMES if names is None else names)
-    seen = _batch(architecture, data, batch, seed)
     found: dict[str, float | None] = {}
-    for name in names:
-        net = _as_at_start(architecture, seed)
-        with torch.inference_mode(False), torch.enable_grad(), sound_convolutions(net):
-            score = SCORES[name](net, seen)
-        found[name] = score if score is not None and math.isfinite(score) else None
+    with torch.inference_mode(False), torch.enable_grad():
+        seen = _batch(architecture, data, batch, seed)
+        for name in names:
+            net = _as_at_start(architecture, seed)
+            with sound_convolutions(net):
+                score = SCORES[name](net, seen)
+            found[name] = score if score is not None and math.isfinite(score) else None
     return found
 
 

@@ -56,7 +56,7 @@ def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several that wait for each other would be counted as working
     random = torch.Generator().manual_seed(0)
-    images = torch.randn(batch, generator=random).to(memory_format=torch.channels_last)
+    images = torch.randn(batch, generator=random, dtype=torch.float32).to(memory_format=torch.channels_last)
     labels = torch.randint(0, classes, batch[:1], generator=random)
     net = copy.deepcopy(net).train()
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}

@@ -156,3 +156,17 @@ def test_a_score_is_a_cost_function():
     for record in study.trials():
         arch = explorer.Architecture.from_json(record.architecture)
         assert record.costs["synflow"] == score_architecture(arch, ["synflow"])["synflow"]
+
+
+def test_the_caller_s_state_does_not_matter():
+    """Within inference_mode, and whatever the global random state is, the same scores come; that state stays."""
+    space = load_space("preact_variants.yaml")
+    architecture = space.architecture(space.sample(1)[0])
+    names = ("zen", "grad_norm")
+    expected = score_architecture(architecture, names, batch=4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        before = torch.random.get_rng_state()
+        with torch.inference_mode():
+            assert score_architecture(architecture, names, batch=4) == expected
+        assert torch.equal(torch.random.get_rng_state(), before)
