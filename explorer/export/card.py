@@ -191,4 +191,6 @@ def _text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     printable = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:MAX_TEXT])
     escaped = re.sub(r"[\\`*_{}\[\]#!|~$]", r"\\\g<0>", html.escape(printable, quote=False))
+    # Many renderers make links of bare addresses; an entity is not looked at for that.
+    escaped = re.sub(r":(?=//)|(?<=www)\.|@", lambda found: f"&#{ord(found[0])};", escaped)
     return escaped + ("..." if len(text) > MAX_TEXT else "")

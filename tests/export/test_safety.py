@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -90,6 +91,7 @@ INJECTED = [
         "![i](http://x)",
         "| a | b |",
         "```\nx\n```",
+        "http://x.org www.x.org me@x.org",
     ),
     *(
         "\u202eevil",
@@ -128,6 +130,7 @@ def test_fifty_injected_names():
         lines = card.split("## Provenance\n\n")[1].split("\n\n")[0].split("\n")
         assert len(lines) == 4 and all(line.startswith("|") for line in lines), name
         assert not set("<`\u202e\x1b\x07") & set("".join(lines).replace("\\`", "")), name
+        assert not re.search("://|www[.]|@", "".join(lines)), name
 
 
 def names_of(call: ast.Call) -> str:
