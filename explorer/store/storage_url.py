@@ -32,7 +32,7 @@ def parse_storage(storage: str | os.PathLike[str]) -> URL:
     if isinstance(storage, os.PathLike):
         return _file_url(os.fspath(storage))
     if not isinstance(storage, str):
-        raise StoreError(f"storage: expected the URL or the path of a database, found a {type(storage).__name__}")
+        raise StoreError(f"storage: expected the URL or the path of a database, found {type(storage).__name__}")
     text = storage.strip()
     if not text:
         raise StoreError(f"the storage is empty; write {DEFAULT_STORAGE}, a path or {SERVER_STORAGE}")

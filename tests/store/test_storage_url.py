@@ -132,7 +132,7 @@ def test_each_folder_name_is_only_a_name(folder, tmp_path, monkeypatch):
         (".", "is a folder; name the file in it, as in sqlite:///./explorer.db"),
         ("data:v1/x.db", "a path with a colon is written as in ./a:b.db"),
         ("x\0.db", "no NUL character"),
-        (5, "found a int"),
+        (5, "found int"),
         ("/dev/zero", "is a device or a pipe; name a file"),
     ],
 )
