@@ -163,7 +163,9 @@ def read_environment(digest: Any, kept: Any) -> Environment | None:
 
 
 def _is_latency(note: Any) -> bool:
-    """Whether it is what a latency among a trial's costs stands on."""
+    """Whether it is what a latency among a trial's costs stands on; empty where the measurement failed."""
+    if note == {}:
+        return True
     if type(note) is not dict or type(note.get("environment")) is not dict:
         return False
     environment, state = note["environment"], note.get("device_state")
