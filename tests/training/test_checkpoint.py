@@ -110,7 +110,7 @@ def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, monkeypatch, caplog):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "write_atomically", full)
     with caplog.at_level(logging.WARNING):
         kept.write(tensors(), CURVE * 2, 2.0)
     assert "No space left on device" in caplog.text
@@ -131,7 +131,7 @@ def test_a_checkpoint_must_be_worth_its_time(tmp_path, monkeypatch):
     def slow(*args, **kwargs):
         now[0] += 1.0
 
-    monkeypatch.setattr(checkpoint, "write_whole", slow)
+    monkeypatch.setattr(checkpoint, "write_atomically", slow)
     kept.write(tensors(), CURVE, 5.0)
     now[0] = 55.9
     assert not kept.worthwhile()
