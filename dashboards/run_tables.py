@@ -61,7 +61,7 @@ def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: flo
         rows.append(
             {
                 "trial": lease.number,
-                "what": "waits for a worker" if lease.until is None else "held" if left > 0 else "lost: anyone's",
+                "what": "waits for a worker" if lease.until is None else "held" if left > 0 else "lease expired",
                 "worker": safe_text(lease.worker, "cell"),
                 "attempt": lease.attempt,
                 "minutes": math.nan if began is None else (moment - began) / 60,

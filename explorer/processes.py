@@ -35,7 +35,7 @@ def process_start(pid: int) -> str:
     ``UNKNOWN`` for a process that exists but may not be read.
     """
     try:
-        state, *rest = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        state, *rest = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return UNKNOWN if _exists(pid) else ""  # /proc may hide the processes of other users
     except (OSError, ValueError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from explorer.files import write_atomically
-from explorer.records import TrainingResult, environment_from_json
+from explorer.records import FAILURES, TrainingResult, environment_from_json
 from explorer.store.checking import FLAG, NUMBER, NUMBERS, Check, DamagedRow, check_row, one_of, optional, text, whole
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ _UNSENT = {
     "result": _ANY,
     "environment": _ANY,
     "seconds": optional(NUMBER),
+    "failure": one_of("", *FAILURES),
 }
+_ADDED = {"seconds": None, "failure": ""}  # entries that files of earlier versions lack, and their values
 
 
 class Unsent(NamedTuple):
@@ -65,7 +67,7 @@ def unsent(folder: Path) -> Iterator[Unsent]:
     for path in sorted(folder.glob("*.json")):
         try:
             kept = json.loads(path.read_bytes())
-            ending = {"seconds": None, **kept["ending"]}  # which files of earlier versions do not say
+            ending = {**_ADDED, **kept["ending"]}
             if ending["result"] is not None:
                 ending["result"] = TrainingResult.from_json(ending["result"])
             if ending["environment"] is not None:

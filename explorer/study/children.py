@@ -131,9 +131,7 @@ class Children:
 
     busy = False
 
-    def __init__(
-        self, work: Work, workers: int, of_caller: bool = False, reused: bool = False, job: str = "trial"
-    ):
+    def __init__(self, work: Work, workers: int, of_caller: bool = False, reused: bool = False, job: str = "trial"):
         self._work = work
         self._job = job
         self._workers = workers

@@ -98,7 +98,7 @@ def _descendants(root: int) -> dict[int, int]:
     for name in os.listdir(_PROC) if _PROC.exists() else ():
         if name.isdigit():
             try:
-                state, parent, *rest = (_PROC / name / "stat").read_text().rpartition(")")[2].split()
+                state, parent, *rest = (_PROC / name / "stat").read_text(errors="replace").rpartition(")")[2].split()
             except OSError:  # it has ended meanwhile
                 continue
             children.setdefault(int(parent), []).append(int(name))

@@ -61,5 +61,5 @@ class Retries:
             return told
         skipped = f"{told}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
         if all(record.failure in CURABLE for record in left):
-            return skipped
+            return f"{skipped}; a run with more trials or time retries them"
         return f"{skipped}; --retry-failed (in Python retry_failed=True) retries these too"

@@ -61,9 +61,7 @@ def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
     DataError where they are missing."""
     split = study.fingerprint["split"]
     place = find_data(study, data_dir)
-    data = load_data(
-        **place, subset=split["subset"], seed=split["seed"], skip_damaged=split.get("damaged", 0) > 0
-    )
+    data = load_data(**place, subset=split["subset"], seed=split["seed"], skip_damaged=split.get("damaged", 0) > 0)
     if data.fingerprint["sha256"] != split["sha256"]:
         raise StudyError(
             f"{place.get('data_dir', place['name'])}: the data set {data.name!r} is not the one that study "
