@@ -84,9 +84,11 @@ def to_record(row: Row) -> TrialRecord:
         raise DamagedRow(f"{where}, column environment: there is no environment {data['environment']}")
     if '"digest"' in architecture and data["digest"] not in architecture:
         raise DamagedRow(f"explorer_architectures, network {data['digest']}: the row holds another network")
+    state = "interrupted" if data["resumable"] else data["state"]
+    failed = state == "failed" and data["same_as"] is None
     return TrialRecord(
         number=data["number"],
-        state="interrupted" if data["resumable"] else data["state"],
+        state=state,
         digest=data["digest"],
         architecture=architecture,
         choices=choices,
@@ -100,7 +102,7 @@ def to_record(row: Row) -> TrialRecord:
         worker=data["worker"],
         environment=read_environment(data["environment"], environment),
         latency=notes.get(LATENCY_NOTE, {}),
-        failure=_failure(data["reason"], notes) if data["state"] == "failed" and data["same_as"] is None else "",
+        failure=_failure(data["reason"], notes) if failed else "",
         weights=data["weights"],
         started=data["started"],
         finished=data["finished"],
