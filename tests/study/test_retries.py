@@ -231,7 +231,7 @@ def test_an_interrupted_trial_is_no_failure_to_retry(space, url):
     assert [record.failure for record in writer.interrupt("Ctrl-C")] == [""]
     database.close()
     taken = search(space, url, trials=1).study.trial(0)
-    assert (taken.state, taken.attempt) == ("complete", 2)
+    assert (taken.state, taken.attempt) == ("complete", 1)
 
 
 def test_the_kind_of_a_failure_is_kept(space, url):
