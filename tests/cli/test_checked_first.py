@@ -1,4 +1,4 @@
-"""What a user can mend is said before long work: each case would else fail after training or measuring."""
+"""Bad input is reported before long work: otherwise each case would fail after training or measuring."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_the_row_and_the_column_are_named(damaged, column, value, said):
 
 
 def test_another_networks_architecture_is_not_taken_for_the_trials_own(damaged, capsys):
-    """A row of architectures that holds another network is refused by whoever reads the architecture."""
+    """A row of architectures that holds another network is refused when the architecture is read."""
     other = parse_space(SPACE_TEXT, "tiny.yaml").architecture(7).to_json()
     url = damaged("explorer_architectures", "json", other, "")
     status, out, err = run(capsys, "cost", "one:0", "--storage", url)

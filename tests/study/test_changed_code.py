@@ -67,7 +67,7 @@ def test_continue_keeps_the_results_and_records_the_code(space, url, caplog):
 
 
 def test_a_function_that_never_worked_may_be_mended(space, url, caplog):
-    """A study that has nothing but failures goes on with the mended function, which is then the study's."""
+    """A study that has nothing but failures goes on with the corrected function, which is then the study's."""
     assert search(space, url, raises).failed
     study = search(space, url, good).study
     assert study.counts()["complete"] == 3 and "goes on with other code (evaluate: evaluations.raises" in caplog.text

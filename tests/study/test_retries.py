@@ -40,8 +40,8 @@ def states(study):
 
 
 def test_a_failure_of_code_is_retried_by_the_next_run(space, url, caplog):
-    """What raised and is mended ends well in the next run, under its own number and seed, one attempt later; the old
-    reason is nowhere told as this run's."""
+    """A function that raised and is corrected succeeds in the next run, under the trial's own number and seed, one
+    attempt later; the old reason is not reported as this run's."""
     flag = ["yesterday"]
     evaluate = broken_while(flag)
     first = search(space, url, evaluate)

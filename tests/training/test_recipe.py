@@ -163,7 +163,7 @@ def test_a_file_of_some_fields_changes_a_base(tmp_path, fields, expected):
 
 
 def test_an_optimiser_is_not_a_recipe():
-    """Whoever asks for Adam learns which optimiser there is."""
+    """A recipe named Adam is refused with the optimiser that there is."""
     with pytest.raises(TrainingError, match=r"unknown recipe 'Adam'.*every recipe trains by SGD with momentum"):
         recipe("Adam")
     with pytest.raises(TrainingError, match="a recipe is a name, a JSON file or a mapping of fields, found 5"):
