@@ -10,7 +10,8 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -229,16 +230,17 @@ class SearchLoop:
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
         """Begins a trial again that failed in an earlier run, with its costs of today; None where none is left."""
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
+            notes: Mapping[str, Any] = {}
             try:
-                candidate = self.candidates.make(self.plan.space.named(dict(failed.choices)))
+                with self._proposing():
+                    candidate = self.candidates.make(self.plan.space.named(dict(failed.choices)))
+                    if LATENCY in failed.costs:
+                        candidate = candidate._replace(costs={**failed.costs, **candidate.costs})
+                    else:
+                        candidate, notes = self._with_latency(candidate)
             except ExplorerError as error:
                 _log.warning("trial %d cannot be retried: %s", failed.number, error)
                 continue
-            notes: Mapping[str, Any] = {}
-            if LATENCY in failed.costs:
-                candidate = candidate._replace(costs={**failed.costs, **candidate.costs})
-            else:
-                candidate, notes = self._with_latency(candidate)
             record = self.writer.retry(failed, candidate.costs, notes, candidate.refusal, self.budget.target)
             if record is None:  # another worker was first
                 continue
@@ -261,11 +263,8 @@ class SearchLoop:
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
         number = self.ledger.next_number
-        self.proposing = True
-        try:
+        with self._proposing():
             candidate, notes = self._measured() or self._drawn(number)
-        finally:
-            self.proposing = False
         if candidate is None or self.interrupted:
             return None
         proposal = Proposal(
@@ -289,6 +288,15 @@ class SearchLoop:
             if self.plan.stopwatch is not None:
                 self.in_hand = candidate, notes
             return None
+
+    @contextmanager
+    def _proposing(self) -> Iterator[None]:
+        """Marks that an interrupt may break off what this process computes."""
+        self.proposing = True
+        try:
+            yield
+        finally:
+            self.proposing = False
 
     def _measured(self) -> tuple[Candidate, Mapping[str, Any]] | None:
         """A candidate whose number went to another worker's while it was measured, unless its network did too."""
