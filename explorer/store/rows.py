@@ -197,7 +197,7 @@ _NOTES = Check(_are_notes, "an object of notes on a trial")
 _FIGURES = ("val_accuracy", "val_loss", "val_top5", "epochs", "seconds", "images_per_second")
 _TRIAL = {
     "number": whole(0),
-    "state": one_of(*STATES),
+    "state": one_of(*(state for state in STATES if state != "interrupted")),
     "reason": text(LONGEST_REASON),
     "digest": NETWORK,
     "same_as": optional(whole(0)),

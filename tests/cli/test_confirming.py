@@ -52,7 +52,7 @@ def test_confirm_gives_test_figures_of_the_frontier(capsys, storage):
         (["confirm", "none", "--seeds", "0"], "--seeds"),
         (["confirm", "none", "--epochs", "x"], "--epochs"),
         (["confirm", "none", "--y", "macs"], "--y"),
-        (["confirm"], "STUDY"),
+        (["confirm", "--storage", "sqlite:///absent.db"], "there is no file"),
     ],
 )
 def test_what_cannot_be_confirmed_is_one_line(capsys, args, message, tmp_path, monkeypatch):

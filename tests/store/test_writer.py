@@ -277,6 +277,9 @@ def test_a_trial_whose_searches_crash_is_given_up(writer):
     writer.begin(0, proposal("a"))
     for _ in range(RETRIES + 2):
         writer.interrupt("Ctrl-C")
+        assert writer.take_up().attempt == 1
+    for _ in range(RETRIES):
+        writer.interrupt("the search ended", crashed=True)
         assert writer.take_up() is not None
     (given_up,) = writer.interrupt("the search ended", crashed=True)
     assert given_up.state == "failed" and writer.take_up() is None
@@ -308,7 +311,7 @@ def take_up_all(storage: str, number: int, begun) -> None:
 
 
 def test_processes_that_take_trials_up_at_once_get_each_once(writer, storage):
-    """Four processes take up twenty interrupted trials: each gets its next attempt once."""
+    """Four processes take up twenty interrupted trials: each is taken up once, as the same attempt."""
     if storage is None:
         pytest.skip("a database in memory has one process")
     for number in range(20):
@@ -322,4 +325,4 @@ def test_processes_that_take_trials_up_at_once_get_each_once(writer, storage):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
-    assert [(record.state, record.attempt) for record in writer.study.trials()] == [("complete", 2)] * 20
+    assert [(record.state, record.attempt) for record in writer.study.trials()] == [("complete", 1)] * 20

@@ -34,7 +34,7 @@ if __name__ == "__main__":
 
     space = parse_space(evaluations.SPACE_TEXT, "tiny.yaml")
     result = run_search(space, evaluate=getattr(evaluations, name), storage=url, study="one", sampler="random",
-                        trials=int(trials), workers=int(workers), progress=progress)
+                        changed_code="continue", trials=int(trials), workers=int(workers), progress=progress)
     print("result", result.interrupted, result.ended, flush=True)
 """
 

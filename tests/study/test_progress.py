@@ -19,7 +19,7 @@ BEST = TrialRecord(
     started=1.0,
     finished=3.5,
 )
-COUNTS = {"running": 1, "complete": 4, "stopped": 0, "failed": 2, "cached": 0, "rejected": 0}
+COUNTS = {"running": 1, "complete": 4, "stopped": 0, "failed": 2, "cached": 0, "rejected": 0, "interrupted": 0}
 STATUS = Status("one", COUNTS, 10, 95.0, 3, BEST, {"accuracy": "max", "macs": "min"})
 RUNNING = TrialRecord(4, "running", costs={"macs": 2_000_000}, started=4.0)
 

@@ -121,11 +121,11 @@ def test_a_broken_limit_is_retried_on_request_only(space, url, caplog):
     before = states(open_study(url, "one"))
     assert {reason for _, _, reason in before.values() if reason.startswith("it took")}
     caplog.clear()
-    search(space, url, good, trials=1, **limits)
+    search(space, url, good, trials=1, **{**limits, "trial_seconds": 60})
     assert {1} == {attempt for state, attempt, reason in states(open_study(url, "one")).values()}
     assert "not retried" in caplog.text
     assert "--retry-failed (in Python retry_failed=True) retries these too" in caplog.text
-    after = search(space, url, good, retry_failed=True, **limits).study
+    after = search(space, url, good, retry_failed=True, **{**limits, "trial_seconds": 60}).study
     assert after.counts()["failed"] == 0 and max(record.attempt for record in after.trials()) == 2
 
 

@@ -201,7 +201,8 @@ def test_whatever_the_disk_says_the_training_goes_on(space, tmp_path, monkeypatc
     def refuse(self, *args, **kwargs):
         raise OSError(error, os.strerror(error), str(self))
 
-    job = Job(7, "v1-x", space.architecture(0).to_json(), {}, seed=1)
+    architecture = space.architecture(0)
+    job = Job(7, architecture.digest, architecture.to_json(), {}, seed=1)
     settings = Training("digits", None, None, recipe("quick"), 2, "cpu", 1, "float32", tmp_path / "artifacts")
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     monkeypatch.setattr(checkpoint, "SHARE", 0)
