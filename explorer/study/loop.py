@@ -244,7 +244,6 @@ class SearchLoop:
                 continue
             if record.state == "failed":
                 self.retries.ended(record)
-                self.budget.note(failed=True)
             return record
         return None
 
@@ -372,8 +371,9 @@ class SearchLoop:
             remove(weights_file(self.writer.study.artifacts, record.digest))
         if ended and not ending.resumable:  # a stopped one's too: few epochs, and there are many
             remove(checkpoint_file(self.writer.study.artifacts, record.digest))
-        if not ending.resumable:
-            self.budget.note(failed=isinstance(message, Failure))
+        failed = isinstance(message, Failure)
+        if not ending.resumable and not (failed and self.retries.is_retry(number)):
+            self.budget.note(failed)
         self._learn()
         for record in ended:
             self.retries.ended(record)
