@@ -458,7 +458,11 @@ class SearchLoop:
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
     def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:
-        self.progress(Event(kind, self._status(), trial, epoch, why))
+        try:
+            self.progress(Event(kind, self._status(), trial, epoch, why))
+        except BaseException:
+            self.crashed = False  # no trial is to blame for what the caller's function raises
+            raise
 
     def _status(self) -> Status:
         done, target, median = self.ledger.done, self.budget.target, self.ledger.median_seconds()
