@@ -246,7 +246,6 @@ class SearchLoop:
                 continue
             if record.state == "failed":
                 self.retries.ended(record)
-                self.budget.note(failed=True)
             return record
         return None
 
@@ -380,8 +379,9 @@ class SearchLoop:
             remove(weights_file(self.writer.study.artifacts, record.digest))
         if ended and not ending.resumable:  # a stopped one's too: few epochs, and there are many
             remove(checkpoint_file(self.writer.study.artifacts, record.digest))
-        if not ending.resumable:
-            self.budget.note(failed=isinstance(message, Failure))
+        failed = isinstance(message, Failure)
+        if not ending.resumable and not (failed and self.retries.is_retry(number)):
+            self.budget.note(failed)
         self._learn()
         for record in ended:
             self.retries.ended(record)
@@ -466,7 +466,11 @@ class SearchLoop:
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
     def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:
-        self.progress(Event(kind, self._status(), trial, epoch, why))
+        try:
+            self.progress(Event(kind, self._status(), trial, epoch, why))
+        except BaseException:
+            self.crashed = False  # no trial is to blame for what the caller's function raises
+            raise
 
     def _status(self) -> Status:
         done, target, median = self.ledger.done, self.budget.target, self.ledger.median_seconds()

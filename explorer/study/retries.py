@@ -43,6 +43,10 @@ class Retries:
         self._in_a_row = self._in_a_row + 1 if failed else 0
         (self._failed_again.add if failed else self._failed_again.discard)(record.number)
 
+    def is_retry(self, number: int) -> bool:
+        """Whether trial ``number`` had failed before this run: that it fails again says nothing of new networks."""
+        return number in self._earlier
+
     def is_earlier(self, record: TrialRecord) -> bool:
         """Whether a failed trial is as an earlier run left it."""
         known = self._earlier.get(record.number)

@@ -155,11 +155,15 @@ def finite_number(source: str, value: Any) -> float:
 
 def reason_of(error: BaseException) -> str:
     """Why a trial failed, on one line: our own errors speak for themselves, others with their kind and place."""
+    try:
+        message = str(error)
+    except Exception as failure:  # of the ``__str__`` of a user's exception
+        message = f"(its message cannot be read: __str__ raised {type(failure).__name__})"
     if isinstance(error, ExplorerError):
-        return str(error)
+        return message
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {message}{place}"
 
 
 def _shown(value: Any) -> str:

@@ -161,6 +161,17 @@ def raises(architecture, *, choices, epochs, seed):
     raise RuntimeError("exploded " + "x" * 1000)
 
 
+class WithoutMessage(Exception):
+    """Its message cannot be read."""
+
+    def __str__(self):
+        raise LookupError("no message")
+
+
+def raises_without_message(architecture, *, choices, epochs, seed):
+    raise WithoutMessage
+
+
 def nan(architecture, *, choices, epochs, seed):
     return {"accuracy": float("nan")}
 
@@ -227,6 +238,7 @@ def killed_or_good(architecture, *, choices, epochs, seed):
 # what fails -> what its reason must say
 FAILURES = {
     raises: "RuntimeError: exploded x",
+    raises_without_message: "WithoutMessage: (its message cannot be read: __str__ raised LookupError)",
     nan: "evaluate: accuracy is nan (float), expected a finite number",
     infinite: "evaluate: accuracy is inf (float), expected a finite number",
     nothing: "evaluate gave None (NoneType), expected a mapping with accuracy",

@@ -60,7 +60,7 @@ def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
 
 @pytest.mark.parametrize("evaluate", [*FAILURES, *DEATHS], ids=lambda evaluate: evaluate.__name__)
 def test_each_way_to_fail_is_a_failure_with_a_reason(workplace, job, evaluate):
-    """R1: fourteen ways to end badly, a crash of the process among them, are failures that say what happened."""
+    """R1: fifteen ways to end badly, a crash of the process among them, are failures that say what happened."""
     place = workplace(evaluate)
     place.start(job(0))
     assert place.room == 0

@@ -82,7 +82,7 @@ def test_twins_follow_a_retried_trial(space, url):
 
 
 def test_an_unmended_function_is_given_up_with_this_runs_reason(space, url):
-    """Retries that all fail again count like other failures: the run gives up, with the reason of today."""
+    """A run in which the new networks fail as well gives up, with the reason of today."""
     flag = ["yesterday"]
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -112,6 +112,23 @@ def test_retries_that_fail_do_not_keep_new_networks_from_their_turn(space, url):
     few[0] = 1
     kept = search(space, url, evaluate, trials=16, changed_code="continue")
     assert not kept.failed and kept.study.counts()["complete"] == 16
+
+
+def test_retries_that_fail_again_do_not_end_the_run(space, url):
+    """Failures of new networks alone end a run: a study in which some networks fail every time goes on."""
+    failing, most = set(), [8]
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        if len(failing) < most[0]:
+            failing.add(architecture.digest)
+        if architecture.digest in failing:
+            raise RuntimeError("large")
+        return {"accuracy": score(choices)}
+
+    assert not search(space, url, evaluate, trials=2).failed
+    most[0] = 14  # five retries and the next six networks fail
+    again = search(space, url, evaluate, trials=4)
+    assert not again.failed and again.study.counts()["complete"] == 4
 
 
 def test_a_broken_limit_is_retried_on_request_only(space, url, caplog):
