@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, did_you_mean
 
 _FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTES = {
@@ -145,20 +145,22 @@ def _factor(cost: str, unit: str) -> Fraction | None:
 
 def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
     """Why ``unit`` cannot follow a number of ``cost``, and what can."""
+    near = "" if cost in _UNITS else did_you_mean(cost, _UNITS)
     if unit == "%":
-        return f"a percentage is understood for {' and '.join(ACCURACIES)} only; write a number, as in '> 0.9'"
+        return f"a percentage is understood for {' and '.join(ACCURACIES)} only; write a number, as in '> 0.9'{near}"
     suffix = next((suffix for suffix in ("k", "M", "G", "T") if unit.upper() == suffix.upper()), "")
     if suffix:
         return f"did you mean '{cost}{comparison}{number}{suffix}'?"
     other = next((name for name in _UNITS if _factor(name, unit) is not None), None)
     if other is not None and cost in _UNITS:
         return f"{unit!r} is a unit of {other}, not of {cost}; write a number with k, M, G or T, as in '<= 50M'"
-    return f"{unit!r} is not a unit of {cost}; write a number with k, M, G or T, as in '<= 50M'"
+    return f"{unit!r} is not a unit of {cost}; write a number with k, M, G or T, as in '<= 50M'{near}"
 
 
 def _hint(text: str) -> str:
     """The likely meaning of what is not a limit, as it would be written."""
     repaired = re.sub(r"(?<![<>=])={1,2}(?![<>=])", "<=", text)
+    repaired = re.sub(r"\b10\s*(?:\^|\*\*)\s*(?=[0-9])", "1e", repaired)
     repaired = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", repaired)
     repaired = re.sub(r"(?<=[0-9]),(?=[0-9])", ".", repaired)
     if repaired != text and _LIMIT.fullmatch(repaired):

@@ -201,3 +201,24 @@ def test_the_only_study_needs_no_name(capsys, tmp_path):
         assert run(capsys, command, "--storage", url)[0] == 0
     assert run(capsys, "frontier", "a:b #1 \u00e9", "--storage", url)[0] == 0
     assert run(capsys, "cost", "a:b #1 \u00e9:0", "--storage", url)[0] == 0
+
+
+def test_an_objective_may_be_called_like_a_column(capsys, tmp_path):
+    """An objective "trial" or "choices" hides neither the trial's number nor its choices, in tables and in JSON."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    for name in ("trial", "choices"):
+        explorer.search(
+            SPACE,
+            objectives={name: "max", "macs": "min"},
+            evaluate=lambda arch, *, choices, epochs, seed, name=name: {name: 7.25},
+            trials=1,
+            study=name,
+            storage=url,
+            workers=1,
+        )
+        _, out, _ = run(capsys, "frontier", name, "--storage", url, "--json")
+        (row,) = json.loads(out)
+        assert row["trial"] == 0 and row["choices"]["depth"] and row["objectives"][name] == 7.25
+        _, out, _ = run(capsys, "frontier", name, "--storage", url)
+        titles, values = out.splitlines()[:2]
+        assert f"{name} (objective)" in titles and values.split()[:2] == ["0", "7.25"]

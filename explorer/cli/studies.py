@@ -202,7 +202,8 @@ def frontier_json(record: TrialRecord) -> dict:
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
     if record.latency:
         named["latency_environment"] = record.latency["environment"]["digest"]
-    return {"trial": record.number, "digest": record.digest, "choices": dict(record.choices), **quantities, **named}
+    row = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
+    return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}  # an objective may be "trial"
 
 
 def tell_mixed(study: Study, names: Container[str], on_stderr: bool = False) -> None:
@@ -223,8 +224,9 @@ def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accura
         else {}
     )
     columns = dict.fromkeys([y, x, "params", "macs"])
+    titles = [f"{name} (objective)" if name in ("trial", "choices") else name for name in columns]
     print_table(
-        {"trial": "right", **dict.fromkeys(columns, "right"), "choices": "left"},
+        {"trial": "right", **dict.fromkeys(titles, "right"), "choices": "left"},
         [
             (
                 record.number,

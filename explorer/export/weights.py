@@ -24,6 +24,7 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 34
 COUNTER = "num_batches_tracked"  # of a batch norm; it has no part in evaluation
 WRAPPERS = ("state_dict", "model_state_dict", "state_dict_ema", "model", "net", "network")  # in checkpoints
+PREFIXES = ("module.", "model.", "net.", "network.")  # of DataParallel, and of the attributes of Lightning's modules
 
 
 def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str]) -> Network:
@@ -31,8 +32,8 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
 
     ``weights``: a state dict or the path of a safetensors file, with the keys of ``explorer.build(architecture)``, or
     with those of torchvision's and timm's ResNets or timm's ResNetV2s: which of them is seen from the keys. The
-    prefixes that DataParallel, torch.compile and averaged models add are removed, a state dict inside a checkpoint is
-    found, and counters of batches that are missing start at 0.
+    prefixes that DataParallel, torch.compile, Lightning and averaged models add are removed, a state dict inside a
+    checkpoint is found, and counters of batches that are missing start at 0.
 
     Raises ExportError unless keys, shapes and types are the network's, all values are finite and no running variance
     is negative.
@@ -52,7 +53,8 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
             raise ExportError(f"the weights' {key!r} is no tensor but {type(given).__name__}")
         if (given.shape, given.dtype) != (own.shape, own.dtype):
             is_now, wanted = (f"{value.dtype} {tuple(value.shape)}" for value in (given, own))
-            raise ExportError(f"the weights' {key!r} is {is_now}, this network's is {wanted}")
+            mend = "; convert it with .float()" if given.shape == own.shape and given.is_floating_point() else ""
+            raise ExportError(f"the weights' {key!r} is {is_now}, this network's is {wanted}{mend}")
         if not torch.isfinite(given).all():
             raise ExportError(f"the weights' {key!r} has values that are not finite; the training has diverged")
         if key.endswith("running_var") and (given < 0).any():
@@ -65,8 +67,8 @@ def plain_state(weights: Mapping[str, Any]) -> dict[str, Tensor]:
     """The state dict in a checkpoint, under the names that the network itself gives its weights."""
     inside = next((weights[name] for name in WRAPPERS if isinstance(weights.get(name), Mapping)), weights)
     found = {key.replace("_orig_mod.", ""): value for key, value in inside.items() if key != "n_averaged"}
-    while found and all(key.startswith("module.") for key in found):
-        found = {key.removeprefix("module."): value for key, value in found.items()}
+    while found and (prefix := next((name for name in PREFIXES if all(key.startswith(name) for key in found)), "")):
+        found = {key.removeprefix(prefix): value for key, value in found.items()}
     return found
 
 

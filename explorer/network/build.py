@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,8 +40,22 @@ def instantiate(call: Call) -> nn.Module:
     def value(argument: Any) -> Any:
         return instantiate(argument) if isinstance(argument, Call) else argument
 
-    torch_class = getattr(nn, call.torch_class) if isinstance(call.torch_class, str) else call.torch_class()
+    torch_class = getattr(nn, call.torch_class) if isinstance(call.torch_class, str) else _own_class(call.torch_class)
     return torch_class(*map(value, call.args), **{key: value(argument) for key, argument in call.kwargs.items()})
+
+
+@functools.cache
+def _own_class(make: Callable[[], type]) -> type:
+    """The class that ``make`` returns. Its instances are pickled by the name of ``make``, as the class has none."""
+    made = make()
+    made.__reduce_ex__ = lambda self, protocol: (_blank, (make,), self.__dict__)
+    return made
+
+
+def _blank(make: Callable[[], type]) -> nn.Module:
+    """A module without state, for pickle."""
+    own = _own_class(make)
+    return own.__new__(own)
 
 
 def _sequence(ops: tuple[Op, ...], x: TensorShape) -> tuple[nn.Sequential, TensorShape]:

@@ -6,14 +6,18 @@ constants of its module, arguments of a ``functools.partial``, attributes of a c
 classes of the caller's own modules that it refers to, in turn. Where no source can be read, bytecode stands in.
 
 Two things are left out on purpose. Lists, dicts, sets and other objects are often state that a run changes (a counter,
-a cache), so only numbers, text and tuples of these are compared, and no variable that the code itself assigns.
+a cache), so only the values of numbers, text, tuples of these, dataclasses and namespaces (``argparse``) are compared,
+and no variable that the code itself assigns. Of another object the statements that make it are compared instead, as
+``CONFIG = {"lr": 0.1}``; what such a statement reads from a file or a terminal is not.
 Installed packages are compared by name alone: a study outlives their upgrades.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import builtins
+import dataclasses
 import dis
 import enum
 import functools
@@ -21,14 +25,15 @@ import hashlib
 import linecache
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 _PLAIN = (int, float, complex, bool, str, bytes, type(None))
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 _EXPLORER = Path(__file__).parents[1]
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _STORES = ("STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF")
 
 
@@ -73,6 +78,7 @@ class _Reader:
         self.parts: list[str] = []
         self.all_source = True
         self._seen: set[int] = set()
+        self._stated: set[tuple[int, str]] = set()  # names whose statements were read, by their module
         self._kept: list[Any] = []  # so that no id in _seen is given twice
 
     def read(self, value: Any) -> None:
@@ -166,16 +172,19 @@ class _Reader:
         """Captured variables, and the globals that the code names."""
         codes = list(_nested(function.__code__))
         assigned = {ins.argval for code in codes for ins in dis.get_instructions(code) if ins.opname in _STORES}
+        changed = _attributes_set(function)
+        tree = _source_tree(function.__code__.co_filename, function.__globals__)
+        scopes = _enclosing(tree, _definition(function)) if function.__closure__ and tree is not None else []
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            if name not in assigned:
-                self._read_named(name, _content(cell))
+            if name not in assigned and not self._read_named(name, _content(cell), changed):
+                self._read_statements(name, scopes, function.__globals__)
         names = {name for code in codes for name in code.co_names} - assigned
         for name in sorted(names & set(function.__globals__)):
             value = function.__globals__[name]
             if isinstance(value, ModuleType):
                 self._read_module(value, names)
-            elif getattr(builtins, name, None) is not value:
-                self._read_named(name, value)
+            elif getattr(builtins, name, None) is not value and not self._read_named(name, value, changed):
+                self._read_statements(name, [tree], function.__globals__)
 
     def _read_module(self, module: ModuleType, names: set[str]) -> None:
         """What the code may use of another module of the caller's: ``helpers.score`` names both."""
@@ -186,13 +195,51 @@ class _Reader:
             value = vars(module)[name]
             if isinstance(value, ModuleType):
                 self._read_module(value, names)
-            else:
-                self._read_named(name, value)
+            elif not self._read_named(name, value):
+                self._read_statements(name, [_source_tree(module.__file__, vars(module))], vars(module))
 
-    def _read_named(self, name: str, value: Any) -> None:
-        if _is_plain(value) or callable(value):
-            self.parts.append(f"{name} =")
+    def _read_named(self, name: str, value: Any, changed: Iterable[str] = ()) -> bool:
+        """Adds a value of a name; False for an object whose value is not compared. ``changed``: attributes that the
+        code assigns."""
+        fields = _settings(value)
+        if fields is None and not (_is_plain(value) or callable(value)):
+            return False
+        self.parts.append(f"{name} =")
+        if fields is None:
             self.read(value)
+        else:
+            self._read_argument({field: each for field, each in sorted(fields.items()) if field not in changed})
+        return True
+
+    def _read_statements(self, name: str, scopes: list[ast.AST | None], names: Mapping[str, Any]) -> None:
+        """Adds the statements that make the object called ``name``, and what these refer to. ``names``: the globals of
+        their module."""
+        if (id(names), name) in self._stated:
+            return
+        self._stated.add((id(names), name))
+        for scope in filter(None, scopes):
+            for statement in _statements(scope):
+                if _makes(statement, name):
+                    self.parts.append(_tree_text(statement))
+                    for used in sorted({node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}):
+                        value = names.get(used)
+                        if isinstance(value, ModuleType) or used == name or getattr(builtins, used, None) is value:
+                            continue
+                        if not self._read_named(used, value):
+                            self._read_statements(used, scopes, names)
+                elif isinstance(statement, ast.ImportFrom):
+                    self._read_imported(name, statement, names)
+
+    def _read_imported(self, name: str, statement: ast.ImportFrom, names: Mapping[str, Any]) -> None:
+        """Adds the statements that make ``name`` in the caller's own module that it is imported from."""
+        package = names.get("__package__") or ""
+        parent = package.rsplit(".", statement.level - 1)[0] if statement.level else ""
+        module = sys.modules.get(".".join(filter(None, (parent, statement.module))))
+        if module is None or not _is_own(module):
+            return
+        for alias in statement.names:
+            if name == (alias.asname or alias.name):
+                self._read_statements(alias.name, [_source_tree(module.__file__, vars(module))], vars(module))
 
 
 def _is_plain(value: Any) -> bool:
@@ -200,6 +247,15 @@ def _is_plain(value: Any) -> bool:
     if type(value) in (tuple, frozenset):
         return all(map(_is_plain, value))
     return type(value) in _PLAIN or isinstance(value, (PurePath, enum.Enum))
+
+
+def _settings(value: Any) -> dict[str, Any] | None:
+    """The fields of an instance of a dataclass and of a namespace; None for other values."""
+    if isinstance(value, (argparse.Namespace, SimpleNamespace)):
+        return vars(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not callable(value):
+        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    return None
 
 
 def _text(value: Any) -> str:
@@ -255,8 +311,7 @@ def _bytecode(code: CodeType) -> str:
 def _definition(function: FunctionType) -> ast.AST | None:
     """The function's definition in its file; None where the file cannot be read or does not hold it."""
     code = function.__code__
-    linecache.checkcache(code.co_filename)
-    tree = _parsed("".join(linecache.getlines(code.co_filename, function.__globals__)))
+    tree = _source_tree(code.co_filename, function.__globals__)
     if tree is None:
         return None
     if code.co_name == "<lambda>":
@@ -269,6 +324,44 @@ def _definition(function: FunctionType) -> ast.AST | None:
             if begins == code.co_firstlineno:
                 return node
     return None
+
+
+def _source_tree(file: str, names: Mapping[str, Any]) -> ast.Module | None:
+    """The file as a syntax tree; None where it cannot be read. ``names``: the globals of its module."""
+    linecache.checkcache(file)
+    return _parsed("".join(linecache.getlines(file, dict(names))))
+
+
+def _enclosing(tree: ast.AST, definition: ast.AST | None) -> list[ast.AST]:
+    """The functions that hold a definition."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, _FUNCTIONS) and node is not definition and definition in ast.walk(node)
+    ]
+
+
+def _statements(scope: ast.AST) -> Iterator[ast.stmt]:
+    """The statements of a module or function that hold no others, without those of functions and classes inside."""
+    for node in ast.iter_child_nodes(scope):
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.expr)):
+            continue
+        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+            yield node
+        else:
+            yield from _statements(node)
+
+
+def _makes(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement assigns to ``name`` or a part of it, or calls one of its methods, as in CONFIG.update()."""
+    if isinstance(statement, ast.Expr):
+        called = statement.value.func if isinstance(statement.value, ast.Call) else None
+        targets = [called.value] if isinstance(called, ast.Attribute) else []
+    else:
+        targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+    return any(
+        isinstance(node, ast.Name) and node.id == name for each in filter(None, targets) for node in ast.walk(each)
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import numbers
@@ -107,10 +108,17 @@ def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
     return list(dict.fromkeys([*ANALYTIC, *own_costs, *([LATENCY] if measures_latency else [])]))
 
 
-def _check_limits(limits: Iterable[Limit], known: Sequence[str]) -> None:
+def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:
     for limit in limits:
         if limit.cost not in known:
             raise StudyError(f"limit {limit}: {limit.cost!r} is not known before training; {_known(known, limit.cost)}")
+    lowest, highest = ([each for each in limits if each.comparison[0] == sign] for sign in "><")
+    for low, high in itertools.product(lowest, highest):
+        if low.cost == high.cost and not (low.allows({low.cost: high.bound}) and high.allows({low.cost: low.bound})):
+            raise StudyError(
+                f"no network keeps both {low} and {high}; change one of them, or take the study's limits off with "
+                "--limit none (limits='none')"
+            )
 
 
 def make_plan(

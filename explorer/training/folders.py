@@ -27,7 +27,7 @@ from explorer.training.images import (
 )
 from explorer.training.ondisk import ImagesOnDisk, fits_in_memory
 from explorer.training.sources import Known, Source, is_named, printable, read_bytes, read_file
-from explorer.training.split_folders import LEFTOVERS, find_splits, named_splits, subfolders, table_hint
+from explorer.training.split_folders import LEFTOVERS, find_splits, inner_hint, named_splits, subfolders, table_hint
 from explorer.training.splits import Split
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -206,7 +206,7 @@ def _class_names(base: Path) -> dict[str, str]:
         raise DataError(
             f"{printable(base)}: expected two or more class folders of images, "
             f"found {', '.join(map(printable, names)) or 'none'}; a network is trained to tell classes apart"
-            + table_hint(base)
+            + (inner_hint(base) or table_hint(base))
         )
     spelt = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))
     seen: dict[str, str] = {}

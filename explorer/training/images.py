@@ -24,7 +24,7 @@ CONVERSIONS = {
     "palette": "images with a palette taken as colour",
     "cmyk": "CMYK images turned to red, green and blue without a colour profile",
     "transparency": "images with transparency, which is dropped",
-    "16-bit": "grey images of 16 bits, whose levels need {form.grey_bits} bits: the upper 8 of them are kept",
+    "16-bit": "grey images of 16 bits, whose levels need {form.grey_bits} bits: the upper 8 of them are kept{levels}",
     "16-bit colour": "colour images of 16 bits a channel, of which the upper 8 are kept",
     "frames": "images of several frames, of which the first is taken",
     "turned": "images turned upright as their EXIF orientation says",
@@ -55,9 +55,11 @@ class Notes:
             count, first = self._found.get(kind, (0, place))
             self._found[kind] = (count + 1, first)
 
-    def lines(self, form: Form) -> tuple[str, ...]:
-        """A sentence for each kind: how many, what was done, and the first of them."""
-        told = ((text.format(shape=form.shape, form=form), self._found.get(kind)) for kind, text in CONVERSIONS.items())
+    def lines(self, form: Form, levels: str = "") -> tuple[str, ...]:
+        """A sentence for each kind: how many, what was done, and the first of them. ``levels``: how many grey levels
+        of 16 bits remain."""
+        named = {"shape": form.shape, "form": form, "levels": levels}
+        told = ((text.format(**named), self._found.get(kind)) for kind, text in CONVERSIONS.items())
         return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in told if found)
 
 
@@ -70,7 +72,7 @@ def decode_images(
     Raises DamagedImages with all places of images that cannot be decoded, WrongSize for one of another size."""
     out, notes, damaged, kept, first = np.empty((len(labels), *form.shape), np.uint8), Notes(), [], [], ""
     deep: list[tuple[int, str, bytes]] = []  # 16-bit grey images wait until the largest level is known
-    largest = 0
+    levels = np.zeros(2**16, bool)  # the grey levels of 16 bits that occur
 
     def decode(i: int, place: str, data: bytes) -> None:
         nonlocal first
@@ -87,17 +89,17 @@ def decode_images(
         first = first or place
 
     for i, (place, data) in enumerate(encoded):
-        level = _largest_deep_level(data) if form.grey_bits is None else None
-        if level is None:
+        found = _deep_levels(data) if form.grey_bits is None else None
+        if found is None:
             decode(i, place, data)
         else:
             deep.append((i, place, data))
-            largest = max(largest, level)
+            levels[found] = True
     if form.grey_bits is None:
-        form = form._replace(grey_bits=max(8, largest.bit_length()) if deep else None)
+        form = form._replace(grey_bits=_bits(np.flatnonzero(levels)) if deep else None)
     for image in deep:
         decode(*image)
-    told = notes.lines(form)
+    told = notes.lines(form, _remaining(np.flatnonzero(levels), form) if deep else "")
     if damaged and not skip_damaged:
         raise DamagedImages(damaged, len(labels))
     if damaged:
@@ -112,8 +114,8 @@ def damaged_note(damaged: list[str], total: int) -> str:
 
 def needed_grey_bits(encoded: Iterable[bytes]) -> int | None:
     """How many bits the levels of those images that are grey and of 16 bits need; None where there are none."""
-    levels = [level for level in map(_largest_deep_level, encoded) if level is not None]
-    return max(8, max(levels).bit_length()) if levels else None
+    levels = [found for found in map(_deep_levels, encoded) if found is not None]
+    return max(map(_bits, levels)) if levels else None
 
 
 def find_damaged(encoded: Iterable[tuple[str, bytes]], form: Form) -> dict[int, str]:
@@ -161,8 +163,7 @@ def decode_image(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
     except DataError:
         raise
     except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
-        reason = one_line(error).partition(" <_io.")[0]  # without the address of Pillow's buffer
-        raise DataError(f"the image cannot be decoded: {reason}") from error
+        raise DataError(f"the image cannot be decoded: {_reason(error)}") from error
     return pixels.transpose(2, 0, 1), kinds
 
 
@@ -173,7 +174,11 @@ def image_shape(data: bytes) -> TensorShape:
             width, height = _upright_size(image)
             return TensorShape(1 if _is_grey(image) else 3, height, width)
     except Exception as error:
-        raise DataError(f"the image cannot be read: {one_line(error)}") from error
+        raise DataError(f"the image cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return one_line(error).partition(" <_io.")[0]  # without the address of Pillow's buffer
 
 
 def _open(data: bytes):
@@ -237,17 +242,30 @@ def _eight_bits(image, kinds: list[str], grey_bits: int):
 
     if image.mode.startswith("I;16"):
         kinds.append("16-bit")
-        return Image.fromarray(np.minimum(np.asarray(image) >> (grey_bits - 8), 255).astype(np.uint8))
+        return Image.fromarray(_upper_bits(np.asarray(image), grey_bits))
     if image.mode in ("I", "F"):
         raise DataError("the image has 32 bits a pixel, expected 8 or 16 without a sign; save it with 8")
     return image
 
 
-def _largest_deep_level(data: bytes) -> int | None:
-    """The largest level of a grey image of 16 bits; None for other images and those that cannot be read."""
+def _upper_bits(levels: np.ndarray, grey_bits: int) -> np.ndarray:
+    return np.minimum(levels >> (grey_bits - 8), 255).astype(np.uint8)
+
+
+def _bits(levels: np.ndarray) -> int:
+    return max(8, int(levels.max()).bit_length())
+
+
+def _remaining(levels: np.ndarray, form: Form) -> str:
+    """How many of the grey ``levels`` remain different."""
+    return f", which leaves {len(np.unique(_upper_bits(levels, form.grey_bits))):,} of {len(levels):,} levels"
+
+
+def _deep_levels(data: bytes) -> np.ndarray | None:
+    """The levels of a grey image of 16 bits; None for other images and those that cannot be read."""
     try:
         with _open(data) as image:
-            return int(np.asarray(image).max()) if image.mode.startswith("I;16") else None
+            return np.asarray(image) if image.mode.startswith("I;16") else None
     except Exception:  # told when it is decoded
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,11 +44,11 @@ def find_splits(folder: Path) -> SplitFolders:
     others = [name for name in inside if split_of(name) is None and name not in unlabelled]
     if "train" not in named:
         _require_classes_alone(folder, inside, others, unlabelled)
-        return SplitFolders({"train": folder})
+        return SplitFolders({"train": folder}, _shared_folders_note(folder, inside))
     bases = {split: _unnested(base, split) for split, base in named.items()}
     notes = [f"{printable(folder / name)} is left out: its images have no labels" for name in unlabelled]
     for split in ("validation", "test"):
-        if split in bases and not subfolders(bases[split]):
+        if split in bases and not _may_hold_classes(bases[split], bases["train"]):
             notes.append(f"{printable(bases.pop(split))} is left out: without class folders its images have no labels")
     if others:
         listed = ", ".join(map(printable, others))
@@ -68,6 +69,45 @@ def _require_classes_alone(folder: Path, inside: list[str], others: list[str], u
             f"{printable(folder)}: is {name!r} a class like {printable(others[0])!r}, or are its images kept apart? "
             f"Put the class folders into {printable(folder / 'train')}, or rename {name!r} if it is a class"
         )
+
+    words = {name: split for name in inside if (split := _split_word(name))}
+    if len(set(words.values())) > 1 or (len(words) == len(inside) > 1):
+        first, second = next(iter(words)), next(reversed(words))
+        raise DataError(
+            f"{printable(folder)}: are {first!r} and {second!r} classes, or splits of the images? "
+            "Rename folders of splits to 'train', 'validation' and 'test', and classes to names without these words"
+        )
+    for name in inside:
+        alike = [each for each in subfolders(folder / name) if each in inside and each != name]
+        if alike:
+            raise DataError(
+                f"{printable(folder / name)}: holds a folder {printable(alike[0])!r} and lies beside one; "
+                f"is it a copy of the data set? Remove it, or name the folder that holds the classes alone"
+            )
+
+
+def _split_word(name: str) -> str | None:
+    """The split that a word in a folder's name stands for: "test" for x_test and testA."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return next((split for split in map(split_of, words) if split), None)
+
+
+def _shared_folders_note(folder: Path, classes: list[str]) -> tuple[str, ...]:
+    """A note where every class folder holds folders of the same names, as folds, years and cameras do."""
+    inside = [subfolders(folder / name) for name in classes]
+    if len(inside) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
+        return ()
+    listed = ", ".join(map(printable, inside[0][:3])) + (", ..." if len(inside[0]) > 3 else "")
+    return (
+        f"{printable(folder)}: the classes are its folders {', '.join(map(printable, classes[:3]))}"
+        f"{', ...' if len(classes) > 3 else ''}, and each of them holds folders {listed}; are these the classes?",
+    )
+
+
+def _may_hold_classes(base: Path, train: Path) -> bool:
+    """Whether a split has class folders: more than one folder, or one that is called like a class of ``train``."""
+    inside = subfolders(base)
+    return len(inside) > 1 or bool(set(inside) & set(subfolders(train)))
 
 
 def named_splits(folder: Path) -> dict[str, Path]:
@@ -102,6 +142,14 @@ def subfolders(folder: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"{printable(folder)}: cannot be read: {error.strerror}") from error
     return sorted(name for name in names if name not in LEFTOVERS)
+
+
+def inner_hint(folder: Path) -> str:
+    """The folder to name instead of ``folder``, where its only folder holds the class folders, or an empty string."""
+    inside = subfolders(folder)
+    if len(inside) == 1 and len(subfolders(folder / inside[0])) > 1:
+        return f"; did you mean {printable(folder / inside[0])!r}?"
+    return ""
 
 
 def table_hint(folder: Path) -> str:

@@ -28,6 +28,8 @@ def state():
     [
         lambda state: {f"module.{key}": value for key, value in state.items()},
         lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+        lambda state: {f"model.{key}": value for key, value in state.items()},
+        lambda state: {f"module.net.{key}": value for key, value in state.items()},
         lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
         lambda state: {f"_orig_mod.module.{key}": value for key, value in state.items()},
         lambda state: {"n_averaged": torch.tensor(3), **{f"module.{key}": value for key, value in state.items()}},
@@ -48,6 +50,14 @@ def test_weights_of_another_network_are_still_refused(state):
     some = {f"module.{key}" if place else key: value for place, (key, value) in enumerate(state.items())}
     with pytest.raises(ExportError, match=r"another network|has not"):
         load_weights(ARCHITECTURE, some)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_another_floating_point_type_is_named_with_its_conversion(state, dtype):
+    """Weights in half or double precision are refused with what converts them."""
+    other = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+    with pytest.raises(ExportError, match=r"convert it with \.float\(\)"):
+        load_weights(ARCHITECTURE, other)
 
 
 @pytest.mark.parametrize("kind", ["net.pt", "net.pth", "net.ckpt", "net.bin", "legacy.pt", "net.npz"])

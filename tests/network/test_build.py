@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -261,3 +264,17 @@ def test_the_tree_of_modules_is_the_architectures():
     assert [len(stage) for stage in network.stages] == [2, 3 + 2]
     names = [name for name, _ in network.stages[0][0].named_children()]
     assert names == ["pre", "branch", "shortcut", "after"]
+
+
+def test_networks_are_pickled(tmp_path):
+    """``torch.save`` keeps a network with classes of our own for another process, and copies are equal."""
+    space = load_space("preact_variants.yaml")
+    network = build_network(space.architecture("order=full_preact,attn@stage1=se(r=4)"), seed=3).eval()
+    x = images(network.architecture)
+    network_file, file = tmp_path / "network.pt", tmp_path / "x.pt"
+    torch.save(network, network_file)
+    torch.save(x, file)
+    code = "import sys, torch; network, x = sys.argv[1:]; y = torch.load(network, weights_only=False)(torch.load(x))"
+    subprocess.run([sys.executable, "-c", f"{code}; torch.save(y, x)", network_file, file], check=True)
+    assert torch.allclose(torch.load(file), network(x), atol=1e-5)
+    assert torch.equal(copy.deepcopy(network)(x), network(x))

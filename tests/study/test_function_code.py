@@ -14,6 +14,8 @@ from explorer.study.function_code import describe_function, function_name, short
 
 MODULE = '''
 """A module."""
+import argparse
+import dataclasses
 import functools
 import math
 
@@ -72,6 +74,46 @@ def cached(arch, *, choices, epochs, seed):
     return {"accuracy": helper(1)}
 
 
+CONFIG = {"lr": 0.1}
+CONFIG["depth"] = 3
+CONFIG.update(width=1)
+if RATE:
+    CONFIG["rate"] = RATE
+
+
+def load(count):
+    return [count]
+
+
+@dataclasses.dataclass
+class Settings:
+    size: int
+    calls: int = 0
+
+
+images = load(3)
+arguments = argparse.Namespace(size=1)
+settings = Settings(1)
+
+
+def configured(arch, *, choices, epochs, seed):
+    CONFIG.setdefault("seed", seed)
+    images.append(seed)
+    settings.calls += 1
+    return {"accuracy": CONFIG["lr"] + len(images) + arguments.size + settings.size}
+
+
+def enclosing():
+    config = {"local": 1}
+
+    def evaluate(arch, *, choices, epochs, seed):
+        config["seed"] = seed
+        return {"accuracy": config["local"]}
+
+    return evaluate
+
+
+enclosed = enclosing()
 first, second = (lambda arch, **settings: {"accuracy": 1.0}), (lambda arch, **settings: {"accuracy": 2.0})
 '''
 
@@ -103,7 +145,6 @@ SAME = {
     "blank lines": ("\ndef evaluate", "\n\n\n\n\ndef evaluate"),
     "formatting": ("{'accuracy': 0.5}", "{\n        'accuracy': 0.5,\n    }"),
     "another function": ("0.5}", "0.75}"),
-    "a list that is state": ("calls = []", "calls = [1]"),
 }
 
 
@@ -125,6 +166,14 @@ OTHER = {
     "a helper of a cached function": ("x + RATE", "x - RATE", "cached"),
     "a method": ("self.scale * self.width", "self.scale + self.width", "Model"),
     "an attribute of the class": ("scale = 2", "scale = 3", "Model"),
+    "a dict of settings": ('CONFIG = {"lr": 0.1}', 'CONFIG = {"lr": 0.2}', "configured"),
+    "a change to a dict of settings": ('CONFIG["depth"] = 3', 'CONFIG["depth"] = 4', "configured"),
+    "a method of a dict of settings": ("CONFIG.update(width=1)", "CONFIG.update(width=2)", "configured"),
+    "a constant in a dict of settings": ("RATE = 0.1", "RATE = 0.2", "configured"),
+    "a function that makes a global": ("return [count]", "return [count + 1]", "configured"),
+    "arguments of the command line": ("Namespace(size=1)", "Namespace(size=2)", "configured"),
+    "a dataclass of settings": ("Settings(1)", "Settings(2)", "configured"),
+    "a dict of the enclosing function": ('{"local": 1}', '{"local": 2}', "enclosed"),
 }
 
 
@@ -136,7 +185,7 @@ def test_what_changes_an_answer_counts(load, before, after, name):
     if name == "Model":
         one, two = one(3), two(3)
     assert describe_function(one)["code"] != describe_function(two)["code"]
-    assert describe_function(one)["name"] == describe_function(two)["name"] == f"train.{name}"
+    assert describe_function(one)["name"] == describe_function(two)["name"]
 
 
 def test_what_is_captured_or_bound_counts(load):
@@ -158,10 +207,26 @@ def test_state_that_the_code_changes_does_not_count(load):
     """A counter, an attribute that a call assigns and a list of calls are the same before and after calls."""
     module = load(MODULE)
     settings = {"choices": {}, "epochs": None, "seed": 0}
-    for function in (module.counting(), module.Model(1), module.evaluate):
+    for function in (module.counting(), module.Model(1), module.evaluate, module.configured, module.enclosed):
         before = describe_function(function)
         function(None, **settings)
         assert describe_function(function) == before
+
+
+def test_settings_of_another_module_count(load, tmp_path, monkeypatch):
+    """A dict that is imported from a module of the caller's own, by its name or with its module, is compared."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for source in (
+        "from settings import CONFIG as config\ndef evaluate(arch, **settings): return config['lr']\n",
+        "import settings as chosen\ndef evaluate(arch, **settings): return chosen.CONFIG['lr']\n",
+    ):
+        codes = set()
+        for rate in ("0.1", "0.25"):
+            (tmp_path / "settings.py").write_text(f"CONFIG = {{'lr': {rate}}}\n")
+            monkeypatch.delitem(sys.modules, "settings", raising=False)
+            importlib.invalidate_caches()
+            codes.add(describe_function(load(source).evaluate)["code"])
+        assert len(codes) == 2
 
 
 @pytest.mark.parametrize("function", [len, functools.reduce, functools.partial(max, 1), textwrap.dedent, str])

@@ -9,11 +9,13 @@ import sqlite3
 import pytest
 
 from explorer.costing.analytic import count_cost
+from explorer.errors import StudyError
+from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
 from explorer.store.studies import open_study
 from explorer.study.joining import join_search
 from explorer.study.search import run_search
-from tests.study.evaluations import good
+from tests.study.evaluations import SPACE_TEXT, good
 
 TIGHT, WIDE = [parse_limit("macs<=400k")], [parse_limit("macs <= 700k")]
 
@@ -85,3 +87,13 @@ def test_a_study_from_before_limits_were_kept_goes_on(space, url, tmp_path, capl
     search(space, url, limits=TIGHT, trials=3)
     assert open_study(url).limits == ("macs <= 400k",)
     assert "its limits were none, from now on they are macs <= 400k" in caplog.text
+
+
+@pytest.mark.parametrize("limits", [("macs<=1k", "macs>=2k"), ("macs<1k", "macs>=1k"), ("params>=100M",)])
+def test_limits_that_contradict_each_other_are_refused(space, url, limits):
+    """No network can keep them, and the message names both, also where one is the space's own."""
+    bounded = parse_space(SPACE_TEXT.rstrip() + "\nlimits: {params: <= 2M}\n")
+    with pytest.raises(StudyError, match="no network keeps both"):
+        run_search(bounded, trials=1, storage=url, evaluate=good, limits=limits)
+    kept = run_search(space, trials=1, storage=url, evaluate=good, limits=("macs>=1", "macs<=1G"))
+    assert kept.study.counts()["complete"] == 1

@@ -28,6 +28,12 @@ def conversions(data) -> tuple[str, ...]:
     return tuple(note for note in data.notes if not note.startswith("validation has only"))
 
 
+def each_holds_classes(folder, *names: str) -> None:
+    """Two classes in each subfolder of ``folder`` that is named."""
+    for name in names:
+        class_folders(folder / name, classes=2, splits=("",))
+
+
 def contents(part) -> set[bytes]:
     return {image.tobytes() for image in part.images}
 
@@ -153,6 +159,53 @@ class TestSplits:
         """A line names each class with its images in each split."""
         (line,) = load_data(str(mine)).class_lines(("train", "validation"))
         assert line.startswith("3 classes: class00 9 (train) 1 (validation), class01 9 (train) 1 (validation), ")
+
+    @pytest.mark.parametrize(
+        "names",
+        [("x_train", "x_test"), ("trainA", "testA"), ("asl_alphabet_train", "asl_alphabet_test"), ("train1", "train2")],
+    )
+    def test_folders_that_have_a_split_in_their_names_are_no_classes(self, tmp_path, names):
+        """Names with the words of two splits are refused; a class whose name has such a word is one."""
+        each_holds_classes(tmp_path / "mine", *names)
+        with pytest.raises(DataError, match=r"mine: are '.*' and '.*' classes, or splits of the images?"):
+            load_data(str(tmp_path / "mine"))
+        class_folders(tmp_path / "vehicles", classes=2, splits=("",))
+        (tmp_path / "vehicles" / "class00").rename(tmp_path / "vehicles" / "freight_train")
+        assert load_data(str(tmp_path / "vehicles")).class_names == ("class01", "freight_train")
+
+    def test_a_copy_of_the_data_set_inside_it_is_refused(self, tmp_path):
+        """A folder beside the classes that holds folders of their names is no class; one nested in itself is."""
+        each_holds_classes(tmp_path / "mine", "", "mine")
+        with pytest.raises(DataError, match="mine/mine: holds a folder 'class00' and lies beside one"):
+            load_data(str(tmp_path / "mine"))
+        shutil.rmtree(tmp_path / "mine" / "mine")
+        (tmp_path / "mine" / "class00").rename(tmp_path / "aside")
+        (tmp_path / "mine" / "class00").mkdir()
+        (tmp_path / "aside").rename(tmp_path / "mine" / "class00" / "class00")
+        assert load_data(str(tmp_path / "mine")).class_names == ("class00", "class01")
+
+    def test_folders_that_all_classes_hold_are_noted(self, tmp_path):
+        """Folds with the same class folders in each are told."""
+        for fold, split in (("fold1", "train"), ("fold2", "test")):
+            class_folders(tmp_path / fold, classes=2, splits=(split,))
+            (tmp_path / "mine").mkdir(exist_ok=True)
+            (tmp_path / fold / split).rename(tmp_path / "mine" / fold)
+        notes = load_data(str(tmp_path / "mine")).notes
+        assert any("the classes are its folders fold1, fold2, and each of them holds" in note for note in notes)
+
+    def test_validation_images_in_one_folder_have_no_labels(self, mine):
+        """Tiny ImageNet's val/images beside class folders in train is left out, and that is told."""
+        (mine / "val" / "images").mkdir(parents=True)
+        shutil.copy(mine / "test" / "class00" / "0000.png", mine / "val" / "images")
+        data = load_data(str(mine))
+        assert len(data.validation) == 3
+        assert f"{mine / 'val'} is left out: without class folders its images have no labels" in data.notes
+
+    def test_a_folder_around_the_classes_is_named(self, tmp_path):
+        """Where the class folders lie one level deeper, the message names that folder."""
+        each_holds_classes(tmp_path / "mine", "PetImages")
+        with pytest.raises(DataError, match=r"found PetImages; .*; did you mean '.*mine/PetImages'?"):
+            load_data(str(tmp_path / "mine"))
 
     def test_splits_without_train(self, mine):
         """Where only test and validation are left, they are not taken for classes."""
@@ -435,4 +488,16 @@ def test_twelve_bits_keep_their_levels(tmp_path):
     data = load_data(str(tmp_path / "mine"))
     assert len(np.unique(data.train.images)) == 256
     assert data.test.images.max() == 15
-    assert any("16 bits, whose levels need 12 bits: the upper 8 of them are kept" in note for note in data.notes)
+    kept = "16 bits, whose levels need 12 bits: the upper 8 of them are kept, which leaves 256 of "
+    assert any(kept in note for note in data.notes)
+
+
+def test_levels_that_fall_together_are_counted(tmp_path):
+    """Levels with a large offset, as computed tomography has, lose most of their differences, and the note says so."""
+    for name in ("a", "b"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(20):
+            levels = np.random.default_rng(i + 20 * (name == "b")).permutation(4096).astype(np.uint16) + 32768
+            Image.fromarray(levels.reshape(64, 64)).save(tmp_path / "mine" / name / f"{i}.png")
+    notes = load_data(str(tmp_path / "mine")).notes
+    assert any("need 16 bits: the upper 8 of them are kept, which leaves 16 of 4,096 levels" in note for note in notes)
