@@ -36,8 +36,8 @@ def allowed_names(host: str | None, extra: Iterable[str] = ()) -> tuple[str, ...
     Raises:
         StoreError: One of them is not a host name or an IP address.
     """
-    given = [*extra] if host is None or host in WILDCARDS else [host, *extra]
-    return tuple(dict.fromkeys(_checked(name) for name in given))
+    given = [*extra] if host is None or address(host) in WILDCARDS else [host, *extra]
+    return tuple(dict.fromkeys(address(name) for name in given))
 
 
 def refusal(
@@ -86,7 +86,12 @@ def _bare(name: str) -> str:
     return name[1:-1] if name.startswith("[") else name.removesuffix(".")
 
 
-def _checked(name: str) -> str:
+def address(name: str) -> str:
+    """Return a host name or an IP address as the server takes it: in lower case, without brackets and final dot.
+
+    Raises:
+        StoreError: ``name`` is neither.
+    """
     found = _bare(name.lower())
     try:
         return str(ipaddress.ip_address(found))

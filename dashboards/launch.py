@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from dashboards.hosts import WILDCARDS, allowed_names
+from dashboards.hosts import WILDCARDS, address, allowed_names
 from explorer.errors import StoreError
 from explorer.store.database import database_file
 
@@ -34,8 +34,10 @@ def run_dashboard(
             f"the dashboard needs {' and '.join(missing)}; install with: pip install 'explorer[dashboard]'"
         )
     database_file(storage)
+    host = None if host is None else address(host)
     names = allowed_names(host, allow_hosts)
-    print(f"The dashboard has no login. It answers to {', '.join([*names, 'localhost', LOOPBACK])}.", flush=True)
+    told = dict.fromkeys([*names, "localhost", LOOPBACK])
+    print(f"The dashboard has no login. It answers to {', '.join(told)}.", flush=True)
     server = subprocess.Popen(server_command(port, host, names), env=server_environment(storage))
     try:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())

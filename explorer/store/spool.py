@@ -13,10 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from explorer.files import write_atomically
+from explorer.files import read_regular, write_atomically
 from explorer.records import FAILURES, TrainingResult, environment_from_json
 from explorer.store.checking import FLAG, NUMBER, NUMBERS, Check, DamagedRow, check_row, one_of, optional, text, whole
 
+MAX_BYTES = 64 << 20  # of a result's file; a curve of 100,000 epochs takes 20 MB
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +67,7 @@ def unsent(folder: Path) -> Iterator[Unsent]:
     """The results in the files of ``folder``; one that cannot be read is named in the log and left alone."""
     for path in sorted(folder.glob("*.json")):
         try:
-            kept = json.loads(path.read_bytes())
+            kept = json.loads(read_regular(path, MAX_BYTES, follow_links=False))
             ending = {**_ADDED, **kept["ending"]}
             if ending["result"] is not None:
                 ending["result"] = TrainingResult.from_json(ending["result"])

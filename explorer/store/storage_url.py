@@ -17,6 +17,10 @@ DEFAULT_STORAGE = "sqlite:///explorer.db"
 SERVER_STORAGE = "postgresql://USER@HOST/DATABASE"
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # two characters at least: C: is a drive
+# A URL that lacks its scheme or its colon, or a connection string of libpq: each may hold a password.
+_NO_PATH = re.compile(
+    r"://|:.*@|\A(postgres\w*|sqlite)//|\bpassword\s*=|\A\w+\s*=\s*('[^']*'|\S+)\s+\w+\s*=", re.DOTALL | re.IGNORECASE
+)
 
 
 def parse_storage(storage: str | os.PathLike[str]) -> URL:
@@ -72,7 +76,7 @@ def sqlite_file(url: URL) -> Path | None:
 
 def _path_url(text: str) -> URL:
     """A text without a scheme: the path of a file, unless it looks like anything else."""
-    if "://" in text or re.search(r":.*@", text, re.DOTALL) or re.match(r"(postgres\w*|sqlite)//", text, re.IGNORECASE):
+    if _NO_PATH.search(text):
         raise StoreError(f"this is not a storage URL; write a path, {DEFAULT_STORAGE} or {SERVER_STORAGE}")
     if text == ":memory:":
         raise _in_memory(text)

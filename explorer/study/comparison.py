@@ -10,8 +10,8 @@ from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
 from explorer.grammar.parse import load_space
 from explorer.signals import interruption
-from explorer.store.database import DEFAULT_STORAGE, check_storage
-from explorer.store.studies import list_studies, open_study
+from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
+from explorer.store.studies import open_study, study_names
 from explorer.store.study import TERMS, Study
 from explorer.study.fingerprint import require_same
 from explorer.study.plan import ANALYTIC, DEFAULT_DATA, TRAINED, make_plan
@@ -43,8 +43,11 @@ def compare_spaces(
     """
     check_storage(storage)
     try:
-        kept = {summary.name for summary in list_studies(storage)}
-    except ExplorerError:  # no storage yet; what is wrong with one that is there, the search says
+        kept = study_names(open_for_reading(storage))
+    except ExplorerError:
+        file = database_file(storage)
+        if file is not None and file.exists() and file.stat().st_size:
+            raise  # a database that cannot be read, not one that the search has yet to make
         kept = set()
 
     def opened(name: str) -> Study | None:

@@ -74,6 +74,16 @@ def test_the_start_says_who_may_look(monkeypatch, capfd):
     assert capfd.readouterr().out == "The dashboard has no login. It answers to lab.example, localhost, 127.0.0.1.\n"
 
 
+@pytest.mark.parametrize(("host", "listened"), [("[::1]", "::1"), ("LocalHost.", "localhost"), ("0:0::0", "::")])
+def test_a_host_is_listened_on_however_it_is_written(host, listened, monkeypatch, capfd):
+    """Brackets, capitals and a final dot do not reach the server, which would look the name up as it stands."""
+    taken = []
+    monkeypatch.setattr(launch, "server_command", lambda *given: taken.append(given) or [sys.executable, "-c", ""])
+    assert run_dashboard("sqlite:///explorer.db", host=host) == 0
+    assert taken[0][1] == listened
+    assert capfd.readouterr().out.count("localhost") == 1
+
+
 def test_an_address_of_another_machine_is_one_line(capfd):
     """An address that this machine does not have ends the server with status 1 and one line."""
     assert run_dashboard("sqlite:///explorer.db", host="192.0.2.7") == 1

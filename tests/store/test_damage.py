@@ -164,6 +164,13 @@ def test_the_row_and_the_column_are_named(damaged, column, value, said):
     assert "damaged" in str(caught.value) and "put back a copy" in str(caught.value)
 
 
+def test_compare_names_the_damage_of_its_studies(damaged, capsys):
+    """The name of a study in a damaged database is not taken for a missing space file."""
+    url = damaged("explorer_studies", "created", "abc")
+    status, out, err = run(capsys, "compare", "one", "one", "--storage", url)
+    assert (status, out) == (2, "") and "column created" in err and "no such file" not in err
+
+
 def test_another_networks_architecture_is_not_taken_for_the_trials_own(damaged, capsys):
     """A row of architectures that holds another network is refused when the architecture is read."""
     other = parse_space(SPACE_TEXT, "tiny.yaml").architecture(7).to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 
 from explorer.store import spool
@@ -40,3 +41,14 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path):
     path.write_text(json.dumps(content))
     (found,) = spool.unsent(tmp_path)
     assert Ending(**found.ending) == Ending("complete", objectives={"accuracy": 0.5})
+
+
+def test_what_is_no_regular_file_is_left_alone(tmp_path, caplog):
+    """A pipe is not waited for, a link is not followed, a folder is no result; the results beside them are read."""
+    kept(tmp_path)
+    os.mkfifo(tmp_path / "0-a.json")
+    (tmp_path / "1-b.json").symlink_to("/dev/zero")
+    (tmp_path / "2-c.json").mkdir()
+    (found,) = spool.unsent(tmp_path)
+    assert found.number == 3
+    assert [record.getMessage().count("cannot be read") for record in caplog.records] == [1, 1, 1]

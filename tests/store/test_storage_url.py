@@ -37,7 +37,15 @@ FORMS = (
     "//me:{}@host/db",
     "mysql://me:{}@host/db",
     "sqlite+pysqlcipher://:{}@/x.db",
+    "host=h user=me password={}",
+    "password = '{}' host=h",
 )
+
+
+def test_a_path_may_hold_equals_signs(tmp_path):
+    """Folders that are named after a key and a value are no connection string."""
+    for path in ("runs/user=me/x.db", "user=me/x.db", f"{tmp_path}/host=a b/x.db"):
+        assert parse_storage(path).database == path
 
 
 def spelled(form: str) -> Iterator[str]:
