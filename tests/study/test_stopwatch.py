@@ -203,7 +203,16 @@ def test_what_was_measured_while_another_took_the_number_is_not_lost(space, cloc
     def overtake(architecture):
         clock.before = lambda architecture: None
         other = open_writer(url, "one", "elsewhere:1:1:a")
-        other.begin(0, Proposal(space.architecture(26).digest, space.architecture(26).to_json(), space.unrank(26).choices, {"macs": 1}, 5))
+        other.begin(
+            0,
+            Proposal(
+                space.architecture(26).digest,
+                space.architecture(26).to_json(),
+                space.unrank(26).choices,
+                {"macs": 1},
+                5,
+            ),
+        )
 
     clock.before = overtake
     study = search(space, "latency_ms<=9", sampler="random", storage=url, trials=3).study
