@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -219,6 +219,7 @@ class Children:
         for pause in (*START_PAUSES, None):
             try:
                 with _children_allowed():
+                    _start_fork_server()
                     process = self._context.Process(target=_live, name=CHILD, args=arguments)
                     process.start()
                 return process
@@ -281,6 +282,7 @@ def _live(work: Work, folder: str, reused: bool, messages: Connection, orders: C
     _living = True
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # processes that the work starts may use it
     os.setsid()  # a group of its own, to be ended with all that it starts
     supervise(orders)
     _die_first()
@@ -349,6 +351,25 @@ def _take_orders(orders: Connection, jobs: Queue[Job], verdicts: Queue[Verdict])
             (verdicts if isinstance(order, Verdict) else jobs).put(order)
     except (EOFError, OSError):
         os._exit(1)  # the supervisor ends what it started
+
+
+def _start_fork_server() -> None:
+    """Start the fork server if none runs, with SIGINT blocked: Ctrl-C goes to all processes of a terminal, and would
+    end the server with a traceback while it imports torch."""
+    resource_tracker.ensure_running()  # first: it unblocks SIGINT when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_fork_server() -> None:
+    """End the fork server, if one runs, at once: by itself it ends only after it has imported torch. Its children must
+    have ended."""
+    if (pid := forkserver._forkserver._forkserver_pid) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _forget_fork_server() -> None:

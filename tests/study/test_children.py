@@ -298,6 +298,41 @@ def test_a_stopped_workplace_leaves_no_process(workplace, job):
     wait_until(lambda: not members(groups))
 
 
+def test_ctrl_c_does_not_end_a_fork_server_that_still_imports(environment):
+    """SIGINT to all processes of a terminal, while the fork server imports torch, does not end it, and no traceback is
+    shown."""
+    code = """
+import os, signal, threading, time
+from multiprocessing import forkserver
+from explorer.study.children import Children
+from explorer.study.work import Evaluation, Job
+from tests.study.evaluations import good
+
+def press():
+    while forkserver._forkserver._forkserver_pid is None:
+        time.sleep(0.001)
+    servers.append(forkserver._forkserver._forkserver_pid)
+    os.killpg(0, signal.SIGINT)
+
+servers = []
+signal.signal(signal.SIGINT, lambda number, frame: print("pressed"))
+threading.Thread(target=press, daemon=True).start()
+workplace = Children(Evaluation(good, None, ("accuracy",)), 1)
+workplace.start(Job(0, "v1-0", {}, {"depth": "1", "act": "relu"}, 0))
+print(servers == [forkserver._forkserver._forkserver_pid])
+workplace.stop()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "pressed\nTrue\n", "")
+
+
 def test_two_workers_never_evaluate_one_network_twice(space, url):
     """R15 with two workers and failures of all kinds: each network is evaluated once at most, and all are tried."""
     result = run_search(space, evaluate=by_turns, storage=url, study="one", sampler="random", workers=2, trials=1000)
