@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached each
+
+REPEAT_SECONDS = 0.05  # after which the finalizer that a signal broke into has ended
 
 
 class Interrupted(KeyboardInterrupt):
@@ -34,6 +40,29 @@ def end_in_order() -> None:
 def raise_interrupted(number: int, frame: object = None) -> None:
     """Signal handler: raise Interrupted in the main thread."""
     raise Interrupted(number)
+
+
+@contextmanager
+def ignored_signals_repeated() -> Iterator[None]:
+    """Within it, send a signal again if Python dropped its exception, as it does in a finalizer or a callback of the
+    garbage collector."""
+    before = sys.unraisablehook
+
+    def repeat(unraisable: sys.UnraisableHookArgs) -> None:
+        error = unraisable.exc_value
+        if not isinstance(error, KeyboardInterrupt):
+            before(unraisable)
+            return
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        timer = threading.Timer(REPEAT_SECONDS, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def signal_name(number: int) -> str:

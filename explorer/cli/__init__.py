@@ -20,7 +20,7 @@ import click
 
 from explorer.cli.streams import lasting_streams, log_as_lines, reader_left, tell
 from explorer.errors import ExplorerError, did_you_mean, one_line
-from explorer.signals import Interrupted, end_in_order, signal_name
+from explorer.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
 
 COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),
@@ -105,17 +105,23 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
     atexit.register(gc.freeze)  # to look through torch for garbage at exit takes a third of a second, for nothing
+    atexit.register(_end_fork_server)
     args = sys.argv[1:] if args is None else args
     debug = "--debug" in args
     end_in_order()
     _show_warnings_that_would_be_errors()
     output = lasting_streams()
-    with log_as_lines():
+    with log_as_lines(), ignored_signals_repeated():
         status = _run([arg for arg in args if arg != "--debug"], debug)
     sys.stdout.flush()
     if output.error and not reader_left(output.error):
         status = status or _said(f"standard output: {output.error.strerror}", 1, debug=False)
     sys.exit(status)
+
+
+def _end_fork_server() -> None:
+    if (children := sys.modules.get("explorer.study.children")) is not None:  # only if the command started processes
+        children.end_fork_server()
 
 
 def _show_warnings_that_would_be_errors() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,49 @@ def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, com
     assert (process.returncode, out) == (143, "") and checkpoint.exists()
     assert f"the same line goes on from {checkpoint}" in err and err.splitlines()[-1] == "interrupted by SIGTERM"
     assert not trainer(process)
+
+
+def test_the_fork_server_ends_with_an_interrupted_command(command):
+    """Also one that does not end by itself, as while it imports torch."""
+    process = command(*TRAIN)
+    wait_until(lambda: fork_servers(process.pid))
+    (server,) = fork_servers(process.pid)
+    os.kill(server, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(60) == 130
+        wait_until(lambda: not Path(f"/proc/{server}").exists(), 10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+
+
+def fork_servers(parent: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(parent), "-f", "forkserver"], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_a_signal_within_a_callback_of_the_collector_is_not_lost():
+    """Python drops an exception that is raised in a finalizer: the signal comes again just after it."""
+    code = """
+import os, signal, sys, time, weakref
+import click
+from explorer import cli
+
+class Thing: pass
+
+@click.command()
+def wait():
+    thing = Thing()
+    finalizer = weakref.ref(thing, lambda reference: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    time.sleep(60)
+
+cli.Commands.get_command = lambda *arguments: wait
+cli.main(["studies"])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout, ran.stderr.strip()) == (143, "", "interrupted by SIGTERM")
 
 
 def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
