@@ -12,7 +12,7 @@ from explorer.grammar.derive import StageNumbers, stage_numbers
 from explorer.grammar.relevance import Relevance
 from explorer.grammar.resolve import Fault, Program, Resolver
 from explorer.grammar.states import Answers, State
-from explorer.grammar.tree import Point
+from explorer.grammar.tree import Place, Point
 from explorer.ops.base import TensorShape
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class UnitShapes:
         self._here = here
         self._program = Program(space.rules, space.program.named, relevance)
         self._number = {point: index for index, point in enumerate(space.points)}
-        self._shapes: dict[tuple, TensorShape | Fault] = {}
+        self._shapes: dict[tuple, TensorShape] = {}
+        self._faults: dict[tuple, tuple[Place, str]] = {}  # not the errors: their tracebacks would keep every frame
         self._shortcuts: dict[tuple, tuple[Ask, ...]] = {}
         self.total = self._total_blocks()
         self.work = 0
@@ -46,15 +47,15 @@ class UnitShapes:
     def after(self, state: State) -> TensorShape:
         """The shape that a finished unit puts out. Raises Fault."""
         key = self._key(state)
+        if key in self._faults:
+            raise Fault(*self._faults[key])
         if key not in self._shapes:
             try:
                 self._shapes[key] = self._derived(state)
             except Fault as fault:
-                self._shapes[key] = fault
-        shape = self._shapes[key]
-        if isinstance(shape, Fault):
-            raise shape.with_traceback(None)
-        return shape
+                self._faults[key] = fault.place, str(fault)
+                raise
+        return self._shapes[key]
 
     def shortcut_asks(self, state: State) -> tuple[Ask, ...]:
         """What the shortcut asks that a block takes whose branch is finished. Raises Fault."""

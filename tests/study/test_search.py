@@ -445,4 +445,4 @@ def test_an_error_of_the_watcher_loses_no_trial(space, url):
     left = open_study(url, "one")
     assert [record.state for record in left.trials()] == ["complete", "complete", "interrupted"]
     whole = search(space, storage=url, trials=5, sampler="random").study
-    assert whole.trial(2).attempt == 2 and whole.counts()["complete"] == 5 and whole.counts()["failed"] == 0
+    assert whole.trial(2).attempt == 1 and whole.counts()["complete"] == 5 and whole.counts()["failed"] == 0
