@@ -223,6 +223,8 @@ class _Composer:
         value, line, column = event.value, event.start_mark.line + 1, event.start_mark.column + 1
         if len(value) > MAX_SCALAR:
             self._refuse(event, f"a text of {len(value):,} characters, at most {MAX_SCALAR:,} may stand in one value")
+        if found := _CONTROL.search(value):  # written as an escape, as in "\e[31m"
+            self._refuse(event, f"control character U+{ord(found[0]):04X}; only printable text may stand")
         plain = event.style in (None, "")
         if plain and _AMBIGUOUS.fullmatch(value):
             self._refuse(

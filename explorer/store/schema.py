@@ -157,6 +157,7 @@ def create(connection: Connection, shown: str) -> None:
         metadata.create_all(connection)
         connection.execute(version.insert().values(version=SCHEMA_VERSION))
     check(connection, shown)
+    _check_no_triggers(connection, shown)
     metadata.create_all(connection, [confirmations, gradients])  # those of before these tables
 
 
@@ -166,6 +167,8 @@ def check(connection: Connection, shown: str) -> None:
         raise StoreError(
             f"{shown}: this database holds no studies of the explorer; give the storage that 'explorer search' wrote"
         )
+    if connection.dialect.name == "sqlite":
+        _check_no_views(connection, shown)
     found = connection.scalar(select(version.c.version))
     if found != SCHEMA_VERSION:
         mend = (
@@ -178,7 +181,42 @@ def check(connection: Connection, shown: str) -> None:
             f"{shown}: the tables are of version {kept}, this explorer reads version {SCHEMA_VERSION}; {mend}"
         )
     if connection.dialect.name == "sqlite":
+        _check_tables(connection, shown)
         _check_types(connection, shown)
+
+
+def _check_no_views(connection: Connection, shown: str) -> None:
+    """A view in place of a table can compute for ever, and its rows pass no check of types."""
+    # Virtual tables have no page, either.
+    found = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND coalesce(rootpage, 0) = 0"
+    for name in connection.exec_driver_sql(found).scalars():
+        if name.lower() in metadata.tables:
+            raise StoreError(f"{shown}: {name} is a view, expected a table; put back a copy of the database")
+
+
+def _check_tables(connection: Connection, shown: str) -> None:
+    """What a search writes to must be there: a write that fails is tried again for minutes."""
+    for table in metadata.sorted_tables:
+        columns = {row[1]: row[6] for row in connection.exec_driver_sql(f"PRAGMA table_xinfo({table.name})")}
+        if not columns and table in (confirmations, gradients):
+            continue
+        for name in (column.name for column in table.c):
+            if columns.get(name) != 0:
+                fault = "is missing" if name not in columns else "is computed, expected a stored one"
+                where = f"the column {name} of the table {table.name}" if columns else f"the table {table.name}"
+                raise StoreError(f"{shown}: {where} {fault}; put back a copy of the database")
+
+
+def _check_no_triggers(connection: Connection, shown: str) -> None:
+    """A trigger can change or discard what is written, without an error."""
+    if connection.dialect.name != "sqlite":
+        return
+    for name, table in connection.exec_driver_sql("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
+        if table.lower() in metadata.tables:
+            raise StoreError(
+                f"{shown}: the table {table} has a trigger, {printable(name)[:80]!r}, which the explorer did not make;"
+                " it can be read, not written to; drop the trigger, or put back a copy of the database"
+            )
 
 
 def _check_types(connection: Connection, shown: str) -> None:

@@ -98,6 +98,8 @@ def test_a_repeated_key_is_an_error_and_reading_goes_on():
         ("? [a]\n: b", "a: b", "a key must be a plain word"),
         ("a: 'b\x07'", "a: 'b'", "1:6: control character U+0007"),
         ("a: 'b\x85'", "a: 'b'", "1:6: control character U+0085"),
+        (r'a: "b\e[31m"', 'a: "b"', "1:4: control character U+001B"),
+        (r'a: "b\ud800"', 'a: "b"', "1:4: control character U+D800"),
         ("a: b\u2028", "a: b", "1:5: control character U+2028"),
         ("a: b\rc: d", "a: b\nc: d", "1:5: control character U+000D"),
         ("a:\n\tb: c", "a:\n  b: c", "2:1: not YAML"),

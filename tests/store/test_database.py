@@ -219,6 +219,38 @@ def test_another_schema_version_is_refused(url, tmp_path, found, mend):
             opening(url)
 
 
+NOT_OURS = [
+    ("ALTER TABLE explorer_trials RENAME TO kept; CREATE VIEW explorer_trials AS SELECT * FROM kept", "is a view"),
+    ("DROP TABLE explorer_claims", "the table explorer_claims is missing"),
+    ("ALTER TABLE explorer_claims DROP COLUMN number", "the column number of the table explorer_claims is missing"),
+    (
+        "DROP TABLE explorer_claims; CREATE TABLE explorer_claims (study_id, digest, number AS (7))",
+        "column number of the table explorer_claims is computed",
+    ),
+]
+
+
+@pytest.mark.parametrize("change, message", NOT_OURS)
+def test_tables_that_a_search_could_not_write_to_are_refused_at_once(url, tmp_path, change, message):
+    """A view, a missing table or column, and a computed column end readers and writers in one line."""
+    make_study(url).database.close()
+    with closing(sqlite3.connect(tmp_path / "explorer.db")) as connection:
+        connection.executescript(change)
+    for opening in (open_for_reading, open_for_writing):
+        with pytest.raises(StoreError, match=message):
+            opening(url)
+
+
+def test_a_database_with_a_trigger_is_read_and_not_written_to(url, tmp_path):
+    """A trigger could discard each trial that is written, without an error."""
+    make_study(url).database.close()
+    with closing(sqlite3.connect(tmp_path / "explorer.db")) as connection:
+        connection.execute("CREATE TRIGGER lost BEFORE INSERT ON explorer_trials BEGIN SELECT raise(IGNORE); END")
+    assert open_study(url, "one").trials() == []
+    with pytest.raises(StoreError, match="the table explorer_trials has a trigger, 'lost'"):
+        open_for_writing(url)
+
+
 def test_readers_cannot_write(url):
     """The reading side opens the file read only."""
     make_study(url).database.close()
