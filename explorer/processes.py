@@ -49,7 +49,7 @@ def has_ended(space: str, pid: int, start: str = UNKNOWN) -> bool:
     Args:
         space: ``pid_space()`` of that process.
         pid: Its process id.
-        start: Its ``process_start``, so that a later process with the same id is told apart; ``UNKNOWN``: any.
+        start: Its ``process_start``, to tell it from a later process with the same id; ``UNKNOWN``: any.
     """
     if space == UNKNOWN or space != pid_space():
         return False

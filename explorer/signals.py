@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached each
-
 REPEAT_SECONDS = 0.05  # after which the finalizer that a signal broke into has ended
 
 

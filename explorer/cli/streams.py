@@ -40,7 +40,7 @@ class _Lasting(io.RawIOBase):
         while self.error is None:
             try:
                 return os.write(self._descriptor, data)
-            except BlockingIOError:  # whoever shares the terminal made it non-blocking
+            except BlockingIOError:  # another process that shares the terminal made it non-blocking
                 select.select([], [self._descriptor], [])
             except OSError as error:
                 self.error = error

@@ -64,7 +64,7 @@ def find_device(name: str = "auto") -> str:
 
 
 def _device_hint(name: str) -> str:
-    """What is meant by a name of a device that is not one."""
+    """Return a hint for a name that is not a device."""
     word = name.strip().lower()
     if word.startswith(("gpu", "nvidia")):
         return "; a GPU is 'cuda'"

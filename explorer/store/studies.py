@@ -62,7 +62,7 @@ def find_study(database: Database, name: str) -> Study:
 
 
 def _hint(name: str, names: list[str]) -> str:
-    """What is meant by the name of a study that is not there."""
+    """Return a hint for a study name that is not in the storage."""
     study, colon, _ = name.rpartition(":")
     if colon and study in names:
         return f"; name the study alone: {study!r}"

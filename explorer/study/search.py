@@ -210,7 +210,7 @@ def run_search(
         try:
             with interruptions(loop), leases_kept(loop.writer):
                 ended = loop.run()
-        except BaseException as error:  # of ``progress``, or a second Ctrl-C: what had ended is not lost with it
+        except BaseException as error:  # from ``progress``, or a second Ctrl-C; the study keeps finished trials
             BaseException.__setattr__(error, "study", found)
             raise
     finally:
