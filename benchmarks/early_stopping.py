@@ -33,11 +33,11 @@ from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
-from explorer.study.curves import signs_of
 from explorer.study.events import Event
 from explorer.study.search import search as search_study
-from explorer.study.stopping import RULES as STOPPING
-from explorer.study.stopping import Curves, Never, Rule, Run, Rungs
+from explorer.study.stopping.learning_curves import signs_of
+from explorer.study.stopping.rules import RULES as STOPPING
+from explorer.study.stopping.rules import Curves, Never, Rule, Run, Rungs
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.recipe import default_training

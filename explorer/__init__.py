@@ -24,7 +24,7 @@ _PUBLIC = {
     "SpaceError": ("explorer.errors", "SpaceError"),
     "atlas": ("explorer.survey.table", "atlas"),
     "build": ("explorer.network.build", "build_network"),
-    "confirm": ("explorer.study.confirmation", "confirm"),
+    "confirm": ("explorer.study.confirm.run", "confirm"),
     "cost": ("explorer.costing.analytic", "count_cost"),
     "gradients": ("explorer.training.gradient_flow", "gradient_flow"),
     "latency": ("explorer.measure.latency", "latency"),

@@ -10,7 +10,7 @@ import explorer
 from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import DTYPES, LAYOUTS
-from explorer.study.samplers import SAMPLERS
+from explorer.study.samplers.registry import SAMPLERS
 from explorer.study.search import RecordLost
 from explorer.training.images import DamagedImages
 

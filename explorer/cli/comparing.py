@@ -32,7 +32,7 @@ def compare(space_a, space_b, device, as_json, **options) -> None:
     each are drawn uniformly and trained. The same line again goes on."""
     from explorer.measure.environment import find_device
     from explorer.study import show_progress
-    from explorer.study.comparison import compare_spaces
+    from explorer.study.compare import compare_spaces
 
     with show_progress() as progress:
         found = compare_spaces(space_a, space_b, device=find_device(device), progress=progress, **options)

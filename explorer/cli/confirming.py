@@ -56,8 +56,8 @@ def confirm(study, storage, device, as_json, **options) -> None:
     The same line again goes on where it was interrupted; with more --seeds it adds to those there are.
     """
     from explorer.measure.environment import find_device
-    from explorer.study.confirmation import run_confirmation
-    from explorer.study.confirmation_display import show_confirmation
+    from explorer.study.confirm.display import show_confirmation
+    from explorer.study.confirm.run import run_confirmation
 
     with show_confirmation() as progress:
         found = run_confirmation(storage, study, device=find_device(device), progress=progress, **options)

@@ -50,7 +50,7 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
         raise ExplorerError("--input and --classes are those of the study's data; leave them out")
     if study:
         from explorer.store import open_study
-        from explorer.study.terms import training_data
+        from explorer.study.recorded_training import training_data
 
         opened = open_study(storage, study)
     elif count:

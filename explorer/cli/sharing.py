@@ -169,7 +169,7 @@ def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Inp
 def _require_trainable(found: Addressed, storage: str) -> None:
     """Raises ExplorerError for a trial whose weights were not kept and that cannot be trained again."""
     from explorer.store import open_study
-    from explorer.study.terms import find_data, training_recipe
+    from explorer.study.recorded_training import find_data, training_recipe
 
     study, record = open_study(storage, found.study), found.trial
     if record.state == "complete" and study.weights(record) is None:

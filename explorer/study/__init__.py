@@ -9,12 +9,12 @@ _HOME = {
     "run_search": "search",
     "join_search": "joining",
     "SearchResult": "search",
-    "SAMPLERS": "samplers",
-    "RULES": "stopping",
+    "SAMPLERS": "samplers.registry",
+    "RULES": "stopping.rules",
     "Event": "events",
     "Progress": "events",
     "Status": "events",
-    "show_progress": "progress",
+    "show_progress": "display",
 }
 __all__ = sorted(_HOME)
 

@@ -28,22 +28,22 @@ from explorer.store.rows import EXPECTED, LATENCY_NOTE
 from explorer.store.study import LATENCY
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
+from explorer.study.candidates import Candidate, Candidates
 from explorer.study.children import Workplace
-from explorer.study.curves import Curves
 from explorer.study.events import Event, Progress, Status
-from explorer.study.ledger import Ledger
-from explorer.study.memory import Memory
 from explorer.study.plan import Plan
-from explorer.study.proposals import Candidate, Candidates
 from explorer.study.retries import Retries
+from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
+from explorer.study.stopping.learning_curves import LearningCurves
+from explorer.study.trial_index import TrialIndex
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
 TOO_SLOW = 200  # networks in a row that break a limit on their latency, after which a search ends
 ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
-BREATH = 0.2  # seconds between two looks at the clock
-FRUITLESS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
+POLL_SECONDS = 0.2  # seconds between two looks at the clock
+MAX_REPEATS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
 _log = logging.getLogger(__name__)
 
 
@@ -55,9 +55,9 @@ class SearchLoop:
         plan: Plan,
         candidates: Candidates,
         writer: StudyWriter,
-        memory: Memory,
+        memory: SamplerAdapter,
         workplace: Workplace,
-        curves: Curves,
+        curves: LearningCurves,
         budget: Budget,
         progress: Progress,
         retry_failed: bool = False,
@@ -68,20 +68,20 @@ class SearchLoop:
         self.workplace = workplace
         self.budget = budget
         self.progress = progress
-        self.ledger = Ledger(writer.study, (*plan.limits, *plan.latency_limits))
+        self.trial_index = TrialIndex(writer.study, (*plan.limits, *plan.latency_limits))
         self.curves = curves
         self.candidates = candidates
-        self.unseen = self.candidates.unseen(writer.study.seed, self.ledger.digests)
+        self.unseen = self.candidates.unseen(writer.study.seed, self.trial_index.digests)
         self.interrupted = False
         self.signal = 0  # that interrupted it
         self.proposing = False  # samplers, the caller's costs and measurements may take minutes
         self.waited = -math.inf  # when it last waited for a signal on its way
         self.broken = False  # the store could not be written to, however long that was tried
         self.crashed = True  # until the loop has ended in order
-        self.barren = False  # the study has nothing but failures
+        self.all_failed = False  # the study has nothing but failures
         self.jobs: dict[int, float] = {}  # trials that run here, and when they began by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
-        self.untold: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be foretold yet
+        self.unreported: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be predicted yet
         self.exhausted = ""
         self.waiting = False  # for trials of workers that may live or be lost
         self.too_slow = 0  # in a row
@@ -112,17 +112,17 @@ class SearchLoop:
         if not self.broken:
             self._learn()
             if not self.budget.hopeless() and not self.interrupted and (failures := self._nothing_but_failures()):
-                self.barren = True
+                self.all_failed = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
-        if summary := self.retries.summary(self.ledger.records):
+        if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
         self._tell("finished", why=why)
         return why
 
     def _earlier_failures(self) -> Retries:
         """The trials that failed for good before this run."""
-        records = self.ledger.records.values()
+        records = self.trial_index.records.values()
         failed = [record for record in records if record.state == "failed" and record.same_as is None]
         return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
@@ -153,10 +153,10 @@ class SearchLoop:
             if why and not self.jobs and not self._waits_for_others():
                 return why
             if self.waiting:
-                time.sleep(BREATH)
+                time.sleep(POLL_SECONDS)
             if self.budget.overdue():
                 return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
-            for number, message in self.workplace.messages(BREATH):
+            for number, message in self.workplace.messages(POLL_SECONDS):
                 self._hear(number, message)
                 if self.budget.hopeless():
                     return self._hopeless()
@@ -171,8 +171,8 @@ class SearchLoop:
     def _waits_for_others(self) -> bool:
         """Whether the study still wants trials of other workers, of which it cannot be told yet whether they live: the
         search takes them up if they are lost."""
-        ledger = self.ledger
-        wanted = not self.budget.spent(ledger.done, 0, ledger.median_seconds(), ledger.unchanged)
+        trial_index = self.trial_index
+        wanted = not self.budget.spent(trial_index.done, 0, trial_index.median_seconds(), trial_index.unchanged)
         number = self.writer.undecided() if wanted and not self.budget.hopeless() else 0
         if number and not self.waiting:
             _log.warning(
@@ -190,8 +190,8 @@ class SearchLoop:
 
     def _nothing_but_failures(self) -> str:
         """What a study that has no other trials came to, as a space of few networks may; or an empty text."""
-        failed = [record for record in self.ledger.records.values() if record.state == "failed"]
-        if self.ledger.done or not failed:
+        failed = [record for record in self.trial_index.records.values() if record.state == "failed"]
+        if self.trial_index.done or not failed:
             return ""
         if all(self.retries.is_earlier(record) for record in failed if record.same_as is None):
             return "no trial ended well, all failed in an earlier run"
@@ -201,8 +201,10 @@ class SearchLoop:
         """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
         while self.workplace.room and not self.interrupted:
             self._learn()
-            ledger = self.ledger
-            spent = self.budget.spent(ledger.done, ledger.in_flight, ledger.median_seconds(), ledger.unchanged)
+            trial_index = self.trial_index
+            spent = self.budget.spent(
+                trial_index.done, trial_index.in_flight, trial_index.median_seconds(), trial_index.unchanged
+            )
             if spent:
                 return spent
             if self.budget.hopeless():
@@ -256,12 +258,12 @@ class SearchLoop:
 
     def _limits(self) -> TrialLimits:
         """What the next trial may take: as asked for, or as is usual."""
-        usual, asked = usual_limits(self.plan.workers, self.ledger.median_seconds()), self.plan.trial_limits
+        usual, asked = usual_limits(self.plan.workers, self.trial_index.median_seconds()), self.plan.trial_limits
         return TrialLimits(asked.seconds or usual.seconds, asked.memory or usual.memory)
 
     def _propose(self) -> TrialRecord | None:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
-        number = self.ledger.next_number
+        number = self.trial_index.next_number
         with self._proposing():
             candidate, notes = self._measured() or self._drawn(number)
         if candidate is None or self.interrupted:
@@ -284,7 +286,7 @@ class SearchLoop:
         except NumberTaken:
             if number in self.memory:
                 self.memory.forget(number)
-            if self.plan.stopwatch is not None:
+            if self.plan.latency_objective is not None:
                 self.in_hand = candidate, notes
             return None
 
@@ -300,7 +302,7 @@ class SearchLoop:
     def _measured(self) -> tuple[Candidate, Mapping[str, Any]] | None:
         """A candidate whose number went to another worker's while it was measured, unless its network did too."""
         kept, self.in_hand = self.in_hand, None
-        return None if kept is None or kept[0].architecture.digest in self.ledger.digests else kept
+        return None if kept is None or kept[0].architecture.digest in self.trial_index.digests else kept
 
     def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
         """A candidate from the sampler or from the unseen, with its latency where that counts, and notes on it."""
@@ -309,7 +311,7 @@ class SearchLoop:
         if self.too_slow >= TOO_SLOW:
             self.exhausted = f"each of the last {self.too_slow} networks measured breaks a limit on its latency"
             return None, notes
-        if self.ledger.fruitless < FRUITLESS:
+        if self.trial_index.repeats < MAX_REPEATS:
             candidate, notes = self._asked(number)
         if candidate is None:
             candidate = self._next_unseen()
@@ -321,10 +323,12 @@ class SearchLoop:
 
     def _with_latency(self, candidate: Candidate) -> tuple[Candidate, Mapping[str, Any]]:
         """The candidate with its latency, where that is measured, and the note on it."""
-        stopwatch = self.plan.stopwatch
-        if candidate.refusal is not None or stopwatch is None:
+        latency_objective = self.plan.latency_objective
+        if candidate.refusal is not None or latency_objective is None:
             return candidate, {}
-        candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
+        candidate, measured = latency_objective.with_latency(
+            candidate, self.plan.latency_limits, self.trial_index.records.values()
+        )
         self.too_slow = self.too_slow + 1 if candidate.refusal else 0
         return candidate, {LATENCY_NOTE: measured}
 
@@ -346,20 +350,20 @@ class SearchLoop:
                 candidate = next(self.unseen)
             except StopIteration:
                 break
-            if candidate is None or self.plan.screen.hopeful(candidate):
+            if candidate is None or self.plan.latency_filter.may_keep_limits(candidate):
                 return candidate
             self.set_aside.append(candidate)
-        self.set_aside = [each for each in self.set_aside if each.architecture.digest not in self.ledger.digests]
+        self.set_aside = [each for each in self.set_aside if each.architecture.digest not in self.trial_index.digests]
         if not self.set_aside:
             self.exhausted = "no network of the space within its limits is left to try"
             return None
-        best = min(self.set_aside, key=lambda each: self.plan.screen.expected(each))
+        best = min(self.set_aside, key=lambda each: self.plan.latency_filter.expected(each))
         self.set_aside.remove(best)
         return best
 
     def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
-        record = self.ledger.records[number]
+        record = self.trial_index.records[number]
         if isinstance(message, GradientFlow):
             keep_gradient_flow(self.writer.study, message)
             return
@@ -411,7 +415,7 @@ class SearchLoop:
         self._note_ignored([*message.ignored, *(repr(name) for name in message.measured if name in record.costs)])
         measured = {name: value for name, value in message.measured.items() if name not in record.costs}
         objectives = {**measured, **self._exact(record)}
-        weights = message.weights if self.ledger.joins_frontier(objectives) else ""
+        weights = message.weights if self.trial_index.joins_frontier(objectives) else ""
         return Ending("complete", objectives, result, environment=environment, weights=weights)
 
     def _note_ignored(self, names: Sequence[str]) -> None:
@@ -435,19 +439,19 @@ class SearchLoop:
 
     def _learn(self) -> None:
         """Reads what changed in the store, and lets the sampler know."""
-        changed = self.ledger.update()
+        changed = self.trial_index.update()
         self.curves.learn(changed)
-        self.plan.screen.learn(changed)
+        self.plan.latency_filter.learn(changed)
         strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:
-            if self.ledger.has_another_chance(record):
+            if self.trial_index.has_another_chance(record):
                 continue
-            self.untold.pop(record.number, None)
+            self.unreported.pop(record.number, None)
             self._teach(record, notes.get(record.number, {}))
         if any(record.state == "complete" for record in changed):
-            for record in [record for record in self.untold.values() if self._expected(record)]:
-                del self.untold[record.number]
+            for record in [record for record in self.unreported.values() if self._expected(record)]:
+                del self.unreported[record.number]
                 self._teach(record, {})
 
     def _teach(self, record: TrialRecord, noted: Mapping[str, Any]) -> None:
@@ -456,12 +460,12 @@ class SearchLoop:
         if record.state == "stopped":
             expected = noted.get(EXPECTED) or self._expected(record)
             if not expected:
-                self.untold[record.number] = record
+                self.unreported[record.number] = record
             record = replace(record, state="complete" if expected else "running", objectives=expected)
         self.memory.learn(record, noted)
 
     def _last_reason(self) -> str:
-        records = self.ledger.records.values()
+        records = self.trial_index.records.values()
         failed = [r for r in records if r.state == "failed" and r.same_as is None and not self.retries.is_earlier(r)]
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
@@ -473,16 +477,16 @@ class SearchLoop:
             raise
 
     def _status(self) -> Status:
-        done, target, median = self.ledger.done, self.budget.target, self.ledger.median_seconds()
+        done, target, median = self.trial_index.done, self.budget.target, self.trial_index.median_seconds()
         times = [self.budget.seconds_left()]
         if target is not None and median is not None:
             times.append(max(0, target - done) * median / self.plan.workers)
         return Status(
             study=self.writer.study.name,
-            counts=self.ledger.counts(),
+            counts=self.trial_index.counts(),
             target=target,
             seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
-            frontier=len(self.ledger.frontier),
-            best=self.ledger.best(),
+            frontier=len(self.trial_index.frontier),
+            best=self.trial_index.best(),
             objectives=self.plan.objectives,
         )

@@ -20,15 +20,15 @@ from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
 from explorer.scoring.names import check_scores
 from explorer.store.study import LATENCY
+from explorer.study.candidates import Candidates, OwnCost
 from explorer.study.fingerprint import make_fingerprint
-from explorer.study.foretold import Foretold, find_foretold
 from explorer.study.function_code import short_name
+from explorer.study.latency.limit import LatencyFilter
+from explorer.study.latency.objective import LatencyObjective, make_latency_objective
+from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
 from explorer.study.packing import probe_side_by_side, typical
-from explorer.study.proposals import Candidates, OwnCost
-from explorer.study.samplers import check_sampler
-from explorer.study.screen import LatencyScreen
-from explorer.study.stopping import AUTO, choose_stopping
-from explorer.study.stopwatch import Stopwatch, make_stopwatch
+from explorer.study.samplers.registry import check_sampler
+from explorer.study.stopping.rules import AUTO, choose_stopping
 from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
 from explorer.training.batch_size import require_several_values
@@ -51,9 +51,9 @@ _log = logging.getLogger(__name__)
 class Plan:
     """A search, ready to run. ``epochs``: of a training that may be stopped early; ``reused``: a child process does
     trial after trial; ``of_caller``: the work is the caller's function; ``brief``: a training of embedded
-    data, which has a default time; ``limits``: on costs known by arithmetic; ``stopwatch``: where an objective or one
-    of the ``latency_limits`` is a latency to be measured; ``foretold``: by a calibrated predictor, where there is
-    one of the space and the environment; ``data_place``: where the data lie, from any working folder."""
+    data, which has a default time; ``limits``: on costs known by arithmetic; ``latency_objective``: measures the
+    latency where an objective or one of the ``latency_limits`` needs it; ``predicted``: a calibrated predictor, where
+    the space and the environment have one; ``data_place``: where the data lie, from any working folder."""
 
     space: SearchSpace
     objectives: Mapping[str, str]
@@ -61,9 +61,9 @@ class Plan:
     own_costs: Mapping[str, OwnCost]
     limits: tuple[Limit, ...]
     latency_limits: tuple[Limit, ...]
-    stopwatch: Stopwatch | None
-    foretold: Foretold | None
-    screen: LatencyScreen
+    latency_objective: LatencyObjective | None
+    predicted: PredictedLatency | None
+    latency_filter: LatencyFilter
     fingerprint: Mapping[str, Any]
     data_place: Mapping[str, str]
     name: str
@@ -85,22 +85,22 @@ class Plan:
         """This plan with these limits beside the space's own. Raises StudyError for one on what only training tells."""
         limits = (*self.space.limits, *limits)
         _check_limits(limits, known_costs(self.own_costs, self.measures_latency))
-        timed = tuple(limit for limit in limits if self.measures_latency and limit.cost == LATENCY)
-        stopwatch = self.stopwatch or (make_stopwatch(self.device) if timed else None)
-        foretold = find_foretold(stopwatch.environment, self.space) if stopwatch else None
+        latency_limits = tuple(limit for limit in limits if self.measures_latency and limit.cost == LATENCY)
+        latency_objective = self.latency_objective or (make_latency_objective(self.device) if latency_limits else None)
+        predicted = find_predicted_latency(latency_objective.environment, self.space) if latency_objective else None
         return replace(
             self,
-            limits=tuple(limit for limit in limits if limit not in timed),
-            latency_limits=timed,
-            stopwatch=stopwatch,
-            foretold=foretold,
-            screen=LatencyScreen(timed, foretold),
+            limits=tuple(limit for limit in limits if limit not in latency_limits),
+            latency_limits=latency_limits,
+            latency_objective=latency_objective,
+            predicted=predicted,
+            latency_filter=LatencyFilter(latency_limits, predicted),
         )
 
     def candidates(self) -> Candidates:
         """What makes candidates of the space."""
-        foretell = self.foretold or (lambda architecture: {})
-        return Candidates(self.space, self.own_costs, self.limits, self.screen.hopeful, foretell)
+        predict = self.predicted or (lambda architecture: {})
+        return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_keep_limits, predict)
 
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
@@ -220,7 +220,7 @@ def make_plan(
     functions = {f"cost {name}": own for name, own in own_costs.items()}
     if evaluate is not None:
         functions = {"evaluate": evaluate, **functions}
-    stopwatch = make_stopwatch(device) if LATENCY in objectives and not answered else None
+    latency_objective = make_latency_objective(device) if LATENCY in objectives and not answered else None
     fingerprint = make_fingerprint(
         space,
         objectives,
@@ -229,7 +229,7 @@ def make_plan(
         epochs=epochs,
         own_costs=own_costs,
         own_evaluation=evaluate is not None,
-        latency=stopwatch.environment if stopwatch else None,
+        latency=latency_objective.environment if latency_objective else None,
         functions=functions,
     )
     plan = Plan(
@@ -239,9 +239,9 @@ def make_plan(
         own_costs=own_costs,
         limits=(),
         latency_limits=(),
-        stopwatch=stopwatch,
-        foretold=None,
-        screen=LatencyScreen(()),
+        latency_objective=latency_objective,
+        predicted=None,
+        latency_filter=LatencyFilter(()),
         fingerprint=fingerprint,
         data_place=place,
         name=name if study is None else study,

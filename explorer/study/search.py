@@ -28,16 +28,16 @@ from explorer.store.studies import find_study, open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
+from explorer.study.candidates import OwnCost
 from explorer.study.children import Children, InProcess, leave_the_search_to_the_parent
-from explorer.study.curves import Curves
 from explorer.study.events import Progress
 from explorer.study.fingerprint import code_differences, require_same
-from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.loop import SearchLoop
-from explorer.study.memory import make_memory
 from explorer.study.plan import OBJECTIVES, Plan, check_counts, check_seconds, checked_seed, make_plan
-from explorer.study.proposals import OwnCost
-from explorer.study.stopping import AUTO, RULES
+from explorer.study.samplers.registry import make_sampler
+from explorer.study.signals import interruptions, leases_kept
+from explorer.study.stopping.learning_curves import LearningCurves
+from explorer.study.stopping.rules import AUTO, RULES
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
 from explorer.training.recipe import Recipe
@@ -221,8 +221,8 @@ def run_search(
     except StoreError as error:
         if not loop.broken:
             raise
-        raise RecordLost(f"the search gave up: {ended}", list(loop.ledger.records.values())) from error
-    failed = loop.broken or loop.barren or loop.budget.hopeless()
+        raise RecordLost(f"the search gave up: {ended}", list(loop.trial_index.records.values())) from error
+    failed = loop.broken or loop.all_failed or loop.budget.hopeless()
     return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
 
 
@@ -382,8 +382,8 @@ def _make_loop(
     in_process = plan.of_caller and plan.workers == 1
     workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)
     candidates = plan.candidates()
-    memory = make_memory(candidates, plan.objectives, sampler, study.seed)
+    memory = make_sampler(candidates, plan.objectives, sampler, study.seed)
     writer = StudyWriter(study, new_worker())
-    curves = Curves(study, RULES[plan.stopping], plan.epochs)
+    curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     watch = progress or (lambda event: None)
     return SearchLoop(plan, candidates, writer, memory, workplace, curves, budget, watch, retry_failed)

@@ -18,7 +18,7 @@ from explorer.files import read_regular
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult, TrialRecord
 from explorer.store.study import Study
-from explorer.study.terms import training_data, training_recipe
+from explorer.study.recorded_training import training_data, training_recipe
 from explorer.training.loop import train_network
 from explorer.training.run import build_for_training
 

@@ -26,7 +26,7 @@ def place(tmp_path, monkeypatch):
 
     for name in (
         "explorer.study.loop.SearchLoop.run",
-        "explorer.study.confirmation.ConfirmationLoop.run",
+        "explorer.study.confirm.run.ConfirmationLoop.run",
         "explorer.training.run.train_architecture",
         "explorer.survey.table.write_atlas",
         "explorer.measure.child.measure_in_child",
@@ -35,7 +35,7 @@ def place(tmp_path, monkeypatch):
         "explorer.export.package.export_architecture",
         "dashboards.report.report_page",
         "explorer.training.data.load_data",
-        "explorer.study.terms.load_data",
+        "explorer.study.recorded_training.load_data",
     ):
         monkeypatch.setattr(name, long_work)
     return tmp_path

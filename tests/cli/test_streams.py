@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from explorer.cli.streams import log_as_lines
-from explorer.study.progress import show_progress
+from explorer.study.display import show_progress
 from tests.cli.test_spaces import run
 
 HARMLESS = (

@@ -10,7 +10,7 @@ from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
 from explorer.records import TrialRecord
-from explorer.study.optuna_memory import OptunaMemory
+from explorer.study.samplers.optuna import OptunaAdapter
 from explorer.study.search import run_search
 
 SPACE_TEXT = """
@@ -54,8 +54,8 @@ def test_fewer_are_rejected_as_trials_go_on(widths, sampler):
 def test_what_the_loop_has_chosen_joins_the_generation(widths):
     """To NSGA-II a network chosen in its stead, where all that it proposes is rejected or known, is of the generation
     like its own, and is the parent of later ones; the search that takes the study up again knows it from the notes."""
-    memory = OptunaMemory(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
-    resumed = OptunaMemory(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
+    memory = OptunaAdapter(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
+    resumed = OptunaAdapter(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
     for number in range(20):  # a population
         derivation = widths.unrank(number)
         notes = memory.adopt(number, derivation)
@@ -73,7 +73,7 @@ def test_a_rejected_candidate_is_infeasible_to_the_sampler(widths, sampler):
     keeps it, whether the memory asked for them or met them in the store."""
     limit = parse_limit("macs <= 10k")
     for asked in (True, False):
-        memory = OptunaMemory(widths, {"accuracy": "max", "macs": "min"}, sampler, 0, (limit,))
+        memory = OptunaAdapter(widths, {"accuracy": "max", "macs": "min"}, sampler, 0, (limit,))
         for number, (state, macs) in enumerate((("complete", 9_000), ("rejected", 20_000))):
             choices = memory.ask(number)[0].choices if asked else widths.unrank(number).choices
             objectives = {"accuracy": 0.5, "macs": macs} if state == "complete" else {}

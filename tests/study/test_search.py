@@ -14,9 +14,9 @@ from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
 from explorer.store.studies import open_study
 from explorer.study import budget
+from explorer.study.candidates import Candidates
 from explorer.study.loop import FRUITLESS
-from explorer.study.proposals import Candidates
-from explorer.study.samplers import OWN_SAMPLERS
+from explorer.study.samplers.registry import OWN_SAMPLERS
 from explorer.study.search import run_search
 from explorer.study.search import search as search_study
 from tests.study.evaluations import FAILURES, SPACE_TEXT, endless, good, raises, score

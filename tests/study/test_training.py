@@ -26,11 +26,11 @@ from explorer.store.studies import open_study
 from explorer.study import objective
 from explorer.study import search as search_module
 from explorer.study.children import Children
-from explorer.study.curves import FEWEST_TO_TELL
 from explorer.study.joining import join_search
-from explorer.study.memory import make_memory
 from explorer.study.objective import train
+from explorer.study.samplers.registry import make_sampler
 from explorer.study.search import run_search
+from explorer.study.stopping.learning_curves import FEWEST_TO_TELL
 from explorer.study.weights import trained_network
 from explorer.study.work import Failure, Job, Outcome, Training
 from explorer.training import checkpoint
@@ -372,12 +372,12 @@ def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
 
 
 def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
-    """To the sampler a stopped trial runs until something can be foretold of it, and then has come to what is
+    """To the sampler a stopped trial runs until something can be predicted of it, and then has come to what is
     expected: no better than the best, no worse than it stood. A search that takes the study up tells the same."""
     heard: list[dict[int, TrialRecord]] = []
 
     def remember(*settings):
-        memory = make_memory(*settings)
+        memory = make_sampler(*settings)
         learn, last = memory.learn, {}
         heard.append(last)
 
@@ -388,7 +388,7 @@ def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
         memory.learn = learn_and_note
         return memory
 
-    monkeypatch.setattr(search_module, "make_memory", remember)
+    monkeypatch.setattr(search_module, "make_sampler", remember)
     settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "limits": (), "storage": f"sqlite:///{tmp_path}/x.db"}
     study = run_search(space, trials=14, workers=2, **settings).study
     run_search(space, trials=14, workers=2, **{**settings, "stopping": "none"})  # knows no curves, but what was kept

@@ -1,0 +1,320 @@
+"""The frontier's networks trained again from fresh seeds, and tested on the split that no search sees.
+
+A search chooses among many trainings by their validation figures, so what it chose is luckier than it is good. Here
+each network of the frontier is trained from seeds that the search did not use; what is reported are those
+trainings' test figures alone.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from explorer.errors import SearchFailed, StoreError, StudyError
+from explorer.files import ABANDONED_SECONDS, remove, sweep
+from explorer.measure.cores import usable_cores
+from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
+from explorer.signals import interruption
+from explorer.store.artifacts import confirmation_checkpoint
+from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
+from explorer.store.lease import RETRIES, new_worker
+from explorer.store.studies import find_study, open_study
+from explorer.store.study import Study
+from explorer.study.children import Children, Workplace
+from explorer.study.recorded_training import find_data, training_data, training_recipe
+from explorer.study.seeds import seed_for
+from explorer.study.signals import interruptions, leases_kept
+from explorer.study.watchdog import usual_limits
+from explorer.study.work import Failure, Job, Outcome, Report, Training
+
+POLL_SECONDS = 0.2  # seconds between two looks at the clock
+PAUSE = 2.0  # seconds before it is asked again whether there is something to train, once there was not
+MOST_SEEDS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``begun``; ``started``, ``epoch``, ``ended``: one training; ``finished``: all, ``why``. ``done``: trainings that
+    have ended, of ``total``; ``seconds_left``: as far as it can be told."""
+
+    kind: Literal["begun", "started", "epoch", "ended", "finished"]
+    done: int
+    total: int
+    seconds_left: float | None = None
+    training: ConfirmationRecord | None = None
+    epoch: Epoch | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What a confirmation came to. ``networks``: those of the frontier, by ascending ``x``; ``failed``: the reasons of
+    the trainings that came to nothing; ``missing``: trainings that were not done, ``interrupted``: by Ctrl-C or another
+    signal, whose number is ``signal``."""
+
+    study: Study
+    x: str
+    y: str
+    networks: list[Confirmed]
+    frontier: list[TrialRecord]
+    ended: str
+    failed: list[str]
+    missing: int
+    interrupted: bool
+    seconds: float
+    signal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """Trains and tests a network, in the precision that its trial was trained in."""
+
+    training: Training
+    precisions: Mapping[str, str]
+
+    def __call__(self, job: Job, report: Report) -> Outcome:
+        from explorer.study.objective import train_and_test  # the confirming process leaves torch to its children
+
+        return train_and_test(replace(self.training, precision=self.precisions[job.digest]), job, report)
+
+
+def run_confirmation(
+    storage: str = DEFAULT_STORAGE,
+    name: str = "",
+    *,
+    seeds: int = 5,
+    epochs: int | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    mix_environments: bool = False,
+    data_dir: str | Path | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
+    progress: Callable[[Event], None] | None = None,
+) -> Confirmation:
+    """Trains each network of the frontier of ``y`` over ``x`` from ``seeds`` fresh seeds, and tests each training.
+
+    Data, split, recipe and each network's precision are the study's; ``epochs``: the study's by default. The seeds
+    follow from the study's own and are the same for every network. Each training is stored as it ends, so the same
+    call again goes on, and one with more seeds adds to them; one that had failed is tried again. ``x``, ``y``: those
+    of the study's ``plane`` by default; ``y`` is accuracy, top5 or loss. ``workers``: trainings side by side, a core
+    each on a CPU and one on a GPU when left out.
+
+    Raises StoreError for a storage, study or quantity that is not there, StudyError where the study cannot be
+    trained again or the numbers are out of range, DataError where its data are missing.
+    """
+    began = time.monotonic()
+    for what, number, most in (("seeds", seeds, MOST_SEEDS), ("epochs", epochs, 100_000), ("workers", workers, 1_024)):
+        if number is not None and not 1 <= number <= most:
+            raise StudyError(f"{what} must lie in 1..{most}, found {number}")
+    check_storage(storage)
+    study = open_study(storage, name)
+    recipe = training_recipe(study)
+    x, y = study.axes(x, y)
+    epochs = epochs or study.fingerprint["epochs"]
+    study.confirmed(x, y, mix_environments=mix_environments)  # names that are wrong are said before hours of training
+    frontier = study.frontier(x, y, mix_environments=mix_environments)
+    if not frontier:
+        raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no frontier to confirm")
+    place = find_data(study, data_dir)
+    data = training_data(study, data_dir)
+    len(data.test)  # read now, for the same reason
+    workers = workers or (usable_cores() if device == "cpu" else 1)
+    workers = min(workers, seeds * len(frontier))
+    work = Training(
+        data=place["name"],
+        data_dir=place.get("data_dir"),
+        subset=study.fingerprint["split"]["subset"],
+        recipe=recipe,
+        epochs=epochs,
+        device=device,
+        threads=max(1, usable_cores() // workers),
+        side_by_side=workers,
+        precision="auto",
+        artifacts=study.artifacts,
+        skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
+    )
+    precisions = {trial.digest: trial.result.precision if trial.result else "float32" for trial in frontier}
+    # The largest first within a seed: what runs last is short, so that no core waits long for another.
+    largest_first = sorted(frontier, key=lambda trial: -trial.costs.get("macs", 0.0))
+    drawn = [seed_for("confirm", study.seed, number) for number in range(seeds)]
+    wanted = {Wanted(trial.digest, epochs, seed): trial for seed in drawn for trial in largest_first}
+    database = open_for_writing(storage)
+    try:
+        database.require_space()
+        sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
+        writer = ConfirmationWriter(find_study(database, study.name), new_worker())
+        workplace = Children(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        loop = ConfirmationLoop(wanted, writer, workplace, workers, progress or (lambda event: None))
+        with interruptions(loop), leases_kept(writer):
+            ended = loop.run()
+    finally:
+        database.close()
+    kept = {each.digest: each for each in study.confirmed(x, y, epochs=epochs, mix_environments=mix_environments)}
+    return Confirmation(
+        study,
+        x,
+        y,
+        [kept[trial.digest] for trial in frontier if trial.digest in kept],
+        frontier,
+        ended,
+        list(loop.failures.values()),
+        len(wanted) - loop.done,
+        loop.interrupted,
+        time.monotonic() - began,
+        loop.signal,
+    )
+
+
+def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings) -> list[Confirmed]:
+    """``run_confirmation`` for scripts: the networks themselves. Raises SearchFailed (a StudyError) when a training
+    failed, and KeyboardInterrupt when it was interrupted; both have the study, with all that
+    had ended, as their attribute ``study``."""
+    found = run_confirmation(storage, name, **settings)
+    if found.interrupted:
+        raise interruption(found.signal, found.study)
+    if found.missing or found.failed:
+        raise SearchFailed(f"not all trainings came to something: {found.ended}", found.study)
+    return found.networks
+
+
+class ConfirmationLoop:
+    """Claims, starts, listens and writes until all that is ``wanted`` has ended, here or in another process.
+    ``interrupted`` is set from outside."""
+
+    def __init__(
+        self,
+        wanted: Mapping[Wanted, TrialRecord],
+        writer: ConfirmationWriter,
+        workplace: Workplace,
+        workers: int,
+        progress: Callable[[Event], None],
+    ):
+        self.wanted = wanted
+        self.writer = writer
+        self.workplace = workplace
+        self.interrupted = False
+        self.busy = False  # its children compute
+        self.signal = 0  # that interrupted it
+        self.failures: dict[Wanted, str] = {}  # since this call began, here or elsewhere: none is tried twice in one
+        self.done = 0
+        self._workers = workers
+        self._progress = progress
+        self._numbers = list(wanted)
+        self._running: dict[int, ConfirmationRecord] = {}
+        self._lost: Counter[int] = Counter()  # processes that a training lost through no fault of its own
+        self._times: list[float] = []
+        self._begun = 0  # the study's revision then
+        self._nothing = -PAUSE  # when there last was nothing to begin
+
+    def run(self) -> str:
+        """Trains until there is nothing left to train; returns how that ended."""
+        study = self.writer.study
+        self._begun = find_study(study.database, study.name).revision
+        self._count()
+        self._tell("begun")
+        try:
+            why = self._loop()
+        except KeyboardInterrupt:
+            self.interrupted, self.signal = True, self.signal or signal.SIGINT
+            why = ""
+        except StoreError as error:
+            why = f"the record cannot be kept: {error}"
+        finally:
+            self.workplace.stop()
+            try:
+                self.writer.release()
+            except StoreError:  # then their leases pass by themselves
+                pass
+        why = "interrupted; the same line goes on" if self.interrupted else why
+        self._tell("finished", why=why)
+        return why
+
+    def _loop(self) -> str:
+        while not self.interrupted:
+            while self.workplace.room and not self.interrupted and self._start():
+                pass
+            if not self._running:
+                self._count()  # another process may train what is left
+                if self.done == len(self.wanted):
+                    return self._summary()
+                time.sleep(POLL_SECONDS)
+            for number, message in self.workplace.messages(POLL_SECONDS):
+                self._hear(number, message)
+        return ""
+
+    def _start(self) -> bool:
+        """Begins the next training; False when none is to be begun."""
+        if time.monotonic() < self._nothing + PAUSE:
+            return False
+        wanted = (each for each in self._numbers if each not in self.failures)
+        training = self.writer.claim(wanted, since=self._begun)
+        if training is None:
+            self._nothing = time.monotonic()
+            return False
+        number = self._numbers.index(Wanted.of(training))
+        self._running[number] = training
+        self._begin(number)
+        self._tell("started", training)
+        return True
+
+    def _begin(self, number: int) -> None:
+        trial = self.wanted[self._numbers[number]]
+        job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
+        self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
+
+    def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
+        training, wanted = self._running[number], self._numbers[number]
+        if isinstance(message, Epoch):
+            self._tell("epoch", training, message)
+        if not isinstance(message, (Outcome, Failure)):
+            return
+        if isinstance(message, Failure) and message.resumable and self._lost[number] < RETRIES:
+            self._lost[number] += 1
+            if not self.interrupted:
+                self._begin(number)  # from its checkpoint
+            return
+        del self._running[number]
+        if isinstance(message, Failure):
+            self.failures[wanted] = message.reason
+            ended = self.writer.finish(wanted, reason=message.reason)
+        else:
+            ended = self.writer.finish(
+                wanted, test=message.measured, result=message.result, environment=message.environment
+            )
+        if ended is None:  # its lease had passed, and another process has it now
+            return
+        self._times.append(ended.seconds or 0.0)
+        remove(confirmation_checkpoint(self.writer.study.artifacts, ended.digest, ended.epochs, ended.seed))
+        self._count()
+        self._tell("ended", ended)
+
+    def _count(self) -> None:
+        kept = {Wanted.of(record): record for record in self.writer.study.confirmations()}
+        ended = {each: kept[each] for each in self._numbers if each in kept}
+        for each, record in ended.items():
+            if record.state == "failed" and record.revision > self._begun:
+                self.failures.setdefault(each, record.reason)
+        self.done = sum(record.state == "complete" or each in self.failures for each, record in ended.items())
+
+    def _summary(self) -> str:
+        if not self.failures:
+            return f"all {len(self.wanted)} trainings are done"
+        last = list(self.failures.values())[-1]
+        return f"{len(self.failures)} of {len(self.wanted)} trainings failed, the last with: {last}"
+
+    def _usual_seconds(self) -> float | None:
+        return sum(self._times) / len(self._times) if self._times else None
+
+    def _tell(
+        self, kind, training: ConfirmationRecord | None = None, epoch: Epoch | None = None, why: str = ""
+    ) -> None:
+        usual, total = self._usual_seconds(), len(self.wanted)
+        left = None if usual is None else usual * (total - self.done) / self._workers
+        self._progress(Event(kind, self.done, total, left, training, epoch, why))

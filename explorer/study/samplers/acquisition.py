@@ -1,0 +1,158 @@
+"""What the trials so far promise of networks that were not tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from explorer.analysis.expected_hypervolume import Array, Lognormal, expected_hypervolume_improvement
+from explorer.frontier import non_dominated
+from explorer.grammar.space import Derivation
+from explorer.records import TrialRecord
+from explorer.study.latency.predicted import error_distribution
+from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
+from explorer.study.samplers.features import FeatureMap
+from explorer.study.samplers.gaussian_process import GaussianProcess
+
+MARGIN = 0.1  # by which the reference point lies beyond the worst values, as a share of their range
+CENTRAL = 1.645  # standard deviations on either side that hold 90% of a Gaussian
+
+
+@dataclass(frozen=True)
+class TrialGroup:
+    """Trials that stand alike. ``values``: the objectives, to be minimised, (N, K); nan where not known."""
+
+    candidates: list[PoolCandidate]
+    values: Array
+
+
+@dataclass(frozen=True)
+class History:
+    """The trials of a study as the sampler sees them. ``exact``: which objectives are known before training."""
+
+    objectives: Mapping[str, str]
+    exact: tuple[bool, ...]
+    complete: TrialGroup
+    running: TrialGroup
+    stopped: TrialGroup
+    failed: TrialGroup
+
+    @classmethod
+    def of(cls, trials: Iterable[TrialRecord], pool: CandidatePool, objectives: Mapping[str, str]) -> History:
+        made = {}
+        exact = tuple(name in pool.known_costs for name in objectives)
+        trials = list(trials)
+        for state in ("complete", "running", "stopped", "failed"):
+            candidates, rows = [], []
+            for trial in trials:
+                its_state = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
+                candidate = pool.candidate(Derivation(trial.choices)) if its_state == state else None
+                if candidate is not None:
+                    known = {**candidate.costs, **trial.costs, **trial.objectives}
+                    candidates.append(candidate)
+                    rows.append([_sign(way) * known.get(name, np.nan) for name, way in objectives.items()])
+            made[state] = TrialGroup(candidates, np.array(rows, dtype=float).reshape(len(rows), len(objectives)))
+        return cls(objectives, exact, **made)
+
+    def front(self) -> list[PoolCandidate]:
+        """The complete trials that no other beats."""
+        return [self.complete.candidates[place] for place in non_dominated(self.complete.values.tolist())]
+
+
+class Acquisition:
+    """What ``history`` lets one add_believed of ``candidates`` and their like."""
+
+    def __init__(
+        self, history: History, candidates: Sequence[PoolCandidate], options: Mapping[str, tuple[str, ...]], seed: int
+    ):
+        self._history = history
+        complete, running, stopped = history.complete, history.running, history.stopped
+        tried = [*complete.candidates, *running.candidates, *stopped.candidates, *history.failed.candidates]
+        self._features = FeatureMap([*tried, *candidates], options)
+        seen = [self._features.encode(group.candidates) for group in (complete, running, stopped)]
+        self._processes: dict[int, GaussianProcess] = {}
+        self._predicted: dict[str, tuple[float, float]] = {}  # by how much predictions fall short, and their scatter
+        believed = running.values.copy()
+        for place, (name, way) in enumerate(history.objectives.items()):
+            if history.exact[place]:
+                continue
+            if way == "min" and all(name in candidate.predicted for candidate in [*tried, *candidates]):
+                self._predicted[name] = error_distribution(_errors(name, history))
+            else:
+                process = GaussianProcess(seen[0], complete.values[:, place], seed)
+                process.add_believed(seen[1])
+                process.add_believed(seen[2], stopped.values[:, place])
+                believed[:, place] = process.predict(seen[1]).quantile(0.0) if len(believed) else believed[:, place]
+                self._processes[place] = process
+        self._front = np.vstack([complete.values, believed])
+        worst, best = self._front.max(axis=0), self._front.min(axis=0)
+        # A cost may grow as far as the dearest candidate: what a dear network gains in accuracy must count.
+        for place, (name, way) in enumerate(history.objectives.items()):
+            if history.exact[place]:
+                worst[place] = max(worst[place], max(_sign(way) * candidate.costs[name] for candidate in candidates))
+            elif name in self._predicted:
+                scale = math.exp(self._predicted[name][0])
+                worst[place] = max(worst[place], scale * max(candidate.predicted[name] for candidate in candidates))
+        self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
+
+    def gains(self, candidates: Sequence[PoolCandidate]) -> Array:
+        """The hypervolume that each is expected to add to the front, (N,)."""
+        if not candidates:
+            return np.zeros(0)
+        gains = expected_hypervolume_improvement(self._front, self._reference, self._known(candidates))
+        return gains * self._chance_to_end_well(candidates) if self._history.failed.candidates else gains
+
+    def _chance_to_end_well(self, candidates: Sequence[PoolCandidate]) -> Array:
+        """The share of well ended trials among those like each candidate, (N,), weighted by likeness, with one
+        more that ended well: where networks do not fit into memory, say, the next one like them is not likely to."""
+        process = next(iter(self._processes.values()))
+        features = self._features.encode(candidates)
+        well, failed = (
+            process.likeness(features, self._features.encode(group.candidates)).sum(axis=1)
+            for group in (self._history.complete, self._history.failed)
+        )
+        return (1.0 + well) / (1.0 + well + failed)
+
+    def expected(self, candidate: PoolCandidate) -> dict[str, list[float]]:
+        """Of each objective that training tells: the median and the ends of the central 90% of what one training is
+        expected to tell, its noise included."""
+        told = {}
+        for place, ((name, way), known) in enumerate(zip(self._history.objectives.items(), self._known([candidate]))):
+            if isinstance(known, Lognormal):
+                if place in self._processes:
+                    known = replace(known, sd=np.hypot(known.sd, self._processes[place].noise))
+                ends = [_sign(way) * float(known.quantile(z)[0]) for z in (-CENTRAL, 0.0, CENTRAL)]
+                told[name] = sorted(ends)
+        return told
+
+    def _known(self, candidates: Sequence[PoolCandidate]) -> list[Array | Lognormal]:
+        features = self._features.encode(candidates)
+        known: list[Array | Lognormal] = []
+        for place, (name, way) in enumerate(self._history.objectives.items()):
+            if place in self._processes:
+                known.append(self._processes[place].predict(features))
+            elif name in self._predicted:
+                shift, scatter = self._predicted[name]
+                logs = np.log([candidate.predicted[name] for candidate in candidates]) + shift
+                known.append(Lognormal(0.0, logs, np.full(len(logs), scatter)))
+            else:
+                known.append(_sign(way) * np.array([candidate.costs[name] for candidate in candidates], dtype=float))
+        return known
+
+
+def _errors(name: str, history: History) -> list[float]:
+    """log(measured / predicted) of the trials of which ``name`` is known."""
+    place = list(history.objectives).index(name)
+    known = [
+        (candidate.predicted[name], float(values[place]))
+        for seen in (history.complete, history.running)
+        for candidate, values in zip(seen.candidates, seen.values)
+    ]
+    return [math.log(value / predicted) for predicted, value in known if value > 0]
+
+
+def _sign(way: str) -> float:
+    return -1.0 if way == "max" else 1.0

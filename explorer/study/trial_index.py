@@ -1,0 +1,116 @@
+"""The study as this process knows it: every trial without its heavy parts, brought up to date by what changed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from explorer.frontier import non_dominated
+from explorer.limits import Limit
+from explorer.records import STATES, TrialRecord
+from explorer.store.study import Study
+from explorer.study.candidates import refused
+
+_EFFECTIVE = ("complete", "stopped")
+
+
+class TrialIndex:
+    """All trials of ``study`` by number. What is asked of it is a function of the trials and the ``limits`` alone."""
+
+    def __init__(self, study: Study, limits: Sequence[Limit] = ()):
+        self._study = study
+        self._limits = limits
+        self._revision = 0
+        self.records: dict[int, TrialRecord] = {}
+        self.digests: set[str] = set()  # the networks that were proposed and have no second chance
+        self.frontier: list[TrialRecord] = []  # complete trials that no other beats in all objectives, by number
+        self.unchanged = 0  # complete and stopped trials that ended since the last that enlarged the hypervolume
+
+    def update(self) -> list[TrialRecord]:
+        """Reads what changed since the last time, and returns it in order of numbers."""
+        changed = self._study.trials(self._revision, full=False)
+        for record in changed:
+            self.records[record.number] = record
+            if not self.has_another_chance(record):
+                self.digests.add(record.digest)
+            self._revision = max(self._revision, record.revision)
+        for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
+            if record.state in _EFFECTIVE:
+                grows = record.state == "complete" and self.joins_frontier({**record.costs, **record.objectives})
+                self.unchanged = 0 if grows else self.unchanged + 1
+                if grows:
+                    self._extend_frontier(record)
+        return changed
+
+    def has_another_chance(self, record: TrialRecord) -> bool:
+        """Whether the trial was rejected under limits that were stricter than today's."""
+        known = [limit for limit in self._limits if limit.cost in record.costs]
+        return record.state == "rejected" and refused(record.costs, known) is None
+
+    @property
+    def next_number(self) -> int:
+        return len(self.records)
+
+    @property
+    def done(self) -> int:
+        """Complete and stopped trials: what a budget of trials counts."""
+        return sum(record.state in _EFFECTIVE for record in self.records.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Trials that will be complete or stopped if all goes well, on whichever machine."""
+        return sum(record.state == "running" and record.same_as is None for record in self.records.values())
+
+    @property
+    def repeats(self) -> int:
+        """How many of the last proposals in a row brought no network to train."""
+        count = 0
+        for number in range(self.next_number - 1, -1, -1):
+            record = self.records[number]
+            if record.state != "rejected" and record.same_as is None:
+                break
+            count += 1
+        return count
+
+    def counts(self) -> dict[str, int]:
+        counts = dict.fromkeys(STATES, 0)
+        for record in self.records.values():
+            counts[record.state] += 1
+        return counts
+
+    def median_seconds(self) -> float | None:
+        """How long a trial usually takes, None before the first has ended."""
+        times = [
+            record.seconds
+            for record in self.records.values()
+            if record.state in _EFFECTIVE and record.seconds is not None
+        ]
+        return statistics.median(times) if times else None
+
+    def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
+        """Whether a trial of these values would stand on the frontier now."""
+        point = self._point(objectives)
+        return not any(
+            all(a <= b for a, b in zip(self._point({**record.costs, **record.objectives}), point))
+            for record in self.frontier
+        )
+
+    def best(self) -> TrialRecord | None:
+        """The best complete trial by the first objective."""
+        return min(
+            self.frontier, key=lambda record: self._point({**record.costs, **record.objectives})[0], default=None
+        )
+
+    def _extend_frontier(self, record: TrialRecord) -> None:
+        """A complete trial stays as it is, so what is once beaten stays beaten."""
+        rivals = sorted([*self.frontier, record], key=lambda record: record.number)
+        self.frontier = [
+            rivals[place]
+            for place in non_dominated([self._point({**record.costs, **record.objectives}) for record in rivals])
+        ]
+
+    def _point(self, values: Mapping[str, float]) -> list[float]:
+        """The objectives' values, all to be minimised."""
+        return [
+            -values[name] if direction == "max" else values[name] for name, direction in self._study.objectives.items()
+        ]

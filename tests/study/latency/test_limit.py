@@ -1,0 +1,63 @@
+"""What is expected of latencies that were not measured."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from explorer.costing.analytic import count_cost
+from explorer.grammar.parse import load_space
+from explorer.limits import parse_limit
+from explorer.records import TrialRecord
+from explorer.study.latency.limit import FEWEST, LatencyFilter
+from tests.study.latency.test_objective import clock, search  # noqa: F401  (a fixture)
+
+
+def measured(space, indices):
+    """Trials of a space whose latency is a microsecond for a thousand MACs, and one for an element put out."""
+    for number, index in enumerate(indices):
+        cost = count_cost(space.architecture(index)).to_dict()
+        costs = {**cost, "latency_ms": cost["macs"] / 1e6 + cost["activations"] / 1e3}
+        yield TrialRecord(number, "rejected", digest=str(index), costs=costs, latency={"environment": {"digest": "d"}})
+
+
+def network(trial):
+    """The trial's network, of which no predictor says anything."""
+    return SimpleNamespace(costs=trial.costs, predicted={})
+
+
+def test_expectations_come_near_what_is_measured():
+    """From thirty networks the latencies of others are expected within a fifth, nine times in ten."""
+    space = load_space("preact_variants.yaml")
+    latency_filter = LatencyFilter([parse_limit("latency_ms<=40")])
+    latency_filter.learn(measured(space, range(0, space.count(), space.count() // 30)))
+    others = list(measured(space, range(7, space.count(), space.count() // 50)))
+    near = [abs(latency_filter.expected(network(trial)) / trial.costs["latency_ms"] - 1) < 0.2 for trial in others]
+    assert sum(near) > 0.9 * len(near)
+    for trial in others:
+        assert latency_filter.may_keep_limits(network(trial)) == (latency_filter.expected(network(trial)) <= 40)
+
+
+def test_nothing_is_expected_of_too_few(space):
+    """Before some networks were measured, or without a limit on latency, every network is may_keep_limits."""
+    latency_filter, free = LatencyFilter([parse_limit("latency_ms<=0.000001")]), LatencyFilter([])
+    trials = list(measured(space, range(FEWEST)))
+    latency_filter.learn(trials[:-1])
+    free.learn(trials)
+    assert latency_filter.may_keep_limits(network(trials[0])) and free.may_keep_limits(network(trials[0]))
+    latency_filter.learn(trials)
+    assert not latency_filter.may_keep_limits(network(trials[0]))
+
+
+def test_a_tight_limit_wastes_few_measurements(clock):  # noqa: F811
+    """Where one network in twenty keeps the limit, far fewer than twenty are measured for each that is evaluated."""
+    space = load_space("preact_variants.yaml")
+    times = sorted(count_cost(space.architecture(index)).macs / 1e6 for index in range(0, space.count(), 37))
+    bound = f"latency_ms<={times[len(times) // 20]:.3f}"
+    for sampler, most in (("frontier", 4), ("evolution", 4), ("random", 8)):
+        clock.asked.clear()
+        study = search(space, bound, evaluate=good_enough, sampler=sampler, trials=15).study
+        assert study.counts()["complete"] == 15 and len(clock.asked) <= 15 * most
+
+
+def good_enough(architecture, *, choices, epochs, seed):
+    return {"accuracy": 1 - 1 / count_cost(architecture).params}

@@ -1,0 +1,295 @@
+"""Searches that ask for a latency: when it is measured, how often, and what becomes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from explorer.costing.analytic import count_cost
+from explorer.errors import StoreError, StudyError
+from explorer.grammar.parse import parse_space
+from explorer.limits import parse_limit
+from explorer.measure.child import measure_in_child
+from explorer.measure.protocol import MeasurementFailed
+from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.store.studies import open_study
+from explorer.store.writer import Proposal, open_writer
+from explorer.study import loop
+from explorer.study.joining import join_search
+from explorer.study.latency import objective as stopwatch
+from explorer.study.latency.objective import MEASUREMENTS, make_latency_objective
+from explorer.study.search import run_search
+from tests.study.evaluations import SPACE_TEXT, good
+
+HERE = LatencyEnvironment(
+    Environment("cpu", "a test's", 1, "here", "3", {"torch": "2"}), 1, "float32", "nchw", "eager", 1
+)
+
+
+class Clock:
+    """Stands for the measuring process: a network takes a microsecond for each thousand MACs. ``asked``: digests."""
+
+    def __init__(self):
+        self.asked: list[str] = []
+        self.contended: list[bool] = []  # of the coming measurements, False when it is empty
+        self.environment = HERE
+        self.state: dict | None = None
+        self.before = lambda architecture: None
+
+    def __call__(self, architectures, settings, device):
+        (architecture,) = architectures
+        self.asked.append(architecture.digest)
+        self.before(architecture)
+        ms = count_cost(architecture).macs / 1e6
+        contended = self.contended.pop(0) if self.contended else False
+        notes = ("a neighbour",) if contended else ()
+        ms += 0.5 * len(self.contended) if contended else 0.0
+        numbers = (ms, ms, ms, ms, (ms, ms), 9, 1e3 / ms)
+        measured = (*numbers, "", self.environment, 1.0, 0.0, contended, notes, self.state)
+        return [Latency(architecture.digest, *measured)]
+
+
+@pytest.fixture
+def clock(monkeypatch, tmp_path):
+    """The clock, in the place of the measuring process and of this machine."""
+    made = Clock()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(stopwatch, "measure_in_child", made)
+    monkeypatch.setattr("explorer.measure.latency.present_environment", lambda *named: made.environment)
+    return made
+
+
+def search(space, *limits, **settings):
+    """A search in memory unless told otherwise."""
+    bounds = tuple(map(parse_limit, limits))
+    return run_search(space, **{"evaluate": good, "storage": None, "study": "one", "limits": bounds, **settings})
+
+
+@pytest.mark.parametrize("sampler", ["random", "frontier", "evolution", "tpe"])
+def test_each_allowed_network_is_measured_once_before_it_is_evaluated(space, clock, sampler):
+    """Analytic limits come first; then each network is measured once, however the sampler looks around, held against
+    the limit and kept with its latency and where that was measured."""
+    result = search(space, "macs<=400k", "latency_ms<=0.2", sampler=sampler, trials=1_000)
+    networks = [space.architecture(index) for index in range(space.count())]
+    macs = {network.digest: count_cost(network).macs for network in networks}
+    assert sorted(clock.asked) == sorted(digest for digest, count in macs.items() if count <= 400_000)
+    assert 0 < sum(count <= 200_000 for count in macs.values()) < len(clock.asked) < len(networks)
+    for record in result.study.trials():
+        if macs[record.digest] > 400_000:
+            assert record.state == "rejected" and record.reason.startswith("limit macs <= 400k")
+            assert "latency_ms" not in record.costs and not record.latency
+            continue
+        assert record.costs["latency_ms"] == macs[record.digest] / 1e6
+        assert record.latency == {"environment": HERE.to_dict(), "contended": False, "notes": []}
+        if macs[record.digest] > 200_000:
+            assert (record.state, record.reason.partition(", found")[0]) == ("rejected", "limit latency_ms <= 0.2")
+        else:
+            assert record.state in ("complete", "cached")
+    assert result.ended == "no network of the space within its limits is left to try"
+
+
+def test_a_space_file_may_limit_the_latency(clock):
+    """A bound in the file counts as one that is given with the search."""
+    limited = parse_space(SPACE_TEXT + "limits: {latency_ms: <= 0.2}\n", "limited.yaml")
+    study = search(limited, trials=1_000).study
+    assert study.counts()["complete"] == 9 and len(clock.asked) == 27
+
+
+def test_a_contended_measurement_is_repeated_a_bounded_number_of_times(space, clock):
+    """Beside other work it is measured again: a quiet second one counts, of two contended ones the lower, marked."""
+    clock.contended = [True, False]
+    assert not make_latency_objective("cpu").measure(space.architecture(0)).contended
+    clock.contended = [True] * 5
+    found = make_latency_objective("cpu").measure(space.architecture(0))
+    assert MEASUREMENTS == 2 and len(clock.asked) == 4
+    assert found.contended and found.reported_ms == count_cost(space.architecture(0)).macs / 1e6 + 1.5
+
+
+def test_work_that_takes_no_turns_makes_a_measurement_contended(space, monkeypatch, tmp_path):
+    """What computes beside a measurement without waiting, as a function given as ``evaluate`` does, is found out: it
+    is measured a second time, and the answer says that it was contended and by what."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measured = []
+
+    def measure(*asked):
+        measured.extend(measure_in_child(*asked, patience=0.1))
+        return measured[-1:]
+
+    monkeypatch.setattr(stopwatch, "measure_in_child", measure)
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        found = make_latency_objective("cpu").measure(space.architecture(0))
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+    assert len(measured) == MEASUREMENTS and all(latency.contended for latency in measured)
+    assert found.reported_ms == min(latency.reported_ms for latency in measured)
+    assert any("of the pinned cores' time" in note or "other cores were busy" in note for note in found.notes)
+
+
+def test_one_measures_at_a_time(space, clock):
+    """Two stopwatches on one device wait for each other."""
+    inside, most = [], []
+
+    def enter(architecture):
+        inside.append(architecture)
+        most.append(len(inside))
+        time.sleep(0.1)
+        inside.pop()
+
+    clock.before = enter
+    both = [
+        threading.Thread(target=make_latency_objective("cpu").measure, args=(space.architecture(0),)) for _ in range(2)
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert most == [1, 1]
+
+
+def test_a_network_that_cannot_be_measured_fails_and_says_why(space, clock):
+    """It is no reason to end the search, unless it is the same with most."""
+    evil = space.architecture(0).digest
+
+    def refuse(architecture):
+        if architecture.digest == evil:
+            raise MeasurementFailed("the device changed")
+
+    clock.before = refuse
+    study = search(space, "latency_ms<=9", sampler="random", trials=26).study
+    assert study.counts()["complete"] == 26
+    assert {record.reason for record in study.trials() if record.digest == evil and record.same_as is None} <= {
+        "its latency: the device changed"
+    }
+
+    def fail(architecture):
+        raise MeasurementFailed("the device changed")
+
+    clock.before = fail
+    result = search(space, "latency_ms<=9", trials=26)
+    assert result.failed and "failed, the last with: its latency: the device changed" in result.ended
+
+
+def test_a_search_ends_when_nothing_keeps_the_limit(space, clock, monkeypatch):
+    """So many networks in a row too slow, and it says so instead of measuring the whole space."""
+    monkeypatch.setattr(loop, "TOO_SLOW", 7)
+    result = search(space, "latency_ms<=0.0001", trials=5)
+    assert result.ended == "each of the last 7 networks measured breaks a limit on its latency"
+    assert len(clock.asked) == 7 and result.study.counts()["complete"] == 0
+
+
+def test_ctrl_c_while_it_measures_leaves_no_failed_trial(space, clock):
+    """The measuring process dies of the same Ctrl-C; the trial had not begun."""
+
+    def interrupt(architecture):
+        if len(clock.asked) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise MeasurementFailed("the measuring process ended")
+
+    clock.before = interrupt
+    result = search(space, "latency_ms<=9", sampler="random", trials=20)
+    assert result.interrupted and [record.state for record in result.study.trials()] == ["complete", "complete"]
+
+
+def test_what_was_measured_while_another_took_the_number_is_not_lost(space, clock, url):
+    """The network goes on under the next number, without another measurement."""
+
+    def overtake(architecture):
+        clock.before = lambda architecture: None
+        other = open_writer(url, "one", "elsewhere:1:1:a")
+        other.begin(
+            0,
+            Proposal(
+                space.architecture(26).digest,
+                space.architecture(26).to_json(),
+                space.unrank(26).choices,
+                {"macs": 1},
+                5,
+            ),
+        )
+
+    clock.before = overtake
+    study = search(space, "latency_ms<=9", sampler="random", storage=url, trials=3).study
+    measured = [record.digest for record in study.trials() if record.latency and record.same_as is None]
+    assert sorted(clock.asked) == sorted(measured) and study.trials()[1].digest == clock.asked[0]
+
+
+def test_latency_as_an_objective_of_trainings(space, clock, url):
+    """It stands among costs and objectives, makes the frontier, and holds a study to one environment: a worker
+    elsewhere is refused with what differs, and one here goes on."""
+    settings = {"data": "digits", "subset": 300, "epochs": 1, "workers": 1, "stopping": "none"}
+    objectives = {"accuracy": "max", "latency_ms": "min"}
+    search(space, "macs<=400k", evaluate=None, storage=url, objectives=objectives, trials=2, **settings)
+    study = open_study(url, "one")
+    for record in study.trials():
+        assert record.state in ("complete", "rejected")
+        if record.state == "complete":
+            assert record.objectives["latency_ms"] == record.costs["latency_ms"] == record.costs["macs"] / 1e6
+    front = study.frontier("latency_ms", "accuracy")
+    assert front and study.best_under([parse_limit("latency_ms<=9")]).number in {record.number for record in front}
+    clock.environment = replace(HERE, machine=replace(HERE.machine, device_name="another"))
+    with pytest.raises(StoreError, match=r'begun otherwise \(latency.device_name: "a test\'s", now "another"\)'):
+        join_search(url, "one", trials=3)
+    clock.environment = replace(HERE, machine=replace(HERE.machine, commit="later"))
+    assert join_search(url, "one", trials=3, workers=1, stopping="none").study.counts()["complete"] == 3
+
+
+def test_another_environment_of_a_limit_is_not_put_on_one_frontier(space, clock, url):
+    """A study whose limit is a latency may go on elsewhere; its latencies are compared only when that is asked for."""
+    search(space, "latency_ms<=9", sampler="random", storage=url, trials=3)
+    clock.environment = replace(HERE, machine=replace(HERE.machine, versions={"torch": "3"}))
+    search(space, "latency_ms<=9", sampler="random", storage=url, trials=6)
+    study = open_study(url, "one")
+    assert study.frontier() and study.best_under([parse_limit("macs<=9G")])
+    for ask in (
+        lambda **how: study.frontier("latency_ms", **how),
+        lambda **how: [study.best_under([parse_limit("latency_ms<=9")], **how)],
+    ):
+        with pytest.raises(StoreError, match=r"latency_ms was measured in 2 environments \(torch 2 or 3\)"):
+            ask()
+        assert ask(mix_environments=True)
+    assert study.mixed_environments() == "2 environments (torch 2 or 3)"
+
+
+def test_clocks_that_were_locked_in_between_are_not_put_on_one_frontier(space, clock, url):
+    """The driver does not tell a lock, the clocks that a card kept do: far apart they do not compare unasked, and a
+    card's own ups and downs do."""
+    for trials, mhz in ((2, 1980.0), (4, 1905.0)):
+        clock.state = {"sm_mhz": [mhz - 300, mhz], "celsius": [40, 41]}
+        search(space, "latency_ms<=9", sampler="random", storage=url, trials=trials)
+    study = open_study(url, "one")
+    assert study.frontier("latency_ms") and study.mixed_environments() == ""
+    clock.state = {"sm_mhz": [1410.0, 1410.0]}
+    search(space, "latency_ms<=9", sampler="random", storage=url, trials=6)
+    assert study.mixed_environments() == "one environment at clocks from 1410 to 1980 MHz"
+    with pytest.raises(StoreError, match="latency_ms was measured in one environment at clocks from 1410 to 1980 MHz"):
+        study.frontier("latency_ms")
+    assert study.frontier("latency_ms", mix_environments=True) and study.frontier()
+
+
+def test_the_callers_own_latency_is_not_measured(space, clock):
+    """A latency that ``evaluate`` or ``costs`` brings is theirs; as a limit it must be known before."""
+    brought = {"accuracy": "max", "latency_ms": "min"}
+
+    def both(architecture, **settings):
+        return {**good(architecture, **settings), "latency_ms": 3.0}
+
+    study = search(space, evaluate=both, objectives=brought, trials=2).study
+    assert [record.objectives["latency_ms"] for record in study.trials()] == [3.0, 3.0]
+    own = {"latency_ms": lambda architecture, choices: 4.0}
+    study = search(space, "latency_ms<=4", costs=own, objectives=brought, trials=2).study
+    assert [record.costs["latency_ms"] for record in study.trials()] == [4.0, 4.0]
+    assert not clock.asked and not study.trials()[0].latency
+    with pytest.raises(StudyError, match="'latency_ms' is not known before training"):
+        search(space, "latency_ms<=4", evaluate=both, objectives=brought, trials=2)
+    with pytest.raises(StudyError, match="are known without training"):
+        search(space, evaluate=None, objectives={"latency_ms": "min", "macs": "min"})

@@ -1,0 +1,60 @@
+"""What the frontier sampler says it expects of the network that it proposes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explorer.grammar.parse import load_space
+from explorer.records import TrialRecord
+from explorer.store.writer import StudyWriter
+from explorer.study.candidates import Candidates
+from explorer.study.samplers.acquisition import CENTRAL, Acquisition, History
+from explorer.study.samplers.candidate_pool import CandidatePool
+from explorer.study.search import run_search
+from tests.study.evaluations import score
+
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+
+
+def test_what_is_expected_is_of_one_training_with_its_noise(space):
+    """Median and central 90% of accuracy alone, since MACs are known. On the logarithmic axis the interval has the
+    variance of the belief about the network plus that of one training."""
+    pool = CandidatePool(Candidates(space, {}, ()), 0)
+    draw, complete = random.Random(0), TrialRecord(0, "complete")
+    trials = [
+        replace(complete, number=number, choices=derivation.choices, objectives={"accuracy": score(derivation.choices)})
+        for number, derivation in enumerate(draw.sample(list(space), 15))
+    ]
+    trials = [replace(t, objectives={"accuracy": t.objectives["accuracy"] + draw.gauss(0, 0.02)}) for t in trials]
+    candidates = [pool.candidate(derivation) for derivation in space]
+    acquisition = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool.options, 0)
+    process, beliefs = acquisition._processes[0], acquisition._known(candidates)[0]
+    assert process.noise > 0
+    for place, candidate in enumerate(candidates):
+        expected = acquisition.expected(candidate)
+        low, middle, high = expected["accuracy"]
+        assert list(expected) == ["accuracy"] and low < middle < high
+        ends = np.log(np.array([-low, -middle, -high]) - beliefs.floor)
+        assert ends[1] == pytest.approx(beliefs.mean[place])
+        deviation = (ends[0] - ends[2]) / (2 * CENTRAL)
+        assert deviation**2 == pytest.approx(beliefs.sd[place] ** 2 + process.noise**2)
+
+
+def test_what_comes_lies_where_it_was_expected():
+    """Of a search's trainings after its first ten, whose accuracy is noise alone, most lie in the noted 90% interval,
+    which is about as wide as the noise makes it."""
+    noise = 0.02
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        return {"accuracy": 0.6 + random.Random(seed).gauss(0, noise)}
+
+    space = load_space("preact_variants")
+    study = run_search(space, evaluate=evaluate, storage=None, sampler="frontier", trials=40, seed=1).study
+    noted = StudyWriter(study, "reader").sampler_notes(range(40))
+    told = [(noted[r.number]["expected"]["accuracy"], r.objectives["accuracy"]) for r in study.trials()[10:]]
+    assert np.mean([low <= value <= high for (low, _, high), value in told]) >= 0.7
+    assert 0.5 < np.median([high - low for (low, _, high), _ in told]) / (2 * CENTRAL * noise) < 2

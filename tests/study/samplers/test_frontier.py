@@ -1,0 +1,184 @@
+"""The frontier sampler: what it looks at, what it never proposes, how sure it is, under any objectives."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+import numpy as np
+import pytest
+
+from explorer.grammar.neighbours import neighbours
+from explorer.grammar.parse import load_space, parse_space
+from explorer.limits import parse_limit
+from explorer.study.candidates import Candidates
+from explorer.study.samplers.candidate_pool import CandidatePool
+from explorer.study.samplers.evolution import by_rank
+from explorer.study.samplers.features import FeatureMap
+from explorer.study.samplers.gaussian_process import Features, GaussianProcess
+from explorer.study.samplers.mutation import around, mutated
+from explorer.study.search import run_search
+from tests.study.evaluations import good
+
+
+def search(space, evaluate, **settings):
+    return run_search(space, evaluate=evaluate, storage=None, study="one", sampler="frontier", **settings).study
+
+
+def by_size(architecture, *, choices, epochs, seed):
+    """Accuracy that grows with the depths, with noise."""
+    return {"accuracy": 0.5 + 0.05 * math.log(sum(map(len, choices.values()))) + random.Random(seed).gauss(0, 0.005)}
+
+
+def test_a_mutant_differs_in_one_choice_and_in_what_that_makes_arise():
+    """Choices other than the redrawn one are kept as long as they are live."""
+    space, draw = load_space("preact_variants"), random.Random(0)
+    for parent in space.sample(50):
+        child = mutated(space, parent, draw)
+        assert space.rank(child) != space.rank(parent)
+        both = [name for name in child.choices if name in parent.choices]
+        assert sum(child.choices[name] != parent.choices[name] for name in both) == 1
+
+
+def test_the_neighbours_are_every_single_change(space):
+    """Around two networks lie all derivations in which one live choice is answered otherwise, each parent's once."""
+    parents = [space.unrank(0), space.unrank(space.count() - 1)]
+    found = list(around(space, parents, random.Random(0)))
+    wanted = [(p, n.choice, n.option) for p in parents for n in neighbours(space, p)]
+    assert len(found) == len(wanted) > 4
+    for parent, name, option in wanted:
+        assert any(
+            child.choices[name] == option
+            and all(child.choices[k] == v for k, v in parent.choices.items() if k in child.choices and k != name)
+            for child in found
+            if name in child.choices
+        )
+
+
+def test_an_empty_mutation_is_the_parent():
+    """In a space of one network there is nothing to redraw."""
+    text = (
+        "name: one\ninput: 1x8x8\nclasses: 10\nstem: conv3x3(8)\n"
+        "stages: {blocks: 1, width: 8}\nblock: conv3x3 +\nhead: gap fc\n"
+    )
+    space = parse_space(text, "one.yaml")
+    assert mutated(space, space.unrank(0), random.Random(0)) == space.unrank(0)
+
+
+def test_choices_lie_as_far_apart_as_they_differ(space):
+    """Half the squared distance of two rows of choice features is the share that differs, an absent answer included."""
+    pool = CandidatePool(Candidates(space, {}, ()), 0)
+    plain, se, deep = (
+        pool.candidate(space.named(wanted)) for wanted in ({"depth": "1"}, {"attn": "se(r=ratio)"}, {"depth": "3"})
+    )
+    rows = FeatureMap([plain, se, deep], pool.options).encode([plain, se, deep]).choices
+    half = [0.5 * float(((rows[0] - row) ** 2).sum()) for row in rows]
+    assert half == pytest.approx([0.0, 2 / 4, 1 / 4])  # of depth, act, attn and ratio
+
+
+def test_beliefs_are_calibrated():
+    """On functions drawn from additive effects, central 90% intervals hold 80% to 99% of held-out values."""
+    held = []
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        numbers, choices = draw.standard_normal((90, 2)), draw.integers(0, 2, (90, 5)).astype(float)
+        values = np.exp(0.5 * np.sin(numbers[:, 0]) + choices @ draw.normal(0, 0.3, 5) + draw.normal(0, 0.02, 90))
+        features = Features(numbers, choices * math.sqrt(2 / 5))
+        process = GaussianProcess(features[:40], values[:40], seed)
+        belief = process.predict(features[40:])
+        spread = 1.645 * np.hypot(belief.sd, process.noise)
+        held.append(np.abs(np.log(values[40:] - belief.floor) - belief.mean) < spread)
+    assert 0.8 <= np.mean(held) <= 0.99
+
+
+def test_a_believed_trial_is_no_longer_worth_asking(space):
+    """After a running trial is believed, the belief about it is narrower and its centre where it was."""
+    draw = np.random.default_rng(0)
+    features = Features(draw.standard_normal((12, 2)), np.zeros((12, 0)))
+    process = GaussianProcess(features[:10], np.exp(draw.standard_normal(10)), 0)
+    before = process.predict(features[10:])
+    process.add_believed(features[10:])
+    after = process.predict(features[10:])
+    assert np.all(after.sd < before.sd) and after.mean == pytest.approx(before.mean, abs=0.05)
+
+
+def test_where_values_come_in_steps_the_next_one_can_be_reached():
+    """Of two levels seen, the better one is not held for the best there is, and being at it again is no gain;
+    without ties nothing is rounded."""
+    features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)))
+    belief = GaussianProcess(features, np.array([0.5, 0.4, 0.5, 0.5, 0.4, 0.5, 0.4, 0.5]), 0).predict(features)
+    assert belief.step == pytest.approx(0.1) and belief.floor < 0.4 - 0.15
+    known_well = dataclasses.replace(belief, mean=np.log(np.full(8, 0.4 - belief.floor)), sd=np.full(8, 0.01))
+    assert np.all(known_well.shortfall(np.array([0.4])) < 1e-9)
+    assert GaussianProcess(features, np.linspace(0.4, 0.5, 8), 0).predict(features).step == 0.0
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        {"accuracy": "max"},
+        {"accuracy": "max", "loss": "min"},
+        {"macs": "max", "accuracy": "min"},
+        {"accuracy": "max", "joules": "min", "params": "min", "loss": "min"},
+    ],
+    ids=lambda objectives: ",".join(objectives),
+)
+def test_any_objectives_are_searched(objectives):
+    """One to four objectives, costs among them or none, either way; failures and negative own costs are borne."""
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        if choices["order"] == "original":
+            raise RuntimeError("does not fit")
+        told = {**by_size(architecture, choices=choices, epochs=epochs, seed=seed), "loss": 2.0 - len(choices) / 10}
+        return {name: told[name] for name in objectives if name in told}
+
+    costs = {"joules": lambda architecture, choices: -float(len(str(choices)))} if "joules" in objectives else None
+    study = search(load_space("preact_variants"), evaluate, objectives=objectives, costs=costs, trials=9)
+    counts = study.counts()
+    assert counts["complete"] == 9 and counts["cached"] == counts["rejected"] == 0
+
+
+def test_limits_are_kept_without_a_refusal():
+    """Candidates are held against the limits before they are proposed, so none is rejected."""
+    limits = [parse_limit("macs<=6M")]
+    study = search(load_space("preact_variants"), by_size, limits=limits, trials=12)
+    assert study.counts()["rejected"] == 0
+    assert all(record.costs["macs"] <= 6e6 for record in study.trials(full=False))
+
+
+def test_the_first_networks_are_spread_over_the_cost():
+    """The initial design has cheap networks and dear ones: a factor of four at least in MACs."""
+    macs = [record.costs["macs"] for record in search(load_space("preact_variants"), by_size, trials=5).trials()]
+    assert max(macs) > 4 * min(macs)
+
+
+def test_it_beats_uniform_draws(space):
+    """Of a task of additive effects, 9 trials dominate more than 9 uniform draws do, on the mean of three seeds."""
+    reference = {"accuracy": 0.5, "macs": 1e6}
+    found = {
+        sampler: sum(
+            run_search(space, evaluate=good, storage=None, sampler=sampler, seed=seed, trials=9).study.hypervolume(
+                reference
+            )
+            for seed in range(3)
+        )
+        for sampler in ("frontier", "random")
+    }
+    assert found["frontier"] > found["random"]
+
+
+def test_a_space_of_very_many_derivations_is_searched():
+    """Spaces are drawn from and mutated, never listed: this one has 3 ** 90 derivations."""
+    text = (
+        "name: vast\ninput: 1x8x8\nclasses: 10\nstem: conv3x3(4)\nstages: {blocks: 30, width: [4, 4, 4]}\n"
+        "block: conv3x3 act +\nhead: gap fc\nvary: {act: block}\ngrammar:\n  act: relu | silu | gelu\n"
+    )
+    assert search(parse_space(text, "vast.yaml"), by_size, trials=7).counts()["complete"] == 7
+
+
+def test_rank_then_crowding():
+    """Ranks are those of repeated fronts; within one, ends first and then who stands alone; equals share a rank."""
+    keys = by_rank([(1, 4), (2, 2), (4, 1), (3, 3), (2, 2), (5, 5)])
+    assert [rank for rank, _ in keys] == [0, 0, 0, 1, 0, 2]
+    assert keys[0][1] == keys[2][1] == -math.inf

@@ -1,0 +1,169 @@
+"""The learning curves of a study, as a search keeps them while it runs and finds them when it resumes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from explorer.records import Epoch, TrainingResult
+from explorer.store.lease import RETRIES, new_worker
+from explorer.store.rows import EXPECTED
+from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.study.stopping.learning_curves import LearningCurves
+from explorer.study.stopping.rules import RULES, Rungs
+from tests.store.conftest import make_study
+from tests.store.conftest import proposal as small_proposal
+
+EPOCHS = 4
+THIRD = Rungs(3)
+
+
+def epoch(number: int, accuracy: float) -> Epoch:
+    return Epoch(number, 1.0, 2.0 - accuracy, accuracy, 1.0, 0.1, 0.5)
+
+
+def proposal(name: str, macs: float) -> Proposal:
+    made = small_proposal(name, macs)
+    return replace(made, costs={**made.costs, "weight_layers": 3})
+
+
+class Search:
+    """What a search does with its curves, without the networks: trials with given accuracies after each epoch."""
+
+    def __init__(self, rule=THIRD):
+        self.writer = StudyWriter(make_study(None), new_worker())
+        self.curves = LearningCurves(self.writer.study, rule, EPOCHS)
+
+    def trial(self, accuracies, macs: float) -> str:
+        """Runs one trial as far as it is let, and returns why it was stopped."""
+        number = len(self.writer.study.trials())
+        record = self.writer.begin(number, proposal(f"n{number}", macs))
+        self.curves.learn([record])
+        return self.train(record, accuracies)
+
+    def train(self, record, accuracies) -> str:
+        curve = []
+        for at, accuracy in enumerate(accuracies, 1):
+            curve.append(epoch(at, accuracy))
+            reason = self.curves.hear(record, curve[-1])
+            if reason:
+                break
+        result = TrainingResult(curve[-1].val_accuracy, 1.0, 1.0, len(curve), 1.0, 1.0, tuple(curve))
+        if reason:
+            ending = Ending("stopped", reason=reason, result=result)
+        else:
+            ending = Ending("complete", {"accuracy": accuracies[-1], "macs": record.costs["macs"]}, result)
+        self.curves.learn(self.writer.finish(record.number, ending))
+        return reason
+
+
+@pytest.fixture
+def search():
+    return Search()
+
+
+def test_a_trial_that_falls_behind_is_stopped_at_a_rung(search):
+    """The first go on; a dearer and worse one is stopped at the first rung, a cheaper one is not."""
+    assert search.trial([0.3, 0.5, 0.7, 0.8], 100) == search.trial([0.4, 0.5, 0.8, 0.9], 110) == ""
+    assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epochs, the best 33% go on"
+    assert search.trial([0.1, 0.2, 0.3, 0.4], 50) == ""
+    stopped = search.writer.study.trial(2)
+    assert (stopped.state, stopped.result.epochs, stopped.objectives) == ("stopped", 1, {})
+    assert [point.val_accuracy for point in stopped.result.curve] == [0.2]
+
+
+def test_a_resumed_search_judges_as_the_first_did(search):
+    """The curves are in the store: a search that begins anew knows the rungs as they were."""
+    for accuracy, macs in ((0.3, 100), (0.4, 110), (0.2, 200), (0.5, 300), (0.1, 250)):
+        search.trial([accuracy, accuracy + 0.1, accuracy + 0.2, accuracy + 0.3], macs)
+    again = LearningCurves(search.writer.study, Rungs(3), EPOCHS)
+    again.learn(search.writer.study.trials(full=False))
+    assert again._runs == search.curves._runs and again._stopped == search.curves._stopped
+    record = search.writer.begin(5, proposal("n5", 400.0))
+    assert again.hear(record, epoch(1, 0.1)) == search.curves.hear(record, epoch(1, 0.1)) != ""
+
+
+def test_a_stopped_trial_is_taken_up_when_its_place_has_improved(search):
+    """When others come and fare worse the stopped trial is named, taken up again and trained to the end."""
+    for macs in (100, 110):
+        search.trial([0.5, 0.6, 0.7, 0.8], macs)
+    assert search.trial([0.45, 0.6, 0.7, 0.9], 120)
+    assert search.curves.reopened() is None
+    for number in range(20):
+        search.trial([0.3, 0.4, 0.5, 0.6], 200 + number)
+    search.trial([0.9, 0.9, 0.9, 0.9], 500)  # complete: the stopped ones are looked at again
+    assert search.curves.reopened() == 2
+    record = search.writer.reopen(2)
+    assert (record.state, record.attempt, record.seed) == ("running", 2, search.writer.study.trial(2).seed)
+    search.curves.learn([record])
+    assert search.curves.reopened() != 2
+    assert search.train(record, [0.45, 0.65, 0.75, 0.9]) == ""
+    assert search.writer.study.trial(2).objectives["accuracy"] == 0.9
+    assert search.writer.reopen(2) is None
+
+
+def test_the_epochs_of_a_training_begun_anew_are_counted(search):
+    """What was trained before a stopped trial was begun anew counts among the epochs trained, however it ends now."""
+    study = search.writer.study
+    for macs in (100, 110):
+        search.trial([0.5, 0.6, 0.7, 0.8], macs)
+    assert search.trial([0.1, 0.6, 0.7, 0.9], 120)  # stopped
+    whole, (stopped,) = study.fingerprint["epochs"], (r.result.epochs for r in study.trials() if r.state == "stopped")
+    assert study.savings()["epochs_trained"] == 2 * whole + stopped
+    for ending in ("stopped", "complete"):
+        record = search.writer.reopen(2)
+        search.curves.learn([record])
+        again = tuple(epoch(at, 0.9) for at in range(1, 2 if ending == "stopped" else whole + 1))
+        result = TrainingResult(0.9, 1.0, 1.0, len(again), 1.0, 1.0, again)
+        objectives = {"accuracy": 0.9, "macs": 120.0} if ending == "complete" else {}
+        search.writer.finish(2, Ending(ending, objectives, result))
+    saved = study.savings()
+    assert saved["epochs_trained"] == 3 * whole + stopped + 1 and saved["epochs_saved"] == -stopped - 1
+
+
+def test_no_trial_is_taken_up_for_ever(search):
+    """A trial that was begun RETRIES + 1 times is not named again."""
+    for macs in (100, 110):
+        search.trial([0.5, 0.6, 0.7, 0.8], macs)
+    search.trial([0.45, 0.6, 0.7, 0.9], 120)
+    for _ in range(RETRIES):
+        record = search.writer.reopen(2)
+        search.curves.learn([record])
+        search.curves.learn(search.writer.finish(2, Ending("stopped", reason="again", result=None)))
+    assert search.writer.study.trial(2).attempt == RETRIES + 1 and 2 not in search.curves._stopped
+
+
+def test_no_rule_keeps_no_curves():
+    """Without a rule nothing is looked at and nothing read."""
+    search = Search(RULES["none"])
+    assert search.curves.looks == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
+    assert search.curves.reopened() is None
+
+
+def test_what_a_stopped_trial_would_have_come_to_is_noted():
+    """A stopped trial's expected values are kept with it for whoever samples; they are no objectives of it."""
+    search = Search(Rungs())
+    for number in range(10):
+        search.trial([0.01 * number + a for a in (0.3, 0.4, 0.5, 0.6)], 100 - number)
+    record = search.writer.begin(10, proposal("n10", 95.0))
+    search.curves.learn([record])
+    search.curves.hear(record, epoch(1, 0.31))
+    expected = search.curves.expected(10)
+    assert expected["accuracy"] == pytest.approx(0.61, abs=0.03)
+    search.writer.finish(10, Ending("stopped", reason="behind", expected={**expected, "macs": 95.0}))
+    assert search.writer.sampler_notes([10])[10][EXPECTED] == {**expected, "macs": 95.0}
+    assert search.writer.study.trial(10).objectives == {}
+
+
+def test_a_training_that_goes_on_from_another_process_is_not_misjudged(search):
+    """A trial whose first epochs were another process's is not looked at; when it ends its whole way is known."""
+    for macs in (100, 110, 90):
+        search.trial([0.5, 0.6, 0.7, 0.8], macs)
+    record = search.writer.begin(3, proposal("n3", 400.0))
+    search.curves.learn([record])
+    assert search.curves.hear(record, epoch(4, 0.1)) == search.curves.hear(record, epoch(2, 0.1)) == ""
+    whole = tuple(epoch(at, 0.1 * at) for at in range(1, 5))
+    ending = Ending("complete", {"accuracy": 0.4, "macs": 400.0}, TrainingResult(0.4, 1.0, 1.0, 4, 1.0, 1.0, whole))
+    search.curves.learn(search.writer.finish(3, ending))
+    assert len(search.curves._runs[3].learnt) == 4 and search.curves._runs[3].complete

@@ -1,0 +1,111 @@
+"""What one sees of a search."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from explorer.records import Epoch, TrialRecord
+from explorer.study.display import _Display, show_progress
+from explorer.study.events import Event, Status
+
+BEST = TrialRecord(
+    3,
+    "complete",
+    objectives={"accuracy": 0.913, "macs": 12_345_678.0},
+    costs={"macs": 12_345_678},
+    started=1.0,
+    finished=3.5,
+)
+COUNTS = {"running": 1, "complete": 4, "stopped": 0, "failed": 2, "cached": 0, "rejected": 0, "interrupted": 0}
+STATUS = Status("one", COUNTS, 10, 95.0, 3, BEST, {"accuracy": "max", "macs": "min"})
+RUNNING = TrialRecord(4, "running", costs={"macs": 2_000_000}, started=4.0)
+
+
+def test_elsewhere_than_on_a_terminal_each_end_is_a_line():
+    """Without a terminal: a line for each trial's end with the standing, and why the search ended."""
+    stream = io.StringIO()
+    with show_progress(stream) as progress:
+        progress(Event("begun", STATUS))
+        progress(Event("started", STATUS, RUNNING))
+        progress(Event("ended", STATUS, BEST))
+        progress(Event("ended", STATUS, TrialRecord(5, "failed", reason="exploded", started=1.0, finished=2.0)))
+        progress(Event("ended", STATUS, TrialRecord(6, "cached", same_as=3, started=1.0, finished=1.0)))
+        progress(Event("finished", STATUS, why="the study has its 10 trials"))
+    standing = "[4 of 10 trials, 2 failed, frontier 3, best accuracy 0.913 at macs 12.3M, 1:35 left]"
+    assert stream.getvalue().splitlines() == [
+        f"trial 3    complete accuracy 0.913 at macs 12.3M  2.5 s  {standing}",
+        f"trial 5    failed   exploded  {standing}",
+        f"trial 6    cached   the same network as trial 3  {standing}",
+        "the study has its 10 trials",
+    ]
+
+
+def test_the_display_shows_running_trials_and_the_standing():
+    """On a terminal: the running trials with their epochs, the last that ended, and the standing."""
+    display = _Display()
+    display.hear(Event("started", STATUS, RUNNING))
+    display.hear(Event("epoch", STATUS, RUNNING, Epoch(2, 0.5, 0.4, 0.876, 0.99, 0.1, 1.0)))
+    display.hear(Event("ended", STATUS, BEST))
+    shown = drawn(display)
+    assert "trial 4    epoch 2, accuracy 0.876  macs 2M" in shown
+    assert "trial 3    complete accuracy 0.913" in shown
+    assert "4 of 10 trials, 2 failed, frontier 3, best accuracy 0.913 at macs 12.3M, 1:35 left" in shown
+
+
+def test_the_display_forgets_what_has_ended():
+    """A trial that ended is no longer among the running ones, and only the last few ends stay."""
+    display = _Display()
+    for number in range(9):
+        display.hear(Event("started", STATUS, TrialRecord(number, "running")))
+        display.hear(Event("ended", STATUS, TrialRecord(number, "failed", reason="exploded")))
+    shown = drawn(display)
+    assert "running" not in shown and shown.count("exploded") == 5 and "trial 3 " not in shown and "trial 4 " in shown
+
+
+def test_markup_in_a_reason_is_only_text():
+    """A reason with brackets is shown as it is."""
+    display = _Display()
+    display.hear(Event("ended", STATUS, TrialRecord(0, "failed", reason="[bold]no[/] [link=http://x]y")))
+    assert "[bold]no[/] [link=http://x]y" in drawn(display)
+
+
+class Gone(io.StringIO):
+    """A terminal or a pipe that has gone."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_stream_that_is_gone_ends_nothing(terminal):
+    """Progress that cannot be written is dropped, and the caller of ``show_progress`` hears nothing of it."""
+    with show_progress(Gone(terminal)) as progress:
+        progress(Event("ended", STATUS, BEST))
+        progress(Event("finished", STATUS, why="the study has its 10 trials"))
+
+
+def test_a_reason_does_not_control_the_terminal():
+    """Escape sequences in a reason are shown as text, on a terminal and elsewhere."""
+    failed = TrialRecord(5, "failed", reason="\x1b[2Jgone\x07", started=1.0, finished=2.0)
+    stream, display = io.StringIO(), _Display()
+    with show_progress(stream) as progress:
+        progress(Event("ended", STATUS, failed))
+    display.hear(Event("ended", STATUS, failed))
+    for shown in (stream.getvalue(), drawn(display)):
+        assert r"\x1b[2Jgone\x07" in shown and "\x1b" not in shown
+
+
+def drawn(display) -> str:
+    console = Console(file=io.StringIO(), width=140, force_terminal=False)
+    console.print(display)
+    return console.file.getvalue()
