@@ -1,8 +1,7 @@
-"""How much volume a network is expected to add to what is dominated, before it is evaluated.
+"""Expected hypervolume improvement of candidates.
 
-All objectives are minimised. Of a candidate some are known exactly (its costs), the others are
-believed to follow a shifted lognormal distribution each, independently: the surrogate's
-Gaussian on a logarithmic axis (``surrogate.py``).
+All objectives are minimised. Some objectives of a candidate are known exactly (its costs). The others follow
+independent shifted lognormal distributions, such as the posterior of a Gaussian process on a logarithmic axis.
 """
 
 from __future__ import annotations
@@ -18,15 +17,20 @@ from explorer.frontier import non_dominated
 
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float], ...]
-STEPS = 256  # finer steps than so many to the bound are as good as none
-LOWEST = 1e-12  # standard deviation under which a belief counts as certain
+MAX_STEPS = 256  # values with more steps than this below the bound are treated as continuous
+MIN_SD = 1e-12  # smallest standard deviation, so that certain values do not divide by zero
 
 
 @dataclass(frozen=True)
 class Lognormal:
-    """About one objective of N candidates: it is ``floor`` + exp(X), X normal with ``mean`` and ``sd``, both (N,).
+    """The distribution of one objective of N candidates: floor + exp(X), with X normal.
 
-    With a ``step`` above 0 that is rounded to the next of floor, floor + step, and so on: accuracy on few images, say.
+    Attributes:
+        floor: Lower bound of the values.
+        mean: (N,) mean of X.
+        sd: (N,) standard deviation of X.
+        step: If above 0, values are rounded to floor, floor + step, floor + 2 step, ...; accuracy on few images is
+            such a value.
     """
 
     floor: float
@@ -35,37 +39,49 @@ class Lognormal:
     step: float = 0.0
 
     def shortfall(self, bounds: Array) -> Array:
-        """E[max(0, bound - value)], (N, B) for ``bounds`` (B,): the expected improvement of a lognormal
-        (Hutter et al. 2009, "An experimental investigation of model-based parameter optimisation", eq. 1)."""
-        mean, sd = self.mean[:, None], np.maximum(self.sd, LOWEST)[:, None]
+        """Return E[max(0, bound - value)], (N, B), for ``bounds`` (B,).
+
+        This is the expected improvement of a lognormal distribution (Hutter et al. 2009, "An experimental
+        investigation of model-based parameter optimisation", eq. 1).
+        """
+        mean, sd = self.mean[:, None], np.maximum(self.sd, MIN_SD)[:, None]
         room = np.maximum(bounds - self.floor, 0.0)[None, :]
-        if self.step and room.max(initial=0.0) < STEPS * self.step:
+        if self.step and room.max(initial=0.0) < MAX_STEPS * self.step:
             return self._shortfall_in_steps(room[0])
         with np.errstate(divide="ignore"):
-            z = (np.log(room) - mean) / sd  # -inf, and so nothing, at and under the floor
+            z = (np.log(room) - mean) / sd  # -inf, which gives 0, at and below the floor
         return np.maximum(0.0, room * ndtr(z) - np.exp(mean + sd**2 / 2) * ndtr(z - sd))
 
     def _shortfall_in_steps(self, room: Array) -> Array:
-        """The same where values come in steps: a bound of k steps and a rest is missed by the sum over the steps
-        under it of step * P[value is at or under that step], and by the rest where it is missed at all."""
+        """Return the shortfall of values that come in steps.
+
+        For a bound of k steps and a rest it is the sum, over the k steps, of step * P[value at or below the step],
+        plus rest * P[value at or below step k].
+        """
         whole = np.floor(room / self.step + 1e-6).astype(int)
         rest = np.maximum(room - whole * self.step, 0.0)
         middles = (np.arange(whole.max(initial=0) + 1) + 0.5) * self.step
-        sd = np.maximum(self.sd, LOWEST)[:, None]
+        sd = np.maximum(self.sd, MIN_SD)[:, None]
         at_most = ndtr((np.log(middles)[None, :] - self.mean[:, None]) / sd)
         summed = np.hstack([np.zeros((len(at_most), 1)), np.cumsum(at_most, axis=1)])
         return self.step * summed[:, whole] + rest * at_most[:, whole]
 
     def quantile(self, z: float) -> Array:
-        """The value ``z`` standard deviations from the median, (N,)."""
+        """Return the value, (N,), that lies ``z`` standard deviations from the median."""
         return self.floor + np.exp(self.mean + z * self.sd)
 
 
-def open_boxes(front: Sequence[Sequence[float]], reference: Sequence[float]) -> tuple[Array, Array]:
-    """The part of the space under ``reference`` that no point of ``front`` dominates, as disjoint boxes.
+def open_boxes(front: Sequence[Sequence[float]] | Array, reference: Sequence[float] | Array) -> tuple[Array, Array]:
+    """Divide the region below ``reference`` that no point of ``front`` dominates into disjoint boxes.
 
-    Returns lower and upper corners, both (boxes, objectives); lower ones may be -inf. By slicing along
-    the last coordinate; a box goes on through the slices while its cross-section stays.
+    The region is sliced along the last objective; a box extends over all slices with the same cross-section.
+
+    Args:
+        front: Points of K objectives.
+        reference: The reference point.
+
+    Returns:
+        Lower and upper corners, both (boxes, K); lower ones may be -inf.
     """
     reference = tuple(float(r) for r in reference)
     inside = [tuple(map(float, point)) for point in front if all(a < r for a, r in zip(point, reference))]
@@ -94,13 +110,22 @@ def _boxes(points: list[tuple[float, ...]], reference: tuple[float, ...]) -> Ite
 
 
 def expected_hypervolume_improvement(
-    front: Sequence[Sequence[float]], reference: Sequence[float], candidates: Sequence[Array | Lognormal]
+    front: Sequence[Sequence[float]] | Array,
+    reference: Sequence[float] | Array,
+    candidates: Sequence[Array | Lognormal],
 ) -> Array:
-    """The expected hypervolume improvement, (N,), of candidates given objective by objective: the exact
-    values (N,) or a belief. In closed form, a sum over boxes of products (Emmerich et al. 2011; Yang et al. 2019,
-    "Efficient computation of expected hypervolume improvement")."""
+    """Return the expected hypervolume improvement of N candidates, (N,).
+
+    Closed form: a sum over boxes of products (Emmerich et al. 2011; Yang et al. 2019, "Efficient computation of
+    expected hypervolume improvement").
+
+    Args:
+        front: Points of K objectives.
+        reference: The reference point.
+        candidates: For each objective the exact values (N,) or their distribution.
+    """
     lower, upper = open_boxes(front, reference)
-    gain = 1.0
+    gain: Array = np.ones((1, len(lower)))
     for place, known in enumerate(candidates):
         low, high = lower[:, place], upper[:, place]
         if isinstance(known, Lognormal):
@@ -113,4 +138,4 @@ def expected_hypervolume_improvement(
         else:
             side = np.maximum(0.0, high[None, :] - np.maximum(known[:, None], low[None, :]))
         gain = gain * np.maximum(side, 0.0)
-    return gain.sum(axis=1)
+    return np.asarray(gain.sum(axis=1))

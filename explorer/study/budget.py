@@ -1,4 +1,4 @@
-"""When a search begins no further trial, when it waits no longer for those that run, and when it gives up."""
+"""The budget of a search: when it starts no more trials, stops waiting for running ones, and gives up."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-DEFAULT_TRIALS = 120  # most of which are ended early: about as much training as half of them whole
-DEFAULT_SECONDS = 150.0  # of a search on embedded data: with all around it, three minutes
-GRACE_SHARE, GRACE_SECONDS = 0.2, 10.0  # of its time, but at least so long, a search waits for running trials beyond it
-WATCHED = 20  # the last trials of which more than half failing ends the search (Ax's rule)
+DEFAULT_TRIALS = 120  # most are stopped early: about as much training as 60 whole ones
+DEFAULT_SECONDS = 150.0  # of a search on embedded data: with start and end, three minutes
+GRACE_SHARE = 0.2  # share of its time that a search waits for running trials after the time is over
+GRACE_SECONDS = 10.0  # but at least so long
+FAILURE_WINDOW = 20  # a search gives up if more than half of the last trials failed (the rule of Ax)
 
 
 @dataclass
 class Budget:
-    """``target``: complete and stopped trials of the study; ``seconds``: of this search; ``until_stable``: trials
-    in a row that bring nothing new. None is no bound."""
+    """The budget of a search. None is no bound.
+
+    Attributes:
+        target: Complete and stopped trials of the study.
+        seconds: Time of this search.
+        until_stable: Trials in a row that do not enlarge the hypervolume.
+        began: Start of the search by the monotonic clock.
+        failed: Whether each of the last trials failed.
+    """
 
     target: int | None
     seconds: float | None
     until_stable: int | None = None
     began: float = field(default_factory=time.monotonic)
-    failed: deque[bool] = field(default_factory=lambda: deque(maxlen=WATCHED))
+    failed: deque[bool] = field(default_factory=lambda: deque(maxlen=FAILURE_WINDOW))
 
     def spent(self, done: int, in_flight: int, median_seconds: float | None, unchanged: int = 0) -> str:
-        """Why no trial is begun now, or an empty text. One that would end too late is not begun.
+        """Return the reason to start no trial now, or an empty text.
 
-        ``unchanged``: trials since the last that enlarged the frontier.
+        Args:
+            done: Complete and stopped trials of the study.
+            in_flight: Running trials.
+            median_seconds: Median time of a trial; a trial that would end too late is not started.
+            unchanged: Trials since the last one that enlarged the hypervolume.
         """
         if self.target is not None and done >= self.target:
             return f"the study has its {self.target} trials"
@@ -43,7 +55,7 @@ class Budget:
         return None if self.seconds is None else max(0.0, self.began + self.seconds - time.monotonic())
 
     def overdue(self) -> bool:
-        """True when even the running trials have had their time."""
+        """Whether the time that running trials were given after the end is over, too."""
         if self.seconds is None:
             return False
         return time.monotonic() > self.began + self.seconds + max(GRACE_SECONDS, GRACE_SHARE * self.seconds)
@@ -52,4 +64,4 @@ class Budget:
         self.failed.append(failed)
 
     def hopeless(self) -> bool:
-        return sum(self.failed) > WATCHED / 2
+        return sum(self.failed) > FAILURE_WINDOW / 2

@@ -1,4 +1,4 @@
-"""From a derivation to what a trial is begun with, and where derivations come from when the sampler repeats itself."""
+"""Candidates: networks of a space with their costs, and a source of untried ones."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ from explorer.study.seeds import seed_for
 from explorer.study.work import finite_number, reason_of
 
 OwnCost = Callable[[Architecture, Mapping[str, str]], float]
-LISTED = 20_000  # a space of no more derivations is gone through one by one, a larger one by drawing
-DRAWS = 2_000  # from a larger one: draws in vain after which it counts as exhausted
-YIELD_EVERY = 50  # looks between two breaths, in which the caller sees to its other duties
+MAX_ENUMERATED = 20_000  # derivations up to which a space is enumerated; larger spaces are sampled
+MAX_REPEATS = 2_000  # samples in a row without an untried network after which a space counts as exhausted
+YIELD_EVERY = 50  # derivations between two returns to the caller, so that a search stays responsive
 
 
 class Candidate(NamedTuple):
-    """A network with its exact costs. ``refusal``: the state and the reason to end it with before it
-    begins, when it breaks a limit or an own cost cannot be had; ``predicted``: what a predictor says of costs that must
-    be measured."""
+    """A network with its exact costs.
+
+    Attributes:
+        derivation: The choices.
+        architecture: The network.
+        costs: Costs by name.
+        refusal: State and reason with which its trial ends without training, if the network breaks a limit or a cost
+            function of the caller failed.
+        predicted: Predictions of measured costs by name.
+    """
 
     derivation: Derivation
     architecture: Architecture
@@ -35,7 +42,7 @@ class Candidate(NamedTuple):
 
 
 def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
-    """How a network of these costs ends before it begins; None when it keeps the limits."""
+    """Return the state and reason to reject a network of these costs, None if it keeps the limits."""
     broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in limits if not limit.allows(costs)]
     return ("rejected", f"limit {'; '.join(broken)}") if broken else None
 
@@ -68,11 +75,15 @@ class Candidates:
 
     @property
     def known_costs(self) -> frozenset[str]:
-        """The names of the costs that every candidate has."""
+        """The names of the costs that are known of every candidate."""
         return frozenset((*Cost.__dataclass_fields__, *self._own_costs))
 
     def make(self, derivation: Derivation) -> Candidate:
-        """The derivation's candidate. Raises ExplorerError when the network cannot be built."""
+        """Return the candidate of a derivation.
+
+        Raises:
+            ExplorerError: The network cannot be built.
+        """
         architecture = self.space.architecture(derivation)
         costs: dict[str, float] = dict(count_cost(architecture).to_dict())
         for name, own in self._own_costs.items():
@@ -85,16 +96,21 @@ class Candidates:
         )
 
     def unseen(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
-        """Candidates in random order that keep the limits and whose network is not ``seen`` when it is drawn.
+        """Yield untried candidates that keep the limits, in random order.
 
-        None comes between them as a breath. In a listed space every derivation is looked at once, and the
-        end means that it holds no more; in a larger one it means that DRAWS in a row brought nothing.
+        Every ``YIELD_EVERY`` derivations without a result it yields None, so that the caller can do other work. An
+        enumerated space ends after its last derivation, a sampled one after ``MAX_REPEATS`` samples in a row without
+        a result.
+
+        Args:
+            seed: Seed of the study.
+            seen: Digests of tried networks; it may grow during the iteration.
         """
         draw = random.Random(seed_for("unseen", seed, 0))
         total = self.space.count()
-        listed = total <= LISTED
-        indices = iter(draw.sample(range(total), total)) if listed else (draw.randrange(total) for _ in count())
-        vain = 0
+        enumerated = total <= MAX_ENUMERATED
+        indices = iter(draw.sample(range(total), total)) if enumerated else (draw.randrange(total) for _ in count())
+        repeats = 0
         for index in indices:
             candidate = self._buildable(self.space.unrank(index))
             if (
@@ -102,17 +118,17 @@ class Candidates:
                 and candidate.architecture.digest not in seen
                 and (candidate.refusal is None or candidate.refusal[0] == "failed")
             ):
-                vain = 0
+                repeats = 0
                 yield candidate
             else:
-                vain += 1
-                if not listed and vain == DRAWS:
+                repeats += 1
+                if not enumerated and repeats == MAX_REPEATS:
                     return
-                if vain % YIELD_EVERY == 0:
+                if repeats % YIELD_EVERY == 0:
                     yield None
 
     def _buildable(self, derivation: Derivation) -> Candidate | None:
-        """The derivation's candidate, None where the network cannot be built."""
+        """Return the candidate of a derivation, None if the network cannot be built."""
         try:
             return self.make(derivation)
         except ExplorerError:

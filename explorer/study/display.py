@@ -1,4 +1,4 @@
-"""A search as one watches it: a live display on a terminal, a line a trial elsewhere."""
+"""Progress of a search: a live display on a terminal, one line per trial elsewhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, Protocol, cast
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,32 +18,47 @@ from explorer.plain_text import printable
 from explorer.records import Epoch, TrialRecord
 from explorer.study.events import Event, Progress, Status
 
-LAST_LINES = 5  # trials that have ended, shown above the running ones
+LAST_LINES = 5  # finished trials shown above the running ones
 
 
 @contextmanager
 def show_progress(stream: IO[str] | None = None) -> Iterator[Progress]:
-    """A ``progress`` for ``run_search`` that draws on ``stream``, standard error by default, until the context ends."""
-    with drawn_or_printed(stream or sys.stderr, _Display(), _print_plain) as progress:
+    """Show the progress of a search until the context ends.
+
+    Args:
+        stream: Where to draw; standard error by default.
+
+    Yields:
+        The ``progress`` argument of ``run_search``.
+    """
+    with live_or_plain(stream or sys.stderr, _Display(), _print_plain) as progress:
         yield progress
 
 
 @contextmanager
-def drawn_or_printed(
-    stream: IO[str], display: Any, print_plain: Callable[[IO[str], Any], None]
+def live_or_plain(
+    stream: IO[str], display: Display, print_plain: Callable[[IO[str], Any], None]
 ) -> Iterator[Callable[[Any], None]]:
-    """What events are told to: on a terminal the live ``display``, which hears and draws them, elsewhere lines."""
-    stream = _Lasting(stream)
-    console = Console(file=stream)
+    """Yield a function that takes events: it updates ``display`` on a terminal, and prints lines elsewhere."""
+    lasting = cast("IO[str]", _ErrorFreeStream(stream))
+    console = Console(file=lasting)
     if not console.is_terminal:
-        yield partial(print_plain, stream)
+        yield partial(print_plain, lasting)
         return
     with Live(display, console=console, refresh_per_second=4, transient=True):
-        yield display.hear
+        yield display.update
 
 
-class _Lasting:
-    """A text stream without its errors: a search outlives the terminal or the pipe that shows its progress."""
+class Display(Protocol):
+    """A renderable that events update."""
+
+    def update(self, event: Any) -> None: ...
+
+    def __rich__(self) -> ConsoleRenderable: ...
+
+
+class _ErrorFreeStream:
+    """A text stream that ignores errors, so that a search outlives the terminal or pipe that shows its progress."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -51,7 +66,7 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):  # gone, closed, or without a sign for the text
+        except (OSError, ValueError):  # it is gone or closed, or cannot encode the text
             return len(text)
 
     def flush(self) -> None:
@@ -66,21 +81,20 @@ class _Lasting:
 
 def _print_plain(stream: IO[str], event: Event) -> None:
     if event.kind == "ended" and event.trial is not None:
-        print(f"{_trial_line(event.trial, event.status)}  [{_standing(event.status)}]", file=stream, flush=True)
+        print(f"{_trial_line(event.trial, event.status)}  [{_summary(event.status)}]", file=stream, flush=True)
     elif event.kind == "finished":
         print(event.why, file=stream, flush=True)
 
 
 class _Display:
-    """The live display's state, and what it looks like. It is drawn from another thread than the one that
-    hears, so ``running`` is replaced, not altered."""
+    """The live display. It is drawn by another thread than the one that updates it, so values are replaced."""
 
     def __init__(self) -> None:
         self.status: Status | None = None
         self.running: dict[int, tuple[TrialRecord, Epoch | None]] = {}
         self.ended: list[str] = []
 
-    def hear(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         self.status = event.status
         if event.trial is None:
             return
@@ -107,10 +121,10 @@ class _Display:
         if self.status.target:
             row.add_row(
                 ProgressBar(total=self.status.target, completed=self.status.done, width=30),
-                Text(_standing(self.status)),
+                Text(_summary(self.status)),
             )
         else:
-            row.add_row(Text(_standing(self.status)))
+            row.add_row(Text(_summary(self.status)))
         return Group(*lines, row)
 
 
@@ -123,8 +137,8 @@ def _trial_line(trial: TrialRecord, status: Status) -> str:
     return f"{what} {_values(trial, status.objectives)}  {trial.seconds or 0.0:.1f} s"
 
 
-def _standing(status: Status) -> str:
-    """Trials done, frontier, best so far, time left."""
+def _summary(status: Status) -> str:
+    """Return trials done, size of the front, best trial and time left."""
     parts = [f"{status.done} of {status.target} trials" if status.target else f"{status.done} trials"]
     parts += [f"{status.counts[state]} {state}" for state in ("failed", "interrupted") if status.counts[state]]
     parts.append(f"frontier {status.frontier}")
@@ -141,7 +155,7 @@ def _values(trial: TrialRecord, objectives: Mapping[str, str]) -> str:
 
 
 def _amount(name: str, value: float | None) -> str:
-    """A quantity with its name, large ones in thousands, millions or billions."""
+    """Return a quantity with its name, large ones in thousands, millions or billions."""
     if value is None:
         return ""
     for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

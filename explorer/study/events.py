@@ -1,4 +1,4 @@
-"""What a running search tells whoever watches it."""
+"""Events that a running search reports."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from explorer.records import Epoch, TrialRecord
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where the search stands. ``target``: complete and stopped trials wanted, or None; ``seconds_left``: until
-    the end as far as it can be told; ``frontier``: trials on it; ``best``: by the first objective."""
+    """The state of a search.
+
+    Attributes:
+        study: Name of the study.
+        counts: Number of trials by state.
+        target: Complete and stopped trials wanted, or None.
+        seconds_left: Estimated time to the end, or None.
+        frontier: Number of trials on the Pareto front.
+        best: Best trial by the first objective.
+        objectives: Name to "max" or "min".
+    """
 
     study: str
     counts: Mapping[str, int]
@@ -29,7 +38,15 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``begun``: the search; ``started``, ``epoch``, ``ended``: one ``trial``; ``finished``: the search, ``why``."""
+    """One event.
+
+    Attributes:
+        kind: "begun" and "finished" concern the search, the others one trial.
+        status: State of the search after the event.
+        trial: The trial, for "started", "epoch" and "ended".
+        epoch: The epoch, for "epoch".
+        why: Why the search ended, for "finished".
+    """
 
     kind: Literal["begun", "started", "epoch", "ended", "finished"]
     status: Status

@@ -1,5 +1,7 @@
-"""The terms on which a study trains: the recipe and the data that its fingerprint tells, and where the data lie. Free
-of torch."""
+"""The recipe and the data recorded in a study's fingerprint, and where the data are on this machine.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from explorer.training.recipe import Recipe
 
 
 def training_recipe(study: Study) -> Recipe:
-    """The recipe by which the study trains. Raises StudyError for one that a function of the caller's evaluates."""
+    """Return the recipe of a study.
+
+    Raises:
+        StudyError: The study was evaluated by a function of the caller.
+    """
     if not study.fingerprint.get("recipe"):
         raise StudyError(
             f"study {study.name!r} was evaluated by a function of the caller's: its networks have no trained weights"
@@ -23,11 +29,20 @@ def training_recipe(study: Study) -> Recipe:
 
 
 def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
-    """``name`` and ``data_dir``, as ``load_data`` takes them, of the study's data on this machine.
+    """Find the study's data on this machine.
 
-    The data are looked for in ``data_dir`` where it is given (for a folder of images: the folder itself or the one
-    that holds it), then where they lay when the study was searched, then as any data set of that name. Raises
-    DataError where they are in none of these.
+    Places are tried in this order: ``data_dir``, the places recorded in the study, the usual place of a data set of
+    this name.
+
+    Args:
+        study: The study.
+        data_dir: Folder to look in; for a folder of images, the folder itself or its parent.
+
+    Returns:
+        The arguments ``name`` and ``data_dir`` of ``load_data``.
+
+    Raises:
+        DataError: The data are in none of these places.
     """
     name, kept = study.fingerprint["data"], study.data_places
     given = [] if data_dir is None else [str(data_dir)]
@@ -57,8 +72,12 @@ def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
 
 
 def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
-    """The data that the study trains on, split as it splits them. Raises StudyError where their content is another's,
-    DataError where they are missing."""
+    """Load the study's data, split as the study splits them.
+
+    Raises:
+        StudyError: The content differs from that of the study's data.
+        DataError: The data are missing.
+    """
     split = study.fingerprint["split"]
     place = find_data(study, data_dir)
     data = load_data(**place, subset=split["subset"], seed=split["seed"], skip_damaged=split.get("damaged", 0) > 0)

@@ -1,7 +1,7 @@
-"""Retries of trials that failed in an earlier run of the study: which, in which order, and what came of them.
+"""Retries of trials that failed in an earlier run of the study.
 
-A failure of code, disk or process may be cured by now, so each new run retries such trials once. A failure of the
-network itself (a limit that it broke, a training that diverged) comes again, so it is retried on request only.
+A failure of code, disk or process may be fixed by now, so each new run retries such a trial once. A failure of the
+network itself (it broke a limit, or its training diverged) would occur again, so it is retried on request only.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from collections.abc import Iterable, Mapping
 
 from explorer.records import CURABLE, TrialRecord
 
-PATIENCE = 5  # retries in a row that fail again, after which new networks come first: the cause still holds
+MAX_FAILURES = 5  # retries in a row that fail again, after which new networks come first
 
 
 class Retries:
-    """The failures of earlier runs. ``failures``: all of them, as this run found them; ``running``: the workers that
-    are at work now, whose failures belong to this run; ``everything``: retry failures of every kind."""
+    """The failed trials of earlier runs.
+
+    Args:
+        failures: All failed trials at the start of this run.
+        running: Workers that run now; their failures belong to this run.
+        everything: Whether to retry failures of every kind.
+    """
 
     def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], everything: bool):
         at_work = set(running)
@@ -29,14 +34,17 @@ class Retries:
         self._in_a_row = 0
 
     def next(self, *, last_resort: bool = False) -> TrialRecord | None:
-        """The next trial to retry; None when there is none left, or when PATIENCE in a row failed again, unless
-        this is the ``last_resort``."""
-        if not self._waiting or (self._in_a_row >= PATIENCE and not last_resort):
+        """Return the next trial to retry, or None.
+
+        Args:
+            last_resort: Retry also after ``MAX_FAILURES`` retries in a row failed again.
+        """
+        if not self._waiting or (self._in_a_row >= MAX_FAILURES and not last_resort):
             return None
         return self._waiting.popleft()
 
     def ended(self, record: TrialRecord) -> None:
-        """Takes in how a trial of this run ended."""
+        """Take in how a trial of this run ended."""
         if record.number not in self._earlier:
             return
         failed = record.state == "failed"
@@ -44,17 +52,20 @@ class Retries:
         (self._failed_again.add if failed else self._failed_again.discard)(record.number)
 
     def is_retry(self, number: int) -> bool:
-        """Whether trial ``number`` had failed before this run: that it fails again says nothing of new networks."""
+        """Whether trial ``number`` failed before this run, so that its failure says nothing about new networks."""
         return number in self._earlier
 
     def is_earlier(self, record: TrialRecord) -> bool:
-        """Whether a failed trial is as an earlier run left it."""
+        """Whether a failed trial is unchanged since an earlier run."""
         known = self._earlier.get(record.number)
         return known is not None and known.revision == record.revision
 
     def summary(self, records: Mapping[int, TrialRecord]) -> str:
-        """What became of the earlier failures, in one line; empty where there are none. ``records``: the trials of the
-        study as they are now, by number: other workers may have retried some."""
+        """Return one line on the earlier failures, empty if there are none.
+
+        Args:
+            records: The present trials of the study by number; other workers may have retried some.
+        """
         count = len(self._earlier)
         if not count:
             return ""

@@ -1,4 +1,4 @@
-"""Random streams that depend on nothing but the study's seed and the trial's number, so that resuming repeats them."""
+"""Seeds that depend on the study's seed and the trial's number alone, so that a resumed study draws the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import hashlib
 
 
 def seed_for(purpose: str, seed: int, number: int) -> int:
-    """A seed in 0..2**31-1 for one ``purpose`` of one trial."""
+    """Return a seed in 0..2**31-1.
+
+    Args:
+        purpose: What the numbers are drawn for; each purpose has its own stream.
+        seed: Seed of the study.
+        number: Number of the trial.
+    """
     text = f"{purpose}:{seed}:{number}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:4]) >> 1

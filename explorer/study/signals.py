@@ -1,4 +1,4 @@
-"""Signals that end a loop in order, and the leases that are kept while it lasts."""
+"""Handling of SIGINT, SIGTERM and SIGHUP during a loop, and the renewal of its leases."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol
 
 from explorer.signals import ending_signals, raise_interrupted
 from explorer.store.lease import renew_seconds
 from explorer.store.study import Study
 
-REPEAT_SECONDS = 1.0  # in which a signal that comes again is the same request: "timeout" sends it twice
+REPEAT_SECONDS = 1.0  # a second signal within this time is the same request: "timeout" sends it twice
 _log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """The writing side of ``study``, for one worker that holds leases."""
+    """Writes to a study for one worker that holds leases."""
 
     @property
     def study(self) -> Study: ...
@@ -28,8 +29,13 @@ class Writer(Protocol):
 
 
 class Loop(Protocol):
-    """Has work done, and looks at ``interrupted`` in between. ``signal``: the number of what interrupted it, or 0;
-    ``busy``: this very process computes now, so that it does not look soon."""
+    """A loop that checks ``interrupted`` between its steps.
+
+    Attributes:
+        interrupted: Whether the loop is to end.
+        signal: Number of the signal that interrupted it, or 0.
+        busy: Whether this process computes now, so that it does not check soon.
+    """
 
     interrupted: bool
     signal: int
@@ -43,18 +49,18 @@ class Loop(Protocol):
 
 @contextmanager
 def interruptions(loop: Loop) -> Iterator[None]:
-    """The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the loop in order; another one, a second or more later, ends it
-    at once.
+    """Interrupt the loop at the first SIGINT (Ctrl-C), SIGTERM or SIGHUP.
 
-    Where the loop is busy, as in the caller's ``evaluate``, the first breaks in there.
+    The loop ends in order; a second signal, ``REPEAT_SECONDS`` or more later, ends it at once. If the loop is busy, for
+    example in the caller's ``evaluate``, the first signal raises there.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's alone
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
     before = {number: signal.getsignal(number) for number in ending_signals()}
     began = 0.0
 
-    def interrupt(number, frame) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal began
         if loop.interrupted:
             if time.monotonic() > began + REPEAT_SECONDS:
@@ -77,8 +83,10 @@ def interruptions(loop: Loop) -> Iterator[None]:
 
 @contextmanager
 def leases_kept(writer: Writer) -> Iterator[None]:
-    """Renews this worker's leases from a thread, for ``evaluate`` may keep this one busy. A study in memory
-    has no other worker that would ask for them."""
+    """Renew this worker's leases from a thread, since ``evaluate`` may keep the main thread busy.
+
+    A study in memory has no other workers, so its leases are not renewed.
+    """
     if writer.study.database.in_memory:
         yield
         return
@@ -88,7 +96,7 @@ def leases_kept(writer: Writer) -> Iterator[None]:
         while not over.wait(renew_seconds()):
             try:
                 writer.renew()
-            except Exception as error:  # the next round may do better; the loop's own writes will say so if not
+            except Exception as error:  # the next round tries again; the loop's own writes report a lost store
                 _log.warning("the leases could not be renewed: %s", error)
 
     thread = threading.Thread(target=renew, name="leases", daemon=True)

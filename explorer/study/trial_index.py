@@ -1,4 +1,4 @@
-"""The study as this process knows it: every trial without its heavy parts, brought up to date by what changed."""
+"""The trials of a study in this process, without curves and architectures, updated by what changed in the store."""
 
 from __future__ import annotations
 
@@ -15,19 +15,30 @@ _EFFECTIVE = ("complete", "stopped")
 
 
 class TrialIndex:
-    """All trials of ``study`` by number. What is asked of it is a function of the trials and the ``limits`` alone."""
+    """All trials of a study by number.
+
+    Args:
+        study: The study.
+        limits: The limits of the search.
+
+    Attributes:
+        records: Trials by number.
+        digests: Networks that were proposed and are not proposed again.
+        frontier: Complete trials on the Pareto front, by number.
+        unchanged: Complete and stopped trials since the last one that enlarged the hypervolume.
+    """
 
     def __init__(self, study: Study, limits: Sequence[Limit] = ()):
         self._study = study
         self._limits = limits
         self._revision = 0
         self.records: dict[int, TrialRecord] = {}
-        self.digests: set[str] = set()  # the networks that were proposed and have no second chance
-        self.frontier: list[TrialRecord] = []  # complete trials that no other beats in all objectives, by number
-        self.unchanged = 0  # complete and stopped trials that ended since the last that enlarged the hypervolume
+        self.digests: set[str] = set()
+        self.frontier: list[TrialRecord] = []
+        self.unchanged = 0
 
     def update(self) -> list[TrialRecord]:
-        """Reads what changed since the last time, and returns it in order of numbers."""
+        """Read the trials that changed since the last call; return them in order of their numbers."""
         changed = self._study.trials(self._revision, full=False)
         for record in changed:
             self.records[record.number] = record
@@ -43,7 +54,7 @@ class TrialIndex:
         return changed
 
     def has_another_chance(self, record: TrialRecord) -> bool:
-        """Whether the trial was rejected under limits that were stricter than today's."""
+        """Whether the trial was rejected by limits stricter than the present ones."""
         known = [limit for limit in self._limits if limit.cost in record.costs]
         return record.state == "rejected" and refused(record.costs, known) is None
 
@@ -58,12 +69,12 @@ class TrialIndex:
 
     @property
     def in_flight(self) -> int:
-        """Trials that will be complete or stopped if all goes well, on whichever machine."""
+        """Trials under way on any machine, except those that wait for another trial of the same network."""
         return sum(record.state == "running" and record.same_as is None for record in self.records.values())
 
     @property
     def repeats(self) -> int:
-        """How many of the last proposals in a row brought no network to train."""
+        """The number of proposals, up to the last, that brought no network to train."""
         count = 0
         for number in range(self.next_number - 1, -1, -1):
             record = self.records[number]
@@ -73,7 +84,7 @@ class TrialIndex:
         return count
 
     def counts(self) -> dict[str, int]:
-        counts = dict.fromkeys(STATES, 0)
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
         for record in self.records.values():
             counts[record.state] += 1
         return counts
@@ -88,7 +99,7 @@ class TrialIndex:
         return statistics.median(times) if times else None
 
     def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
-        """Whether a trial of these values would stand on the frontier now."""
+        """Whether a trial with these values would be on the Pareto front now."""
         point = self._point(objectives)
         return not any(
             all(a <= b for a, b in zip(self._point({**record.costs, **record.objectives}), point))
@@ -96,13 +107,13 @@ class TrialIndex:
         )
 
     def best(self) -> TrialRecord | None:
-        """The best complete trial by the first objective."""
+        """Return the best complete trial by the first objective."""
         return min(
             self.frontier, key=lambda record: self._point({**record.costs, **record.objectives})[0], default=None
         )
 
     def _extend_frontier(self, record: TrialRecord) -> None:
-        """A complete trial stays as it is, so what is once beaten stays beaten."""
+        """Add a complete trial; complete trials do not change, so a dominated one stays dominated."""
         rivals = sorted([*self.frontier, record], key=lambda record: record.number)
         self.frontier = [
             rivals[place]
@@ -110,7 +121,7 @@ class TrialIndex:
         ]
 
     def _point(self, values: Mapping[str, float]) -> list[float]:
-        """The objectives' values, all to be minimised."""
+        """Return the objectives, all minimised."""
         return [
             -values[name] if direction == "max" else values[name] for name, direction in self._study.objectives.items()
         ]

@@ -46,9 +46,9 @@ def test_elsewhere_than_on_a_terminal_each_end_is_a_line():
 def test_the_display_shows_running_trials_and_the_standing():
     """On a terminal: the running trials with their epochs, the last that ended, and the standing."""
     display = _Display()
-    display.hear(Event("started", STATUS, RUNNING))
-    display.hear(Event("epoch", STATUS, RUNNING, Epoch(2, 0.5, 0.4, 0.876, 0.99, 0.1, 1.0)))
-    display.hear(Event("ended", STATUS, BEST))
+    display.update(Event("started", STATUS, RUNNING))
+    display.update(Event("epoch", STATUS, RUNNING, Epoch(2, 0.5, 0.4, 0.876, 0.99, 0.1, 1.0)))
+    display.update(Event("ended", STATUS, BEST))
     shown = drawn(display)
     assert "trial 4    epoch 2, accuracy 0.876  macs 2M" in shown
     assert "trial 3    complete accuracy 0.913" in shown
@@ -59,8 +59,8 @@ def test_the_display_forgets_what_has_ended():
     """A trial that ended is no longer among the running ones, and only the last few ends stay."""
     display = _Display()
     for number in range(9):
-        display.hear(Event("started", STATUS, TrialRecord(number, "running")))
-        display.hear(Event("ended", STATUS, TrialRecord(number, "failed", reason="exploded")))
+        display.update(Event("started", STATUS, TrialRecord(number, "running")))
+        display.update(Event("ended", STATUS, TrialRecord(number, "failed", reason="exploded")))
     shown = drawn(display)
     assert "running" not in shown and shown.count("exploded") == 5 and "trial 3 " not in shown and "trial 4 " in shown
 
@@ -68,7 +68,7 @@ def test_the_display_forgets_what_has_ended():
 def test_markup_in_a_reason_is_only_text():
     """A reason with brackets is shown as it is."""
     display = _Display()
-    display.hear(Event("ended", STATUS, TrialRecord(0, "failed", reason="[bold]no[/] [link=http://x]y")))
+    display.update(Event("ended", STATUS, TrialRecord(0, "failed", reason="[bold]no[/] [link=http://x]y")))
     assert "[bold]no[/] [link=http://x]y" in drawn(display)
 
 
@@ -100,7 +100,7 @@ def test_a_reason_does_not_control_the_terminal():
     stream, display = io.StringIO(), _Display()
     with show_progress(stream) as progress:
         progress(Event("ended", STATUS, failed))
-    display.hear(Event("ended", STATUS, failed))
+    display.update(Event("ended", STATUS, failed))
     for shown in (stream.getvalue(), drawn(display)):
         assert r"\x1b[2Jgone\x07" in shown and "\x1b" not in shown
 

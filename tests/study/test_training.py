@@ -30,7 +30,7 @@ from explorer.study.joining import join_search
 from explorer.study.objective import train
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.search import run_search
-from explorer.study.stopping.learning_curves import FEWEST_TO_TELL
+from explorer.study.stopping.learning_curves import MIN_COMPLETE
 from explorer.study.weights import trained_network
 from explorer.study.work import Failure, Job, Outcome, Training
 from explorer.training import checkpoint
@@ -395,7 +395,7 @@ def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
     complete = [record for record in study.trials() if record.state == "complete"]
     stopped = [record for record in study.trials() if record.state == "stopped"]
     best = max(record.objectives["accuracy"] for record in complete)
-    assert len(stopped) > 3 and len(complete) >= FEWEST_TO_TELL
+    assert len(stopped) > 3 and len(complete) >= MIN_COMPLETE
     for record in stopped:
         told = heard[0][record.number]
         assert told.state == "complete" and told.objectives["macs"] == record.costs["macs"]

@@ -1,4 +1,4 @@
-"""A confirmation as one watches it: a live display on a terminal, a line a training elsewhere."""
+"""Progress of a confirmation: a live display on a terminal, one line per training elsewhere."""
 
 from __future__ import annotations
 
@@ -15,35 +15,42 @@ from rich.text import Text
 from explorer.plain_text import printable
 from explorer.records import ConfirmationRecord, Epoch
 from explorer.study.confirm.run import Event
-from explorer.study.display import drawn_or_printed
+from explorer.study.display import live_or_plain
 
-LAST_LINES = 5  # trainings that have ended, shown above the running ones
-_DIGITS = 11  # of a digest, which tell it from others
+LAST_LINES = 5  # finished trainings shown above the running ones
+_DIGITS = 11  # shown of a digest
 
 
 @contextmanager
 def show_confirmation(stream: IO[str] | None = None) -> Iterator[Callable[[Event], None]]:
-    """A ``progress`` for ``run_confirmation`` that draws on ``stream``, standard error by default."""
-    with drawn_or_printed(stream or sys.stderr, _Display(), _print_plain) as progress:
+    """Show the progress of a confirmation.
+
+    Args:
+        stream: Where to draw; standard error by default.
+
+    Yields:
+        The ``progress`` argument of ``run_confirmation``.
+    """
+    with live_or_plain(stream or sys.stderr, _Display(), _print_plain) as progress:
         yield progress
 
 
 def _print_plain(stream: IO[str], event: Event) -> None:
     if event.kind == "ended" and event.training is not None:
-        print(f"{_line(event.training)}  [{_standing(event)}]", file=stream, flush=True)
+        print(f"{_line(event.training)}  [{_summary(event)}]", file=stream, flush=True)
     elif event.kind == "finished":
         print(event.why, file=stream, flush=True)
 
 
 class _Display:
-    """The live display's state. Drawn from another thread than the one that hears: what it holds is replaced."""
+    """The live display. It is drawn by another thread than the one that updates it, so values are replaced."""
 
     def __init__(self) -> None:
         self.event: Event | None = None
         self.running: dict[tuple[str, int], tuple[ConfirmationRecord, Epoch | None]] = {}
         self.ended: list[str] = []
 
-    def hear(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         self.event, training = event, event.training
         if training is None:
             return
@@ -63,7 +70,7 @@ class _Display:
             lines.append(Text(f"{_name(training)}  {said}", no_wrap=True, overflow="ellipsis"))
         row = Table.grid(padding=(0, 1))
         row.add_row(
-            ProgressBar(total=self.event.total, completed=self.event.done, width=30), Text(_standing(self.event))
+            ProgressBar(total=self.event.total, completed=self.event.done, width=30), Text(_summary(self.event))
         )
         return Group(*lines, row)
 
@@ -78,7 +85,7 @@ def _line(training: ConfirmationRecord) -> str:
     return f"{_name(training)}  test accuracy {training.test['accuracy']:.3f}  {training.seconds or 0.0:.1f} s"
 
 
-def _standing(event: Event) -> str:
+def _summary(event: Event) -> str:
     parts = [f"{event.done} of {event.total} trainings"]
     if event.seconds_left is not None:
         minutes, seconds = divmod(round(event.seconds_left), 60)

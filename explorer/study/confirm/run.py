@@ -1,8 +1,8 @@
-"""The frontier's networks trained again from fresh seeds, and tested on the split that no search sees.
+"""Confirmation: the networks of the Pareto front are trained again from fresh seeds and tested on the test split.
 
-A search chooses among many trainings by their validation figures, so what it chose is luckier than it is good. Here
-each network of the frontier is trained from seeds that the search did not use; what is reported are those
-trainings' test figures alone.
+A search selects networks by validation metrics of one training each, so the metrics of selected networks are biased
+upwards. A confirmation trains them from seeds that the search did not use, and reports only the test metrics of these
+trainings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.files import ABANDONED_SECONDS, remove, sweep
@@ -33,17 +33,28 @@ from explorer.study.signals import interruptions, leases_kept
 from explorer.study.watchdog import usual_limits
 from explorer.study.work import Failure, Job, Outcome, Report, Training
 
-POLL_SECONDS = 0.2  # seconds between two looks at the clock
-PAUSE = 2.0  # seconds before it is asked again whether there is something to train, once there was not
-MOST_SEEDS = 1_000
+POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
+RETRY_SECONDS = 2.0  # time until the store is asked again for a training, after it had none
+MAX_SEEDS = 1_000
+
+EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``begun``; ``started``, ``epoch``, ``ended``: one training; ``finished``: all, ``why``. ``done``: trainings that
-    have ended, of ``total``; ``seconds_left``: as far as it can be told."""
+    """One event of a confirmation.
 
-    kind: Literal["begun", "started", "epoch", "ended", "finished"]
+    Attributes:
+        kind: "begun" and "finished" concern the confirmation, the others one training.
+        done: Trainings that have ended.
+        total: Trainings in total.
+        seconds_left: Estimated time to the end, or None.
+        training: The training, for "started", "epoch" and "ended".
+        epoch: The epoch, for "epoch".
+        why: Why the confirmation ended, for "finished".
+    """
+
+    kind: EventKind
     done: int
     total: int
     seconds_left: float | None = None
@@ -54,9 +65,21 @@ class Event:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What a confirmation came to. ``networks``: those of the frontier, by ascending ``x``; ``failed``: the reasons of
-    the trainings that came to nothing; ``missing``: trainings that were not done, ``interrupted``: by Ctrl-C or another
-    signal, whose number is ``signal``."""
+    """The result of a confirmation.
+
+    Attributes:
+        study: The study.
+        x: Quantity on the horizontal axis.
+        y: Quantity on the vertical axis.
+        networks: The confirmed networks of the Pareto front, by ascending ``x``.
+        frontier: The trials of the Pareto front.
+        ended: Why the confirmation ended.
+        failed: Reasons of the failed trainings.
+        missing: Number of trainings that were not done.
+        interrupted: Whether a signal ended it.
+        seconds: Its duration.
+        signal: Number of that signal, or 0.
+    """
 
     study: Study
     x: str
@@ -73,7 +96,12 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """Trains and tests a network, in the precision that its trial was trained in."""
+    """A job that trains and tests a network in the precision of its trial.
+
+    Attributes:
+        training: Settings of the training.
+        precisions: Digest of a network to its precision.
+    """
 
     training: Training
     precisions: Mapping[str, str]
@@ -98,19 +126,32 @@ def run_confirmation(
     workers: int | None = None,
     progress: Callable[[Event], None] | None = None,
 ) -> Confirmation:
-    """Trains each network of the frontier of ``y`` over ``x`` from ``seeds`` fresh seeds, and tests each training.
+    """Train each network of the Pareto front from fresh seeds, and test each training.
 
-    Data, split, recipe and each network's precision are the study's; ``epochs``: the study's by default. The seeds
-    follow from the study's own and are the same for every network. Each training is stored as it ends, so the same
-    call again goes on, and one with more seeds adds to them; one that had failed is tried again. ``x``, ``y``: those
-    of the study's ``plane`` by default; ``y`` is accuracy, top5 or loss. ``workers``: trainings side by side, a core
-    each on a CPU and one on a GPU when left out.
+    Data, split, recipe and each network's precision are the study's. The seeds follow from the study's seed and are the
+    same for every network. Each training is stored when it ends: the same call again continues, a call with more seeds
+    adds trainings, and failed trainings are tried again.
 
-    Raises StoreError for a storage, study or quantity that is not there, StudyError where the study cannot be
-    trained again or the numbers are out of range, DataError where its data are missing.
+    Args:
+        storage: Database URL or file.
+        name: Name of the study; empty if the database has just one.
+        seeds: Trainings per network, 1 to 1,000.
+        epochs: Epochs of each training; the study's by default.
+        x: Cost on the horizontal axis; that of the study's ``plane`` by default.
+        y: Objective: accuracy, top5 or loss; that of the study's ``plane`` by default.
+        mix_environments: Whether latencies of different environments may be on one front.
+        data_dir: Folder of the data; the place recorded in the study by default.
+        device: "cpu", "cuda" or "cuda:N".
+        workers: Parallel trainings; by default one per core on a CPU, and one on a GPU.
+        progress: Called with each event.
+
+    Raises:
+        StoreError: The storage, study or quantity does not exist.
+        StudyError: The study cannot be trained again, or a number is out of range.
+        DataError: The data are missing.
     """
     began = time.monotonic()
-    for what, number, most in (("seeds", seeds, MOST_SEEDS), ("epochs", epochs, 100_000), ("workers", workers, 1_024)):
+    for what, number, most in (("seeds", seeds, MAX_SEEDS), ("epochs", epochs, 100_000), ("workers", workers, 1_024)):
         if number is not None and not 1 <= number <= most:
             raise StudyError(f"{what} must lie in 1..{most}, found {number}")
     check_storage(storage)
@@ -118,7 +159,7 @@ def run_confirmation(
     recipe = training_recipe(study)
     x, y = study.axes(x, y)
     epochs = epochs or study.fingerprint["epochs"]
-    study.confirmed(x, y, mix_environments=mix_environments)  # names that are wrong are said before hours of training
+    study.confirmed(x, y, mix_environments=mix_environments)  # reports wrong names before hours of training
     frontier = study.frontier(x, y, mix_environments=mix_environments)
     if not frontier:
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no frontier to confirm")
@@ -141,7 +182,7 @@ def run_confirmation(
         skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
     )
     precisions = {trial.digest: trial.result.precision if trial.result else "float32" for trial in frontier}
-    # The largest first within a seed: what runs last is short, so that no core waits long for another.
+    # The largest networks come first within a seed: the last trainings are short, so no core idles for long.
     largest_first = sorted(frontier, key=lambda trial: -trial.costs.get("macs", 0.0))
     drawn = [seed_for("confirm", study.seed, number) for number in range(seeds)]
     wanted = {Wanted(trial.digest, epochs, seed): trial for seed in drawn for trial in largest_first}
@@ -172,10 +213,16 @@ def run_confirmation(
     )
 
 
-def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings) -> list[Confirmed]:
-    """``run_confirmation`` for scripts: the networks themselves. Raises SearchFailed (a StudyError) when a training
-    failed, and KeyboardInterrupt when it was interrupted; both have the study, with all that
-    had ended, as their attribute ``study``."""
+def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings: Any) -> list[Confirmed]:
+    """Run a confirmation and return its networks, for scripts.
+
+    Takes the arguments of ``run_confirmation``. Both exceptions have the study, with all finished trainings, as their
+    attribute ``study``.
+
+    Raises:
+        SearchFailed: A training failed.
+        KeyboardInterrupt: A signal interrupted the confirmation.
+    """
     found = run_confirmation(storage, name, **settings)
     if found.interrupted:
         raise interruption(found.signal, found.study)
@@ -185,8 +232,11 @@ def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings) -> list[
 
 
 class ConfirmationLoop:
-    """Claims, starts, listens and writes until all that is ``wanted`` has ended, here or in another process.
-    ``interrupted`` is set from outside."""
+    """Runs trainings until all wanted ones have ended, here or in another process.
+
+    Attributes:
+        interrupted: Set by a signal handler to end the loop.
+    """
 
     def __init__(
         self,
@@ -211,14 +261,14 @@ class ConfirmationLoop:
         self._lost: Counter[int] = Counter()  # processes that a training lost through no fault of its own
         self._times: list[float] = []
         self._begun = 0  # the study's revision then
-        self._nothing = -PAUSE  # when there last was nothing to begin
+        self._nothing = -RETRY_SECONDS  # when there last was nothing to begin
 
     def run(self) -> str:
         """Trains until there is nothing left to train; returns how that ended."""
         study = self.writer.study
         self._begun = find_study(study.database, study.name).revision
         self._count()
-        self._tell("begun")
+        self._report("begun")
         try:
             why = self._loop()
         except KeyboardInterrupt:
@@ -233,7 +283,7 @@ class ConfirmationLoop:
             except StoreError:  # then their leases pass by themselves
                 pass
         why = "interrupted; the same line goes on" if self.interrupted else why
-        self._tell("finished", why=why)
+        self._report("finished", why=why)
         return why
 
     def _loop(self) -> str:
@@ -246,12 +296,12 @@ class ConfirmationLoop:
                     return self._summary()
                 time.sleep(POLL_SECONDS)
             for number, message in self.workplace.messages(POLL_SECONDS):
-                self._hear(number, message)
+                self._handle(number, message)
         return ""
 
     def _start(self) -> bool:
         """Begins the next training; False when none is to be begun."""
-        if time.monotonic() < self._nothing + PAUSE:
+        if time.monotonic() < self._nothing + RETRY_SECONDS:
             return False
         wanted = (each for each in self._numbers if each not in self.failures)
         training = self.writer.claim(wanted, since=self._begun)
@@ -261,7 +311,7 @@ class ConfirmationLoop:
         number = self._numbers.index(Wanted.of(training))
         self._running[number] = training
         self._begin(number)
-        self._tell("started", training)
+        self._report("started", training)
         return True
 
     def _begin(self, number: int) -> None:
@@ -269,10 +319,10 @@ class ConfirmationLoop:
         job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
         self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
 
-    def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
+    def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         training, wanted = self._running[number], self._numbers[number]
         if isinstance(message, Epoch):
-            self._tell("epoch", training, message)
+            self._report("epoch", training, message)
         if not isinstance(message, (Outcome, Failure)):
             return
         if isinstance(message, Failure) and message.resumable and self._lost[number] < RETRIES:
@@ -293,7 +343,7 @@ class ConfirmationLoop:
         self._times.append(ended.seconds or 0.0)
         remove(confirmation_checkpoint(self.writer.study.artifacts, ended.digest, ended.epochs, ended.seed))
         self._count()
-        self._tell("ended", ended)
+        self._report("ended", ended)
 
     def _count(self) -> None:
         kept = {Wanted.of(record): record for record in self.writer.study.confirmations()}
@@ -312,8 +362,12 @@ class ConfirmationLoop:
     def _usual_seconds(self) -> float | None:
         return sum(self._times) / len(self._times) if self._times else None
 
-    def _tell(
-        self, kind, training: ConfirmationRecord | None = None, epoch: Epoch | None = None, why: str = ""
+    def _report(
+        self,
+        kind: EventKind,
+        training: ConfirmationRecord | None = None,
+        epoch: Epoch | None = None,
+        why: str = "",
     ) -> None:
         usual, total = self._usual_seconds(), len(self.wanted)
         left = None if usual is None else usual * (total - self.done) / self._workers

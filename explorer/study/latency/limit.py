@@ -1,8 +1,8 @@
-"""What the latencies measured so far let one expect of other networks, so that few are measured in vain.
+"""Expected latency of unmeasured networks, so that a search measures few networks that break a limit.
 
-A limit on latency can be tight, and each measurement takes seconds. What is expected is a calibrated predictor's answer
-(``predicted.py``); where there is none, log latency is fitted by least squares on the logs of a few costs: rough, yet
-enough to say who comes first. Nothing is refused by it: who is proposed is measured.
+A limit on latency can be tight, and each measurement takes seconds. The expected latency is that of a calibrated
+predictor (``predicted.py``). Without one, log latency is fitted by least squares on the logarithms of a few costs: a
+rough estimate, good enough to rank networks. It rejects no network: every proposed network is measured.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from explorer.store.study import LATENCY
 from explorer.study.latency.predicted import PredictedLatency, error_distribution
 
 PREDICTORS = ("macs", "activations", "params", "weight_layers")
-FEWEST = 8  # measured networks before anything is expected
-RIDGE = 1e-3
+MIN_MEASURED = 8  # measured networks needed for the fit
+RIDGE = 1e-3  # keeps the fit defined when costs are proportional to each other
 
 
 class Network(Protocol):
-    """``costs``: that are known; ``predicted``: what a predictor says of others, empty where there is none."""
+    """A network with its known ``costs`` and its ``predicted`` ones (empty without a predictor)."""
 
     @property
     def costs(self) -> Mapping[str, float]: ...
@@ -32,18 +32,22 @@ class Network(Protocol):
 
 
 class LatencyFilter:
-    """Expects latencies of networks from what is predicted or from those of the trials it has learnt, and holds them
-    against ``limits``."""
+    """Checks the expected latency of networks against limits.
+
+    Args:
+        limits: Limits on ``latency_ms``.
+        predicted: A calibrated predictor, if the study has one.
+    """
 
     def __init__(self, limits: Sequence[Limit], predicted: PredictedLatency | None = None):
         self._limits = limits
         self._predicted = predicted
         self._errors: dict[str, float] = {}  # digest -> log(measured / predicted)
-        self._rows: dict[str, tuple[list[float], float]] = {}  # digest -> its costs' logs, its latency's
+        self._rows: dict[str, tuple[list[float], float]] = {}  # digest -> logarithms of its costs and of its latency
         self._weights: Sequence[float] | None = None
 
     def learn(self, trials: Iterable[TrialRecord]) -> None:
-        """Takes in what was measured of these trials."""
+        """Take in the measured latencies of trials."""
         if not self._limits:
             return
         measured = [trial for trial in trials if trial.latency]
@@ -52,11 +56,11 @@ class LatencyFilter:
         else:
             known = len(self._rows)
             self._rows |= {trial.digest: (_logs(trial.costs), math.log(trial.costs[LATENCY])) for trial in measured}
-            if len(self._rows) > known and len(self._rows) >= FEWEST:
+            if len(self._rows) > known and len(self._rows) >= MIN_MEASURED:
                 self._weights = _fit(list(self._rows.values()))
 
     def expected(self, network: Network) -> float:
-        """The latency, in ms, expected of a network; 0 before there is anything to go by."""
+        """Return the expected latency in ms; 0 without a predictor before ``MIN_MEASURED`` networks are measured."""
         if LATENCY in network.predicted:
             shift, _ = error_distribution(self._errors.values())
             return network.predicted[LATENCY] * math.exp(shift)
@@ -65,7 +69,7 @@ class LatencyFilter:
         return math.exp(sum(weight * value for weight, value in zip(self._weights, _logs(network.costs))))
 
     def may_keep_limits(self, network: Network) -> bool:
-        """Whether a network is expected to keep the limits; True before there is anything to go by."""
+        """Whether a network is expected to keep the limits; True if its latency cannot be estimated yet."""
         if not (expected := self.expected(network)):
             return True
         return all(limit.allows({LATENCY: expected}) for limit in self._limits)
@@ -79,4 +83,5 @@ def _fit(rows: Sequence[tuple[list[float], float]]) -> Sequence[float]:
     import numpy as np
 
     x, y = np.array([row for row, _ in rows]), np.array([ms for _, ms in rows])
-    return np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y).tolist()
+    weights: list[float] = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y).tolist()
+    return weights

@@ -1,7 +1,7 @@
-"""The latency of a search's candidates: measured on the device of the search before they are trained.
+"""Latency as an objective or a limit: measured on the search's device before a network is trained.
 
-One worker measures at a time on a device, and the trainings there wait meanwhile (``device_lock.py``), so that none
-spoils the clock.
+One worker at a time measures on a device, and trainings on that device wait meanwhile (``device_lock.py``), so that
+they do not disturb the measurement.
 """
 
 from __future__ import annotations
@@ -21,26 +21,36 @@ from explorer.records import Latency, LatencyEnvironment, TrialRecord
 from explorer.store.study import LATENCY
 from explorer.study.candidates import Candidate, refused
 
-MEASUREMENTS = 2  # of a network, when other work shared the device during the first
+MAX_MEASUREMENTS = 2  # of a network, if other work shared the device during the first
 
 
 @dataclass(frozen=True)
 class LatencyObjective:
-    """Measures on ``device`` under ``setting``; ``environment``: what a latency measured there carries."""
+    """Measures latencies for a search.
+
+    Attributes:
+        device: The device.
+        setting: Batch size, data type and mode.
+        environment: What the latencies depend on besides the network; stored with each.
+    """
 
     device: str
     setting: Setting
     environment: LatencyEnvironment
 
     def measure(self, architecture: Architecture) -> Latency:
-        """The network's latency. Where other work shared the device it is measured again, and if that was no
-        better the lower of both is given, for sharing makes no network faster; it stays marked as contended.
+        """Measure a network.
 
-        Raises MeasurementError when it cannot be measured, StudyError when the device cannot be locked.
+        If other work shared the device, the network is measured again. If it did so both times, the lower latency is
+        returned, since sharing makes no network faster, and marked as contended.
+
+        Raises:
+            MeasurementError: The network cannot be measured.
+            StudyError: The device cannot be locked.
         """
         found: list[Latency] = []
         with measuring(self.device):
-            while len(found) < MEASUREMENTS and all(latency.contended for latency in found):
+            while len(found) < MAX_MEASUREMENTS and all(latency.contended for latency in found):
                 found += measure_in_child([architecture], [self.setting], self.device)
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
@@ -51,19 +61,19 @@ class LatencyObjective:
 
         One of the ``trials`` of the same network answers for it where it was measured in the same environment.
         """
-        ms, stands_on = self._known(candidate, trials)
+        ms, measured_by = self._known(candidate, trials)
         if ms is None:
             try:
                 latency = self.measure(candidate.architecture)
             except ExplorerError as error:
                 return candidate._replace(refusal=("failed", f"its latency: {error}")), {}
             environment = latency.environment.to_dict()
-            stands_on = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
+            measured_by = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
             if latency.device_state is not None:
-                stands_on["device_state"] = dict(latency.device_state)
+                measured_by["device_state"] = dict(latency.device_state)
             ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
-        return candidate._replace(costs=costs, refusal=refused(costs, limits)), stands_on
+        return candidate._replace(costs=costs, refusal=refused(costs, limits)), measured_by
 
     def _known(self, candidate: Candidate, trials: Iterable[TrialRecord]) -> tuple[float | None, Mapping[str, Any]]:
         digest = candidate.architecture.digest
@@ -74,8 +84,11 @@ class LatencyObjective:
 
 
 def make_latency_objective(device: str) -> LatencyObjective:
-    """Batch 1, float32, the device's default mode: what ``explorer latency`` measures when nothing else is said."""
-    from explorer.measure.latency import present_environment  # torch, for searches that ask for a latency
+    """Return the latency objective of a device: batch size 1, float32 and the device's default mode.
+
+    These are the defaults of ``explorer latency``.
+    """
+    from explorer.measure.latency import present_environment  # imports torch, which other searches do not need here
 
     place = find_device(device)
     setting = Setting(mode=default_mode(place))

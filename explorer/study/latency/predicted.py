@@ -1,4 +1,4 @@
-"""The latency of networks not measured yet, as a calibrated predictor has it, put right by what was measured since."""
+"""Predicted latency of networks that are not measured yet, corrected by the measurements of the study."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ from explorer.measure.predictor import Predictor, find_own_predictor
 from explorer.records import LatencyEnvironment, TrialRecord
 from explorer.store.study import LATENCY
 
-PRIOR_ERROR = 0.05  # of a predictor, on the logarithm, before anything was measured in the study
+PRIOR_ERROR = 0.05  # standard deviation of a predictor's log error, before the study has measurements
 _log = logging.getLogger(__name__)
 
 
 class PredictedLatency:
-    """What ``predictor`` says of networks of ``space``."""
+    """Predictions by a calibrated predictor.
+
+    Args:
+        predictor: The predictor.
+        space: The space of the study.
+    """
 
     def __init__(self, predictor: Predictor, space: SearchSpace):
         self._predictor = predictor
         self._space = space
 
     def __call__(self, architecture: Architecture) -> Mapping[str, float]:
-        """``latency_ms`` of the network."""
+        """Return the predicted ``latency_ms`` of a network, by that name."""
         return {LATENCY: self._predictor.predict_one(architecture)}
 
     def log_errors(self, trials: Iterable[TrialRecord]) -> dict[str, float]:
-        """Digest -> log(measured / predicted), of the trials that were measured in the predictor's environment."""
+        """Return digest -> log(measured / predicted) of the trials measured in the predictor's environment."""
         here = self._predictor.environment.digest
         found = {}
         for trial in trials:
@@ -41,8 +46,12 @@ class PredictedLatency:
 
 
 def error_distribution(logs: Iterable[float]) -> tuple[float, float]:
-    """By how much predictions fall short, and how far they scatter about that, both on the logarithm: of errors
-    log(measured / predicted), and of one more that is as expected of a predictor."""
+    """Return the mean and the standard deviation of a predictor's log errors.
+
+    Args:
+        logs: Measured errors log(measured / predicted). One more error of 0 with standard deviation ``PRIOR_ERROR`` is
+            added to them.
+    """
     logs = list(logs)
     shift = sum(logs) / (len(logs) + 1)
     squares = PRIOR_ERROR**2 + sum((each - shift) ** 2 for each in logs)
@@ -52,7 +61,16 @@ def error_distribution(logs: Iterable[float]) -> tuple[float, float]:
 def find_predicted_latency(
     environment: LatencyEnvironment, space: SearchSpace, folder: Path | None = None
 ) -> PredictedLatency | None:
-    """By the predictor kept for this very environment and space, None where there is none that can be read."""
+    """Return predictions by the calibrated predictor of this environment and space.
+
+    Args:
+        environment: What latencies are measured on.
+        space: The space that the predictor was calibrated on.
+        folder: Folder of the predictors; the user's data folder by default.
+
+    Returns:
+        None if no predictor was calibrated, or if its file cannot be read (a warning names it).
+    """
     try:
         predictor = find_own_predictor(environment, space.digest, folder)
     except MeasurementError as error:

@@ -1,4 +1,4 @@
-"""What the trials so far promise of networks that were not tried."""
+"""The acquisition function: expected hypervolume improvement of untried networks, given the trials so far."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
 from explorer.study.samplers.features import FeatureMap
 from explorer.study.samplers.gaussian_process import GaussianProcess
 
-MARGIN = 0.1  # by which the reference point lies beyond the worst values, as a share of their range
-CENTRAL = 1.645  # standard deviations on either side that hold 90% of a Gaussian
+MARGIN = 0.1  # distance of the reference point beyond the worst values, as a share of their range
+CENTRAL = 1.645  # standard deviations on both sides of the mean that hold 90% of a normal distribution
 
 
 @dataclass(frozen=True)
 class TrialGroup:
-    """Trials that stand alike. ``values``: the objectives, to be minimised, (N, K); nan where not known."""
+    """N trials of one state.
+
+    Attributes:
+        candidates: Their networks.
+        values: (N, K) objectives, all minimised; nan where not known.
+    """
 
     candidates: list[PoolCandidate]
     values: Array
@@ -31,7 +36,16 @@ class TrialGroup:
 
 @dataclass(frozen=True)
 class History:
-    """The trials of a study as the sampler sees them. ``exact``: which objectives are known before training."""
+    """The trials of a study by state.
+
+    Attributes:
+        objectives: Name to "max" or "min".
+        exact: For each objective, whether it is known before training.
+        complete: Trials trained to the end.
+        running: Trials under way, and interrupted ones, which will be resumed.
+        stopped: Trials stopped early.
+        failed: Failed trials.
+    """
 
     objectives: Mapping[str, str]
     exact: tuple[bool, ...]
@@ -58,12 +72,19 @@ class History:
         return cls(objectives, exact, **made)
 
     def front(self) -> list[PoolCandidate]:
-        """The complete trials that no other beats."""
+        """Return the complete trials on the Pareto front."""
         return [self.complete.candidates[place] for place in non_dominated(self.complete.values.tolist())]
 
 
 class Acquisition:
-    """What ``history`` lets one add_believed of ``candidates`` and their like."""
+    """Expected hypervolume improvement, given the trials of ``history``.
+
+    Args:
+        history: The trials of the study.
+        candidates: Networks that may be proposed; features and the reference point are scaled to them.
+        options: The options of every choice point.
+        seed: Seed of the study.
+    """
 
     def __init__(
         self, history: History, candidates: Sequence[PoolCandidate], options: Mapping[str, tuple[str, ...]], seed: int
@@ -74,8 +95,8 @@ class Acquisition:
         self._features = FeatureMap([*tried, *candidates], options)
         seen = [self._features.encode(group.candidates) for group in (complete, running, stopped)]
         self._processes: dict[int, GaussianProcess] = {}
-        self._predicted: dict[str, tuple[float, float]] = {}  # by how much predictions fall short, and their scatter
-        believed = running.values.copy()
+        self._predicted: dict[str, tuple[float, float]] = {}  # mean and spread of the log errors of predictions
+        assumed = running.values.copy()
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 continue
@@ -85,11 +106,11 @@ class Acquisition:
                 process = GaussianProcess(seen[0], complete.values[:, place], seed)
                 process.add_believed(seen[1])
                 process.add_believed(seen[2], stopped.values[:, place])
-                believed[:, place] = process.predict(seen[1]).quantile(0.0) if len(believed) else believed[:, place]
+                assumed[:, place] = process.predict(seen[1]).quantile(0.0) if len(assumed) else assumed[:, place]
                 self._processes[place] = process
-        self._front = np.vstack([complete.values, believed])
+        self._front = np.vstack([complete.values, assumed])
         worst, best = self._front.max(axis=0), self._front.min(axis=0)
-        # A cost may grow as far as the dearest candidate: what a dear network gains in accuracy must count.
+        # The reference lies beyond the most expensive candidate, so that its gain in accuracy counts as well.
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 worst[place] = max(worst[place], max(_sign(way) * candidate.costs[name] for candidate in candidates))
@@ -99,34 +120,40 @@ class Acquisition:
         self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
 
     def gains(self, candidates: Sequence[PoolCandidate]) -> Array:
-        """The hypervolume that each is expected to add to the front, (N,)."""
+        """Return the expected hypervolume improvement of each candidate, (N,)."""
         if not candidates:
             return np.zeros(0)
         gains = expected_hypervolume_improvement(self._front, self._reference, self._known(candidates))
-        return gains * self._chance_to_end_well(candidates) if self._history.failed.candidates else gains
+        return gains * self._success_probability(candidates) if self._history.failed.candidates else gains
 
-    def _chance_to_end_well(self, candidates: Sequence[PoolCandidate]) -> Array:
-        """The share of well ended trials among those like each candidate, (N,), weighted by likeness, with one
-        more that ended well: where networks do not fit into memory, say, the next one like them is not likely to."""
+    def _success_probability(self, candidates: Sequence[PoolCandidate]) -> Array:
+        """Return the probability, (N,), that the training of each candidate does not fail.
+
+        It is the share of complete trials among complete and failed ones, weighted by their correlation with the
+        candidate, with one complete trial added: networks like those that ran out of memory, say, become unlikely.
+        """
         process = next(iter(self._processes.values()))
         features = self._features.encode(candidates)
-        well, failed = (
-            process.likeness(features, self._features.encode(group.candidates)).sum(axis=1)
+        complete, failed = (
+            process.correlation(features, self._features.encode(group.candidates)).sum(axis=1)
             for group in (self._history.complete, self._history.failed)
         )
-        return (1.0 + well) / (1.0 + well + failed)
+        return np.asarray((1.0 + complete) / (1.0 + complete + failed))
 
     def expected(self, candidate: PoolCandidate) -> dict[str, list[float]]:
-        """Of each objective that training tells: the median and the ends of the central 90% of what one training is
-        expected to tell, its noise included."""
-        told = {}
+        """Return a prediction for each objective that training measures.
+
+        Returns:
+            Name to [lower, median, upper], with the ends of the central 90% interval of one training, noise included.
+        """
+        predictions = {}
         for place, ((name, way), known) in enumerate(zip(self._history.objectives.items(), self._known([candidate]))):
             if isinstance(known, Lognormal):
                 if place in self._processes:
                     known = replace(known, sd=np.hypot(known.sd, self._processes[place].noise))
                 ends = [_sign(way) * float(known.quantile(z)[0]) for z in (-CENTRAL, 0.0, CENTRAL)]
-                told[name] = sorted(ends)
-        return told
+                predictions[name] = sorted(ends)
+        return predictions
 
     def _known(self, candidates: Sequence[PoolCandidate]) -> list[Array | Lognormal]:
         features = self._features.encode(candidates)
@@ -144,7 +171,7 @@ class Acquisition:
 
 
 def _errors(name: str, history: History) -> list[float]:
-    """log(measured / predicted) of the trials of which ``name`` is known."""
+    """Return log(measured / predicted) of the trials for which the cost ``name`` is measured."""
     place = list(history.objectives).index(name)
     known = [
         (candidate.predicted[name], float(values[place]))

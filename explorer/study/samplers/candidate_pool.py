@@ -1,4 +1,4 @@
-"""The networks a sampler chooses among, each derived and costed once in this process."""
+"""The networks that a sampler chooses from. Each is derived and costed once in this process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from explorer.records import State
 from explorer.study.candidates import Candidates
 from explorer.study.seeds import seed_for
 
+# Costs that follow from others and would count them twice.
 REDUNDANT = ("flops", "weight_layers", "receptive_field", "peak_memory_bytes")
-LISTED = 2_000  # derivations of a space that is gone through without repeating one
+MAX_SHUFFLED = 2_000  # derivations of a space up to which each is drawn once; larger spaces are drawn with repeats
 
 
 class PoolCandidate(NamedTuple):
-    """A network as a sampler sees it. ``numbers``: what is known of it without training, by name, its costs
-    and more; ``layers``: how many ops it has; ``refusal``: how it would end before it begins, or empty; ``predicted``:
-    what a predictor says of costs that must be measured."""
+    """A network as a sampler sees it.
+
+    Attributes:
+        derivation: The choices.
+        digest: Identity of the network.
+        costs: Exact costs by name.
+        numbers: Numeric features, known without training: costs, and costs of each stage.
+        layers: Number of ops.
+        refusal: State in which its trial would end without training ("rejected", "failed"), or empty.
+        predicted: Predictions of measured costs by name; empty without a predictor.
+    """
 
     derivation: Derivation
     digest: str
@@ -33,28 +42,33 @@ class PoolCandidate(NamedTuple):
 
     @property
     def allowed(self) -> bool:
-        """It keeps the limits, and its costs can be had."""
+        """Whether it keeps the limits and all its costs are known."""
         return not self.refusal
 
 
 class CandidatePool:
-    """Members of the space of ``candidates``. What is asked of it depends on the study's ``seed`` alone."""
+    """The networks of a space, in a random order that depends on the seed alone.
+
+    Args:
+        candidates: Makes the networks.
+        seed: Seed of the study.
+    """
 
     def __init__(self, candidates: Candidates, seed: int):
         self.candidates = candidates
         self.space = candidates.space
-        self.options: dict[str, tuple[str, ...]] = {}  # of every choice point met so far
-        self._candidates: dict[tuple, PoolCandidate | None] = {}
+        self.options: dict[str, tuple[str, ...]] = {}  # of every choice point derived so far
+        self._candidates: dict[tuple[tuple[str, str], ...], PoolCandidate | None] = {}
         self._drawn: list[PoolCandidate] = []
         self._indices = _indices(self.space.count(), random.Random(seed_for("pool", seed, 0)))
 
     @property
     def known_costs(self) -> Container[str]:
-        """The names of what is known of every network before training."""
+        """The names of the costs that are known of every network before training."""
         return self.candidates.known_costs
 
     def candidate(self, derivation: Derivation) -> PoolCandidate | None:
-        """The derivation's network, None when it cannot be built: to report that is the loop's affair."""
+        """Return the network of a derivation, None if it cannot be built; the search reports that."""
         key = tuple(derivation.choices.items())
         if key not in self._candidates:
             try:
@@ -64,18 +78,21 @@ class CandidatePool:
         return self._candidates[key]
 
     def may_keep_limits(self, candidate: PoolCandidate) -> bool:
-        """Whether it is allowed, and by what was measured so far may keep the limits on that, too."""
+        """Whether the network keeps the limits, and is expected to keep those on measured costs."""
         return candidate.allowed and self.candidates.may_keep_limits(candidate)
 
     def breaks_limits(self, derivation: Derivation) -> bool:
         if not self.candidates.limits:
-            return False  # known without making it
+            return False  # without deriving the network
         candidate = self.candidate(derivation)
         return candidate is not None and candidate.refusal == "rejected"
 
     def drawn(self, looks: int) -> list[PoolCandidate]:
-        """The candidates among the first ``looks`` derivations of an order that is the same in every process of a
-        study: the first and the last, which are often extreme, then at random."""
+        """Return the networks among the first ``looks`` derivations of the pool's order.
+
+        The order is the same in every process of a study: the first and the last derivation, which are often extreme,
+        then random ones.
+        """
         while len(self._drawn) < looks and (index := next(self._indices, None)) is not None:
             candidate = self.candidate(self.space.unrank(index))
             if candidate is not None:
@@ -107,14 +124,13 @@ class CandidatePool:
 
 def _indices(total: int, draw: random.Random) -> Iterator[int]:
     ends = dict.fromkeys((0, total - 1))
-    if total <= LISTED:
+    if total <= MAX_SHUFFLED:
         return chain(ends, draw.sample(range(1, total - 1), max(0, total - 2)) if total > 2 else ())
     return chain(ends, (draw.randrange(total) for _ in count()))
 
 
 def _numbers(architecture: Architecture, costs: Mapping[str, float]) -> dict[str, float]:
-    """The costs that say most about accuracy, and where in the network they lie: macs and activations of each
-    stage. What follows from them (flops, memory) would count them twice. The caller's own costs all stand."""
+    """Return numeric features: all costs except redundant ones, and the MACs and activations of each stage."""
     sums = {name: value for name, value in costs.items() if name not in REDUNDANT}
     for placed in architecture.layers():
         unit = placed.path.partition(".")[0]

@@ -1,8 +1,8 @@
-"""The sampler ``evolution``: regularised evolution (Real et al. 2019, arXiv:1802.01548) by the grammar's mutations.
+"""The sampler evolution: regularised evolution (Real et al. 2019, arXiv:1802.01548).
 
-The population is the last networks evaluated, whatever their worth: age is what removes. A tournament
-among some of them finds the parent, and the child is the parent with one choice drawn anew. With
-several objectives the tournament goes by non-dominated rank, then crowding distance (Deb et al. 2002).
+The population holds the networks evaluated last; the oldest leaves first. The winner of a tournament is the parent,
+and the child is the parent with one mutated choice. With several objectives the tournament compares non-dominated
+rank, then crowding distance (Deb et al. 2002).
 """
 
 from __future__ import annotations
@@ -20,13 +20,19 @@ from explorer.study.seeds import seed_for
 
 POPULATION = 20
 TOURNAMENT = 5  # a quarter of the population, as in the paper
-TRIES = 100  # mutants, and then draws, that are looked at before a known network or a refused one is proposed
+MAX_DRAWS = 100  # mutants, then random networks, tried before a known or rejected network is proposed
 
 Point = Sequence[float]
 
 
 class EvolutionSampler:
-    """Proposes networks of ``pool``. ``objectives``: name -> max or min; ``seed``: the study's."""
+    """Proposes mutants of good networks among the last evaluated.
+
+    Args:
+        pool: The networks to choose from.
+        objectives: Name to "max" or "min".
+        seed: Seed of the study.
+    """
 
     def __init__(self, pool: CandidatePool, objectives: Mapping[str, str], seed: int):
         self._pool = pool
@@ -34,7 +40,7 @@ class EvolutionSampler:
         self._seed = seed
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """The derivation to try as trial ``number``; with it, the trial that it is a mutant of."""
+        """Return the derivation to try as trial ``number``; the notes name its parent's trial."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
         population = [trial for trial in trials if trial.state == "complete"][-POPULATION:]
@@ -50,15 +56,15 @@ class EvolutionSampler:
         return trials[min(range(len(trials)), key=lambda place: by_rank(points)[place])]
 
     def _children(self, parent: Derivation, draw: random.Random) -> Iterator[Derivation]:
-        """Mutants of the parent; after every ten in vain, with one choice more drawn anew."""
-        for attempt in range(TRIES):
+        """Yield mutants of the parent. Every ten mutants, the number of mutated choices grows by one."""
+        for attempt in range(MAX_DRAWS):
             child = parent
             for _ in range(1 + attempt // 10):
                 child = mutated(self._pool.space, child, draw)
             yield child
 
     def _draws(self, draw: random.Random) -> Iterator[Derivation]:
-        return (self._draw(draw) for _ in range(TRIES))
+        return (self._draw(draw) for _ in range(MAX_DRAWS))
 
     def _draw(self, draw: random.Random) -> Derivation:
         return self._pool.space.unrank(draw.randrange(self._pool.space.count()))
@@ -69,12 +75,16 @@ class EvolutionSampler:
 
 
 def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:
-    """For each point, to be minimised, its sort key: non-dominated rank from 0, then crowding distance, negated."""
+    """Return a sort key for each point: non-dominated rank from 0, then the negated crowding distance.
+
+    Args:
+        points: Objectives, all minimised.
+    """
     keys: dict[int, tuple[int, float]] = {}
     left, rank = list(range(len(points))), 0
     while left:
         front = [left[place] for place in non_dominated([points[other] for other in left])]
-        # Of equal points the front holds the first; the others stand beside it, with nothing to tell them apart.
+        # ``non_dominated`` gives the first of equal points; the others have the same rank.
         front += [place for place in left if place not in front and any(points[place] == points[f] for f in front)]
         for place, distance in zip(front, _crowding([points[other] for other in front])):
             keys[place] = (rank, -distance)
@@ -84,8 +94,11 @@ def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:
 
 
 def _crowding(front: Sequence[Point]) -> list[float]:
-    """The crowding distance of each point of a front: over the objectives, the gap between its
-    neighbours as a share of the range; infinite at the ends."""
+    """Return the crowding distance of each point of a front.
+
+    It is the sum over the objectives of the gap between a point's neighbours, as a share of the objective's range;
+    infinite at both ends of the front.
+    """
     distances = [0.0] * len(front)
     for axis in range(len(front[0])):
         order = sorted(range(len(front)), key=lambda place: front[place][axis])

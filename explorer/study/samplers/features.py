@@ -1,4 +1,4 @@
-"""Networks as rows of numbers for the process."""
+"""Networks as rows of numbers for the Gaussian process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from explorer.study.samplers.gaussian_process import Features
 
 
 class FeatureMap:
-    """Features on the scale of the ``candidates`` it is made from. ``options``: of the choice points among them.
+    """Encodes networks as features, standardised over the candidates it is made from.
 
-    Numbers (costs of the network and of its stages) stand as logarithms where none is negative, and are
-    standardised; those that are the same for all candidates are left out.
+    Numbers (costs of the network and of its stages) become logarithms if none is negative. Numbers that are equal for
+    all candidates are left out.
+
+    Args:
+        candidates: The networks that define the scale.
+        options: The options of every choice point.
     """
 
     def __init__(self, candidates: Sequence[PoolCandidate], options: Mapping[str, tuple[str, ...]]):
@@ -71,21 +75,24 @@ class _Codes:
 
 
 def _codes(options: tuple[str, ...]) -> dict[str | None, Array]:
-    """Option -> code, None for having no answer. The squared distance of two is 1; of two numbers, three of
-    which or more are to choose from, it is the difference of their ranks as a share of the range."""
+    """Return the code of each option, and of None for a choice point that does not occur.
+
+    The squared distance of two codes is 1. Between three or more numeric options it is the difference of their ranks
+    as a share of the range.
+    """
     ranks = _ranks(options)
     if ranks is None:
         return dict(zip((*options, None), np.eye(len(options) + 1) * math.sqrt(0.5)))
-    # A thermometer. Having no answer lies half way between all, and apart from them by a column of its own.
+    # Thermometer code. None lies halfway between all options, and differs from them in an additional column.
     steps = len(options) - 1
-    codes = {
+    codes: dict[str | None, Array] = {
         option: np.append((np.arange(steps) < rank) / math.sqrt(steps), 0.0) for option, rank in zip(options, ranks)
     }
     return {**codes, None: np.append(np.full(steps, 0.5) / math.sqrt(steps), math.sqrt(0.75))}
 
 
 def _ranks(options: tuple[str, ...]) -> list[int] | None:
-    """The options' places in numeric order, None unless they are numbers, three of them or more."""
+    """Return the ranks of the options in numeric order, None unless they are three or more different numbers."""
     try:
         values = [Fraction(option.replace(" ", "")) for option in options]
     except (ValueError, ZeroDivisionError):

@@ -1,9 +1,8 @@
-"""The sampler ``frontier``: the network that is expected to add most to what the frontier dominates.
+"""The sampler frontier: proposes the network with the largest expected hypervolume improvement.
 
-Costs are exact for every network before it is trained, so the only thing to be believed is what
-training tells. Some thousand networks, drawn from the space and from around the frontier, are held against
-the frontier with exact costs and what is believed of the rest (``acquisition.py``); the one with the
-greatest expected gain of hypervolume is proposed.
+Costs are exact for every network before it is trained, so that only the metrics of training are modelled. Some
+thousand networks, drawn from the space and from the neighbourhood of the Pareto front, are compared by their exact
+costs and the posterior of the rest (``acquisition.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no annotations
 
 from explorer.analysis.expected_hypervolume import Array
 from explorer.grammar.space import Derivation
@@ -24,14 +23,22 @@ from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
 from explorer.study.samplers.mutation import around
 from explorer.study.seeds import seed_for
 
-INITIAL = 5  # networks spread over the range of costs, before anything is modelled
-DRAWN = 2_000  # networks of the space that are candidates in the end; fewer at first
-WORK, LAYERS = 12_000, 20  # ops of the networks that one ask may derive anew; each counts so many more
-PARENTS, CLIMBS = 8, 4  # best candidates whose neighbours are looked at, and how many times over
+INITIAL = 5  # networks spread over the range of costs before a model is fitted
+MAX_DRAWN = 2_000  # random networks of the space among the candidates; fewer in the first trials
+MAX_OPS = 12_000  # total size of the networks derived for one proposal, in ops, which bounds its time
+OPS_PER_NETWORK = 20  # the fixed part of the time to derive a network, in ops
+PARENTS = 8  # best candidates whose neighbours become candidates too
+CLIMBS = 4  # rounds of this local search
 
 
 class FrontierSampler:
-    """Proposes networks of ``pool``. ``objectives``: name -> max or min; ``seed``: the study's."""
+    """Proposes the candidate with the largest expected hypervolume improvement.
+
+    Args:
+        pool: The networks to choose from.
+        objectives: Name to "max" or "min".
+        seed: Seed of the study.
+    """
 
     def __init__(self, pool: CandidatePool, objectives: Mapping[str, str], seed: int):
         self._pool = pool
@@ -40,34 +47,35 @@ class FrontierSampler:
         self._threads = ThreadpoolController()  # small matrices are slower on many threads than on one
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """The derivation to try as trial ``number``, and what is expected of it."""
+        """Return the derivation to try as trial ``number``; the notes hold its expected objectives."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
         begun = [trial for trial in trials if trial.same_as is None and trial.state != "rejected"]
         complete = sum(trial.state == "complete" for trial in begun)
-        drawn = self._pool.drawn(self._looks(number))
+        drawn = self._pool.drawn(self._drawn_count(number))
+        notes: dict[str, Any] = {}
         if len(begun) < INITIAL or complete < 2:
-            chosen, notes = self._spread(drawn, seen, len(begun), draw), {}
+            chosen = self._spread(drawn, seen, len(begun), draw)
         else:
             with self._threads.limit(limits=1, user_api="blas"):
                 chosen, notes = self._most_promising(drawn, begun, seen, draw)
-        if chosen is None:  # all that was looked at is known: let the loop see to what is left
+        if chosen is None:  # no candidate is new; the search draws from the untried networks instead
             return self._pool.space.unrank(draw.randrange(self._pool.space.count())), {}
         return chosen.derivation, notes
 
-    def _looks(self, number: int) -> int:
-        """How many networks of the space are candidates: more from trial to trial, since deriving them takes time."""
-        return min(DRAWN, (number + 2) * self._affordable())
+    def _drawn_count(self, number: int) -> int:
+        """Return how many random networks are candidates; it grows with each trial, since deriving them takes time."""
+        return min(MAX_DRAWN, (number + 2) * self._derivable_count())
 
-    def _affordable(self) -> int:
-        """How many networks one ask may derive."""
+    def _derivable_count(self) -> int:
+        """Return how many networks may be derived for one proposal."""
         layers = max((candidate.layers for candidate in self._pool.drawn(2)), default=0)
-        return max(20, WORK // (layers + LAYERS))
+        return max(20, MAX_OPS // (layers + OPS_PER_NETWORK))
 
     def _spread(
         self, drawn: list[PoolCandidate], seen: set[str], begun: int, draw: random.Random
     ) -> PoolCandidate | None:
-        """A cheap network, a dear one or one between, by turns: strata of equal width in the logarithm of a cost."""
+        """Return a network of the next cost stratum; strata have equal width in the logarithm of a cost."""
         name = next((name for name in self._objectives if name in self._pool.known_costs), "macs")
         candidates = [candidate for candidate in drawn if self._pool.may_keep_limits(candidate)]
         fresh = [candidate for candidate in candidates if candidate.digest not in seen]
@@ -104,13 +112,13 @@ class FrontierSampler:
         return chosen, {"expected": acquisition.expected(chosen)}
 
     def _around(self, parents: list[PoolCandidate], taken: set[str], draw: random.Random) -> list[PoolCandidate]:
-        """Neighbours of the parents that are fresh, as many as can be afforded."""
+        """Return new neighbours of the parents, as many as may be derived."""
         derivations = around(self._pool.space, [parent.derivation for parent in parents], draw)
-        found = (self._pool.candidate(derivation) for derivation in islice(derivations, self._affordable() // 2))
+        found = (self._pool.candidate(derivation) for derivation in islice(derivations, self._derivable_count() // 2))
         return self._fresh((candidate for candidate in found if candidate is not None), taken)
 
     def _fresh(self, candidates: Iterable[PoolCandidate], taken: set[str]) -> list[PoolCandidate]:
-        """Those may_keep_limits of whose networks none is ``taken``, each network once; they are taken then."""
+        """Return the candidates that are not in ``taken`` and may keep the limits, and add them to ``taken``."""
         fresh = []
         for candidate in candidates:
             if self._pool.may_keep_limits(candidate) and candidate.digest not in taken:
@@ -120,8 +128,8 @@ class FrontierSampler:
 
 
 def _as_shares(values: Sequence[float]) -> Array:
-    """Where each value lies between the least, 0, and the greatest, 1; on a logarithmic axis where all are positive."""
+    """Return the values scaled to 0..1, on a logarithmic axis if all are positive."""
     numbers = np.array(values, dtype=float)
     if numbers.min() > 0.0:
         numbers = np.log(numbers)
-    return (numbers - numbers.min()) / (np.ptp(numbers) or 1.0)
+    return np.asarray((numbers - numbers.min()) / (np.ptp(numbers) or 1.0))

@@ -1,4 +1,4 @@
-"""Small changes of a derivation: one choice answered otherwise, the rest kept."""
+"""Mutations of a derivation: one choice changes, the others stay."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from explorer.grammar.space import Choice, Derivation, SearchSpace
 
 
 def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> Derivation:
-    """The derivation with one live choice point answered otherwise. Points that are dead then are left out,
-    points that arise then are drawn; a space with one derivation gives that."""
+    """Return the derivation with another option at one random choice point.
+
+    Choice points that no longer occur are left out; new ones are drawn at random. A derivation without choices is
+    returned as it is.
+    """
     if not derivation.choices:
         return derivation
     changed = draw.choice(list(derivation.choices))
@@ -27,8 +30,10 @@ def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> 
 
 
 def around(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
-    """Every derivation that answers one live choice point of a parent otherwise, in random order. Points that are
-    dead then are left out, points that arise then are drawn."""
+    """Yield, in random order, every derivation that differs from a parent in the option of one choice point.
+
+    Choice points that no longer occur are left out; new ones are drawn at random.
+    """
     changes = [
         (parent, choice.name, option)
         for parent in parents

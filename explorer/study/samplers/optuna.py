@@ -15,33 +15,38 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseGASampler, BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState, create_trial
 
-from explorer.grammar.space import Chooser, Derivation, SearchSpace
+from explorer.grammar.space import Choice, Chooser, Derivation, SearchSpace
 from explorer.limits import Limit
 from explorer.records import TrialRecord
 from explorer.study.seeds import seed_for
 
-NSGA2_POPULATION = 20  # Optuna's 50 would leave a search of an hour at random
+NSGA2_POPULATION = 20  # with Optuna's default of 50, a search of an hour would be mostly random
 
 
 def _tpe(seed: int) -> BaseSampler:
-    """Tree-structured Parzen estimators (Bergstra et al. 2011), choices modelled jointly within each of
-    the groups that occur together (Falkner et al. 2018): a space of rules is conditional."""
+    """Return tree-structured Parzen estimators (Bergstra et al. 2011).
+
+    Choices that occur together are modelled jointly (Falkner et al. 2018), because a space of rules is conditional.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(seed=seed, multivariate=True, group=True)
 
 
 def _nsga2(seed: int) -> BaseSampler:
-    """The genetic algorithm of Deb et al. 2002."""
+    """Return the genetic algorithm NSGA-II (Deb et al. 2002)."""
     return NSGAIISampler(seed=seed, population_size=NSGA2_POPULATION)
 
 
 def _gp(seed: int) -> BaseSampler:
-    """A Gaussian process with expected hypervolume gain. Choices that not every trial had are drawn at random;
-    fitted anew for each trial, it takes seconds from some hundred trials on."""
+    """Return Optuna's Gaussian process with expected hypervolume improvement.
+
+    Choices that not every trial has are drawn at random. The fit takes seconds per trial from some hundred trials on.
+    """
     return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
@@ -49,9 +54,14 @@ OPTUNA_SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "nsga2"
 
 
 class OptunaAdapter:
-    """What the sampler named ``sampler`` knows of one study's trials.
+    """An Optuna sampler with the trials of a study.
 
-    ``limits`` are Optuna's constraints, of every trial: a rejected one tells it where the space is infeasible.
+    Args:
+        space: The space of the study.
+        objectives: Name to "max" or "min".
+        sampler: "tpe", "nsga2" or "gp".
+        seed: Seed of the study.
+        limits: Become Optuna's constraints, so that rejected trials show where the space is infeasible.
     """
 
     def __init__(
@@ -63,14 +73,14 @@ class OptunaAdapter:
         self._make_sampler = OPTUNA_SAMPLERS[sampler]
         self._seed = seed
         self._study = _quiet_study(
-            ["maximize" if direction == "max" else "minimize" for direction in objectives.values()]
+            [StudyDirection.MAXIMIZE if way == "max" else StudyDirection.MINIMIZE for way in objectives.values()]
         )
-        self._running: dict[int, int] = {}  # our number -> Optuna's id, which differs where workers share a study
+        self._running: dict[int, int] = {}  # trial number -> Optuna's id, which differs if workers share a study
         self._distributions: dict[str, BaseDistribution] = {}
-        self._answers: dict[str, list[float]] = {name: [] for name in objectives}  # of the complete trials
+        self._values: dict[str, list[float]] = {name: [] for name in objectives}  # of the complete trials
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
-        """The sampler's proposal for trial ``number`` and its notes on it."""
+        """Return the sampler's proposal for trial ``number``, and its notes on it."""
         self._study.sampler = self._make_sampler(seed_for("sampler", self._seed, number))
         trial = self._study.ask()
         self._running[number] = trial._trial_id
@@ -78,13 +88,15 @@ class OptunaAdapter:
         return derivation, self._notes(trial._trial_id)
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
-        """The sampler's notes on a network that the loop has chosen for trial ``number`` in its stead. Of a genetic
-        algorithm it joins the generation: where limits reject nearly all that is proposed, the loop's are its parents.
+        """Return the sampler's notes on a network that the search chose for trial ``number``.
+
+        With a genetic algorithm the network joins the generation: if limits reject nearly all proposals, networks that
+        the search chose are the parents.
         """
         self._study.enqueue_trial(dict(derivation.choices))
         self.ask(number)
         sampler, trial_id = self._study.sampler, self._running[number]
-        if isinstance(sampler, BaseGASampler):  # which has not been asked, and so has not noted the generation
+        if isinstance(sampler, BaseGASampler):  # it did not propose the network, so it has not stored its generation
             sampler.get_trial_generation(self._study, self._study._storage.get_trial(trial_id))
         return self._notes(trial_id)
 
@@ -92,18 +104,22 @@ class OptunaAdapter:
         return dict(self._study._storage.get_trial(trial_id).system_attrs)
 
     def forget(self, number: int) -> None:
-        """Takes back what was asked for trial ``number``: another worker's trial bears that number."""
+        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own."""
         self._study._storage.set_trial_state_values(self._running.pop(number), TrialState.FAIL)
 
     def __contains__(self, number: int) -> bool:
-        """Whether trial ``number`` is known here as running."""
+        """Whether the sampler holds trial ``number`` as running."""
         return number in self._running
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Takes in a trial as the store has it now; ``notes`` are the sampler's, for a trial not known here.
+        """Take in a trial as the store has it now.
 
-        Each network counts once: a trial answered from another's is no news. It is told as failed, as are
-        trials without values, and a failed one that is not known need not be.
+        Each network counts once: a cached trial is reported to Optuna as failed, as are all trials without values. A
+        failed trial that Optuna does not hold is not added.
+
+        Args:
+            record: The trial.
+            notes: The sampler's notes that were stored with it.
         """
         state, values = TrialState.FAIL, None
         if record.state == "running" and record.same_as is None:
@@ -111,9 +127,9 @@ class OptunaAdapter:
         elif record.state == "complete":
             state, values = TrialState.COMPLETE, [record.objectives[name] for name in self._objectives]
             for name, value in zip(self._objectives, values):
-                self._answers[name].append(value)
+                self._values[name].append(value)
         elif record.state == "rejected" and any(value > 0.0 for value in self._constraints(record).values()):
-            # To Optuna's samplers only complete trials are infeasible. What was not trained stands in the middle.
+            # Optuna reads constraints of complete trials only, so a rejected trial is complete, with median values.
             state, values = TrialState.COMPLETE, [self._assumed(record, name) for name in self._objectives]
         if record.number not in self._running:
             if state != TrialState.FAIL:
@@ -126,12 +142,12 @@ class OptunaAdapter:
             self._study._storage.set_trial_state_values(trial_id, state, values)
 
     def _constraints(self, record: TrialRecord) -> dict[str, float]:
-        """For each limit how far the trial is beyond it, above 0 where it breaks it."""
+        """Return by how much the trial exceeds each limit; above 0 if it breaks the limit."""
         return {str(limit): limit.excess(record.costs) for limit in self._limits}
 
     def _assumed(self, record: TrialRecord, name: str) -> float:
-        """An objective of a trial that was not trained: exact if it is a cost, else the median of the answers."""
-        known = self._answers[name]
+        """Return an objective of a trial that was not trained: exact if it is a cost, else the median so far."""
+        known = self._values[name]
         return record.costs[name] if name in record.costs else statistics.median(known) if known else 0.0
 
     def _add(
@@ -152,8 +168,8 @@ class OptunaAdapter:
             self._running[record.number] = trial_id
 
 
-def _quiet_study(directions: list[str]) -> optuna.Study:
-    """A study in memory, made without the line that Optuna logs about it."""
+def _quiet_study(directions: list[StudyDirection]) -> optuna.Study:
+    """Return an Optuna study in memory, created without Optuna's log message."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -163,15 +179,15 @@ def _quiet_study(directions: list[str]) -> optuna.Study:
 
 
 def ask_trial(trial: Trial) -> Chooser:
-    """Answers with the trial's suggestions. Choice points are named alike in every derivation of a space."""
+    """Return a chooser that takes the trial's suggestions."""
     return lambda choice: trial.suggest_categorical(choice.name, choice.options)
 
 
 def distributions_of(space: SearchSpace, choices: Mapping[str, str]) -> dict[str, CategoricalDistribution]:
-    """What Optuna calls a search space: the choice points of one derivation with their options."""
+    """Return Optuna's distributions of the choice points of one derivation."""
     found = {}
 
-    def replay(choice) -> str:
+    def replay(choice: Choice) -> str:
         found[choice.name] = CategoricalDistribution(choice.options)
         return choices[choice.name]
 

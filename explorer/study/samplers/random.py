@@ -1,4 +1,4 @@
-"""The sampler ``random``: every derivation of the space that keeps the limits is equally likely."""
+"""The sampler random: each derivation of the space that keeps the limits is equally likely."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from explorer.records import TrialRecord
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.seeds import seed_for
 
-TRIES = 100  # draws against the limits before one that breaks them is proposed, and refused by name
+MAX_DRAWS = 100  # after so many draws that break the limits the last is proposed; the search then rejects it
 
 
 class UniformSampler:
-    """Draws from ``pool``'s space, independently; to draw each choice in turn would favour those with few followers."""
+    """Draws derivations of the pool's space independently and uniformly.
+
+    Drawing each choice in turn would favour options that few other choices follow.
+
+    Args:
+        pool: The networks to choose from.
+        objectives: Not used.
+        seed: Seed of the study.
+    """
 
     def __init__(self, pool: CandidatePool, objectives: Mapping[str, str], seed: int):
         self._pool = pool
@@ -24,7 +32,7 @@ class UniformSampler:
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
         draw = random.Random(seed_for("sampler", self._seed, number))
         space = self._pool.space
-        for _ in range(TRIES):
+        for _ in range(MAX_DRAWS):
             derivation = space.unrank(draw.randrange(space.count()))
             if not self._pool.breaks_limits(derivation):
                 break

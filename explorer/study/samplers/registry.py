@@ -1,4 +1,8 @@
-"""The samplers by name: Optuna's, and our own, which know every network's exact costs before it is trained."""
+"""The samplers by name, and the interface by which a search uses one.
+
+The samplers frontier, evolution and random are ours: they know the exact costs of every network before it is trained.
+The samplers tpe, nsga2 and gp are Optuna's.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,34 @@ from explorer.study.samplers.random import UniformSampler
 
 
 class Sampler(Protocol):
-    """What proposes networks: a function of the study's seed, the trials so far and the new trial's number, so
-    that a resumed study asks what an uninterrupted one would have asked."""
+    """Proposes networks.
+
+    A proposal depends on the study's seed, the trials so far and the number of the new trial alone, so that a resumed
+    study proposes what an uninterrupted one would have proposed.
+
+    Args:
+        pool: The networks to choose from.
+        objectives: Name to "max" or "min".
+        seed: Seed of the study.
+    """
 
     def __init__(self, pool: CandidatePool, objectives: Mapping[str, str], seed: int): ...
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """The derivation to try as trial ``number``, and the sampler's notes on it, for JSON. ``trials``: all there
-        are, in order of their numbers, running ones included."""
+        """Return the derivation to try, and the sampler's notes on it.
+
+        Args:
+            trials: All trials of the study in order of their numbers, running ones included.
+            number: Number of the new trial.
+
+        Returns:
+            The derivation, and notes that can be written as JSON.
+        """
         ...
 
 
 def _frontier(pool: CandidatePool, objectives: Mapping[str, str], seed: int) -> Sampler:
-    from explorer.study.samplers.frontier import FrontierSampler  # numpy and scipy, for whom asks for it
+    from explorer.study.samplers.frontier import FrontierSampler  # imports scipy, which other samplers do not need
 
     return FrontierSampler(pool, objectives, seed)
 
@@ -37,38 +56,54 @@ SAMPLERS = (*OWN_SAMPLERS, "tpe", "nsga2", "gp")
 
 
 def check_sampler(name: str) -> str:
-    """The name itself. Raises StudyError when no sampler bears it."""
+    """Return the name of a sampler.
+
+    Raises:
+        StudyError: No sampler has this name.
+    """
     if name not in SAMPLERS:
         raise StudyError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}{did_you_mean(name, SAMPLERS)}")
     return name
 
 
 class SamplerAdapter(Protocol):
-    """The sampler with what it has learnt."""
+    """A sampler together with the trials it has been shown."""
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
-        """The sampler's proposal for trial ``number`` and its notes on it."""
+        """Return the sampler's proposal for trial ``number``, and its notes on it."""
         ...
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
-        """The sampler's notes on a network that the loop has chosen for trial ``number`` in its stead."""
+        """Return the sampler's notes on a network that the search chose for trial ``number`` without asking it."""
         ...
 
     def forget(self, number: int) -> None:
-        """Takes back what was asked for trial ``number``: another worker's trial bears that number."""
+        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own."""
         ...
 
     def __contains__(self, number: int) -> bool:
-        """Whether trial ``number`` is known here as running."""
+        """Whether the sampler holds trial ``number`` as running."""
         ...
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Takes in a trial as the store has it now; ``notes`` are the sampler's, for a trial not known here."""
+        """Take in a trial as the store has it now.
+
+        Args:
+            record: The trial.
+            notes: The sampler's notes that were stored with it.
+        """
         ...
 
 
 def make_sampler(candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int) -> SamplerAdapter:
-    """An empty memory for the sampler of this name."""
+    """Return the sampler of this name, without trials.
+
+    Args:
+        candidates: Makes the networks of the space.
+        objectives: Name to "max" or "min".
+        sampler: One of ``SAMPLERS``.
+        seed: Seed of the study.
+    """
     if sampler in OWN_SAMPLERS:
         return RecordAdapter(candidates, objectives, sampler, seed)
     from explorer.study.samplers.optuna import OptunaAdapter
@@ -77,7 +112,7 @@ def make_sampler(candidates: Candidates, objectives: Mapping[str, str], sampler:
 
 
 class RecordAdapter:
-    """The memory of our own samplers: the records themselves."""
+    """Shows all trial records to a sampler of ours with each proposal."""
 
     def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int):
         self._sampler = OWN_SAMPLERS[sampler](CandidatePool(candidates, seed), objectives, seed)
@@ -90,10 +125,10 @@ class RecordAdapter:
         return {}
 
     def forget(self, number: int) -> None:
-        """Nothing was kept of the proposal."""
+        """Do nothing: proposals are not kept."""
 
     def __contains__(self, number: int) -> bool:
-        return number in self._records  # its notes are not asked for
+        return number in self._records
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
         self._records[record.number] = record

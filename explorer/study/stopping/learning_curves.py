@@ -1,4 +1,4 @@
-"""The learning curves of one study, kept beside its trial_index, and what the stopping rule makes of them."""
+"""The learning curves of a study, and the decisions of its stopping rule."""
 
 from __future__ import annotations
 
@@ -14,26 +14,37 @@ from explorer.store.study import Study
 from explorer.study.stopping.rules import Rule, Run, predict
 
 PER_EPOCH = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}  # objective -> field of an Epoch
-FEWEST_TO_TELL = 3  # complete trials without which samplers are told nothing of stopped ones
-FEW = 5  # trials up to which the store is asked for each, not for all
+MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
+MAX_SINGLE_READS = 5  # trials read one by one from the store; more are read in one query
 
 
 class LearningCurves:
-    """Every trial's way so far, in the study's objectives, as this process knows it: its own trials epoch by
-    epoch, others' when they end. ``epochs``: of a whole training."""
+    """The objectives of every trial after each epoch, as known by this process.
+
+    The process's own trials are followed epoch by epoch, those of other workers are read when they end.
+
+    Args:
+        study: The study.
+        rule: The stopping rule.
+        epochs: Epochs of a whole training.
+    """
 
     def __init__(self, study: Study, rule: Rule, epochs: int):
         self.looks = rule.looks(epochs)
         self._study = study
         self._rule = rule
         self._runs: dict[int, Run] = {}
-        self._stopped: dict[int, int] = {}  # trial -> its epochs, of those that may be taken up again
-        self._news = False  # whether a trial was completed since the stopped ones were looked at
+        self._stopped: dict[int, int] = {}  # trial -> its epochs, for trials that may be resumed
+        self._has_new_complete = False  # whether a trial was completed since the stopped ones were judged
 
     def hear(self, record: TrialRecord, epoch: Epoch) -> str:
-        """Takes in an epoch of a running trial; returns why the trial is to end there, or an empty text."""
+        """Take in an epoch of a running trial.
+
+        Returns:
+            The reason to stop the trial, or an empty text to continue it.
+        """
         before, known = self._runs.pop(record.number, Run(())), epoch.epoch - 1
-        if len(before.learnt) < known:  # it goes on from what another process began: its way is told when it ends
+        if len(before.learnt) < known:  # resumed from another process's checkpoint: the curve is read when it ends
             return ""
         before = Run(before.learnt[:known], before.costs, before.signs[:known])
         self._runs[record.number] = self._run(record, epoch, before)
@@ -43,7 +54,7 @@ class LearningCurves:
         return reason
 
     def learn(self, changed: Iterable[TrialRecord]) -> None:
-        """Takes in what trials came to, from the store where this process did not hear it."""
+        """Take in trials that changed; curves of other workers' trials are read from the store."""
         if not self.looks:
             return
         ended = []
@@ -54,24 +65,24 @@ class LearningCurves:
             elif record.state != "running":
                 self._runs.pop(record.number, None)
         unheard = [record.number for record in ended if record.number not in self._runs]
-        for record in self._study.trials() if len(unheard) > FEW else map(self._study.trial, unheard):
+        for record in self._study.trials() if len(unheard) > MAX_SINGLE_READS else map(self._study.trial, unheard):
             if record.number in unheard and record.result is not None:
                 run = Run(())
                 for epoch in record.result.curve:
                     run = self._run(record, epoch, run)
                 self._runs[record.number] = run
         for record in ended:
-            run = self._runs.get(record.number)
-            if run is None:
+            known = self._runs.get(record.number)
+            if known is None:
                 continue
-            self._runs[record.number] = replace(run, complete=record.state == "complete")
-            self._news |= record.state == "complete"
+            self._runs[record.number] = replace(known, complete=record.state == "complete")
+            self._has_new_complete |= record.state == "complete"
             if record.state == "stopped" and record.attempt <= RETRIES:
-                self._stopped[record.number] = len(run.learnt)
+                self._stopped[record.number] = len(known.learnt)
 
     def reopened(self) -> int | None:
-        """A stopped trial that would go on by what is known now; None when there is none."""
-        if not self._news:
+        """Return a stopped trial that the rule would continue by now, or None."""
+        if not self._has_new_complete:
             return None
         for epoch in sorted(set(self._stopped.values())):
             numbers = [number for number, epochs in self._stopped.items() if epochs == epoch]
@@ -79,15 +90,20 @@ class LearningCurves:
             for number, reason in zip(numbers, self._rule.reasons(epoch, judged, self._others(numbers))):
                 if not reason:
                     return number
-        self._news = False
+        self._has_new_complete = False
         return None
 
     def expected(self, number: int) -> dict[str, float]:
-        """What a stopped trial would have come to in those objectives that training brings: no better than the best
-        complete trial, no worse than it stood. Empty before enough trials are complete to tell."""
+        """Predict the final values of a stopped trial.
+
+        A prediction is at most as good as the best complete trial and at least as good as the trial's last epoch.
+
+        Returns:
+            Name to value, for the objectives that training measures; empty before ``MIN_COMPLETE`` trials are complete.
+        """
         complete = [run for run in self._runs.values() if run.complete]
         run = self._runs.get(number)
-        if run is None or len(complete) < FEWEST_TO_TELL:
+        if run is None or len(complete) < MIN_COMPLETE:
             return {}
         (mean,) = predict(len(run.learnt), [run], complete).mean
         best = np.min([other.learnt[-1] for other in complete], axis=0)
@@ -99,12 +115,12 @@ class LearningCurves:
         return [run for number, run in self._runs.items() if number not in left_out]
 
     def _measured(self) -> list[tuple[str, int]]:
-        """The objectives that training brings, each with the sign that makes it one to minimise."""
+        """Return the objectives that training measures, each with the sign by which it is minimised."""
         objectives = self._study.objectives.items()
         return [(name, -1 if direction == "max" else 1) for name, direction in objectives if name in PER_EPOCH]
 
     def _run(self, record: TrialRecord, epoch: Epoch, before: Run) -> Run:
-        """A trial's run, one epoch longer than it was ``before``."""
+        """Return the run ``before``, extended by an epoch."""
         objectives = self._study.objectives.items()
         learnt = tuple(sign * getattr(epoch, PER_EPOCH[name]) for name, sign in self._measured())
         costs = tuple(
@@ -116,8 +132,10 @@ class LearningCurves:
 
 
 def signs_of(epoch: Epoch, costs: Mapping[str, float]) -> tuple[float, ...]:
-    """What tells how a training will end: how it stands, and how large and how deep its network is. (Without loss and
-    depth forecasts on the digit tasks were off by a tenth to a quarter more; more costs added nothing.)"""
+    """Return the signs that predict how a training ends: accuracy, log loss, log MACs and log depth.
+
+    Without loss and depth, errors on the digit tasks were 10% to 25% larger; more costs gave no improvement.
+    """
     return (
         epoch.val_accuracy,
         math.log(max(epoch.val_loss, 1e-9)),

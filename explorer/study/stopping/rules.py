@@ -1,7 +1,7 @@
-"""When a training that will not reach the frontier is ended early, with any number of objectives.
+"""Early stopping of unpromising trainings, with any number of objectives.
 
-A rule looks at a run after some of its epochs and compares it with all runs that came as far. It is a
-function of the runs alone, so recorded curves can be replayed through it (``benchmarks/early_stopping.py``).
+A rule judges a run after some of its epochs by all runs that reached the same epoch. It is a function of the runs
+alone, so recorded learning curves can be replayed through it (``benchmarks/early_stopping.py``).
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.frontier import non_dominated
 
 Array = np.ndarray
-FEWEST = 8  # complete runs without which nothing is predicted
-DRAWS = 1000  # of a forecast
-ROUNDING = 1e-9  # crowding distances that differ by less are equal
+MIN_COMPLETE = 8  # complete runs needed before final values are predicted
+DRAWS = 1000  # samples of a forecast
+ROUNDING = 1e-9  # crowding distances that differ by less count as equal
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training's way so far. ``learnt``: after each epoch those objectives that training brings, ``costs``:
-    those known before, all to be minimised. ``signs``: after each epoch whatever else may tell how it will
-    end, on a scale where a straight line makes sense. ``complete``: it was trained to the end."""
+    """One training so far.
+
+    Attributes:
+        learnt: After each epoch, the objectives that training measures, all minimised.
+        costs: The objectives known before training, all minimised.
+        signs: After each epoch, further metrics that predict the final values, scaled for a linear model.
+        complete: Whether it was trained to the end.
+    """
 
     learnt: tuple[tuple[float, ...], ...]
     costs: tuple[float, ...] = ()
@@ -33,27 +38,30 @@ class Run:
     complete: bool = False
 
     def point(self, epoch: int) -> tuple[float, ...]:
-        """All objectives as they were after ``epoch``, which counts from 1."""
+        """Return all objectives after ``epoch``, counted from 1."""
         return (*self.learnt[epoch - 1], *self.costs)
 
 
 class Rule(Protocol):
-    """Says which runs are not worth going on with."""
+    """Decides which runs to stop."""
 
     def looks(self, epochs: int) -> tuple[int, ...]:
-        """The epochs, of ``epochs`` in all, after which it is asked."""
+        """Return the epochs, of ``epochs`` in total, after which the rule judges a run."""
         ...
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
-        """Why each of the ``judged`` runs should end after ``epoch``, in words, or an empty text: it goes on.
+        """Return for each judged run the reason to stop it after ``epoch``, or an empty text to continue it.
 
-        ``runs``: the study's other runs. A run that was ended is judged so as well, when it might be taken up again.
+        Args:
+            epoch: Epoch counted from 1.
+            judged: Runs that have trained for ``epoch`` epochs; stopped runs are judged again to resume them.
+            runs: The other runs of the study.
         """
         ...
 
 
 class Never:
-    """Every training runs to its end."""
+    """Stops no training."""
 
     def looks(self, epochs: int) -> tuple[int, ...]:
         return ()
@@ -64,14 +72,19 @@ class Never:
 
 @dataclass(frozen=True)
 class Rungs:
-    """Successive halving without waiting (Li et al. 2020, arXiv:1810.05934), its stopping form, with several
-    objectives: at each rung, after 1, 2, 4, ... epochs, the best 1/``eta`` of all that came so far go on.
-    (Rungs ``eta`` times apart, as there, cost more epochs and more of the frontier.)
+    """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934) with several objectives, in its stopping form.
 
-    Runs are ordered by non-dominated rank and, within a rank, by crowding distance (Deb et al. 2002,
-    III.A and III.B), objectives scaled to the rung's range. One that no other dominates always goes on: a
-    cheap network is not ended for the sake of a dearer one that merely scores higher. So do the first of
-    a rung, while they are fewer than ``eta``.
+    At each rung, after 1, 2, 4, ... epochs, the best 1/``eta`` of all runs that reached it continue. In the paper rungs
+    are ``eta`` times apart; that costs more epochs and loses more of the Pareto front.
+
+    Runs are ordered by non-dominated rank and, within a rank, by crowding distance (Deb et al. 2002, III.A and III.B),
+    with objectives scaled to the range of the rung. A non-dominated run always continues, so that a cheap network is
+    not stopped because a more expensive one is more accurate. The first runs of a rung continue while they are fewer
+    than ``eta``.
+
+    Attributes:
+        eta: Reduction factor, above 1.
+        step: Factor between the epochs of two rungs.
     """
 
     eta: float = 3.0
@@ -94,13 +107,16 @@ class Rungs:
 
 @dataclass(frozen=True)
 class Curves:
-    """A run ends when the finished network would join the frontier with a probability below ``chance``.
+    """Stops a run whose probability to join the Pareto front is below ``chance``.
 
-    What the finished network will reach is a linear regression of the final values on the signs at
-    this epoch, over the runs that were trained to the end (as Baker et al. 2018, arXiv:1705.10823, who
-    regress on more of the curve). Its uncertainty is the regression's own: a t distribution, wider
-    for few runs and for unusual ones. That only some runs are trained to the end hardly bends it: which
-    ones are depends on what the regression is given.
+    The final values are predicted by a linear regression on the signs at this epoch, over the complete runs (similar to
+    Baker et al. 2018, arXiv:1705.10823, who use more of the curve). The uncertainty is that of the regression: a t
+    distribution, wider for few and for unusual runs. The selection of complete runs causes little bias, because it
+    depends on the inputs of the regression.
+
+    Attributes:
+        chance: Smallest probability with which a run continues.
+        step: Factor between the epochs at which runs are judged.
     """
 
     chance: float = 0.05
@@ -111,7 +127,7 @@ class Curves:
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
         complete = [run for run in runs if run.complete]
-        if len(complete) < FEWEST or not judged:
+        if len(complete) < MIN_COMPLETE or not judged:
             return [""] * len(judged)
         forecast = predict(epoch, judged, complete)
         finals = [(*run.learnt[-1], *run.costs) for run in complete]
@@ -124,7 +140,7 @@ class Curves:
 
 
 def _geometric(epochs: int, factor: float) -> tuple[int, ...]:
-    """1 and then each about ``factor`` times the one before, all below ``epochs``."""
+    """Return 1 and then epochs that grow by about ``factor``, all below ``epochs``."""
     found, at = [], 1
     while at < epochs:
         found.append(at)
@@ -133,16 +149,21 @@ def _geometric(epochs: int, factor: float) -> tuple[int, ...]:
 
 
 def places_of(points: Array) -> tuple[list[int], list[int]]:
-    """Non-dominated rank (0 is the front) and place (0 is best) of each of ``points`` (N, M), all minimised.
+    """Return the non-dominated rank and the place of each point.
 
-    The place counts the points of a lower rank and those of the same rank that are less crowded; equal
-    points, and equally crowded ones, share a place.
+    Args:
+        points: (N, M) objectives, all minimised.
+
+    Returns:
+        Ranks, 0 for the front, and places, 0 for the best. The place of a point is the number of points of a lower
+        rank, plus those of the same rank with a larger crowding distance; equal points share a place.
     """
-    better = (points[:, None] <= points[None]).all(2) & (points[:, None] < points[None]).any(2)  # i dominates j
+    # dominates[i, j]: whether point i dominates point j
+    dominates = np.asarray((points[:, None] <= points[None]).all(2) & (points[:, None] < points[None]).any(2))
     ranks = np.full(len(points), -1)
     left, rank = np.ones(len(points), bool), 0
     while left.any():
-        front = left & ~better[left].any(0)
+        front = left & ~dominates[left].any(0)
         ranks[front] = rank
         left &= ~front
         rank += 1
@@ -156,7 +177,7 @@ def places_of(points: Array) -> tuple[list[int], list[int]]:
 
 
 def _crowding(front: Array) -> Array:
-    """The crowding distance of each point of one front (N, M): the larger, the lonelier. Equal points share theirs."""
+    """Return the crowding distance of each point of one front (N, M). Equal points have equal distances."""
     distinct, place = np.unique(front, axis=0, return_inverse=True)
     distance = np.zeros(len(distinct))
     for column in distinct.T:
@@ -169,18 +190,27 @@ def _crowding(front: Array) -> Array:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What runs will reach. ``mean``: (J, M) expected final values of the learnt objectives; ``draws``:
-    (J, DRAWS, M) equally likely ones."""
+    """Predicted final values of J runs.
+
+    Attributes:
+        mean: (J, M) expected values of the learnt objectives.
+        draws: (J, DRAWS, M) samples.
+    """
 
     mean: Array
     draws: Array
 
 
 def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forecast:
-    """The final values of the ``judged`` runs, as the ``complete`` ones suggest that have come to theirs.
+    """Predict the final values of the judged runs from the complete ones.
 
-    Ridge regression on standardised features with the weight of one run on zero slopes; the spread is
-    that of the residuals each run has when it is left out (its leverage tells, without another fit).
+    Ridge regression on standardised signs, with a penalty that weighs as much as one run. The spread is that of the
+    leave-one-out residuals, computed from the leverages.
+
+    Args:
+        epoch: Epoch, counted from 1, whose signs are used.
+        judged: Runs to predict.
+        complete: Runs trained to the end.
     """
     known, asked = (np.array([run.signs[epoch - 1] for run in runs]) for runs in (complete, judged))
     centre, scale = known.mean(0), known.std(0)
@@ -204,7 +234,7 @@ def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forec
 
 
 def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float]]) -> Array:
-    """For each of the ``draws`` (D, M) of a run of these ``costs``: whether a point of the front is no worse."""
+    """Return for each sample (D, M) of a run with these costs whether a point of the front is at least as good."""
     beaten = np.zeros(len(draws), bool)
     learnt = draws.shape[1]
     for point in front:
@@ -214,16 +244,26 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
 
 
 AUTO = "auto"
-SHORTEST = 8  # epochs; of shorter trainings "auto" stops none: benchmarks/records/early_stopping_cpu_2026-11-24.md
+MIN_EPOCHS = 8  # "auto" stops no shorter trainings: benchmarks/records/early_stopping_cpu_2026-11-24.md
 RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
 
 
 def choose_stopping(name: str, epochs: int) -> str:
-    """The rule of that name, for trainings of so many epochs: "auto" is "rungs", unless there are fewer than SHORTEST:
-    of so few the first rungs tell little and leave little to save. Raises StudyError for an unknown name."""
+    """Return the name of the rule to use.
+
+    "auto" is "rungs" for trainings of at least MIN_EPOCHS epochs, else "none": in short trainings the first rungs
+    predict little and little time is left to save.
+
+    Args:
+        name: One of ``RULES``, or "auto".
+        epochs: Epochs of each training.
+
+    Raises:
+        StudyError: No rule has this name.
+    """
     known = (AUTO, *RULES)
     if name not in known:
         raise StudyError(f"unknown stopping rule {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
     if name != AUTO:
         return name
-    return "rungs" if epochs >= SHORTEST else "none"
+    return "rungs" if epochs >= MIN_EPOCHS else "none"

@@ -8,7 +8,7 @@ from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.limits import parse_limit
 from explorer.records import TrialRecord
-from explorer.study.latency.limit import FEWEST, LatencyFilter
+from explorer.study.latency.limit import MIN_MEASURED, LatencyFilter
 from tests.study.latency.test_objective import clock, search  # noqa: F401  (a fixture)
 
 
@@ -40,7 +40,7 @@ def test_expectations_come_near_what_is_measured():
 def test_nothing_is_expected_of_too_few(space):
     """Before some networks were measured, or without a limit on latency, every network is may_keep_limits."""
     latency_filter, free = LatencyFilter([parse_limit("latency_ms<=0.000001")]), LatencyFilter([])
-    trials = list(measured(space, range(FEWEST)))
+    trials = list(measured(space, range(MIN_MEASURED)))
     latency_filter.learn(trials[:-1])
     free.learn(trials)
     assert latency_filter.may_keep_limits(network(trials[0])) and free.may_keep_limits(network(trials[0]))

@@ -92,8 +92,8 @@ def test_beliefs_are_calibrated():
     assert 0.8 <= np.mean(held) <= 0.99
 
 
-def test_a_believed_trial_is_no_longer_worth_asking(space):
-    """After a running trial is believed, the belief about it is narrower and its centre where it was."""
+def test_a_running_trial_is_not_proposed_again(space):
+    """Conditioning on a running trial narrows its posterior and keeps the centre."""
     draw = np.random.default_rng(0)
     features = Features(draw.standard_normal((12, 2)), np.zeros((12, 0)))
     process = GaussianProcess(features[:10], np.exp(draw.standard_normal(10)), 0)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import StudyError
-from explorer.study.stopping.rules import FEWEST, RULES, Curves, Run, Rungs, choose_stopping, places_of, predict
+from explorer.study.stopping.rules import MIN_COMPLETE, RULES, Curves, Run, Rungs, choose_stopping, places_of, predict
 
 coordinates = st.integers(0, 6).map(float)  # few values, so that ties and equal points are common
 points = st.integers(1, 3).flatmap(lambda m: st.lists(st.tuples(*[coordinates] * m), min_size=1, max_size=24))
@@ -136,7 +136,7 @@ def test_curves_end_the_hopeless_and_spare_the_rest():
     reason, *others = rule.reasons(1, [hopeless, good, cheap], complete)
     assert reason.startswith("after 1 epochs ") and reason.endswith("% likely to join the frontier")
     assert others == ["", ""]
-    assert rule.reasons(1, [hopeless], complete[: FEWEST - 1]) == [""]
+    assert rule.reasons(1, [hopeless], complete[: MIN_COMPLETE - 1]) == [""]
 
 
 def test_unfinished_and_shorter_runs_do_not_disturb():
