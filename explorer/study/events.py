@@ -8,6 +8,8 @@ from typing import Literal
 
 from explorer.records import Epoch, TrialRecord
 
+EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -48,7 +50,7 @@ class Event:
         why: Why the search ended, for "finished".
     """
 
-    kind: Literal["begun", "started", "epoch", "ended", "finished"]
+    kind: EventKind
     status: Status
     trial: TrialRecord | None = None
     epoch: Epoch | None = None

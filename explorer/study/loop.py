@@ -10,10 +10,9 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from explorer.errors import ExplorerError, StoreError
 from explorer.files import remove
@@ -24,14 +23,13 @@ from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import RETRIES, renew_seconds
-from explorer.store.rows import EXPECTED, LATENCY_NOTE
-from explorer.store.study import LATENCY
 from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
 from explorer.study.budget import Budget
-from explorer.study.candidates import Candidate, Candidates
+from explorer.study.candidates import Candidates
 from explorer.study.children import Workplace
-from explorer.study.events import Event, Progress, Status
+from explorer.study.events import Event, EventKind, Progress, Status
 from explorer.study.plan import Plan
+from explorer.study.proposer import Proposer
 from explorer.study.retries import Retries
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
@@ -40,10 +38,7 @@ from explorer.study.trial_index import TrialIndex
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
-TOO_SLOW = 200  # networks in a row that break a limit on their latency, after which a search ends
-ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured
 POLL_SECONDS = 0.2  # seconds between two looks at the clock
-MAX_REPEATS = 4  # proposals in a row without a new network, after which one is drawn among the unseen
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +50,7 @@ class SearchLoop:
         plan: Plan,
         candidates: Candidates,
         writer: StudyWriter,
-        memory: SamplerAdapter,
+        sampler: SamplerAdapter,
         workplace: Workplace,
         curves: LearningCurves,
         budget: Budget,
@@ -64,14 +59,12 @@ class SearchLoop:
     ):
         self.plan = plan
         self.writer = writer
-        self.memory = memory
         self.workplace = workplace
         self.budget = budget
         self.progress = progress
         self.trial_index = TrialIndex(writer.study, (*plan.limits, *plan.latency_limits))
         self.curves = curves
-        self.candidates = candidates
-        self.unseen = self.candidates.unseen(writer.study.seed, self.trial_index.digests)
+        self.proposer = Proposer(plan, candidates, sampler, writer, self.trial_index, curves)
         self.interrupted = False
         self.signal = 0  # that interrupted it
         self.proposing = False  # samplers, the caller's costs and measurements may take minutes
@@ -81,12 +74,7 @@ class SearchLoop:
         self.all_failed = False  # the study has nothing but failures
         self.jobs: dict[int, float] = {}  # trials that run here, and when they began by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
-        self.unreported: dict[int, TrialRecord] = {}  # stopped trials of which nothing could be predicted yet
-        self.exhausted = ""
         self.waiting = False  # for trials of workers that may live or be lost
-        self.too_slow = 0  # in a row
-        self.set_aside: list[Candidate] = []  # unseen, and expected to break a limit on their latency
-        self.in_hand: tuple[Candidate, Mapping[str, Any]] | None = None  # measured, and not begun yet
         self.ignored = False  # whether it was said that some of evaluate's answers are not kept
         self.retry_failed = retry_failed
         self.retries = Retries((), (), False)
@@ -96,7 +84,7 @@ class SearchLoop:
         self._look_after_others()
         self._learn()
         self.retries = self._earlier_failures()
-        self._tell("begun")
+        self._report("begun")
         try:
             why = self._loop()
             self.crashed = False
@@ -117,7 +105,7 @@ class SearchLoop:
         why = "interrupted; the same line goes on" if self.interrupted else why
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
-        self._tell("finished", why=why)
+        self._report("finished", why=why)
         return why
 
     def _earlier_failures(self) -> Retries:
@@ -157,7 +145,7 @@ class SearchLoop:
             if self.budget.overdue():
                 return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
             for number, message in self.workplace.messages(POLL_SECONDS):
-                self._hear(number, message)
+                self._handle(number, message)
                 if self.budget.hopeless():
                     return self._hopeless()
         return ""
@@ -210,12 +198,12 @@ class SearchLoop:
             if self.budget.hopeless():
                 return self._hopeless()
             record = self.writer.take_up(self.budget.target) or self._retry() or self._reopen() or self._propose()
-            if record is None and self.exhausted:
+            if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
             if record is None:
-                return self.exhausted  # or nothing this time: look after the running trials first
+                return self.proposer.exhausted  # or nothing this time: look after the running trials first
             self._learn()
-            self._tell("started" if record.state == "running" else "ended", record)
+            self._report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
                 self.jobs[record.number] = time.monotonic()
                 job = Job(
@@ -232,14 +220,9 @@ class SearchLoop:
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
         """Begins a trial again that failed in an earlier run, with its costs of today; None where none is left."""
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
-            notes: Mapping[str, Any] = {}
             try:
                 with self._proposing():
-                    candidate = self.candidates.make(self.plan.space.named(dict(failed.choices)))
-                    if LATENCY in failed.costs:
-                        candidate = candidate._replace(costs={**failed.costs, **candidate.costs})
-                    else:
-                        candidate, notes = self._with_latency(candidate)
+                    candidate, notes = self.proposer.remake(failed)
             except ExplorerError as error:
                 _log.warning("trial %d cannot be retried: %s", failed.number, error)
                 continue
@@ -265,7 +248,7 @@ class SearchLoop:
         """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
         number = self.trial_index.next_number
         with self._proposing():
-            candidate, notes = self._measured() or self._drawn(number)
+            candidate, notes = self.proposer.propose(number)
         if candidate is None or self.interrupted:
             return None
         proposal = Proposal(
@@ -284,10 +267,7 @@ class SearchLoop:
                 return record
             return self.writer.begin(number, proposal, self.budget.target)
         except NumberTaken:
-            if number in self.memory:
-                self.memory.forget(number)
-            if self.plan.latency_objective is not None:
-                self.in_hand = candidate, notes
+            self.proposer.number_taken(number, candidate, notes)
             return None
 
     @contextmanager
@@ -299,69 +279,7 @@ class SearchLoop:
         finally:
             self.proposing = False
 
-    def _measured(self) -> tuple[Candidate, Mapping[str, Any]] | None:
-        """A candidate whose number went to another worker's while it was measured, unless its network did too."""
-        kept, self.in_hand = self.in_hand, None
-        return None if kept is None or kept[0].architecture.digest in self.trial_index.digests else kept
-
-    def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
-        """A candidate from the sampler or from the unseen, with its latency where that counts, and notes on it."""
-        candidate: Candidate | None = None
-        notes: Mapping[str, Any] = {}
-        if self.too_slow >= TOO_SLOW:
-            self.exhausted = f"each of the last {self.too_slow} networks measured breaks a limit on its latency"
-            return None, notes
-        if self.trial_index.repeats < MAX_REPEATS:
-            candidate, notes = self._asked(number)
-        if candidate is None:
-            candidate = self._next_unseen()
-            notes = {} if candidate is None else self.memory.adopt(number, candidate.derivation)
-        if candidate is None:
-            return None, notes
-        candidate, measured = self._with_latency(candidate)
-        return candidate, {**notes, **measured}
-
-    def _with_latency(self, candidate: Candidate) -> tuple[Candidate, Mapping[str, Any]]:
-        """The candidate with its latency, where that is measured, and the note on it."""
-        latency_objective = self.plan.latency_objective
-        if candidate.refusal is not None or latency_objective is None:
-            return candidate, {}
-        candidate, measured = latency_objective.with_latency(
-            candidate, self.plan.latency_limits, self.trial_index.records.values()
-        )
-        self.too_slow = self.too_slow + 1 if candidate.refusal else 0
-        return candidate, {LATENCY_NOTE: measured}
-
-    def _asked(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
-        """The sampler's proposal; None for a network that cannot be built, as a space may hold that is too large to
-        be checked as a whole."""
-        try:
-            derivation, notes = self.memory.ask(number)
-            return self.candidates.make(derivation), notes
-        except ExplorerError as error:
-            _log.warning("a network that cannot be built is passed over: %s", error)
-            self.memory.forget(number)
-            return None, {}
-
-    def _next_unseen(self) -> Candidate | None:
-        """The next of the unseen, those last that are expected to break a limit on their latency; None as a breath."""
-        for _ in range(ASIDE - len(self.set_aside)):
-            try:
-                candidate = next(self.unseen)
-            except StopIteration:
-                break
-            if candidate is None or self.plan.latency_filter.may_keep_limits(candidate):
-                return candidate
-            self.set_aside.append(candidate)
-        self.set_aside = [each for each in self.set_aside if each.architecture.digest not in self.trial_index.digests]
-        if not self.set_aside:
-            self.exhausted = "no network of the space within its limits is left to try"
-            return None
-        best = min(self.set_aside, key=lambda each: self.plan.latency_filter.expected(each))
-        self.set_aside.remove(best)
-        return best
-
-    def _hear(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
+    def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
         record = self.trial_index.records[number]
         if isinstance(message, GradientFlow):
@@ -373,7 +291,7 @@ class SearchLoop:
                 self.workplace.answer(number, message.epoch, stop=bool(reason))
             if reason:
                 self.stopping[number] = reason
-            self._tell("epoch", record, message)
+            self._report("epoch", record, message)
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
             return  # it is marked as interrupted, with all that ran
@@ -389,7 +307,7 @@ class SearchLoop:
         self._learn()
         for record in ended:
             self.retries.ended(record)
-            self._tell("ended", record)
+            self._report("ended", record)
 
     def _is_ending(self) -> bool:
         """Whether a signal ends this search. Who ends a trial's process may end all processes of a group: the signal
@@ -410,11 +328,11 @@ class SearchLoop:
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
             scores = {name: score for name, score in message.measured.items() if name in NAMES}
-            expected = self._expected(record)
+            expected = self.proposer.expected(record)
             return Ending("stopped", scores, result, reason, environment, expected=expected)
         self._note_ignored([*message.ignored, *(repr(name) for name in message.measured if name in record.costs)])
         measured = {name: value for name, value in message.measured.items() if name not in record.costs}
-        objectives = {**measured, **self._exact(record)}
+        objectives = {**measured, **self.proposer.known_objectives(record)}
         weights = message.weights if self.trial_index.joins_frontier(objectives) else ""
         return Ending("complete", objectives, result, environment=environment, weights=weights)
 
@@ -428,48 +346,20 @@ class SearchLoop:
             )
             self.ignored = True
 
-    def _expected(self, record: TrialRecord) -> dict[str, float]:
-        """The objectives that a stopped trial would have come to; empty while that cannot be told."""
-        learnt = self.curves.expected(record.number)
-        return {**learnt, **self._exact(record)} if learnt else {}
-
-    def _exact(self, record: TrialRecord) -> dict[str, float]:
-        """The objectives that are costs."""
-        return {name: record.costs[name] for name in self.plan.objectives if name in record.costs}
-
     def _learn(self) -> None:
-        """Reads what changed in the store, and lets the sampler know."""
+        """Read what changed in the store, and update the sampler."""
         changed = self.trial_index.update()
         self.curves.learn(changed)
-        self.plan.latency_filter.learn(changed)
-        strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
-        notes = self.writer.sampler_notes(strangers) if strangers else {}
-        for record in changed:
-            if self.trial_index.has_another_chance(record):
-                continue
-            self.unreported.pop(record.number, None)
-            self._teach(record, notes.get(record.number, {}))
-        if any(record.state == "complete" for record in changed):
-            for record in [record for record in self.unreported.values() if self._expected(record)]:
-                del self.unreported[record.number]
-                self._teach(record, {})
-
-    def _teach(self, record: TrialRecord, noted: Mapping[str, Any]) -> None:
-        """Lets the sampler know of a trial. To it a stopped one has come to what is expected of it; until that can
-        be told it is one that runs."""
-        if record.state == "stopped":
-            expected = noted.get(EXPECTED) or self._expected(record)
-            if not expected:
-                self.unreported[record.number] = record
-            record = replace(record, state="complete" if expected else "running", objectives=expected)
-        self.memory.learn(record, noted)
+        self.proposer.learn(changed)
 
     def _last_reason(self) -> str:
         records = self.trial_index.records.values()
         failed = [r for r in records if r.state == "failed" and r.same_as is None and not self.retries.is_earlier(r)]
         return max(failed, key=lambda record: record.finished or 0.0).reason
 
-    def _tell(self, kind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = "") -> None:
+    def _report(
+        self, kind: EventKind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = ""
+    ) -> None:
         try:
             self.progress(Event(kind, self._status(), trial, epoch, why))
         except BaseException:

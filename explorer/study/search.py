@@ -382,8 +382,8 @@ def _make_loop(
     in_process = plan.of_caller and plan.workers == 1
     workplace = InProcess(plan.work) if in_process else Children(plan.work, plan.workers, plan.of_caller, plan.reused)
     candidates = plan.candidates()
-    memory = make_sampler(candidates, plan.objectives, sampler, study.seed)
+    proposing = make_sampler(candidates, plan.objectives, sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     watch = progress or (lambda event: None)
-    return SearchLoop(plan, candidates, writer, memory, workplace, curves, budget, watch, retry_failed)
+    return SearchLoop(plan, candidates, writer, proposing, workplace, curves, budget, watch, retry_failed)

@@ -1,0 +1,187 @@
+"""Choice of the next network of a search: from the sampler, or from the untried networks of the space."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from explorer.errors import ExplorerError
+from explorer.records import TrialRecord
+from explorer.store.rows import EXPECTED, LATENCY_NOTE
+from explorer.store.study import LATENCY
+from explorer.store.writer import StudyWriter
+from explorer.study.candidates import Candidate, Candidates
+from explorer.study.plan import Plan
+from explorer.study.samplers.registry import SamplerAdapter
+from explorer.study.stopping.learning_curves import LearningCurves
+from explorer.study.trial_index import TrialIndex
+
+MAX_TOO_SLOW = 200  # measured networks in a row that break a limit on their latency, after which a search ends
+MAX_SET_ASIDE = 500  # untried networks set aside for their expected latency before the best of them is measured
+MAX_REPEATS = 4  # proposals in a row without a new network, after which an untried one is drawn
+_log = logging.getLogger(__name__)
+
+Proposed = tuple[Candidate, Mapping[str, Any]]  # a candidate, and the notes to store with its trial
+
+
+class Proposer:
+    """Proposes networks, and keeps the sampler informed of the trials.
+
+    Args:
+        plan: The search.
+        candidates: Makes the networks of the space.
+        sampler: The sampler.
+        writer: Writes to the study.
+        trials: The trials of the study.
+        curves: Their learning curves.
+
+    Attributes:
+        exhausted: Why there is no network left to propose, or empty.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        candidates: Candidates,
+        sampler: SamplerAdapter,
+        writer: StudyWriter,
+        trials: TrialIndex,
+        curves: LearningCurves,
+    ):
+        self.exhausted = ""
+        self._plan = plan
+        self._candidates = candidates
+        self._sampler = sampler
+        self._writer = writer
+        self._trials = trials
+        self._curves = curves
+        self._untried = candidates.unseen(writer.study.seed, trials.digests)
+        self._set_aside: list[Candidate] = []  # untried, and expected to break a limit on their latency
+        self._too_slow = 0  # measured networks in a row that break a limit on their latency
+        self._measured: Proposed | None = None  # another worker took its trial number while it was measured
+        self._without_values: dict[int, TrialRecord] = {}  # stopped trials whose final values are not predicted yet
+
+    def propose(self, number: int) -> Proposed | tuple[None, Mapping[str, Any]]:
+        """Return the network for trial ``number`` with its costs, and the notes to store with it.
+
+        The network is None if there is none at the moment: ``exhausted`` then says why, or is empty if the caller
+        should ask again.
+        """
+        measured, self._measured = self._measured, None
+        if measured is not None and measured[0].architecture.digest not in self._trials.digests:
+            return measured
+        if self._too_slow >= MAX_TOO_SLOW:
+            self.exhausted = f"each of the last {self._too_slow} networks measured breaks a limit on its latency"
+            return None, {}
+        candidate: Candidate | None = None
+        notes: Mapping[str, Any] = {}
+        if self._trials.repeats < MAX_REPEATS:
+            candidate, notes = self._ask_sampler(number)
+        if candidate is None:
+            candidate = self._next_untried()
+            notes = {} if candidate is None else self._sampler.adopt(number, candidate.derivation)
+        if candidate is None:
+            return None, notes
+        candidate, latency = self._with_latency(candidate)
+        return candidate, {**notes, **latency}
+
+    def remake(self, record: TrialRecord) -> Proposed:
+        """Return the network of a trial with its present costs, and the notes to store with it.
+
+        Raises:
+            ExplorerError: The network cannot be built any more.
+        """
+        candidate = self._candidates.make(self._plan.space.named(dict(record.choices)))
+        if LATENCY in record.costs:
+            return candidate._replace(costs={**record.costs, **candidate.costs}), {}
+        return self._with_latency(candidate)
+
+    def number_taken(self, number: int, candidate: Candidate, notes: Mapping[str, Any]) -> None:
+        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own.
+
+        A measured network is proposed again for the next trial.
+        """
+        if number in self._sampler:
+            self._sampler.forget(number)
+        if self._plan.latency_objective is not None:
+            self._measured = candidate, notes
+
+    def learn(self, changed: Sequence[TrialRecord]) -> None:
+        """Update the sampler and the expected latencies with trials that changed."""
+        self._plan.latency_filter.learn(changed)
+        unknown = [r.number for r in changed if r.number not in self._sampler or r.state == "stopped"]
+        notes = self._writer.sampler_notes(unknown) if unknown else {}
+        for record in changed:
+            if self._trials.has_another_chance(record):
+                continue
+            self._without_values.pop(record.number, None)
+            self._update_sampler(record, notes.get(record.number, {}))
+        if any(record.state == "complete" for record in changed):
+            for record in [record for record in self._without_values.values() if self.expected(record)]:
+                del self._without_values[record.number]
+                self._update_sampler(record, {})
+
+    def expected(self, record: TrialRecord) -> dict[str, float]:
+        """Return the objectives that a stopped trial would have reached; empty while they cannot be predicted."""
+        learnt = self._curves.expected(record.number)
+        return {**learnt, **self.known_objectives(record)} if learnt else {}
+
+    def known_objectives(self, record: TrialRecord) -> dict[str, float]:
+        """Return the objectives of a trial that are costs."""
+        return {name: record.costs[name] for name in self._plan.objectives if name in record.costs}
+
+    def _with_latency(self, candidate: Candidate) -> Proposed:
+        """Measure the latency of a candidate if the search needs it."""
+        measure = self._plan.latency_objective
+        if candidate.refusal is not None or measure is None:
+            return candidate, {}
+        trials = self._trials.records.values()
+        candidate, latency = measure.with_latency(candidate, self._plan.latency_limits, trials)
+        self._too_slow = self._too_slow + 1 if candidate.refusal else 0
+        return candidate, {LATENCY_NOTE: latency}
+
+    def _ask_sampler(self, number: int) -> Proposed | tuple[None, Mapping[str, Any]]:
+        """Return the sampler's proposal; None if it cannot be built: a large space is not checked as a whole."""
+        try:
+            derivation, notes = self._sampler.ask(number)
+            return self._candidates.make(derivation), notes
+        except ExplorerError as error:
+            _log.warning("skipped a network that cannot be built: %s", error)
+            self._sampler.forget(number)
+            return None, {}
+
+    def _next_untried(self) -> Candidate | None:
+        """Return an untried network; those expected to break a limit on latency come last.
+
+        None without ``exhausted`` means that the caller should ask again.
+        """
+        for _ in range(MAX_SET_ASIDE - len(self._set_aside)):
+            try:
+                candidate = next(self._untried)
+            except StopIteration:
+                break
+            if candidate is None or self._plan.latency_filter.may_keep_limits(candidate):
+                return candidate
+            self._set_aside.append(candidate)
+        self._set_aside = [each for each in self._set_aside if each.architecture.digest not in self._trials.digests]
+        if not self._set_aside:
+            self.exhausted = "no network of the space within its limits is left to try"
+            return None
+        best = min(self._set_aside, key=self._plan.latency_filter.expected)
+        self._set_aside.remove(best)
+        return best
+
+    def _update_sampler(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
+        """Show a trial to the sampler.
+
+        A stopped trial appears complete with its predicted final values; while they cannot be predicted, it appears
+        as running.
+        """
+        if record.state == "stopped":
+            expected = notes.get(EXPECTED) or self.expected(record)
+            if not expected:
+                self._without_values[record.number] = record
+            record = replace(record, state="complete" if expected else "running", objectives=expected)
+        self._sampler.learn(record, notes)
