@@ -52,6 +52,7 @@ class Budget:
         return ""
 
     def seconds_left(self) -> float | None:
+        """Return the time left, or None without a bound."""
         return None if self.seconds is None else max(0.0, self.began + self.seconds - time.monotonic())
 
     def overdue(self) -> bool:
@@ -61,7 +62,9 @@ class Budget:
         return time.monotonic() > self.began + self.seconds + max(GRACE_SECONDS, GRACE_SHARE * self.seconds)
 
     def note(self, failed: bool) -> None:
+        """Take in whether a trial failed."""
         self.failed.append(failed)
 
-    def hopeless(self) -> bool:
+    def has_failed(self) -> bool:
+        """Whether more than half of the last ``FAILURE_WINDOW`` trials failed."""
         return sum(self.failed) > FAILURE_WINDOW / 2

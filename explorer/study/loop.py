@@ -1,7 +1,7 @@
-"""The loop of a search: one process proposes, costs, keeps the record and watches; others train.
+"""The loop of a search: this process proposes networks and writes results; child processes train.
 
-Whatever a trial does to its process, the loop goes on; however the loop ends, every trial that had
-ended is in the store, and the running ones are marked there to be taken up again.
+The loop survives whatever a trial does to its process. When the loop ends for any reason, the store has every finished
+trial, and running trials are marked there to be resumed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,30 @@ from explorer.study.trial_index import TrialIndex
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
 
-POLL_SECONDS = 0.2  # seconds between two looks at the clock
+POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
 _log = logging.getLogger(__name__)
 
 
 class SearchLoop:
-    """Proposes, starts, listens and writes until the budget is spent. ``interrupted`` is set from outside."""
+    """Proposes, starts and records trials until the budget is spent.
+
+    Args:
+        plan: The search.
+        candidates: Makes the networks of the space.
+        writer: Writes to the study.
+        sampler: The sampler.
+        workplace: Runs the jobs.
+        curves: The learning curves of the study's trials.
+        budget: When to end.
+        progress: Called with each event.
+        retry_failed: Whether to retry failed trials of every kind.
+
+    Attributes:
+        interrupted: Set by a signal handler to end the loop.
+        signal: Number of that signal, or 0.
+        broken: Whether the loop ended because the store could not be written.
+        all_failed: Whether the study has failed trials only.
+    """
 
     def __init__(
         self,
@@ -66,22 +84,22 @@ class SearchLoop:
         self.curves = curves
         self.proposer = Proposer(plan, candidates, sampler, writer, self.trial_index, curves)
         self.interrupted = False
-        self.signal = 0  # that interrupted it
-        self.proposing = False  # samplers, the caller's costs and measurements may take minutes
-        self.waited = -math.inf  # when it last waited for a signal on its way
-        self.broken = False  # the store could not be written to, however long that was tried
-        self.crashed = True  # until the loop has ended in order
-        self.all_failed = False  # the study has nothing but failures
-        self.jobs: dict[int, float] = {}  # trials that run here, and when they began by the monotonic clock
-        self.stopping: dict[int, str] = {}  # trials that were told to end early, and why
-        self.waiting = False  # for trials of workers that may live or be lost
-        self.ignored = False  # whether it was said that some of evaluate's answers are not kept
+        self.signal = 0
+        self.proposing = False  # whether a sampler, a cost function or a measurement runs, which may take minutes
+        self.waited = -math.inf  # when the loop last waited for a signal that may be on its way
+        self.broken = False
+        self.crashed = True  # until the loop has ended in order: only then no running trial is to blame
+        self.all_failed = False
+        self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
+        self.stopping: dict[int, str] = {}  # trials that were told to stop early -> the reason
+        self.waiting = False  # whether it waits for trials of workers that may be lost
+        self.ignored = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
         self.retries = Retries((), (), False)
 
     def run(self) -> str:
-        """Runs trials until the budget is spent; returns why it ended."""
-        self._look_after_others()
+        """Run trials until the budget is spent; return why the loop ended."""
+        self._recover_lost_trials()
         self._learn()
         self.retries = self._earlier_failures()
         self._report("begun")
@@ -99,7 +117,7 @@ class SearchLoop:
             self._leave()
         if not self.broken:
             self._learn()
-            if not self.budget.hopeless() and not self.interrupted and (failures := self._nothing_but_failures()):
+            if not self.budget.has_failed() and not self.interrupted and (failures := self._nothing_but_failures()):
                 self.all_failed = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
@@ -109,13 +127,13 @@ class SearchLoop:
         return why
 
     def _earlier_failures(self) -> Retries:
-        """The trials that failed for good before this run."""
+        """Return the trials that failed before this run."""
         records = self.trial_index.records.values()
         failed = [record for record in records if record.state == "failed" and record.same_as is None]
         return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
     def _leave(self) -> None:
-        """Marks what ran, to be taken up again. Where that cannot be written its leases pass by themselves."""
+        """Mark running trials as interrupted, to be resumed. If that cannot be written, their leases expire."""
         why = self._cause() if self.interrupted else "the search ended"
         try:
             for record in self.writer.interrupt(why, self.crashed):
@@ -125,18 +143,18 @@ class SearchLoop:
 
     @property
     def busy(self) -> bool:
-        """Whether this process computes what may be broken off at any point."""
+        """Whether this process computes something that a signal may interrupt at any point."""
         return self.proposing or self.workplace.busy
 
     def _cause(self) -> str:
         return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
 
     def _loop(self) -> str:
-        looked = time.monotonic()
+        checked = time.monotonic()
         while not self.interrupted:
-            if time.monotonic() - looked >= renew_seconds():
-                self._look_after_others()
-                looked = time.monotonic()
+            if time.monotonic() - checked >= renew_seconds():
+                self._recover_lost_trials()
+                checked = time.monotonic()
             why = self._start_trials()
             if why and not self.jobs and not self._waits_for_others():
                 return why
@@ -146,22 +164,21 @@ class SearchLoop:
                 return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
             for number, message in self.workplace.messages(POLL_SECONDS):
                 self._handle(number, message)
-                if self.budget.hopeless():
-                    return self._hopeless()
+                if self.budget.has_failed():
+                    return self._failure_reason()
         return ""
 
-    def _look_after_others(self) -> None:
-        """Fails the trials whose worker is lost, and writes the results that lost workers left in files."""
+    def _recover_lost_trials(self) -> None:
+        """Fail the trials whose worker is lost, and store the results that lost workers left in files."""
         self.writer.reap()
         for record in self.writer.deliver():
-            _log.info("trial %d: its result had waited to be written", record.number)
+            _log.info("trial %d: stored a result that its worker could not store", record.number)
 
     def _waits_for_others(self) -> bool:
-        """Whether the study still wants trials of other workers, of which it cannot be told yet whether they live: the
-        search takes them up if they are lost."""
+        """Whether to wait for trials of other workers that may be lost, in order to resume them."""
         trial_index = self.trial_index
         wanted = not self.budget.spent(trial_index.done, 0, trial_index.median_seconds(), trial_index.unchanged)
-        number = self.writer.undecided() if wanted and not self.budget.hopeless() else 0
+        number = self.writer.undecided() if wanted and not self.budget.has_failed() else 0
         if number and not self.waiting:
             _log.warning(
                 "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
@@ -172,12 +189,12 @@ class SearchLoop:
         self.waiting = number > 0
         return self.waiting
 
-    def _hopeless(self) -> str:
+    def _failure_reason(self) -> str:
         failed = self.budget.failed
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
 
     def _nothing_but_failures(self) -> str:
-        """What a study that has no other trials came to, as a space of few networks may; or an empty text."""
+        """Return a message if the study has failed trials only, as in a space of few networks; else an empty text."""
         failed = [record for record in self.trial_index.records.values() if record.state == "failed"]
         if self.trial_index.done or not failed:
             return ""
@@ -186,7 +203,11 @@ class SearchLoop:
         return f"no trial ended well, the last failed with: {self._last_reason()}"
 
     def _start_trials(self) -> str:
-        """Begins trials while there is room; returns why no more are, or an empty text when all places are taken."""
+        """Start trials while there are free workers.
+
+        Returns:
+            Why no further trial can be started, or an empty text if all workers are busy.
+        """
         while self.workplace.room and not self.interrupted:
             self._learn()
             trial_index = self.trial_index
@@ -195,13 +216,13 @@ class SearchLoop:
             )
             if spent:
                 return spent
-            if self.budget.hopeless():
-                return self._hopeless()
+            if self.budget.has_failed():
+                return self._failure_reason()
             record = self.writer.take_up(self.budget.target) or self._retry() or self._reopen() or self._propose()
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
             if record is None:
-                return self.proposer.exhausted  # or nothing this time: look after the running trials first
+                return self.proposer.exhausted  # empty if there is nothing to propose at the moment
             self._learn()
             self._report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
@@ -218,7 +239,7 @@ class SearchLoop:
         return ""
 
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
-        """Begins a trial again that failed in an earlier run, with its costs of today; None where none is left."""
+        """Retry a trial that failed in an earlier run, with its present costs; return None if there is none."""
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
             try:
                 with self._proposing():
@@ -235,17 +256,17 @@ class SearchLoop:
         return None
 
     def _reopen(self) -> TrialRecord | None:
-        """Takes up a stopped trial again that should not have been stopped, by what is known now."""
+        """Resume a stopped trial that the stopping rule would continue by now."""
         number = self.curves.reopened()
         return None if number is None else self.writer.reopen(number)
 
     def _limits(self) -> TrialLimits:
-        """What the next trial may take: as asked for, or as is usual."""
+        """Return the limits of the next trial: the settings, or the usual limits where they are not set."""
         usual, asked = usual_limits(self.plan.workers, self.trial_index.median_seconds()), self.plan.trial_limits
         return TrialLimits(asked.seconds or usual.seconds, asked.memory or usual.memory)
 
     def _propose(self) -> TrialRecord | None:
-        """Begins the next trial, or ends it before it begins; None when there was nothing to propose."""
+        """Start the next trial, or reject its network; return None if there was nothing to propose."""
         number = self.trial_index.next_number
         with self._proposing():
             candidate, notes = self.proposer.propose(number)
@@ -262,7 +283,7 @@ class SearchLoop:
         try:
             if candidate.refusal is not None:
                 record = self.writer.refuse(number, proposal, *candidate.refusal)
-                if record.state == "failed":  # a cost of it could not be had
+                if record.state == "failed":  # a cost function of the caller failed
                     self.budget.note(failed=True)
                 return record
             return self.writer.begin(number, proposal, self.budget.target)
@@ -272,7 +293,7 @@ class SearchLoop:
 
     @contextmanager
     def _proposing(self) -> Iterator[None]:
-        """Marks that an interrupt may break off what this process computes."""
+        """Mark that a signal may interrupt this process at any point."""
         self.proposing = True
         try:
             yield
@@ -280,13 +301,13 @@ class SearchLoop:
             self.proposing = False
 
     def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
-        """Passes an epoch on and answers whether there shall be another; writes an ending into the store."""
+        """Handle a message of a job: judge an epoch by the stopping rule, or store how the trial ended."""
         record = self.trial_index.records[number]
         if isinstance(message, GradientFlow):
             keep_gradient_flow(self.writer.study, message)
             return
         if isinstance(message, Epoch):
-            reason = self.curves.hear(record, message)
+            reason = self.curves.add_epoch(record, message)
             if message.epoch in self.curves.looks:
                 self.workplace.answer(number, message.epoch, stop=bool(reason))
             if reason:
@@ -294,12 +315,12 @@ class SearchLoop:
             self._report("epoch", record, message)
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
-            return  # it is marked as interrupted, with all that ran
+            return  # ``_leave`` marks it as interrupted, with all running trials
         ending = replace(self._ending(record, message), seconds=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
             remove(weights_file(self.writer.study.artifacts, record.digest))
-        if ended and not ending.resumable:  # a stopped one's too: few epochs, and there are many
+        if ended and not ending.resumable:  # stopped trials lose theirs too: they are many, with few epochs each
             remove(checkpoint_file(self.writer.study.artifacts, record.digest))
         failed = isinstance(message, Failure)
         if not ending.resumable and not (failed and self.retries.is_retry(number)):
@@ -310,15 +331,18 @@ class SearchLoop:
             self._report("ended", record)
 
     def _is_ending(self) -> bool:
-        """Whether a signal ends this search. Who ends a trial's process may end all processes of a group: the signal
-        to this one is waited for, once for all trials that died of it."""
+        """Whether a signal ends this search.
+
+        A trial's process may die of a signal to the whole process group. The loop waits for its own signal for a
+        moment, once for all trials that died of it.
+        """
         if not self.interrupted and time.monotonic() > self.waited + SIGNAL_SECONDS:
             time.sleep(SIGNAL_SECONDS)
             self.waited = time.monotonic()
         return self.interrupted
 
     def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
-        """What a job came to, as the store takes it."""
+        """Return how a trial ended, as the store takes it."""
         reason = self.stopping.pop(record.number, "")
         if isinstance(message, Failure):
             if message.resumable and record.attempt <= RETRIES:
@@ -337,11 +361,10 @@ class SearchLoop:
         return Ending("complete", objectives, result, environment=environment, weights=weights)
 
     def _note_ignored(self, names: Sequence[str]) -> None:
-        """Warns, once a run, of answers of ``evaluate`` that are not kept."""
+        """Warn, once per run, about answers of ``evaluate`` that are not stored."""
         if names and not self.ignored:
             _log.warning(
-                "not kept of what 'evaluate' answers beside the objectives: %s; expected finite numbers, by names that "
-                "are no costs",
+                "ignored answers of 'evaluate': %s; expected finite numbers, with names that are no costs",
                 ", ".join(names),
             )
             self.ignored = True
@@ -363,7 +386,7 @@ class SearchLoop:
         try:
             self.progress(Event(kind, self._status(), trial, epoch, why))
         except BaseException:
-            self.crashed = False  # no trial is to blame for what the caller's function raises
+            self.crashed = False  # no trial is to blame for an error of the caller's function
             raise
 
     def _status(self) -> Status:

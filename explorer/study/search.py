@@ -222,7 +222,7 @@ def run_search(
         if not loop.broken:
             raise
         raise RecordLost(f"the search gave up: {ended}", list(loop.trial_index.records.values())) from error
-    failed = loop.broken or loop.all_failed or loop.budget.hopeless()
+    failed = loop.broken or loop.all_failed or loop.budget.has_failed()
     return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
 
 

@@ -42,10 +42,10 @@ def test_more_than_half_of_the_last_twenty():
     budget = Budget(None, None)
     for failed in [True, False] * WATCHED:
         budget.note(failed)
-    assert not budget.hopeless()
+    assert not budget.has_failed()
     budget.note(True)
     budget.note(True)
-    assert budget.hopeless()
+    assert budget.has_failed()
     for _ in range(WATCHED // 2):
         budget.note(False)
-    assert not budget.hopeless()
+    assert not budget.has_failed()

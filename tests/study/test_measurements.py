@@ -37,7 +37,7 @@ def test_more_numbers_are_kept_with_the_trial(space, url, workers, caplog, capsy
         assert record.objectives == {
             "accuracy": score(record.choices), "watts": 3.0, "top5": 0.99, "macs": record.costs["macs"],
         }  # fmt: skip
-    assert caplog.text.count("not kept of what 'evaluate' answers") == 1
+    assert caplog.text.count("ignored answers of 'evaluate'") == 1
     for name in ("'nan'", "'curve'", "'note'", "'macs'", "7"):
         assert name in caplog.text
     assert list(study.to_frame()["watts"].dropna()) == [3.0] * 4

@@ -37,7 +37,7 @@ class LearningCurves:
         self._stopped: dict[int, int] = {}  # trial -> its epochs, for trials that may be resumed
         self._has_new_complete = False  # whether a trial was completed since the stopped ones were judged
 
-    def hear(self, record: TrialRecord, epoch: Epoch) -> str:
+    def add_epoch(self, record: TrialRecord, epoch: Epoch) -> str:
         """Take in an epoch of a running trial.
 
         Returns:

@@ -46,7 +46,7 @@ class Search:
         curve = []
         for at, accuracy in enumerate(accuracies, 1):
             curve.append(epoch(at, accuracy))
-            reason = self.curves.hear(record, curve[-1])
+            reason = self.curves.add_epoch(record, curve[-1])
             if reason:
                 break
         result = TrainingResult(curve[-1].val_accuracy, 1.0, 1.0, len(curve), 1.0, 1.0, tuple(curve))
@@ -81,7 +81,7 @@ def test_a_resumed_search_judges_as_the_first_did(search):
     again.learn(search.writer.study.trials(full=False))
     assert again._runs == search.curves._runs and again._stopped == search.curves._stopped
     record = search.writer.begin(5, proposal("n5", 400.0))
-    assert again.hear(record, epoch(1, 0.1)) == search.curves.hear(record, epoch(1, 0.1)) != ""
+    assert again.add_epoch(record, epoch(1, 0.1)) == search.curves.add_epoch(record, epoch(1, 0.1)) != ""
 
 
 def test_a_stopped_trial_is_taken_up_when_its_place_has_improved(search):
@@ -148,7 +148,7 @@ def test_what_a_stopped_trial_would_have_come_to_is_noted():
         search.trial([0.01 * number + a for a in (0.3, 0.4, 0.5, 0.6)], 100 - number)
     record = search.writer.begin(10, proposal("n10", 95.0))
     search.curves.learn([record])
-    search.curves.hear(record, epoch(1, 0.31))
+    search.curves.add_epoch(record, epoch(1, 0.31))
     expected = search.curves.expected(10)
     assert expected["accuracy"] == pytest.approx(0.61, abs=0.03)
     search.writer.finish(10, Ending("stopped", reason="behind", expected={**expected, "macs": 95.0}))
@@ -162,7 +162,7 @@ def test_a_training_that_goes_on_from_another_process_is_not_misjudged(search):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     record = search.writer.begin(3, proposal("n3", 400.0))
     search.curves.learn([record])
-    assert search.curves.hear(record, epoch(4, 0.1)) == search.curves.hear(record, epoch(2, 0.1)) == ""
+    assert search.curves.add_epoch(record, epoch(4, 0.1)) == search.curves.add_epoch(record, epoch(2, 0.1)) == ""
     whole = tuple(epoch(at, 0.1 * at) for at in range(1, 5))
     ending = Ending("complete", {"accuracy": 0.4, "macs": 400.0}, TrainingResult(0.4, 1.0, 1.0, 4, 1.0, 1.0, whole))
     search.curves.learn(search.writer.finish(3, ending))
