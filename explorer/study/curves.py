@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from explorer.quantities import TRAINED
 from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
 from explorer.store.study import Study
 from explorer.study.stopping import Rule, Run, predict
 
-PER_EPOCH = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}  # objective -> field of an Epoch
 FEWEST_TO_TELL = 3  # complete trials without which samplers are told nothing of stopped ones
 FEW = 5  # trials up to which the store is asked for each, not for all
 
@@ -101,16 +101,16 @@ class Curves:
     def _measured(self) -> list[tuple[str, int]]:
         """The objectives that training brings, each with the sign that makes it one to minimise."""
         objectives = self._study.objectives.items()
-        return [(name, -1 if direction == "max" else 1) for name, direction in objectives if name in PER_EPOCH]
+        return [(name, -1 if direction == "max" else 1) for name, direction in objectives if name in TRAINED]
 
     def _run(self, record: TrialRecord, epoch: Epoch, before: Run) -> Run:
         """A trial's run, one epoch longer than it was ``before``."""
         objectives = self._study.objectives.items()
-        learnt = tuple(sign * getattr(epoch, PER_EPOCH[name]) for name, sign in self._measured())
+        learnt = tuple(sign * getattr(epoch, TRAINED[name]) for name, sign in self._measured())
         costs = tuple(
             -record.costs[name] if direction == "max" else record.costs[name]
             for name, direction in objectives
-            if name not in PER_EPOCH
+            if name not in TRAINED
         )
         return Run((*before.learnt, learnt), costs, (*before.signs, signs_of(epoch, record.costs)))
 

@@ -11,8 +11,8 @@ from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.measure.predictor import Predictor, find_own_predictor
+from explorer.quantities import LATENCY
 from explorer.records import LatencyEnvironment, TrialRecord
-from explorer.store.study import LATENCY
 
 USUAL_ERROR = 0.05  # of a predictor, on the logarithm, before anything was measured in the study
 _log = logging.getLogger(__name__)

@@ -51,7 +51,7 @@ class History:
                 its_state = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
                 member = pool.member(Derivation(trial.choices)) if its_state == state else None
                 if member is not None:
-                    known = {**member.costs, **trial.costs, **trial.objectives}
+                    known = {**member.costs, **trial.quantities}
                     members.append(member)
                     rows.append([_sign(way) * known.get(name, np.nan) for name, way in objectives.items()])
             made[state] = Seen(members, np.array(rows, dtype=float).reshape(len(rows), len(objectives)))
