@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dashboards.text import safe_text
-from explorer.quantities import FRACTIONS, quantity
+from explorer.quantities import FRACTIONS, quantity_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Unit:
 
 def unit_of(name: str, values: Iterable[float]) -> Unit:
     """The unit in which all of ``values`` read well; a quantity that is not known keeps its name and has no unit."""
-    row = quantity(name)
+    row = quantity_named(name)
     scale = row.unit.scale(values)
     return Unit(safe_text(row.title), scale.name, scale.suffix, scale.divisor)
 

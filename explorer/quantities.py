@@ -164,7 +164,7 @@ FRACTIONS = tuple(row.name for row in QUANTITIES.values() if row.unit is FRACTIO
 UNITS = {row.name: row.unit for row in QUANTITIES.values() if row.unit.words}  # those that limits may state
 
 
-def quantity(name: str) -> Quantity:
+def quantity_named(name: str) -> Quantity:
     """Return the row of ``name``; for a name that the caller defined, a row without a unit (bytes for ``*_bytes``)."""
     own = BYTES if name.endswith("_bytes") else NUMBER
     return QUANTITIES.get(name) or Quantity(name, "own", own, name)
@@ -172,7 +172,7 @@ def quantity(name: str) -> Quantity:
 
 def is_maximised(name: str, objectives: Mapping[str, str] | None = None) -> bool:
     """Return whether more of ``name`` is better: as ``objectives`` (name -> "max" or "min") says, else the table."""
-    return (objectives or {}).get(name, "max" if quantity(name).maximised else "min") == "max"
+    return (objectives or {}).get(name, "max" if quantity_named(name).maximised else "min") == "max"
 
 
 def directions(listed: Iterable[str]) -> dict[str, str]:

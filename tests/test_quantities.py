@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from explorer.costing.analytic import Cost
-from explorer.quantities import COSTS, QUANTITIES, SCORES, TRAINED, directions, is_maximised, names, quantity
+from explorer.quantities import COSTS, QUANTITIES, SCORES, TRAINED, directions, is_maximised, names, quantity_named
 from explorer.records import Curve, Epoch, TrainingResult, TrialRecord
 
 ROOT = Path(__file__).parents[1]
@@ -149,10 +149,10 @@ def test_accuracies_and_scores_are_maximised_and_all_else_minimised():
 
 def test_a_name_of_the_callers_own_is_a_quantity_without_a_unit():
     """A cost of the caller's keeps its name as title; one that ends in _bytes is shown as bytes."""
-    assert quantity("joules").title == "joules"
-    assert quantity("joules").unit.scale([5e9]).suffix == ""
-    assert quantity("cache_bytes").unit.scale([3 * 2**20]).name == "MiB"
-    assert quantity("cache_bytes").unit.scale([]).name == "bytes"
+    assert quantity_named("joules").title == "joules"
+    assert quantity_named("joules").unit.scale([5e9]).suffix == ""
+    assert quantity_named("cache_bytes").unit.scale([3 * 2**20]).name == "MiB"
+    assert quantity_named("cache_bytes").unit.scale([]).name == "bytes"
     assert "joules" not in names("cost", "latency", "objective", "score", "spent")
 
 

@@ -28,7 +28,7 @@ from explorer.cli.options import (
 from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.grammar.space import SearchSpace
-from explorer.quantities import quantity
+from explorer.quantities import quantity_named
 
 
 def _load(path: str, override: Input | None) -> SearchSpace:
@@ -261,7 +261,7 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
 
 def _behind(cost: str) -> str:
     """What is printed behind a cost in full: its unit, and the setting under which it holds."""
-    row = quantity(cost)
+    row = quantity_named(cost)
     return row.unit.scales[-1].suffix + (f" ({row.condition})" if row.condition else "")
 
 

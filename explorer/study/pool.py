@@ -10,11 +10,13 @@ from typing import Literal, NamedTuple
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.grammar.space import Choice, Derivation
+from explorer.ops.base import OpCost
+from explorer.quantities import COSTS
 from explorer.records import State
 from explorer.study.proposals import Candidates
 from explorer.study.seeds import seed_for
 
-REDUNDANT = ("flops", "weight_layers", "receptive_field", "peak_memory_bytes")
+REDUNDANT = tuple(name for name in COSTS if name not in OpCost._fields)
 LISTED = 2_000  # derivations of a space that is gone through without repeating one
 
 
