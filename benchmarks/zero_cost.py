@@ -24,10 +24,10 @@ from explorer.errors import DataError
 from explorer.measure.environment import describe_environment
 from explorer.scoring.correlation import Correlation, rank_correlations
 from explorer.scoring.names import NAMES
+from explorer.scoring.space import PLAIN
 from explorer.training.data import load_data
 
 SPACE = Path(__file__).with_name("nas_bench_macro.yaml")
-PLAIN = ("params", "macs", "activations")
 
 
 def main() -> None:

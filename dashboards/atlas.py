@@ -16,7 +16,7 @@ from dashboards.quantities import unit_of
 from dashboards.text import safe_text
 from explorer.errors import ExplorerError
 from explorer.files import write_atomically
-from explorer.survey.costs import COSTS
+from explorer.quantities import COSTS
 from explorer.survey.table import choice_names
 
 MOST = 20_000  # points drawn: as many as a browser moves about without delay

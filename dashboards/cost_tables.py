@@ -31,9 +31,9 @@ def cost_by_place(architecture: Architecture) -> pandas.DataFrame:
         assert part is not None
         kind = KINDS.get(getattr(placed.op, "role", "merge"), OTHER_KIND)
         cost = placed.op.cost(placed.x)
-        sums = rows.setdefault((part[0], kind), [0, 0, 0])
-        for place, value in enumerate((cost.macs, cost.params, cost.activations)):
-            sums[place] += value
+        sums = rows.setdefault((part[0], kind), [0] * len(COSTED))
+        for place, name in enumerate(COSTED):
+            sums[place] += getattr(cost, name)
     table = pandas.DataFrame(
         [(part, kind, *sums) for (part, kind), sums in rows.items()], columns=["part", "kind", *COSTED]
     )

@@ -62,7 +62,7 @@ def neighbour_label(
     ``place``: where it is to be shown."""
     parts = [safe_text(neighbour.instead, place, length=60), f"{change_of('macs', neighbour.costs, own)} MACs"]
     if trial is not None:
-        value = {**trial.costs, **trial.objectives}.get(objective)
+        value = trial.value(objective)
         complete = value is not None and trial.state == "complete"
         reached = unit_of(objective, [value]).of(value) if complete else safe_text(trial.state, place)
         parts.append(f"trial {trial.number}, {reached}")
@@ -76,7 +76,7 @@ def neighbour_rows(
     rows = []
     for each in networks:
         trial = tried.get(each.digest)
-        reached = {**trial.costs, **trial.objectives}.get(objective) if trial else None
+        reached = trial.value(objective) if trial else None
         rows.append(
             {
                 "choice": safe_text(each.choice, "cell"),

@@ -1,4 +1,4 @@
-"""How costs and objectives are called, and in which unit they are shown."""
+"""How the numbers of the table of quantities are shown on pages."""
 
 from __future__ import annotations
 
@@ -7,30 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dashboards.text import safe_text
-from explorer.scoring.names import NAMES
-
-_TITLES = {
-    "macs": "MACs",
-    "flops": "FLOPs",
-    "params": "parameters",
-    "activations": "activations",
-    "peak_memory_bytes": "peak memory",
-    "latency_ms": "latency",
-    "weight_layers": "weight layers",
-    "receptive_field": "receptive field",
-    "accuracy": "validation accuracy",
-    "top5": "top-5 validation accuracy",
-    "loss": "validation loss",
-    "epochs_spent": "epochs spent",
-    "training_seconds": "training time",
-}
-_SHARES = ("accuracy", "top5")
-_COUNTED = ("macs", "flops", "params", "activations")
-_FIXED_UNITS = {"latency_ms": "ms", "receptive_field": "pixels", "training_seconds": "s"}
-_FACTORS = {
-    "count": ((10**9, "billions", "G"), (10**6, "millions", "M"), (10**3, "thousands", "k")),
-    "bytes": ((2**30, "GiB", " GiB"), (2**20, "MiB", " MiB"), (2**10, "KiB", " KiB")),
-}
+from explorer.quantities import FRACTIONS, quantity_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +34,9 @@ class Unit:
 
 def unit_of(name: str, values: Iterable[float]) -> Unit:
     """The unit in which all of ``values`` read well; a quantity that is not known keeps its name and has no unit."""
-    title = _TITLES.get(name) or safe_text(name)
-    if name in _SHARES:
-        return Unit(title, "%", "%", 0.01)
-    if name in _FIXED_UNITS:
-        return Unit(title, _FIXED_UNITS[name], f" {_FIXED_UNITS[name]}", 1)
-    kind = "count" if name in _COUNTED else "bytes" if name.endswith("_bytes") else ""
-    largest = max((abs(value) for value in values), default=0.0)
-    for factor, unit, suffix in _FACTORS.get(kind, ()):
-        if largest >= factor:
-            return Unit(title, unit, suffix, factor)
-    return Unit(title, "bytes", " bytes", 1) if kind == "bytes" else Unit(title, "", "", 1)
-
-
-def is_maximised(name: str, objectives: Mapping[str, str]) -> bool:
-    """Whether more of it is better: as the study says, else accuracies and zero-cost scores only."""
-    return objectives.get(name, "max" if name in (*_SHARES, *NAMES) else "min") == "max"
+    row = quantity_named(name)
+    scale = row.unit.scale(values)
+    return Unit(safe_text(row.title), scale.name, scale.suffix, scale.divisor)
 
 
 def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) -> str:
@@ -80,7 +44,7 @@ def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) 
     none."""
     if name not in values or name not in own:
         return ""
-    if name in _SHARES:
+    if name in FRACTIONS:
         return f"{100 * (values[name] - own[name]):+.1f} points"
     if values[name] == own[name]:
         return "±0%"

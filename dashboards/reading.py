@@ -12,11 +12,12 @@ from threading import Lock
 from typing import TypeVar
 
 from explorer.errors import StoreError
+from explorer.quantities import LATENCY
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.confirmations import trial_probabilities
 from explorer.store.studies import study_revisions
-from explorer.store.study import LATENCY, TERMS, mixed_environments
+from explorer.store.study import TERMS, mixed_environments
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 import explorer
 from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
 from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, unit_of
+from dashboards.quantities import unit_of
 from dashboards.reading import frontier_chances, read_confirmations
 from dashboards.run_figures import growth_figure, timeline_figure
 from dashboards.run_tables import growth, timeline
@@ -26,9 +26,9 @@ from dashboards.tables import choice_points, frontier_points, seed_points, state
 from dashboards.text import safe_text
 from explorer.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.errors import StudyError
+from explorer.quantities import LATENCY, is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
-from explorer.store.study import LATENCY
 
 BARS = 2_000  # of the timeline: more than a screen has pixels
 THROUGH = 4  # choices that ribbons go through
@@ -198,7 +198,7 @@ def _frontier_table(front: list[TrialRecord], x: str, y: str) -> str:
     names = list(dict.fromkeys((y, x, "params", "macs")))
     rows = []
     for record in front:
-        values = {**record.costs, **record.objectives}
+        values = record.quantities
         shown = [unit_of(name, [values[name]]).of(values[name]) if name in values else "" for name in names]
         rows.append((str(record.number), *shown, ", ".join(f"{k}={v}" for k, v in record.choices.items())))
     heads = ("trial", *(unit_of(name, []).title for name in names), "choices")

@@ -106,7 +106,7 @@ def growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pan
             for record in records
             if record.state == "complete"
             and record.finished is not None
-            and all(math.isfinite({**record.costs, **record.objectives}.get(name, math.nan)) for name in names)
+            and all(math.isfinite(record.quantities.get(name, math.nan)) for name in names)
         ),
         key=lambda record: (record.finished, record.number),
     )
@@ -130,5 +130,5 @@ def growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pan
 
 
 def _minimised(record: TrialRecord, objectives: Mapping[str, str]) -> tuple[float, ...]:
-    values = {**record.costs, **record.objectives}
+    values = record.quantities
     return tuple(-values[name] if direction == "max" else values[name] for name, direction in objectives.items())

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from explorer.quantities import TRAINED, names
 from explorer.records import Curve, TrialRecord
 
-SPENT = ("epochs_spent", "training_seconds")  # costs that only a training tells
+SPENT = names("spent")  # costs that only a training tells
 SHARES = {0.25: "a quarter", 0.5: "half", 0.75: "three quarters"}
-CURVES = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}
 
 Stage = float | int | None  # a share of the training, an epoch from 1, or its end
 
@@ -41,7 +41,7 @@ def at_stage(
             continue
         last = -1 if until is None else until - 1
         spent = dict(zip(SPENT, (curve.epochs[last], curve.seconds[last])))
-        then = {} if until is None else {name: getattr(curve, field)[last] for name, field in CURVES.items()}
+        then = {} if until is None else {name: getattr(curve, field)[last] for name, field in TRAINED.items()}
         costs, objectives = {**record.costs, **spent}, {**record.objectives, **then}
         reached.append(replace(record, state="complete", costs=costs, objectives=objectives))
     return reached

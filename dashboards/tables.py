@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas
 
-from dashboards.quantities import is_maximised, unit_of
-from dashboards.stages import CURVES
+from dashboards.quantities import unit_of
 from dashboards.text import safe_text
 from explorer.frontier import non_dominated
 from explorer.noise import pooled_std
+from explorer.quantities import TRAINED, is_maximised
 from explorer.records import STATES, ConfirmationRecord, TrialRecord
 
 LEVELS = 10
@@ -54,7 +54,7 @@ def frontier_points(
     """
     rows = []
     for record in records:
-        values = {**record.costs, **record.objectives}
+        values = record.quantities
         if record.state == "complete" and _is_finite(values.get(x)) and _is_finite(values.get(y)):
             level = "" if colour is None else record.choices.get(colour, NOT_ASKED)
             rows.append((record.number, values[x], values[y], level, record.choices))
@@ -84,12 +84,12 @@ def seed_points(
     """
     values: dict[str, list[float]] = {}
     for record in confirmations:
-        if record.result is not None and record.epochs == epochs and y in CURVES:
-            values.setdefault(record.digest, []).append(getattr(record.result, CURVES[y]))
+        if record.result is not None and record.epochs == epochs and y in TRAINED:
+            values.setdefault(record.digest, []).append(getattr(record.result, TRAINED[y]))
     pooled = pooled_std(values.values())
     rows = []
     for record in records:
-        own, cost = values.get(record.digest), {**record.costs, **record.objectives}.get(x)
+        own, cost = values.get(record.digest), record.value(x)
         if own and record.state == "complete" and _is_finite(cost):
             spread = pooled if len(own) == 1 else pooled_std([own])
             rows.append((record.number, cost, math.fsum(own) / len(own), spread or 0.0, len(own)))
@@ -106,10 +106,8 @@ def state_counts(records: Iterable[TrialRecord]) -> dict[str, int]:
 def best_trial(records: Iterable[TrialRecord], name: str, objectives: Mapping[str, str]) -> TrialRecord | None:
     """The complete trial of the best ``name``, of equals the first; None without any."""
     sign = -1 if is_maximised(name, objectives) else 1
-    known = [r for r in records if r.state == "complete" and _is_finite({**r.costs, **r.objectives}.get(name))]
-    return min(
-        known, key=lambda record: (sign * {**record.costs, **record.objectives}[name], record.number), default=None
-    )
+    known = [r for r in records if r.state == "complete" and _is_finite(r.value(name))]
+    return min(known, key=lambda record: (sign * record.quantities[name], record.number), default=None)
 
 
 def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
@@ -134,7 +132,7 @@ def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) ->
         unit = unit_of(name, [value for value in column if not math.isnan(value)])
         add(unit.label, [value / unit.divisor for value in column])
 
-    values = [{**record.costs, **record.objectives} for record in records]
+    values = [record.quantities for record in records]
     for name in objectives:
         add_quantity(name)
     for name in dict.fromkeys(name for record in records for name in record.choices):

@@ -85,13 +85,13 @@ def compare_errors(a: Sample, b: Sample, cost: str = "macs", seed: int = 0) -> C
     interval = np.percentile(drawn[0] - drawn[1], [tail, 100 - tail])
     steps = np.unique(np.concatenate(errors))
     shares = [np.array([weight[error <= step].sum() for step in steps]) for weight, error in zip(weights, errors)]
-    described = [
+    first, second = [
         ErrorDistribution(s.name, len(s.costs), len(e), mean, float(e.min()), _edf(e, w))
         for s, e, w, mean in zip((a, b), errors, weights, means)
     ]
     ks = float(np.abs(shares[0] - shares[1]).max())
     between = (float(interval[0]), float(interval[1]))
-    return Comparison(cost, (low, high), bins, *described, ks, means[0] - means[1], between)
+    return Comparison(cost, (low, high), bins, first, second, ks, means[0] - means[1], between)
 
 
 def _shared_bins(costs: list[np.ndarray], low: float, high: float) -> tuple[int, list[np.ndarray]]:
@@ -106,12 +106,14 @@ def _shared_bins(costs: list[np.ndarray], low: float, high: float) -> tuple[int,
 
 
 def _weights(place: np.ndarray, bins: int) -> np.ndarray:
-    return 1 / (bins * np.bincount(place, minlength=bins)[place])
+    weights: np.ndarray = 1 / (bins * np.bincount(place, minlength=bins)[place])
+    return weights
 
 
 def _redrawn_means(place: np.ndarray, bins: int, errors: np.ndarray, random: np.random.Generator) -> np.ndarray:
     of_bins = [errors[place == number] for number in range(bins)]
-    return np.mean([random.choice(own, (DRAWS, len(own))).mean(axis=1) for own in of_bins], axis=0)
+    means: np.ndarray = np.mean([random.choice(own, (DRAWS, len(own))).mean(axis=1) for own in of_bins], axis=0)
+    return means
 
 
 def _edf(errors: np.ndarray, weights: np.ndarray) -> tuple[tuple[float, float], ...]:

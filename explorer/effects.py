@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Effect:
     trials: int
     method: Literal["pairs", "model", "none"]
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -92,7 +92,7 @@ def comparable(records: Iterable[TrialRecord], objective: str, cost: str) -> lis
 
 def quantity(record: TrialRecord, name: str) -> float:
     """An objective or cost of a trial; NaN where it has none."""
-    value = record.objectives.get(name, record.costs.get(name))
+    value = record.value(name)
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
@@ -196,6 +196,7 @@ def _effects_of(
         twins, changed = answers.twins(factor, among), codes[among] == place
         paid, gained = (_paired(values[among], twins, changed) for values in (decades, objective))
         found: tuple[float, tuple[float, float]] | None
+        method: Literal["pairs", "model", "none"]
         if len(gained) >= MIN_PAIRS:
             net = gained - model.slope * paid
             # Of the charge for the cost, only the slope is uncertain, and by as much for all pairs.

@@ -5,32 +5,14 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from explorer.errors import ExplorerError, did_you_mean
+from explorer.quantities import FRACTIONS, LATENCY, MILLISECONDS, PREFIXES, UNITS, Unit
 
-_FACTORS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BYTES = {
-    **dict.fromkeys(("b", "byte", "bytes"), Fraction(1)),
-    **{f"{letter}ib": Fraction(1024**power) for power, letter in enumerate("kmgt", 1)},
-}
-_MILLISECONDS = {"ms": Fraction(1), "s": Fraction(1000), "us": Fraction(1, 1000), "µs": Fraction(1, 1000)}
-ACCURACIES = ("accuracy", "top5")  # fractions of 1
-# Quantity -> the units that may follow its number, in lower case, and the factor of each.
-_UNITS: dict[str, dict[str, Fraction]] = {
-    "macs": dict.fromkeys(("mac", "macs"), Fraction(1)),
-    "flops": dict.fromkeys(("flop", "flops"), Fraction(1)),
-    "params": dict.fromkeys(("param", "params", "parameters"), Fraction(1)),
-    "activations": dict.fromkeys(("activation", "activations"), Fraction(1)),
-    "weight_layers": dict.fromkeys(("layer", "layers"), Fraction(1)),
-    "receptive_field": dict.fromkeys(("px", "pixels"), Fraction(1)),
-    "peak_memory_bytes": _BYTES,
-    "latency_ms": _MILLISECONDS,
-    **{name: {"%": Fraction(1, 100)} for name in ACCURACIES},
-}
 _COMPARISON = r"(?:<=|>=|=<|=>|≤|≥|<|>)"
 _NUMBER = r"(?:[0-9][0-9_]{0,17}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?"
 _AMOUNT = rf"(-?{_NUMBER})\s*(%|[^\W\d_]*)"
@@ -40,7 +22,7 @@ _LIMIT = re.compile(rf"\s*({_NAME})\s*({_COMPARISON}\s*{_AMOUNT})\s*")
 _REVERSED = re.compile(rf"\s*({_AMOUNT})\s*({_COMPARISON})\s*({_NAME})\s*")
 _SPELLINGS = {"=<": "<=", "=>": ">=", "≤": "<=", "≥": ">="}
 _MIRRORED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
-_COMPARE = {
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": lambda value, bound: value <= bound,
     ">=": lambda value, bound: value >= bound,
     "<": lambda value, bound: value < bound,
@@ -82,8 +64,8 @@ class Limit:
     def __str__(self) -> str:
         if self.bound and not 1e-6 <= abs(self.bound) < 1e18:
             return f"{self.cost} {self.comparison} {self.bound!r}"
-        suffix = next((suffix for suffix in "TGMk" if self.bound >= _FACTORS[suffix]), "")
-        number = (Decimal(repr(self.bound)) / _FACTORS[suffix]).normalize()
+        suffix = next((suffix for suffix in "TGMk" if self.bound >= PREFIXES[suffix]), "")
+        number = (Decimal(repr(self.bound)) / PREFIXES[suffix]).normalize()
         return f"{self.cost} {self.comparison} {number:f}{suffix}"
 
 
@@ -94,11 +76,11 @@ def parse_bound(cost: str, text: str) -> Limit:
         raise ExplorerError(f"{text[:80]!r} is not a bound; write a comparison and a number, as in '<= 50M' or '> 0.9'")
     comparison, number, unit = match.groups()
     comparison = _SPELLINGS.get(comparison, comparison)
-    factor = _factor(cost, unit)
+    factor = _unit_of(cost).factor(unit)
     if factor is None:
         raise ExplorerError(f"{text[:80]!r} is not a bound on {cost}: {_unit_problem(cost, comparison, number, unit)}")
     bound = Fraction(number) * factor
-    if bound < 0 and cost in _UNITS:
+    if bound < 0 and cost in UNITS:
         raise ExplorerError(
             f"{text[:80]!r} is not a bound on {cost}, which is never negative; write one as in '<= 50M'"
         )
@@ -125,34 +107,26 @@ def parse_limit(text: str | Limit) -> Limit:
         name, bound, unit = match[5], f"{_MIRRORED[comparison]}{match[1]}", match[3]
     else:
         raise ExplorerError(f"{text[:80]!r} is not a limit; write a cost and a bound, as in 'macs<=50M'{_hint(text)}")
-    if name == "latency" and unit.lower() in _MILLISECONDS:
-        name = "latency_ms"
+    if name == "latency" and unit.lower() in MILLISECONDS.words:
+        name = LATENCY
     return parse_bound(name, bound)
 
 
-def _factor(cost: str, unit: str) -> Fraction | None:
-    """By what the number before ``unit`` is multiplied; None for a unit that ``cost`` is not counted in."""
-    if unit in _FACTORS:
-        return Fraction(_FACTORS[unit])
-    units = _UNITS.get(cost, {cost.lower(): Fraction(1)})
-    if unit.lower() in units:
-        return units[unit.lower()]
-    suffix, rest = unit[:1], unit[1:].lower()
-    if suffix in _FACTORS and rest in units and units is not _MILLISECONDS:
-        return _FACTORS[suffix] * units[rest]
-    return None
+def _unit_of(cost: str) -> Unit:
+    """The unit of ``cost``; one that has none in the table may be followed by its own name."""
+    return UNITS.get(cost) or Unit({cost.lower(): Fraction(1)})
 
 
 def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
     """Why ``unit`` cannot follow a number of ``cost``, and what can."""
-    near = "" if cost in _UNITS else did_you_mean(cost, _UNITS)
+    near = "" if cost in UNITS else did_you_mean(cost, UNITS)
     if unit == "%":
-        return f"a percentage is understood for {' and '.join(ACCURACIES)} only; write a number, as in '> 0.9'{near}"
+        return f"a percentage is understood for {' and '.join(FRACTIONS)} only; write a number, as in '> 0.9'{near}"
     suffix = next((suffix for suffix in ("k", "M", "G", "T") if unit.upper() == suffix.upper()), "")
     if suffix:
         return f"did you mean '{cost}{comparison}{number}{suffix}'?"
-    other = next((name for name in _UNITS if _factor(name, unit) is not None), None)
-    if other is not None and cost in _UNITS:
+    other = next((name for name, known in UNITS.items() if known.factor(unit) is not None), None)
+    if other is not None and cost in UNITS:
         return f"{unit!r} is a unit of {other}, not of {cost}; write a number with k, M, G or T, as in '<= 50M'"
     return f"{unit!r} is not a unit of {cost}; write a number with k, M, G or T, as in '<= 50M'{near}"
 

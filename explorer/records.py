@@ -93,7 +93,8 @@ class Curve(NamedTuple):
     def from_json(cls, text: str) -> Curve:
         """Of a training as ``TrainingResult.to_json`` gives it: thousands are read in a third of the time."""
         columns = list(zip(*map(_CURVE_FIELDS, json.loads(text)["curve"]))) or [()] * len(cls._fields)
-        return cls(*columns[:-1], tuple(accumulate(columns[-1])))
+        accuracy, top5, loss, epochs, seconds = columns
+        return cls(accuracy, top5, loss, epochs, tuple(accumulate(seconds)))
 
 
 _CURVE_FIELDS = itemgetter("val_accuracy", "val_top5", "val_loss", "epoch", "seconds")
@@ -152,6 +153,15 @@ class TrialRecord:
 
     def __hash__(self) -> int:  # of the fields that tell records apart; mappings have no hash
         return hash((self.number, self.digest, self.state, self.revision))
+
+    def value(self, name: str) -> float | None:
+        """Return the trial's objective or cost ``name``; None if it has neither."""
+        return self.objectives.get(name, self.costs.get(name))
+
+    @property
+    def quantities(self) -> dict[str, float]:
+        """Its costs and objectives by name."""
+        return {**self.costs, **self.objectives}
 
     @property
     def seconds(self) -> float | None:

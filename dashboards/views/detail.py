@@ -77,7 +77,7 @@ def headline(study: Study, trial: TrialRecord) -> str:
     parts = [f"trial {trial.number}", trial.state]
     if trial.same_as is not None:
         parts.append(f"same network as trial {trial.same_as}")
-    values = {**trial.costs, **trial.objectives}
+    values = trial.quantities
     for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])

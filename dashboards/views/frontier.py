@@ -25,7 +25,7 @@ from dashboards.current import (
     say,
 )
 from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, unit_of
+from dashboards.quantities import unit_of
 from dashboards.reading import frontier_chances, latency_environments
 from dashboards.stages import SPENT, Stage, at_stage, stage_name, stages
 from dashboards.tables import (
@@ -41,9 +41,9 @@ from dashboards.text import safe_text
 from dashboards.views.detail import draw_detail
 from dashboards.views.growth import draw_growth
 from explorer.errors import StoreError
+from explorer.quantities import LATENCY, is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
-from explorer.store.study import LATENCY
 
 CHART = "frontier_chart"
 # Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
@@ -139,7 +139,7 @@ def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
         for state, count in counts.items():
             st.metric(state, f"{count:,}", width="content")
         if best is not None:
-            value = {**best.costs, **best.objectives}[name]
+            value = best.quantities[name]
             unit = unit_of(name, [value])
             st.metric(
                 f"best {safe_text(unit.title, 'markdown')} (trial {best.number})", unit.of(value), width="content"
@@ -248,7 +248,7 @@ def _budget(
 
 
 def _value(record: TrialRecord, name: str, default: Any = None) -> Any:
-    value = record.objectives.get(name, record.costs.get(name))
+    value = record.value(name)
     return value if isinstance(value, (int, float)) and math.isfinite(value) else default
 
 

@@ -6,7 +6,7 @@ import pandas
 import streamlit as st
 
 from dashboards.current import boxed, current_study, identity, kept, known_of, narrow, say, storage_url
-from dashboards.quantities import is_maximised, unit_of
+from dashboards.quantities import unit_of
 from dashboards.reading import not_comparable, read_environments, read_leases, read_studies, read_study
 from dashboards.run_figures import studies_figure, timeline_figure
 from dashboards.run_tables import lease_rows, pace, run_rows, timeline
@@ -14,6 +14,7 @@ from dashboards.tables import frontier_points, state_counts
 from dashboards.text import safe_text
 from dashboards.views.growth import draw_growth
 from explorer.errors import StoreError
+from explorer.quantities import is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
 

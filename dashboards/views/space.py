@@ -15,12 +15,12 @@ from dashboards.text import safe_text
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError, StoreError
 from explorer.grammar.space import SearchSpace
+from explorer.quantities import COSTS
 from explorer.records import TrialRecord
 from explorer.store import Study
-from explorer.survey.costs import COSTS as ATLAS_COSTS
 from explorer.survey.table import atlas as atlas_of
 
-COSTS = ("macs", "params", "activations", "peak_memory_bytes", "weight_layers", "receptive_field")
+SHOWN = ("macs", *(cost for cost in COSTS if cost not in ("macs", "flops")))  # FLOPs are 2 x MACs
 DRAWN = 20_000  # networks in the cloud, as many as a browser moves about; a larger space is drawn from uniformly
 NO_COLOUR = "nothing"
 TRIED = ("complete", "stopped", "running")
@@ -72,10 +72,10 @@ def _cloud(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None
     except ExplorerError as error:
         say(f"The networks of this space cannot be costed: {error}.")
         return
-    names = [name for name in atlas.columns if name not in (*ATLAS_COSTS, "index")]
+    names = [name for name in atlas.columns if name not in (*COSTS, "index")]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        x = st.selectbox("Across", COSTS, format_func=_title, key="cloud_x", width=180)
-        y = st.selectbox("Up", [cost for cost in COSTS if cost != x], format_func=_title, key="cloud_y", width=180)
+        x = st.selectbox("Across", SHOWN, format_func=_title, key="cloud_x", width=180)
+        y = st.selectbox("Up", [cost for cost in SHOWN if cost != x], format_func=_title, key="cloud_y", width=180)
         colour = st.selectbox("Colour by", [NO_COLOUR, *names], format_func=safe_text, key="cloud_colour", width=180)
         log = st.toggle("Log scales", value=True, key="cloud_log")
         only = st.toggle("Only where it has not been", key="cloud_unseen")

@@ -7,10 +7,10 @@ import click
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
+    amount,
     as_json,
     choices_line,
     console,
-    counted,
     data_dir,
     device,
     percent,
@@ -20,6 +20,7 @@ from explorer.cli.options import (
     storage,
 )
 from explorer.cli.studies import mix, tell_mixed
+from explorer.quantities import FRACTIONS, TRAINED
 from explorer.signals import raise_interrupted
 
 
@@ -39,7 +40,7 @@ from explorer.signals import raise_interrupted
 )
 @click.option(
     "--y",
-    type=click.Choice(["accuracy", "top5", "loss"]),
+    type=click.Choice(list(TRAINED)),
     help="What is tested; the study's first measured objective by default.",
 )
 @mix
@@ -88,7 +89,7 @@ def _print(found) -> None:
     if not found.networks:
         return
     trials = {trial.digest: trial for trial in found.frontier}
-    shared = found.y in ("accuracy", "top5")
+    shared = found.y in FRACTIONS
 
     def shown(value: float | None) -> str:
         return "" if value is None else percent(value) if shared else f"{value:.3f}"
@@ -99,7 +100,7 @@ def _print(found) -> None:
         [
             (
                 each.trial,
-                f"{each.x:.3g}" if found.x.endswith("_ms") else counted(each.x),
+                amount(found.x, each.x),
                 shown(trials[each.digest].objectives.get(found.y)),
                 shown(each.test_mean),
                 shown(each.test_std),

@@ -20,6 +20,7 @@ from explorer.errors import ExplorerError
 from explorer.files import require_writable
 from explorer.grammar.parse import parse_shape
 from explorer.plain_text import printable
+from explorer.quantities import FRACTIONS
 from explorer.store.passwords import HIDDEN, has_password
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
@@ -183,6 +184,13 @@ def large(number: int) -> str:
 
 def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}%"
+
+
+def amount(name: str, value: float) -> str:
+    """A quantity's value as people read it: 93.2%, 1.23, 40.8M."""
+    if name in FRACTIONS:
+        return percent(value)
+    return f"{value:.3g}" if name.endswith("_ms") else counted(value)
 
 
 def choices_line(choices: Mapping[str, str]) -> str:

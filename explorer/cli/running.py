@@ -28,9 +28,8 @@ from explorer.cli.options import (
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
 from explorer.limits import Limit, parse_limit
+from explorer.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
 from explorer.signals import raise_interrupted
-
-MAXIMISED = ("accuracy", "top5")
 
 
 def running_options(command):
@@ -49,7 +48,7 @@ def running_options(command):
         ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
     ):
         command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
-    about = "Measure zero-cost scores with each network's accuracy: naswot, synflow, grad_norm, snip, jacob_cov, zen."
+    about = f"Measure zero-cost scores with each network's accuracy: {', '.join(SCORES)}."
     command = click.option("--scores", type=Listed(), default="", metavar="NAME,...", help=about)(command)
     about = "Retry also trials of earlier runs that broke a limit on time or memory, or whose training diverged."
     command = click.option("--retry-failed", is_flag=True, help=about)(command)
@@ -115,7 +114,7 @@ def training_options(command):
     default="accuracy,macs",
     show_default=True,
     metavar="NAMES",
-    help="What to trade off: accuracy, loss, latency_ms, and any cost.",
+    help=f"What to trade off: {', '.join(TRAINED)}, {LATENCY}, and any cost: {', '.join(COSTS)}.",
 )
 @click.option(
     "--workers",
@@ -223,7 +222,7 @@ def _directions(names: str) -> dict[str, str]:
     listed = [name.strip() for name in names.split(",") if name.strip()]
     if len(set(listed)) != len(listed):
         raise ExplorerError(f"--objectives {names!r} names one twice")
-    return {name: "max" if name in MAXIMISED else "min" for name in listed}
+    return directions(listed)
 
 
 def _print_result(result, frontier, x: str, y: str) -> None:
@@ -255,7 +254,7 @@ def _print_result(result, frontier, x: str, y: str) -> None:
 def _middle(frontier, name: str) -> float:
     """A bound worth trying: what the frontier's middle network costs, rounded up to two digits."""
     record = frontier[len(frontier) // 2]
-    value = {**record.costs, **record.objectives}[name]
+    value = record.quantities[name]
     step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
     return math.ceil(value / step) * step
 

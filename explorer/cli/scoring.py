@@ -12,6 +12,7 @@ from explorer.cli.amounts import Whole
 from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
+from explorer.quantities import SCORES
 
 
 @click.command()
@@ -23,7 +24,7 @@ from explorer.errors import ExplorerError
 @click.option("--study", metavar="STUDY", help="How well scores and plain costs rank its trained networks.")
 @click.option(
     "--score", "names", type=Listed(), metavar="NAME,...",
-    help="naswot, synflow, grad_norm, snip, jacob_cov, zen; all by default.",
+    help=f"{', '.join(SCORES)}; all by default.",
 )  # fmt: skip
 @click.option("--data", metavar="NAME", help="Look at images of this data set; a study's own, else noise, by default.")
 @data_dir
@@ -40,11 +41,11 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
         usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
         raise click.UsageError(usage, click.get_current_context())
     from explorer.grammar.parse import load_space
-    from explorer.scoring.names import NAMES, check_scores
+    from explorer.scoring.names import check_scores
     from explorer.scoring.zero_cost import BATCH, score_architecture
     from explorer.training.data import load_data
 
-    names = check_scores(names or NAMES)
+    names = check_scores(names or SCORES)
     override = input_override(data, data_dir, input, classes)
     if study and input:
         raise ExplorerError("--input and --classes are those of the study's data; leave them out")

@@ -28,6 +28,7 @@ from explorer.cli.options import (
 from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.grammar.space import SearchSpace
+from explorer.quantities import quantity_named
 
 
 def _load(path: str, override: Input | None) -> SearchSpace:
@@ -240,11 +241,10 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
     if as_json:
         print_json(document)
     else:
-        units = {"receptive_field": " pixels", "peak_memory_bytes": " bytes (float32, batch 1)"}
         for key, value in document.items():
             if key == "check":
                 continue
-            shown = f"{value:,}{units.get(key, '')}" if isinstance(value, int) else value
+            shown = f"{value:,}{_behind(key)}" if isinstance(value, int) else value
             click.echo(f"{key:18} {shown}")
         if report is not None:
             click.echo()
@@ -257,6 +257,12 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
                 click.echo(line)
     if report is not None and report.differences:
         raise WorkFailed("the counters disagree: " + "; ".join(report.differences))
+
+
+def _behind(cost: str) -> str:
+    """What is printed behind a cost in full: its unit, and the setting under which it holds."""
+    row = quantity_named(cost)
+    return row.unit.scales[-1].suffix + (f" ({row.condition})" if row.condition else "")
 
 
 class _Silent:

@@ -9,21 +9,20 @@ from pathlib import Path
 import click
 
 from explorer.cli.options import (
+    amount,
     as_json,
     begins_with,
     check_output,
     choices_line,
-    counted,
-    percent,
     plain,
     print_json,
     print_table,
     storage,
 )
-from explorer.limits import ACCURACIES, Limit, parse_limit
+from explorer.limits import Limit, parse_limit
+from explorer.quantities import FRACTIONS, LATENCY, TRAINED
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
-from explorer.store.study import LATENCY
 
 
 @click.command()
@@ -81,7 +80,7 @@ def trials(study: str, as_json: bool, storage: str) -> None:
         print_json([trial_json(record) for record in records])
         return
     measured = dict.fromkeys([*opened.objectives, *(name for each in records for name in each.objectives)])
-    shown = [name for name in measured if name in opened.objectives or name not in ("loss", "top5")]
+    shown = [name for name in measured if name in opened.objectives or name == "accuracy" or name not in TRAINED]
     quantities = dict.fromkeys([*shown, "macs", "params"])
     print_table(
         {
@@ -198,7 +197,7 @@ def none_found(study: Study, limits: Sequence[Limit]) -> str:
 
 def frontier_json(record: TrialRecord) -> dict:
     """One point as ``explorer frontier --json`` gives it."""
-    quantities = {**record.costs, **record.objectives}
+    quantities = record.quantities
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
     if record.latency:
         named["latency_environment"] = record.latency["environment"]["digest"]
@@ -243,12 +242,8 @@ def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accura
 
 
 def _quantity(record: TrialRecord, name: str) -> str:
-    value = {**record.costs, **record.objectives}.get(name)
-    if value is None:
-        return ""
-    if name in ACCURACIES:
-        return percent(value)
-    return f"{value:.3g}" if name.endswith("_ms") else counted(value)
+    value = record.value(name)
+    return "" if value is None else amount(name, value)
 
 
 @click.command()
@@ -277,7 +272,7 @@ def effects(
         print_json([effect.to_json() for effect in found])
         tell_mixed(opened, (x, y), on_stderr=True)
         return
-    shown = 100.0 if y in ACCURACIES else 1.0
+    shown = 100.0 if y in FRACTIONS else 1.0
     print_table(
         {
             "choice": "left",

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple, TypeAlias
 
 from explorer.architecture import Architecture, Block, require_architecture
 from explorer.ops.base import FREE, Op, TensorShape
 from explorer.ops.merge import Merge
+from explorer.quantities import COSTS
 
 WEIGHT_LAYERS = ("conv", "linear")  # by role
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 
 
+Count: TypeAlias = Any  # an int, or an array of ints for as many networks
+
+
+class Totals(NamedTuple):
+    """What the walk through a network finds, from which every cost is computed.
+
+    Attributes:
+        params: Trainable parameters.
+        macs: Multiply-accumulates, one image.
+        activations: Elements put out by conv and linear layers and attention, one image.
+        weight_layers: Conv and linear layers on the longest path.
+        receptive_field: Side in input pixels.
+        live_elements: Elements of feature maps live at once at the worst moment, whole batch.
+        bytes_per_element: Of weights and feature maps.
+    """
+
+    params: Count
+    macs: Count
+    activations: Count
+    weight_layers: Count
+    receptive_field: Count
+    live_elements: Count
+    bytes_per_element: int
+
+
+def _formula(formula: Callable[[Totals], Count]) -> Any:
+    """Return a field of ``Cost`` with its formula, which uses arithmetic that arrays know, too."""
+    return field(metadata={"formula": formula})
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a network costs, one image.
+    """What a network costs, one image. Each field has a row of the same name in ``explorer.quantities``.
 
     ``params``: trainable parameters. ``macs``: multiply-accumulates of conv, linear and attention
     products, without biases, norms, activations, pooling and additions; ``flops`` = 2 * macs.
@@ -26,16 +58,24 @@ class Cost:
     float32, batch 1, every op writing a new map.
     """
 
-    params: int
-    macs: int
-    flops: int
-    activations: int
-    weight_layers: int
-    receptive_field: int
-    peak_memory_bytes: int
+    params: int = _formula(lambda total: total.params)
+    macs: int = _formula(lambda total: total.macs)
+    flops: int = _formula(lambda total: 2 * total.macs)
+    activations: int = _formula(lambda total: total.activations)
+    weight_layers: int = _formula(lambda total: total.weight_layers)
+    receptive_field: int = _formula(lambda total: total.receptive_field)
+    peak_memory_bytes: int = _formula(lambda total: total.bytes_per_element * (total.params + total.live_elements))
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
+
+
+FORMULAS: dict[str, Callable[[Totals], Count]] = {each.name: each.metadata["formula"] for each in fields(Cost)}
+
+
+def costs_of(totals: Totals) -> dict[str, Count]:
+    """Return every cost by name, of one network or of many."""
+    return {name: FORMULAS[name](totals) for name in COSTS}
 
 
 class Passage(NamedTuple):
@@ -84,8 +124,8 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
         jump *= stride
         if high > peak:
             peak = high
-    memory = BYTES_PER_ELEMENT[dtype] * (params + batch * peak)
-    return Cost(params, macs, 2 * macs, activations, weight_layers, field, memory)
+    totals = Totals(params, macs, activations, weight_layers, field, batch * peak, BYTES_PER_ELEMENT[dtype])
+    return Cost(**costs_of(totals))
 
 
 def pass_ops(ops: tuple[Op, ...], x: TensorShape) -> Passage:

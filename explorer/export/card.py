@@ -12,16 +12,8 @@ from typing import Any
 
 from explorer.export.drawing import Drawn, drawn_stages, plain_words
 from explorer.export.transfer import Subject
+from explorer.quantities import quantity_named
 
-COSTS = {
-    "params": "parameters",
-    "macs": "multiply-accumulates, one image",
-    "flops": "FLOPs (2 x multiply-accumulates)",
-    "activations": "activations (elements put out by conv and linear layers)",
-    "weight_layers": "weight layers",
-    "receptive_field": "receptive field, pixels",
-    "peak_memory_bytes": "peak memory in inference, bytes (float32, batch 1)",
-}
 # Parts of the provenance that have a heading of their own; the rest stands under the last.
 HEADINGS = {
     "accuracy": "Accuracy",
@@ -112,7 +104,10 @@ def model_card(
             f"stage {f.stage}, {f.info['module']}": f"{f.shape}, every {f.reduction} pixels" for f in subject.features
         }
         parts.append(BACKBONE.format(table=_table(rows)))
-    parts += ["## Costs\n", _table({COSTS[name]: f"{count:,}" for name, count in subject.costs.items()})]
+    parts += [
+        "## Costs\n",
+        _table({quantity_named(name).description: f"{count:,}" for name, count in subject.costs.items()}),
+    ]
     for key, heading in HEADINGS.items():
         known = {name: value for name, value in provenance.items() if (name if name in HEADINGS else "") == key}
         about = known.get(key, known)

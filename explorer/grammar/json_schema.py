@@ -10,10 +10,11 @@ import json
 from typing import Any
 
 from explorer.grammar.names import KEYWORDS, VARIABLES
-from explorer.grammar.parse import COSTS, KEYS, REQUIRED
+from explorer.grammar.parse import KEYS, REQUIRED
 from explorer.grammar.reading import SCOPES
 from explorer.grammar.stages import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KEYS, STAGE_NUMBERS
 from explorer.ops import registry
+from explorer.quantities import BEFORE_TRAINING
 
 SCHEMA_FILE = "space.schema.json"
 BOUND = r"^\s*(<=|>=|=<|=>|≤|≥|<|>)\s*([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*[A-Za-z]*\s*$"
@@ -63,7 +64,7 @@ def schema() -> dict[str, Any]:
         "vary": {"type": "object", "additionalProperties": {"enum": list(SCOPES)}},
         "limits": {
             "type": "object",
-            "properties": {cost: {"type": "string", "pattern": BOUND} for cost in COSTS},
+            "properties": {cost: {"type": "string", "pattern": BOUND} for cost in BEFORE_TRAINING},
             "additionalProperties": False,
         },
     }

@@ -19,6 +19,7 @@ from explorer.grammar.tree import Item, Point, walk
 from explorer.grammar.values import numeric_rules
 from explorer.limits import Limit, parse_bound
 from explorer.ops.base import TensorShape
+from explorer.quantities import BEFORE_TRAINING
 
 __all__ = ["content", "find_space", "load_space", "parse_shape", "parse_space", "shipped_spaces"]
 
@@ -38,16 +39,6 @@ KEYS = (
     "limits",
 )
 REQUIRED = ("input", "classes", "stem", "stages", "block", "head")
-COSTS = (
-    "params",
-    "macs",
-    "flops",
-    "activations",
-    "weight_layers",
-    "receptive_field",
-    "peak_memory_bytes",
-    "latency_ms",
-)
 MAX_RULES = 2_000
 
 
@@ -245,7 +236,7 @@ class _Reader:
         if node is None:
             return ()
         limits = []
-        for key, value in expect_mapping(node, self.problems, "limits", COSTS).items():
+        for key, value in expect_mapping(node, self.problems, "limits", BEFORE_TRAINING).items():
             if not isinstance(value, Scalar):
                 self.problems.add(value, f"the limit of {key!r} must be a bound, as in '<= 50M'")
                 continue

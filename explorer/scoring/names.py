@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from explorer.errors import ExplorerError, did_you_mean
+from explorer.quantities import SCORES
 
-NAMES = ("naswot", "synflow", "grad_norm", "snip", "jacob_cov", "zen")
+NAMES = SCORES
 
 
 def check_scores(names: Iterable[str]) -> tuple[str, ...]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.grammar.space import SearchSpace
+from explorer.ops.base import OpCost
 from explorer.scoring.correlation import Correlation, rank_correlations
 from explorer.survey.table import draw
 
-PLAIN = ("params", "macs", "activations")
+PLAIN = OpCost._fields  # the costs that add up over layers
 
 Row = Mapping[str, Any]
 
@@ -32,7 +35,7 @@ def score_networks(
         yield {"index": index, "digest": architecture.digest, **plain, **score(architecture)}
 
 
-def drawn(space: SearchSpace, n: int, seed: int) -> Sequence[int]:
+def drawn(space: SearchSpace, n: int, seed: int) -> np.ndarray:
     """The indices of ``n`` different derivations, uniformly drawn; of all where there are no more."""
     return draw(space.count(), min(n, space.count()), seed)
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -139,13 +140,13 @@ def synflow(net: Network, seen: Batch) -> float:
 def grad_norm(net: Network, seen: Batch) -> float:
     """The sum over layers of the Euclidean norm of the loss's gradient for their weights (Abdelfattah et al. 2021,
     arXiv:2101.08134, section 3.2). It grows with width and depth."""
-    F.cross_entropy(net(seen.images), seen.labels).backward()
+    torch.autograd.backward(F.cross_entropy(net(seen.images), seen.labels))
     return sum(float(w.grad.norm()) for w in _weights(net) if w.grad is not None)
 
 
 def snip(net: Network, seen: Batch) -> float:
     """The sum over weights of |w dL/dw| (Lee et al. 2019, arXiv:1810.02340, eq. 6, summed as by Abdelfattah et al.)."""
-    F.cross_entropy(net(seen.images), seen.labels).backward()
+    torch.autograd.backward(F.cross_entropy(net(seen.images), seen.labels))
     return sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None)
 
 
@@ -155,6 +156,7 @@ def jacob_cov(net: Network, seen: Batch) -> float:
     No two images look alike to a network that scores high."""
     images = seen.images.clone().requires_grad_()
     net(images).sum().backward()
+    assert images.grad is not None
     correlation = torch.corrcoef(images.grad.flatten(1).double())
     if not torch.isfinite(correlation).all():
         return math.nan  # an image that no logit depends on
@@ -225,7 +227,7 @@ def _as_at_start(architecture: Architecture, seed: int) -> Network:
     return net
 
 
-def _weights(net: nn.Module) -> list[nn.Parameter]:
+def _weights(net: nn.Module) -> list[Tensor]:
     """Those of convolutions and linear layers: no scales, no position tables."""
     return [module.weight for module in net.modules() if isinstance(module, (_ConvNd, nn.Linear))]
 
@@ -243,11 +245,11 @@ def _features(net: Network, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _replaced(modules: Iterable[nn.Module], forward: Callable[[nn.Module, Tensor], Tensor]) -> Iterator[None]:
+def _replaced(modules: Iterable[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> Iterator[None]:
     """Within the ``with`` block the modules compute ``forward(module, x)``."""
     changed = list(modules)
     for module in changed:
-        module.forward = lambda x, module=module: forward(module, x)  # type: ignore[method-assign]
+        module.forward = lambda x, module=module: forward(module, x)
     try:
         yield
     finally:

@@ -73,7 +73,7 @@ def _on_a_frontier(study: Study, complete: list[TrialRecord]) -> Iterable[TrialR
     costs = dict.fromkeys(name for trial in complete for name in trial.costs)
     learnt = [name for name in dict.fromkeys([*study.objectives, "accuracy"]) if name not in costs]
     for names in (tuple(study.objectives), *((cost, name) for cost in costs for name in learnt)):
-        values = [{**trial.costs, **trial.objectives} for trial in complete]
+        values = [trial.quantities for trial in complete]
         places = [place for place, value in enumerate(values) if all(name in value for name in names)]
         points = [[study.sign(name) * values[place][name] for name in names] for place in places]
         yield from (complete[places[place]] for place in non_dominated(points))

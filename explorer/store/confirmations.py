@@ -12,6 +12,7 @@ from sqlalchemy import Row, inspect, select
 
 from explorer.errors import StoreError, did_you_mean
 from explorer.noise import frontier_probabilities, pooled_std
+from explorer.quantities import TRAINED, is_maximised
 from explorer.records import ConfirmationRecord, Confirmed, TrainingResult, TrialRecord
 from explorer.store.checking import (
     LONGEST_REASON,
@@ -34,8 +35,6 @@ from explorer.store.schema import confirmations, environments
 if TYPE_CHECKING:
     from explorer.store.study import Study
 
-TESTED = ("accuracy", "top5", "loss")  # what a training is tested for
-
 
 def read_confirmations(study: Study, since_revision: int = 0) -> list[ConfirmationRecord]:
     """Every training of ``explorer confirm``, in the order in which they began."""
@@ -53,8 +52,8 @@ def confirmed_networks(
     study: Study, trials: Iterable[TrialRecord], x: str, y: str, epochs: int | None
 ) -> list[Confirmed]:
     """As ``Study.confirmed``, of the networks of ``trials``."""
-    if y not in TESTED:
-        raise StoreError(f"networks are tested for {', '.join(TESTED)}, not for {y!r}{did_you_mean(y, TESTED)}")
+    if y not in TRAINED:
+        raise StoreError(f"networks are tested for {', '.join(TRAINED)}, not for {y!r}{did_you_mean(y, TRAINED)}")
     records = [record for record in read_confirmations(study) if record.state != "running"]
     if epochs is None:
         ended = [record for record in records if record.state == "complete"] or records
@@ -65,7 +64,7 @@ def confirmed_networks(
             of_network.setdefault(record.digest, []).append(record)
     found = []
     for trial in trials:
-        own, cost = of_network.get(trial.digest, []), _value(trial, x)
+        own, cost = of_network.get(trial.digest, []), trial.value(x)
         if own and cost is not None:
             found.append(_confirmed(trial, cost, own, y))
     return sorted(_with_probabilities(found, y), key=lambda each: (each.x, each.trial))
@@ -96,7 +95,7 @@ def _with_probabilities(networks: list[Confirmed], y: str) -> list[Confirmed]:
     noise = pooled_std(each.test for each in tested)
     if noise is None:
         return networks
-    sign = -1 if y == "loss" else 1
+    sign = 1 if is_maximised(y) else -1
     values = [sign * each.test_mean for each in tested]  # type: ignore[operator]
     errors = [noise / math.sqrt(each.seeds) for each in tested]
     told = dict(zip((e.digest for e in tested), frontier_probabilities([e.x for e in tested], values, errors)))
@@ -116,7 +115,7 @@ def trial_probabilities(study: Study, trials: Iterable[TrialRecord], x: str, y: 
         return {}
     numbers, costs, values, errors = [], [], [], []
     for trial in trials:
-        cost, value = _value(trial, x), _value(trial, y)
+        cost, value = trial.value(x), trial.value(y)
         if cost is not None and value is not None:
             fresh = repeats.get(trial.digest, [])
             numbers.append(trial.number)
@@ -137,8 +136,7 @@ def _validations(study: Study, y: str) -> dict[str, list[float]]:
 
 
 def _validation(result: TrainingResult | None, y: str) -> float | None:
-    named = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}
-    return getattr(result, named[y]) if result is not None and y in named else None
+    return getattr(result, TRAINED[y]) if result is not None and y in TRAINED else None
 
 
 def to_confirmation(row: Row) -> ConfirmationRecord:
@@ -179,10 +177,6 @@ _CONFIRMATION = {
     "finished": optional(MOMENT),
     "revision": whole(0),
 }
-
-
-def _value(trial: TrialRecord, name: str) -> float | None:
-    return trial.objectives.get(name, trial.costs.get(name))
 
 
 def _mean(values: Sequence[float]) -> float | None:

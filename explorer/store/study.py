@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, func, select
 
-from explorer.costing.analytic import Cost
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
-from explorer.limits import ACCURACIES, Limit, parse_limit
+from explorer.limits import Limit, parse_limit
+from explorer.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED, is_maximised
 from explorer.records import (
     STATES,
     ConfirmationRecord,
@@ -25,7 +25,6 @@ from explorer.records import (
     Lease,
     TrialRecord,
 )
-from explorer.scoring.names import NAMES
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.checking import NUMBER, DamagedRow, check_row, damage_at, one_of, optional, shown, text, whole
 from explorer.store.database import Database
@@ -43,8 +42,6 @@ from explorer.store.schema import environments, trials
 if TYPE_CHECKING:
     import pandas
 
-_MAXIMISED = {*ACCURACIES, *NAMES}
-LATENCY = "latency_ms"
 CLOCKS_APART = 0.10  # what a drift may come to within a measurement, too; a card's own ups and downs are less
 TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that differ in one trained otherwise
 
@@ -163,10 +160,10 @@ class Study:
         self._require(names, light)
         if not mix_environments:
             self._require_one_environment(names, light)
-        known = [record for record in light if all(_value(record, name) is not None for name in names)]
+        known = [record for record in light if all(record.value(name) is not None for name in names)]
         front = non_dominated([self._minimised(record, names) for record in known])
         return self._filled(
-            sorted((known[place] for place in front), key=lambda record: (_value(record, x), record.number))
+            sorted((known[place] for place in front), key=lambda record: (record.value(x), record.number))
         )
 
     def best_under(
@@ -191,7 +188,7 @@ class Study:
         fit = [
             record
             for record in light
-            if _value(record, objective) is not None and all(_excess(limit, record) <= 0 for limit in limits)
+            if record.value(objective) is not None and all(_excess(limit, record) <= 0 for limit in limits)
         ]
         if not fit:
             return None
@@ -200,9 +197,7 @@ class Study:
     def nearest_to(self, limits: Iterable[Limit | str] | Limit | str) -> TrialRecord | None:
         """The complete trial that breaks ``limits`` least; None where no trial has all their quantities."""
         limits = self._limits(limits)
-        known = [
-            record for record in self._complete() if all(_value(record, limit.cost) is not None for limit in limits)
-        ]
+        known = [record for record in self._complete() if all(record.value(limit.cost) is not None for limit in limits)]
         return min(known, key=lambda record: max(_excess(limit, record) for limit in limits), default=None)
 
     @staticmethod
@@ -277,7 +272,7 @@ class Study:
             columns[shown] = [record.choices.get(name) for record in records]
         for name in numbers:
             shown = f"value.{name}" if name in (*first, *last) else name
-            columns[shown] = [_value(record, name) for record in records]
+            columns[shown] = [record.value(name) for record in records]
         columns |= {name: [getattr(record, name) for record in records] for name in last}
         return pandas.DataFrame(columns)
 
@@ -286,14 +281,14 @@ class Study:
         """(x, y) of the study's frontier, chosen from its objectives.
 
         ``y``: the first one to maximise among those that an evaluation measures, or else the first of these. ``x``: the
-        first other one to minimise that is a cost, or else the first other one to minimise that is no loss, or else
-        ``macs``. Costs are the analytic ones, ``latency_ms`` and the caller's own.
+        first other one to minimise that is a cost, or else the first other one to minimise that is no measure of a
+        training, or else ``macs``. Costs are the analytic ones, ``latency_ms`` and the caller's own.
         """
         ways = self.objectives
-        costs = {*Cost.__dataclass_fields__, LATENCY, *self.fingerprint.get("costs", ())}
+        costs = {*BEFORE_TRAINING, *self.fingerprint.get("costs", ())}
         measured = [name for name in ways if name not in costs] or list(ways)
         y = next((name for name in measured if ways[name] == "max"), measured[0])
-        minimised = [name for name, way in ways.items() if way == "min" and name not in (y, "loss")]
+        minimised = [name for name, way in ways.items() if way == "min" and name not in (y, *TRAINED)]
         return next((name for name in minimised if name in costs), next(iter(minimised), "macs")), y
 
     def axes(self, x: str | None = None, y: str | None = None) -> tuple[str, str]:
@@ -379,7 +374,7 @@ class Study:
         """The trial that a row holds. Raises DamagedRow, also for a complete one without a value of an objective."""
         record = to_record(row)
         if record.state == "complete":
-            missing = [name for name in self.objectives if _value(record, name) is None]
+            missing = [name for name in self.objectives if record.value(name) is None]
             if missing:
                 raise DamagedRow(f"{trial_row(record.number)}, column objectives: {', '.join(missing)} is missing")
         return record
@@ -397,11 +392,10 @@ class Study:
 
     def sign(self, name: str) -> int:
         """-1 for a quantity that is maximised, 1 for one that is minimised: objectives as the study says."""
-        direction = self.objectives.get(name, "max" if name in _MAXIMISED else "min")
-        return -1 if direction == "max" else 1
+        return -1 if is_maximised(name, self.objectives) else 1
 
     def _minimised(self, record: TrialRecord, names: Iterable[str]) -> list[float]:
-        return [self.sign(name) * _value(record, name) for name in names]  # type: ignore[operator]
+        return [self.sign(name) * record.value(name) for name in names]  # type: ignore[operator]
 
     def require_known(self, names: Iterable[str]) -> None:
         """Raises StoreError for a quantity that neither the study's objectives nor its complete trials have."""
@@ -410,7 +404,7 @@ class Study:
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
         if not records:  # the costs that every trial will have
-            known |= {*Cost.__dataclass_fields__, *self.fingerprint.get("costs", ())}
+            known |= {*COSTS, *self.fingerprint.get("costs", ())}
         for name in names:
             if name not in known:
                 hint = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
@@ -418,8 +412,8 @@ class Study:
 
     def _require_fractions(self, limits: Iterable[Limit], records: list[TrialRecord]) -> None:
         for limit in limits:
-            values = [value for record in records if (value := _value(record, limit.cost)) is not None]
-            if limit.cost in ACCURACIES and limit.bound > 1 and values and max(values) <= 1:
+            values = [value for record in records if (value := record.value(limit.cost)) is not None]
+            if limit.cost in FRACTIONS and limit.bound > 1 and values and max(values) <= 1:
                 share = f"{limit.cost}{limit.comparison}{limit.bound / 100:g}"
                 meant = f"; did you mean {share!r} ({limit.bound:g}%)?" if limit.bound <= 100 else ""
                 raise StoreError(f"limit {limit}: {limit.cost} of study {self.name!r} is a fraction of 1{meant}")
@@ -480,9 +474,5 @@ def _tells_clock(latency: Mapping[str, Any]) -> bool:
 
 def _excess(limit: Limit, record: TrialRecord) -> float:
     """As ``Limit.excess``; infinite for a trial without the quantity."""
-    value = _value(record, limit.cost)
+    value = record.value(limit.cost)
     return math.inf if value is None else limit.excess({limit.cost: value})
-
-
-def _value(record: TrialRecord, name: str) -> float | None:
-    return record.objectives.get(name, record.costs.get(name))

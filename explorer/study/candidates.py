@@ -8,10 +8,11 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from explorer.architecture import Architecture
-from explorer.costing.analytic import Cost, count_cost
+from explorer.costing.analytic import count_cost
 from explorer.errors import ExplorerError
 from explorer.grammar.space import Derivation, SearchSpace
 from explorer.limits import Limit
+from explorer.quantities import COSTS
 from explorer.records import State
 from explorer.study.seeds import seed_for
 from explorer.study.work import finite_number, reason_of
@@ -76,7 +77,7 @@ class Candidates:
     @property
     def known_costs(self) -> frozenset[str]:
         """The names of the costs that are known of every candidate."""
-        return frozenset((*Cost.__dataclass_fields__, *self._own_costs))
+        return frozenset((*COSTS, *self._own_costs))
 
     def make(self, derivation: Derivation) -> Candidate:
         """Return the candidate of a derivation.

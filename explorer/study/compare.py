@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
 from explorer.grammar.parse import load_space
+from explorer.quantities import COSTS, TRAINED
 from explorer.signals import interruption
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import TERMS, Study
 from explorer.study.fingerprint import require_same
-from explorer.study.plan import ANALYTIC, DEFAULT_DATA, TRAINED, make_plan
+from explorer.study.plan import DEFAULT_DATA, make_plan
 from explorer.study.search import run_search
 
 NETWORKS = 20
@@ -121,13 +122,13 @@ def _require_cost(side: Study | _Drawn, cost: str) -> None:
         if not _sample(side, cost).costs:
             raise StudyError(f"{side.name} has no complete trial with accuracy and {cost} to compare")
         return
-    known = (*ANALYTIC, *TRAINED)
+    known = (*COSTS, *TRAINED)
     if cost not in known:
         raise StudyError(f"unknown cost {cost!r}; known: {', '.join(known)}{did_you_mean(cost, known)}")
 
 
 def _sample(study: Study, cost: str) -> Sample:
     complete = [trial for trial in study.trials(full=False) if trial.state == "complete"]
-    values = [{**trial.costs, **trial.objectives} for trial in complete]
+    values = [trial.quantities for trial in complete]
     known = [(value[cost], 1 - value["accuracy"]) for value in values if cost in value and "accuracy" in value]
     return Sample(study.name, [pair[0] for pair in known], [pair[1] for pair in known])

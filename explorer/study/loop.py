@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from explorer.errors import ExplorerError, StoreError
 from explorer.files import remove
+from explorer.quantities import SCORES
 from explorer.records import Epoch, GradientFlow, TrialRecord
-from explorer.scoring.names import NAMES
 from explorer.signals import SIGNAL_SECONDS, signal_name
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
@@ -351,7 +351,7 @@ class SearchLoop:
             return Ending("failed", reason=f"{message.reason}{last}", failure=message.kind)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
-            scores = {name: score for name, score in message.measured.items() if name in NAMES}
+            scores = {name: score for name, score in message.measured.items() if name in SCORES}
             expected = self.proposer.expected(record)
             return Ending("stopped", scores, result, reason, environment, expected=expected)
         self._note_ignored([*message.ignored, *(repr(name) for name in message.measured if name in record.costs)])

@@ -15,6 +15,7 @@ from torch import nn
 from explorer.architecture import Architecture
 from explorer.files import write_atomically
 from explorer.measure.environment import describe_environment
+from explorer.quantities import TRAINED
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
@@ -37,7 +38,7 @@ def train(settings: Training, job: Job, report: Report) -> Outcome:
     kept = settings.artifacts and checkpoint_file(settings.artifacts, job.digest)
     network, result = _trained(settings, job, report, data, kept)
     return Outcome(
-        measured={"accuracy": result.val_accuracy, "top5": result.val_top5, "loss": result.val_loss, **scores},
+        measured={**{name: getattr(result, field) for name, field in TRAINED.items()}, **scores},
         result=result,
         environment=describe_environment(settings.device, settings.threads),
         weights=_save(network, settings.artifacts, job) if settings.artifacts else "",

@@ -13,13 +13,12 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from explorer.costing.analytic import Cost
 from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
+from explorer.quantities import COSTS, LATENCY, TRAINED
 from explorer.scoring.names import check_scores
-from explorer.store.study import LATENCY
 from explorer.study.candidates import Candidates, OwnCost
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.function_code import short_name
@@ -37,13 +36,11 @@ from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
 
 DEFAULT_DATA = "cluttered-digits"
-TRAINED = ("accuracy", "top5", "loss")  # what a training measures
 TRIED_WITH_BATCH = 20  # networks of the space that are tried with the recipe's batches before any is trained
 PRECISIONS = ("auto", "float32", "bfloat16")
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
 SEEDS = -(2**63), 2**63 - 1  # that both kinds of database keep
-ANALYTIC = tuple(Cost.__dataclass_fields__)
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +102,7 @@ class Plan:
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
     """The names of what is known of a network before it is trained."""
-    return list(dict.fromkeys([*ANALYTIC, *own_costs, *([LATENCY] if measures_latency else [])]))
+    return list(dict.fromkeys([*COSTS, *own_costs, *([LATENCY] if measures_latency else [])]))
 
 
 def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.quantities import LATENCY
 from explorer.records import TrialRecord
 from explorer.store.rows import EXPECTED, LATENCY_NOTE
-from explorer.store.study import LATENCY
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidate, Candidates
 from explorer.study.plan import Plan

@@ -47,7 +47,7 @@ class TrialIndex:
             self._revision = max(self._revision, record.revision)
         for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
             if record.state in _EFFECTIVE:
-                grows = record.state == "complete" and self.joins_frontier({**record.costs, **record.objectives})
+                grows = record.state == "complete" and self.joins_frontier(record.quantities)
                 self.unchanged = 0 if grows else self.unchanged + 1
                 if grows:
                     self._extend_frontier(record)
@@ -101,23 +101,17 @@ class TrialIndex:
     def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
         """Whether a trial with these values would be on the Pareto front now."""
         point = self._point(objectives)
-        return not any(
-            all(a <= b for a, b in zip(self._point({**record.costs, **record.objectives}), point))
-            for record in self.frontier
-        )
+        return not any(all(a <= b for a, b in zip(self._point(record.quantities), point)) for record in self.frontier)
 
     def best(self) -> TrialRecord | None:
         """Return the best complete trial by the first objective."""
-        return min(
-            self.frontier, key=lambda record: self._point({**record.costs, **record.objectives})[0], default=None
-        )
+        return min(self.frontier, key=lambda record: self._point(record.quantities)[0], default=None)
 
     def _extend_frontier(self, record: TrialRecord) -> None:
         """Add a complete trial; complete trials do not change, so a dominated one stays dominated."""
         rivals = sorted([*self.frontier, record], key=lambda record: record.number)
         self.frontier = [
-            rivals[place]
-            for place in non_dominated([self._point({**record.costs, **record.objectives}) for record in rivals])
+            rivals[place] for place in non_dominated([self._point(record.quantities) for record in rivals])
         ]
 
     def _point(self, values: Mapping[str, float]) -> list[float]:

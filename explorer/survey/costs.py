@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 
 from explorer.architecture import MAX_LAYERS
-from explorer.costing.analytic import BYTES_PER_ELEMENT, Passage, pass_block, pass_ops
+from explorer.costing.analytic import BYTES_PER_ELEMENT, Passage, Totals, costs_of, pass_block, pass_ops
 from explorer.grammar.binding import bind_plain
 from explorer.grammar.blocks import copied, post_layers, pre_layers
 from explorer.grammar.derive import (
@@ -33,7 +33,6 @@ from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Numbered, Part, grouped
 from explorer.survey.units import Table, Unit, Units
 
-COSTS = ("params", "macs", "flops", "activations", "weight_layers", "receptive_field", "peak_memory_bytes")
 SUMS = ("params", "macs", "activations", "weight_layers", "layers")
 LARGEST = 2**62  # what a cost may come to
 
@@ -94,16 +93,17 @@ class _Rows:
         self.copies = np.zeros(count, dtype=np.int64)  # what may be copied from the block passed last, by number
 
     def costs(self) -> dict[str, np.ndarray]:
-        params, macs = self.sums["params"], self.sums["macs"]
-        return {
-            "params": params,
-            "macs": macs,
-            "flops": 2 * macs,
-            "activations": self.sums["activations"],
-            "weight_layers": self.sums["weight_layers"],
-            "receptive_field": 1 + self.growth,
-            "peak_memory_bytes": BYTES_PER_ELEMENT["float32"] * (params + self.peak),
-        }
+        return costs_of(
+            Totals(
+                params=self.sums["params"],
+                macs=self.sums["macs"],
+                activations=self.sums["activations"],
+                weight_layers=self.sums["weight_layers"],
+                receptive_field=1 + self.growth,
+                live_elements=self.peak,
+                bytes_per_element=BYTES_PER_ELEMENT["float32"],
+            )
+        )
 
     def walk(self) -> None:
         """Raises Fault where a network cannot be built."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.grammar.space import Choice, Derivation, SearchSpace
-from explorer.survey.costs import COSTS
+from explorer.ops.base import OpCost
+from explorer.quantities import COSTS
 from explorer.survey.table import survey
 
 ENUMERATED = 20_000
@@ -99,7 +100,7 @@ def cost_ranges(space: SearchSpace) -> CostRanges:
     # Limits on what only training or measuring can tell do not show here.
     known = [limit.allows(costs) for limit in space.limits if limit.cost in costs]
     feasible = float(np.mean(np.all(known, axis=0))) if known else 1.0
-    ranges = {key: _range(np.sort(costs[key])) for key in ("params", "macs", "activations")}
+    ranges = {key: _range(np.sort(costs[key])) for key in OpCost._fields}
     return CostRanges(ranges, rows, rows == total, feasible)
 
 

@@ -16,8 +16,9 @@ from pyarrow import parquet
 from explorer.errors import ExplorerError
 from explorer.files import write_whole
 from explorer.grammar.space import FORMAT, SearchSpace
+from explorer.quantities import COSTS
 from explorer.survey.choices import ABSENT, WHOLE, ChoiceColumns
-from explorer.survey.costs import COSTS, NetworkCosts
+from explorer.survey.costs import NetworkCosts
 
 if TYPE_CHECKING:
     import pandas

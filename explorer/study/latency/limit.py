@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from explorer.limits import Limit
+from explorer.quantities import LATENCY
 from explorer.records import TrialRecord
-from explorer.store.study import LATENCY
 from explorer.study.latency.predicted import PredictedLatency, error_distribution
 
 PREDICTORS = ("macs", "activations", "params", "weight_layers")

@@ -17,8 +17,8 @@ from explorer.measure.child import measure_in_child
 from explorer.measure.device_lock import measuring
 from explorer.measure.environment import find_device
 from explorer.measure.settings import Setting, default_mode
+from explorer.quantities import LATENCY
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
-from explorer.store.study import LATENCY
 from explorer.study.candidates import Candidate, refused
 
 MAX_MEASUREMENTS = 2  # of a network, if other work shared the device during the first

@@ -65,7 +65,7 @@ class History:
                 its_state = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
                 candidate = pool.candidate(Derivation(trial.choices)) if its_state == state else None
                 if candidate is not None:
-                    known = {**candidate.costs, **trial.costs, **trial.objectives}
+                    known = {**candidate.costs, **trial.quantities}
                     candidates.append(candidate)
                     rows.append([_sign(way) * known.get(name, np.nan) for name, way in objectives.items()])
             made[state] = TrialGroup(candidates, np.array(rows, dtype=float).reshape(len(rows), len(objectives)))

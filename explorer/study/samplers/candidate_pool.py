@@ -10,12 +10,14 @@ from typing import Literal, NamedTuple
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.grammar.space import Choice, Derivation
+from explorer.ops.base import OpCost
+from explorer.quantities import COSTS
 from explorer.records import State
 from explorer.study.candidates import Candidates
 from explorer.study.seeds import seed_for
 
 # Costs that follow from others and would count them twice.
-REDUNDANT = ("flops", "weight_layers", "receptive_field", "peak_memory_bytes")
+REDUNDANT = tuple(name for name in COSTS if name not in OpCost._fields)
 MAX_SHUFFLED = 2_000  # derivations of a space up to which each is drawn once; larger spaces are drawn with repeats
 
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from explorer.quantities import TRAINED
 from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
 from explorer.store.study import Study
 from explorer.study.stopping.rules import Rule, Run, predict
 
-PER_EPOCH = {"accuracy": "val_accuracy", "top5": "val_top5", "loss": "val_loss"}  # objective -> field of an Epoch
 MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
 MAX_SINGLE_READS = 5  # trials read one by one from the store; more are read in one query
 
@@ -117,16 +117,16 @@ class LearningCurves:
     def _measured(self) -> list[tuple[str, int]]:
         """Return the objectives that training measures, each with the sign by which it is minimised."""
         objectives = self._study.objectives.items()
-        return [(name, -1 if direction == "max" else 1) for name, direction in objectives if name in PER_EPOCH]
+        return [(name, -1 if direction == "max" else 1) for name, direction in objectives if name in TRAINED]
 
     def _run(self, record: TrialRecord, epoch: Epoch, before: Run) -> Run:
         """Return the run ``before``, extended by an epoch."""
         objectives = self._study.objectives.items()
-        learnt = tuple(sign * getattr(epoch, PER_EPOCH[name]) for name, sign in self._measured())
+        learnt = tuple(sign * getattr(epoch, TRAINED[name]) for name, sign in self._measured())
         costs = tuple(
             -record.costs[name] if direction == "max" else record.costs[name]
             for name, direction in objectives
-            if name not in PER_EPOCH
+            if name not in TRAINED
         )
         return Run((*before.learnt, learnt), costs, (*before.signs, signs_of(epoch, record.costs)))
 
