@@ -24,6 +24,7 @@ from explorer.measure.fold import InferenceForm
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
 from explorer.ops.base import TensorShape
+from explorer.system.cores import allowed_cores
 
 PART_MS = 0.5  # the shortest stretch of a network that is timed by itself
 SETTLED_SHARE = 0.005
@@ -73,7 +74,7 @@ class Cpu:
     def __init__(self, threads: int = 1, cores: Collection[int] | None = None, patience: float = 1.0):
         if threads < 1:
             raise MeasurementError(f"threads must be at least 1, found {threads}")
-        allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        allowed = allowed_cores()
         if cores is not None and (foreign := sorted(set(cores) - set(allowed))):
             usable = ", ".join(map(str, allowed)) or "none by name"
             raise MeasurementError(f"core {foreign[0]} cannot be had; this process may use {usable}")

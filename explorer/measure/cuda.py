@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from explorer.measure.cpu import compiled, laid_out, random_images
 from explorer.measure.fold import InferenceForm
-from explorer.measure.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median, median_interval
 from explorer.ops.base import TensorShape
+from explorer.system.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 
 MOST_INPUTS = 16
 SETTLED_SHARE = 0.005  # of the median, half its interval

@@ -16,8 +16,6 @@ from explorer.errors import MeasurementError
 from explorer.measure import reference
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
-from explorer.measure.device_lock import measuring
-from explorer.measure.environment import describe_environment, find_device
 from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.protocol import (
     VERSION,
@@ -34,6 +32,8 @@ from explorer.measure.statistics import median, median_interval, quantile
 from explorer.network.build import Network, build_network
 from explorer.ops.base import TensorShape
 from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.system.device_lock import measuring
+from explorer.system.environment import describe_environment, find_device
 
 AT_ONCE = 16  # contestants that take turns; more are measured in groups
 ATTEMPTS = 3  # at a measurement whose reference drifts too far

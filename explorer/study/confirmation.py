@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from explorer.errors import SearchFailed, StoreError, StudyError
-from explorer.files import ABANDONED_SECONDS, remove, sweep
-from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
-from explorer.signals import interruption
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
@@ -32,6 +29,9 @@ from explorer.study.seeds import seed_for
 from explorer.study.terms import find_data, training_data, training_recipe
 from explorer.study.watchdog import usual_limits
 from explorer.study.work import Failure, Job, Outcome, Report, Training
+from explorer.system.cores import usable_cores
+from explorer.system.files import ABANDONED_SECONDS, remove, sweep
+from explorer.system.signals import interruption
 
 BREATH = 0.2  # seconds between two looks at the clock
 PAUSE = 2.0  # seconds before it is asked again whether there is something to train, once there was not

@@ -12,10 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from explorer.plain_text import printable
 from explorer.records import ConfirmationRecord, Epoch
 from explorer.study.confirmation import Event
 from explorer.study.progress import drawn_or_printed
+from explorer.system.plain_text import printable
 
 LAST_LINES = 5  # trainings that have ended, shown above the running ones
 _DIGITS = 11  # of a digest, which tell it from others

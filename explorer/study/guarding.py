@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from explorer.signals import ending_signals, raise_interrupted
 from explorer.store.lease import renew_seconds
 from explorer.store.study import Study
+from explorer.system.signals import ending_signals, raise_interrupted
 
 REPEAT_SECONDS = 1.0  # in which a signal that comes again is the same request: "timeout" sends it twice
 _log = logging.getLogger(__name__)

@@ -16,10 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.errors import ExplorerError, StoreError
-from explorer.files import remove
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.scoring.names import NAMES
-from explorer.signals import SIGNAL_SECONDS, signal_name
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
@@ -39,6 +37,8 @@ from explorer.study.retries import Retries
 from explorer.study.seeds import seed_for
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
+from explorer.system.files import remove
+from explorer.system.signals import SIGNAL_SECONDS, signal_name
 
 TOO_SLOW = 200  # networks in a row that break a limit on their latency, after which a search ends
 ASIDE = 500  # networks passed over for the latency expected of them before the best of them is measured

@@ -14,12 +14,12 @@ from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.limits import Limit
 from explorer.measure.child import measure_in_child
-from explorer.measure.device_lock import measuring
-from explorer.measure.environment import find_device
 from explorer.measure.settings import Setting, default_mode
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
 from explorer.store.study import LATENCY
 from explorer.study.proposals import Candidate, refused
+from explorer.system.device_lock import measuring
+from explorer.system.environment import find_device
 
 MEASUREMENTS = 2  # of a network, when other work shared the device during the first
 

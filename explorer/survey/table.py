@@ -14,10 +14,10 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.errors import ExplorerError
-from explorer.files import write_whole
 from explorer.grammar.space import FORMAT, SearchSpace
 from explorer.survey.choices import ABSENT, WHOLE, ChoiceColumns
 from explorer.survey.costs import COSTS, NetworkCosts
+from explorer.system.files import write_whole
 
 if TYPE_CHECKING:
     import pandas

@@ -1,24 +1,16 @@
-"""Images on the device, and what is drawn for one epoch of them: order, crops, mirrorings, holes and mixtures.
-
-All that is random is drawn at the epoch's start from (seed, epoch) alone, by the CPU, so that every device sees the
-same images in the same order and a training that was killed goes on with the epochs it would have seen. Each
-image is then cut, mirrored and normalised on the device, a whole batch at a time (``augment``).
-"""
+"""The images of one split on the device, normalised a batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.training.data import Dataset
-from explorer.training.ondisk import ImagesOnDisk
-from explorer.training.recipe import Recipe
-from explorer.training.splits import Split
-from explorer.training.streaming import StreamedPixels
+from explorer.data.dataset import Dataset
+from explorer.data.splits import Split
+from explorer.data.streaming import ImagesOnDisk, StreamedPixels
 
 
 class Images:
@@ -59,46 +51,3 @@ def _on_device(array: np.ndarray, device: torch.device) -> Tensor:
     """The array's own memory where that is the CPU's and may be written, else a copy."""
     shared = array.flags.writeable and array.flags.c_contiguous
     return (torch.from_numpy(array) if shared else torch.tensor(array)).to(device)
-
-
-class Draws(NamedTuple):
-    """What is drawn for an epoch of S steps of B images, each (S, B) but for ``weight``, (S,).
-
-    ``order``: indices of different images. ``down``, ``right``: the crop's corner, 0..2 shift. ``mirrored``: bool.
-    ``hole_row``, ``hole_column``: the blanked square's centre. ``weight``: of each image in its mixture, 0..1.
-    Parts that recipe or data set do not ask for are None.
-    """
-
-    order: Tensor
-    down: Tensor | None
-    right: Tensor | None
-    mirrored: Tensor | None
-    hole_row: Tensor | None
-    hole_column: Tensor | None
-    weight: Tensor | None
-
-
-def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed: int, epoch: int) -> Draws:
-    """The draws of one epoch. What does not fill a batch sits the epoch out.
-
-    Crops and mirrorings are those of He et al. 2015 (arXiv:1512.03385, section 4.2), as far as the data set allows.
-    """
-    random = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch])  # its stream is frozen for good
-    shift, flip = (data.shift, data.flip) if recipe.augment else (0, False)
-    height, width = data.shape.height, data.shape.width
-    shape = (steps, batch_size)
-
-    def whole(below: int) -> Tensor:
-        return torch.from_numpy(random.randint(0, below, shape))
-
-    # In this order, whatever is asked for: the order of images does not depend on the rest.
-    order = torch.from_numpy(random.permutation(len(data.train))[: steps * batch_size].reshape(shape))
-    return Draws(
-        order=order,
-        down=whole(2 * shift + 1) if shift else None,
-        right=whole(2 * shift + 1) if shift else None,
-        mirrored=whole(2).bool() if flip else None,
-        hole_row=whole(height) if recipe.cutout else None,
-        hole_column=whole(width) if recipe.cutout else None,
-        weight=torch.from_numpy(random.beta(recipe.mixup, recipe.mixup, steps)).float() if recipe.mixup else None,
-    )

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from explorer.files import remove, write_atomically
 from explorer.records import Epoch
+from explorer.system.files import remove, write_atomically
 
 SECONDS = 5.0  # of work that are worth a checkpoint
 SHARE = 50  # a checkpoint may take so small a part of the time

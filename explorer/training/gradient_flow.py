@@ -34,15 +34,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.architecture import Architecture, Block
+from explorer.data.dataset import Dataset, load_data
+from explorer.data.splits import stratified_order
 from explorer.errors import TrainingError
 from explorer.network.build import Network, ResidualBlock, build_network
 from explorer.network.randomness import dropping_from
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
 from explorer.training.convolutions import sound_convolutions
-from explorer.training.data import Dataset, load_data
 from explorer.training.settings import dropout_generator, process_settings
-from explorer.training.splits import stratified_order
 
 NOISE = "noise"
 BATCH = 32

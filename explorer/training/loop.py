@@ -13,20 +13,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from explorer.data.dataset import Dataset
 from explorer.errors import TrainingError
-from explorer.measure.device_lock import Pause
 from explorer.network.build import Network
 from explorer.network.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
+from explorer.system.device_lock import Pause
+from explorer.training.augment import draw_epoch
 from explorer.training.averaging import WeightAverage
-from explorer.training.batch_size import require_several_values
-from explorer.training.batches import Images, draw_epoch
+from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
 from explorer.training.convolutions import sound_convolutions
-from explorer.training.data import Dataset
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
-from explorer.training.recipe import Recipe
+from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.relu import bitwise_relu
 from explorer.training.settings import AUTO, autocast, dropout_generator, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from explorer.system.user_folders import user_cache
 from explorer.training.settings import PRECISIONS, autocast
 
 GAIN = 1.1  # how many times faster bfloat16 must be; of nearly equals float32 is taken
@@ -73,7 +74,7 @@ def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "explorer" / "precision"
+    return user_cache("precision")
 
 
 def _convolutions(net: nn.Module) -> str:

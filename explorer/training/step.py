@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.errors import TrainingError
-from explorer.training.augment import crop, cut_out, mirror, mix
+from explorer.training.augment import Draws, crop, cut_out, mirror, mix
 from explorer.training.averaging import WeightAverage
-from explorer.training.batches import Draws, Images
+from explorer.training.batches import Images
 from explorer.training.recipe import Recipe
 
 SMALLEST_PART = 8  # images; batch norm's statistics over fewer say little

@@ -34,7 +34,7 @@ def place(tmp_path, monkeypatch):
         "explorer.scoring.zero_cost.score_architecture",
         "explorer.export.package.export_architecture",
         "dashboards.report.report_page",
-        "explorer.training.data.load_data",
+        "explorer.data.dataset.load_data",
         "explorer.study.terms.load_data",
     ):
         monkeypatch.setattr(name, long_work)
