@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -104,6 +104,6 @@ def _replace(aside: Path, entry: Path) -> None:
             os.rename(aside, entry)
 
 
-def _sync(file: IO) -> None:
+def _sync(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())

@@ -77,7 +77,7 @@ class Dataset:
         """One of the three splits by its name."""
         if name not in SPLITS:
             raise DataError(f"unknown split {name!r}; known: {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
-        return getattr(self, name)
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
 def load_data(
@@ -100,7 +100,8 @@ def load_data(
 
     Raises DataError when the data are unknown, missing or damaged, or ``subset`` is out of range.
     """
-    flip, class_names = False, ()
+    flip = False
+    class_names: tuple[str, ...] = ()
     test: Split | UnreadSplit
     if name in EMBEDDED:
         shape, classes = describe_data(name)
@@ -147,16 +148,16 @@ def _read(source: Source, classes: int, seed: int) -> tuple[Split, Split, Split 
     whole = _read_split(source, "train", classes)
     digests = image_digests(whole.images) if source.class_names else None
     notes = whole.notes if digests is None else whole.notes + copy_notes(digests, whole.labels, source.class_names)
-    given: dict[str, Split | UnreadSplit] = {}
+    validation: Split | None = None
+    test: Split | UnreadSplit | None = None
     if "validation" in source.splits:
         validation = _read_split(source, "validation", classes)
-        given["validation"] = validation
         notes += shared_note("validation", validation, digests, "training")
     if "test" in source.splits:
-        given["test"] = UnreadSplit(partial(_read_test, source, classes, digests))
-    absent = [split for split in ("validation", "test") if split not in given]
+        test = UnreadSplit(partial(_read_test, source, classes, digests))
+    absent = [name for name, split in (("validation", validation), ("test", test)) if split is None]
     count = len(whole)
-    share = count // (10 if "test" in given else 5)
+    share = count // (10 if test is not None else 5)
     if absent and not share:
         raise DataError(f"{source.where}: {count} training images are too few for a {absent[0]} split")
     sizes = (count - share * len(absent), *[share] * len(absent))
@@ -166,9 +167,11 @@ def _read(source: Source, classes: int, seed: int) -> tuple[Split, Split, Split 
         if not len(part):
             raise DataError(f"{source.where}: too few different images for a {split} split: most are copies")
     _require_classes(f"{source.where}: of its {count} training images, those left after splitting", train, classes)
-    splits = given | dict(zip(absent, carved, strict=True))
+    rest = iter(carved)
+    validation = next(rest) if validation is None else validation
+    test = next(rest) if test is None else test
     # The notes of what was decoded go with the part that is trained on.
-    return replace(train, notes=notes, damaged=whole.damaged), splits["validation"], splits["test"]
+    return replace(train, notes=notes, damaged=whole.damaged), validation, test
 
 
 def _read_test(source: Source, classes: int, digests: np.ndarray | None) -> Split:
@@ -221,10 +224,11 @@ def _subset(name: str, train: Split, validation: Split, size: int, classes: int,
     for_validation = max(min(size // 5, len(validation)), size - len(train))
     (train,) = stratified_parts(train, (size - for_validation,), seed)
     _require_classes(f"a subset of {size} of {name}: its training images", train, classes)
-    return train, *stratified_parts(validation, (for_validation,), seed)
+    (validation,) = stratified_parts(validation, (for_validation,), seed)
+    return train, validation
 
 
-def _moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _moments(images: np.ndarray | ImagesOnDisk) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, for pixels scaled to 0..1. A constant channel has std 1.
 
     Of images that stay on the disk, MOMENT_IMAGES at equal distances stand for all.
@@ -232,11 +236,11 @@ def _moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if isinstance(images, ImagesOnDisk):
         chosen = np.linspace(0, len(images) - 1, min(MOMENT_IMAGES, len(images))).astype(int)
         images = np.asarray(images[chosen])
-    total, squares = 0.0, 0.0
+    total = squares = np.zeros(images.shape[1])
     for start in range(0, len(images), 500):  # some hundred at a time: the float copy stays in the processor's cache
         pixels = images[start : start + 500].reshape(-1, images.shape[1], images[0, 0].size).astype(np.float32)
-        total += pixels.sum(axis=2).sum(axis=0, dtype=np.float64)
-        squares += np.einsum("ncp,ncp->nc", pixels, pixels).sum(axis=0, dtype=np.float64)
+        total = total + pixels.sum(axis=2).sum(axis=0, dtype=np.float64)
+        squares = squares + np.einsum("ncp,ncp->nc", pixels, pixels).sum(axis=0, dtype=np.float64)
     count = images[:, 0].size
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
@@ -248,6 +252,6 @@ def _sha256(*splits: Split) -> str:
     digest = hashlib.sha256()
     for split in splits:
         images = split.images.names if isinstance(split.images, ImagesOnDisk) else split.images
-        digest.update(np.ascontiguousarray(images))
-        digest.update(np.ascontiguousarray(split.labels))
+        digest.update(np.ascontiguousarray(images).data)
+        digest.update(np.ascontiguousarray(split.labels).data)
     return digest.hexdigest()[:16]

@@ -80,7 +80,7 @@ def decode_images(
         form = form._replace(grey_bits=_bits(np.flatnonzero(levels)) if deep else None)
     for image in deep:
         decode(*image)
-    told = notes.lines(form, _remaining(np.flatnonzero(levels), form) if deep else "")
+    told = notes.lines(form, _remaining(np.flatnonzero(levels), form.grey_bits) if deep and form.grey_bits else "")
     if damaged and not skip_damaged:
         raise DamagedImages(damaged, len(labels))
     if damaged:
@@ -127,7 +127,7 @@ class DamagedImages(DataError):
         else:
             super().__init__(f"{len(images)} of {total} images are damaged; {mend}: {'; '.join(lines)}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[DamagedImages], tuple[list[str], int, str]]:
         return (type(self), (self.images, self.total, self.mend))
 
 
@@ -135,6 +135,6 @@ def _bits(levels: np.ndarray) -> int:
     return max(8, int(levels.max()).bit_length())
 
 
-def _remaining(levels: np.ndarray, form: Form) -> str:
+def _remaining(levels: np.ndarray, grey_bits: int) -> str:
     """How many of the grey ``levels`` remain different."""
-    return f", which leaves {len(np.unique(upper_bits(levels, form.grey_bits))):,} of {len(levels):,} levels"
+    return f", which leaves {len(np.unique(upper_bits(levels, grey_bits))):,} of {len(levels):,} levels"

@@ -79,12 +79,12 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
 
 def _reason(error: Exception) -> str:
     """What a person can use of it: requests wraps the cause several times, with addresses of objects."""
-    cause: BaseException = error
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__
+    cause: BaseException = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
     said = getattr(cause, "strerror", None) or one_line(cause)
     return f"{said}; is there a network, or a proxy to be named in HTTPS_PROXY?"
 

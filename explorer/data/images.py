@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from explorer.errors import DataError, one_line
 from explorer.ops.base import TensorShape
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _WARNING_FILTERS = threading.Lock()  # they belong to the process: two threads would restore each other's
@@ -59,7 +62,7 @@ def _reason(error: Exception) -> str:
     return one_line(error).partition(" <_io.")[0]  # without the address of Pillow's buffer
 
 
-def _open(data: bytes):
+def _open(data: bytes) -> PillowImage:
     from PIL import Image
 
     with _WARNING_FILTERS, warnings.catch_warnings():
@@ -67,11 +70,11 @@ def _open(data: bytes):
         return Image.open(io.BytesIO(data))
 
 
-def _is_grey(image) -> bool:
+def _is_grey(image: PillowImage) -> bool:
     return image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
 
 
-def _orientation(image) -> int:
+def _orientation(image: PillowImage) -> int:
     """1 to 8 as EXIF counts them; 1, upright, where nothing sensible is said."""
     if image.format == "PNG" and "exif" not in image.info:  # asking for more would decode it
         return 1
@@ -84,9 +87,10 @@ def _orientation(image) -> int:
     return found if found in range(1, 9) else 1
 
 
-def _upright_size(image) -> tuple[int, int]:
+def _upright_size(image: PillowImage) -> tuple[int, int]:
     """Width and height as they are after turning the image upright: orientations 5 to 8 lie on their side."""
-    return image.size[::-1] if _orientation(image) >= 5 else image.size
+    width, height = image.size
+    return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
 def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
@@ -111,11 +115,11 @@ def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
         if size != (shape.width, shape.height):
             image = ImageOps.fit(image, (shape.width, shape.height), Image.Resampling.BILINEAR)  # with antialiasing
             kinds.append("fitted")
-        pixels = np.asarray(image)
+        pixels = np.asarray(image, np.uint8)
     return pixels.reshape(shape.height, shape.width, -1), kinds
 
 
-def _eight_bits(image, kinds: list[str], grey_bits: int):
+def _eight_bits(image: PillowImage, kinds: list[str], grey_bits: int) -> PillowImage:
     from PIL import Image
 
     if image.mode.startswith("I;16"):
@@ -127,7 +131,7 @@ def _eight_bits(image, kinds: list[str], grey_bits: int):
 
 
 def upper_bits(levels: np.ndarray, grey_bits: int) -> np.ndarray:
-    return np.minimum(levels >> (grey_bits - 8), 255).astype(np.uint8)
+    return np.asarray(np.minimum(levels >> (grey_bits - 8), 255), np.uint8)
 
 
 def deep_levels(data: bytes) -> np.ndarray | None:
@@ -139,13 +143,13 @@ def deep_levels(data: bytes) -> np.ndarray | None:
         return None
 
 
-def _is_deep_colour(image, data: bytes) -> bool:
+def _is_deep_colour(image: PillowImage, data: bytes) -> bool:
     """Whether Pillow has dropped the lower 8 bits of a PNG's channels by itself."""
     depth = data[24] if image.format == "PNG" and len(data) > 24 else 8  # a field of the header chunk, IHDR
     return depth == 16 and not image.mode.startswith("I")
 
 
-def _channels(image, channels: int, kinds: list[str]):
+def _channels(image: PillowImage, channels: int, kinds: list[str]) -> PillowImage:
     if image.mode == "CMYK":
         kinds.append("cmyk")
     elif image.mode in ("P", "PA"):

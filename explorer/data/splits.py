@@ -102,7 +102,7 @@ def image_digests(images: np.ndarray | ImagesOnDisk) -> np.ndarray | None:
     """A hash of each image's pixels, (N,), equal for equal images; None for images that stay on the disk."""
     if not isinstance(images, np.ndarray):
         return None
-    return np.array([hashlib.blake2b(np.ascontiguousarray(image), digest_size=15).hexdigest() for image in images])
+    return np.array([hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=15).hexdigest() for image in images])
 
 
 def copy_notes(digests: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,8 +122,8 @@ def copy_notes(digests: np.ndarray, labels: np.ndarray, class_names: tuple[str, 
 
 def shared_note(name: str, split: Split, digests: np.ndarray | None, other: str) -> tuple[str, ...]:
     """A note on the images of ``split`` that are among ``digests``, the hashes of the ``other`` split's images."""
-    own = None if digests is None else image_digests(split.images)
-    count = 0 if own is None else int(np.isin(own, digests).sum())
+    own = image_digests(split.images)
+    count = 0 if own is None or digests is None else int(np.isin(own, digests).sum())
     if not count:
         return ()
     return (f"{count} of {len(split)} {name} images are copies of {other} images: its accuracy is too high",)

@@ -102,7 +102,7 @@ class StreamedPixels:
             _Batches(self._images),  # type: ignore[arg-type]  # indexing is all that a loader with a sampler asks for
             batch_size=None,
             sampler=list(self._order),
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # it is given no list, as batch_size is None
             num_workers=torch.get_num_threads(),
         )
         self._ahead = iter(loader)
@@ -133,7 +133,7 @@ class StreamedPixels:
         """All images in order, ``size`` at a time, the last batch perhaps smaller."""
         import torch
 
-        batches = torch.arange(len(self)).split(size)
+        batches = torch.split(torch.arange(len(self)), size)
         self.expect(batches)
         return (self[batch] for batch in batches)
 

@@ -179,7 +179,8 @@ def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu"
     """Input and a copy of the network in the setting's dtype and layout on ``device``."""
     memory_format = torch.channels_last if setting.layout == "channels_last" else torch.contiguous_format
     dtype = TORCH_DTYPES[setting.dtype]
-    module = copy.deepcopy(module).to(device=device, dtype=dtype, memory_format=memory_format)
+    module = copy.deepcopy(module)
+    module.to(device=device, dtype=dtype, memory_format=memory_format)  # type: ignore[call-overload]  # torch annotates no memory_format
     return x.to(device=device, dtype=dtype, memory_format=memory_format), module
 
 
@@ -273,10 +274,11 @@ def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], An
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
+            assert program is not None  # as it is with dynamo
     finally:
         logger.setLevel(level)
     model = io.BytesIO()
-    program.save(model)
+    program.save(model)  # type: ignore[arg-type]  # it also writes to an open file
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -294,7 +296,9 @@ def cpu_times(stat: Path = Path("/proc/stat")) -> CpuTimes:
     for line in lines:
         word, *numbers = line.split()
         if word.startswith("cpu") and word != "cpu":
-            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, [*numbers, *[0] * 8])
+            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (
+                int(number) for number in [*numbers, *["0"] * 8]
+            )
             cores[int(word[3:])] = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
     return CpuTimes(cores, time.process_time(), time.monotonic())
 

@@ -14,6 +14,7 @@ from torch import nn
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
 from explorer.measure import reference
+from explorer.measure.child import measure_in_child
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
 from explorer.measure.fold import InferenceForm, inference_form
@@ -70,8 +71,6 @@ def latency(
     place = find_device(device)
     settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
     if isinstance(network, Architecture):
-        from explorer.measure.child import measure_in_child
-
         with measuring(place):
             return measure_in_child([network], settings, place, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input

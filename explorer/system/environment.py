@@ -29,7 +29,8 @@ def describe_environment(device: str = "cpu", threads: int | None = None) -> Env
     versions = {name: found for name in PACKAGES if (found := _version(name))}
     if device.startswith("cuda"):
         versions |= {"cuda": str(torch.version.cuda), "driver": _driver_version()}
-        versions |= {"cudnn": str(torch.backends.cudnn.version())}
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        versions |= {"cudnn": str(cudnn)}
     return Environment(
         device=device,
         device_name=device_name(device),

@@ -64,7 +64,7 @@ class Nvml:
     def at_work_since(self, moment: int) -> tuple[int, ...] | None:
         """Processes beside this one that computed on it since; None where it does not tell, as an instance does not.
         One that merely keeps its memory there, as a training that waits does, is none of them."""
-        ask: Callable | None = getattr(self._library, "nvmlDeviceGetProcessUtilization", None)
+        ask: Callable[..., Any] | None = getattr(self._library, "nvmlDeviceGetProcessUtilization", None)
         if self._own is None or ask is None:
             return None
         try:
@@ -112,7 +112,7 @@ class Nvml:
         return self._ask_of(self._own, function, *arguments)
 
     def _ask_of(self, handle: Any, function: str, *arguments: Any) -> Any:
-        asked: Callable | None = getattr(self._library, function, None)
+        asked: Callable[..., Any] | None = getattr(self._library, function, None)
         if handle is None or asked is None:
             return None
         try:

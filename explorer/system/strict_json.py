@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 
 MAX_DEPTH = 100  # the deepest file of ours has 8 levels
@@ -28,7 +29,7 @@ def parse_json(data: str | bytes) -> Any:
     """
     try:
         text = (data if isinstance(data, bytes) else data.encode()).decode("utf-8-sig")
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise ValueError(f"not UTF-8 text: {error.reason} at position {error.start}") from None
     try:
         made = json.loads(text, object_pairs_hook=_checked_object, parse_int=_whole)
@@ -43,8 +44,7 @@ def parse_json(data: str | bytes) -> Any:
 def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
     for key, value in pairs:
         if isinstance(value, float) and not math.isfinite(value):

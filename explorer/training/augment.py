@@ -7,6 +7,7 @@ then cut, mirrored and mixed on the device, a whole batch at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ class Draws(NamedTuple):
     hole_row: Tensor | None
     hole_column: Tensor | None
     weight: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Draws:
+        """The draws with ``change`` made to each part that there is."""
+        return Draws(change(self.order), *(None if drawn is None else change(drawn) for drawn in self[1:]))
 
 
 def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed: int, epoch: int) -> Draws:

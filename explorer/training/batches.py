@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from explorer.data.dataset import Dataset
-from explorer.data.splits import Split
+from explorer.data.splits import Split, UnreadSplit
 from explorer.data.streaming import ImagesOnDisk, StreamedPixels
 
 
 class Images:
     """One split on the device: uint8 pixels (N, C, H, W) and labels (N,), normalised a batch at a time."""
 
-    def __init__(self, split: Split, data: Dataset, device: torch.device):
-        on_disk = isinstance(split.images, ImagesOnDisk)
-        self.pixels = StreamedPixels(split.images, device) if on_disk else _on_device(split.images, device)
+    def __init__(self, split: Split | UnreadSplit, data: Dataset, device: torch.device):
+        images = split.images
+        self.pixels = StreamedPixels(images, device) if isinstance(images, ImagesOnDisk) else _on_device(images, device)
         self.labels = _on_device(split.labels, device)
         self.classes = data.classes
         self._mean = 255 * torch.tensor(data.mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
@@ -34,7 +34,7 @@ class Images:
 
     def expect(self, batches: Sequence[Tensor]) -> None:
         """Says which images ``pixels`` will be asked for next, each (B,) indices: those on disk are decoded ahead."""
-        if self.streamed:
+        if isinstance(self.pixels, StreamedPixels):
             self.pixels.expect(batches)
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -43,7 +43,8 @@ class Images:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, in order, the last batch perhaps smaller."""
-        for pixels, labels in zip(self.pixels.split(batch_size), self.labels.split(batch_size), strict=True):
+        batches = self.pixels.split(batch_size)
+        for pixels, labels in zip(batches, torch.split(self.labels, batch_size), strict=True):
             yield self.normalise(pixels), labels
 
 

@@ -31,6 +31,7 @@ def place(tmp_path, monkeypatch):
         "explorer.survey.table.write_atlas",
         "explorer.measure.child.measure_in_child",
         "explorer.measure.calibration.measure_in_child",
+        "explorer.measure.latency.measure_in_child",
         "explorer.scoring.zero_cost.score_architecture",
         "explorer.export.package.export_architecture",
         "dashboards.report.report_page",

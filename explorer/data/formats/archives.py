@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -44,7 +45,7 @@ def read_members(archive: Path, names: Collection[str], at_most: int) -> dict[st
                 )
             if name not in names or name in found:
                 continue
-            found[name] = b"".join(iter(lambda file=file: file.read(CHUNK), b""))
+            found[name] = b"".join(iter(partial(file.read, CHUNK), b""))
             if len(found) == len(names):
                 break
     except _DAMAGE as error:
@@ -78,18 +79,18 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         raw.seek(0)
         with (
             gzip.GzipFile(fileobj=raw) if is_gzip else raw as content,
-            tarfile.open(fileobj=_Bounded(content)) as tarred,
+            tarfile.open(fileobj=_Bounded(content)) as tarred,  # type: ignore[call-overload]  # it only reads and seeks
         ):
             for member in tarred:
-                file = tarred.extractfile(member) if member.isreg() and not member.issparse() else None
-                if file is not None:
-                    yield member.name.rpartition("/")[2], member.size, file
+                content_file = tarred.extractfile(member) if member.isreg() and not member.issparse() else None
+                if content_file is not None:
+                    yield member.name.rpartition("/")[2], member.size, content_file
 
 
 class _Bounded:
     """A file of which no more than MAX_READ bytes are read at once: tarfile reads a header as a whole."""
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: io.BufferedIOBase):
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 

@@ -3,7 +3,7 @@ python and binary batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -167,8 +167,8 @@ def _from_archive(archive: Path, known: Known, split: str) -> Split:
     return cached(f"{known.name} {split}", [archive], decode)
 
 
-def _join(parts: list[Arrays], known: Known, places: list) -> Split:
+def _join(parts: list[Arrays], known: Known, places: Sequence[object]) -> Split:
     for (_, labels), place in zip(parts, places):
-        check_labels(labels, known.classes, lambda i, place=place: f"{place}: image {i}")
-    images, labels = zip(*parts, strict=True)
-    return Split(np.concatenate(images), np.concatenate(labels))
+        check_labels(labels, known.classes, f"{place}: image {{}}".format)
+    images, all_labels = zip(*parts, strict=True)
+    return Split(np.concatenate(images), np.concatenate(all_labels))

@@ -67,14 +67,15 @@ def _decode_digits() -> Split:
 
 def _clutter(digits: Split, placements: int, random: np.random.RandomState) -> Split:
     """``placements`` images of each digit, uint8 (N * placements, 1, CANVAS, CANVAS)."""
-    side = digits.images.shape[-1]
+    images = np.asarray(digits.images)
+    side = images.shape[-1]
     owner = np.repeat(np.arange(len(digits)), placements)
     canvas = np.zeros((len(owner), CANVAS, CANVAS), np.uint8)
-    _paint(canvas, digits.images[owner, 0], random.randint(0, CANVAS - side + 1, (2, len(owner))))
+    _paint(canvas, images[owner, 0], random.randint(0, CANVAS - side + 1, (2, len(owner))))
     for _ in range(CLUTTER_PIECES):
         other = (owner + random.randint(1, len(digits), len(owner))) % len(digits)  # never the digit itself
         top, left = random.randint(0, side - CLUTTER_SIDE + 1, (2, len(owner)))
-        pieces = _windows(digits.images[:, 0], CLUTTER_SIDE)[other, top, left]
+        pieces = _windows(images[:, 0], CLUTTER_SIDE)[other, top, left]
         _paint(canvas, pieces, random.randint(0, CANVAS - CLUTTER_SIDE + 1, (2, len(owner))))
     noisy = canvas + np.round(NOISE * random.standard_normal(canvas.shape))
     return Split(np.clip(noisy, 0, 255).astype(np.uint8)[:, None], digits.labels[owner])

@@ -166,7 +166,9 @@ def _list(base: Path, train: Path, notes: tuple[str, ...]) -> _Listed:
     for key in sorted(wanted.keys() ^ classes.keys()):
         has, lacks = (base, train) if key in classes else (train, base)
         raise DataError(f"{lacks}: its class folders differ from those of {has}, which has {(classes | wanted)[key]!r}")
-    names, labels, others = [], [], []
+    names: list[str] = []
+    others: list[str] = []
+    labels: list[int] = []
     for label, key in enumerate(wanted):
         before, folder = len(names), classes[key]
         for name in _files(base / folder):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _decode(file: Path, known: Known) -> Split:
     return decode_images(_rows(file, image, known.shape.elements), labels, Form(known.shape))
 
 
-def _labels(file: Path, column) -> np.ndarray:
+def _labels(file: Path, column: Any) -> np.ndarray:
     import pyarrow
 
     if not pyarrow.types.is_integer(column.type):
@@ -88,7 +89,7 @@ def _labels(file: Path, column) -> np.ndarray:
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
         raise DataError(f"{file}: row {row}: has no label")
-    return column.to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:

@@ -47,7 +47,7 @@ class _Kind:
             raise DataError(f"refused: an array of type {name!r}, where a CIFAR batch holds whole numbers")
         self.name, self.order = name, "<"
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.order = ">" if state[1] in (">", b">") else "<"
 
 
@@ -55,9 +55,9 @@ class _Array:
     """A pickled array as the pickle describes it; numpy sees no more of that than shape, type and bytes."""
 
     def __init__(self, *_: object):
-        self.state: tuple = ((), _Kind("u1"), False, b"")
+        self.state: tuple[Any, ...] = ((), _Kind("u1"), False, b"")
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state[-4:]  # a version number stands before it
 
     def array(self) -> np.ndarray:
