@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from explorer.data.dataset import load_data
 from explorer.data.streaming import ImagesOnDisk, StreamedPixels, fits_in_memory
 from explorer.errors import DataError
 from explorer.ops.base import TensorShape
+from explorer.system.cores import usable_cores
 from explorer.system.memory import total_memory
 from explorer.training.batches import Images
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import recipe
 from tests.data.layouts import class_folders, encoded
+from tests.system.control_groups import group_tree
 from tests.training.small_network import small_network
 
 CPU = torch.device("cpu")
@@ -55,6 +58,30 @@ def test_only_what_is_too_large_stays_on_the_disk(folder, monkeypatch):
     monkeypatch.setattr(streaming, "total_memory", lambda: 2**20)
     assert fits_in_memory(2**30 // (3 * 64 * 64), TensorShape(3, 64, 64))
     assert not fits_in_memory(2**30 // (3 * 64 * 64) + 1, TensorShape(3, 64, 64))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_container_streams_by_its_own_memory_and_cores(monkeypatch, tmp_path, version):
+    """On a large machine, images go by what the container may use: a quarter of 64 GiB over 4 cores holds 4 GiB."""
+    files, own = {
+        1: (
+            {
+                "memory/a/memory.limit_in_bytes": str(64 << 30),
+                "cpu/a/cpu.cfs_quota_us": "400000",
+                "cpu/a/cpu.cfs_period_us": "100000",
+            },
+            "4:memory:/a\n3:cpu,cpuacct:/a\n",
+        ),
+        2: ({"a/memory.max": str(64 << 30), "a/b/cpu.max": "400000 100000"}, "0::/a/b\n"),
+    }[version]
+    groups, own_file = group_tree(tmp_path, own, files)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=1 << 40, available=1 << 40))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(streaming, "total_memory", lambda: total_memory(groups, own_file))
+    monkeypatch.setattr(streaming, "usable_cores", lambda: usable_cores(groups, own_file))
+    shape = TensorShape(4, 512, 512)  # 1 MiB an image
+    assert fits_in_memory(4 << 10, shape)
+    assert not fits_in_memory((4 << 10) + 1, shape)
 
 
 def test_the_same_images_in_the_same_splits(folder, nothing_fits):
