@@ -19,9 +19,9 @@ from statistics import mean, stdev
 import torch
 
 from explorer.architecture import Architecture
+from explorer.data.dataset import Dataset, load_data
 from explorer.grammar.parse import load_space
-from explorer.measure.environment import describe_environment
-from explorer.training.data import Dataset, load_data
+from explorer.system.environment import describe_environment
 from explorer.training.run import train_architecture
 
 

@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from explorer.costing.analytic import count_cost
+from explorer.data.dataset import load_data
 from explorer.frontier import hypervolume
 from explorer.grammar.parse import load_space
-from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
@@ -38,7 +38,7 @@ from explorer.study.search import search as search_study
 from explorer.study.stopping.learning_curves import signs_of
 from explorer.study.stopping.rules import RULES as STOPPING
 from explorer.study.stopping.rules import Curves, Never, Rule, Run, Rungs
-from explorer.training.data import load_data
+from explorer.system.environment import describe_environment
 from explorer.training.loop import train_network
 from explorer.training.recipe import default_training
 

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the published ne
 
 from explorer.errors import ExplorerError
 from explorer.measure.child import measure_in_child
-from explorer.measure.environment import describe_environment, find_device
 from explorer.measure.settings import default_mode, make_settings
+from explorer.system.environment import describe_environment, find_device
 from tests.published.networks import FURTHER, ROWS, member
 
 COLUMNS = ("name", "img_size", "samples_per_sec", "device", "mode", "precision", "layout", "torch")

@@ -25,10 +25,10 @@ from functools import partial
 from explorer.address import find_architecture
 from explorer.architecture import Architecture
 from explorer.measure.child import measure_in_child
-from explorer.measure.device_lock import measuring
-from explorer.measure.environment import describe_environment, find_device
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.records import Latency
+from explorer.system.device_lock import measuring
+from explorer.system.environment import describe_environment, find_device
 
 NETWORKS = ("published/cifar_resnet.yaml#depth=3,option=A", "preact_variants.yaml#5183")
 TRAINER = """

@@ -14,8 +14,8 @@ import tempfile
 import time
 
 from explorer.grammar.parse import load_space
-from explorer.measure.environment import describe_environment
 from explorer.study.search import run_search
+from explorer.system.environment import describe_environment
 
 SLEEP = 1.0  # seconds a trial
 TRAINING = 5.0  # seconds of the training that the overhead is held against

@@ -15,11 +15,11 @@ import time
 import numpy as np
 
 from explorer.costing.analytic import count_cost
+from explorer.data.dataset import load_data
 from explorer.frontier import non_dominated
 from explorer.grammar.parse import load_space
-from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
-from explorer.training.data import load_data
+from explorer.system.environment import describe_environment
 from explorer.training.loop import train_network
 from explorer.training.recipe import default_training
 

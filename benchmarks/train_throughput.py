@@ -28,14 +28,15 @@ from torch import nn
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
+from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError
 from explorer.grammar.parse import load_space
-from explorer.measure.cores import usable_cores
-from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
 from explorer.study.rehearsal import made_up_images
-from explorer.training.batches import Images, draw_epoch
-from explorer.training.data import Dataset, load_data
+from explorer.system.cores import usable_cores
+from explorer.system.environment import describe_environment
+from explorer.training.augment import draw_epoch
+from explorer.training.batches import Images
 from explorer.training.recipe import recipe
 from explorer.training.relu import bitwise_relu
 from explorer.training.settings import autocast, process_settings

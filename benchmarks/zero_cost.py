@@ -20,12 +20,12 @@ from statistics import median
 import torch
 
 import explorer
+from explorer.data.dataset import load_data
 from explorer.errors import DataError
-from explorer.measure.environment import describe_environment
 from explorer.scoring.correlation import Correlation, rank_correlations
 from explorer.scoring.names import NAMES
 from explorer.scoring.space import PLAIN
-from explorer.training.data import load_data
+from explorer.system.environment import describe_environment
 
 SPACE = Path(__file__).with_name("nas_bench_macro.yaml")
 

@@ -15,9 +15,9 @@ from pyarrow import parquet
 from dashboards.quantities import unit_of
 from dashboards.text import safe_text
 from explorer.errors import ExplorerError
-from explorer.files import write_atomically
 from explorer.quantities import COSTS
 from explorer.survey.table import choice_names
+from explorer.system.files import write_atomically
 
 MOST = 20_000  # points drawn: as many as a browser moves about without delay
 _TEMPLATE = Path(__file__).with_name("atlas.html")

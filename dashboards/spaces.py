@@ -6,11 +6,11 @@ import streamlit as st
 
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
-from explorer.files import slug
 from explorer.grammar.parse import parse_space
 from explorer.grammar.shipped import shipped_spaces
 from explorer.grammar.space import Derivation, SearchSpace, named_choices
 from explorer.store import Study
+from explorer.system.files import slug
 
 
 def space_of(study: Study, architecture: Architecture) -> SearchSpace | str:

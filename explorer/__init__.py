@@ -18,7 +18,7 @@ _PUBLIC = {
     "Architecture": ("explorer.architecture", "Architecture"),
     "Derivation": ("explorer.grammar.space", "Derivation"),
     "ExplorerError": ("explorer.errors", "ExplorerError"),
-    "Pause": ("explorer.measure.device_lock", "Pause"),
+    "Pause": ("explorer.system.device_lock", "Pause"),
     "SearchFailed": ("explorer.errors", "SearchFailed"),
     "SearchSpace": ("explorer.grammar.space", "SearchSpace"),
     "SpaceError": ("explorer.errors", "SpaceError"),

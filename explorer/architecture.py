@@ -18,7 +18,7 @@ from explorer.errors import ArchitectureError
 from explorer.ops import registry
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.merge import Add, Merge, merge_from_json
-from explorer.strict_json import parse_json
+from explorer.system.strict_json import parse_json
 
 FORMAT = 1
 DIGEST_VERSION = "v1"

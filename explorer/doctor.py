@@ -142,8 +142,8 @@ def _pip(requirements: list[str]) -> str:
 
 
 def _cpu() -> Check:
-    from explorer.measure.cores import usable_cores
-    from explorer.measure.environment import device_name
+    from explorer.system.cores import usable_cores
+    from explorer.system.environment import device_name
 
     cores, seen = usable_cores(), os.cpu_count() or 1
     of = f" of {seen} (what it is bound to and what its container has time for)" if cores < seen else ""
@@ -157,20 +157,16 @@ def _cpu() -> Check:
 
 
 def _memory() -> Check:
-    from explorer.measure.cores import usable_cores
-    from explorer.training.ondisk import memory_bytes
+    from explorer.system.cores import usable_cores
+    from explorer.system.memory import available_memory, machine_memory, total_memory
 
-    total = memory_bytes()
+    total = total_memory()
     workers = max(1, total // LEAST_MEMORY_BYTES)
     ok = total >= LEAST_MEMORY_BYTES * usable_cores()  # a search begins a worker on each
     found = f"{total / 2**30:.1f} GiB"
-    if total < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+    if total < machine_memory():
         found += " (the limit of its container)"
-    try:
-        available = int(re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())[1]) * 1024
-        found += f", {min(available, total) / 2**30:.1f} GiB of it free"
-    except (OSError, TypeError):
-        pass
+    found += f", {available_memory() / 2**30:.1f} GiB of it free"
     return Check("memory", ok, found, mend="" if ok else f"search with --workers {workers}")
 
 
@@ -207,7 +203,7 @@ def _training() -> Check:
     """One step on the device that a search would take, for a torch that is installed may still not run."""
     import torch
 
-    from explorer.measure.environment import find_device
+    from explorer.system.environment import find_device
 
     device = find_device("auto")
     net = torch.nn.Conv2d(3, 8, 3).to(device)
@@ -297,7 +293,7 @@ def _disk(storage: str) -> Check:
 
 def _cache() -> Check:
     """Without a cache everything works, but each training decodes its images anew."""
-    from explorer.training.cache import cache_folder
+    from explorer.data.cache import cache_folder
 
     folder = cache_folder()
     try:
@@ -310,8 +306,8 @@ def _cache() -> Check:
 
 
 def _data(data_dir: str | None) -> Check:
-    from explorer.training.catalogue import list_data
-    from explorer.training.sources import data_root
+    from explorer.data.catalogue import list_data
+    from explorer.data.sources import data_root
 
     entries = list_data(data_dir)
     found = [

@@ -9,7 +9,6 @@ import explorer
 from explorer.costing.analytic import count_cost
 from explorer.errors import StudyError
 from explorer.grammar.space import SearchSpace
-from explorer.measure.environment import describe_environment
 from explorer.records import TrainingResult
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.creating import create_study
@@ -18,6 +17,7 @@ from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.studies import find_study
 from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.system.environment import describe_environment
 from tests.study.evaluations import SPACE_TEXT, good, score
 
 SPACE = explorer.parse_space(SPACE_TEXT)

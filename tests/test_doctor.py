@@ -15,7 +15,7 @@ import pytest
 
 import explorer.doctor
 from explorer.doctor import examine, healthy
-from tests.training.layouts import python_batches
+from tests.data.layouts import python_batches
 
 ROOT = Path(__file__).parents[1]
 
@@ -148,9 +148,9 @@ def test_a_folder_without_locks_is_named(tmp_path, monkeypatch):
 
 def test_a_container_is_seen(monkeypatch):
     """Fewer cores than the machine has, and less memory than a worker on each needs, are said with what to do."""
-    monkeypatch.setattr("explorer.measure.cores.usable_cores", lambda: 2)
+    monkeypatch.setattr("explorer.system.cores.usable_cores", lambda: 2)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    monkeypatch.setattr("explorer.training.ondisk.memory_bytes", lambda: 3 << 29)
+    monkeypatch.setattr("explorer.system.memory.total_memory", lambda: 3 << 29)
     assert "2 of 64" in explorer.doctor._cpu().found
     check = explorer.doctor._memory()
     assert not check.ok and "the limit of its container" in check.found and check.mend == "search with --workers 1"

@@ -7,12 +7,12 @@ import pickle
 import pytest
 
 import explorer
+from explorer.data.decoding import DamagedImages
 from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import DTYPES, LAYOUTS
 from explorer.study.samplers.registry import SAMPLERS
 from explorer.study.search import RecordLost
-from explorer.training.images import DamagedImages
 
 
 def subclasses(kind: type) -> list[type]:

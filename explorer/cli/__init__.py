@@ -20,7 +20,7 @@ import click
 
 from explorer.cli.streams import lasting_streams, log_as_lines, reader_left, tell
 from explorer.errors import ExplorerError, did_you_mean, one_line
-from explorer.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
+from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
 
 COMMANDS = {
     "space": ("spaces", "Check a search space: its choices, counts and cost ranges."),

@@ -30,9 +30,9 @@ from explorer.cli.running import training_options
 def compare(space_a, space_b, device, as_json, **options) -> None:
     """The error distributions of two spaces at equal cost: of studies in the storage, or of spaces, of which N networks
     each are drawn uniformly and trained. The same line again goes on."""
-    from explorer.measure.environment import find_device
     from explorer.study import show_progress
     from explorer.study.compare import compare_spaces
+    from explorer.system.environment import find_device
 
     with show_progress() as progress:
         found = compare_spaces(space_a, space_b, device=find_device(device), progress=progress, **options)

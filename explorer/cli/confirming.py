@@ -21,7 +21,7 @@ from explorer.cli.options import (
 )
 from explorer.cli.studies import mix, tell_mixed
 from explorer.quantities import FRACTIONS, TRAINED
-from explorer.signals import raise_interrupted
+from explorer.system.signals import raise_interrupted
 
 
 @click.command()
@@ -56,9 +56,9 @@ def confirm(study, storage, device, as_json, **options) -> None:
 
     The same line again goes on where it was interrupted; with more --seeds it adds to those there are.
     """
-    from explorer.measure.environment import find_device
     from explorer.study.confirm.display import show_confirmation
     from explorer.study.confirm.run import run_confirmation
+    from explorer.system.environment import find_device
 
     with show_confirmation() as progress:
         found = run_confirmation(storage, study, device=find_device(device), progress=progress, **options)

@@ -45,8 +45,8 @@ def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_jso
     the gradient that comes by the shortcut. dead: the share of channels that no image activates. signal: the
     output's variance.
     """
-    from explorer.measure.environment import find_device
-    from explorer.training.data import load_data
+    from explorer.data.dataset import load_data
+    from explorer.system.environment import find_device
     from explorer.training.gradient_flow import gradient_flow
 
     override = input_override(data, data_dir, input, classes)

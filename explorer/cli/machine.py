@@ -31,8 +31,8 @@ def data() -> None:
 @as_json
 def list_(data_dir, as_json) -> None:
     """The data sets that --data can name, and where they lie or that they are missing."""
-    from explorer.training.catalogue import list_data
-    from explorer.training.sources import data_root
+    from explorer.data.catalogue import list_data
+    from explorer.data.sources import data_root
 
     entries = list_data(data_dir)
     if as_json:
@@ -71,9 +71,10 @@ def show(name, data_dir, skip_damaged, as_json) -> None:
 
     Reads every image, so it finds all that are damaged. With --json these are listed in full, with status 2.
     """
-    from explorer.training.data import SPLITS, load_data
-    from explorer.training.images import DamagedImages
-    from explorer.training.sources import printable
+    from explorer.data.dataset import load_data
+    from explorer.data.decoding import DamagedImages
+    from explorer.data.reading import printable
+    from explorer.data.splits import SPLITS
 
     try:
         dataset = load_data(name, data_dir, skip_damaged=skip_damaged)
@@ -101,9 +102,9 @@ def show(name, data_dir, skip_damaged, as_json) -> None:
 @as_json
 def fetch(name, data_dir, as_json) -> None:
     """Download the data set NAME and check it; what is there already is left alone."""
-    from explorer.training.data import EMBEDDED, KNOWN, locate, require_known
-    from explorer.training.fetch import fetch_data, target_files
-    from explorer.training.sources import data_root
+    from explorer.data.catalogue import EMBEDDED, KNOWN, locate, require_known
+    from explorer.data.fetch import fetch_data, target_files
+    from explorer.data.sources import data_root
 
     require_known(name)
     fetched, where = [], None

@@ -14,9 +14,9 @@ from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
-from explorer.files import require_writable
 from explorer.grammar.parse import load_space
 from explorer.records import Latency
+from explorer.system.files import require_writable
 
 SETTING = ("batch", "dtype", "layout", "mode")
 
@@ -98,9 +98,9 @@ def latency(
 
     Several are timed in turn, with a fixed reference network between them: what is compared belongs in one call.
     """
-    from explorer.measure.environment import find_device
     from explorer.measure.protocol import MeasurementFailed
     from explorer.measure.settings import default_mode, make_settings
+    from explorer.system.environment import find_device
 
     _check_asked(archs, predicted, space, networks)
     found = [find_architecture(arch, storage, override) for arch in archs]
@@ -222,7 +222,7 @@ def _calibrate(space, settings, place, networks, threads, cores, as_json) -> Non
 
 def _alone_on(place: str):
     """Others that measure there are waited for, which is said; trainings there wait for this one."""
-    from explorer.measure.device_lock import measuring
+    from explorer.system.device_lock import measuring
 
     return measuring(
         place, lambda: click.echo(f"another measurement is under way on {place}; waiting for it", err=True)

@@ -17,11 +17,11 @@ from explorer.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
-from explorer.files import require_writable
 from explorer.grammar.parse import parse_shape
-from explorer.plain_text import printable
 from explorer.quantities import FRACTIONS
 from explorer.store.passwords import HIDDEN, has_password
+from explorer.system.files import require_writable
+from explorer.system.plain_text import printable
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
@@ -102,7 +102,7 @@ def input_override(data: str | None, data_dir: str | None, shape: str | None, cl
     if data is not None:
         if shape is not None or classes is not None:
             raise ExplorerError("--data already says input and classes; leave out --input and --classes")
-        from explorer.training.data import describe_data
+        from explorer.data.catalogue import describe_data
 
         return Input(*describe_data(data, data_dir))
     if shape is None and classes is None:

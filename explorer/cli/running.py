@@ -29,7 +29,7 @@ from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
 from explorer.limits import Limit, parse_limit
 from explorer.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
-from explorer.signals import raise_interrupted
+from explorer.system.signals import raise_interrupted
 
 
 def running_options(command):
@@ -138,8 +138,8 @@ def training_options(command):
 def search(space, objectives, limits, device, as_json, **options) -> None:
     """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again goes on."""
     from explorer.grammar.parse import load_space
-    from explorer.measure.environment import find_device
     from explorer.study import run_search
+    from explorer.system.environment import find_device
 
     settings = {"limits": _bounds(limits), "device": find_device(device), **options}
     result = _watched(run_search, load_space(space), objectives=_directions(objectives), **settings)
@@ -163,8 +163,8 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 @storage
 def worker(study, storage, limits, device, as_json, **options) -> None:
     """Train networks for a study that 'explorer search' began, beside it or after it, from any process."""
-    from explorer.measure.environment import find_device
     from explorer.study import join_search
+    from explorer.system.environment import find_device
 
     settings = {"limits": _bounds(limits), "device": find_device(device), **options}
     _tell(_watched(join_search, storage, study or "", **settings), as_json)
@@ -273,14 +273,14 @@ def train(
     A training that was killed goes on from its last checkpoint when the same line is given again.
     """
     from explorer.address import Input, find_architecture
+    from explorer.data.catalogue import describe_data
+    from explorer.data.dataset import load_data
     from explorer.errors import TrainingError
-    from explorer.measure.environment import find_device
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
     from explorer.study.one_training import OneTraining, train_in_child
-    from explorer.training.batch_size import require_several_values
-    from explorer.training.data import describe_data, load_data
-    from explorer.training.recipe import default_training
+    from explorer.system.environment import find_device
+    from explorer.training.recipe import default_training, require_several_values
     from explorer.training.recipe import recipe as recipe_named
 
     if data is None:

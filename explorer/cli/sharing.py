@@ -18,8 +18,8 @@ from explorer.cli.studies import mix, none_found, tell_mixed
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.formats import RUN, check_formats
 from explorer.export.process import FreshProcess
-from explorer.files import require_writable
 from explorer.limits import parse_limit
+from explorer.system.files import require_writable
 
 
 class Stages(click.ParamType):

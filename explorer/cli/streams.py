@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from explorer.plain_text import printable
 from explorer.store.passwords import hide_passwords
+from explorer.system.plain_text import printable
 
 
 class _Lasting(io.RawIOBase):

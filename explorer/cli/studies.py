@@ -314,7 +314,7 @@ def _source(effect) -> str:
 def report(study: str, output: Path, as_json: bool, storage: str) -> None:
     """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier one is replaced."""
     from explorer.errors import ExplorerError
-    from explorer.files import require_writable, write_atomically
+    from explorer.system.files import require_writable, write_atomically
 
     try:
         from dashboards.report import HEAD, report_page

@@ -16,8 +16,8 @@ from explorer.address import ARCHITECTURE
 from explorer.architecture import MAX_JSON_BYTES, Architecture
 from explorer.costing.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
-from explorer.files import open_regular
-from explorer.strict_json import parse_json
+from explorer.system.files import open_regular
+from explorer.system.strict_json import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -26,8 +26,8 @@ from explorer.export.process import FreshProcess
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
 from explorer.export.weights import load_weights, weight_bytes
-from explorer.files import sweep, whole_folder, write_atomically
 from explorer.network.build import build_network
+from explorer.system.files import sweep, whole_folder, write_atomically
 
 STALE_SECONDS = 3600
 

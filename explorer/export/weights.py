@@ -16,9 +16,9 @@ from torch import Tensor
 from explorer.architecture import Architecture
 from explorer.errors import ExportError, did_you_mean
 from explorer.export.naming import renamed
-from explorer.files import read_regular
 from explorer.network.build import Network, build_network
-from explorer.strict_json import parse_json
+from explorer.system.files import read_regular
+from explorer.system.strict_json import parse_json
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 34

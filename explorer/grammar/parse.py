@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 from explorer.errors import ExplorerError, Problem, SpaceError, did_you_mean
-from explorer.files import read_regular
 from explorer.grammar.checks import Checks
 from explorer.grammar.names import KEYWORDS, VARIABLES, find_plain
 from explorer.grammar.reading import SCOPES, Reading
@@ -20,6 +19,7 @@ from explorer.grammar.values import numeric_rules
 from explorer.limits import Limit, parse_bound
 from explorer.ops.base import TensorShape
 from explorer.quantities import BEFORE_TRAINING
+from explorer.system.files import read_regular
 
 __all__ = ["content", "find_space", "load_space", "parse_shape", "parse_space", "shipped_spaces"]
 

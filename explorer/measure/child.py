@@ -1,7 +1,4 @@
-"""Measuring in a process of its own: the caller's threads, pinning, allocator and caches neither help nor suffer.
-
-Standard input: one JSON request; standard output: one JSON line for each latency, as it is measured.
-"""
+"""Measuring in a process of its own: the caller's threads, pinning, allocator and caches neither help nor suffer."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
 from explorer.architecture import Architecture
-from explorer.errors import ExplorerError, MeasurementError
+from explorer.errors import MeasurementError
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import Setting
 from explorer.records import Latency
@@ -23,7 +20,9 @@ from explorer.records import Latency
 # depends on where the heap happens to end. Servers use allocators that keep them; so does the child.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 # Ctrl-C ends it without a word, for it is the parent that answers to the user.
-_MAIN = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from explorer.measure.child import main; main()"
+_MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from explorer.measure.child_main import main; main()"
+)
 
 
 def measure_in_child(
@@ -80,28 +79,3 @@ def measure_in_child(
     if child.returncode or len(found) < len(architectures) * len(settings):
         raise MeasurementFailed(f"the measuring process ended with status {child.returncode} and without a result")
     return found
-
-
-def main() -> None:
-    """The child's whole life."""
-    request = json.load(sys.stdin)
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not stand between the answers
-
-    from explorer.measure.latency import measure_architectures
-
-    try:
-        for latency in measure_architectures(
-            [Architecture.from_json(text) for text in request["architectures"]],
-            [Setting(**setting) for setting in request["settings"]],
-            request["device"],
-            request["threads"],
-            request["cores"],
-            request["patience"],
-        ):
-            answers.write(json.dumps(latency.to_dict()) + "\n")
-    except ExplorerError as error:
-        answers.write(json.dumps({"error": str(error), "failed": isinstance(error, MeasurementFailed)}) + "\n")
-    except Exception as error:  # torch's own, as when the device's memory is too small
-        said = (str(error).strip().splitlines() or [""])[0]
-        answers.write(json.dumps({"error": f"{type(error).__name__}: {said}", "failed": True}) + "\n")

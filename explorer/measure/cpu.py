@@ -24,6 +24,7 @@ from explorer.measure.fold import InferenceForm
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
 from explorer.ops.base import TensorShape
+from explorer.system.cores import allowed_cores
 
 PART_MS = 0.5  # the shortest stretch of a network that is timed by itself
 SETTLED_SHARE = 0.005
@@ -73,7 +74,7 @@ class Cpu:
     def __init__(self, threads: int = 1, cores: Collection[int] | None = None, patience: float = 1.0):
         if threads < 1:
             raise MeasurementError(f"threads must be at least 1, found {threads}")
-        allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        allowed = allowed_cores()
         if cores is not None and (foreign := sorted(set(cores) - set(allowed))):
             usable = ", ".join(map(str, allowed)) or "none by name"
             raise MeasurementError(f"core {foreign[0]} cannot be had; this process may use {usable}")
@@ -178,7 +179,8 @@ def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu"
     """Input and a copy of the network in the setting's dtype and layout on ``device``."""
     memory_format = torch.channels_last if setting.layout == "channels_last" else torch.contiguous_format
     dtype = TORCH_DTYPES[setting.dtype]
-    module = copy.deepcopy(module).to(device=device, dtype=dtype, memory_format=memory_format)
+    module = copy.deepcopy(module)
+    module.to(device=device, dtype=dtype, memory_format=memory_format)  # type: ignore[call-overload]  # torch annotates no memory_format
     return x.to(device=device, dtype=dtype, memory_format=memory_format), module
 
 
@@ -272,10 +274,11 @@ def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], An
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
+            assert program is not None  # as it is with dynamo
     finally:
         logger.setLevel(level)
     model = io.BytesIO()
-    program.save(model)
+    program.save(model)  # type: ignore[arg-type]  # it also writes to an open file
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -293,7 +296,9 @@ def cpu_times(stat: Path = Path("/proc/stat")) -> CpuTimes:
     for line in lines:
         word, *numbers = line.split()
         if word.startswith("cpu") and word != "cpu":
-            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, [*numbers, *[0] * 8])
+            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = (
+                int(number) for number in [*numbers, *["0"] * 8]
+            )
             cores[int(word[3:])] = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
     return CpuTimes(cores, time.process_time(), time.monotonic())
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from explorer.measure.cpu import compiled, laid_out, random_images
 from explorer.measure.fold import InferenceForm
-from explorer.measure.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median, median_interval
 from explorer.ops.base import TensorShape
+from explorer.system.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 
 MOST_INPUTS = 16
 SETTLED_SHARE = 0.005  # of the median, half its interval
@@ -100,14 +100,14 @@ class Cuda:
         module(x)
         cuda.synchronize()
         fixed = sum(tensor.nbytes for tensor in chain(module.parameters(), module.buffers(), [x]))
-        return fixed + cuda.max_memory_allocated(self.name) - held
+        return fixed + int(cuda.max_memory_allocated(self.name)) - int(held)
 
     def input_count(self, x: Tensor) -> int:
         """How many inputs are taken in turn: more than twice the L2 cache holds, and at most MOST_INPUTS."""
         cache = getattr(self._properties, "L2_cache_size", 0)
         return min(MOST_INPUTS, max(2, -(-2 * cache // (x.numel() * x.element_size()))))
 
-    def _captured(self, module: nn.Module, inputs: Sequence[Tensor]) -> list[Callable[[], Any]]:
+    def _captured(self, module: Callable[[Tensor], Any], inputs: Sequence[Tensor]) -> list[Callable[[], Any]]:
         """One graph an input; they share their memory with each other and with those of other networks, for they never
         run at once. The stream is this device's own: what ``torch.cuda.graph`` takes when none is named belongs to the
         first device that the process captured on."""
@@ -163,14 +163,15 @@ class Cuda:
             return None
         one_ms, count = contestant.work(1, self.monitor.joules)
         times = max(1, min(MOST_QUEUED, round(ENERGY_TURN_MS / one_ms))) if one_ms > 0 else MOST_QUEUED
-        first, runs, ms = None, 0, 0.0
+        first: tuple[float, int, float] | None = None
+        runs, ms = 0, 0.0
         while count is not None and ms < 3 * ENERGY_MS:
             before, (took_ms, count) = count, contestant.work(times, self.monitor.joules)
-            moved = count is not None and count > before
-            if moved and first is None:
-                first = count, runs, ms
-            elif moved and ms - first[2] >= ENERGY_MS:
-                return (count - first[0]) / (runs - first[1]) / contestant.setting.batch
+            if count is not None and count > before:  # the counter has moved
+                if first is None:
+                    first = count, runs, ms
+                elif ms - first[2] >= ENERGY_MS:
+                    return float(count - first[0]) / (runs - first[1]) / contestant.setting.batch
             runs, ms = runs + times, ms + took_ms
         return None
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from explorer.architecture import Architecture, Placed
 from explorer.ops.base import Op, TensorShape
+from explorer.ops.conv import Conv
+from explorer.ops.merge import Merge
 
 WHOLE, ON, AT = "network", " on ", " at "  # what the names of features are told apart by
 FEW = 20_480  # elements: see _kind
@@ -58,23 +60,23 @@ def _computed(architecture: Architecture) -> Iterator[Placed]:
         before = placed
 
 
-def _rounded_macs(op: Op, x: TensorShape, y: TensorShape) -> int:
-    if getattr(op, "role", "") != "conv" or op.groups > 1:
+def _rounded_macs(op: Op | Merge, x: TensorShape, y: TensorShape) -> int:
+    if not isinstance(op, Conv) or op.groups > 1:
         return 0
     into, out = (-(-shape.channels // VECTOR) * VECTOR for shape in (x, y))
     return into * out * op.kernel**2 * y.height * y.width
 
 
-def _kind(op: Op, x: TensorShape, batch: int) -> str:
+def _kind(op: Op | Merge, x: TensorShape, batch: int) -> str:
     """What is likely to be computed in the same way. On a CPU torch computes a convolution of ``few`` elements, one
     image at a time, as one matrix product, and leaves larger ones to oneDNN: a strided 1x1 of 16 channels on 32x32 took
     22 us and one of 24 channels 113. Which it is depends on kernel, stride, dilation and groups as well
     (aten/src/ATen/native/Convolution.cpp, use_mkldnn). Elsewhere the distinction does no harm."""
     words = [f"{op.spelling}{op.kernel}x{op.kernel}" if hasattr(op, "kernel") else op.spelling]
-    if getattr(op, "role", "") == "conv":
-        grouped = getattr(op, "groups", 1) > 1
-        words += ["dilated"] if getattr(op, "dilation", 1) > 1 else []
-        words += ["strided"] if getattr(op, "stride", 1) > 1 else []
+    if isinstance(op, Conv):
+        grouped = op.groups > 1
+        words += ["dilated"] if op.dilation > 1 else []
+        words += ["strided"] if op.stride > 1 else []
         words += ["grouped"] if grouped else []
         words += ["few"] if batch == 1 and not grouped and op.kernel <= 3 and x.elements <= FEW else []
     return " ".join(words)

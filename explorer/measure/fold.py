@@ -65,12 +65,13 @@ def _fold(traced: fx.GraphModule, node: fx.Node, uses: Mapping[object, int]) -> 
     before = node.args[0]
     if before.op != "call_module" or len(before.users) > 1:
         return False
-    norm, conv = traced.get_submodule(node.target), traced.get_submodule(before.target)
+    conv_path = str(before.target)
+    norm, conv = traced.get_submodule(str(node.target)), traced.get_submodule(conv_path)
     if type(norm) is not nn.BatchNorm2d or type(conv) is not nn.Conv2d or not norm.track_running_stats:
         return False
     if uses[node.target] > 1 or uses[before.target] > 1:  # a layer used twice
         return False
-    parent, _, name = before.target.rpartition(".")
+    parent, _, name = conv_path.rpartition(".")
     setattr(traced.get_submodule(parent), name, fuse_conv_bn_eval(conv, norm))
     node.replace_all_uses_with(before)
     traced.graph.erase_node(node)

@@ -14,10 +14,9 @@ from torch import nn
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
 from explorer.measure import reference
+from explorer.measure.child import measure_in_child
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
-from explorer.measure.device_lock import measuring
-from explorer.measure.environment import describe_environment, find_device
 from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.protocol import (
     VERSION,
@@ -34,6 +33,8 @@ from explorer.measure.statistics import median, median_interval, quantile
 from explorer.network.build import Network, build_network
 from explorer.ops.base import TensorShape
 from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.system.device_lock import measuring
+from explorer.system.environment import describe_environment, find_device
 
 AT_ONCE = 16  # contestants that take turns; more are measured in groups
 ATTEMPTS = 3  # at a measurement whose reference drifts too far
@@ -70,8 +71,6 @@ def latency(
     place = find_device(device)
     settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
     if isinstance(network, Architecture):
-        from explorer.measure.child import measure_in_child
-
         with measuring(place):
             return measure_in_child([network], settings, place, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input

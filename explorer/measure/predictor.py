@@ -19,10 +19,11 @@ import numpy as np
 
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.files import read_regular, slug, write_atomically
 from explorer.measure.features import AT, ON, WHOLE, count_features
 from explorer.records import LatencyEnvironment
-from explorer.strict_json import parse_json
+from explorer.system.files import read_regular, slug, write_atomically
+from explorer.system.strict_json import parse_json
+from explorer.system.user_folders import user_data
 
 FORMAT = 3
 FOLDS = 5
@@ -171,7 +172,7 @@ def predictors_folder() -> Path:
     (``XDG_DATA_HOME``, ``~/.local/share``). They belong to a device and not to a study."""
     if named := os.environ.get("EXPLORER_PREDICTORS"):
         return Path(named)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "explorer" / "predictors"
+    return user_data("predictors")
 
 
 def save(predictor: Predictor, folder: Path | None = None) -> Path:

@@ -85,8 +85,8 @@ def _cpu_fault(setting: Setting, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     if setting.mode == "compile" and (missing := _missing_compiler("CXX", _CXX)):
         return f"torch.compile needs a C++ compiler for a CPU, and {missing}; install g++, or use eager"
     if setting.mode == "onnxruntime":
-        if missing := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
-            return f"{', '.join(missing)} not installed; pip install 'explorer[latency]', or use eager"
+        if absent := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
+            return f"{', '.join(absent)} not installed; pip install 'explorer[latency]', or use eager"
         if (setting.dtype, setting.layout) != ("float32", "nchw"):
             return "onnxruntime is measured in float32 and nchw alone"
     return ""

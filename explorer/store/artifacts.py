@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from explorer.errors import StoreError
-from explorer.files import slug
 from explorer.store.checking import DIGEST, shown
+from explorer.system.files import slug
 
 
 def artifacts_folder(database_file: Path | None, study: str, created: float) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from explorer.plain_text import printable
+from explorer.system.plain_text import printable
 
 T = TypeVar("T")
 DIGEST = re.compile(r"v\d{1,4}-[0-9A-Za-z_-]{1,76}")  # of a network: it becomes part of file names

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from sqlalchemy import and_, or_, select
 
-from explorer.files import ABANDONED_SECONDS, abandoned
 from explorer.frontier import non_dominated
 from explorer.records import TrialRecord
 from explorer.store.schema import trials
 from explorer.store.study import Study
+from explorer.system.files import ABANDONED_SECONDS, abandoned
 
 _CONFIRMATION = re.compile(r"(.+)\.(\d+)-(\d+)")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from explorer.processes import UNKNOWN, has_ended, pid_space, process_start
+from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
 
 LEASE_SECONDS = 60.0
 RENEW_SHARE = 0.25  # of a lease, between two renewals and between two looks at the leases of others

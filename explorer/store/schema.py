@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from explorer.errors import StoreError
-from explorer.plain_text import printable, storable
+from explorer.system.plain_text import printable, storable
 
 SCHEMA_VERSION = 1
 LIMITS = "limits"  # a study's limits lie within its fingerprint's JSON: databases made before there were any still read

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from explorer.files import read_regular, write_atomically
 from explorer.records import FAILURES, TrainingResult, environment_from_json
 from explorer.store.checking import FLAG, NUMBER, NUMBERS, Check, DamagedRow, check_row, one_of, optional, text, whole
+from explorer.system.files import read_regular, write_atomically
 
 MAX_BYTES = 64 << 20  # of a result's file; a curve of 100,000 epochs takes 20 MB
 _log = logging.getLogger(__name__)

@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
-from explorer.files import remove
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store import lease, spool
 from explorer.store.database import PATIENCE_SECONDS, UnstorableValue, open_for_writing
@@ -46,6 +45,7 @@ from explorer.store.schema import architectures, claims, trials
 from explorer.store.studies import find_study
 from explorer.store.study import Study
 from explorer.store.writing import insert_once, keep_environment, lock_study, next_revision, short
+from explorer.system.files import remove
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -30,10 +30,10 @@ from typing import Protocol
 
 from explorer.errors import StudyError
 from explorer.records import Epoch, GradientFlow
-from explorer.signals import signal_name
-from explorer.study.process_tree import end_tree, resident_memory, supervise
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog
 from explorer.study.work import Failure, Job, Outcome, Verdict, Work
+from explorer.system.process_tree import end_tree, resident_memory, supervise
+from explorer.system.signals import signal_name
 
 # Torch and all that a training needs, also what torch imports when it makes its first optimiser, which takes a second.
 PRELOADED = ["explorer.study.children", "explorer.study.objective", "torch._dynamo"]

@@ -10,13 +10,13 @@ from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
 from explorer.grammar.parse import load_space
 from explorer.quantities import COSTS, TRAINED
-from explorer.signals import interruption
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import TERMS, Study
 from explorer.study.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
 from explorer.study.search import run_search
+from explorer.system.signals import interruption
 
 NETWORKS = 20
 

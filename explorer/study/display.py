@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from explorer.plain_text import printable
 from explorer.records import Epoch, TrialRecord
 from explorer.study.events import Event, Progress, Status
+from explorer.system.plain_text import printable
 
 LAST_LINES = 5  # finished trials shown above the running ones
 

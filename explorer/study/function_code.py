@@ -33,6 +33,13 @@ from typing import Any
 _PLAIN = (int, float, complex, bool, str, bytes, type(None))
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 _EXPLORER = Path(__file__).parents[1]
+# Names of the explorer that a caller's function may refer to and that have moved, and where earlier versions had them:
+# digests in users' databases were taken with these.
+_FORMER_NAMES = {
+    "explorer.data.dataset.Dataset": "explorer.training.data.Dataset",
+    "explorer.data.dataset.load_data": "explorer.training.data.load_data",
+    "explorer.system.device_lock.Pause": "explorer.measure.device_lock.Pause",
+}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _STORES = ("STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF")
 
@@ -102,7 +109,7 @@ class _Reader:
         elif hasattr(value, "__wrapped__"):  # what functools.cache makes, for one
             self.read(value.__wrapped__)
         elif isinstance(value, BuiltinFunctionType):
-            self.parts.append(f"{value.__module__}.{value.__qualname__}")
+            self.parts.append(_installed_name(value))
         elif callable(value):
             self._read_object(value)
 
@@ -139,7 +146,7 @@ class _Reader:
 
     def _read_class(self, kind: type) -> None:
         if not _is_own(kind):
-            self.parts.append(f"{kind.__module__}.{kind.__qualname__}")
+            self.parts.append(_installed_name(kind))
             return
         self.parts.append(f"class {kind.__qualname__}")
         for base in kind.__bases__:
@@ -151,7 +158,7 @@ class _Reader:
 
     def _read_function(self, function: FunctionType) -> None:
         if not _is_own(function):
-            self.parts.append(f"{function.__module__}.{function.__qualname__}")
+            self.parts.append(_installed_name(function))
             return
         code = function.__code__
         try:
@@ -284,6 +291,12 @@ def _is_own(value: Any) -> bool:
     if {"site-packages", "dist-packages"} & set(path.parts):
         return False
     return not (file.startswith("<frozen") or path.is_relative_to(_STANDARD_LIBRARY) or path.is_relative_to(_EXPLORER))
+
+
+def _installed_name(value: Any) -> str:
+    """What stands for a function or class of an installed package or of the explorer."""
+    name = f"{value.__module__}.{value.__qualname__}"
+    return _FORMER_NAMES.get(name, name)
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

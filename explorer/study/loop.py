@@ -15,10 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from explorer.errors import ExplorerError, StoreError
-from explorer.files import remove
 from explorer.quantities import SCORES
 from explorer.records import Epoch, GradientFlow, TrialRecord
-from explorer.signals import SIGNAL_SECONDS, signal_name
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
@@ -37,6 +35,8 @@ from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
 from explorer.study.watchdog import TrialLimits, usual_limits
 from explorer.study.work import Failure, Job, Outcome
+from explorer.system.files import remove
+from explorer.system.signals import SIGNAL_SECONDS, signal_name
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
 _log = logging.getLogger(__name__)

@@ -13,14 +13,14 @@ from safetensors.torch import save
 from torch import nn
 
 from explorer.architecture import Architecture
-from explorer.files import write_atomically
-from explorer.measure.environment import describe_environment
+from explorer.data.dataset import Dataset, load_data
 from explorer.quantities import TRAINED
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.study.work import Job, Outcome, Report, Training
-from explorer.training.data import Dataset, load_data
+from explorer.system.environment import describe_environment
+from explorer.system.files import write_atomically
 from explorer.training.gradient_flow import BATCH, gradient_flow
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.run import build_for_training

@@ -10,9 +10,9 @@ from pathlib import Path
 from explorer.architecture import Architecture
 from explorer.errors import TrainingError
 from explorer.records import Epoch
-from explorer.signals import SIGNAL_SECONDS
 from explorer.study.children import Children
 from explorer.study.work import Failure, Job, Outcome, Report
+from explorer.system.signals import SIGNAL_SECONDS
 from explorer.training.recipe import Recipe
 
 POLL_SECONDS = 0.2  # between two looks for a signal

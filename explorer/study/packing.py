@@ -10,10 +10,10 @@ from typing import NamedTuple
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.grammar.space import SearchSpace
-from explorer.measure.cores import usable_cores
 from explorer.records import Epoch
 from explorer.study.children import Children
 from explorer.study.work import Job, Outcome, Report
+from explorer.system.cores import usable_cores
 from explorer.training.recipe import Recipe
 
 MOST = 16

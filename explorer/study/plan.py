@@ -13,10 +13,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from explorer.data.catalogue import EMBEDDED, data_place
+from explorer.data.dataset import load_data
 from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
-from explorer.measure.cores import usable_cores
 from explorer.quantities import COSTS, LATENCY, TRAINED
 from explorer.scoring.names import check_scores
 from explorer.study.candidates import Candidates, OwnCost
@@ -30,9 +31,8 @@ from explorer.study.samplers.registry import check_sampler
 from explorer.study.stopping.rules import AUTO, choose_stopping
 from explorer.study.watchdog import UNLIMITED, TrialLimits
 from explorer.study.work import Evaluate, Evaluation, Training, Work
-from explorer.training.batch_size import require_several_values
-from explorer.training.data import EMBEDDED, data_place, load_data
-from explorer.training.recipe import Recipe, default_training
+from explorer.system.cores import usable_cores
+from explorer.training.recipe import Recipe, default_training, require_several_values
 from explorer.training.recipe import recipe as recipe_named
 
 DEFAULT_DATA = "cluttered-digits"

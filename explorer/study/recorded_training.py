@@ -9,9 +9,10 @@ import json
 import re
 from pathlib import Path
 
+from explorer.data.catalogue import EMBEDDED, KNOWN, data_place, locate
+from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError, StudyError
 from explorer.store.study import Study
-from explorer.training.data import EMBEDDED, KNOWN, Dataset, data_place, load_data, locate
 from explorer.training.recipe import Recipe
 
 

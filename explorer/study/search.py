@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from explorer.errors import SearchFailed, StoreError, StudyError, did_you_mean
-from explorer.files import ABANDONED_SECONDS, sweep
 from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
-from explorer.measure.environment import find_device
 from explorer.records import TrialRecord
-from explorer.signals import interruption
 from explorer.store.creating import change_study, check_name, create_study
 from explorer.store.database import DEFAULT_STORAGE, Database, check_storage, open_for_writing
 from explorer.store.lease import is_gone, new_worker
@@ -40,6 +37,9 @@ from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import AUTO, RULES
 from explorer.study.watchdog import TrialLimits
 from explorer.study.work import Evaluate, Training
+from explorer.system.environment import find_device
+from explorer.system.files import ABANDONED_SECONDS, sweep
+from explorer.system.signals import interruption
 from explorer.training.recipe import Recipe
 
 CHANGED_CODE = ("refuse", "continue")

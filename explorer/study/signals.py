@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from explorer.signals import ending_signals, raise_interrupted
 from explorer.store.lease import renew_seconds
 from explorer.store.study import Study
+from explorer.system.signals import ending_signals, raise_interrupted
 
 REPEAT_SECONDS = 1.0  # a second signal within this time is the same request: "timeout" sends it twice
 _log = logging.getLogger(__name__)

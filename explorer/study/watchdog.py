@@ -6,15 +6,17 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from explorer.study.process_tree import end_tree, resident_memory
+from explorer.system.memory import total_memory
+from explorer.system.process_tree import end_tree, resident_memory
 
 LOOK_SECONDS = 0.25  # between two looks at a process's memory
 LAST_SECONDS = 1.0  # between asking a process to end and ending it
 LONG_SECONDS, LONG_TIMES = 600.0, 20.0  # no trial is ended before ten minutes, nor before 20 times the median
-LEAST_MEMORY, MEMORY_SHARE = 2 << 30, 0.9  # of the machine's memory all trials may hold a share, each at least 2 GiB
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+LEAST_MEMORY, MEMORY_SHARE = (
+    2 << 30,
+    0.9,
+)  # all trials may hold a share of the usable memory, each at least 2 GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,7 @@ UNLIMITED = TrialLimits()
 def usual_limits(workers: int, median_seconds: float | None) -> TrialLimits:
     """Limits that only a trial gone wrong meets: of time, once it is known how long one takes, and of memory."""
     seconds = None if median_seconds is None else max(LONG_SECONDS, LONG_TIMES * median_seconds)
-    return TrialLimits(seconds, max(LEAST_MEMORY, int(MEMORY_SHARE * machine_memory() / workers)))
-
-
-def machine_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's where that is less."""
-    memory = os.sysconf("SC_PHYS_PAGES") * _PAGE
-    try:
-        return min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return memory
+    return TrialLimits(seconds, max(LEAST_MEMORY, int(MEMORY_SHARE * total_memory() / workers)))
 
 
 class Watchdog:

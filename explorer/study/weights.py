@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from explorer.architecture import Architecture
 from explorer.errors import StudyError
 from explorer.export.weights import largest_file
-from explorer.files import read_regular
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult, TrialRecord
 from explorer.store.study import Study
 from explorer.study.recorded_training import training_data, training_recipe
+from explorer.system.files import read_regular
 from explorer.training.loop import train_network
 from explorer.training.run import build_for_training
 

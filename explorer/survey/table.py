@@ -14,11 +14,11 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.errors import ExplorerError
-from explorer.files import write_whole
 from explorer.grammar.space import FORMAT, SearchSpace
 from explorer.quantities import COSTS
 from explorer.survey.choices import ABSENT, WHOLE, ChoiceColumns
 from explorer.survey.costs import NetworkCosts
+from explorer.system.files import write_whole
 
 if TYPE_CHECKING:
     import pandas

@@ -1,1 +1,1 @@
-"""Training one network: the data in memory, the recipe as a value, and the loop."""
+"""Training one network: the recipe as a value, the batches, the step and the loop."""

@@ -1,10 +1,69 @@
-"""What is done to images before a network sees them, a batch at a time and without leaving the device."""
+"""Augmentation: what is drawn for one epoch (order, crops, mirrorings, holes, mixtures), and what it does to images.
+
+All that is random is drawn at the epoch's start from (seed, epoch) alone, by the CPU, so that every device sees the
+same images in the same order and a training that was killed goes on with the epochs it would have seen. The images are
+then cut, mirrored and mixed on the device, a whole batch at a time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from explorer.data.dataset import Dataset
+from explorer.training.recipe import Recipe
+
+
+class Draws(NamedTuple):
+    """What is drawn for an epoch of S steps of B images, each (S, B) but for ``weight``, (S,).
+
+    ``order``: indices of different images. ``down``, ``right``: the crop's corner, 0..2 shift. ``mirrored``: bool.
+    ``hole_row``, ``hole_column``: the blanked square's centre. ``weight``: of each image in its mixture, 0..1.
+    Parts that recipe or data set do not ask for are None.
+    """
+
+    order: Tensor
+    down: Tensor | None
+    right: Tensor | None
+    mirrored: Tensor | None
+    hole_row: Tensor | None
+    hole_column: Tensor | None
+    weight: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Draws:
+        """The draws with ``change`` made to each part that there is."""
+        return Draws(change(self.order), *(None if drawn is None else change(drawn) for drawn in self[1:]))
+
+
+def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed: int, epoch: int) -> Draws:
+    """The draws of one epoch. What does not fill a batch sits the epoch out.
+
+    Crops and mirrorings are those of He et al. 2015 (arXiv:1512.03385, section 4.2), as far as the data set allows.
+    """
+    random = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch])  # its stream is frozen for good
+    shift, flip = (data.shift, data.flip) if recipe.augment else (0, False)
+    height, width = data.shape.height, data.shape.width
+    shape = (steps, batch_size)
+
+    def whole(below: int) -> Tensor:
+        return torch.from_numpy(random.randint(0, below, shape))
+
+    # In this order, whatever is asked for: the order of images does not depend on the rest.
+    order = torch.from_numpy(random.permutation(len(data.train))[: steps * batch_size].reshape(shape))
+    return Draws(
+        order=order,
+        down=whole(2 * shift + 1) if shift else None,
+        right=whole(2 * shift + 1) if shift else None,
+        mirrored=whole(2).bool() if flip else None,
+        hole_row=whole(height) if recipe.cutout else None,
+        hole_column=whole(width) if recipe.cutout else None,
+        weight=torch.from_numpy(random.beta(recipe.mixup, recipe.mixup, steps)).float() if recipe.mixup else None,
+    )
 
 
 def crop(pixels: Tensor, shift: int, down: Tensor, right: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from explorer.files import remove, write_atomically
 from explorer.records import Epoch
+from explorer.system.files import remove, write_atomically
 
 SECONDS = 5.0  # of work that are worth a checkpoint
 SHARE = 50  # a checkpoint may take so small a part of the time
@@ -91,7 +91,7 @@ class Checkpoint:
         remove(self.path)
 
 
-def _forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple]:
+def _forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
@@ -100,5 +100,5 @@ def _sha256(state: str, tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

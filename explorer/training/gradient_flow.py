@@ -25,7 +25,7 @@ float32. A figure that is not finite is None.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,15 +34,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.architecture import Architecture, Block
+from explorer.data.dataset import Dataset, load_data
+from explorer.data.splits import stratified_order
 from explorer.errors import TrainingError
 from explorer.network.build import Network, ResidualBlock, build_network
 from explorer.network.randomness import dropping_from
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
 from explorer.training.convolutions import sound_convolutions
-from explorer.training.data import Dataset, load_data
 from explorer.training.settings import dropout_generator, process_settings
-from explorer.training.splits import stratified_order
 
 NOISE = "noise"
 BATCH = 32
@@ -121,7 +121,7 @@ def _flows(network: Network, images: Tensor, labels: Tensor) -> tuple[float | No
         for number, (block, module) in enumerate(zip(blocks.blocks, _residual_blocks(modules), strict=True), 1)
     ]
     loss = F.cross_entropy(network(images.contiguous().requires_grad_()), labels)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     last = {probe.stage: probe for probe in probes}
     return _finite(loss.item()), tuple(_flow(probe, last[probe.stage]) for probe in probes)
 
@@ -133,7 +133,7 @@ def _residual_blocks(stage: nn.Module) -> Iterable[ResidualBlock]:
 def _attach(block: Block, module: ResidualBlock, stage: int, number: int) -> _Probe:
     probe = _Probe(stage, number, [], [], [], [])
 
-    def listen(to: list[Tensor]):
+    def listen(to: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
         def own_view(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
             to.append(arguments[0].view_as(arguments[0]))  # a tensor of its own collects this way's gradient alone
             to[-1].retain_grad()

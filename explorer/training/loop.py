@@ -13,20 +13,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from explorer.data.dataset import Dataset
 from explorer.errors import TrainingError
-from explorer.measure.device_lock import Pause
 from explorer.network.build import Network
 from explorer.network.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
+from explorer.system.device_lock import Pause
+from explorer.training.augment import draw_epoch
 from explorer.training.averaging import WeightAverage
-from explorer.training.batch_size import require_several_values
-from explorer.training.batches import Images, draw_epoch
+from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
 from explorer.training.convolutions import sound_convolutions
-from explorer.training.data import Dataset
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
-from explorer.training.recipe import Recipe
+from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.relu import bitwise_relu
 from explorer.training.settings import AUTO, autocast, dropout_generator, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
@@ -68,7 +68,7 @@ def train_network(
     with ExitStack() as settings:
         place = settings.enter_context(process_settings(device, threads))
         pause = settings.enter_context(Pause(str(place)))
-        net.to(place, memory_format=torch.channels_last)
+        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         settings.enter_context(sound_convolutions(net))
         dropout = dropout_generator(place)
         settings.enter_context(dropping_from(net, dropout))
@@ -79,7 +79,7 @@ def train_network(
             require_several_values(net.architecture, batch_size)
         steps = len(train) // batch_size
         if precision == AUTO:
-            precision = choose_precision(net, tuple(data.shape), data.classes, batch_size, place)
+            precision = choose_precision(net, data.shape, data.classes, batch_size, place)
         cast = autocast(place, precision)
         if place.type == "cpu" and precision == "bfloat16":
             settings.enter_context(bitwise_relu(net))
@@ -154,7 +154,7 @@ def evaluate_network(
     It is left in evaluation mode, on ``device``. Other arguments and errors as for ``train_network``.
     """
     with process_settings(device, threads) as place:
-        net.to(place, memory_format=torch.channels_last)
+        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         return evaluate(net, Images(data.split(split), data, place), autocast(place, precision))
 
 

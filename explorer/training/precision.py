@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from explorer.system.user_folders import user_cache
 from explorer.training.settings import PRECISIONS, autocast
 
 GAIN = 1.1  # how many times faster bfloat16 must be; of nearly equals float32 is taken
@@ -65,7 +66,7 @@ def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes
             began = time.process_time()
             with autocast(torch.device("cpu"), name):
                 logits = net(images)
-            F.cross_entropy(logits.float(), labels).backward()
+            F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
             taken.append(time.process_time() - began)
             net.zero_grad(set_to_none=True)
     torch.set_num_threads(threads)
@@ -73,7 +74,7 @@ def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "explorer" / "precision"
+    return user_cache("precision")
 
 
 def _convolutions(net: nn.Module) -> str:

@@ -16,9 +16,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from explorer.architecture import Architecture
 from explorer.errors import TrainingError, did_you_mean
-from explorer.files import read_regular
-from explorer.strict_json import parse_json
+from explorer.ops.norm import BatchNorm
+from explorer.system.files import read_regular
+from explorer.system.strict_json import parse_json
 
 MAX_BYTES = 1 << 20
 
@@ -262,3 +264,15 @@ def default_training(data: str) -> tuple[Recipe, int]:
     """The recipe and the epochs that the data set of that name is trained with unless told otherwise."""
     name, epochs = DEFAULT_TRAINING.get(data, DEFAULT_TRAINING[""])
     return RECIPES[name], epochs
+
+
+def require_several_values(architecture: Architecture, batch_size: int) -> None:
+    """Raises TrainingError where batch norm would take its moments over a single value."""
+    if batch_size > 1:
+        return
+    for layer in architecture.layers():
+        if isinstance(layer.op, BatchNorm) and layer.x.positions == 1:
+            raise TrainingError(
+                f"{layer.path}: batch norm on an arriving {layer.x} takes its moments over the images of a "
+                "batch, expected two or more, found batches of 1; raise batch_size in the recipe, or take more images"
+            )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,21 +19,23 @@ from torch import Tensor, nn
 
 class _BitwiseReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         y = x.view(torch.int16).clamp_min(0)
         ctx.save_for_backward(y)
         return y.view(torch.bfloat16)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         passes = y.neg().bitwise_right_shift_(15)  # all bits where y is positive, none where it is 0
-        return passes.bitwise_and_(gradient.view(torch.int16)).view(torch.bfloat16)
+        return cast(Tensor, passes.bitwise_and_(gradient.view(torch.int16)).view(torch.bfloat16))
 
 
 def relu(x: Tensor) -> Tensor:
     """max(x, 0), on the bits where x is bfloat16."""
-    return _BitwiseReLU.apply(x) if x.dtype is torch.bfloat16 else F.relu(x)
+    if x.dtype is not torch.bfloat16:
+        return F.relu(x)
+    return cast(Tensor, _BitwiseReLU.apply(x))  # type: ignore[no-untyped-call]  # torch does not annotate it
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def bitwise_relu(net: nn.Module) -> Iterator[None]:
     """Within the ``with`` block the network's ReLU modules compute on bits."""
     modules = [module for module in net.modules() if type(module) is nn.ReLU]
     for module in modules:
-        module.forward = relu
+        module.forward = relu  # type: ignore[method-assign, assignment]  # it is taken back below
     try:
         yield
     finally:

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from explorer.architecture import Architecture
+from explorer.data.dataset import Dataset, load_data
 from explorer.errors import TrainingError
-from explorer.files import remove
-from explorer.measure.cores import usable_cores
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult
-from explorer.training.data import Dataset, load_data
+from explorer.system.cores import usable_cores
+from explorer.system.files import remove
 from explorer.training.evaluation import Evaluation
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import Recipe, default_training

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.errors import TrainingError
-from explorer.training.augment import crop, cut_out, mirror, mix
+from explorer.training.augment import Draws, crop, cut_out, mirror, mix
 from explorer.training.averaging import WeightAverage
-from explorer.training.batches import Draws, Images
+from explorer.training.batches import Images
 from explorer.training.recipe import Recipe
 
 SMALLEST_PART = 8  # images; batch norm's statistics over fewer say little
@@ -72,15 +72,15 @@ class TrainingStep:
 
     def begin_epoch(self, draws: Draws, rates: Sequence[float]) -> None:
         """Lays out an epoch: what was drawn for it and the learning rate of each step."""
-        self.images.expect(draws.order)
-        new = [None if drawn is None else drawn.to(self._lr.device) for drawn in draws]
+        self.images.expect(list(draws.order))
+        new = draws.each(lambda drawn: drawn.to(self._lr.device))
         if self._draws is None:
-            self._draws = Draws(*new)
+            self._draws = new
             self._rates = torch.tensor(rates, dtype=torch.float32, device=self._lr.device)
             self._losses = torch.zeros(len(rates), dtype=torch.float32, device=self._lr.device)
         else:  # a captured graph reads the first epoch's tensors
             for kept, drawn in zip(self._draws, new, strict=True):
-                if kept is not None:
+                if kept is not None and drawn is not None:
                     kept.copy_(drawn)
             self._rates.copy_(torch.tensor(rates, dtype=torch.float32))
         self._number.zero_()
@@ -90,7 +90,8 @@ class TrainingStep:
         return self._losses.cpu()
 
     def __call__(self) -> None:
-        draws = Draws(*(None if d is None else d.index_select(0, self._number)[0] for d in self._draws))
+        assert self._draws is not None, "begin_epoch comes first"
+        draws = self._draws.each(lambda drawn: drawn.index_select(0, self._number)[0])
         self._lr.copy_(self._rates.index_select(0, self._number)[0])
         images, labels = self._batch(draws)
         loss = self._learn(images, labels, draws.weight)
@@ -103,12 +104,12 @@ class TrainingStep:
     def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """The step's images, (B, C, H, W), as the network takes them, and their labels, (B,)."""
         pixels, labels = self.images.pixels[draws.order], self.images.labels[draws.order]
-        if draws.down is not None:
+        if draws.down is not None and draws.right is not None:
             pixels = crop(pixels, self.shift, draws.down, draws.right)
         if draws.mirrored is not None:
             pixels = mirror(pixels, draws.mirrored)
         images = self.images.normalise(pixels)
-        if draws.hole_row is not None:
+        if draws.hole_row is not None and draws.hole_column is not None:
             images = cut_out(images, self.recipe.cutout, draws.hole_row, draws.hole_column)
         if draws.weight is not None:
             images = mix(images, draws.weight)
@@ -125,9 +126,10 @@ class TrainingStep:
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 total = torch.zeros((), dtype=torch.float32, device=labels.device)
-                for part in zip(*(tensor.chunk(self.parts) for tensor in (images, labels, partners)), strict=True):
-                    loss = self._loss(*part, weight) * (len(part[1]) / len(labels))
-                    loss.backward()
+                chunks = (tensor.chunk(self.parts) for tensor in (images, labels, partners))
+                for some, its_labels, its_partners in zip(*chunks, strict=True):
+                    loss = self._loss(some, its_labels, its_partners, weight) * (len(its_labels) / len(labels))
+                    loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
                     total += loss.detach()
                 return total
             except torch.OutOfMemoryError as error:

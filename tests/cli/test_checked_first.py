@@ -31,10 +31,11 @@ def place(tmp_path, monkeypatch):
         "explorer.survey.table.write_atlas",
         "explorer.measure.child.measure_in_child",
         "explorer.measure.calibration.measure_in_child",
+        "explorer.measure.latency.measure_in_child",
         "explorer.scoring.zero_cost.score_architecture",
         "explorer.export.package.export_architecture",
         "dashboards.report.report_page",
-        "explorer.training.data.load_data",
+        "explorer.data.dataset.load_data",
         "explorer.study.recorded_training.load_data",
     ):
         monkeypatch.setattr(name, long_work)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.test_spaces import run
-from tests.training.layouts import class_folders, idx_files, python_batches
+from tests.data.layouts import class_folders, idx_files, python_batches
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,11 @@ import pytest
 
 from explorer.cli import main
 from explorer.grammar.parse import load_space
-from explorer.measure.device_lock import measuring
 from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending, StudyWriter
+from explorer.system.device_lock import measuring
 from tests.cli.test_spaces import run
 from tests.store.conftest import make_study, proposal
 

@@ -11,15 +11,16 @@ from torch import nn
 
 import explorer
 from explorer.grammar.parse import load_space
-from explorer.measure import cuda, environment, latency
+from explorer.measure import cuda, latency
 from explorer.measure.cuda import Cuda
-from explorer.measure.device_lock import measuring
 from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.latency import Subject, measure_on
-from explorer.measure.nvml import GpuState, NoNvml, Nvml
 from explorer.measure.protocol import Run
 from explorer.measure.settings import Setting
 from explorer.ops.base import TensorShape
+from explorer.system import environment
+from explorer.system.device_lock import measuring
+from explorer.system.nvml import GpuState, NoNvml, Nvml
 from tests.measure.gpus import FakeCuda, FakeNvml
 
 SHAPE = TensorShape(3, 8, 8)
@@ -307,7 +308,7 @@ def test_from_the_devices_name_to_a_latency(monkeypatch):
 
 
 def _machine():
-    from explorer.measure.environment import describe_environment
+    from explorer.system.environment import describe_environment
 
     return describe_environment("cpu", 1)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import explorer
+from explorer.data.dataset import load_data
 from explorer.errors import ExplorerError
 from explorer.grammar.parse import load_space, parse_space
 from explorer.grammar.shipped import shipped_spaces
@@ -15,7 +16,6 @@ from explorer.network.build import build_network
 from explorer.ops.base import TensorShape
 from explorer.scoring.names import NAMES
 from explorer.scoring.zero_cost import SCORES, Scorer, score_architecture
-from explorer.training.data import load_data
 
 PLAIN = """
 name: plain

@@ -20,13 +20,13 @@ import pytest
 import sqlalchemy
 
 from explorer.grammar.parse import parse_space
-from explorer.processes import pid_space
 from explorer.records import TrialRecord
 from explorer.store.confirming import ConfirmationWriter
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LeaseWatch, new_worker, renew_seconds
 from explorer.store.writer import Proposal, StudyWriter
+from explorer.system.processes import pid_space
 from tests.study.evaluations import SPACE_TEXT
 
 GONE = f"here:{pid_space()}:999999999:1:ab"  # a worker whose process has ended on this machine

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.files import write_whole
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.lease import new_worker
 from explorer.store.writer import Ending, StudyWriter
+from explorer.system.files import write_whole
 from tests.store.conftest import make_study, proposal
 
 

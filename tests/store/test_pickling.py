@@ -11,10 +11,10 @@ import numpy
 import pytest
 
 import explorer
-from explorer.measure.environment import describe_environment
 from explorer.records import ConfirmationRecord, LatencyEnvironment
 from explorer.store import open_study
 from explorer.store.study import Study
+from explorer.system.environment import describe_environment
 from tests.study.evaluations import SPACE_TEXT, good
 
 SPACE = explorer.parse_space(SPACE_TEXT)

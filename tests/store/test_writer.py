@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from explorer.plain_text import printable
 from explorer.records import Environment, Epoch, TrainingResult
 from explorer.store import writer as writer_module
 from explorer.store.creating import create_study
 from explorer.store.lease import RETRIES, LeaseWatch, new_worker
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from explorer.system.plain_text import printable
 from tests.store.conftest import ELSEWHERE, GONE, OBJECTIVES, make_study, proposal, reap_after_a_lease, watching
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")

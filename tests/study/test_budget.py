@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from explorer.study.budget import WATCHED, Budget
+from explorer.study.budget import FAILURE_WINDOW, Budget
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_without_bounds_nothing_ends():
 def test_more_than_half_of_the_last_twenty():
     """Eleven failures among the last twenty are hopeless, ten are not, and older ones are forgotten."""
     budget = Budget(None, None)
-    for failed in [True, False] * WATCHED:
+    for failed in [True, False] * FAILURE_WINDOW:
         budget.note(failed)
     assert not budget.has_failed()
     budget.note(True)
     budget.note(True)
     assert budget.has_failed()
-    for _ in range(WATCHED // 2):
+    for _ in range(FAILURE_WINDOW // 2):
         budget.note(False)
     assert not budget.has_failed()

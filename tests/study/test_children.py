@@ -19,8 +19,9 @@ from explorer.store.studies import open_study
 from explorer.study import children
 from explorer.study.children import Children
 from explorer.study.search import run_search
-from explorer.study.watchdog import TrialLimits, Watchdog, machine_memory, usual_limits
+from explorer.study.watchdog import TrialLimits, Watchdog, usual_limits
 from explorer.study.work import Evaluation, Failure, Job, Outcome
+from explorer.system.memory import total_memory
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES, by_turns, good
 from tests.study.faults import alive
@@ -200,7 +201,7 @@ def test_usual_limits_leave_room_for_what_is_usual():
     Memory is shared among the workers, two GiB at least."""
     assert usual_limits(1, None).seconds is None
     assert usual_limits(1, 2.0).seconds == 600 and usual_limits(1, 60.0).seconds == 1200
-    assert usual_limits(1, None).memory == max(2 << 30, int(0.9 * machine_memory()))
+    assert usual_limits(1, None).memory == max(2 << 30, int(0.9 * total_memory()))
     assert usual_limits(10_000, None).memory == 2 << 30
 
 

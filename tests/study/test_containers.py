@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import StoreError
-from explorer.processes import UNKNOWN, has_ended, pid_space, process_start
 from explorer.store.studies import open_study
+from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
 from tests.study.faults import acknowledged, alive, invariant
 from tests.study.test_children import wait_until
 
@@ -105,7 +105,7 @@ def test_a_process_is_known_only_within_its_namespace(container):
     ended here has, and one that runs has not, also under an id that another process had before."""
     here = pid_space()
     inside = subprocess.run(
-        [*container, sys.executable, "-c", "from explorer.processes import pid_space; print(pid_space())"],
+        [*container, sys.executable, "-c", "from explorer.system.processes import pid_space; print(pid_space())"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
@@ -121,7 +121,7 @@ def test_a_process_is_known_only_within_its_namespace(container):
 def test_a_proc_of_another_namespace_says_nothing(container):
     """In a namespace of its own that still shows the machine's /proc, and where no /proc is mounted, a process cannot
     say where it runs, so that only leases speak."""
-    code = "from explorer.processes import pid_space; print(pid_space())"
+    code = "from explorer.system.processes import pid_space; print(pid_space())"
     bare = [*container[:-1]]
     assert container[-1] == "--mount-proc"
     for prepare in ("true", "mount -t tmpfs none /proc"):

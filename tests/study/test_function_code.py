@@ -236,6 +236,17 @@ def test_functions_of_packages_go_by_their_name(function):
     assert describe_function(function)["code"].startswith("source ")
 
 
+def test_moved_names_of_the_explorer_keep_their_digest(load):
+    """A function that uses what the explorer has moved keeps the digest that version 0.1 stored for it."""
+    module = load(
+        "from explorer import Pause\nfrom explorer.data.dataset import load_data\n\n\n"
+        "def evaluate(arch, *, choices, epochs, seed):\n"
+        '    with Pause("cpu") as pause:\n        pause()\n'
+        '    return {"accuracy": float(len(load_data("digits").train))}\n'
+    )
+    assert describe_function(module.evaluate)["code"] == "source 2e753fd85a6ca078"
+
+
 def test_the_name_is_the_same_however_the_file_is_run(tmp_path, environment):
     """A script, a module run with -m and an import give one name and one digest."""
     (tmp_path / "train.py").write_text(

@@ -15,7 +15,7 @@ from explorer.limits import parse_limit
 from explorer.store.studies import open_study
 from explorer.study import budget
 from explorer.study.candidates import Candidates
-from explorer.study.loop import FRUITLESS
+from explorer.study.proposer import MAX_REPEATS
 from explorer.study.samplers.registry import OWN_SAMPLERS
 from explorer.study.search import run_search
 from explorer.study.search import search as search_study
@@ -248,7 +248,7 @@ def test_limits_that_nothing_keeps_end_the_search(space):
     """When no network keeps the limits, a few are rejected by name and the search ends, having evaluated nothing."""
     result = search(space, limits=[parse_limit("params<10")], evaluate=raises, trials=5)
     assert result.ended == "no network of the space within its limits is left to try"
-    assert result.study.counts()["rejected"] == FRUITLESS == sum(result.study.counts().values())
+    assert result.study.counts()["rejected"] == MAX_REPEATS == sum(result.study.counts().values())
 
 
 @pytest.mark.parametrize(

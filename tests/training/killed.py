@@ -7,8 +7,8 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+from explorer.data.dataset import load_data
 from explorer.training import checkpoint
-from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
 from tests.training.small_network import small_network

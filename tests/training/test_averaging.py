@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from explorer.data.dataset import load_data
 from explorer.training.averaging import WeightAverage
-from explorer.training.data import load_data
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import recipe
 from tests.training.small_network import small_network

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.training.batches import Images, draw_epoch
-from explorer.training.data import Dataset, load_data
+from explorer.data.dataset import Dataset, load_data
+from explorer.data.splits import Split
+from explorer.training.augment import draw_epoch
+from explorer.training.batches import Images
 from explorer.training.recipe import recipe
-from explorer.training.splits import Split
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
 from explorer.grammar.parse import parse_space
 from explorer.network.build import build_network
-from explorer.training.data import load_data
 from explorer.training.gradient_flow import gradient_flow
 
 SPACE = """

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from explorer.data.dataset import Dataset, load_data
+from explorer.data.splits import Split
 from explorer.errors import DataError, TrainingError
-from explorer.measure.device_lock import Pause
 from explorer.ops.base import TensorShape
 from explorer.records import TrainingResult
-from explorer.training.data import Dataset, load_data
+from explorer.system.device_lock import Pause
 from explorer.training.evaluation import BATCH
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import recipe
-from explorer.training.splits import Split
 from explorer.training.step import make_optimiser
 from tests.training.small_network import small_network
 

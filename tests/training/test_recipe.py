@@ -181,7 +181,7 @@ def test_every_data_set_has_a_default():
 def test_free_of_torch():
     """Recipes, and describing a data set, import neither torch nor scikit-learn nor pandas."""
     code = (
-        "import sys; from explorer.training.data import describe_data; from explorer.training.recipe import recipe; "
+        "import sys; from explorer.data.dataset import describe_data; from explorer.training.recipe import recipe; "
         "describe_data('cifar10'); recipe('quick'); "
         "print({'torch', 'sklearn', 'pandas', 'pyarrow', 'PIL'} & set(sys.modules))"
     )

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
 from explorer.training import loop
-from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
 from explorer.training.relu import bitwise_relu, relu

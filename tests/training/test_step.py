@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
-from explorer.training.batches import Images, draw_epoch
-from explorer.training.data import load_data
+from explorer.training.augment import draw_epoch
+from explorer.training.batches import Images
 from explorer.training.recipe import recipe
 from explorer.training.settings import autocast
 from explorer.training.step import ReplayedStep, TrainingStep, make_optimiser

@@ -12,10 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from explorer.plain_text import printable
 from explorer.records import ConfirmationRecord, Epoch
 from explorer.study.confirm.run import Event
 from explorer.study.display import live_or_plain
+from explorer.system.plain_text import printable
 
 LAST_LINES = 5  # finished trainings shown above the running ones
 _DIGITS = 11  # shown of a digest

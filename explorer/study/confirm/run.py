@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from explorer.errors import SearchFailed, StoreError, StudyError
-from explorer.files import ABANDONED_SECONDS, remove, sweep
-from explorer.measure.cores import usable_cores
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
-from explorer.signals import interruption
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
@@ -32,6 +29,9 @@ from explorer.study.seeds import seed_for
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.watchdog import usual_limits
 from explorer.study.work import Failure, Job, Outcome, Report, Training
+from explorer.system.cores import usable_cores
+from explorer.system.files import ABANDONED_SECONDS, remove, sweep
+from explorer.system.signals import interruption
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
 RETRY_SECONDS = 2.0  # time until the store is asked again for a training, after it had none

@@ -14,12 +14,12 @@ from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.limits import Limit
 from explorer.measure.child import measure_in_child
-from explorer.measure.device_lock import measuring
-from explorer.measure.environment import find_device
 from explorer.measure.settings import Setting, default_mode
 from explorer.quantities import LATENCY
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
 from explorer.study.candidates import Candidate, refused
+from explorer.system.device_lock import measuring
+from explorer.system.environment import find_device
 
 MAX_MEASUREMENTS = 2  # of a network, if other work shared the device during the first
 

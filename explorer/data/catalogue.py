@@ -1,0 +1,169 @@
+"""Which data sets there are: embedded ones, known ones, found or not, and folders of images; nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from explorer.data.formats import digits
+from explorer.data.formats.cifar import CIFAR10, CIFAR100, archive_layout, batches_layout
+from explorer.data.formats.folders import describe_folder, folder_layout
+from explorer.data.formats.mnist import FASHION_MNIST, MNIST, idx_layout
+from explorer.data.formats.parquet import parquet_layout
+from explorer.data.sources import Known, Layout, Source, data_root, find_source, is_named
+from explorer.data.splits import SPLITS, Split
+from explorer.errors import DataError, did_you_mean
+from explorer.ops.base import TensorShape
+
+_SIDES = range(4, 4_097)
+
+
+class Embedded(NamedTuple):
+    """A data set that needs no files: its shape, how many images each split has, and what makes the three splits from
+    a seed. Ten classes."""
+
+    shape: TensorShape
+    images: Mapping[str, int]
+    shift: int
+    load: Callable[[int], tuple[Split, Split, Split]]
+
+
+EMBEDDED = {
+    "digits": Embedded(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
+    "cluttered-digits": Embedded(
+        TensorShape(1, digits.CANVAS, digits.CANVAS),
+        {split: n * m for split, n, m in zip(SPLITS, digits.CLUTTERED_DIGITS, digits.PLACEMENTS)},
+        0,
+        digits.load_cluttered_digits,
+    ),
+}
+KNOWN: dict[str, Known] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
+# In one folder, the first of these that is there is taken.
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
+    **dict.fromkeys(("cifar10", "cifar100"), (parquet_layout, batches_layout, folder_layout, archive_layout)),
+    **dict.fromkeys(("mnist", "fashion_mnist"), (idx_layout, parquet_layout, folder_layout)),
+}
+NAMES = (*EMBEDDED, *KNOWN)
+
+
+def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[TensorShape, int]:
+    """The shape of the images and the number of classes, without loading them.
+
+    Raises DataError for an unknown name; a known data set need not be there.
+    """
+    if name in EMBEDDED:
+        return EMBEDDED[name].shape, 10
+    if name in KNOWN:
+        return KNOWN[name].shape, KNOWN[name].classes
+    return describe_folder(*find_folder(name, data_dir))
+
+
+def require_known(name: str) -> None:
+    """Raises DataError unless ``name`` is an embedded or a known data set."""
+    if name not in NAMES:
+        raise DataError(f"unknown data set {name!r}; known: {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+
+
+def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
+    """Where the known data set of that name lies, and in which layout; None when it is not there.
+
+    Raises DataError when what is there cannot be it.
+    """
+    return find_source(KNOWN[name], data_root(data_dir), LAYOUTS[name])
+
+
+def data_place(name: str, data_dir: str | Path | None = None) -> dict[str, str]:
+    """The ``name`` and ``data_dir`` that find the same data from any working folder; empty for embedded data.
+
+    Raises DataError for an unknown name.
+    """
+    if name in EMBEDDED:
+        return {}
+    if name in KNOWN:
+        return {"name": name, "data_dir": str(data_root(data_dir).resolve())}
+    folder, side = find_folder(name, data_dir)
+    return {"name": str(folder) if side is None else f"{folder}@{side}"}
+
+
+def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
+    """The folder that ``name`` stands for, by itself or inside the data folder, and the size that is asked for."""
+    sized = re.fullmatch(r"(.+)@(\d{1,9})", name)
+    for spelt, side in ((name, None), *([(sized[1], int(sized[2]))] if sized else [])):
+        for folder in (Path(os.path.expanduser(spelt)), data_root(data_dir) / spelt):
+            if spelt and os.path.isdir(folder):
+                if side is not None and side not in _SIDES:
+                    raise DataError(f"{name}: a size lies in {_SIDES[0]}..{_SIDES[-1]} pixels, found {side}")
+                return folder.resolve(), side
+    if sized and sized[1] in NAMES:
+        raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")
+    raise DataError(
+        f"unknown data set {name!r}: no folder of that name, here or in {data_root(data_dir)}; known: "
+        f"{', '.join(NAMES)}, or a folder with one subfolder of images for each class{did_you_mean(name, NAMES)}"
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set. ``state``: embedded, found, missing, or damaged, and then ``problem`` says why.
+
+    ``where``, ``layout``: of one that is found. ``images``: how many a known data set has been published with, by
+    split; ``download_bytes``: what is fetched of it.
+    """
+
+    name: str
+    state: str
+    where: Path | None
+    layout: str
+    shape: TensorShape
+    classes: int
+    images: dict[str, int]
+    download_bytes: int
+    problem: str = ""
+
+
+def list_data(data_dir: str | Path | None = None) -> list[Entry]:
+    """Every data set that can be named; decodes nothing. ``data_dir``: as for ``load_data``."""
+    return [*_embedded(), *(_known(name, data_dir) for name in KNOWN), *_folders(data_root(data_dir))]
+
+
+def _embedded() -> list[Entry]:
+    made = []
+    for name, embedded in EMBEDDED.items():
+        made.append(Entry(name, "embedded", None, "", embedded.shape, 10, dict(embedded.images), 0))
+    return made
+
+
+def _known(name: str, data_dir: str | Path | None) -> Entry:
+    known = KNOWN[name]
+    state, where, layout, problem = "missing", None, "", ""
+    try:
+        source = locate(name, data_dir)
+        if source is not None:
+            state, where, layout = "found", source.where, source.layout
+    except DataError as error:
+        state, problem = "damaged", str(error)
+    images = dict(zip(("train", "test"), known.images, strict=True))
+    size = sum(download.bytes for download in known.downloads)
+    return Entry(name, state, where, layout, known.shape, known.classes, images, size, problem)
+
+
+def _folders(root: Path) -> list[Entry]:
+    """The folders in ``root`` that hold class folders of images and go by no known name."""
+    try:
+        inside = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+    found = []
+    for name in inside:
+        if any(is_named(root / name, known) for known in KNOWN.values()):
+            continue
+        try:
+            shape, classes = describe_data(name, root)
+        except DataError:  # it holds something else
+            continue
+        found.append(Entry(name, "found", root / name, "class folders", shape, classes, {}, 0))
+    return found

@@ -1,0 +1,174 @@
+"""CIFAR-10 and CIFAR-100 in the two layouts of their authors (Krizhevsky 2009), unpacked or in their archives:
+python and binary batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from explorer.data.cache import cached
+from explorer.data.formats.archives import read_members
+from explorer.data.formats.pickled import load_batch
+from explorer.data.reading import read_bytes
+from explorer.data.sources import ARCHIVES, Download, Known, Source, check_labels, is_named
+from explorer.data.splits import Split
+from explorer.errors import DataError
+from explorer.ops.base import TensorShape
+
+SHAPE = TensorShape(3, 32, 32)
+_SITE = "https://www.cs.toronto.edu/~kriz"
+
+# The SHA-256 of the archives whose MD5 the authors' page gives: c58f30108f718f92721af3b95e74349a and
+# eb9058c3a382ffc7106e4002c42a8d85. They are those that Keras checks.
+CIFAR10 = Known(
+    name="cifar10",
+    shape=SHAPE,
+    classes=10,
+    images=(50_000, 10_000),
+    folders=("cifar10batchespy", "cifar10batchesbin", "cifar10python", "cifar10binary"),
+    label_columns=("label", "labels"),
+    shift=4,
+    flip=True,
+    downloads=(
+        Download(
+            f"{_SITE}/cifar-10-python.tar.gz",
+            "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            170_498_071,
+        ),
+    ),
+)
+CIFAR100 = Known(
+    name="cifar100",
+    shape=SHAPE,
+    classes=100,
+    images=(50_000, 10_000),
+    folders=("cifar100python", "cifar100binary"),
+    label_columns=("fine_label", "label", "labels"),
+    shift=4,
+    flip=True,
+    downloads=(
+        Download(
+            f"{_SITE}/cifar-100-python.tar.gz",
+            "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            169_001_437,
+        ),
+    ),
+)
+
+BYTES_BESIDE = 100  # of an image, in a batch: its name and labels
+BYTES_BESIDE_ALL = 10**6  # in the archive: the names of the classes
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+class _Batches(NamedTuple):
+    """One layout: its name, its files for training and test, and how one file's bytes are read."""
+
+    layout: str
+    files: dict[str, tuple[str, ...]]
+    read: Callable[[str, bytes], Arrays]
+
+
+def read_python_batch(label_key: str, place: str, data: bytes) -> Arrays:
+    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of a pickled mapping of ``data``, uint8 (N, 3072), and
+    labels. Raises DataError, which names the ``place``, for anything else."""
+    try:
+        batch = load_batch(data)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+    if "data" not in batch or label_key not in batch:
+        raise DataError(f"{place}: expected a mapping with 'data' and {label_key!r}")
+    pixels, labels = batch["data"], batch[label_key]
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (SHAPE.elements,):
+        raise DataError(f"{place}: expected 'data' to be uint8 of N x {SHAPE.elements}")
+    if isinstance(labels, np.ndarray):
+        labels = labels.tolist()
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels) or len(labels) != len(pixels):
+        raise DataError(f"{place}: expected {label_key!r} to be a list of {len(pixels)} whole numbers")
+    return pixels.reshape(-1, *SHAPE), np.array(labels, np.int64)
+
+
+def read_binary_batch(label_bytes: int, place: str, data: bytes) -> Arrays:
+    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of records of ``label_bytes``, the last of which is the
+    label, and 3,072 bytes of red, green, blue. Raises DataError when it is cut short."""
+    record = label_bytes + SHAPE.elements
+    if not data or len(data) % record:
+        raise DataError(f"{place}: {len(data)} bytes, expected a multiple of {record}; cut short, or no CIFAR batch")
+    records = np.frombuffer(data, np.uint8).reshape(-1, record)
+    return records[:, label_bytes:].reshape(-1, *SHAPE), records[:, label_bytes - 1].astype(np.int64)
+
+
+_TEN = tuple(f"data_batch_{i}" for i in range(1, 6))
+_LAYOUTS = {
+    "cifar10": (
+        _Batches("python batches", {"train": _TEN, "test": ("test_batch",)}, partial(read_python_batch, "labels")),
+        _Batches(
+            "binary batches",
+            {"train": tuple(f"{name}.bin" for name in _TEN), "test": ("test_batch.bin",)},
+            partial(read_binary_batch, 1),
+        ),
+    ),
+    "cifar100": (
+        _Batches("python batches", {"train": ("train",), "test": ("test",)}, partial(read_python_batch, "fine_labels")),
+        _Batches("binary batches", {"train": ("train.bin",), "test": ("test.bin",)}, partial(read_binary_batch, 2)),
+    ),
+}
+
+
+def batches_layout(folder: Path, known: Known) -> Source | None:
+    """``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), all with ``.bin`` or none."""
+    for batches in _LAYOUTS[known.name]:
+        if any((folder / name).is_file() for names in batches.files.values() for name in names):
+            splits = {split: partial(_from_folder, folder, known, batches, split) for split in batches.files}
+            return Source(folder, batches.layout, splits)
+    return None
+
+
+def archive_layout(folder: Path, known: Known) -> Source | None:
+    """The archive of one of the layouts, as ``cifar-10-python.tar.gz`` or by the data set's name."""
+    for archive in sorted(folder.iterdir()):
+        if archive.name.lower().endswith(ARCHIVES) and is_named(archive, known) and archive.is_file():
+            splits = {split: partial(_from_archive, archive, known, split) for split in ("train", "test")}
+            return Source(archive, "archive", splits)
+    return None
+
+
+def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> Split:
+    paths = [folder / name for name in batches.files[split]]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: missing, while other {batches.layout} are there; unpack the archive again")
+
+    def decode() -> Split:
+        return _join([batches.read(str(path), read_bytes(path)) for path in paths], known, paths)
+
+    return cached(f"{known.name} {split}", paths, decode)
+
+
+def _from_archive(archive: Path, known: Known, split: str) -> Split:
+    def decode() -> Split:
+        candidates = _LAYOUTS[known.name]
+        at_most = sum(known.images) * (SHAPE.elements + BYTES_BESIDE) + BYTES_BESIDE_ALL
+        found = read_members(archive, {name for batches in candidates for name in batches.files[split]}, at_most)
+        for batches in candidates:
+            names = batches.files[split]
+            if all(name in found for name in names):
+                places = [f"{archive}: {name}" for name in names]
+                return _join([batches.read(place, found[name]) for place, name in zip(places, names)], known, places)
+        wanted = " or ".join(batches.files[split][-1] for batches in candidates)
+        raise DataError(
+            f"{archive}: expected {wanted} in it; download it again, or unpack it if it is packed otherwise"
+        )
+
+    return cached(f"{known.name} {split}", [archive], decode)
+
+
+def _join(parts: list[Arrays], known: Known, places: Sequence[object]) -> Split:
+    for (_, labels), place in zip(parts, places):
+        check_labels(labels, known.classes, f"{place}: image {{}}".format)
+    images, all_labels = zip(*parts, strict=True)
+    return Split(np.concatenate(images), np.concatenate(all_labels))

@@ -1,0 +1,266 @@
+"""A folder of images, one subfolder for each class."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from explorer.data.cache import cached
+from explorer.data.decoding import DamagedImages, damaged_note, decode_images, find_damaged, needed_grey_bits
+from explorer.data.formats.split_folders import LEFTOVERS, find_splits, inner_hint, named_splits, subfolders, table_hint
+from explorer.data.images import Form, WrongSize, image_shape
+from explorer.data.reading import printable, read_bytes, read_file
+from explorer.data.sources import Known, Source, is_named
+from explorer.data.splits import Split
+from explorer.data.streaming import ImagesOnDisk, fits_in_memory
+from explorer.errors import DataError
+from explorer.ops.base import TensorShape
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+SKIPPING = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"
+MAX_DEPTH = 32  # folders below a class folder
+SYSTEM_FOLDERS = (("/", "proc"), ("/", "sys"), ("/", "dev"))  # files there are made when they are read
+LOOKED_AT = 100  # classes whose first image is looked at to tell grey data sets from coloured ones
+
+
+def folder_layout(folder: Path, known: Known) -> Source | None:
+    """``train/<class>/*.png`` and ``test/<class>/*.png`` of a data set whose classes are known in number."""
+    splits = named_splits(folder)
+    if not {"train", "test"} <= splits.keys():
+        return None
+    classes = len(subfolders(splits["train"]))
+    if classes == known.classes:
+        return folder_source(folder, known.name, Form(known.shape))
+    if not is_named(folder, known):
+        return None  # class folders of something else
+    raise DataError(f"{splits['train']}: {classes} class folders, expected the {known.classes} of {known.name}")
+
+
+def describe_folder(folder: Path, side: int | None = None) -> tuple[TensorShape, int]:
+    """The shape of the folder's images and its number of classes; decodes nothing.
+
+    The shape is that of the first image, which all must have, or with ``side`` the square that all are resized to.
+    One channel when the first image of every class (of a hundred classes at most) is grey, else three.
+    """
+    base = find_splits(folder).bases["train"]
+    classes = _class_names(base)
+    shapes = [_first_shape(base / name) for name in list(classes.values())[:LOOKED_AT]]
+    channels = max(shape.channels for shape in shapes)
+    return TensorShape(channels, side or shapes[0].height, side or shapes[0].width), len(classes)
+
+
+def _first_shape(folder: Path) -> TensorShape:
+    """The shape of the first image in the folder that can be read. Raises DataError where there is none."""
+    damaged = None
+    for path in _images(folder):
+        try:
+            return read_file(path, image_shape)
+        except DataError as error:
+            damaged = damaged or error
+    raise damaged or DataError(f"{printable(folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+
+
+def folder_source(folder: Path, name: str, form: Form, mend: str = "", skip_damaged: bool = False) -> Source:
+    """The folder's images; classes are numbered in the order of their names. ``mend``: what to do about two sizes.
+    ``skip_damaged``: leave out images that cannot be decoded.
+
+    With ``train`` and perhaps ``validation`` (or ``val``) and ``test`` folders above the class folders these are
+    the splits; a folder that holds the class folders itself is one split, ``train``. Images that are too
+    many for the memory stay on the disk.
+    """
+    bases, notes = find_splits(folder)
+    folders = _Folders(name, bases, form, mend, notes, skip_damaged)
+    classes = tuple(_class_names(bases["train"]))
+    return Source(folder, "class folders", {split: partial(_read, folders, split) for split in bases}, classes)
+
+
+class _Folders(NamedTuple):
+    """The folders of one data set and how its images are read."""
+
+    name: str
+    bases: dict[str, Path]
+    form: Form
+    mend: str
+    notes: tuple[str, ...]
+    skip_damaged: bool
+
+
+class _Listed(NamedTuple):
+    names: list[str]  # paths below the split's folder
+    labels: np.ndarray
+    left_out: tuple[str, ...]  # a note on files that are no images
+
+
+def _read(folders: _Folders, split: str) -> Split:
+    base, form = folders.bases[split], folders.form
+    listed = _list(base, folders.bases["train"], folders.notes if split == "train" else ())
+    if not fits_in_memory(len(listed.names), form.shape):
+        return _stream(folders, split, listed)
+    if split != "train":  # its grey levels are scaled as those of the training images
+        form = form._replace(grey_bits=_read(folders, "train").grey_bits)
+    paths = [base / name for name in listed.names]
+
+    def decode() -> Split:
+        try:
+            return decode_images(_encoded(paths), listed.labels, form, folders.skip_damaged)
+        except WrongSize as error:
+            raise WrongSize(f"{error}{folders.mend}") from error
+        except DamagedImages as error:
+            raise DamagedImages(error.images, error.total, SKIPPING) from error
+
+    found = cached(_cache_name(folders, split, form), paths, decode)
+    _require_every_class(base, found.labels, listed.labels)
+    return replace(found, notes=found.notes + listed.left_out)
+
+
+def _stream(folders: _Folders, split: str, listed: _Listed) -> Split:
+    """The split with its images on the disk. Damaged ones are looked for once, and only if they are to be skipped."""
+    train = listed if split == "train" else _list(folders.bases["train"], folders.bases["train"], ())
+    sample = train.names[:: -(-len(train.names) // LOOKED_AT)]
+    bits = needed_grey_bits(read_bytes(folders.bases["train"] / name) for name in sample)
+    base, form = folders.bases[split], folders.form._replace(grey_bits=bits)
+    names, labels, notes = np.array([os.fsencode(name) for name in listed.names]), listed.labels, listed.left_out
+    damaged = 0
+    if folders.skip_damaged:
+        paths = [base / name for name in listed.names]
+
+        def check() -> Split:
+            found = find_damaged(_encoded(paths), form)
+            whole = np.array([i not in found for i in range(len(paths))])
+            note = (damaged_note(list(found.values()), len(paths)),) if found else ()
+            return Split(whole, labels, note, bits, len(found))
+
+        checked = cached(_cache_name(folders, split, form) + " whole", paths, check)
+        damaged, notes = checked.damaged, checked.notes + notes
+        names, labels = names[checked.images], labels[checked.images]
+        _require_every_class(base, labels, listed.labels)
+    return Split(ImagesOnDisk(base, names, form), labels, notes, bits, damaged)
+
+
+def _encoded(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    return ((printable(path), read_bytes(path)) for path in paths)
+
+
+def _cache_name(folders: _Folders, split: str, form: Form) -> str:
+    bits = "" if form.grey_bits is None else f" {form.grey_bits} bits"
+    shape = "x".join(map(str, form.shape))
+    return f"{folders.name} {split} {shape}{' fit' * form.fit}{bits}{' skipping' * folders.skip_damaged}"
+
+
+def _require_every_class(base: Path, labels: np.ndarray, listed: np.ndarray) -> None:
+    lost = np.setdiff1d(listed, labels)
+    if len(lost):
+        raise DataError(f"{printable(base)}: all images of class {lost[0]} are damaged")
+
+
+def _list(base: Path, train: Path, notes: tuple[str, ...]) -> _Listed:
+    """Every image of the split. Raises DataError when its classes are not those of the training images."""
+    wanted, classes = _class_names(train), _class_names(base)
+    for key in sorted(wanted.keys() ^ classes.keys()):
+        has, lacks = (base, train) if key in classes else (train, base)
+        raise DataError(f"{lacks}: its class folders differ from those of {has}, which has {(classes | wanted)[key]!r}")
+    names: list[str] = []
+    others: list[str] = []
+    labels: list[int] = []
+    for label, key in enumerate(wanted):
+        before, folder = len(names), classes[key]
+        for name in _files(base / folder):
+            (names if _is_image(name) else others).append(f"{folder}/{name}")
+        if len(names) == before:
+            raise DataError(f"{printable(base / folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+        labels += [label] * (len(names) - before)
+    if others:
+        notes += (
+            f"{len(others)} files left out, which are no images by their names; "
+            f"the first is {printable(base / others[0])}",
+        )
+    beside = sum(_is_image(name) and not name.startswith(".") for name in os.listdir(base))
+    if beside:
+        notes += (f"{beside} images left out, which lie in {printable(base)} beside its class folders",)
+    order = list(wanted)
+    if all(name.isdecimal() for name in order) and order != sorted(order, key=int):
+        notes += (f"the classes are numbered in the order of their names as text: {', '.join(order[:4])}, ...",)
+    return _Listed(names, np.array(labels, np.int64), notes)
+
+
+def _class_names(base: Path) -> dict[str, str]:
+    """The class folders in the order of their names: a name as every system spells it -> the folder's own.
+
+    Raises DataError for fewer than two, and for two that differ only in small and capital letters, which some
+    disks take for one.
+    """
+    names = subfolders(base)
+    if len(names) < 2:
+        raise DataError(
+            f"{printable(base)}: expected two or more class folders of images, "
+            f"found {', '.join(map(printable, names)) or 'none'}; a network is trained to tell classes apart"
+            + (inner_hint(base) or table_hint(base))
+        )
+    spelt = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            first, second = sorted((other, name))
+            raise DataError(
+                f"{base}: the class folders {first!r} and {second!r} differ only in spelling; rename or join them"
+            )
+    return spelt
+
+
+def _images(base: Path) -> Iterator[Path]:
+    return (base / name for name in _files(base) if _is_image(name))
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _files(base: Path) -> Iterator[str]:
+    """The files in ``base`` and its subfolders, as paths below it, in the order of their names; hidden ones left out.
+
+    Links are followed; a folder that several links lead to is listed once. Raises DataError for an image that is no
+    plain file, a link to a folder above ``base``, and folders nested deeper than MAX_DEPTH.
+    """
+    yield from _files_below(base, "", set(), {_identity(parent) for parent in base.resolve().parents})
+
+
+def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: set[tuple[int, int]]) -> Iterator[str]:
+    place = base / folder
+    if folder.count("/") > MAX_DEPTH:
+        raise DataError(f"{printable(base)}: folders are nested deeper than {MAX_DEPTH} levels, as in {folder[:60]}...")
+    try:
+        identity = _identity(place)
+        if identity in above or place.resolve().parts[:2] in SYSTEM_FOLDERS:
+            target = printable(place.resolve())
+            raise DataError(f"{printable(place)}: a link to {target}, which is no folder of images; remove it")
+        if identity in listed:
+            return
+        listed.add(identity)
+        with os.scandir(place) as scanned:
+            entries = [(entry, entry.is_dir()) for entry in scanned if not entry.name.startswith(".")]
+        entries.sort(key=lambda pair: pair[0].name)
+        for entry, is_folder in entries:
+            name = f"{folder}{entry.name}"
+            if is_folder:
+                if entry.name not in LEFTOVERS:
+                    yield from _files_below(base, f"{name}/", listed, above)
+                continue
+            if _is_image(name) and not entry.is_file():
+                kind = "a broken link" if entry.is_symlink() else "no plain file"
+                raise DataError(f"{printable(entry.path)}: {kind}; remove it")
+            yield name
+    except OSError as error:
+        raise DataError(f"{printable(error.filename or place)}: cannot be read: {error.strerror}") from error
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino

@@ -1,0 +1,39 @@
+"""A data set's files, read within bounds; errors name the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from explorer.errors import DataError
+
+T = TypeVar("T")
+
+MAX_FILE_BYTES = 2**28  # of one file: the largest that a known data set has are CIFAR-100's 155 MB
+
+
+def printable(path: Path | str) -> str:
+    """A file's name for a message: control characters, and bytes that are not UTF-8, as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
+def read_bytes(path: Path, at_most: int = MAX_FILE_BYTES) -> bytes:
+    """The file's bytes. Raises DataError when it cannot be read, or has more than ``at_most``."""
+    try:
+        with open(path, "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > at_most:
+                raise DataError(f"{printable(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?")
+            return file.read()
+    except OSError as error:
+        raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+
+
+def read_file(path: Path, read: Callable[[bytes], T]) -> T:
+    """What ``read`` makes of the file's bytes; its DataErrors are given the file's name."""
+    data = read_bytes(path)
+    try:
+        return read(data)
+    except DataError as error:
+        raise DataError(f"{printable(path)}: {error}") from error

@@ -1,0 +1,136 @@
+"""Which machine and versions a number comes from."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from explorer.errors import MeasurementError, did_you_mean
+from explorer.records import Environment
+from explorer.system.nvml import driver_version
+
+# The packages whose version can change a time or an accuracy.
+PACKAGES = ("torch", "numpy")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def describe_environment(device: str = "cpu", threads: int | None = None) -> Environment:
+    """This process's environment for work on ``device``, a name that ``find_device`` knows.
+
+    ``threads``: the computing threads that the work uses, by default those that torch would.
+    Raises MeasurementError when there is no such device.
+    """
+    import torch
+
+    device = find_device(device)
+    versions = {name: found for name in PACKAGES if (found := _version(name))}
+    if device.startswith("cuda"):
+        versions |= {"cuda": str(torch.version.cuda), "driver": _driver_version()}
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        versions |= {"cudnn": str(cudnn)}
+    return Environment(
+        device=device,
+        device_name=device_name(device),
+        threads=torch.get_num_threads() if threads is None else threads,
+        platform=platform.platform(),
+        python=platform.python_version(),
+        versions=versions,
+        commit=_commit(Path(__file__).parents[2]),
+    )
+
+
+def find_device(name: str = "auto") -> str:
+    """The device that ``name`` means, "cpu" or "cuda:0". "auto" is the first GPU where there is one, else the CPU.
+
+    Raises MeasurementError when there is no such device.
+    """
+    name = name.strip().lower()
+    if name == "cpu":  # before torch, whose import takes seconds
+        return name
+    import torch
+
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda:0" if count else "cpu"
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match is None:
+        raise MeasurementError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, ...{_device_hint(name)}")
+    number = int(match[1] or 0)
+    if number >= count:
+        raise MeasurementError(f"no device {name!r}: {count} CUDA devices found; 'cpu' and 'auto' always work")
+    return f"cuda:{number}"
+
+
+def _device_hint(name: str) -> str:
+    """Return a hint for a name that is not a device."""
+    word = name.strip().lower()
+    if word.startswith(("gpu", "nvidia")):
+        return "; a GPU is 'cuda'"
+    if "," in word or word == "all":
+        return "; one process uses one GPU: start 'explorer worker --device cuda:1' for each further one"
+    if numbered := re.fullmatch(r"cuda[ _.-]?(\d{1,4})|(\d{1,4})", word):
+        return f"; did you mean 'cuda:{numbered[1] or numbered[2]}'?"
+    if word in ("mps", "metal", "rocm", "hip", "xpu", "tpu", "xla", "npu", "vulkan", "directml"):
+        return "; only CPUs and NVIDIA GPUs are supported: use 'cpu'"
+    return did_you_mean(name, DEVICES)
+
+
+def device_name(device: str) -> str:
+    """What the device calls itself: the CPU's model or the GPU's name. Raises MeasurementError when it is not there."""
+    place = find_device(device)
+    if place == "cpu":
+        return _cpu_name()
+    import torch
+
+    return torch.cuda.get_device_name(place)
+
+
+def device_identity(device: str) -> str:
+    """What tells the device from any other of this machine: "cpu", or the GPU's UUID, for what one process calls
+    cuda:0 may be another's cuda:1. Raises MeasurementError when it is not there."""
+    place = find_device(device)
+    if place == "cpu":
+        return place
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(place).uuid}"
+
+
+def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The model name that Linux gives, elsewhere what Python knows."""
+    try:
+        found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """From Linux, or from NVML where a container or Windows' Linux hides that."""
+    try:
+        found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", path.read_text())
+    except OSError:
+        found = None
+    return found[1] if found else driver_version() or "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _commit(root: Path) -> str:
+    """The commit of the checkout in ``root``, with ``-dirty`` when files differ from it; "" where it is no checkout."""
+    if not (root / ".git").exists():  # an installed package must not take the commit of a repository around it
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,0 +1,77 @@
+"""JSON from files and other programs, read strictly: what readers disagree about is an error, not a guess.
+
+``json.loads`` takes the last of two equal keys, reads NaN and Infinity, which JSON does not have, guesses UTF-16 and
+UTF-32, and returns texts that cannot be printed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from typing import Any
+
+MAX_DEPTH = 100  # the deepest file of ours has 8 levels
+MAX_DIGITS = 100  # no count or seed of ours has more
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def parse_json(data: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        data: The text; bytes must be UTF-8, a leading byte order mark is skipped.
+
+    Raises:
+        ValueError: It is not JSON, repeats a key, holds a number that is not finite or has more than 100 digits, a
+            text that is not valid Unicode, or more than 100 levels. The message is one line.
+    """
+    try:
+        text = (data if isinstance(data, bytes) else data.encode()).decode("utf-8-sig")
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise ValueError(f"not UTF-8 text: {error.reason} at position {error.start}") from None
+    try:
+        made = json.loads(text, object_pairs_hook=_checked_object, parse_int=_whole)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+    _check_nested(made)
+    if _SURROGATE_ESCAPE.search(text):
+        _check_unicode(made)
+    return made
+
+
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+    for key, value in pairs:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{key[:80]!r} must be a finite number, found {value}")
+    return made
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits; at most {MAX_DIGITS} are read")
+    return int(text)
+
+
+def _check_nested(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return
+        if any(isinstance(node, float) and not math.isfinite(node) for node in level):
+            raise ValueError("a number is not finite")
+        inner = (node.values() if isinstance(node, dict) else node for node in level if isinstance(node, (dict, list)))
+        level = [child for children in inner for child in children]
+    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_unicode(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text with half of a surrogate pair, which is not valid Unicode") from None

@@ -1,0 +1,139 @@
+"""Archives that unpack to far more than a data set has are refused within little memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from explorer.data.dataset import load_data
+from explorer.data.formats.archives import read_members
+from explorer.errors import DataError
+
+MEGABYTE = 2**20
+ZEROS = bytes(64 * MEGABYTE)
+LOADS = """
+import resource, sys
+from explorer.errors import DataError
+from explorer.data.dataset import load_data
+import PIL.Image, pyarrow.parquet
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_data(sys.argv[1], sys.argv[2])
+except DataError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def gigabyte_gz(path) -> None:
+    """Zeros that take a megabyte."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(16):
+            file.write(ZEROS)
+
+
+def tar_with(path, member: str, size: int, kind: bytes = tarfile.REGTYPE) -> None:
+    """A gzipped tar whose one member is zeros."""
+    info = tarfile.TarInfo(member)
+    info.size, info.type = size, kind
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(size // len(ZEROS)):
+            file.write(ZEROS)
+
+
+def a_large_batch(folder) -> None:
+    tar_with(folder / "cifar-10-python.tar.gz", "data_batch_1", 2**30)
+
+
+def a_large_stranger(folder) -> None:
+    tar_with(folder / "cifar-10-python.tar.gz", "zeros", 2**30)
+
+
+def a_large_header(folder) -> None:
+    tar_with(folder / "cifar-10-python.tar.gz", "pax", 2**30, tarfile.XHDTYPE)
+
+
+def a_large_zip(folder) -> None:
+    with (
+        zipfile.ZipFile(folder / "cifar10.zip", "w", zipfile.ZIP_DEFLATED) as zipped,
+        zipped.open("data_batch_1", "w", force_zip64=True) as file,
+    ):
+        for _ in range(16):
+            file.write(ZEROS)
+
+
+def a_large_idx(folder) -> None:
+    gigabyte_gz(folder / "train-images-idx3-ubyte.gz")
+    gigabyte_gz(folder / "train-labels-idx1-ubyte.gz")
+
+
+def a_repeated_image(folder) -> None:
+    """One value of a megabyte, a thousand times, kept once by the file's dictionary."""
+    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1_000, pyarrow.int32()), [bytes(MEGABYTE)])
+    table = pyarrow.table({"img": column, "label": pyarrow.array([0] * 1_000)})
+    for split in ("train", "test"):
+        parquet.write_table(table, folder / f"{split}-00000-of-00001.parquet", store_schema=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "message"),
+    [
+        (a_large_batch, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
+        (a_large_stranger, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to zeros, expected at most"),
+        (a_large_header, "cifar10", "damaged or cut short"),
+        (a_large_zip, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
+        (a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes; is it another file?"),
+        (a_repeated_image, "cifar10", "bytes of images, expected at most"),
+    ],
+)
+def test_a_bomb_is_refused_within_little_memory(make, name, message, tmp_path):
+    """A gigabyte behind a megabyte ends in one line, and the process has grown by less than 200 MB."""
+    make(tmp_path)
+    done = subprocess.run([sys.executable, "-c", LOADS, name, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told, grown = done.stdout.splitlines()
+    assert message in told
+    assert int(grown) < 200
+
+
+def test_links_and_paths_out_of_the_archive_are_not_followed(tmp_path):
+    """Members are found by their last name and read from the archive alone: nothing is written, no link is read."""
+    with tarfile.open(tmp_path / "x.tar", "w") as tarred:
+        for kind, target in ((tarfile.SYMTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "/etc/hostname")):
+            link = tarfile.TarInfo("data_batch_1")
+            link.type, link.linkname = kind, target
+            tarred.addfile(link)
+        outside = tarfile.TarInfo("../../data_batch_1")
+        outside.size = 3
+        tarred.addfile(outside, io.BytesIO(b"abc"))
+    assert read_members(tmp_path / "x.tar", {"data_batch_1"}, 10) == {"data_batch_1": b"abc"}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_a_parquet_file_of_too_many_rows(tmp_path):
+    """More rows than the data set has images are refused by their number."""
+    table = pyarrow.table({"img": pyarrow.array([b""] * 50_001), "label": np.zeros(50_001, np.int64)})
+    for split in ("train", "test"):
+        parquet.write_table(table, tmp_path / f"{split}-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="50,001 rows, expected at most the 50,000 images of cifar10"):
+        load_data("cifar10", tmp_path)
+
+
+def test_a_large_file_called_an_image(tmp_path):
+    """A sparse file of a terabyte is refused by its size."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with open(tmp_path / name / "x.png", "wb") as file:
+            file.truncate(2**40)
+    with pytest.raises(DataError, match=r"x\.png: 1,099,511,627,776 bytes, expected at most 268,435,456"):
+        load_data(str(tmp_path))

@@ -1,0 +1,257 @@
+"""Downloads: checked, whole or not there, done once, and clear about what went wrong; from a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from explorer import cli
+from explorer.data.catalogue import KNOWN
+from explorer.data.dataset import load_data
+from explorer.data.fetch import fetch_data, target_files
+from explorer.data.formats.cifar import CIFAR10
+from explorer.data.formats.mnist import MNIST
+from explorer.data.sources import Download
+from explorer.errors import DataError
+from tests.data.layouts import archive, idx_files
+
+
+class Server:
+    """Serves ``files`` by name; one named in ``cut`` ends early, one in ``stuck`` stops half-way until ``go_on``."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cut: set[str] = set()
+        self.stuck: set[str] = set()
+        self.asked: list[str] = []
+        self.half_sent, self.go_on = threading.Event(), threading.Event()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path.lstrip("/")
+                server.asked.append(name)
+                if name not in server.files:
+                    self.send_error(404)
+                    return
+                content = server.files[name]
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2])
+                if name in server.stuck:
+                    self.wfile.flush()
+                    server.half_sent.set()
+                    server.go_on.wait(30)
+                if name not in server.cut:
+                    self.wfile.write(content[len(content) // 2 :])
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.go_on.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mnist(server, tmp_path):
+    """MNIST with few images, on the server."""
+    idx_files(tmp_path / "published", "mnist")
+    downloads = []
+    for download in MNIST.downloads:
+        content = (tmp_path / "published" / download.name).read_bytes()
+        server.files[download.name] = content
+        url = f"{server.url}/{download.name}"
+        downloads.append(Download(url, hashlib.sha256(content).hexdigest(), len(content)))
+    return MNIST._replace(downloads=tuple(downloads))
+
+
+def test_fetched_once_and_loaded(mnist, server, tmp_path):
+    """All files come with right hashes and load; again, nothing is asked of the server; progress ends at the whole."""
+    told = []
+    assert fetch_data(mnist, tmp_path, lambda *step: told.append(step)) == target_files(mnist, tmp_path)
+    assert {download for download, done, total in told if done == total} == set(mnist.downloads)
+    assert all(0 <= done <= total for _, done, total in told)
+    assert len(load_data("mnist", tmp_path).test) == 20
+    assert fetch_data(mnist, tmp_path) == []
+    assert len(server.asked) == 4
+    assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == sorted(server.files)
+
+
+def test_goes_on_after_a_failure(mnist, server, tmp_path):
+    """Files that came before a failure are kept, and only the rest is fetched again."""
+    lost = mnist.downloads[2].name
+    content = server.files.pop(lost)
+    with pytest.raises(DataError, match=rf"{lost} cannot be downloaded: the server answers 404 Not Found"):
+        fetch_data(mnist, tmp_path)
+    server.files[lost] = content
+    server.asked.clear()
+    assert [path.name for path in fetch_data(mnist, tmp_path)] == [download.name for download in mnist.downloads[2:]]
+    assert server.asked == [download.name for download in mnist.downloads[2:]]
+
+
+def test_a_wrong_hash_removes_the_file(mnist, server, tmp_path):
+    """Other content than was published is refused with its address, and nothing of it stays."""
+    name = mnist.downloads[0].name
+    server.files[name] += b"!"
+    with pytest.raises(DataError, match=rf"{name}: what came has another SHA-256 than the published .*; it is removed"):
+        fetch_data(mnist, tmp_path)
+    assert list((tmp_path / "mnist").iterdir()) == []
+
+
+def test_a_connection_that_breaks_off(mnist, server, tmp_path):
+    """A file that ends early is no file."""
+    server.cut.add(mnist.downloads[0].name)
+    with pytest.raises(DataError, match="cannot be downloaded: "):
+        fetch_data(mnist, tmp_path)
+    assert list((tmp_path / "mnist").iterdir()) == []
+
+
+def test_a_damaged_file_is_fetched_anew(mnist, server, tmp_path):
+    """A file that stands there with another hash is replaced by the published one."""
+    fetch_data(mnist, tmp_path)
+    damaged = target_files(mnist, tmp_path)[1]
+    os.truncate(damaged, 20)
+    assert fetch_data(mnist, tmp_path) == [damaged]
+    assert damaged.read_bytes() == server.files[damaged.name]
+
+
+def test_no_network(tmp_path, monkeypatch):
+    """Where nobody answers, one line says so and what to look at."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/cifar-10-python.tar.gz"
+        known = CIFAR10._replace(downloads=(Download(url, "0" * 64, 1),))
+        with pytest.raises(DataError) as caught:
+            fetch_data(known, tmp_path)
+    assert str(caught.value) == (
+        f"{url} cannot be downloaded: Connection refused; is there a network, or a proxy to be named in HTTPS_PROXY?"
+    )
+
+
+def test_a_folder_that_cannot_be_written(mnist, tmp_path):
+    """A file in the way is named."""
+    (tmp_path / "mnist").write_text("in the way")
+    with pytest.raises(
+        DataError, match=r"mnist/train-images-idx3-ubyte\.gz: cannot be written: (File exists|Not a directory)"
+    ):
+        fetch_data(mnist, tmp_path)
+
+
+def test_killed_on_the_way(mnist, server, tmp_path):
+    """A process killed in the middle of a file leaves nothing that is taken for one, and the next fetch is whole."""
+    server.stuck.add(mnist.downloads[0].name)
+    code = (
+        "import sys; from pathlib import Path; from explorer.data.fetch import fetch_data; "
+        "from explorer.data.formats.mnist import MNIST; from explorer.data.sources import Download; "
+        "fetch_data(MNIST._replace(downloads=(Download(sys.argv[1], sys.argv[2], 1),)), Path(sys.argv[3]))"
+    )
+    first = mnist.downloads[0]
+    process = subprocess.Popen([sys.executable, "-c", code, first.url, first.sha256, tmp_path])
+    assert server.half_sent.wait(30)
+    process.kill()
+    process.wait()
+    server.go_on.set()
+    assert not target_files(mnist, tmp_path)[0].exists()
+    (rest,) = (tmp_path / "mnist").iterdir()
+    os.utime(rest, (1, 1))  # as a day later
+    fetch_data(mnist, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == sorted(server.files)
+
+
+class TestCommand:
+    @pytest.fixture
+    def explorer(self, server, tmp_path, monkeypatch, capsys):
+        """``explorer data fetch ...`` with CIFAR-10 on the server; answers with status, output and errors."""
+        archive(tmp_path / "cifar-10-python.tar.gz", "cifar10")
+        content = (tmp_path / "cifar-10-python.tar.gz").read_bytes()
+        server.files["cifar-10-python.tar.gz"] = content
+        download = Download(f"{server.url}/cifar-10-python.tar.gz", hashlib.sha256(content).hexdigest(), len(content))
+        monkeypatch.setitem(KNOWN, "cifar10", CIFAR10._replace(downloads=(download,)))
+        monkeypatch.delenv("EXPLORER_DATA", raising=False)
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+
+        def run(*args: object) -> tuple[int, str, str]:
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["data", *map(str, args)])
+            return ended.value.code, *capsys.readouterr()
+
+        return run
+
+    def test_fetch_and_again(self, explorer, server, tmp_path):
+        """What is fetched without a folder is found without one; again is a no-op."""
+        home = tmp_path / "home" / "explorer" / "data"
+        status, out, errors = explorer("fetch", "cifar10")
+        assert (status, out) == (0, f"cifar10 is in {home / 'cifar10'}: 1 of 1 files downloaded, their hashes right\n")
+        assert errors == f"downloading {server.url}/cifar-10-python.tar.gz\n"
+        assert explorer("fetch", "cifar10") == (0, f"cifar10 is there already: {home / 'cifar10'}\n", "")
+        assert len(server.asked) == 1
+        assert len(load_data("cifar10").train) == 90
+        (found,) = [entry for entry in json.loads(explorer("list", "--json")[1]) if entry["name"] == "cifar10"]
+        assert found["state"] == "found"
+        assert found["where"] == str(home / "cifar10" / "cifar-10-python.tar.gz")
+
+    def test_json(self, explorer, server, tmp_path):
+        """Standard output is one document, which names what was fetched."""
+        status, out, _ = explorer("fetch", "cifar10", "--data-dir", tmp_path / "x", "--json")
+        target = tmp_path / "x" / "cifar10" / "cifar-10-python.tar.gz"
+        assert status == 0
+        assert json.loads(out) == {"name": "cifar10", "where": str(target.parent), "fetched": [str(target)]}
+
+    def test_what_is_there_in_another_layout_is_left_alone(self, explorer, server, tmp_path):
+        """Nothing is downloaded for a data set that is there already, unpacked."""
+        (tmp_path / "x").mkdir()
+        archive(tmp_path / "x" / "cifar10.zip", "cifar10")
+        assert explorer("fetch", "cifar10", "--data-dir", tmp_path / "x")[:2] == (
+            0,
+            f"cifar10 is there already: {tmp_path / 'x' / 'cifar10.zip'}\n",
+        )
+        assert server.asked == []
+
+    def test_failures(self, explorer, server):
+        """A failed download is status 1 and one line; an unknown name is status 2 and one line."""
+        server.files.clear()
+        status, out, errors = explorer("fetch", "cifar10")
+        assert (status, out) == (1, "")
+        assert errors.splitlines()[-1].endswith("cannot be downloaded: the server answers 404 Not Found")
+        status, out, errors = explorer("fetch", "cifra10")
+        assert (status, out) == (2, "")
+        assert errors.count("\n") == 1
+        assert "did you mean 'cifar10'" in errors
+
+    def test_embedded(self, explorer):
+        """Of what comes along nothing is fetched."""
+        assert explorer("fetch", "digits")[:2] == (0, "digits comes with the explorer; there is nothing to fetch\n")
+
+
+def test_published_hashes_are_well_formed():
+    """Every known data set has downloads over https with SHA-256 and size, no two alike."""
+    downloads = [download for known in KNOWN.values() for download in known.downloads]
+    assert all(
+        download.url.startswith("https://") and len(bytes.fromhex(download.sha256)) == 32 for download in downloads
+    )
+    assert all(download.bytes > 4_000 for download in downloads)
+    assert len({download.sha256 for download in downloads}) == len(downloads)
