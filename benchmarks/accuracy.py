@@ -19,8 +19,8 @@ from statistics import mean, stdev
 import torch
 
 from explorer.architecture import Architecture
-from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
+from explorer.space.search_space import load_space
 from explorer.training.data import Dataset, load_data
 from explorer.training.run import train_architecture
 

@@ -28,10 +28,10 @@ import numpy as np
 
 from explorer.costing.analytic import count_cost
 from explorer.frontier import hypervolume
-from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrialRecord
+from explorer.space.search_space import load_space
 from explorer.store.lease import RETRIES
 from explorer.study.curves import signs_of
 from explorer.study.events import Event

@@ -13,8 +13,8 @@ import resource
 import tempfile
 import time
 
-from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
+from explorer.space.search_space import load_space
 from explorer.study.search import run_search
 
 SLEEP = 1.0  # seconds a trial

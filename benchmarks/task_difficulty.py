@@ -16,9 +16,9 @@ import numpy as np
 
 from explorer.costing.analytic import count_cost
 from explorer.frontier import non_dominated
-from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
+from explorer.space.search_space import load_space
 from explorer.training.data import load_data
 from explorer.training.loop import train_network
 from explorer.training.recipe import default_training

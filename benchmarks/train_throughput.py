@@ -29,10 +29,10 @@ from torch import nn
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.errors import DataError
-from explorer.grammar.parse import load_space
 from explorer.measure.cores import usable_cores
 from explorer.measure.environment import describe_environment
 from explorer.network.build import build_network
+from explorer.space.search_space import load_space
 from explorer.study.rehearsal import made_up_images
 from explorer.training.batches import Images, draw_epoch
 from explorer.training.data import Dataset, load_data

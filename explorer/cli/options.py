@@ -18,8 +18,8 @@ from explorer.cli.amounts import Whole
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
 from explorer.files import require_writable
-from explorer.grammar.parse import parse_shape
 from explorer.plain_text import printable
+from explorer.space.language.parse import parse_shape
 from explorer.store.passwords import HIDDEN, has_password
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"

@@ -39,9 +39,9 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
     if bool(archs) == bool(study) or (count and len(archs) != 1):
         usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
         raise click.UsageError(usage, click.get_current_context())
-    from explorer.grammar.parse import load_space
     from explorer.scoring.names import NAMES, check_scores
     from explorer.scoring.zero_cost import BATCH, score_architecture
+    from explorer.space.search_space import load_space
     from explorer.training.data import load_data
 
     names = check_scores(names or NAMES)

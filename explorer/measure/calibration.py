@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.grammar.space import SearchSpace
 from explorer.measure.child import measure_in_child
 from explorer.measure.environment import find_device
 from explorer.measure.predictor import FEWEST, Predictor, find_predictor, fit
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.records import Latency
+from explorer.space.search_space import SearchSpace
 
 NETWORKS = 160
 PATIENCE = 0.3  # a part of a second a network: the fit evens single errors out

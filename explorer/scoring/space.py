@@ -7,8 +7,8 @@ from typing import Any
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
-from explorer.grammar.space import SearchSpace
 from explorer.scoring.correlation import Correlation, rank_correlations
+from explorer.space.search_space import SearchSpace
 from explorer.survey.table import draw
 
 PLAIN = ("params", "macs", "activations")

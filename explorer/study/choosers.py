@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import Trial
 
-from explorer.grammar.space import Chooser, SearchSpace
+from explorer.space.choices import Chooser
+from explorer.space.search_space import SearchSpace
 
 
 def ask_trial(trial: Trial) -> Chooser:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.measure.predictor import Predictor, find_own_predictor
 from explorer.records import LatencyEnvironment, TrialRecord
+from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.store.study import LATENCY
 
 USUAL_ERROR = 0.05  # of a predictor, on the logarithm, before anything was measured in the study

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.improvement import Array
 from explorer.study.mutation import around
 from explorer.study.pool import Member, Pool

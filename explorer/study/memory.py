@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.pool import Pool
 from explorer.study.proposals import Candidates
 from explorer.study.samplers import OWN_SAMPLERS

@@ -16,9 +16,10 @@ from optuna.samplers import BaseGASampler
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState, create_trial
 
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.limits import Limit
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.study.choosers import ask_trial, distributions_of
 from explorer.study.optuna_samplers import OPTUNA_SAMPLERS
 from explorer.study.seeds import seed_for

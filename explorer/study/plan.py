@@ -15,10 +15,10 @@ from typing import Any
 
 from explorer.costing.analytic import Cost
 from explorer.errors import StudyError, did_you_mean
-from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
 from explorer.measure.cores import usable_cores
 from explorer.scoring.names import check_scores
+from explorer.space.search_space import SearchSpace
 from explorer.store.study import LATENCY
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.foretold import Foretold, find_foretold

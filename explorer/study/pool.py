@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
-from explorer.grammar.space import Choice, Derivation
 from explorer.records import State
+from explorer.space.choices import Choice, Derivation
 from explorer.study.proposals import Candidates
 from explorer.study.seeds import seed_for
 

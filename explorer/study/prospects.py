@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explorer.frontier import non_dominated
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.features import FeatureMap
 from explorer.study.foretold import usual_error
 from explorer.study.improvement import Array, Belief, expected_gain

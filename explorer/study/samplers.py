@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from explorer.errors import StudyError, did_you_mean
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.evolution import EvolutionSampler
 from explorer.study.pool import Pool
 from explorer.study.uniform import UniformSampler

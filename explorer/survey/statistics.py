@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explorer.grammar.space import Choice, Derivation, SearchSpace
+from explorer.space.choices import Choice, Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.survey.costs import COSTS
 from explorer.survey.table import survey
 

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from explorer.errors import ExplorerError
 from explorer.files import write_whole
-from explorer.grammar.space import FORMAT, SearchSpace
+from explorer.space.search_space import FORMAT, SearchSpace
 from explorer.survey.choices import ABSENT, WHOLE, ChoiceColumns
 from explorer.survey.costs import COSTS, NetworkCosts
 

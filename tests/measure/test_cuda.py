@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 import explorer
-from explorer.grammar.parse import load_space
 from explorer.measure import cuda, environment, latency
 from explorer.measure.cuda import Cuda
 from explorer.measure.device_lock import measuring
@@ -20,6 +19,7 @@ from explorer.measure.nvml import GpuState, NoNvml, Nvml
 from explorer.measure.protocol import Run
 from explorer.measure.settings import Setting
 from explorer.ops.base import TensorShape
+from explorer.space.search_space import load_space
 from tests.measure.gpus import FakeCuda, FakeNvml
 
 SHAPE = TensorShape(3, 8, 8)

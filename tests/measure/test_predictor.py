@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from explorer.errors import MeasurementError
-from explorer.grammar.parse import load_space
 from explorer.measure import calibration, predictor
 from explorer.measure.environment import describe_environment
 from explorer.measure.features import count_features
 from explorer.measure.predictor import Predictor, find_predictor, fit, save
 from explorer.measure.settings import Setting
 from explorer.records import LatencyEnvironment
+from explorer.space.search_space import load_space
 
 SPACE = load_space("preact_variants.yaml")
 HERE = LatencyEnvironment(describe_environment("cpu", 1), 1, "float32", "nchw", "eager", 1)

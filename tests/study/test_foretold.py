@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
 from explorer.measure.predictor import fit, save
 from explorer.records import TrialRecord
+from explorer.space.search_space import load_space
 from explorer.study.foretold import USUAL_ERROR, find_foretold, usual_error
 from explorer.study.frontier_sampler import INITIAL, FrontierSampler
 from explorer.study.pool import Pool

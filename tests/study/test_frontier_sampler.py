@@ -9,9 +9,9 @@ import random
 import numpy as np
 import pytest
 
-from explorer.grammar.neighbours import neighbours
-from explorer.grammar.parse import load_space, parse_space
 from explorer.limits import parse_limit
+from explorer.space.edits import neighbours
+from explorer.space.search_space import load_space, parse_space
 from explorer.study.evolution import by_rank
 from explorer.study.features import FeatureMap
 from explorer.study.mutation import around, mutated

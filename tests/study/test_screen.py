@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
 from explorer.limits import parse_limit
 from explorer.records import TrialRecord
+from explorer.space.search_space import load_space
 from explorer.study.screen import FEWEST, LatencyScreen
 from tests.study.test_stopwatch import clock, search  # noqa: F401  (a fixture)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from explorer.errors import TrainingError
-from explorer.grammar.parse import parse_space
 from explorer.network.build import build_network
+from explorer.space.search_space import parse_space
 from explorer.study import run_search
 from explorer.training.data import load_data
 from explorer.training.loop import train_network

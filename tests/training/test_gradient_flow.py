@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from explorer.errors import TrainingError
-from explorer.grammar.parse import parse_space
 from explorer.network.build import build_network
+from explorer.space.search_space import parse_space
 from explorer.training.data import load_data
 from explorer.training.gradient_flow import gradient_flow
 
