@@ -20,7 +20,7 @@ import torch
 
 from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset, load_data
-from explorer.grammar.parse import load_space
+from explorer.space.search_space import load_space
 from explorer.system.environment import describe_environment
 from explorer.training.run import train_architecture
 

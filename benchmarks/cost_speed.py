@@ -23,9 +23,8 @@ from fvcore.nn import FlopCountAnalysis
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
-from explorer.grammar.space import SearchSpace
 from explorer.network.build import build_network
+from explorer.space.search_space import SearchSpace, load_space
 from explorer.survey.table import write_atlas
 from explorer.system.environment import describe_environment
 

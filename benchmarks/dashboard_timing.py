@@ -36,7 +36,7 @@ from playwright.sync_api import sync_playwright
 
 from dashboards.launch import server_command, server_environment
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
+from explorer.space.search_space import load_space
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.schema import architectures, studies, trials

@@ -29,9 +29,9 @@ import numpy as np
 from explorer.costing.analytic import count_cost
 from explorer.data.dataset import load_data
 from explorer.frontier import hypervolume
-from explorer.grammar.parse import load_space
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrialRecord
+from explorer.space.search_space import load_space
 from explorer.store.lease import RETRIES
 from explorer.study.events import Event
 from explorer.study.search import search as search_study

@@ -13,7 +13,7 @@ import resource
 import tempfile
 import time
 
-from explorer.grammar.parse import load_space
+from explorer.space.search_space import load_space
 from explorer.study.search import run_search
 from explorer.system.environment import describe_environment
 

@@ -30,8 +30,8 @@ from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError
-from explorer.grammar.parse import load_space
 from explorer.network.build import build_network
+from explorer.space.search_space import load_space
 from explorer.study.rehearsal import made_up_images
 from explorer.system.cores import usable_cores
 from explorer.system.environment import describe_environment

@@ -11,9 +11,10 @@ from dashboards.quantities import change_of, unit_of
 from dashboards.text import Place, safe_text
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExplorerError
-from explorer.grammar.neighbours import neighbours
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
+from explorer.space.edits import neighbours
+from explorer.space.search_space import SearchSpace
 
 # Of several trials of a network, the one to show:
 TOLD = ("complete", "running", "stopped", "interrupted", "failed", "rejected")

@@ -6,9 +6,9 @@ import streamlit as st
 
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
-from explorer.grammar.parse import parse_space
-from explorer.grammar.shipped import shipped_spaces
-from explorer.grammar.space import Derivation, SearchSpace, named_choices
+from explorer.space.choices import Derivation, named_choices
+from explorer.space.search_space import SearchSpace, parse_space
+from explorer.space.shipped import shipped_spaces
 from explorer.store import Study
 from explorer.system.files import slug
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from explorer.costing.analytic import count_cost
 from explorer.errors import SpaceError
-from explorer.grammar.json_schema import SCHEMA_FILE, schema_text
-from explorer.grammar.parse import parse_space
 from explorer.ops import registry
 from explorer.ops.base import Argument, Op
 from explorer.ops.merge import MERGES, Merge
-from tests.grammar.errors import ERRORS
-from tests.grammar.spaces import text
+from explorer.space.json_schema import SCHEMA_FILE, schema_text
+from explorer.space.search_space import parse_space
 from tests.published.networks import FURTHER, ROWS, member
+from tests.space.errors import ERRORS
+from tests.space.spaces import text
 
 ROOT = Path(__file__).parents[1]
 DO_NOT_EDIT = "<!-- Written by `python -m docs.generate`; change what it is made from instead. -->"

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from explorer.architecture import MAX_JSON_BYTES, Architecture
 from explorer.errors import ArchitectureError, ExplorerError, did_you_mean
-from explorer.grammar.parse import load_space, shipped_spaces
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.ops.base import TensorShape
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace, load_space
+from explorer.space.shipped import shipped_spaces
 from explorer.system.files import read_regular
 
 ARCHITECTURE = "architecture.json"  # in an exported folder

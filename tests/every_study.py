@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import explorer
 from explorer.costing.analytic import count_cost
 from explorer.errors import StudyError
-from explorer.grammar.space import SearchSpace
 from explorer.records import TrainingResult
+from explorer.space.search_space import SearchSpace
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing

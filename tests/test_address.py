@@ -4,9 +4,9 @@ import pytest
 
 from explorer.address import Input, find_architecture
 from explorer.errors import ExplorerError
-from explorer.grammar.parse import load_space
-from explorer.grammar.space import named_choices
 from explorer.ops.base import TensorShape
+from explorer.space.choices import named_choices
+from explorer.space.search_space import load_space
 
 NO_STORAGE = "sqlite:///there-is-none.db"
 

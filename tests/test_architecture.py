@@ -17,7 +17,6 @@ from explorer.architecture import Architecture, Block, Stage
 from explorer.canonical import canonical_form
 from explorer.costing.analytic import count_cost
 from explorer.errors import ArchitectureError
-from explorer.grammar.parse import load_space
 from explorer.network.build import build_network
 from explorer.ops.activation import ELU, LeakyReLU, Mish, ReLU, Sigmoid
 from explorer.ops.base import TensorShape
@@ -28,7 +27,8 @@ from explorer.ops.norm import BatchNorm, LayerNorm
 from explorer.ops.pool import AvgPool, GlobalAveragePool, MaxPool
 from explorer.ops.regularisation import Dropout, DropPath
 from explorer.ops.scale import ChannelShuffle, Scale
-from tests.grammar.spaces import only, random_space
+from explorer.space.search_space import load_space
+from tests.space.spaces import only, random_space
 
 STEM = (Conv(3, 8), BatchNorm())
 HEAD = (GlobalAveragePool(), Linear(10))

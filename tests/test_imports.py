@@ -20,7 +20,7 @@ READING = (
     "program",
     [
         "import explorer",
-        "import explorer.grammar.parse, explorer.grammar.validate, explorer.grammar.decisions",
+        "import explorer.space.search_space, explorer.space.edits",
         "import explorer.costing.analytic, explorer.ops, explorer.architecture, explorer.limits, explorer.frontier",
         READING,
     ],

@@ -64,8 +64,8 @@ from docs.generate import ops_page
 from explorer.costing.reference import check_cost
 from explorer.errors import SpaceError
 from explorer.export.code import write_code
-from explorer.grammar.json_schema import schema
-from explorer.grammar.parse import parse_space
+from explorer.space.json_schema import schema
+from explorer.space.search_space import parse_space
 
 text = """
 input: 3x8x8

@@ -41,7 +41,7 @@ from explorer.cli.running import search
 from explorer.cli.spaces import cost
 from explorer.export.card import model_card
 from explorer.export.transfer import Subject
-from explorer.grammar.json_schema import schema
+from explorer.space.json_schema import schema
 from explorer.limits import parse_limit
 
 TEXT = """

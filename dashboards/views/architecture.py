@@ -35,8 +35,8 @@ from dashboards.views.detail import export_command, headline, training_part
 from dashboards.views.neighbours import COMPARED, NETWORK, draw_neighbours, draw_untried
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError, ExportError, StoreError
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.store import Study
 
 SIDE_BY_SIDE = 5  # the five orders of He et al. 2016

@@ -15,8 +15,9 @@ from dashboards.views.anatomy import draw_anatomy
 from dashboards.views.detail import train_command
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExplorerError
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.store import Study
 
 COMPARED = "compared"  # the session's key of the numbers of the trials that the page shows

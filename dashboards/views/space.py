@@ -14,9 +14,9 @@ from dashboards.spaces import space_of
 from dashboards.text import safe_text
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError, StoreError
-from explorer.grammar.space import SearchSpace
 from explorer.quantities import COSTS
 from explorer.records import TrialRecord
+from explorer.space.search_space import SearchSpace
 from explorer.store import Study
 from explorer.survey.table import atlas as atlas_of
 

@@ -14,8 +14,8 @@ from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
-from explorer.grammar.parse import load_space
 from explorer.records import Latency
+from explorer.space.search_space import load_space
 from explorer.system.files import require_writable
 
 SETTING = ("batch", "dtype", "layout", "mode")

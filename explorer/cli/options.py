@@ -17,8 +17,8 @@ from explorer.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
-from explorer.grammar.parse import parse_shape
 from explorer.quantities import FRACTIONS
+from explorer.space.language.parse import parse_shape
 from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.files import require_writable
 from explorer.system.plain_text import printable

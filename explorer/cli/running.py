@@ -137,7 +137,7 @@ def training_options(command):
 @storage
 def search(space, objectives, limits, device, as_json, **options) -> None:
     """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again goes on."""
-    from explorer.grammar.parse import load_space
+    from explorer.space.search_space import load_space
     from explorer.study import run_search
     from explorer.system.environment import find_device
 

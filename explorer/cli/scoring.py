@@ -41,9 +41,9 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
         usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
         raise click.UsageError(usage, click.get_current_context())
     from explorer.data.dataset import load_data
-    from explorer.grammar.parse import load_space
     from explorer.scoring.names import check_scores
     from explorer.scoring.zero_cost import BATCH, score_architecture
+    from explorer.space.search_space import load_space
 
     names = check_scores(names or SCORES)
     override = input_override(data, data_dir, input, classes)

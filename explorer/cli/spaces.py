@@ -26,9 +26,8 @@ from explorer.cli.options import (
     with_input,
 )
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
-from explorer.grammar.space import SearchSpace
 from explorer.quantities import quantity_named
+from explorer.space.search_space import SearchSpace, load_space
 
 
 def _load(path: str, override: Input | None) -> SearchSpace:

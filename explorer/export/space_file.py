@@ -15,9 +15,9 @@ from typing import NamedTuple
 from explorer.architecture import Architecture, Block, Stage
 from explorer.errors import ArchitectureError, ExportError, SpaceError
 from explorer.export.spelling import Place, Run, spell_merge, spell_runs
-from explorer.grammar.blocks import initial_rhythm
-from explorer.grammar.parse import parse_space
 from explorer.ops.base import Op, TensorShape
+from explorer.space.derive.blocks import initial_norm_act
+from explorer.space.search_space import parse_space
 
 UNSPEAKABLE = "this network has no spelling in the space language, export it without the format 'yaml'"
 
@@ -129,7 +129,7 @@ def _spelled_blocks(architecture: Architecture) -> list[list[Spelled]]:
         changed = x[1:] != branch[1:] if block.merge.spelling == "cat" else x != branch
         words = "none" if block.shortcut is None else next(shortcuts) if block.shortcut else "identity"
         shortcut = {"changed" if changed else "same": words}
-        if (changed or index == 0) and initial_rhythm(block.branch):
+        if (changed or index == 0) and initial_norm_act(block.branch):
             shortcut["from"] = "preact" if block.shared else "input"
         out[number].append(Spelled(text, runs[0].place.width, runs[0].place.stride, shortcut))
     return out

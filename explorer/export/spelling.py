@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.binding import stride_carrier
-from explorer.grammar.resolve import Layer
 from explorer.ops.base import Argument, Context, Op, TensorShape
 from explorer.ops.conv import Conv, DepthwiseConv
 from explorer.ops.merge import Merge
+from explorer.space.derive.blocks import strides_by_rule
+from explorer.space.derive.layers import Layer
 
 # Numbers of channels: said in relation to the stage's width or the block's input where that is simple.
 RELATIVE = ("out", "squeeze", "groups")
@@ -51,8 +51,7 @@ class Run(NamedTuple):
             Layer(_spelled_as([op], [x]), _size(op), {}, False, (1, 1), None, pools=_pools(op))
             for op, x in zip(self.ops, self.shapes())
         ]
-        carrier = stride_carrier(layers) if stride > 1 else None
-        by_rule = [stride if index == carrier or _pools(op) else 1 for index, op in enumerate(self.ops)]
+        by_rule = strides_by_rule(layers, stride)
         strides = [op.receptive()[1] for op in self.ops]
         if stride == 1 or strides == by_rule:
             return by_rule

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.grammar.space import SearchSpace
 from explorer.measure.child import measure_in_child
 from explorer.measure.predictor import FEWEST, Predictor, find_predictor, fit
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.records import Latency
+from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
 NETWORKS = 160

@@ -9,9 +9,9 @@ import numpy as np
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
-from explorer.grammar.space import SearchSpace
 from explorer.ops.base import OpCost
 from explorer.scoring.correlation import Correlation, rank_correlations
+from explorer.space.search_space import SearchSpace
 from explorer.survey.table import draw
 
 PLAIN = OpCost._fields  # the costs that add up over layers

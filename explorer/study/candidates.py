@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExplorerError
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.limits import Limit
 from explorer.quantities import COSTS
 from explorer.records import State
+from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.study.seeds import seed_for
 from explorer.study.work import finite_number, reason_of
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
-from explorer.grammar.parse import load_space
 from explorer.quantities import COSTS, TRAINED
+from explorer.space.search_space import load_space
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import TERMS, Study

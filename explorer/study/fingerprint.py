@@ -9,9 +9,9 @@ from typing import Any
 
 from explorer.architecture import DIGEST_VERSION
 from explorer.errors import StoreError
-from explorer.grammar.parse import content
-from explorer.grammar.space import SearchSpace
 from explorer.records import LatencyEnvironment
+from explorer.space.language.parse import content
+from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study
 from explorer.study.function_code import describe_function
 from explorer.training.recipe import Recipe

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from explorer.errors import StudyError
-from explorer.grammar.parse import parse_space
+from explorer.space.search_space import parse_space
 from explorer.store.studies import open_study
 from explorer.study.recorded_training import find_data
 from explorer.study.search import SearchResult, run_search

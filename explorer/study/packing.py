@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
-from explorer.grammar.space import SearchSpace
 from explorer.records import Epoch
+from explorer.space.search_space import SearchSpace
 from explorer.study.children import Children
 from explorer.study.work import Job, Outcome, Report
 from explorer.system.cores import usable_cores

@@ -16,10 +16,10 @@ from typing import Any
 from explorer.data.catalogue import EMBEDDED, data_place
 from explorer.data.dataset import load_data
 from explorer.errors import StudyError, did_you_mean
-from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit
 from explorer.quantities import COSTS, LATENCY, TRAINED
 from explorer.scoring.names import check_scores
+from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates, OwnCost
 from explorer.study.fingerprint import make_fingerprint
 from explorer.study.function_code import short_name

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from explorer.errors import SearchFailed, StoreError, StudyError, did_you_mean
-from explorer.grammar.space import SearchSpace
 from explorer.limits import Limit, parse_limit
 from explorer.records import TrialRecord
+from explorer.space.search_space import SearchSpace
 from explorer.store.creating import change_study, check_name, create_study
 from explorer.store.database import DEFAULT_STORAGE, Database, check_storage, open_for_writing
 from explorer.store.lease import is_gone, new_worker

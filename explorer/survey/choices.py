@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explorer.grammar.decisions import Question
-from explorer.grammar.space import SearchSpace
-from explorer.grammar.tree import Point
+from explorer.space.count.decisions import Decision
+from explorer.space.grammar import Point
+from explorer.space.search_space import SearchSpace
 
 ABSENT = -1
 WHOLE = 2**62  # counts below it are reckoned with in int64, larger ones as Python's integers
@@ -30,13 +30,13 @@ class ChoiceColumns:
     """All choice points that a space's derivations can come to, a column each, in the order asked."""
 
     def __init__(self, space: SearchSpace):
-        decisions = space._decisions
+        decisions = space.decisions
         self.total = space.count()
         self.columns: list[Column] = []
-        self._questions: list[tuple[Question, int]] = []
+        self._questions: list[tuple[Decision, int]] = []
         self._places: dict[tuple[Point, str], list[int]] = defaultdict(list)
         numbers: dict[str, int] = {}
-        for question in decisions.questions():
+        for question in decisions.decisions():
             if question.choice is None:
                 continue
             if not question.sizes:
@@ -64,7 +64,7 @@ class ChoiceColumns:
         """
         codes = np.full((len(self.columns), len(indices)), ABSENT, dtype=np.int16)
         # What has come to a question: which rows, and their ranks among the walks from there.
-        arrived: dict[Question, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+        arrived: dict[Decision, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
         if self._questions:
             arrived[self._questions[0][0]].append((np.arange(len(indices)), indices))
         for question, column in self._questions:
@@ -95,7 +95,7 @@ def _scope(point: Point, unit: str) -> str:
     return unit.split(".")[0] if point.scope == "stage" else unit
 
 
-def _send(question: Question, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, arrived: dict) -> None:
+def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, arrived: dict) -> None:
     """Each row to the question that its answer leads to."""
     following = list(dict.fromkeys(question.following))
     if len(following) == 1:

@@ -14,21 +14,13 @@ import numpy as np
 
 from explorer.architecture import MAX_LAYERS
 from explorer.costing.analytic import BYTES_PER_ELEMENT, Passage, Totals, costs_of, pass_block, pass_ops
-from explorer.grammar.binding import bind_plain
-from explorer.grammar.blocks import copied, post_layers, pre_layers
-from explorer.grammar.derive import (
-    Lookup,
-    StageNumbers,
-    derive_head,
-    derive_placed,
-    derive_transition,
-    layers_of_stem,
-    stage_numbers,
-)
-from explorer.grammar.resolve import Fault, Resolver
-from explorer.grammar.space import SearchSpace
-from explorer.grammar.tree import Copied, reachable
 from explorer.ops.base import Op, TensorShape
+from explorer.space.choices import Lookup
+from explorer.space.derive.architecture import StageNumbers, stage_numbers
+from explorer.space.derive.blocks import bind, copied, post_layers, pre_layers
+from explorer.space.derive.layers import Resolver
+from explorer.space.grammar import Copied, Fault, reachable
+from explorer.space.search_space import SearchSpace
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Numbered, Part, grouped
 from explorer.survey.units import Table, Unit, Units
@@ -156,7 +148,7 @@ class _Rows:
         groups, first = grouped(known.units.choices(unit, self.codes), len(self.all))
         made = []
         for row in first.tolist():
-            resolver = Resolver(self.space.program, self._answers(unit, row), {})
+            resolver = Resolver(self.space.deriver.program, self._answers(unit, row), {})
             made.append(stage_numbers(self.space.stages[k - 1], resolver, k))
         headers = np.array([known.headers.number(numbers._replace(blocks=0)) for numbers in made])
         return headers[groups], np.array([numbers.blocks for numbers in made])[groups]
@@ -229,27 +221,27 @@ class _Rows:
     def _made_stem(self, unit: Unit, row: int, posts: tuple[Op, ...]) -> Values:
         space = self.space
         _, stage, total = self._at(1, row)
-        layers = layers_of_stem(space, self._answers(unit, row), stage.width, total)
-        ops, _ = bind_plain(space, copied(layers, posts), space.input, stage.width, "the stem", 1)
+        layers = space.deriver.stem_layers(self._answers(unit, row), stage.width, total)
+        ops, _ = bind(copied(layers, posts), space.input, stage.width, 1, space.classes, "the stem")
         return self._values(ops, space.input)
 
     def _transition(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        ops, _ = derive_transition(self.space, self._answers(unit, row), unit.stage, stage, x, i, total, {})
+        ops, _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total, {})
         return self._values(ops, x)
 
     def _block(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        block, _ = derive_placed(self.space, self._answers(unit, row), unit.stage, place, stage, x, i, total, {})
+        block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total, {})
         copies = tuple(post_layers(block)), tuple(pre_layers(block))
         return self.known.values(pass_block(block, x), max(1, block.layer_count), copies)
 
     def _head(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(len(self.space.stages), row)
         pres = self._copies_at(row)[1]
-        ops, _ = derive_head(self.space, self._answers(unit, row), x, stage.width, total, pres, {})
+        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.width, total, pres, {})
         return self._values(ops, x)
 
     def _answers(self, unit: Unit, row: int) -> Lookup:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from explorer.grammar.space import Choice, Derivation, SearchSpace
 from explorer.ops.base import OpCost
 from explorer.quantities import COSTS
+from explorer.space.choices import Choice, Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.survey.table import survey
 
 ENUMERATED = 20_000

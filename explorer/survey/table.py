@@ -14,8 +14,8 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.errors import ExplorerError
-from explorer.grammar.space import FORMAT, SearchSpace
 from explorer.quantities import COSTS
+from explorer.space.search_space import FORMAT, SearchSpace
 from explorer.survey.choices import ABSENT, WHOLE, ChoiceColumns
 from explorer.survey.costs import NetworkCosts
 from explorer.system.files import write_whole

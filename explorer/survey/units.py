@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from explorer.grammar.asks import Ask, reach
-from explorer.grammar.derive import Lookup
-from explorer.grammar.space import SearchSpace
-from explorer.grammar.tree import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable, reachable
 from explorer.ops.base import Op
+from explorer.space.choices import Lookup
+from explorer.space.count.questions import Question, reach
+from explorer.space.grammar import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable, reachable
+from explorer.space.search_space import SearchSpace
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Part
 
@@ -75,9 +75,9 @@ class Units:
             )
         return self._units[key]
 
-    def _reads(self, kind: str, stage: int) -> tuple[Iterable[Ask], list[Item | Value]]:
+    def _reads(self, kind: str, stage: int) -> tuple[Iterable[Question], list[Item | Value]]:
         """What a unit may ask, and the expressions it reads."""
-        space, known = self.space, self.space._decisions.automaton.asks
+        space, known = self.space, self.space.decisions.automaton.questions
         if kind == "stem":
             return known.stem, [space.stem]
         if kind == "head":
@@ -132,11 +132,11 @@ class Units:
         if isinstance(node, Group):
             parts = [self._look(item) for item in node.items]
             return None if None in parts else tuple(look for part in parts for look in part)
-        if isinstance(node, Reference) and node.name not in self.space.program.named:
+        if isinstance(node, Reference) and node.name not in self.space.deriver.program.named:
             return self._look(self.space.rules[node.name])
         if isinstance(node, OpItem):
-            layer = self.space.program.settled(node)
-            if layer is not None and layer.free:
+            layer = self.space.deriver.program.settled(node)
+            if layer is not None and layer.is_free:
                 cost = type(layer.what).cost
                 own = () if cost is Op.cost else tuple(getattr(layer.what, f.name) for f in fields(layer.what))
                 return ((layer.what.role, cost, own),)

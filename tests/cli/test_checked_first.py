@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.grammar.parse import parse_space
+from explorer.space.search_space import parse_space
 from explorer.study.search import run_search
 from tests.cli.test_spaces import run
 from tests.study.evaluations import SPACE_TEXT, good

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from explorer.cli import main
-from explorer.grammar.parse import load_space
 from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.space.search_space import load_space
 from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending, StudyWriter

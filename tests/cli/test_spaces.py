@@ -6,7 +6,8 @@ import pytest
 
 from explorer.cli import COMMANDS, main
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space, shipped_spaces
+from explorer.space.search_space import load_space
+from explorer.space.shipped import shipped_spaces
 
 
 def run(capsys, *args):

@@ -9,9 +9,9 @@ import torch
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import Cost, count_cost
-from explorer.grammar.parse import load_space, parse_space
 from explorer.network.build import build_network
-from tests.grammar.spaces import only
+from explorer.space.search_space import load_space, parse_space
+from tests.space.spaces import only
 
 CIFAR = "input: 3x32x32\nclasses: 10\n"
 IMAGENET = "input: 3x224x224\nclasses: 1000\n"

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from explorer.costing.reference import check_cost, module_names
-from explorer.grammar.parse import load_space, parse_space
 from explorer.network.build import build_network
+from explorer.space.search_space import load_space, parse_space
 
 SPACES = ("preact_variants.yaml", "se_dilation_bottleneck.yaml", "he2016_orders.yaml")
 

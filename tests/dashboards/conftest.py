@@ -20,8 +20,8 @@ import pytest
 
 from dashboards.launch import server_environment
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
+from explorer.space.search_space import load_space
 from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from dashboards.diagram import block_dot, block_groups, network_dot, op_label
-from explorer.grammar.parse import load_space
 from explorer.ops.conv import Conv
+from explorer.space.search_space import load_space
 
 ORDERS = {  # He et al. 2016, Fig. 4: the branch, and what follows the addition
     "original": (["3×3 conv, 16", "BN", "ReLU", "3×3 conv, 16", "BN"], ["ReLU"]),

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 import dashboards
 from dashboards.launch import STORAGE_VARIABLE
-from explorer.grammar.parse import load_space
+from explorer.space.search_space import load_space
 from explorer.store import open_study
 from explorer.store.database import open_for_writing
 from explorer.study.search import run_search

@@ -16,8 +16,9 @@ from dashboards.tables import frontier_points
 from explorer.costing.analytic import count_cost
 from explorer.effects import choice_effects
 from explorer.frontier import hypervolume
-from explorer.grammar.parse import load_space, shipped_spaces
 from explorer.records import TrialRecord
+from explorer.space.search_space import load_space
+from explorer.space.shipped import shipped_spaces
 
 PERCENT = unit_of("accuracy", [0.5])
 OBJECTIVES = {"accuracy": "max", "macs": "min"}

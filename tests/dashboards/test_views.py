@@ -19,9 +19,9 @@ from dashboards.quantities import change_of, unit_of
 from dashboards.views.architecture import zipped_export
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExportError
-from explorer.grammar.parse import load_space
-from explorer.grammar.space import named_choices
 from explorer.records import BlockFlow, GradientFlow
+from explorer.space.choices import named_choices
+from explorer.space.search_space import load_space
 from explorer.store import open_study
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import LEASE_SECONDS
@@ -418,7 +418,7 @@ def test_a_box_narrows_every_page(page, study):
 
 def test_a_zip_file_holds_the_export(url, tmp_path):
     """The export that the page offers holds what ``explorer export`` writes, and its failure is a sentence."""
-    from explorer.grammar.parse import parse_space
+    from explorer.space.search_space import parse_space
 
     text = """
 name: tiny

@@ -8,7 +8,6 @@ from functools import cache
 import torch
 
 from explorer.architecture import Architecture, Block, Stage
-from explorer.grammar.parse import load_space, parse_space
 from explorer.network.build import Network, build_network
 from explorer.ops import registry
 from explorer.ops.activation import Sigmoid
@@ -23,6 +22,7 @@ from explorer.ops.regularisation import Dropout, DropPath
 from explorer.ops.scale import ChannelShuffle, LayerScale, Scale, ShortcutGate
 from explorer.ops.self_attention import SelfAttention
 from explorer.ops.squeeze_excitation import EfficientChannelAttention, SqueezeExcitation
+from explorer.space.search_space import load_space, parse_space
 
 HEADER = "input: 3x16x16\nclasses: 5\n"
 

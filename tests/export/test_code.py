@@ -21,13 +21,14 @@ from explorer.export.check import check_code
 from explorer.export.code import ModelCode, write_code
 from explorer.export.comparison import fixed_input
 from explorer.export.printing import LINE_LENGTH
-from explorer.grammar.parse import load_space, parse_space, shipped_spaces
 from explorer.network.build import Network, build_network
 from explorer.ops import registry
 from explorer.ops.conv import Conv
 from explorer.ops.linear import Linear
 from explorer.ops.pool import GlobalAveragePool
 from explorer.ops.scale import Scale
+from explorer.space.search_space import load_space, parse_space
+from explorer.space.shipped import shipped_spaces
 from tests.export.spaces import HEADER, SPACES, loaded, randomised
 
 SMALL_SIDE = 64  # of the input on which networks of shipped spaces are run

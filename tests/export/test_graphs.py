@@ -16,7 +16,7 @@ from explorer.export.comparison import Exported, exported_outputs, fixed_input, 
 from explorer.export.formats import FILES, RUN, check_formats
 from explorer.export.graphs import graph_files
 from explorer.export.package import export_architecture
-from explorer.grammar.parse import load_space
+from explorer.space.search_space import load_space
 from tests.export.spaces import hand_written, randomised
 
 TOLERANCE = 1e-5

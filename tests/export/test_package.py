@@ -18,8 +18,8 @@ from explorer.export import package
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
 from explorer.export.weights import load_weights, weight_bytes
-from explorer.grammar.parse import load_space, parse_space
 from explorer.network.build import build_network
+from explorer.space.search_space import load_space, parse_space
 from tests.export.spaces import HEADER, randomised
 
 BARE = {"architecture.json", "provenance.json", "README.md", "manifest.json"}

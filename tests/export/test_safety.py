@@ -26,8 +26,8 @@ from explorer.export.package import export_architecture
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Subject
 from explorer.export.weights import load_weights, read_weights, weight_bytes
-from explorer.grammar.parse import load_space, parse_space
 from explorer.network.build import build_network
+from explorer.space.search_space import load_space, parse_space
 from tests.export.spaces import random_architecture, randomised
 
 RANDOM = 500

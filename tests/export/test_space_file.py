@@ -10,11 +10,12 @@ from explorer.architecture import Architecture, Block, Stage
 from explorer.errors import ExportError
 from explorer.export.space_file import space_text
 from explorer.export.spelling import exact
-from explorer.grammar.parse import load_space, parse_space, shipped_spaces
 from explorer.ops.conv import Conv
 from explorer.ops.linear import Linear
 from explorer.ops.merge import Gate
 from explorer.ops.pool import GlobalAveragePool
+from explorer.space.search_space import load_space, parse_space
+from explorer.space.shipped import shipped_spaces
 from tests.export.spaces import HEADER, SPACES, hand_written, loaded
 
 

@@ -16,7 +16,7 @@ from explorer.errors import ExportError
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
 from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
-from explorer.grammar.parse import load_space, parse_space
+from explorer.space.search_space import load_space, parse_space
 from explorer.training.run import train_architecture
 from tests.export.spaces import HEADER, SPACES, loaded, randomised
 from tests.export.test_code import imported

@@ -12,11 +12,11 @@ from torch import nn
 
 import explorer
 from explorer.errors import MeasurementError
-from explorer.grammar.parse import load_space
 from explorer.measure import cpu
 from explorer.measure.cpu import Cpu, CpuTimes, compiled, other_load
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import Setting
+from explorer.space.search_space import load_space
 from explorer.system.cores import usable_cores
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not pin processes")

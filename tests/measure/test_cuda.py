@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 import explorer
-from explorer.grammar.parse import load_space
 from explorer.measure import cuda, latency
 from explorer.measure.cuda import Cuda
 from explorer.measure.fold import InferenceForm, inference_form
@@ -18,6 +17,7 @@ from explorer.measure.latency import Subject, measure_on
 from explorer.measure.protocol import Run
 from explorer.measure.settings import Setting
 from explorer.ops.base import TensorShape
+from explorer.space.search_space import load_space
 from explorer.system import environment
 from explorer.system.device_lock import measuring
 from explorer.system.nvml import GpuState, NoNvml, Nvml

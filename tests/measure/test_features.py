@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space, parse_space
 from explorer.measure.features import _kind, count_features
 from explorer.ops.base import TensorShape
 from explorer.ops.conv import Conv
+from explorer.space.search_space import load_space, parse_space
 
 SPACE = load_space("he2016_orders.yaml")
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import explorer
-from explorer.grammar.parse import load_space
 from explorer.measure.fold import inference_form
+from explorer.space.search_space import load_space
 from tests.network.test_build import images, randomised
 
 

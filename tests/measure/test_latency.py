@@ -11,11 +11,11 @@ from torch import nn
 
 import explorer
 from explorer.errors import MeasurementError
-from explorer.grammar.parse import load_space
 from explorer.measure import child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import make_settings
 from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.space.search_space import load_space
 
 SPACE = load_space("he2016_orders.yaml")
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explorer.architecture import Architecture
-from explorer.grammar.parse import load_space, parse_space, shipped_spaces
 from explorer.network.build import Network, build_network
-from tests.grammar.spaces import only, random_space
+from explorer.space.search_space import load_space, parse_space
+from explorer.space.shipped import shipped_spaces
+from tests.space.spaces import only, random_space
 
 
 def images(architecture: Architecture, n: int = 2, seed: int = 0) -> Tensor:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from explorer.grammar.parse import load_space
 from explorer.network.build import build_network
 from explorer.network.randomness import DrawsFrom, dropping_from
 from explorer.ops.regularisation import drop_path
+from explorer.space.search_space import load_space
 
 DRAWS = {
     "conv": lambda: nn.Conv2d(3, 8, 3).weight,

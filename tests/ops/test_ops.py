@@ -13,9 +13,6 @@ import torch
 from torch import nn
 
 from explorer.errors import ArchitectureError
-from explorer.grammar.arithmetic import constant
-from explorer.grammar.expression import Parser
-from explorer.grammar.names import Names
 from explorer.network.build import instantiate
 from explorer.ops import registry
 from explorer.ops.activation import ReLU, SiLU
@@ -25,6 +22,8 @@ from explorer.ops.merge import MERGES, Add, Concatenate, Gate, merge_from_json
 from explorer.ops.norm import GroupNorm
 from explorer.ops.pool import AvgPool
 from explorer.ops.squeeze_excitation import EfficientChannelAttention, SqueezeExcitation, nearest_multiple
+from explorer.space.language.expression import Parser
+from explorer.space.language.names import Names
 
 # Several ways to write each op: (kernel, arguments by field).
 WAYS: dict[str, list[tuple[int | None, dict]]] = {
@@ -150,7 +149,7 @@ def worked_out(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ..
     words |= {"K": getattr(op, "kernel", None), "S": getattr(op, "squeeze", None)}
 
     def number(formula: str) -> Fraction:
-        return constant(Parser(re.sub(r"[A-Za-z]+", lambda m: str(words[m[0]]), formula), Names(), "", "").sum(), 0)
+        return Parser(re.sub(r"[A-Za-z]+", lambda m: str(words[m[0]]), formula), Names(), "", "").sum().constant()
 
     return tuple(number(rule.get(key, "0")) for key in OpCost._fields)
 
@@ -215,9 +214,9 @@ def test_ops_are_differentiable(case):
 
 def test_an_op_is_spelled_as_it_is_read(case):
     """str(op) is the language: read back in its place it is the same op."""
-    from explorer.grammar.expression import Parser
-    from explorer.grammar.names import Names
-    from explorer.grammar.resolve import Program, Resolver
+    from explorer.space.derive.layers import Program, Resolver
+    from explorer.space.language.expression import Parser
+    from explorer.space.language.names import Names
 
     op, x = case
     if op.spelling == "cbam":

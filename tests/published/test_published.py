@@ -10,8 +10,8 @@ from torch import nn
 
 import explorer
 from explorer.costing.reference import check_cost
-from explorer.grammar.parse import shipped_spaces
 from explorer.ops.squeeze_excitation import SqueezeExcitation
+from explorer.space.shipped import shipped_spaces
 from tests.published.networks import FURTHER, ROWS, Published, family, member
 
 

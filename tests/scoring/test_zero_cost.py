@@ -10,12 +10,12 @@ import torch
 import explorer
 from explorer.data.dataset import load_data
 from explorer.errors import ExplorerError
-from explorer.grammar.parse import load_space, parse_space
-from explorer.grammar.shipped import shipped_spaces
 from explorer.network.build import build_network
 from explorer.ops.base import TensorShape
 from explorer.scoring.names import NAMES
 from explorer.scoring.zero_cost import SCORES, Scorer, score_architecture
+from explorer.space.search_space import load_space, parse_space
+from explorer.space.shipped import shipped_spaces
 
 PLAIN = """
 name: plain

@@ -19,8 +19,8 @@ from typing import TypeVar
 import pytest
 import sqlalchemy
 
-from explorer.grammar.parse import parse_space
 from explorer.records import TrialRecord
+from explorer.space.search_space import parse_space
 from explorer.store.confirming import ConfirmationWriter
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing

@@ -11,8 +11,8 @@ from contextlib import closing
 import pytest
 
 from explorer.errors import ExplorerError, StoreError
-from explorer.grammar.parse import parse_space
 from explorer.records import BlockFlow, GradientFlow
+from explorer.space.search_space import parse_space
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.store.cleaning import removable_files
 from explorer.store.confirming import ConfirmationWriter, Wanted

@@ -13,7 +13,7 @@ import pytest
 
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import parse_space
+from explorer.space.search_space import parse_space
 from explorer.store import lease
 from explorer.store.lease import new_worker
 from explorer.store.studies import list_studies, open_study

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.grammar.parse import parse_space
+from explorer.space.search_space import parse_space
 from tests.study.evaluations import SPACE_TEXT
 from tests.study.faults import starter
 

@@ -15,7 +15,7 @@ from explorer.study.events import Event, Progress
 
 SCRIPT = """
 import sys
-from explorer.grammar.parse import parse_space
+from explorer.space.search_space import parse_space
 from explorer.store import database, lease
 from explorer.study.search import run_search
 from tests.study import evaluations

@@ -86,7 +86,7 @@ def test_what_a_child_prints_stays_off_standard_output(tmp_path, environment):
     script = tmp_path / "script.py"
     script.write_text(
         "from noisy import noisy\n"
-        "from explorer.grammar.parse import load_space\n"
+        "from explorer.space.search_space import load_space\n"
         "from explorer.study.search import run_search\n"
         "if __name__ == '__main__':\n"
         "    run_search(load_space('he2016_orders.yaml'), evaluate=noisy, storage=None, trials=2, workers=2)\n"

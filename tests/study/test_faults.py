@@ -25,7 +25,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from explorer.errors import StoreError
-from explorer.grammar.parse import parse_space
+from explorer.space.search_space import parse_space
 from explorer.store import database as store_database
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
 from explorer.records import TrialRecord
+from explorer.space.search_space import parse_space
 from explorer.study.samplers.optuna import OptunaAdapter
 from explorer.study.search import run_search
 

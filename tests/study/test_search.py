@@ -10,8 +10,8 @@ import pytest
 import explorer
 from explorer.costing.analytic import count_cost
 from explorer.errors import StoreError, StudyError
-from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
+from explorer.space.search_space import parse_space
 from explorer.store.studies import open_study
 from explorer.study import budget
 from explorer.study.candidates import Candidates

@@ -308,7 +308,7 @@ def test_a_script_without_a_guard_searches_once(tmp_path, environment):
     script = tmp_path / "script.py"
     script.write_text(
         "print('begins')\n"
-        "from explorer.grammar.parse import load_space\n"
+        "from explorer.space.search_space import load_space\n"
         "from explorer.study.search import search\n"
         f"study = search(load_space('he2016_orders.yaml'), data='digits', subset=100, epochs=1, trials=2,\n"
         f"               workers=2, storage='sqlite:///{tmp_path}/x.db', study='one')\n"

@@ -10,12 +10,12 @@ import pytest
 
 from explorer.costing.analytic import count_cost
 from explorer.errors import SpaceError
-from explorer.grammar.parse import load_space, shipped_spaces
-from explorer.grammar.space import SearchSpace
+from explorer.space.search_space import SearchSpace, load_space
+from explorer.space.shipped import shipped_spaces
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.costs import NetworkCosts
 from explorer.survey.grouping import DENSE, Part, grouped
-from tests.grammar.spaces import random_space, space
+from tests.space.spaces import random_space, space
 
 
 def surveyed(made: SearchSpace, indices: list[int], at_once: int = 1_000) -> tuple[list[dict], list[dict]]:

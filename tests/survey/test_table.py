@@ -6,7 +6,7 @@ import pytest
 
 from explorer.errors import SpaceError
 from explorer.survey.table import atlas, draw, rows_of
-from tests.grammar.spaces import space
+from tests.space.spaces import space
 
 
 @pytest.mark.parametrize(("total", "n"), [(10, 3), (10, 8), (10, 10), (10**6, 500), (10**30, 50)])

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
-from explorer.grammar.parse import parse_space
 from explorer.network.build import build_network
+from explorer.space.search_space import parse_space
 from explorer.training.gradient_flow import gradient_flow
 
 SPACE = """

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.grammar.space import Derivation, SearchSpace
 from explorer.measure.predictor import Predictor, find_own_predictor
 from explorer.quantities import LATENCY
 from explorer.records import LatencyEnvironment, TrialRecord
+from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace
 
 PRIOR_ERROR = 0.05  # standard deviation of a predictor's log error, before the study has measurements
 _log = logging.getLogger(__name__)

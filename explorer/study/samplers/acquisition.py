@@ -10,8 +10,8 @@ import numpy as np
 
 from explorer.analysis.expected_hypervolume import Array, Lognormal, expected_hypervolume_improvement
 from explorer.frontier import non_dominated
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.latency.predicted import error_distribution
 from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
 from explorer.study.samplers.features import FeatureMap

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
-from explorer.grammar.space import Choice, Derivation
 from explorer.ops.base import OpCost
 from explorer.quantities import COSTS
 from explorer.records import State
+from explorer.space.choices import Choice, Derivation
 from explorer.study.candidates import Candidates
 from explorer.study.seeds import seed_for
 

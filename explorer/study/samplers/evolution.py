@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from explorer.frontier import non_dominated
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.mutation import mutated
 from explorer.study.seeds import seed_for

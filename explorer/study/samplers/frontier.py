@@ -16,8 +16,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no annotations
 
 from explorer.analysis.expected_hypervolume import Array
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.samplers.acquisition import Acquisition, History
 from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
 from explorer.study.samplers.mutation import around

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from explorer.grammar.neighbours import asked
-from explorer.grammar.space import Choice, Derivation, SearchSpace
+from explorer.space.choices import Choice, Derivation
+from explorer.space.edits import asked
+from explorer.space.search_space import SearchSpace
 
 
 def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> Derivation:

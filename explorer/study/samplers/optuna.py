@@ -19,9 +19,10 @@ from optuna.study import StudyDirection
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState, create_trial
 
-from explorer.grammar.space import Choice, Chooser, Derivation, SearchSpace
 from explorer.limits import Limit
 from explorer.records import TrialRecord
+from explorer.space.choices import Choice, Chooser, Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.study.seeds import seed_for
 
 NSGA2_POPULATION = 20  # with Optuna's default of 50, a search of an hour would be mostly random

@@ -6,8 +6,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.seeds import seed_for
 

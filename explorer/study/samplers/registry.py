@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from explorer.errors import StudyError, did_you_mean
-from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
+from explorer.space.choices import Derivation
 from explorer.study.candidates import Candidates
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.evolution import EvolutionSampler

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
 from explorer.limits import parse_limit
 from explorer.records import TrialRecord
+from explorer.space.search_space import load_space
 from explorer.study.latency.limit import MIN_MEASURED, LatencyFilter
 from tests.study.latency.test_objective import clock, search  # noqa: F401  (a fixture)
 

@@ -14,11 +14,11 @@ import pytest
 
 from explorer.costing.analytic import count_cost
 from explorer.errors import StoreError, StudyError
-from explorer.grammar.parse import parse_space
 from explorer.limits import parse_limit
 from explorer.measure.child import measure_in_child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.space.search_space import parse_space
 from explorer.store.studies import open_study
 from explorer.store.writer import Proposal, open_writer
 from explorer.study import loop

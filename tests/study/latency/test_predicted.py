@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from explorer.costing.analytic import count_cost
-from explorer.grammar.parse import load_space
 from explorer.measure.predictor import fit, save
 from explorer.records import TrialRecord
+from explorer.space.search_space import load_space
 from explorer.study.candidates import Candidates
 from explorer.study.latency.predicted import PRIOR_ERROR, error_distribution, find_predicted_latency
 from explorer.study.samplers.candidate_pool import CandidatePool

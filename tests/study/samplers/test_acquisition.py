@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from explorer.grammar.parse import load_space
 from explorer.records import TrialRecord
+from explorer.space.search_space import load_space
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidates
 from explorer.study.samplers.acquisition import CENTRAL, Acquisition, History

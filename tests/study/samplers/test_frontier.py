@@ -9,9 +9,9 @@ import random
 import numpy as np
 import pytest
 
-from explorer.grammar.neighbours import neighbours
-from explorer.grammar.parse import load_space, parse_space
 from explorer.limits import parse_limit
+from explorer.space.edits import neighbours
+from explorer.space.search_space import load_space, parse_space
 from explorer.study.candidates import Candidates
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.evolution import by_rank

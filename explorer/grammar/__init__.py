@@ -1,1 +1,0 @@
-"""The space language: YAML and its expressions, the space they make, and its derivations."""

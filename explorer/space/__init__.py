@@ -1,0 +1,1 @@
+"""Search spaces: the language of space files, the grammar that a file describes, its derivations and their networks."""

@@ -1,0 +1,1 @@
+"""Counting, ranking, unranking and walking the derivations of a grammar."""

@@ -1,0 +1,177 @@
+"""The open questions of a space as a finite automaton: its states, and where each answer leads.
+
+A walk goes through units (stem; each stage's numbers, transition and blocks; head), and in each unit through the choice
+points that its expressions come to. Within its scope a point is asked once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from explorer.space.count.questions import END, Answers, Reachability, State, UnitQuestions
+from explorer.space.count.unit_shapes import UnitShapes
+from explorer.space.derive.relevance import Relevance
+from explorer.space.grammar import Fault, Grammar, Node
+
+
+class Settled(NamedTuple):
+    """A state with an open question, or the end.
+
+    Attributes:
+        state: The state.
+        blocks: How many blocks its stage has, if that was settled on the way to it; else 0.
+    """
+
+    state: State
+    blocks: int
+
+
+class Automaton:
+    """The walks of one space.
+
+    Args:
+        grammar: The space.
+        carries_shapes: Whether states carry the arriving shapes. They always do where shortcuts have choices, since
+            the shapes decide which shortcut a block takes.
+
+    Attributes:
+        questions: The questions of each unit.
+        place_variables: Which of the variables ``i`` and ``n`` matter to the shapes that states carry.
+        start: The first state.
+
+    Raises:
+        SpaceError: If the space cannot be walked.
+    """
+
+    def __init__(self, grammar: Grammar, carries_shapes: bool = False):
+        self.grammar = grammar
+        self.questions = questions = UnitQuestions(grammar)
+        self.carries_shapes = carries_shapes or questions.shortcuts_ask
+        roots: list[Node] = [grammar.stem, grammar.head]
+        if grammar.transition is not None:
+            roots.append(grammar.transition)
+        roots += [part for rule in grammar.stages for part in (rule.block, rule.first, *rule.shortcut_parts)]
+        relevance = Relevance(grammar.rules, (name for rule in grammar.stages for name in rule.shortcuts))
+        self.place_variables = relevance.place_variables(roots) if self.carries_shapes else set()
+        shaping = relevance.points(roots) if self.carries_shapes else None
+        self.reachability = Reachability(grammar, questions, shaping)
+        self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
+        if questions.shortcuts_ask and self.follows_open_total:
+            raise grammar.error(
+                "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
+            )
+        self._number = {point: index for index, point in enumerate(grammar.points)}
+        self._settled: dict[State, Settled] = {}
+        self._steps: dict[State, tuple[Settled, ...]] = {}
+        x = grammar.input if self.carries_shapes else None
+        self.start = self._settle(State("stem", 0, 0, 0, x, None, questions.listed(questions.stem), ()))
+
+    @property
+    def follows_open_total(self) -> bool:
+        """Whether shapes depend on the number of blocks of the network though that is a choice."""
+        return "n" in self.place_variables and not self.shapes.total
+
+    def step(self, state: State) -> tuple[Settled, ...]:
+        """Return the states that the options of the open question lead to."""
+        made = self._steps.get(state)
+        if made is None:
+            alike = self.alike(state)
+            following = {option: self.answered(state, option) for option in set(alike)}
+            made = self._steps[state] = tuple(following[option] for option in alike)
+        return made
+
+    def alike(self, state: State) -> tuple[int, ...]:
+        """Return for each option of the open question the first option that leads to the same state."""
+        question = state.question
+        if question.point in self.reachability.exact[state.kind, state.stage]:
+            return tuple(range(len(question.options)))
+        first = {following: option for option, following in reversed(list(enumerate(question.options)))}
+        return tuple(first[following] for following in question.options)
+
+    def answered(self, state: State, option: int) -> Settled:
+        """Return the state after one answer.
+
+        Raises:
+            SpaceError: If the answers so far make no network.
+        """
+        assert state.pending is not None
+        question, answers = state.pending.question, state.answers
+        number = self._number[question.point]
+        use = 1
+        if question.point.scope == "use":
+            use += sum(1 for known, _, _ in answers if known == number)
+        answers = tuple(sorted((*answers, (number, use, option))))
+        pending = self.questions.listed(question.options[option], state.pending.next)
+        return self._settle(state._replace(pending=pending, answers=answers))
+
+    def _settle(self, state: State) -> Settled:
+        """Return the next state with an open question: skip answered ones, leave finished units."""
+        passed: list[tuple[State, int]] = []
+        blocks = 0
+        while state.kind != "end":
+            if state in self._settled:
+                state, blocks = self._settled[state]
+                break
+            pending = state.pending
+            known = {number: option for number, use, option in state.answers if use > 0}
+            while pending is not None:
+                question = pending.question
+                option = None if question.point.scope == "use" else known.get(self._number[question.point])
+                if option is None:
+                    break
+                pending = self.questions.listed(question.again[option], pending.next)
+            if pending is not None:
+                passed.append((state, 0))
+                state = state._replace(pending=pending, answers=self.reachability.kept(state, pending.reach))
+                break
+            following = self._next_unit(state)
+            passed.append((state, following.left if state.kind == "numbers" else 0))
+            state = following
+        for earlier, counted in reversed(passed):
+            blocks = blocks or counted  # those of the last stage whose numbers were settled
+            self._settled[earlier] = Settled(state, blocks)
+        return Settled(state, blocks)
+
+    def _next_unit(self, state: State) -> State:
+        """Return the beginning of the unit that follows a finished one."""
+        kind, stage, left, place, shape, numbers, _, own = state
+        questions, listed, shapes = self.questions, self.questions.listed, self.shapes
+        try:
+            if kind == "numbers":
+                numbers = shapes.numbers(stage, own)
+                left = numbers.blocks
+                if self.carries_shapes and stage == 1:
+                    shape = shapes.after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
+            elif self.carries_shapes and kind != "stem":
+                if kind in ("first", "block") and (of_shortcut := shapes.shortcut_questions(state)):
+                    return state._replace(kind=f"{kind}'s shortcut", pending=listed(of_shortcut))
+                shape = shapes.after(state)
+        except Fault as fault:
+            raise self.grammar.error(str(fault), fault.place) from None
+        later = self.reachability.later[kind, stage]
+        points = self.grammar.points
+        answers: Answers = tuple(a for a in own if a[1] > 0 and points[a[0]] in later)
+        if kind == "head":
+            return END
+        if kind == "stem":
+            if self.carries_shapes:  # uses below 0 mark the stem's own answers, which are not the first stage's
+                local = [(number, -use, option) for number, use, option in own if not self._is_network(number)]
+                network = [a for a in own if self._is_network(a[0])]
+                answers = tuple(sorted({*answers, *network, *local}))
+            return State("numbers", 1, 0, place, shape, None, listed(questions.numbers[0]), answers)
+        # ``left`` has the number of blocks already
+        carried = numbers._replace(blocks=0) if self.carries_shapes and numbers is not None else None
+        if kind == "numbers" and stage > 1 and self.grammar.transition is not None:
+            return State("transition", stage, left, place, shape, carried, listed(questions.transition), answers)
+        if kind in ("numbers", "transition"):
+            return State("first", stage, left, place, shape, carried, listed(questions.firsts[stage - 1]), answers)
+        place += bool(self.place_variables)
+        if left > 1:
+            return State("block", stage, left - 1, place, shape, carried, listed(questions.blocks[stage - 1]), answers)
+        answers = tuple(a for a in answers if self._is_network(a[0]))
+        if stage < len(self.grammar.stages):
+            return State("numbers", stage + 1, 0, place, shape, None, listed(questions.numbers[stage]), answers)
+        return State("head", 0, 0, place, shape, carried, listed(questions.head), answers)
+
+    def _is_network(self, number: int) -> bool:
+        return self.grammar.points[number].scope == "network"

@@ -1,0 +1,210 @@
+"""The derivations of a space: counting, ranking, unranking and walking them.
+
+A derivation is a walk through the space's automaton. Counting is dynamic programming over its states in Python
+integers: answers that cannot matter any more are forgotten, so that states merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+from explorer.space.choices import Choice, Chooser, Derivation, choice_name
+from explorer.space.count.automaton import Automaton
+from explorer.space.count.questions import BLOCK_KINDS, END, State
+from explorer.space.grammar import Grammar, Point
+
+MAX_COUNTED = 500_000
+Uses = tuple[tuple[Point, int], ...]  # how often points that are drawn at each use were drawn in the unit
+
+
+class Decision:
+    """A state's question by its name in the network.
+
+    Attributes:
+        state: The state.
+        blocks: How many blocks its stage has.
+        uses: How often points that are drawn at each use were drawn in the unit.
+        unit: The unit, as names of choices have it: ``stage2.block3``.
+        point: The choice point; None at the end.
+        choice: The choice; None at the end.
+        following: The decisions that the options lead to; None before ``Decisions.follow``, empty at the end.
+        sizes: The number of walks from each of those; empty before ``Decisions.measure`` and at the end.
+    """
+
+    __slots__ = ("blocks", "choice", "following", "point", "sizes", "state", "unit", "uses")
+
+    def __init__(self, state: State, blocks: int, uses: Uses):
+        self.state, self.blocks, self.uses = state, blocks, uses
+        self.unit = _unit(state, blocks)
+        self.point: Point | None = None
+        self.choice: Choice | None = None
+        self.following: tuple[Decision, ...] | None = ()
+        if state.kind != "end":
+            self.following = None
+            self.point = point = state.question.point
+            self.choice = Choice(choice_name(point, self.unit, 1 + dict(uses).get(point, 0)), point.options)
+        self.sizes: tuple[int, ...] = ()
+
+
+class Decisions:
+    """The derivations of one space.
+
+    Args:
+        grammar: The space.
+    """
+
+    def __init__(self, grammar: Grammar):
+        self.grammar = grammar
+        self._counts: dict[State, int] = {END: 1}  # by state, filled when needed
+        self._decisions: dict[tuple[State, int, Uses], Decision] = {}
+
+    @cached_property
+    def automaton(self) -> Automaton:
+        """The open questions. Raises SpaceError if the space cannot be walked."""
+        return Automaton(self.grammar)
+
+    @cached_property
+    def first(self) -> Decision:
+        """The first decision. Raises SpaceError if the space cannot be walked."""
+        return self._decision(*self.automaton.start, ())
+
+    # Counting, ranking, walking
+
+    def count(self, state: State | None = None) -> int:
+        """Return the number of walks from a state to the end, by default from the start.
+
+        Raises:
+            SpaceError: If counting needs too many states, or a state makes no network.
+        """
+        goal = self.automaton.start.state if state is None else state
+        stack = [goal]
+        while stack:
+            top = stack[-1]
+            if top in self._counts:
+                stack.pop()
+                continue
+            steps = self.automaton.step(top)
+            missing = [following.state for following in steps if following.state not in self._counts]
+            if missing:
+                stack.extend(missing)
+            else:
+                self._counts[top] = sum(self._counts[following.state] for following in steps)
+                stack.pop()
+                if len(self._counts) > MAX_COUNTED:
+                    raise self.grammar.error(
+                        f"counting needs more than {MAX_COUNTED:,} states: too many choices depend on each other"
+                    )
+        return self._counts[goal]
+
+    def walk(self, choose: Chooser) -> Derivation:
+        """Return the derivation that ``choose`` answers.
+
+        Raises:
+            ValueError: If an answer is none of the options.
+        """
+
+        def option(decision: Decision, choice: Choice) -> int:
+            text = choose(choice)
+            if text not in choice.options:
+                raise ValueError(f"{choice.name} was answered {text!r}; its options are {choice.options}")
+            return choice.options.index(text)
+
+        return self._walk(option)
+
+    def unrank(self, index: int) -> Derivation:
+        """Return derivation number ``index`` in [0, count): in each decision, earlier options come first."""
+        left = index
+
+        def option(decision: Decision, choice: Choice) -> int:
+            nonlocal left
+            if not decision.sizes:
+                self.measure(decision)
+            for number, size in enumerate(decision.sizes):
+                if left < size:
+                    return number
+                left -= size
+            raise AssertionError(index)
+
+        return self._walk(option)
+
+    def rank(self, derivation: Derivation) -> int:
+        """Return the index of a derivation: the inverse of ``unrank``."""
+        index = 0
+
+        def option(decision: Decision, choice: Choice) -> int:
+            nonlocal index
+            if not decision.sizes:
+                self.measure(decision)
+            chosen = choice.options.index(derivation.choices[choice.name])
+            index += sum(decision.sizes[:chosen])
+            return chosen
+
+        self._walk(option)
+        return index
+
+    def _walk(self, option: Callable[[Decision, Choice], int]) -> Derivation:
+        choices: dict[str, str] = {}
+        decision = self.first
+        while (choice := decision.choice) is not None:
+            chosen = option(decision, choice)
+            choices[choice.name] = choice.options[chosen]
+            decision = (decision.following or self.follow(decision))[chosen]
+        return Derivation(choices)
+
+    # Decisions: states by name
+
+    def follow(self, decision: Decision) -> tuple[Decision, ...]:
+        """Return the decisions that the options of a decision lead to."""
+        if decision.following is None:
+            state, point = decision.state, decision.point
+            uses = dict(decision.uses)
+            if point is not None and point.scope == "use":
+                uses[point] = uses.get(point, 0) + 1
+            made = []
+            for following, blocks in self.automaton.step(state):
+                in_same_unit = _place(following) == _place(state)
+                kept = tuple(uses.items()) if in_same_unit else ()
+                made.append(self._decision(following, blocks or decision.blocks, kept))
+            decision.following = tuple(made)
+        return decision.following
+
+    def measure(self, decision: Decision) -> None:
+        """Fill ``decision.sizes``."""
+        decision.sizes = tuple(self.count(following.state) for following in self.follow(decision))
+
+    def decisions(self) -> Iterator[Decision]:
+        """Return every decision that a walk can come to, each before those that can follow it."""
+        done: list[Decision] = []
+        seen = {self.first}
+        stack = [(self.first, iter(self.follow(self.first)))]
+        while stack:
+            decision, rest = stack[-1]
+            following = next((each for each in rest if each not in seen), None)
+            if following is None:
+                done.append(decision)
+                stack.pop()
+            else:
+                seen.add(following)
+                stack.append((following, iter(self.follow(following))))
+        return reversed(done)
+
+    def _decision(self, state: State, blocks: int, uses: Uses) -> Decision:
+        key = state, blocks if state.kind in ("transition", *BLOCK_KINDS) else 0, uses
+        if key not in self._decisions:
+            self._decisions[key] = Decision(*key)
+        return self._decisions[key]
+
+
+def _place(state: State) -> tuple[str, int, int]:
+    """Return which unit a state is in. A block's shortcut belongs to the block."""
+    return state.kind.removesuffix("'s shortcut"), state.stage, state.left
+
+
+def _unit(state: State, blocks: int) -> str:
+    """Return the name of the unit; ``blocks``: how many its stage has."""
+    if state.kind in BLOCK_KINDS:
+        return f"stage{state.stage}.block{blocks - state.left + 1}"
+    if state.kind == "transition":
+        return f"stage{state.stage}.transition"
+    return f"stage{state.stage}" if state.kind == "numbers" else state.kind

@@ -1,0 +1,274 @@
+"""The open questions of a space: for each unit the choice points that its expressions can come to, in order.
+
+A walk through a space answers questions one after the other, unit by unit. This module says which questions a unit can
+ask (``UnitQuestions``), where a walk is (``State``), and which answers can still matter (``Reachability``). All others
+are forgotten, so that walks that differ only in those come to the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from explorer.ops.base import TensorShape
+from explorer.space.derive.architecture import StageNumbers
+from explorer.space.grammar import (
+    SCOPES,
+    Alternatives,
+    Arithmetic,
+    Grammar,
+    Group,
+    MergeItem,
+    Node,
+    OpItem,
+    Point,
+    Reference,
+    Repeat,
+)
+
+Points = frozenset[Point]
+
+
+class Question:
+    """A choice point with the questions that each of its options leads to.
+
+    Attributes:
+        point: The choice point.
+        options: The questions that follow each option.
+        reach: All points that it can come to.
+        again: The questions that follow each option when the point comes up again in its scope. What was asked right
+            after the first answer is answered by then, except what is drawn more often.
+        like: For each option the first option with the same ``again``, which can replace it where only questions
+            matter.
+        is_closed: Whether no option leads to questions when the point comes up again.
+    """
+
+    __slots__ = ("again", "is_closed", "like", "options", "point", "reach")
+
+    def __init__(self, point: Point, options: tuple[tuple[Question, ...], ...]):
+        breadth = SCOPES.index(point.scope)
+        self.point = point
+        self.options = options
+        self.reach: Points = frozenset([point]).union(*(question.reach for option in options for question in option))
+        self.again = tuple(
+            tuple(q for q in option if not (q.is_closed and SCOPES.index(q.point.scope) <= breadth))
+            for option in options
+        )
+        first = {rest: number for number, rest in reversed(list(enumerate(self.again)))}
+        self.like = tuple(first[rest] for rest in self.again)
+        self.is_closed: bool = point.scope != "use" and not any(self.again)
+
+
+class Pending:
+    """A linked list of questions. Each list is made once, so that equal lists are the same object."""
+
+    __slots__ = ("next", "question", "reach")
+
+    def __init__(self, question: Question, following: Pending | None):
+        self.question = question
+        self.next = following
+        self.reach: Points = question.reach | following.reach if following else question.reach
+
+
+class UnitQuestions:
+    """The questions of each unit of a space.
+
+    Attributes:
+        stem: Those of the stem.
+        head: Those of the head.
+        transition: Those of a transition.
+        numbers: For each stage, those of blocks, width, stride and dilation.
+        blocks: For each stage, those of a later block's branch.
+        firsts: For each stage, those of the first block's branch.
+        shortcuts: For each stage, the expression of a shortcut -> its questions.
+        shortcuts_ask: Whether a shortcut has questions.
+    """
+
+    def __init__(self, grammar: Grammar):
+        self._rules = grammar.rules
+        self._of_rules: dict[str, tuple[Question, ...]] = {}
+        self._questions: dict[Point, Question] = {}
+        self._lists: dict[tuple[int, int], Pending] = {}
+        self.stem = self.of(grammar.stem)
+        self.head = self.of(grammar.head)
+        self.transition = self.of(grammar.transition) if grammar.transition is not None else ()
+        self.numbers = [_merged(map(self.of, rule.numbers)) for rule in grammar.stages]
+        self.blocks = [self.of(rule.block) for rule in grammar.stages]
+        self.firsts = [self.of(rule.first) for rule in grammar.stages]
+        self.shortcuts = [{part: self.of(part) for part in rule.shortcut_parts} for rule in grammar.stages]
+        self.shortcuts_ask = any(questions for parts in self.shortcuts for questions in parts.values())
+
+    def of(self, node: Node) -> tuple[Question, ...]:
+        """Return the questions of an expression in order. A point with one answer in its scope occurs once."""
+        if isinstance(node, (Group, OpItem, MergeItem, Arithmetic)):
+            return _merged(map(self.of, node.children))
+        if isinstance(node, Alternatives):
+            return (self._question(node.point, tuple(map(self.of, node.options))),)
+        if isinstance(node, Repeat):
+            inner = self.of(node.item)
+            each_time = any(point.scope == "use" for point in reach(inner))
+            options = tuple(_merged([inner] * (count if each_time else min(count, 1))) for count in node.counts)
+            return (self._question(node.point, options),) if node.point else options[0]
+        if isinstance(node, Reference):
+            if node.name not in self._of_rules:
+                self._of_rules[node.name] = self.of(self._rules[node.name])
+            return self._of_rules[node.name]
+        return ()
+
+    def __getitem__(self, point: Point) -> Question:
+        """Return the question of a choice point."""
+        return self._questions[point]
+
+    def _question(self, point: Point, options: tuple[tuple[Question, ...], ...]) -> Question:
+        if point not in self._questions:
+            self._questions[point] = Question(point, options)
+        return self._questions[point]
+
+    def listed(self, questions: tuple[Question, ...], following: Pending | None = None) -> Pending | None:
+        """Return the list of ``questions`` before those of ``following``."""
+        for question in reversed(questions):
+            key = (id(question), id(following))
+            made = self._lists.get(key)
+            if made is None:
+                made = self._lists[key] = Pending(question, following)
+            following = made
+        return following
+
+    def answered_once(self) -> Points:
+        """Return the points that only one other point, drawn as often, leads to: no later question comes to them."""
+        top = {question for questions in (self.stem, self.head, self.transition) for question in questions}
+        top.update(q for questions in (*self.numbers, *self.blocks, *self.firsts) for q in questions)
+        top.update(q for parts in self.shortcuts for questions in parts.values() for q in questions)
+        parents: dict[Question, set[Question]] = {}
+        for parent in self._questions.values():
+            for question in {question for option in parent.options for question in option}:
+                parents.setdefault(question, set()).add(parent)
+        return frozenset(
+            question.point
+            for question, above in parents.items()
+            if question.is_closed and question not in top and [p.point.scope for p in above] == [question.point.scope]
+        )
+
+
+def reach(questions: Iterable[Question]) -> Points:
+    """Return all points that the questions can come to."""
+    return frozenset[Point]().union(*(question.reach for question in questions))
+
+
+def _merged(parts: Iterable[tuple[Question, ...]]) -> tuple[Question, ...]:
+    """Join the questions in order. A point that is drawn once in its scope is kept where it comes first."""
+    out: list[Question] = []
+    seen: set[Question] = set()
+    for part in parts:
+        for question in part:
+            if question not in seen or any(point.scope == "use" for point in question.reach):
+                out.append(question)
+                seen.add(question)
+    return tuple(out)
+
+
+Answers = tuple[tuple[int, int, int], ...]  # (number of the point in the grammar, use from 1, option), sorted
+Unit = tuple[str, int]  # kind and stage of a state
+BLOCK_KINDS = ("first", "first's shortcut", "block", "block's shortcut")
+
+
+class State(NamedTuple):
+    """Where a walk is: all that its future depends on.
+
+    Attributes:
+        kind: The kind of unit: ``stem``, ``numbers``, ``transition``, one of ``BLOCK_KINDS``, ``head`` or ``end``.
+        stage: The stage of the unit, from 1; 0 outside stages.
+        left: How many blocks of the stage are left, this one included.
+        place: How many blocks are behind; 0 if no shape depends on it.
+        shape: The arriving shape; None if states carry no shapes.
+        numbers: The numbers of the stage without those of its blocks; None if states carry no shapes.
+        pending: The open questions of the unit.
+        answers: The answers that can still matter.
+    """
+
+    kind: str
+    stage: int
+    left: int
+    place: int
+    shape: TensorShape | None
+    numbers: StageNumbers | None
+    pending: Pending | None
+    answers: Answers
+
+    @property
+    def question(self) -> Question:
+        """The next open question. The end has none."""
+        assert self.pending is not None
+        return self.pending.question
+
+
+END = State("end", 0, 0, 0, None, None, None, ())
+
+
+class Reachability:
+    """Which answers of a walk can still matter.
+
+    Args:
+        grammar: The grammar.
+        questions: The questions of its units.
+        shaping: The points that can change a shape, if states carry shapes; None if they do not.
+
+    Attributes:
+        later: Unit -> the points that later units can ask.
+        here: Unit -> the points that are needed at the unit's end.
+        exact: Unit -> the points of which it or a later unit needs the chosen option itself.
+    """
+
+    def __init__(self, grammar: Grammar, questions: UnitQuestions, shaping: Points | None):
+        self._points = grammar.points
+        self._questions = questions
+        self._answered_once = questions.answered_once()
+        self._shortcuts = [reach(q for part in parts.values() for q in part) for parts in questions.shortcuts]
+        self.later: dict[Unit, Points] = {("head", 0): frozenset()}
+        here: dict[Unit, Points] = {("head", 0): reach(questions.head), ("stem", 0): reach(questions.stem)}
+        stages = len(grammar.stages)
+        after = reach(questions.head)
+        for k in range(stages, 0, -1):
+            here["block", k] = here["block's shortcut", k] = reach(questions.blocks[k - 1]) | self._shortcuts[k - 1]
+            here["first", k] = here["first's shortcut", k] = reach(questions.firsts[k - 1]) | self._shortcuts[k - 1]
+            here["transition", k] = reach(questions.transition) if k > 1 else frozenset()
+            here["numbers", k] = reach(questions.numbers[k - 1])
+            in_stage = here["block", k]  # a block can be followed by another
+            for kind in ("block", "first", "transition", "numbers"):
+                network = {point for point in after | in_stage if point.scope == "network"}
+                self.later[kind, k] = frozenset(network | {point for point in in_stage if point.scope == "stage"})
+                in_stage |= here[kind, k]
+            for kind in ("block", "first"):
+                self.later[f"{kind}'s shortcut", k] = self.later[kind, k]
+            after |= in_stage
+        self.later["stem", 0] = frozenset(point for point in after if point.scope == "network")
+        here["numbers", 1] |= here["stem", 0]  # the stem's shape is known when the first stage's width is
+        numbers = {("numbers", k): reach(of_stage) for k, of_stage in enumerate(questions.numbers, 1)}
+        if shaping is None:  # only the numbers of a stage are needed at their unit's end: how many blocks follow
+            here, shaping = dict.fromkeys(here, frozenset()), frozenset()
+        shaping = shaping.union(*numbers.values())
+        self.here = {unit: (points & shaping) | numbers.get(unit, frozenset()) for unit, points in here.items()}
+        after = self.here["head", 0]
+        self.exact: dict[Unit, Points] = {("head", 0): after}
+        for k in range(stages, 0, -1):
+            for kind in ("block's shortcut", "block", "first's shortcut", "first", "transition", "numbers"):
+                self.exact[kind, k] = after = after | self.here[kind, k]
+        self.exact["stem", 0] = after | self.here["stem", 0]
+
+    def kept(self, state: State, asked: Points) -> Answers:
+        """Return the answers of a state that can still matter: to the points ``asked`` in this unit, at its end, or
+        in a later unit."""
+        unit = state.kind, state.stage
+        here, later, exact = self.here[unit], self.later[unit], self.exact[unit]
+        within: Points = self._shortcuts[state.stage - 1] if state.kind in ("first", "block") else frozenset()
+        kept = []
+        for number, use, option in state.answers:
+            point = self._points[number]
+            if point not in exact:
+                if point in self._answered_once:
+                    continue
+                option = self._questions[point].like[option]
+            reached = point.scope != "use" and (point in asked or point in within)
+            if reached or point in here or point in later or use < 0:
+                kept.append((number, use, option))
+        return tuple(kept)

@@ -1,0 +1,151 @@
+"""The shapes that leave the units of a walk, computed once for all states that have the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from explorer.ops.base import TensorShape
+from explorer.space.choices import Lookup
+from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
+from explorer.space.derive.architecture import Deriver, StageNumbers, stage_numbers
+from explorer.space.derive.blocks import Site, bind, bind_head, copied, derive_block, derive_branch
+from explorer.space.derive.layers import Layer, Resolver
+from explorer.space.derive.relevance import Relevance
+from explorer.space.grammar import Fault, Grammar, Node, Place, Point
+
+BINDING = 5  # the work of binding a layer, if reading a node is 1
+Key = tuple[Any, ...]
+
+
+class UnitShapes:
+    """The shapes of one space's units, given a state at their end.
+
+    Args:
+        grammar: The space.
+        questions: The questions of its units.
+        relevance: What matters to shapes.
+        here: Unit -> the points that its shapes depend on.
+
+    Attributes:
+        total: The number of blocks of the network; 0 if it is a choice.
+        work: The nodes read and, with a weight of ``BINDING``, the layers bound so far.
+    """
+
+    def __init__(self, grammar: Grammar, questions: UnitQuestions, relevance: Relevance, here: Mapping[Unit, Points]):
+        self._grammar = grammar
+        self._questions = questions
+        self._here = here
+        self._deriver = Deriver(grammar, relevance)
+        self._number = {point: index for index, point in enumerate(grammar.points)}
+        self._shapes: dict[Key, TensorShape] = {}
+        self._faults: dict[Key, tuple[Place, str]] = {}  # not the exceptions: their tracebacks would keep every frame
+        self._shortcuts: dict[Key, tuple[Question, ...]] = {}
+        self.total = self._total_blocks()
+        self.work = 0
+
+    def numbers(self, stage: int, answers: Answers) -> StageNumbers:
+        """Return the numbers of a stage. Raises Fault."""
+        resolver = Resolver(self._deriver.program, self._lookup(answers), {})
+        return stage_numbers(self._grammar.stages[stage - 1], resolver, stage)
+
+    def after(self, state: State) -> TensorShape:
+        """Return the shape that leaves a finished unit. Raises Fault."""
+        key = self._key(state)
+        if key in self._faults:
+            raise Fault(*self._faults[key])
+        if key not in self._shapes:
+            try:
+                self._shapes[key] = self._derived(state)
+            except Fault as fault:
+                self._faults[key] = fault.place, str(fault)
+                raise
+        return self._shapes[key]
+
+    def shortcut_questions(self, state: State) -> tuple[Question, ...]:
+        """Return the questions of the shortcut that a block takes whose branch is finished. Raises Fault."""
+        parts = self._questions.shortcuts[state.stage - 1]
+        if not any(parts.values()):
+            return ()
+        key = self._key(state)
+        if key not in self._shortcuts:
+            site = self._site(state)
+            branch = derive_branch(site)
+            self.work += site.resolver.nodes + BINDING * len(branch.ops)
+            self._shortcuts[key] = () if branch.shortcut is None else parts[branch.shortcut]
+        return self._shortcuts[key]
+
+    def _key(self, state: State) -> Key:
+        """Return what the shapes of a unit depend on."""
+        here = self._here[state.kind, state.stage]
+        answers = tuple(a for a in state.answers if a[1] < 0 or self._grammar.points[a[0]] in here)
+        return state.kind, state.stage, state.place, state.shape, state.numbers, answers
+
+    def _derived(self, state: State) -> TensorShape:
+        """Derive a unit. Copied layers (``post``, ``pre``) change no shape and are left out."""
+        grammar, x, numbers = self._grammar, state.shape, state.numbers
+        assert x is not None and numbers is not None
+        i, n = state.place + 1, self.total or state.place + 1
+        if state.kind == "stem":
+            lookup = self._lookup(self._stem_answers(state.answers))
+            layers = self._layers(self._deriver.resolver(lookup, x, numbers.width, self.total or 1), grammar.stem)
+            return bind(layers, x, numbers.width, 1, grammar.classes, "the stem")[1]
+        lookup = self._lookup(state.answers)
+        if state.kind == "head":
+            layers = self._layers(self._deriver.resolver(lookup, x, numbers.width, self.total or 1), grammar.head)
+            return bind_head(layers, x, numbers.width, grammar.classes)[1]
+        if state.kind == "transition":
+            assert grammar.transition is not None
+            resolver = self._deriver.resolver(lookup, x, numbers.width, n, i, numbers.stride, numbers.dilation)
+            layers = self._layers(resolver, grammar.transition)
+            where = f"the transition to stage {state.stage}"
+            return bind(layers, x, numbers.width, numbers.stride, grammar.classes, where)[1]
+        site = self._site(state)
+        try:
+            block, y = derive_block(site, opens_network=False)
+        except Fault:
+            self.work += (1 + BINDING) * site.resolver.nodes  # as many layers as nodes may have been bound
+            raise
+        self.work += site.resolver.nodes + BINDING * block.layer_count
+        return y
+
+    def _site(self, state: State) -> Site:
+        assert state.shape is not None and state.numbers is not None
+        i, n = state.place + 1, self.total or state.place + 1
+        j = 1 if state.kind.startswith("first") else 2
+        lookup = self._lookup(state.answers)
+        return self._deriver.site(lookup, state.stage, j, state.numbers, state.shape, i, n, f"stage {state.stage}")
+
+    def _layers(self, resolver: Resolver, item: Node) -> list[Layer]:
+        layers = copied(resolver.layers(item))
+        self.work += resolver.nodes + BINDING * len(layers)
+        return layers
+
+    def _stem_answers(self, answers: Answers) -> Answers:
+        """Return the answers of the stem, which a state in the first stage marks by uses below 0."""
+        points = self._grammar.points
+        return tuple(
+            (number, abs(use), option)
+            for number, use, option in answers
+            if use < 0 or points[number].scope == "network"
+        )
+
+    def _lookup(self, answers: Answers) -> Lookup:
+        given = {(number, use): option for number, use, option in answers}
+        uses: dict[Point, int] = {}
+
+        def lookup(point: Point) -> int:
+            if point.scope == "use":
+                uses[point] = uses.get(point, 0) + 1
+            return given[self._number[point], uses.get(point, 1)]
+
+        return lookup
+
+    def _total_blocks(self) -> int:
+        if any(self._questions.of(rule.blocks) for rule in self._grammar.stages):
+            return 0
+        resolver = Resolver(self._deriver.program, lambda point: 0, {})
+        try:
+            return sum(int(resolver.value(rule.blocks)) for rule in self._grammar.stages)
+        except Fault as fault:
+            raise self._grammar.error(str(fault), fault.place) from None

@@ -1,0 +1,1 @@
+"""From a grammar and the answers to its choice points to an ``Architecture``."""

@@ -1,0 +1,286 @@
+"""Layers to ops in their place, and one block: its residual branch, its merge and the shortcut that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+from explorer.architecture import Block
+from explorer.errors import ArchitectureError
+from explorer.ops.base import Context, Op, TensorShape
+from explorer.ops.conv import Conv, DepthwiseConv
+from explorer.ops.merge import Add, Gate, Merge
+from explorer.space.derive.layers import Layer, Resolver, bound_layer
+from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
+
+CONVS = (Conv, DepthwiseConv)
+NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
+
+
+class BoundLayer(NamedTuple):
+    """What a layer becomes in its place.
+
+    Attributes:
+        op: The op; None if it changes nothing there.
+        output: The shape that leaves it.
+        stride: Its stride.
+    """
+
+    op: Op | None
+    output: TensorShape
+    stride: int
+
+
+# Layers within one network by what they are bound from: ``Layer.key``, arriving shape, width, own stride. A layer that
+# repeats is bound once and is one op.
+Bound = dict[Hashable, BoundLayer]
+Bind = tuple[tuple[Op, ...], TensorShape]  # the ops, and the shape that leaves them
+
+
+def bind(
+    layers: Sequence[Layer],
+    x: TensorShape,
+    width: int,
+    stride: int,
+    classes: int,
+    where: str,
+    resolver: Resolver | None = None,
+    exactly: bool = False,
+    place: Place = (1, 1),
+    bound: Bound | None = None,
+) -> Bind:
+    """Return layers as ops with literal numbers. Ops that change nothing are left out.
+
+    Args:
+        layers: The layers in order.
+        x: The arriving shape.
+        width: The variable ``w``.
+        stride: The stride over all layers.
+        classes: The number of classes.
+        where: The unit, for messages: ``stage 2``.
+        resolver: Knows the choices that led here, for messages.
+        exactly: Whether a stride of 1 is checked too: whether constant strides are errors where the stride is 1.
+        place: The place of an error of the stride if there are no layers.
+        bound: Layers that were bound before in the same network.
+
+    Returns:
+        The ops, and the shape that leaves them.
+
+    Raises:
+        Fault: If the shapes do not fit, or the layers do not have the stride.
+    """
+    bound = {} if bound is None else bound
+    ops: list[Op] = []
+    shrunk = 1
+    for layer, own in zip(layers, strides_by_rule(layers, stride)):
+        if layer.is_free:
+            assert isinstance(layer.what, Op)
+            ops.append(layer.what)
+            continue
+        key = layer.key, x, width, own
+        made = bound.get(key)
+        if made is None:
+            if layer.is_merge:
+                assert isinstance(layer.what, type)
+                spelling = layer.what.spelling
+                raise Fault(layer.place, f"{spelling!r} in {where}; a merge is allowed only in a block, and once there")
+            try:
+                made = bound[key] = _bound(layer, Context(x, width, own, classes))
+            except ArchitectureError as error:
+                raise Fault(layer.place, f"{_with(resolver)}{where}: {error}") from None
+        op, x, shrinks = made
+        shrunk *= shrinks
+        if op is not None:
+            ops.append(op)
+    if shrunk != stride and (exactly or stride > 1):
+        fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == 1 else "write strides under 'stages'"
+        raise Fault(
+            layers[0].place if layers else place,
+            f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",
+        )
+    return tuple(ops), x
+
+
+def _with(resolver: Resolver | None) -> str:
+    return "" if resolver is None else resolver.with_choices()
+
+
+def _bound(layer: Layer, context: Context) -> BoundLayer:
+    op = layer.bind(context)
+    y = op.output_shape(context.shape)
+    return BoundLayer(None if op.canonical(context.shape) is None else op, y, op.receptive()[1])
+
+
+def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
+    """Return the stride that each layer has if it is written without one, for ``stride`` over all of them."""
+    if stride == 1:
+        return [1] * len(layers)
+    carrier = _stride_carrier(layers)
+    return [stride if layer.pools or index == carrier else 1 for index, layer in enumerate(layers)]
+
+
+def _stride_carrier(layers: Sequence[Layer]) -> int | None:
+    """Return which conv takes the stride.
+
+    None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
+    """
+    first = large = None
+    for index, layer in enumerate(layers):
+        if layer.is_free or ("stride" in layer.given and not layer.uses_stride):
+            continue
+        if layer.uses_stride or layer.pools:
+            return None
+        if layer.what in CONVS:
+            first = index if first is None else first
+            large = index if large is None and (layer.kernel or 1) > 1 else large
+    return first if large is None else large
+
+
+def bind_head(layers: Sequence[Layer], x: TensorShape, width: int, classes: int, bound: Bound | None = None) -> Bind:
+    """Return the head's ops. See ``bind``.
+
+    Raises:
+        Fault: Also if the head does not put out the classes.
+    """
+    ops, y = bind(layers, x, width, 1, classes, "the head", bound=bound)
+    if y != (classes, 1, 1):
+        place = layers[-1].place if layers else (1, 1)
+        raise Fault(place, f"the head puts out {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
+    return ops, y
+
+
+class Site(NamedTuple):
+    """A block in its place: all that it is derived from.
+
+    Attributes:
+        rule: The stage.
+        item: The block's expression.
+        resolver: Reads expressions with the block's choices and variables.
+        x: The arriving shape.
+        width: The stage's width.
+        stride: The block's stride.
+        classes: The number of classes.
+        where: The block, for messages.
+    """
+
+    rule: StageRule
+    item: Node
+    resolver: Resolver
+    x: TensorShape
+    width: int
+    stride: int
+    classes: int
+    where: str
+
+
+class Branch(NamedTuple):
+    """A block up to its merge: what is known before the shortcut is read.
+
+    Attributes:
+        ops: The residual branch.
+        output: The shape that leaves it.
+        merge: The merge.
+        merge_place: Where the file has the merge.
+        after: The layers behind the merge.
+        source: Where the shortcut starts: ``input`` or ``preact``.
+        shortcut: The expression of the shortcut that the block takes; None for no shortcut.
+        is_changed: Whether the block changes the shape.
+    """
+
+    ops: tuple[Op, ...]
+    output: TensorShape
+    merge: Merge
+    merge_place: Place
+    after: list[Layer]
+    source: str
+    shortcut: Node | None
+    is_changed: bool
+
+
+def derive_branch(site: Site, bound: Bound | None = None) -> Branch:
+    """Return the residual branch, and which shortcut the block takes.
+
+    Raises:
+        Fault: If the branch cannot exist.
+    """
+    rule, item, resolver, x, width, stride, classes, where = site
+    layers, merge_layer, after = _split_at_merge(resolver.layers(item))
+    ops, y = bind(layers, x, width, stride, classes, where, resolver, True, merge_layer.place, bound)
+    named = [name for name in resolver.through if name in rule.shortcuts]
+    shortcuts = rule.shortcuts[named[-1] if named else ""]
+    merge_class = merge_layer.what
+    assert isinstance(merge_class, type) and issubclass(merge_class, Merge)
+    merge = merge_class(**{name: float(value) for name, value in merge_layer.given.items()})
+    # With `cat` the channels grow anyway: only height and width decide whether the shape changed.
+    is_changed = x[1:] != y[1:] if merge.spelling == "cat" else x != y
+    if is_changed and isinstance(merge, Gate):
+        merge = Add()
+    shortcut = shortcuts.changed if is_changed else shortcuts.same
+    return Branch(ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
+
+
+def derive_block(site: Site, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
+    """Return the block, and the shape that leaves it.
+
+    Args:
+        site: The block in its place.
+        opens_network: Whether it is the first block of the network.
+        bound: Layers that were bound before in the same network.
+
+    Raises:
+        Fault: If the block cannot exist.
+    """
+    _, _, resolver, x, width, stride, classes, where = site
+    branch = derive_branch(site, bound)
+    takes_pre = branch.source == "preact" and (branch.is_changed or opens_network)
+    shared = initial_norm_act(branch.ops) if takes_pre else 0
+    shortcut, arriving, y = None, x, branch.output
+    if branch.shortcut is not None:
+        layers = resolver.layers(branch.shortcut)
+        of = f"{where}, shortcut"
+        shortcut, arriving = bind(
+            layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
+        )
+    try:
+        if shortcut is not None:
+            y = branch.merge.output_shape(y, arriving)
+        elif not isinstance(branch.merge, Add):
+            raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
+    except ArchitectureError as error:
+        raise Fault(branch.merge_place, f"{resolver.with_choices()}{where}: {error}") from None
+    after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
+    return Block(branch.ops, branch.merge, after, shortcut, shared), y
+
+
+def _split_at_merge(layers: list[Layer]) -> tuple[list[Layer], Layer, list[Layer]]:
+    """Return what is before the merge, the merge, and what follows it. Loading has checked that there is one."""
+    at = [layer.is_merge for layer in layers].index(True)
+    return layers[:at], layers[at], layers[at + 1 :]
+
+
+def initial_norm_act(ops: Sequence[Op]) -> int:
+    """Return how many norms and activations ``ops`` begin with."""
+    return next((i for i, op in enumerate(ops) if op.role not in NORM_ACT), len(ops))
+
+
+def post_layers(block: Block) -> list[Op]:
+    """Return what ``post`` copies: all norms and activations behind the last conv of a block, in order."""
+    ops = (*block.branch, *block.after)
+    last = max((i for i, op in enumerate(ops) if isinstance(op, Conv)), default=-1)
+    return [op for op in ops[last + 1 :] if op.role in NORM_ACT]
+
+
+def pre_layers(block: Block) -> list[Op]:
+    """Return what ``pre`` copies: the norms and activations that a block begins with."""
+    return list(block.branch[: initial_norm_act(block.branch)])
+
+
+def copied(layers: Sequence[Layer], copies: Sequence[Op] = ()) -> list[Layer]:
+    """Return ``layers`` with ``post`` or ``pre`` replaced by the ops that they copy."""
+    out: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer.what, Copied):
+            out.extend(bound_layer(op, layer.place) for op in copies)
+        else:
+            out.append(layer)
+    return out

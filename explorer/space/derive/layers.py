@@ -1,0 +1,374 @@
+"""Expressions to layers: what an expression says once every choice in it is made.
+
+A ``Program`` lays each expression out once as flat steps. A ``Resolver`` follows them with the answers for one unit of
+a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple, assert_never
+
+from explorer.errors import ArchitectureError
+from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
+from explorer.ops.merge import Merge
+from explorer.space.choices import Lookup, with_choices
+from explorer.space.derive.relevance import Relevance
+from explorer.space.grammar import (
+    Alternatives,
+    Arithmetic,
+    Broken,
+    Copied,
+    Fault,
+    Group,
+    MergeItem,
+    Node,
+    Number,
+    OpItem,
+    Place,
+    Point,
+    Reference,
+    Repeat,
+    Variable,
+    Word,
+    compute,
+)
+
+INLINE = 32  # a rule of more steps is referred to, since rules that use each other twice would grow without bound
+EASY = 10**12  # whole numbers below it need no check against the bound on numbers
+ANYWHERE = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are the same in every place
+
+
+class Layer(NamedTuple):
+    """An op, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
+
+    Attributes:
+        what: The class of the op or merge; an op itself if it was copied or is the same in every place.
+        kernel: The kernel size; None for an op without one.
+        given: Field name -> value.
+        uses_stride: Whether its stride is written with the variable ``s``.
+        place: Where the file has it.
+        key: Equal for layers that become the same op in the same place.
+        is_free: Whether ``what`` is an op to which shapes do not matter.
+        is_merge: Whether ``what`` is a merge.
+        pools: Whether it takes the block's stride without being told.
+    """
+
+    what: type[Op] | Op | type[Merge] | Copied
+    kernel: int | None
+    given: dict[str, Any]
+    uses_stride: bool
+    place: Place
+    key: Hashable
+    is_free: bool = False
+    is_merge: bool = False
+    pools: bool = False
+
+    def bind(self, context: Context) -> Op:
+        """Return the op in its place.
+
+        Raises:
+            ArchitectureError: If it does not fit there.
+        """
+        if isinstance(self.what, Op):
+            return self.what
+        assert isinstance(self.what, type) and issubclass(self.what, Op)
+        return self.what.bind(self.kernel, self.given, context)
+
+
+def bound_layer(op: Op, place: Place) -> Layer:
+    """Return the layer of an op that is bound already."""
+    cls = type(op)
+    is_free = cls.output_shape is Op.output_shape and cls.canonical is Op.canonical and cls.receptive is Op.receptive
+    return Layer(op, None, {}, False, place, op, is_free)
+
+
+class Fork(NamedTuple):
+    """A choice between layers: the steps of each option."""
+
+    point: Point
+    options: tuple[Steps, ...]
+
+
+class Loop(NamedTuple):
+    """Steps that are taken ``counts[option]`` times; without a choice, ``counts[0]`` times."""
+
+    point: Point | None
+    counts: tuple[int, ...]
+    steps: Steps
+
+
+class Steps(NamedTuple):
+    """An expression as flat steps.
+
+    Attributes:
+        steps: Finished layers, ops and merges whose arguments depend on choices or variables, choices, loops, the
+            steps of a long rule, errors, and the names of rules that have shortcuts of their own.
+        nodes: How many nodes of the tree they stand for.
+    """
+
+    steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | Broken | str, ...]
+    nodes: int
+
+
+class Program:
+    """The expressions of a space, each laid out once.
+
+    Args:
+        rules: Rule name -> expression.
+        named: The rules whose use a ``Resolver`` notes.
+        only: If given, leaves out what does not matter to shapes.
+    """
+
+    def __init__(self, rules: Mapping[str, Node], named: Iterable[str] = (), only: Relevance | None = None):
+        self.rules = rules
+        self.named = frozenset(named)
+        self.only = only
+        self._steps: dict[Node, Steps] = {}
+        self._keys: dict[Hashable, int] = {}
+
+    def steps(self, node: Node) -> Steps:
+        """Return the steps of an expression."""
+        made = self._steps.get(node)
+        if made is None:
+            out: list[Any] = []
+            nodes = self._lay(node, out)
+            made = self._steps[node] = Steps(tuple(out), nodes)
+        return made
+
+    def _lay(self, node: Node, out: list[Any]) -> int:
+        """Append the steps of a node; return how many nodes they stand for."""
+        if self.only is not None and self.only.is_neutral(node):
+            return 0
+        if isinstance(node, Group):
+            return 1 + sum([self._lay(item, out) for item in node.items])
+        if isinstance(node, Reference):
+            if node.name in self.named:
+                out.append(node.name)
+            inner = self.steps(self.rules[node.name])
+            if len(inner.steps) > INLINE:
+                out.append(inner)
+                return 1
+            out.extend(inner.steps)
+            return 1 + inner.nodes
+        if isinstance(node, Alternatives):
+            out.append(Fork(node.point, tuple(self.steps(option) for option in node.options)))
+        elif isinstance(node, Repeat):
+            out.append(Loop(node.point, node.counts, self.steps(node.item)))
+        elif isinstance(node, Copied):
+            out.append(Layer(node, None, {}, False, node.place, None))
+        elif isinstance(node, (OpItem, MergeItem)):
+            out.append(self.settled(node) or node)
+        else:
+            assert isinstance(node, Broken)
+            out.append(node)  # raised where a network uses it
+        return 1
+
+    def settled(self, node: OpItem | MergeItem) -> Layer | None:
+        """Return the layer of an op or merge whose arguments are constants; None if they are not, or not allowed."""
+        try:
+            layer = Resolver(self, _no_answer, {}).layer(node)
+        except Fault:
+            return None
+        if isinstance(node, OpItem) and _binds_anywhere(node.op):
+            try:
+                return bound_layer(node.op.bind(node.kernel, layer.given, ANYWHERE), node.place)
+            except ArchitectureError:
+                return None  # raised where a network uses it
+        return layer._replace(key=self._keys.setdefault(layer.key, len(self._keys)))
+
+
+def _binds_anywhere(op: type[Op]) -> bool:
+    """Whether the op is the same in every place: it has no rule of its own for binding and takes no stride."""
+    own: Any = op.bind
+    default: Any = Op.bind
+    return own.__func__ is default.__func__ and not op.takes_stride
+
+
+def _no_answer(point: Point) -> int:
+    raise Fault((1, 1), "a choice")
+
+
+class Resolver:
+    """Reads expressions with every choice made.
+
+    Args:
+        program: The laid-out expressions.
+        lookup: Returns the chosen option of a choice point.
+        variables: The numbers of w, in, s, d, i, n, as far as they are defined here.
+
+    Attributes:
+        through: The noted rules that were read, outermost first.
+        taken: The choices that were read: choice point -> option.
+        nodes: How many nodes were read.
+    """
+
+    def __init__(self, program: Program, lookup: Lookup, variables: Mapping[str, Fraction | int]):
+        self.program = program
+        self.lookup = lookup
+        self.variables = variables
+        self.through: list[str] = []
+        self.taken: dict[Point, int] = {}
+        self.nodes = 0
+        self._read: set[str] = set()  # variables
+
+    def choose(self, point: Point) -> int:
+        """Return the chosen option, and note it for error messages."""
+        option = self.taken[point] = self.lookup(point)
+        return option
+
+    def value(self, node: Node) -> Fraction | int:
+        """Return the number that a value comes to.
+
+        Raises:
+            Fault: If it cannot be computed.
+        """
+        if isinstance(node, Number):
+            number = node.value
+            return number.numerator if number.denominator == 1 else number
+        if isinstance(node, Variable):
+            if node.name not in self.variables:
+                raise Fault(node.place, f"the variable {node.name!r} is not defined here")
+            self._read.add(node.name)
+            return self.variables[node.name]
+        if isinstance(node, Reference):
+            return self.value(self.program.rules[node.name])
+        if isinstance(node, Alternatives):
+            return self.value(node.options[self.choose(node.point)])
+        if isinstance(node, Arithmetic):
+            try:
+                return _computed(node.operator, self.value(node.left), self.value(node.right))
+            except ArithmeticError as error:
+                raise Fault(node.place, f"{self.with_choices()}{node.text}: {error}") from None
+        if isinstance(node, Broken):
+            raise Fault(node.place, node.message)
+        raise AssertionError(node)
+
+    def whole(self, node: Node, what: str, of: str, low: int, high: int, place: Place) -> int:
+        """Return a value that must be a whole number in low..high.
+
+        Args:
+            node: The value.
+            what: Its name, for the message: ``width``.
+            of: What it belongs to, for the message: ``of stage 2``.
+            low: The least allowed number.
+            high: The largest allowed number.
+            place: The place of the error if the value has none.
+
+        Raises:
+            Fault: If it is not.
+        """
+        value = self.value(node)
+        if value.denominator == 1 and low <= value <= high:
+            return int(value)
+        place = getattr(node, "place", place)
+        text = f"{node.text} = {value}" if isinstance(node, Arithmetic) else str(value)
+        if value.denominator != 1:
+            raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is not a whole number")
+        raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is outside {low}..{high}")
+
+    def layers(self, node: Node) -> list[Layer]:
+        """Return the layers of an expression in order.
+
+        Raises:
+            Fault: If one of them cannot exist.
+        """
+        out: list[Layer] = []
+        self._follow(self.program.steps(node), out)
+        return out
+
+    def _follow(self, steps: Steps, out: list[Layer]) -> None:
+        self.nodes += steps.nodes
+        for step in steps.steps:
+            if isinstance(step, Layer):
+                out.append(step)
+            elif isinstance(step, Fork):
+                self._follow(step.options[self.choose(step.point)], out)
+            elif isinstance(step, (OpItem, MergeItem)):
+                out.append(self.layer(step))
+            elif isinstance(step, Loop):
+                for _ in range(step.counts[self.choose(step.point) if step.point else 0]):
+                    self._follow(step.steps, out)
+            elif isinstance(step, Steps):
+                self._follow(step, out)
+            elif isinstance(step, str):
+                self.through.append(step)
+            elif isinstance(step, Broken):
+                raise Fault(step.place, step.message)
+            else:
+                assert_never(step)
+
+    def layer(self, node: OpItem | MergeItem) -> Layer:
+        """Return an op or a merge with its arguments read.
+
+        Raises:
+            Fault: If an argument has a value that it cannot take.
+        """
+        given, uses_stride = {}, False
+        only = self.program.only
+        for argument, value in node.arguments:
+            if only is not None and only.is_ignored(node, argument, value):
+                continue
+            if argument.field == "stride":
+                self._read.discard("s")
+                given["stride"] = self._argument(node, argument, value)
+                uses_stride = "s" in self._read
+            else:
+                given[argument.field] = self._argument(node, argument, value)
+        if isinstance(node, MergeItem):
+            return Layer(node.merge, None, given, False, node.place, node.merge.spelling, is_merge=True)
+        op, kernel = node.op, node.kernel
+        pools = kernel is None and op.takes_stride == "pool"
+        return Layer(op, kernel, given, uses_stride, node.place, (op, kernel, *given.items()), pools=pools)
+
+    def _argument(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> Any:
+        if isinstance(value, Word):
+            return value.text
+        spelling = node.op.spelling if isinstance(node, OpItem) else node.merge.spelling
+        try:
+            if argument.kind == "activation":
+                inner = self.layers(value)
+                if len(inner) != 1 or not _is_op(inner[0].what):
+                    raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
+                return check_argument(spelling, argument, inner[0].bind(ANYWHERE))
+            number = self.value(value)
+            if argument.kind == "whole":
+                if type(number) is int and argument.low <= number <= argument.high:
+                    return number
+                if number.denominator != 1:
+                    text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
+                    raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
+            return check_argument(spelling, argument, Fraction(number))
+        except ArchitectureError as error:
+            raise Fault(node.place, f"{self.with_choices()}{error}") from None
+
+    def with_choices(self) -> str:
+        """Return the beginning of an error message that names the choices read so far."""
+        return with_choices({point.name: point.options[option] for point, option in self.taken.items()})
+
+
+def _is_op(what: object) -> bool:
+    return isinstance(what, Op) or (isinstance(what, type) and issubclass(what, Op))
+
+
+def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fraction | int:
+    """Return the result of one operation, an int if it is whole.
+
+    Raises:
+        ArithmeticError: If it cannot be computed.
+    """
+    if operator in "*/":
+        above, below = right.numerator, right.denominator
+        if operator == "/":
+            above, below = below, above
+        above, below = left.numerator * above, left.denominator * below
+        if below and -EASY < above < EASY and -EASY < below < EASY:
+            return above // below if above % below == 0 else Fraction(above, below)
+    elif isinstance(left, int) and isinstance(right, int) and -EASY < left < EASY and -EASY < right < EASY:
+        if operator == "+":
+            return left + right
+        if operator == "-":
+            return left - right
+    value = compute(operator, Fraction(left), Fraction(right))
+    return value.numerator if value.denominator == 1 else value

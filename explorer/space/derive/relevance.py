@@ -1,0 +1,150 @@
+"""Which choices can change a shape, a stride, a shortcut, or whether a network exists at all.
+
+Most cannot: an activation, the ratio of an SE, the dilation of an odd kernel. Code that follows the shapes of all
+derivations (counting where shortcuts have choices, and the check on loading) leaves those out, so that the number of
+different blocks stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from explorer.errors import ArchitectureError
+from explorer.ops.base import Argument, Op, check_argument
+from explorer.space.grammar import (
+    Alternatives,
+    Arithmetic,
+    Copied,
+    Group,
+    MergeItem,
+    Node,
+    OpItem,
+    Point,
+    Reference,
+    Repeat,
+    Variable,
+    Word,
+    point_of,
+)
+
+
+class Relevance:
+    """What matters to shapes.
+
+    Args:
+        rules: Rule name -> expression.
+        named: The rules that have shortcuts of their own, so that their use alone matters.
+    """
+
+    def __init__(self, rules: Mapping[str, Node], named: Iterable[str] = ()):
+        self.rules = rules
+        self.named = frozenset(named)
+        self._neutral: dict[Node, bool] = {}
+        self._settled: dict[tuple[str, Node], bool] = {}
+        self._faults: dict[tuple[Argument, str, str], str | None] = {}
+
+    def is_neutral(self, node: Node) -> bool:
+        """Whether layers never change a shape and never fail, whatever is chosen in them."""
+        known = self._neutral.get(node)
+        if known is None:
+            known = self._neutral[node] = self._is_neutral(node)
+        return known
+
+    def _is_neutral(self, node: Node) -> bool:
+        if isinstance(node, Reference):
+            return node.name not in self.named and self.is_neutral(self.rules[node.name])
+        if isinstance(node, OpItem):
+            keeps_shape = node.op.output_shape is Op.output_shape
+            return keeps_shape and all(self.is_settled(argument, value) for argument, value in node.arguments)
+        if isinstance(node, (Group, Alternatives, Repeat)):
+            return all(map(self.is_neutral, node.children))
+        return isinstance(node, Copied)
+
+    def is_ignored(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> bool:
+        """Whether this argument of an op or a merge does not matter, though the op or merge does."""
+        free = isinstance(node, MergeItem) or argument.field == "bias" or node.op.output_shape is Op.output_shape
+        if isinstance(node, OpItem) and argument.field == "dilation":
+            free = free or (node.kernel is not None and node.kernel % 2 == 1)
+        return free and self.is_settled(argument, value)
+
+    def is_settled(self, argument: Argument, value: Node) -> bool:
+        """Whether each value that an argument can take is a constant and allowed.
+
+        A value that depends on the block's place (``droppath(0.2*i/n)``) counts as settled: it is checked when a
+        network is derived.
+        """
+        key = argument.field, value
+        known = self._settled.get(key)
+        if known is None:
+            known = self._settled[key] = self._uses_place(value) or self.fault(argument, value) is None
+        return known
+
+    def fault(self, argument: Argument, value: Node, spelling: str = "") -> str | None:
+        """Check the values that an argument can take.
+
+        Args:
+            argument: The argument.
+            value: Its expression.
+            spelling: The name of the op or merge, for the message.
+
+        Returns:
+            The error of the first value that is not allowed, "" if a value is not a constant, None if all are allowed.
+        """
+        if isinstance(value, Reference):
+            key = argument, value.name, spelling
+            if key not in self._faults:
+                self._faults[key] = self.fault(argument, self.rules[value.name], spelling)
+            return self._faults[key]
+        if isinstance(value, Word):
+            return None
+        if argument.kind == "activation" and isinstance(value, OpItem):
+            is_activation = value.op.role == "activation"
+            return None if is_activation and all(self.is_settled(*pair) for pair in value.arguments) else ""
+        if isinstance(value, Alternatives) or (isinstance(value, Group) and len(value.items) == 1):
+            found = [self.fault(argument, option, spelling) for option in value.children]
+            return next(filter(None, found), "" if "" in found else None)
+        if argument.kind == "activation":
+            return ""
+        try:
+            number = value.constant()
+            if number is None:
+                return ""
+            check_argument(spelling, argument, number)
+            return None
+        except ArithmeticError:
+            return ""
+        except ArchitectureError as error:
+            return str(error)
+
+    def _uses_place(self, value: Node) -> bool:
+        if isinstance(value, Reference):
+            return self._uses_place(self.rules[value.name])
+        if isinstance(value, Variable):
+            return value.name in ("i", "n")
+        return isinstance(value, (Arithmetic, Alternatives)) and any(map(self._uses_place, value.children))
+
+    def place_variables(self, roots: Iterable[Node]) -> set[str]:
+        """Return which of the variables ``i`` and ``n`` matter to shapes in the expressions ``roots``."""
+        found = (node.name for node in self._relevant(roots) if isinstance(node, Variable))
+        return {name for name in found if name in ("i", "n")}
+
+    def points(self, roots: Iterable[Node]) -> frozenset[Point]:
+        """Return the choice points that matter to shapes in the expressions ``roots``."""
+        found = (point_of(node) for node in self._relevant(roots))
+        return frozenset(point for point in found if point is not None)
+
+    def _relevant(self, roots: Iterable[Node]) -> Iterator[Node]:
+        pending = list(roots)
+        seen: set[str] = set()
+        while pending:
+            node = pending.pop()
+            inner = node.children
+            if isinstance(node, Reference):
+                if node.name in seen:
+                    continue
+                seen.add(node.name)
+                inner = (self.rules[node.name],)
+            elif isinstance(node, (OpItem, MergeItem)):
+                inner = tuple(value for argument, value in node.arguments if not self.is_ignored(node, argument, value))
+            yield node
+            pending.extend(child for child in inner if not self.is_neutral(child))

@@ -1,0 +1,356 @@
+"""A search space as data: expressions as trees, the rules of the stages, and the ``Grammar`` that holds them.
+
+Each node of a tree knows its place in the file. Every place where the file leaves something open is a ``Point``.
+Nothing here reads text, counts or derives networks; everything that does imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from explorer.errors import Problem, SpaceError
+from explorer.limits import Limit
+from explorer.ops.base import Argument, Op, TensorShape
+from explorer.ops.merge import Merge
+
+Place = tuple[int, int]  # line and column in the space file, from 1
+SCOPES = ("network", "stage", "block", "use")  # how often a rule is drawn, from the least to the most often
+LARGEST = 10**30  # numerators and denominators above it are refused
+
+
+class Fault(Exception):
+    """An error at a place of the space file. The caller adds the file's name.
+
+    Attributes:
+        place: Line and column, from 1.
+    """
+
+    def __init__(self, place: Place, message: str):
+        super().__init__(message)
+        self.place = place
+
+
+@dataclass(eq=False, slots=True)
+class Point:
+    """A choice point: something that the file leaves open.
+
+    Attributes:
+        name: The rule or section that owns it, as in ``attn`` or ``block.1``. The parser sets it last.
+        options: The texts of the alternatives, in the order of the file.
+        scope: How often it is drawn: ``network``, ``stage``, ``block`` or ``use``.
+        offset: Where its expression has it, in characters from 0.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    scope: str
+    offset: int = 0
+
+
+class Node:
+    """A part of an expression. Nodes are compared by identity."""
+
+    __slots__ = ()
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The nodes directly in this one, in reading order."""
+        return ()
+
+    def constant(self) -> Fraction | None:
+        """The number that this node is without rules, variables and choices; None for any other node.
+
+        Raises:
+            ArithmeticError: If the number cannot be computed.
+        """
+        return None
+
+
+# Structure: nodes that stand for layers. ``Group`` and ``Alternatives`` occur in values too.
+
+
+@dataclass(eq=False, slots=True)
+class Group(Node):
+    """A sequence of items; an empty one is ``none``."""
+
+    items: tuple[Node, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Alternatives(Node):
+    """One of several layers or one of several values."""
+
+    point: Point
+    options: tuple[Node, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.options
+
+
+@dataclass(eq=False, slots=True)
+class Repeat(Node):
+    """``item``, ``counts[option]`` times. Without a choice there is one count, and ``point`` is None."""
+
+    item: Node
+    counts: tuple[int, ...]
+    point: Point | None
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return (self.item,)
+
+
+@dataclass(eq=False, slots=True)
+class Reference(Node):
+    """Another rule by its name."""
+
+    name: str
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class OpItem(Node):
+    """An op. ``kernel``: its size, None for an op without one; ``arguments``: each with its value."""
+
+    op: type[Op]
+    kernel: int | None
+    arguments: tuple[tuple[Argument, Node], ...]
+    place: Place
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return tuple(value for _, value in self.arguments)
+
+
+@dataclass(eq=False, slots=True)
+class MergeItem(Node):
+    """A merge of branch and shortcut: ``+``, ``cat`` or ``gate``."""
+
+    merge: type[Merge]
+    arguments: tuple[tuple[Argument, Node], ...]
+    place: Place
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return tuple(value for _, value in self.arguments)
+
+
+@dataclass(eq=False, slots=True)
+class Copied(Node):
+    """``post`` in a stem or ``pre`` in a head: layers copied from the first or the last block."""
+
+    which: str
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class Broken(Node):
+    """A part with an error that is already reported. What depends on the part raises the same error."""
+
+    place: Place
+    message: str
+
+
+# Values: nodes that stand for numbers and words.
+
+
+@dataclass(eq=False, slots=True)
+class Number(Node):
+    """A literal number."""
+
+    value: Fraction
+
+    def constant(self) -> Fraction | None:
+        return self.value
+
+
+@dataclass(eq=False, slots=True)
+class Variable(Node):
+    """One of the variables ``w``, ``in``, ``s``, ``d``, ``i``, ``n``."""
+
+    name: str
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class Word(Node):
+    """A word as an argument."""
+
+    text: str
+
+
+@dataclass(eq=False, slots=True)
+class Arithmetic(Node):
+    """An operation on two values.
+
+    Attributes:
+        operator: + - * / or ``round``: to the nearest multiple of ``right``, at least one.
+        left: The first value.
+        right: The second value.
+        place: Where the file has it.
+        text: The expression as the file spells it.
+    """
+
+    operator: str
+    left: Node
+    right: Node
+    place: Place
+    text: str = ""
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.left, self.right
+
+    def constant(self) -> Fraction | None:
+        if self.operator == "round" or (left := self.left.constant()) is None:
+            return None
+        right = self.right.constant()
+        return None if right is None else compute(self.operator, left, right)
+
+
+def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
+    """Return the exact result of one operation.
+
+    Raises:
+        ArithmeticError: For a division by zero, or a result beyond ``LARGEST``.
+    """
+    if operator == "+":
+        value = left + right
+    elif operator == "-":
+        value = left - right
+    elif operator == "*":
+        value = left * right
+    elif right == 0:
+        raise ZeroDivisionError("division by zero")
+    elif operator == "/":
+        value = left / right
+    else:
+        value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
+    if abs(value.numerator) > LARGEST or value.denominator > LARGEST:
+        raise OverflowError("the number is too large or too precise")
+    return value
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield ``node`` and all nodes in it, without following references to rules."""
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def reachable(rules: Mapping[str, Node], roots: Iterable[Node]) -> Iterator[Node]:
+    """Yield all nodes that ``roots`` can come to, following each rule once."""
+    seen: set[str] = set()
+    pending = list(roots)
+    while pending:
+        for node in walk(pending.pop()):
+            yield node
+            if isinstance(node, Reference) and node.name not in seen:
+                seen.add(node.name)
+                pending.append(rules[node.name])
+
+
+def point_of(node: Node) -> Point | None:
+    """Return the choice point of a node; None for a node without one."""
+    return node.point if isinstance(node, (Alternatives, Repeat)) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ShortcutRule:
+    """The shortcuts of a block.
+
+    Attributes:
+        same: The shortcut of a block that keeps its shape; None for no shortcut.
+        changed: The shortcut of a block that changes its shape; None for no shortcut.
+        source: Where the shortcut starts: ``input``, or ``preact`` (after the branch's initial norms and activations).
+    """
+
+    same: Node | None
+    changed: Node | None
+    source: str
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        """The expressions of the shortcuts that exist."""
+        return tuple(part for part in (self.same, self.changed) if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class StageRule:
+    """The expressions of one stage.
+
+    Attributes:
+        blocks: The number of blocks.
+        width: The output channels.
+        stride: The stride of the stage's first block or of its transition.
+        dilation: The dilation, the variable ``d``.
+        block: Every block but the first.
+        first: The block that opens the stage.
+        shortcuts: Rule name -> the shortcuts of blocks derived through that rule; the general ones under "".
+        place: Where the file has the stage.
+    """
+
+    blocks: Node
+    width: Node
+    stride: Node
+    dilation: Node
+    block: Node
+    first: Node
+    shortcuts: Mapping[str, ShortcutRule]
+    place: Place
+
+    @property
+    def numbers(self) -> tuple[Node, ...]:
+        """The expressions of blocks, width, stride and dilation."""
+        return self.blocks, self.width, self.stride, self.dilation
+
+    @property
+    def shortcut_parts(self) -> tuple[Node, ...]:
+        """The expressions of all its shortcuts."""
+        return tuple(part for shortcut in self.shortcuts.values() for part in shortcut.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Grammar:
+    """What a space file describes.
+
+    Attributes:
+        name: The space's name.
+        about: One line on what the space asks.
+        text: The file's text.
+        source: The file's name, as errors print it.
+        input: The shape of one image.
+        classes: The number of classes.
+        stem: The layers before the first stage.
+        transition: The layers before every later stage; None for none.
+        head: The layers after the last stage.
+        stages: One rule for each stage.
+        rules: Rule name -> expression.
+        points: All choice points.
+        limits: The bounds on costs that a search keeps.
+    """
+
+    name: str
+    about: str
+    text: str
+    source: str
+    input: TensorShape
+    classes: int
+    stem: Node
+    transition: Node | None
+    head: Node
+    stages: tuple[StageRule, ...]
+    rules: Mapping[str, Node]
+    points: tuple[Point, ...]
+    limits: tuple[Limit, ...]
+
+    def error(self, message: str, place: Place = (1, 1)) -> SpaceError:
+        """Return the error with this file's name and the place."""
+        return SpaceError([Problem(self.source, *place, message)])

@@ -1,0 +1,111 @@
+"""The shape of a space file as JSON Schema, for editors: which keys there are and what kind of value each takes.
+
+Made from the tables that the reader itself uses. Expressions are text here; what may stand in them only the
+reader knows. ``python -m explorer.space.json_schema`` prints it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from explorer.ops import registry
+from explorer.quantities import BEFORE_TRAINING
+from explorer.space.grammar import SCOPES
+from explorer.space.language.names import KEYWORDS, VARIABLES
+from explorer.space.language.parse import KEYS, REQUIRED
+from explorer.space.language.sections import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KEYS, STAGE_NUMBERS
+
+SCHEMA_FILE = "space.schema.json"
+BOUND = r"^\s*(<=|>=|=<|=>|≤|≥|<|>)\s*([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*[A-Za-z]*\s*$"
+RULE_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+
+ABOUT = {
+    "name": "the space's name; the file's when left out",
+    "about": "one line on what the space asks",
+    "input": "channels x height x width, as in 3x32x32; a data set chosen at run time overrides it",
+    "classes": "the number of classes; a data set chosen at run time overrides it",
+    "stem": "layers before the first stage; `post` copies the norms and activations behind the first block's last conv",
+    "stages": "blocks, width, stride, dilation: one value for all stages or a list; or a list of mappings, one a stage",
+    "block": "what every block is: the residual branch, one merge (+, cat, gate), what follows it",
+    "shortcut": "`same` where a block keeps its shape, `changed` where it does not, `from`; or by rules' names",
+    "transition": "layers before every stage but the first; they take the stage's stride",
+    "head": "layers after the last stage; `pre` copies the norms and activations that open the last block",
+    "grammar": "rules: a name and what it stands for; `|` separates alternatives",
+    "vary": "how often a rule is drawn: once for the network, in each stage, in each block, or at each use",
+    "limits": "bounds on costs that a search keeps, as in <= 50M",
+}
+
+
+def schema() -> dict[str, Any]:
+    """The schema of a space file, draft 2020-12."""
+    expression = {"$ref": "#/$defs/expression"}
+    shortcut = {"$ref": "#/$defs/shortcut"}
+    entries = {key: expression for key in STAGE_KEYS if key != "shortcut"} | {"shortcut": shortcut}
+
+    def listed(entry: dict[str, Any]) -> dict[str, Any]:
+        return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_STAGES}]}
+
+    needed = [key for key, default in STAGE_NUMBERS.items() if default is None]
+    row = {"type": "object", "properties": entries, "required": needed, "additionalProperties": False}
+    columns = {**row, "properties": {key: listed(entry) for key, entry in entries.items()}}
+    sections: dict[str, Any] = {
+        "name": {"type": ["string", "number"]},
+        "about": {"type": ["string", "number"]},
+        "input": {"type": "string", "pattern": "^[1-9][0-9]{0,4}x[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$"},
+        "classes": {"type": "integer", "minimum": 1, "maximum": 65_536},
+        "stages": {"anyOf": [columns, {"type": "array", "items": row, "minItems": 1, "maxItems": MAX_STAGES}]},
+        "shortcut": shortcut,
+        "grammar": {
+            "type": "object",
+            "propertyNames": {"pattern": RULE_NAME, "not": {"enum": _taken()}},
+            "additionalProperties": expression,
+        },
+        "vary": {"type": "object", "additionalProperties": {"enum": list(SCOPES)}},
+        "limits": {
+            "type": "object",
+            "properties": {cost: {"type": "string", "pattern": BOUND} for cost in BEFORE_TRAINING},
+            "additionalProperties": False,
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A search space of residual networks",
+        "type": "object",
+        "properties": {key: sections.get(key, expression) | {"description": ABOUT[key]} for key in KEYS},
+        "required": list(REQUIRED),
+        "additionalProperties": False,
+        "$defs": {
+            "expression": {
+                "description": "an expression of the space language, or a number",
+                "anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}],
+            },
+            "shortcut": {
+                "type": "object",
+                "properties": _shortcut_parts(expression),
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": _shortcut_parts(expression),
+                    "additionalProperties": False,
+                },
+            },
+        },
+    }
+
+
+def _shortcut_parts(expression: dict[str, Any]) -> dict[str, Any]:
+    return {key: {"enum": list(SOURCES)} if key == "from" else expression for key in SHORTCUT_KEYS}
+
+
+def _taken() -> list[str]:
+    """Names that the language uses itself; sized ops (``conv3x3``) are left to the reader."""
+    return sorted({*VARIABLES, *KEYWORDS, *registry.by_spelling})
+
+
+def schema_text() -> str:
+    """The schema as the file that editors read."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

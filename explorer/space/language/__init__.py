@@ -1,0 +1,1 @@
+"""The space language: the text of a space file to a ``Grammar``, with the place of every error."""

@@ -1,0 +1,235 @@
+"""The expression language: text to a tree.
+
+    expr    := seq { "|" seq }
+    seq     := { item }                                   `none`, or `identity`, is the empty sequence
+    item    := atom [ "?" | "{" n [ "," m ] "}" ]
+    atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | "+" | "cat" | "gate(b=-6)"
+    arg     := [ name "=" ] ( sum | item | word )         a number (``values.py``), an activation, or one of some words
+
+Arguments follow their name without a blank (``conv3x3(16)``); a bracket after a blank is a group.
+Alternatives, ``?`` and ``{n,m}`` become a ``Point``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from explorer.errors import did_you_mean
+from explorer.ops.base import Argument
+from explorer.ops.merge import MERGES
+from explorer.space.grammar import (
+    Alternatives,
+    Broken,
+    Copied,
+    Group,
+    MergeItem,
+    Node,
+    OpItem,
+    Place,
+    Reference,
+    Repeat,
+    Word,
+)
+from explorer.space.language.names import VARIABLES, Names, find_op
+from explorer.space.language.tokens import ExpressionError
+from explorer.space.language.values import ValueParser
+
+MAX_REPEAT = 10_000
+MAX_COUNTS = 256
+
+
+class Parser(ValueParser):
+    """Recursive descent over layers.
+
+    Args:
+        text: The expression.
+        names: What names mean in this file.
+        owner: The name of the expression's choice points.
+        scope: How often the choice points are drawn.
+        place: Returns line and column of an offset in the expression.
+        faults: Receives the errors after which parsing can go on.
+        copied: The keyword, ``post`` or ``pre``, that is allowed here; empty for neither.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        names: Names,
+        owner: str,
+        scope: str,
+        place: Callable[[int], Place] = lambda offset: (1, 1 + offset),
+        faults: list[Broken] | None = None,
+        copied: str = "",
+    ):
+        super().__init__(text, names, owner, scope, place, faults)
+        self.copied = copied
+
+    def structure_rule(self) -> Node:
+        """Parse the whole text as layers."""
+        tree = self.structure()
+        if self.now.kind != "end":
+            self.need("end", "a layer, '|' or the end")
+        return self.named(tree)
+
+    def structure(self) -> Node:
+        """Parse sequences between '|'."""
+        start = self.now.offset
+        options, labels = self.options(self.sequence)
+        if len(options) == 1:
+            return options[0]
+        if not all(labels):
+            raise ExpressionError(start, "an empty alternative; write 'none' for no layer at all")
+        return Alternatives(self.point(start, labels), tuple(options))
+
+    def sequence(self) -> Group:
+        """Parse items up to '|', ')' or the end."""
+        items = []
+        while self.now.kind not in ("end", "|", ")"):
+            items.append(self.item())
+        return Group(tuple(items))
+
+    def item(self) -> Node:
+        """Parse an atom with its '?' or '{n,m}'."""
+        start = self.now.offset
+        atom = self.atom()
+        end = self.last.offset + len(self.last.text)
+        if self.take("?"):
+            return Repeat(atom, (0, 1), self.point(start, ["none", self.spelled(start, end)]))
+        if self.take("{"):
+            low = self.count()
+            high = self.count() if self.take(",") else low
+            self.need("}", "'}'")
+            if high < low:
+                raise ExpressionError(start, f"repeated {low} to {high} times: the second count is the smaller")
+            if high - low >= MAX_COUNTS:
+                raise ExpressionError(
+                    start, f"{high - low + 1:,} counts to choose from; at most {MAX_COUNTS} are allowed"
+                )
+            counts = tuple(range(low, high + 1))
+            return Repeat(atom, counts, self.point(start, [str(n) for n in counts]) if len(counts) > 1 else None)
+        return atom
+
+    def count(self) -> int:
+        """Parse a number of repetitions."""
+        token = self.need("number", "a whole number of repetitions")
+        if not token.text.isdigit() or int(token.text) > MAX_REPEAT:
+            raise ExpressionError(
+                token.offset, f"a repetition is a whole number up to {MAX_REPEAT:,}, found {token.text}"
+            )
+        return int(token.text)
+
+    def atom(self) -> Node:
+        """Parse a merge, a group in brackets, or a name with its arguments."""
+        token = self.now
+        place = self.place(token.offset)
+        if self.take("+"):
+            return MergeItem(MERGES["+"], (), place)
+        if self.take("("):
+            self.deeper(token.offset)
+            inner = self.structure()
+            self.depth -= 1
+            self.need(")", "')' or another layer")
+            return inner
+        if token.kind == "number":
+            raise ExpressionError(token.offset, self.mixed(token.text))
+        name = self.need("name", "a layer, a rule, '+' or '('").text
+        if name in ("none", "identity"):
+            return Group(())
+        if name in ("cat", "gate"):
+            merge = MERGES[name]
+            return MergeItem(merge, self.arguments(name, merge.arguments, 1), place)
+        if name in ("post", "pre"):
+            if name != self.copied:
+                home = {"post": "the stem", "pre": "the head"}[name]
+                return self.fault(token.offset, f"{name!r} is allowed only in {home}")
+            return Copied(name, place)
+        if name in self.names.rules:
+            if self.names.rules[name]:
+                raise ExpressionError(token.offset, self.mixed(name))
+            if self.adjacent_bracket():
+                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments")
+            return Reference(name, place)
+        return self.op(name, token.offset, place)
+
+    def op(self, name: str, offset: int, place: Place) -> Node:
+        """Parse the arguments of an op whose name was read."""
+        try:
+            found = find_op(name)
+        except ValueError as error:
+            return self.fault(offset, str(error))
+        if found is None:
+            if name in VARIABLES or name in ("round", "range"):
+                raise ExpressionError(offset, self.mixed(name))
+            near = did_you_mean(name, self.names.structural())
+            return self.fault(offset, f"unknown name {name[:64]!r}{self.context(offset)}{near}")
+        op, kernel = found
+        faults = len(self.faults)
+        arguments = self.arguments(name, op.arguments, op.positional)
+        if len(self.faults) > faults:
+            return self.faults[faults]
+        if lacking := op.lacking([argument.field for argument, _ in arguments]):
+            return self.fault(offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
+        return OpItem(op, kernel, arguments, place)
+
+    def mixed(self, found: str) -> str:
+        """Return the message for a number among layers."""
+        return (
+            f"the number {found[:40]!r} is among layers; numbers are allowed in arguments and in rules of numbers only"
+        )
+
+    # Arguments
+
+    def arguments(self, name: str, known: tuple[Argument, ...], positional: int) -> tuple[tuple[Argument, Node], ...]:
+        """Parse the bracket of arguments behind ``name``, if there is one.
+
+        Args:
+            name: The op or merge, for messages.
+            known: Its arguments.
+            positional: How many of them need no name.
+        """
+        if not self.adjacent_bracket():
+            return ()
+        self.deeper(self.now.offset)
+        self.take("(")
+        given: dict[str, tuple[Argument, Node]] = {}
+        by_name = {argument.name: argument for argument in known}
+        while not self.take(")"):
+            token = self.now
+            if token.kind == "name" and self.tokens[self.at + 1].kind == "=":
+                self.at += 2
+                argument = by_name.get(token.text)
+                if argument is None:
+                    near = did_you_mean(token.text, by_name)
+                    has = ", ".join(by_name) or "none"
+                    message = f"{name} has no argument {token.text[:40]!r}; it has: {has}{near}"
+                    self.faults.append(Broken(self.place(token.offset), message))
+                    self.skip_value()
+                    continue
+            else:
+                if len(given) >= positional or len(given) >= len(known):
+                    takes = ", ".join(by_name) or "no arguments"
+                    raise ExpressionError(token.offset, f"write the argument's name; {name} takes {takes}")
+                argument = known[len(given)]
+            if argument.name in given:
+                raise ExpressionError(token.offset, f"the argument {argument.name!r} is given twice")
+            given[argument.name] = (argument, self.argument_value(argument))
+            if self.now.kind == "|":
+                fix = "write alternatives of numbers in brackets, as in (8 | 16), or as a rule"
+                raise ExpressionError(self.now.offset, f"found '|', expected ',' or ')'; {fix}")
+            if self.now.kind != ")":
+                self.need(",", "',' or ')'")
+        self.depth -= 1
+        return tuple(given.values())
+
+    def argument_value(self, argument: Argument) -> Node:
+        """Parse what an argument of this kind can be."""
+        if argument.kind == "activation":
+            return self.item()
+        if argument.kind == "word":
+            token = self.need("name", f"one of {', '.join(argument.words)}")
+            if token.text not in argument.words:
+                raise ExpressionError(
+                    token.offset, f"{argument.name} is one of {', '.join(argument.words)}, found {token.text[:40]!r}"
+                )
+            return Word(token.text)
+        return self.sum()

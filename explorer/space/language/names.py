@@ -1,0 +1,76 @@
+"""What a name means: a rule, a variable, an op with its kernel size, or a keyword."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from explorer.ops import registry
+from explorer.ops.base import MAX_KERNEL, Op
+
+VARIABLES = {
+    "w": "the stage's width",
+    "in": "the channels that arrive at the block",
+    "s": "the block's stride",
+    "d": "the stage's dilation",
+    "i": "the block's place in the network, from 1",
+    "n": "the number of blocks in the network",
+}
+KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
+_SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
+
+
+@dataclass(slots=True)
+class Names:
+    """The names of one file.
+
+    Attributes:
+        rules: Rule name -> whether the rule is numeric.
+        spent: How many tokens and alternatives of the file have been read.
+    """
+
+    rules: dict[str, bool] = field(default_factory=dict)
+    spent: int = 0
+
+    def structural(self) -> list[str]:
+        """Return the names that stand for layers, for suggestions."""
+        sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
+        plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
+        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
+
+    def numeric(self) -> list[str]:
+        """Return the names that stand for numbers, for suggestions."""
+        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
+
+
+def find_op(name: str) -> tuple[type[Op], int | None] | None:
+    """Return op and kernel size of a name such as ``conv3x3`` or ``bn``; None if no op has that name.
+
+    Raises:
+        ValueError: For a kernel size that the op cannot have.
+    """
+    plain = registry.by_spelling.get(name)
+    if plain is not None:
+        if plain.sized is True:
+            raise ValueError(f"{name!r} needs a kernel size, as in '{name}3x3'")
+        return plain, None
+    sized = _SIZED.fullmatch(name)
+    op = registry.by_spelling.get(sized[1]) if sized else None
+    if sized is None or op is None:
+        return None
+    if op.sized is False:
+        raise ValueError(f"{sized[1]!r} has no kernel size; write {sized[1]!r}")
+    height, width = int(sized[2]), int(sized[3])
+    if height != width:
+        raise ValueError(f"kernels are square: {height}x{width} in {name!r}")
+    if not 1 <= height <= MAX_KERNEL:
+        raise ValueError(f"the kernel of {name!r} must lie in 1..{MAX_KERNEL}")
+    return op, height
+
+
+def is_reserved(name: str) -> bool:
+    """Whether ``name`` is an op, also one with a wrong kernel size, or a keyword."""
+    try:
+        return find_op(name) is not None or name in KEYWORDS
+    except ValueError:
+        return True

@@ -1,0 +1,260 @@
+"""The text of a space file to a ``Grammar``: its sections, the checks on them, and all errors in one pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from explorer.errors import ExplorerError, Problem, did_you_mean
+from explorer.limits import Limit, parse_bound
+from explorer.ops.base import TensorShape
+from explorer.quantities import BEFORE_TRAINING
+from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, point_of, walk
+from explorer.space.language.checks import Checks
+from explorer.space.language.names import VARIABLES, is_reserved
+from explorer.space.language.sections import (
+    SHORTCUT_KEYS,
+    STAGE_NUMBERS,
+    Sections,
+    default_shortcuts,
+    read_shortcuts,
+    read_stages,
+)
+from explorer.space.language.values import numeric_rules
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping, read_yaml
+
+KEYS = (
+    "name",
+    "about",
+    "input",
+    "classes",
+    "stem",
+    "stages",
+    "block",
+    "shortcut",
+    "transition",
+    "head",
+    "grammar",
+    "vary",
+    "limits",
+)
+REQUIRED = ("input", "classes", "stem", "stages", "block", "head")
+MAX_RULES = 2_000
+
+
+class Parsed(NamedTuple):
+    """A grammar and the errors found while reading it that still let its networks be checked."""
+
+    grammar: Grammar
+    problems: list[Problem]
+
+
+def parse_grammar(data: bytes, source: str) -> Parsed:
+    """Parse a space file.
+
+    Args:
+        data: The file's bytes, in UTF-8.
+        source: The file's name, as errors print it.
+
+    Raises:
+        SpaceError: With all errors found, if they leave open what the networks are.
+    """
+    problems = Problems(source)
+    root = read_yaml(data, problems)
+    grammar = _Reader(root, problems, source, data.decode("utf-8-sig")).grammar()
+    return Parsed(grammar, problems.found)
+
+
+def content(text: str) -> str:
+    """Return what a space file says as JSON, without comments, blanks, and the free text of ``name`` and ``about``.
+
+    ``input`` and ``classes`` are left out: a data set may have replaced them.
+    """
+
+    def plain(node: Entry) -> object:
+        if isinstance(node, Scalar):
+            return " ".join(node.text.split())
+        if isinstance(node, Sequence):
+            return [plain(item) for item in node.items]
+        return {key.text: plain(value) for key, value in node.items}
+
+    root = read_yaml(text.encode(), Problems(""))
+    left_out = ("name", "about", "input", "classes")
+    kept = {key.text: plain(value) for key, value in root.items if key.text not in left_out}
+    return json.dumps(kept, sort_keys=True)  # the order of the keys has no meaning
+
+
+class _Reader:
+    """One space file. Errors are collected; what depends on a part with an error is not checked again."""
+
+    def __init__(self, root: Mapping, problems: Problems, source: str, text: str):
+        self.problems = problems
+        self.source = source
+        self.text = text
+        self.root = root
+        self.sections = Sections(problems)
+        self.entries = self.sections.mapping(root, "a space", KEYS)
+        for key in REQUIRED:
+            if key not in self.entries:
+                self.sections.gap(root, f"the key {key!r} is missing")
+
+    def grammar(self) -> Grammar:
+        sections = self.sections
+        checks = Checks(sections, self.root, self.entries)
+        rules = self._rules()
+        sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
+        self._vary()
+        for name, scalar in rules.items():
+            sections.rules[name] = sections.expression(scalar, name, numeric=sections.names.rules[name])
+        checks.cycles(rules)
+        shape, classes = self._input(), self._classes()
+        stem = self._required("stem", copied="post")
+        head = self._required("head", copied="pre")
+        block = self._required("block")
+        transition = self.entries.get("transition")
+        between = None if transition is None else sections.expression(transition, "transition")
+        shortcuts = read_shortcuts(sections, self.entries.get("shortcut"), default_shortcuts())
+        stages = read_stages(sections, self.entries.get("stages"), block, shortcuts)
+        limits = self._limits()
+        checks.depths()
+        checks.arguments()
+        if not sections.has_gaps:
+            checks.sizes(stem, head, between, stages)
+        if sections.has_gaps or not checks.merges(stages):
+            self.problems.check()
+        title = self.entries.get("name")
+        about = self.entries.get("about")
+        return Grammar(
+            name=title.text if isinstance(title, Scalar) and title.text else Path(self.source).stem,
+            about=about.text if isinstance(about, Scalar) else "",
+            text=self.text,
+            source=self.source,
+            input=shape,
+            classes=classes,
+            stem=stem,
+            transition=between,
+            head=head,
+            stages=stages,
+            rules=sections.rules,
+            points=self._points(),
+            limits=limits,
+        )
+
+    # Sections
+
+    def _required(self, key: str, copied: str = "") -> Node:
+        entry = self.entries.get(key)
+        if entry is None:
+            return Broken((self.root.line, self.root.column), f"the key {key!r} is missing")
+        return self.sections.expression(entry, key, copied=copied)
+
+    def _rules(self) -> dict[str, Scalar]:
+        node = self.entries.get("grammar")
+        if node is None:
+            return {}
+        if not isinstance(node, Mapping):
+            self.sections.gap(node, "grammar must be a mapping: rule name to expression")
+            return {}
+        if len(node.items) > MAX_RULES:
+            self.problems.add(node, f"{len(node.items):,} rules; at most {MAX_RULES:,} are allowed")
+            self.problems.check()
+        rules = {}
+        for key, value in node.items:
+            name = key.text
+            if fault := self._name_fault(name):
+                self.problems.add(key, f"{name[:80]!r} cannot name a rule: {fault}")
+                continue
+            scalar = self.sections.scalar(value, f"the rule {name!r}")
+            if isinstance(scalar, Scalar):
+                rules[name] = scalar
+            else:
+                self.sections.names.rules[name] = False
+                self.sections.rules[name] = scalar
+        return rules
+
+    @staticmethod
+    def _name_fault(name: str) -> str:
+        """Return why a rule cannot have this name; "" if it can."""
+        characters = all(c.isascii() and (c.isalnum() or c in "_-") for c in name)
+        if not (name[:1].isascii() and name[:1].isalpha() and len(name) <= 64 and characters):
+            return "write a letter, then at most 63 letters, digits, '_' or '-'"
+        if name in VARIABLES:
+            return f"it is a variable, {VARIABLES[name]}"
+        return "the language uses it already" if is_reserved(name) else ""
+
+    def _vary(self) -> None:
+        node = self.entries.get("vary")
+        if node is None:
+            return
+        if not isinstance(node, Mapping):
+            self.problems.add(node, "vary must be a mapping: rule name to " + ", ".join(SCOPES))
+            return
+        rules = list(self.sections.names.rules)
+        parts = SHORTCUT_KEYS[:2]
+        owners = [*rules, "block", "first", "stem", "head", "transition", *(f"stages.{k}" for k in STAGE_NUMBERS)]
+        owners += [f"shortcut.{part}" for part in parts]
+        owners += [f"shortcut.{rule}.{part}" for rule in rules for part in parts]
+        for key, value in node.items:
+            scope = value.text if isinstance(value, Scalar) else ""
+            if key.text not in owners:
+                self.problems.add(key, f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}")
+            elif scope not in SCOPES:
+                near = did_you_mean(scope, SCOPES)
+                self.problems.add(
+                    value, f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {scope[:40]!r}{near}"
+                )
+            else:
+                self.sections.scopes[key.text] = scope
+
+    def _input(self) -> TensorShape:
+        node = self.entries.get("input")
+        if node is not None:
+            try:
+                return parse_shape(node.text if isinstance(node, Scalar) else "")
+            except ExplorerError as error:
+                self.sections.gap(node, str(error))
+        return TensorShape(3, 32, 32)
+
+    def _classes(self) -> int:
+        node = self.entries.get("classes")
+        text = node.text if isinstance(node, Scalar) else ""
+        if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65_536:
+            return int(text)
+        if node is not None:
+            self.sections.gap(node, f"classes must be a whole number from 1 to 65,536, found {text[:40]!r}")
+        return 10
+
+    def _limits(self) -> tuple[Limit, ...]:
+        node = self.entries.get("limits")
+        if node is None:
+            return ()
+        limits = []
+        for key, value in expect_mapping(node, self.problems, "limits", BEFORE_TRAINING).items():
+            if not isinstance(value, Scalar):
+                self.problems.add(value, f"the limit of {key!r} must be a bound, as in '<= 50M'")
+                continue
+            try:
+                limits.append(parse_bound(key, value.text))
+            except ExplorerError as error:
+                self.problems.add(value, str(error))
+        return tuple(limits)
+
+    def _points(self) -> tuple[Point, ...]:
+        found = (point_of(node) for tree, _ in self.sections.trees for node in walk(tree))
+        return tuple(dict.fromkeys(point for point in found if point is not None))
+
+
+def parse_shape(text: str) -> TensorShape:
+    """Parse ``3x32x32`` as channels, height and width.
+
+    Raises:
+        ExplorerError: If the text has another form, or a size is out of range.
+    """
+    parts = text.strip().split("x")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise ExplorerError(f"an input is channels x height x width, as in 3x32x32; found {text[:40]!r}")
+    shape = TensorShape(*map(int, parts))
+    if not (1 <= shape.channels <= 65_536 and all(1 <= side <= 4_096 for side in shape[1:])):
+        raise ExplorerError(f"an input has 1 to 65,536 channels and sides of 1 to 4,096; found {text[:40]!r}")
+    return shape

@@ -1,0 +1,267 @@
+"""Reading the sections of a space file: entries to expressions, and the sections ``stages`` and ``shortcut``.
+
+``stages`` has entries for all stages, lists with one entry for each stage, or is a list of mappings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import NamedTuple
+
+from explorer.errors import did_you_mean
+from explorer.ops import registry
+from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
+from explorer.space.language.expression import Parser
+from explorer.space.language.names import Names
+from explorer.space.language.tokens import ExpressionError, TooMuch
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping
+
+STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
+STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
+SHORTCUT_KEYS = ("same", "changed", "from")
+SOURCES = ("input", "preact")
+MAX_STAGES = 64
+
+Shortcuts = dict[str, ShortcutRule]  # rule name -> shortcuts; the general ones under ""
+
+
+class Sections:
+    """The state of reading one file.
+
+    Attributes:
+        problems: The errors so far.
+        names: What names mean in this file.
+        rules: Rule name -> its tree.
+        scopes: Owner of choice points -> how often they are drawn.
+        trees: Every expression with the text that it came from, in reading order.
+        has_gaps: Whether an error leaves open what the file means, as a misspelt key does; then shapes are not checked.
+    """
+
+    def __init__(self, problems: Problems):
+        self.problems = problems
+        self.names = Names()
+        self.rules: dict[str, Node] = {}
+        self.scopes: dict[str, str] = {}
+        self.trees: list[tuple[Node, Scalar]] = []
+        self.has_gaps = False
+
+    def mapping(self, node: Entry, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
+        """Return the entries of a mapping with the keys ``known``. Anything else is an error that leaves a gap."""
+        found = expect_mapping(node, self.problems, what, known)
+        self.has_gaps |= not isinstance(node, Mapping) or len(found) < len(node.items)
+        return found
+
+    def gap(self, place: Place | Entry, message: str) -> None:
+        """Add an error that leaves open what the file means."""
+        self.problems.add(place, message)
+        self.has_gaps = True
+
+    def scalar(self, node: Entry, what: str) -> Scalar | Broken:
+        """Return an entry that must be a text. Anything else is an error."""
+        if isinstance(node, Scalar) and node.text.strip():
+            return node
+        empty = isinstance(node, Scalar)
+        message = f"{what} is empty; write 'none' for no layer at all" if empty else f"{what} must be one expression"
+        self.problems.add(node, message)
+        return Broken((node.line, node.column), message)
+
+    def expression(
+        self, node: Entry, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
+    ) -> Node:
+        """Return the tree of an entry, with ``Broken`` in place of parts with an error.
+
+        Args:
+            node: The entry.
+            owner: The name of its choice points.
+            numeric: Whether the entry is a value.
+            copied: The keyword, ``post`` or ``pre``, that is allowed here; empty for neither.
+            least: The choices are drawn at least this often.
+
+        Raises:
+            SpaceError: If the file's expressions are too long altogether.
+        """
+        scalar = self.scalar(node, owner)
+        if isinstance(scalar, Broken):
+            return scalar
+        scope = max(self.scopes.get(owner, "network"), least, key=SCOPES.index)
+        faults: list[Broken] = []
+        tree: Node
+        try:
+            parser = Parser(scalar.text, self.names, owner, scope, scalar.place, faults, copied)
+            tree = parser.value_rule() if numeric else parser.structure_rule()
+        except ExpressionError as error:
+            tree = broken = Broken(scalar.place(error.offset), str(error))
+            faults.append(broken)
+            if isinstance(error, TooMuch):
+                self.problems.add(broken.place, broken.message)
+                self.problems.check()
+        for fault in faults:
+            self.problems.add(fault.place, fault.message)
+        self.trees.append((tree, scalar))
+        return tree
+
+
+def default_shortcuts() -> Shortcuts:
+    """Return the identity for blocks that keep their shape, and ``conv1x1 bn`` for the others."""
+    conv, norm = registry.by_spelling["conv"], registry.by_spelling["bn"]
+    projection = Group((OpItem(conv, 1, (), (1, 1)), OpItem(norm, None, (), (1, 1))))
+    return {"": ShortcutRule(Group(()), projection, "input")}
+
+
+def read_shortcuts(
+    sections: Sections, node: Entry | None, base: Shortcuts, owner: str = "shortcut", least: str = "network"
+) -> Shortcuts:
+    """Read an entry ``shortcut``.
+
+    Args:
+        sections: The file; receives the errors.
+        node: The entry; None gives ``base``.
+        base: The shortcuts that the entry does not change.
+        owner: The name of the choice points.
+        least: The choices are drawn at least this often.
+    """
+    if node is None:
+        return base
+    keys = ", ".join(SHORTCUT_KEYS)
+    if not isinstance(node, Mapping):
+        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules")
+        return base
+    out = dict(base)
+    own = [(key, value) for key, value in node.items if key.text in SHORTCUT_KEYS]
+    out[""] = _shortcut(sections, own, base[""], owner, least)
+    for key, value in node.items:
+        if key.text in SHORTCUT_KEYS:
+            continue
+        if key.text not in sections.names.rules:
+            near = did_you_mean(key.text, [*SHORTCUT_KEYS, *sections.names.rules])
+            message = f"unknown key {key.text[:64]!r} in {owner}; it takes {keys} and names of rules{near}"
+            sections.gap(key, message)
+        elif not isinstance(value, Mapping):
+            sections.gap(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}")
+        else:
+            for part, _ in value.items:
+                if part.text not in SHORTCUT_KEYS:
+                    near = did_you_mean(part.text, SHORTCUT_KEYS)
+                    message = f"unknown key {part.text[:64]!r} in {owner} of {key.text!r}; it takes {keys}{near}"
+                    sections.gap(part, message)
+            known = [(part, entry) for part, entry in value.items if part.text in SHORTCUT_KEYS]
+            out[key.text] = _shortcut(sections, known, out[""], f"{owner}.{key.text}", least)
+    return out
+
+
+def _shortcut(
+    sections: Sections, entries: Iterable[tuple[Scalar, Entry]], base: ShortcutRule, owner: str, least: str
+) -> ShortcutRule:
+    parts, source = {"same": base.same, "changed": base.changed}, base.source
+    for key, value in entries:
+        if key.text == "from":
+            source = value.text if isinstance(value, Scalar) else ""
+            if source not in SOURCES:
+                message = f"'from' is {' or '.join(SOURCES)}, found {source[:40]!r}{did_you_mean(source, SOURCES)}"
+                sections.gap(value, message)
+        elif isinstance(value, Scalar) and value.text.strip() == "none":
+            parts[key.text] = None
+        else:
+            parts[key.text] = sections.expression(value, f"{owner}.{key.text}", least=least)
+    return ShortcutRule(parts["same"], parts["changed"], source)
+
+
+class _Row(NamedTuple):
+    """The entries of one stage. ``lacking``: the keys whose list ends before this stage."""
+
+    place: Place
+    entries: dict[str, Entry]
+    lacking: dict[str, Broken]
+
+
+def read_stages(sections: Sections, node: Entry | None, block: Node, shortcuts: Shortcuts) -> tuple[StageRule, ...]:
+    """Read the section ``stages``.
+
+    Args:
+        sections: The file; receives the errors.
+        node: The section; None gives no stages.
+        block: The block of stages that have none of their own.
+        shortcuts: The shortcuts of stages that have none of their own.
+    """
+    return () if node is None else _StagesReader(sections, node, block, shortcuts).stages()
+
+
+class _StagesReader:
+    """Reads the section. Entries for all stages (``shared``) are read once, and their choices are one choice."""
+
+    def __init__(self, sections: Sections, node: Entry, block: Node, shortcuts: Shortcuts):
+        self.sections, self.node, self.block, self.shortcuts = sections, node, block, shortcuts
+        self.shared: dict[str, Entry] = {}
+        self._read: dict[str, Node] = {}
+        self._shared_shortcuts: Shortcuts | None = None
+
+    def stages(self) -> tuple[StageRule, ...]:
+        rows = enumerate(self._rows(), 1)
+        return tuple(self._stage(number, row) for number, row in rows)
+
+    def _stage(self, number: int, row: _Row) -> StageRule:
+        numbers = [self._number(number, row, key, default) for key, default in STAGE_NUMBERS.items()]
+        block = self._expression(row, "block") if "block" in row.entries else self.block
+        first = self._expression(row, "first") if "first" in row.entries else block
+        blocks, width, stride, dilation = numbers
+        return StageRule(blocks, width, stride, dilation, block, first, self._shortcuts(row), row.place)
+
+    def _number(self, number: int, row: _Row, key: str, default: int | None) -> Node:
+        if key in row.entries:
+            return self._expression(row, key)
+        if key in row.lacking:
+            return row.lacking[key]
+        if default is not None:
+            return Number(Fraction(default))
+        missing = Broken(row.place, f"stage {number} has no {key}")
+        self.sections.problems.add(row.place, missing.message)
+        return missing
+
+    def _expression(self, row: _Row, key: str) -> Node:
+        numeric = key in STAGE_NUMBERS
+        owner = f"stages.{key}" if numeric else key
+        if key not in self.shared:
+            return self.sections.expression(row.entries[key], owner, numeric=numeric, least="stage")
+        if key not in self._read:
+            self._read[key] = self.sections.expression(row.entries[key], owner, numeric=numeric)
+        return self._read[key]
+
+    def _shortcuts(self, row: _Row) -> Shortcuts:
+        if "shortcut" not in self.shared:
+            return read_shortcuts(self.sections, row.entries.get("shortcut"), self.shortcuts, least="stage")
+        if self._shared_shortcuts is None:
+            self._shared_shortcuts = read_shortcuts(self.sections, row.entries["shortcut"], self.shortcuts)
+        return self._shared_shortcuts
+
+    def _rows(self) -> list[_Row]:
+        sections, node = self.sections, self.node
+        if isinstance(node, Sequence):
+            if not node.items:
+                sections.gap(node, "stages is empty; a network has at least one stage")
+            items = node.items[: self._bounded(len(node.items))]
+            return [_Row((item.line, item.column), sections.mapping(item, "a stage", STAGE_KEYS), {}) for item in items]
+        entries = sections.mapping(node, "stages", STAGE_KEYS)
+        lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
+        self.shared = {key: value for key, value in entries.items() if key not in lists}
+        count = self._bounded(max((len(items) for items in lists.values()), default=1))
+        short: dict[str, Broken] = {}
+        for key, items in lists.items():
+            if not items:
+                sections.gap(entries[key], f"{key!r} is an empty list; a network has at least one stage")
+            elif len(items) < count:
+                message = f"stage {len(items) + 1} has no {key}: {key!r} has {len(items)} entries for {count} stages"
+                sections.problems.add(entries[key], message)
+                if STAGE_NUMBERS.get(key, 1) is None:
+                    short[key] = Broken((entries[key].line, entries[key].column), message)
+        rows = []
+        for k in range(count):
+            own = {key: items[k] for key, items in lists.items() if k < len(items)}
+            lacking = {key: fault for key, fault in short.items() if key not in own}
+            rows.append(_Row((node.line, node.column), self.shared | own, lacking))
+        return rows
+
+    def _bounded(self, count: int) -> int:
+        if count > MAX_STAGES:
+            self.sections.gap(self.node, f"{count:,} stages; at most {MAX_STAGES} are allowed")
+        return min(count, MAX_STAGES)

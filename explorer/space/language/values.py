@@ -1,0 +1,267 @@
+"""The numbers of the expression language, and which rules are numbers.
+
+    value   := sum { "|" sum }                            a whole rule, or in brackets
+    sum     := product { ( "+" | "-" ) product }
+    product := factor { ( "*" | "/" ) factor }
+    factor  := "-" factor | number | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
+
+Arithmetic is exact. Alternatives become a ``Point``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import TypeVar
+
+from explorer.errors import did_you_mean
+from explorer.space.grammar import (
+    Alternatives,
+    Arithmetic,
+    Broken,
+    Group,
+    Node,
+    Number,
+    Place,
+    Point,
+    Reference,
+    Repeat,
+    Variable,
+    walk,
+)
+from explorer.space.language.names import VARIABLES, Names, is_reserved
+from explorer.space.language.tokens import Cursor, ExpressionError, NumberError, Token, tokens
+
+MAX_OPTIONS = 10_000
+MAX_OPERATORS = 100
+Read = TypeVar("Read")
+
+
+class ValueParser(Cursor):
+    """Recursive descent over a value.
+
+    Args:
+        text: The expression.
+        names: What names mean in this file.
+        owner: The name of the expression's choice points; empty if nobody reads the names and the suggestions.
+        scope: How often the choice points are drawn.
+        place: Returns line and column of an offset in the expression.
+        faults: Receives the errors after which parsing can go on.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        names: Names,
+        owner: str,
+        scope: str,
+        place: Callable[[int], Place] = lambda offset: (1, 1 + offset),
+        faults: list[Broken] | None = None,
+    ):
+        super().__init__(text, names, place, faults)
+        self.owner = owner
+        self.scope = scope
+        self.points: list[Point] = []
+        self.operators = 0
+
+    def value_rule(self) -> Node:
+        """Parse the whole text as a value."""
+        tree = self.value_alternatives()
+        if self.now.kind != "end":
+            self.need("end", "an operator, '|' or the end")
+        return self.named(tree)
+
+    def value_alternatives(self) -> Node:
+        """Parse sums between '|'."""
+        start = self.now.offset
+        options, labels = self.options(self.sum)
+        return options[0] if len(options) == 1 else Alternatives(self.point(start, labels), tuple(options))
+
+    def options(self, read: Callable[[], Read]) -> tuple[list[Read], list[str]]:
+        """Parse what is between '|' with ``read``; return the results and how each is spelled."""
+        options, labels = [], []
+        while True:
+            begin = self.now.offset
+            options.append(read())
+            labels.append(self.spelled(begin, self.now.offset))
+            if not self.take("|"):
+                return options, labels
+
+    def sum(self) -> Node:
+        """Parse a sum of products."""
+        start = self.now.offset
+        left = self.product()
+        while token := self.take("+", "-"):
+            left = self.arithmetic(token, left, self.product(), start)
+        return left
+
+    def product(self) -> Node:
+        """Parse a product of factors."""
+        start = self.now.offset
+        left = self.factor()
+        while token := self.take("*", "/"):
+            left = self.arithmetic(token, left, self.factor(), start)
+        return left
+
+    def arithmetic(self, operator: Token, left: Node, right: Node, start: int) -> Node:
+        """Join two operands that began at ``start``."""
+        self.operators += 1
+        if self.operators > MAX_OPERATORS:
+            raise ExpressionError(operator.offset, f"more than {MAX_OPERATORS} operators in one expression")
+        text = self.spelled(start, self.now.offset)
+        return Arithmetic(operator.kind, left, right, self.place(start), text)
+
+    def factor(self) -> Node:
+        """Parse a number, a name, a call of round or range, or a value in brackets."""
+        token = self.now
+        place = self.place(token.offset)
+        if self.take("-"):
+            self.deeper(token.offset)
+            inner = self.factor()
+            self.depth -= 1
+            return Arithmetic("-", Number(Fraction(0)), inner, place, self.spelled(token.offset, self.now.offset))
+        if self.take("number"):
+            return Number(Fraction(token.text))
+        if self.take("("):
+            self.deeper(token.offset)
+            inner = self.value_alternatives()
+            self.depth -= 1
+            self.need(")", "')' or an operator")
+            return inner
+        name = self.need("name", "a number, a rule, a variable or '('").text
+        if name in ("round", "range") and self.now.kind == "(":
+            self.deeper(token.offset)
+            value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
+            self.depth -= 1
+            return value
+        if self.names.rules.get(name):
+            return Reference(name, place)
+        if name in VARIABLES:
+            return Variable(name, place)
+        if name in self.names.rules or is_reserved(name):
+            context = self.context(token.offset)
+            raise ExpressionError(token.offset, f"{name!r} is a layer, expected a number{context}")
+        near = did_you_mean(name, self.names.numeric()) if self.owner else ""
+        return self.fault(token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}")
+
+    def rounded(self, token: Token, place: Place) -> Node:
+        """Parse the arguments of ``round(x, m)``."""
+        self.take("(")
+        value = self.sum()
+        self.need(",", "',' and the multiple to round to")
+        multiple = self.sum()
+        self.need(")", "')'")
+        return Arithmetic("round", value, multiple, place, self.spelled(token.offset, self.now.offset))
+
+    def numeric_range(self, token: Token) -> Node:
+        """Parse the arguments of ``range(lo, hi, step)``: a choice of numbers."""
+        self.take("(")
+        bounds = []
+        for last in (False, False, True):
+            bounds.append(self.bound(token.offset))
+            self.need(")" if last else ",", "')'" if last else "',': range(lo, hi, step)")
+        low, high, step = bounds
+        if step <= 0 or high < low:
+            raise NumberError(token.offset, f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0")
+        count = int((high - low) / step) + 1
+        if count > MAX_OPTIONS:
+            raise NumberError(token.offset, f"a range of {count:,} values; at most {MAX_OPTIONS:,} are allowed")
+        values = [low + step * k for k in range(count)]
+        if len(values) == 1:
+            return Number(values[0])
+        return Alternatives(
+            self.point(token.offset, [spell_number(v) for v in values]), tuple(Number(v) for v in values)
+        )
+
+    def bound(self, offset: int) -> Fraction:
+        """Parse a constant."""
+        try:
+            value = self.sum().constant()
+        except ArithmeticError as error:
+            raise NumberError(offset, str(error)) from None
+        if value is None:
+            raise NumberError(offset, "the bounds of a range must be constants")
+        return value
+
+    # Choice points
+
+    def point(self, offset: int, options: list[str]) -> Point:
+        """Make a choice point without a name."""
+        if len(options) > MAX_OPTIONS:
+            raise ExpressionError(offset, f"{len(options):,} alternatives; at most {MAX_OPTIONS:,} are allowed")
+        self.spend(len(options), offset)
+        if len(set(options)) < len(options):
+            repeated = next(option for number, option in enumerate(options) if option in options[:number])
+            raise ExpressionError(offset, f"the alternative {repeated[:60]!r} occurs twice")
+        made = Point("", tuple(options), self.scope, offset)
+        self.points.append(made)
+        return made
+
+    def named(self, tree: Node) -> Node:
+        """Name the points of a whole rule: its own after the rule, the others rule.1, rule.2, ..."""
+        while isinstance(tree, Group) and len(tree.items) == 1:
+            tree = tree.items[0]
+        own = tree.point if isinstance(tree, (Alternatives, Repeat)) else None
+        number = 0
+        for point in sorted(self.points, key=lambda point: point.offset):
+            if point is own:
+                point.name = self.owner
+            else:
+                number += 1
+                point.name = f"{self.owner}.{number}"
+        return tree
+
+
+def spell_number(value: Fraction) -> str:
+    """Return a number as a person writes it: 3, 0.25, or 1/3 if no short decimal is exact."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    decimal = f"{float(value):.10g}"
+    return decimal if Fraction(decimal) == value else str(value)
+
+
+def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
+    """Return rule name -> whether the rule is numeric.
+
+    A rule is numeric if its text parses as a value, all rules that it names are numeric, and a number, a variable or
+    an operator occurs in it or in a rule that it names.
+    """
+    names = Names(dict.fromkeys(texts, True))
+    users: dict[str, list[str]] = {}
+    structural: list[str] = []
+    counting: list[str] = []
+    for name, text in texts.items():
+        try:
+            nodes = list(walk(ValueParser(text, names, "", "network").value_rule()))
+        except ExpressionError as error:
+            meant = isinstance(error, NumberError) or _begins_as_a_number(text)
+            (counting if meant else structural).append(name)
+            continue
+        if any(isinstance(node, (Number, Variable, Arithmetic)) for node in nodes):
+            counting.append(name)
+        for node in nodes:
+            if isinstance(node, Reference):
+                users.setdefault(node.name, []).append(name)
+
+    def with_users(pending: list[str]) -> set[str]:
+        found: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending.extend(users.get(name, ()))
+        return found
+
+    structural += texts.keys() - with_users(counting)
+    others = with_users(structural)
+    return {name: name not in others for name in texts}
+
+
+def _begins_as_a_number(text: str) -> bool:
+    """Whether a text with an error was meant as a number: it begins with one and names no layer."""
+    if not text.lstrip()[:1].isdigit():
+        return False
+    try:
+        return not any(token.kind == "name" and is_reserved(token.text) for token in tokens(text))
+    except ExpressionError:
+        return True

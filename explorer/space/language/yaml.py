@@ -1,0 +1,316 @@
+"""YAML with positions: a space file as mappings, sequences and scalars that know their place in it.
+
+Only the plain core of YAML is read: no anchors, tags, merge keys or second documents. The limits are checked on the
+stream of parse events, before any object is made, so that a hostile file (alias bombs, deep nesting, huge scalars)
+costs less than a second and ends in one clear error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from explorer.errors import Problem, SpaceError, did_you_mean
+from explorer.space.grammar import Place
+
+MAX_BYTES = 1 << 20
+MAX_EVENTS = 20_000
+MAX_DEPTH = 32
+MAX_SCALAR = 4_096
+MAX_PROBLEMS = 100
+
+# Plain scalars that YAML readers disagree about: booleans, octals, base-60 numbers, nulls.
+_AMBIGUOUS = re.compile(r"(?i:yes|no|on|off|true|false|null|~)|0[0-9]+|0[xob][0-9a-f]+|[0-9]+(:[0-9]+)+|[0-9.]+e[0-9]+")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A text.
+
+    Attributes:
+        text: The value, without quotes.
+        line: The line where it starts, from 1.
+        column: The column where it starts, from 1.
+        places: Line and column of each character; empty if all are in one line.
+    """
+
+    text: str
+    line: int
+    column: int
+    places: tuple[Place, ...] = ()
+
+    def place(self, offset: int) -> Place:
+        """Return line and column of the character at ``offset``."""
+        if not self.places:
+            return self.line, self.column + offset
+        return self.places[min(offset, len(self.places) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with their values, in the order of the file. No key is repeated."""
+
+    items: tuple[tuple[Scalar, Entry], ...]
+    line: int
+    column: int
+
+    def get(self, key: str) -> Entry | None:
+        """Return the value of a key; None without one."""
+        return next((node for name, node in self.items if name.text == key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Entries in the order of the file."""
+
+    items: tuple[Entry, ...]
+    line: int
+    column: int
+
+
+Entry = Scalar | Mapping | Sequence
+
+
+class Problems:
+    """The errors of one file, collected so that one pass reports them all.
+
+    Attributes:
+        source: The file's name.
+        found: The errors so far.
+    """
+
+    def __init__(self, source: str):
+        self.source = source
+        self.found: list[Problem] = []
+
+    def add(self, place: Place | Entry, message: str) -> None:
+        """Add an error at a place or at an entry. Raises SpaceError when there are too many."""
+        line, column = place if isinstance(place, tuple) else (place.line, place.column)
+        self.found.append(Problem(self.source, line, column, message))
+        if len(self.found) >= MAX_PROBLEMS:
+            message = f"more than {MAX_PROBLEMS} errors; the rest of the file is not read"
+            self.found.append(Problem(self.source, line, column, message))
+            raise SpaceError(self.found)
+
+    def check(self) -> None:
+        """Raise SpaceError if there are errors."""
+        if self.found:
+            raise SpaceError(self.found)
+
+
+def read_yaml(data: bytes, problems: Problems) -> Mapping:
+    """Return the one mapping of a file.
+
+    Args:
+        data: The file's bytes, in UTF-8.
+        problems: Receives repeated keys.
+
+    Raises:
+        SpaceError: With line and column, if the file cannot be read at all.
+    """
+
+    def refuse(place: Place, message: str) -> NoReturn:
+        problems.add(place, message)
+        raise SpaceError(problems.found)
+
+    if len(data) > MAX_BYTES:
+        refuse((1, 1), f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        refuse((data[: error.start].count(b"\n") + 1, 1), f"not UTF-8: {error.reason}")
+    text = text.replace("\r\n", "\n")
+    if found := _CONTROL.search(text):
+        line, column = _line_column(text, found.start())
+        refuse((line, column), f"control character U+{ord(found[0]):04X}; only printable text is allowed")
+    try:
+        return _Composer(text, problems).document()
+    except SpaceError:
+        raise
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        message = " ".join(str(error.problem or error.context).split())
+        hint = "; YAML splits at commas and colons in {...}; quote an expression that has one" if "{" in text else ""
+        refuse(place, f"not YAML: {message}{hint}")
+    except (YAMLError, ValueError, RecursionError, AttributeError, IndexError, TypeError, AssertionError) as error:
+        # The YAML parser raises a few internal errors on malformed input.
+        refuse((1, 1), f"not YAML: {' '.join(str(error).split())[:200] or type(error).__name__}")
+
+
+def _line_column(text: str, offset: int) -> Place:
+    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
+
+
+class _Composer:
+    """Builds entries from the parser's events and checks the limits on each event."""
+
+    def __init__(self, text: str, problems: Problems):
+        self.text = text
+        self.problems = problems
+        self.events = self._limited()
+
+    def _refuse(self, event: Event, message: str) -> NoReturn:
+        self.problems.add((event.start_mark.line + 1, event.start_mark.column + 1), message)
+        raise SpaceError(self.problems.found)
+
+    def _limited(self) -> Iterator[Event]:
+        depth = documents = 0
+        for count, event in enumerate(YAML(typ="safe", pure=True).parse(self.text)):
+            if count > MAX_EVENTS:
+                self._refuse(event, f"more than {MAX_EVENTS:,} YAML events")
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._refuse(event, "a second YAML document; a space file is one document")
+            if isinstance(event, AliasEvent):
+                self._refuse(event, f"alias '*{event.anchor}'; write the text out")
+            if getattr(event, "anchor", None):
+                self._refuse(event, f"anchor '&{event.anchor}'; write the text out")
+            if getattr(event, "ctag", None) is not None and event.ctag.trval:
+                tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
+                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags")
+            if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    self._refuse(event, f"nested deeper than {MAX_DEPTH} levels")
+            if isinstance(event, (MappingEndEvent, SequenceEndEvent)):
+                depth -= 1
+            yield event
+
+    def document(self) -> Mapping:
+        for event in self.events:
+            if isinstance(event, (MappingStartEvent, SequenceStartEvent, ScalarEvent)):
+                root = self._entry(event)
+                if not isinstance(root, Mapping):
+                    self._refuse(event, "a space file is a mapping: 'name:', 'stem:', 'stages:', 'block:', ...")
+                for _ in self.events:  # up to the end, which a second document would follow
+                    pass
+                return root
+        self.problems.add((1, 1), "the file is empty; a space file is a mapping: 'name:', 'stem:', 'stages:', ...")
+        raise SpaceError(self.problems.found)
+
+    def _entry(self, event: Event) -> Entry:
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event)
+        assert isinstance(event, CollectionStartEvent)
+        if isinstance(event, SequenceStartEvent):
+            items = []
+            for child in self.events:
+                if isinstance(child, SequenceEndEvent):
+                    break
+                items.append(self._unsplit(self._entry(child), event, child))
+            return Sequence(tuple(items), line, column)
+        pairs: dict[str, tuple[Scalar, Entry]] = {}
+        for child in self.events:
+            if isinstance(child, MappingEndEvent):
+                break
+            if not isinstance(child, ScalarEvent):
+                self._refuse(child, "a key must be a plain word")
+            key = self._scalar(child)
+            if key.text == "<<":
+                self._refuse(child, "merge key '<<'; write the text out")
+            start = next(self.events)
+            value = self._unsplit(self._entry(start), event, start)
+            if key.text in pairs:
+                first = pairs[key.text][0]
+                self.problems.add(key, f"the key {key.text[:80]!r} occurs twice, first in line {first.line}")
+                continue
+            pairs[key.text] = (key, value)
+        return Mapping(tuple(pairs.values()), line, column)
+
+    def _unsplit(self, node: Entry, parent: CollectionStartEvent, event: Event) -> Entry:
+        """Return ``node``. Refuse it if it is the first half of an expression that YAML split at a comma."""
+        plain = isinstance(event, ScalarEvent) and _is_plain(event)
+        if parent.flow_style and plain and isinstance(node, Scalar) and _has_open_bracket(node.text):
+            message = f"{node.text[:60]!r} ends at a comma: YAML splits at commas in {{...}} and [...]"
+            self._refuse(event, f"{message}; quote the expression")
+        return node
+
+    def _scalar(self, event: ScalarEvent) -> Scalar:
+        value, line, column = event.value, event.start_mark.line + 1, event.start_mark.column + 1
+        if len(value) > MAX_SCALAR:
+            self._refuse(event, f"a text of {len(value):,} characters; at most {MAX_SCALAR:,} are allowed")
+        if found := _CONTROL.search(value):  # written as an escape, as in "\e[31m"
+            self._refuse(event, f"control character U+{ord(found[0]):04X}; only printable text is allowed")
+        plain = _is_plain(event)
+        if plain and _AMBIGUOUS.fullmatch(value):
+            self._refuse(
+                event,
+                f"{value[:40]!r} means different things to different YAML readers; quote it or write it differently",
+            )
+        if plain and event.start_mark.line == event.end_mark.line:
+            return Scalar(value, line, column)
+        return Scalar(value, line, column, self._places(event))
+
+    def _places(self, event: ScalarEvent) -> tuple[Place, ...]:
+        """Return the place of each character of a quoted, folded or multi-line value.
+
+        The value is aligned with the file by its characters that are not blank.
+        """
+        source, at = self.text, event.start_mark.index
+        if event.style in ("|", ">"):
+            at = source.find("\n", at)
+        elif event.style in ("'", '"'):
+            at += 1
+        line, column = _line_column(source, at)
+        places, end = [], min(event.end_mark.index, len(source))
+        for character in event.value:
+            if not character.isspace():
+                while at < end and source[at] != character:
+                    line, column = (line + 1, 1) if source[at] == "\n" else (line, column + 1)
+                    at += 1
+            places.append((line, column))
+            if at < end and (character == source[at] or not character.isspace()):
+                line, column = (line + 1, 1) if source[at] == "\n" else (line, column + 1)
+                at += 1
+        return tuple(places) or ((line, column),)
+
+
+def _is_plain(event: ScalarEvent) -> bool:
+    """Whether a scalar has no quotes and is not a block of lines."""
+    return event.style in (None, "")
+
+
+def _has_open_bracket(text: str) -> bool:
+    return any(text.count(opening) > text.count(closing) for opening, closing in ("()", "{}"))
+
+
+def expect_mapping(node: Entry, problems: Problems, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
+    """Return the entries of a mapping that have known keys, and add anything else to ``problems``.
+
+    Args:
+        node: The entry that must be a mapping.
+        problems: Receives the errors.
+        what: What the mapping is, for messages.
+        known: The known keys.
+    """
+    if not isinstance(node, Mapping):
+        problems.add(node, f"{what} must be a mapping with the keys {', '.join(known)}")
+        return {}
+    found = {}
+    for key, value in node.items:
+        if key.text in known:
+            found[key.text] = value
+        else:
+            message = f"unknown key {key.text[:80]!r} in {what}; known keys: {', '.join(known)}"
+            problems.add(key, message + did_you_mean(key.text, known))
+    return found

@@ -1,0 +1,320 @@
+"""``SearchSpace``: a grammar with its derivations and their networks, and how it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+import os
+import random
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, SupportsIndex, overload
+
+from explorer.architecture import Architecture
+from explorer.errors import Problem, SpaceError, did_you_mean
+from explorer.ops.base import TensorShape
+from explorer.space.choices import Choice, Chooser, Derivation, named_choices
+from explorer.space.count.decisions import Decisions
+from explorer.space.derive.architecture import Deriver
+from explorer.space.grammar import Grammar
+from explorer.space.language.parse import content, parse_grammar
+from explorer.space.language.yaml import MAX_BYTES
+from explorer.space.shipped import find_space
+from explorer.space.validate import validate
+from explorer.system.files import read_regular
+
+FORMAT = 1
+MAX_INDEX_DIGITS = 1_000
+Which = Derivation | Mapping[str, str] | str | SupportsIndex
+
+
+def load_space(path: str | os.PathLike[str]) -> SearchSpace:
+    """Load a space from a file.
+
+    Args:
+        path: A path, or the name of a shipped space: ``preact_variants.yaml`` or ``preact_variants``. A file in the
+            working folder comes before a shipped space of the same name.
+
+    Raises:
+        SpaceError: With all errors found, if the file cannot be read or is not a valid space.
+    """
+    file = find_space(path)
+    try:
+        data = read_regular(file, MAX_BYTES)
+    except OSError as error:
+        raise SpaceError([Problem(str(path), 1, 1, f"cannot be read: {error.strerror or error}")]) from None
+    return parse_space(data, str(path))
+
+
+def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
+    """Return the space that the text of a file describes.
+
+    Args:
+        text: The text, or its bytes in UTF-8.
+        source: The file's name, as errors print it.
+
+    Raises:
+        SpaceError: With all errors found, if the text is not a valid space.
+    """
+    try:
+        data = text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError as error:
+        raise SpaceError([Problem(source, 1, 1, f"not UTF-8: {error.reason}")]) from None
+    grammar, problems = parse_grammar(data, source)
+    return _validated(SearchSpace(**vars(grammar)), problems)
+
+
+def _validated(space: SearchSpace, problems: Iterable[Problem] = ()) -> SearchSpace:
+    """Set ``validated`` of a space that was just made. Raises SpaceError with ``problems`` and those found."""
+    object.__setattr__(space, "validated", validate(space, space.decisions, space.deriver, problems))
+    return space
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSpace(Grammar):
+    """A search space, parsed and checked. Made by ``load_space`` or ``parse_space``.
+
+    A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order.
+
+    Attributes:
+        validated: "all" if every combination of block, arriving shape and choices was built on loading, "sampled" if
+            there are too many and some derivations were.
+    """
+
+    validated: str = field(default="", compare=False)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Counts, ranks and walks the derivations."""
+        return Decisions(self)
+
+    @cached_property
+    def deriver(self) -> Deriver:
+        """Derives the networks."""
+        return Deriver(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: the counts are made again when needed."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def count(self) -> int:
+        """Return the exact number of derivations. A choice counts only where the other choices make it arise.
+
+        Raises:
+            SpaceError: If too many choices depend on each other.
+        """
+        return self.decisions.count()
+
+    def unrank(self, index: int) -> Derivation:
+        """Return derivation number ``index``; 0 takes every first alternative.
+
+        Raises:
+            SpaceError: If the index is outside [0, count).
+            TypeError: If the index is not a whole number.
+        """
+        index, total = operator.index(index), self.count()
+        if not 0 <= index < total:
+            raise self.error(f"index {index} is outside the space: it has {total:,} derivations, 0..{total - 1}")
+        return self.decisions.unrank(index)
+
+    def rank(self, which: Which) -> int:
+        """Return the index of a derivation, or of anything that ``derivation`` accepts.
+
+        Raises:
+            SpaceError: If the space has no such derivation.
+            TypeError: If the value is of none of the accepted types.
+        """
+        return self.decisions.rank(self.derivation(which))
+
+    def derivation(self, which: Which) -> Derivation:
+        """Return a derivation of this space.
+
+        Args:
+            which: Its index, as a number or in digits; its choices, as a mapping or as text ("order=full_preact,
+                depth=3"), with first alternatives elsewhere; or a Derivation.
+
+        Raises:
+            SpaceError: If the space has no such derivation.
+            TypeError: If the value is of none of these types.
+        """
+        if isinstance(which, Derivation):
+            return self._replayed(which.choices)
+        if isinstance(which, Mapping):
+            return self.named(which)
+        if isinstance(which, str):
+            text = which.strip()
+            if text.isascii() and text.isdigit():
+                if len(text) > MAX_INDEX_DIGITS:
+                    raise self.error(f"an index of more than {MAX_INDEX_DIGITS:,} digits")
+                return self.unrank(int(text))
+            if re.fullmatch(r"[-+]?[0-9._]+(e[0-9]+)?", text):
+                raise self.error(f"{text[:40]!r} is not an index; write a whole number in 0..{self.count() - 1}")
+            return self.named(named_choices(text))
+        if isinstance(which, bool) or not hasattr(which, "__index__"):
+            raise TypeError(
+                "expected an index, choices (a mapping, or text as in 'order=full_preact') or a Derivation,"
+                f" found {which!r:.80}"
+            )
+        return self.unrank(operator.index(which))
+
+    def derive(self, choose: Chooser) -> Derivation:
+        """Return the derivation that ``choose`` answers.
+
+        Args:
+            choose: Called once for each choice that arises; returns one of its options.
+
+        Raises:
+            ValueError: If an answer is none of the options.
+        """
+        return self.decisions.walk(choose)
+
+    def named(self, wanted: Mapping[str, str | int | float]) -> Derivation:
+        """Return the derivation with the ``wanted`` choices and first alternatives elsewhere.
+
+        Args:
+            wanted: Name -> alternative. A name without a place (``attn``) sets every ``attn@...``.
+
+        Raises:
+            SpaceError: If there is no such choice or alternative.
+        """
+        texts = {name: " ".join(str(alternative).split()) for name, alternative in wanted.items()}
+        used: set[str] = set()
+
+        def choose(choice: Choice) -> str:
+            for name in (choice.name, choice.name.split("@")[0]):
+                if name in texts:
+                    used.add(name)
+                    return self._option(choice, texts[name])
+            return choice.options[0]
+
+        derivation = self.derive(choose)
+        for name in texts:
+            if name in used:
+                continue
+            if name.split("@")[0] not in {point.name for point in self.points}:
+                known = [*derivation.choices, *(point.name for point in self.points)]
+                raise self.error(
+                    f"no choice {name!r}; the choices here: {', '.join(derivation.choices)}{did_you_mean(name, known)}"
+                )
+            raise self.error(f"the choice {name!r} does not arise here; the choices that do: {derivation}")
+        return derivation
+
+    def sample(self, n: int, seed: int = 0) -> list[Derivation]:
+        """Return ``n`` independent draws with replacement, uniform over derivations.
+
+        Args:
+            n: How many, from 0.
+            seed: The same seed gives the same draws.
+
+        Raises:
+            SpaceError: If ``n`` is below 0.
+        """
+        if operator.index(n) < 0:
+            raise self.error(f"a sample has at least 0 networks, found n = {n}")
+        draw = random.Random(f"{FORMAT}:{seed}")
+        total = self.count()
+        return [self.decisions.unrank(draw.randrange(total)) for _ in range(n)]
+
+    def __iter__(self) -> Iterator[Derivation]:
+        """Yield all derivations in rank order."""
+        for index in range(self.count()):
+            yield self.decisions.unrank(index)
+
+    def __len__(self) -> int:
+        """Return ``count()``.
+
+        Raises:
+            OverflowError: If the count is too large for ``len``.
+        """
+        if (total := self.count()) > sys.maxsize:
+            raise OverflowError(f"{self.name} has more derivations than len() can return; use count()")
+        return total
+
+    def __bool__(self) -> bool:
+        return True
+
+    @overload
+    def __getitem__(self, index: int) -> Derivation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Derivation]: ...
+
+    def __getitem__(self, index: int | slice) -> Derivation | list[Derivation]:
+        """Return the derivation of an index, from the end if it is negative, or a list of those of a slice.
+
+        Raises:
+            IndexError: If the index is outside the space.
+        """
+        if isinstance(index, slice):
+            return [self.decisions.unrank(place) for place in range(self.count())[index]]
+        place, total = operator.index(index), self.count()
+        if not -total <= place < total:
+            raise IndexError(f"index {place} is outside the space: it has {total:,} derivations")
+        return self.decisions.unrank(place % total)
+
+    def __contains__(self, derivation: object) -> bool:
+        """Whether this is a derivation of the space."""
+        if not isinstance(derivation, Derivation):
+            return False
+        try:
+            return self._replayed(derivation.choices) == derivation
+        except SpaceError:
+            return False
+
+    def architecture(self, which: Which) -> Architecture:
+        """Return the network of a derivation, or of anything that ``derivation`` accepts.
+
+        Raises:
+            SpaceError: With its place in the file, if the network cannot be built or there is no such derivation.
+            TypeError: If the value is of none of the accepted types.
+        """
+        derivation = which if isinstance(which, Derivation) else self.derivation(which)
+        return self.deriver.architecture(derivation.choices)
+
+    def with_input(self, shape: TensorShape | Iterable[int], classes: int) -> SearchSpace:
+        """Return the same space for another input and number of classes, checked again.
+
+        Args:
+            shape: Channels, height and width.
+            classes: The number of classes.
+
+        Raises:
+            SpaceError: If a derivation does not build then.
+        """
+        return _validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
+
+    @cached_property
+    def digest(self) -> str:
+        """The identity of what the file says, without blanks and comments, with input and classes."""
+        text = f"{FORMAT}\n{content(self.text)}\n{self.input}\n{self.classes}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _option(self, choice: Choice, text: str) -> str:
+        if text in choice.options:
+            return text
+        squeezed = {"".join(option.split()): option for option in choice.options}
+        if "".join(text.split()) in squeezed:
+            return squeezed["".join(text.split())]
+        raise self.error(
+            f"{choice.name} has no alternative {text[:80]!r}; it has: {' | '.join(choice.options)}"
+            + did_you_mean(text, choice.options)
+        )
+
+    def _replayed(self, choices: Mapping[str, str]) -> Derivation:
+        def choose(choice: Choice) -> str:
+            if choice.name not in choices:
+                raise self.error(
+                    f"the derivation has no choice {choice.name}; it is one of {' | '.join(choice.options)}"
+                )
+            return self._option(choice, choices[choice.name])
+
+        derivation = self.derive(choose)
+        extra = set(choices) - set(derivation.choices)
+        if extra:
+            raise self.error(
+                f"the derivation has the choice {', '.join(sorted(extra))}, which does not arise with its other choices"
+            )
+        return derivation

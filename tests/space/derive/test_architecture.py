@@ -1,0 +1,190 @@
+"""From a space and its answers to the network: widths, transitions, whole networks."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.costing.analytic import count_cost
+from explorer.errors import SpaceError
+from explorer.space.search_space import load_space, parse_space
+from tests.space.spaces import PLAIN, branch, line, only, space, text, ways, written
+
+# Widths
+
+
+def test_a_conv_without_a_width_gives_the_stages():
+    """A conv without an output width gives w, a depthwise conv keeps its input's channels."""
+    made = only(block="conv1x1(24) dwconv3x3 conv3x3 + ", stages="{blocks: 1, width: 16}")
+    assert branch(made) == "conv1x1(out=24) conv3x3(out=24, g=24) conv3x3(out=16)"
+
+
+def test_the_stems_width_is_the_first_stages_and_the_heads_the_last():
+    """`w` in the stem is the first stage's width, in the head the last stage's."""
+    made = only(stem="conv3x3(w/2) conv3x3", head="conv1x1(2*w) conv1x1 gap fc")
+    assert written(made.stem) == "conv3x3(out=4) conv3x3(out=8)"
+    assert written(made.head) == "conv1x1(out=32) conv1x1(out=16) gap fc(out=10)"
+
+
+def test_the_variables_say_where_a_block_stands():
+    """w the width, in what arrives, d the dilation, i and n the block's place from 1 and the number of blocks."""
+    made = only(
+        block="conv1x1(in) conv3x3(w, d=d) drop(i/100) droppath(n/100) +",
+        stages="{blocks: [1, 2], width: [8, 16], dilation: [1, 2]}",
+    )
+    assert [line(block) for stage in made.stages for block in stage.blocks] == [
+        "conv1x1(out=8) conv3x3(out=8) drop(p=0.01) droppath(p=0.03) +",
+        "conv1x1(out=8) conv3x3(out=16, d=2) drop(p=0.02) droppath(p=0.03) +",
+        "conv1x1(out=16) conv3x3(out=16, d=2) drop(p=0.03) droppath(p=0.03) +",
+    ]
+
+
+def test_linear_decay_from_nothing():
+    """droppath(0.2*(i-1)/(n-1)), as timm spreads it, loads although it has no value for a network of one block."""
+    made = only(block="conv3x3 droppath(0.2*(i-1)/(n-1)) +", stages="{blocks: 3, width: 8}")
+    assert [written(block.branch) for block in made.stages[0].blocks] == [
+        "conv3x3(out=8)",
+        "conv3x3(out=8) droppath(p=0.1)",
+        "conv3x3(out=8) droppath(p=0.2)",
+    ]
+
+
+def test_widths_may_follow_the_blocks_place():
+    """A pyramid (Han et al. 2017): each block is wider than the one before, with zero-padded shortcuts."""
+    grown = "round(16 + 48*i/n, 1)"
+    made = only(
+        block=f"bn conv3x3({grown}) bn relu conv3x3({grown}) bn +",
+        shortcut=f"{{changed: 'subsample(out={grown})'}}",
+        stages="{blocks: 2, width: [16, 16, 16], stride: [1, 2, 2]}",
+        stem="conv3x3(16) bn",
+    )
+    assert [block.branch[-2].out for stage in made.stages for block in stage.blocks] == [24, 32, 40, 48, 56, 64]
+    assert made.stage_shapes()[-1] == (64, 4, 4)
+
+
+# Transitions
+
+
+def test_a_transition_opens_each_stage_but_the_first():
+    """It stands before each stage but the first, takes its stride, and that stage's blocks have stride 1."""
+    made = only(
+        transition="ln conv2x2(w, s=s)",
+        block="dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +",
+        stages="{blocks: 2, width: [8, 16, 24], stride: [1, 2, 2]}",
+    )
+    assert [written(stage.transition) for stage in made.stages] == [
+        "",
+        "ln conv2x2(out=16, s=2)",
+        "ln conv2x2(out=24, s=2)",
+    ]
+    assert made.stage_shapes() == [(8, 16, 16), (8, 16, 16), (16, 8, 8), (24, 4, 4)]
+    assert {ways(block) for stage in made.stages for block in stage.blocks} == {""}
+
+
+def test_the_variables_of_a_transition():
+    """`in` is what arrives, w and s are those of the stage it opens."""
+    made = only(transition="conv1x1(in + w) avgpool conv1x1")
+    assert written(made.stages[1].transition) == "conv1x1(out=24) avgpool2x2(s=2) conv1x1(out=16)"
+
+
+def test_a_transition_shrinks_by_the_stride():
+    """A transition that leaves the stride to nobody is refused."""
+    assert only(transition="bn avgpool conv1x1")
+    with pytest.raises(SpaceError, match="the transition to stage 2: the layers shrink by 1, the stride is 2"):
+        space(transition="bn")
+
+
+# Whole networks, and the errors that derivation finds
+
+
+def test_errors_name_the_choices_that_cause_them():
+    """A fault that hangs on choices names them, its place is the op's in the file."""
+    file = text({"ratio": "1/3 | 1/2"}, block="conv1x1(w*ratio) conv3x3 +")
+    with pytest.raises(SpaceError) as caught:
+        parse_space(file, "narrow.yaml")
+    assert str(caught.value) == "narrow.yaml:5:8: with ratio=1/3: out = w*ratio = 8/3 of conv is not a whole number"
+    assert space({"ratio": "1/4 | 1/2"}, block="conv1x1(w*ratio) conv3x3 +").count() == 2
+
+
+def test_a_network_has_at_most_ten_thousand_layers():
+    """Ten thousand layers stand; more are refused by arithmetic, before anything is built."""
+    sections = {"input": "1x1x1", "stem": "conv1x1(4)", "stages": "{blocks: 1, width: 4}"}
+    # The stem's and the block's conv and the classifier are the other three; gap vanishes on a map of 1x1.
+    assert only(**sections, block="(relu silu){4998} bn conv1x1 +").layer_count == 10_000
+    with pytest.raises(SpaceError, match="the network has 10,001 layers, at most 10,000 may stand"):
+        space(**sections, block="(relu silu){4998} bn bn conv1x1 +")
+    with pytest.raises(SpaceError, match="a block of stage 1 can have 19,999 layers; at most 10,000"):
+        space(**sections, block="(relu silu){9999} conv1x1 +")
+    with pytest.raises(SpaceError, match="the stages have at least 128,000 layers"):
+        space(stages=f"{{blocks: 2000, width: [{', '.join(['8'] * 64)}]}}", block="conv3x3 +")
+
+
+def test_resnet_1202_loads():
+    """200 blocks a stage: 1,202 weight layers."""
+    made = only(
+        stages="{blocks: 200, width: [16, 32, 64], stride: [1, 2, 2]}", stem="conv3x3(16) bn relu", input="3x32x32"
+    )
+    assert count_cost(made).weight_layers == 1202
+
+
+def test_the_five_orders_as_the_paper_has_them():
+    """The shipped preact_variants holds Fig. 4 of He et al. 2016, each order with its own projection,
+    stem and head as he2016_structure has them."""
+    made = load_space("preact_variants")
+    seen = {}
+    for order in ("original", "bn_after_add", "relu_before_add", "relu_only_preact", "full_preact"):
+        arch = made.architecture(made.named({"order": order}))
+        block = arch.stages[1].blocks[0]
+        seen[order] = (written(arch.stem), line(block), ways(block), block.shared, written(arch.head))
+    strided, conv = "conv3x3(out=32, s=2)", "conv3x3(out=32)"
+    project = "conv1x1(out=32, s=2) bn"
+    assert seen == {
+        "original": ("conv3x3(out=16) bn relu", f"{strided} bn relu {conv} bn + relu", project, 0, "gap fc(out=10)"),
+        "bn_after_add": (
+            "conv3x3(out=16) bn relu",
+            f"{strided} bn relu {conv} + bn relu",
+            project,
+            0,
+            "gap fc(out=10)",
+        ),
+        "relu_before_add": (
+            "conv3x3(out=16) bn relu",
+            f"{strided} bn relu {conv} bn relu +",
+            project,
+            0,
+            "gap fc(out=10)",
+        ),
+        "relu_only_preact": (
+            "conv3x3(out=16) bn",
+            f"relu {strided} bn relu {conv} bn +",
+            project,
+            0,
+            "relu gap fc(out=10)",
+        ),
+        "full_preact": (
+            "conv3x3(out=16)",
+            f"bn relu {strided} bn relu {conv} +",
+            "conv1x1(out=32, s=2)",
+            2,
+            "bn relu gap fc(out=10)",
+        ),
+    }
+
+
+def test_the_first_preactivation_stands_before_the_split():
+    """In full pre-activation the first unit's BN-ReLU is common to branch and shortcut; in the units that
+    keep their shape the shortcut takes the raw input."""
+    made = load_space("preact_variants")
+    arch = made.architecture(made.named({"order": "full_preact", "depth": "2"}))
+    assert [block.shared for stage in arch.stages for block in stage.blocks] == [2, 0, 2, 0, 2, 0]
+
+
+def test_stages_as_scalars_lists_and_mappings_mean_the_same():
+    """stages gives blocks, width, stride and dilation as scalars, as one entry a stage, or as a list of mappings."""
+    spellings = [
+        "{blocks: 2, width: [8, 16], stride: [1, 2], dilation: 1}",
+        "{blocks: [2, 2], width: [8, 16], stride: [1, 2]}",
+        "[{blocks: 2, width: 8}, {blocks: 2, width: 16, stride: 2, dilation: 1}]",
+    ]
+    assert len({only(stages=spelling).digest for spelling in spellings}) == 1
+    assert only(stages="{blocks: 2, width: 8}").digest != only(stages=spellings[0]).digest
+    assert PLAIN["stages"] in spellings[0].replace(", dilation: 1", "")

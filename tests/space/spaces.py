@@ -1,0 +1,182 @@
+"""Small space files: one plain residual network, with the sections that a test is about put in their place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+
+from explorer.architecture import Architecture, Block
+from explorer.errors import SpaceError
+from explorer.space.choices import Derivation
+from explorer.space.grammar import Point
+from explorer.space.search_space import SearchSpace, parse_space
+
+PLAIN = {
+    "input": "3x16x16",
+    "classes": "10",
+    "stem": "conv3x3(8) bn relu",
+    "stages": "{blocks: 2, width: [8, 16], stride: [1, 2]}",
+    "block": "conv3x3 bn relu conv3x3 bn + relu",
+    "head": "gap fc",
+}
+
+
+def text(
+    grammar: Mapping[str, str] | None = None, vary: Mapping[str, str] | None = None, **sections: str | None
+) -> str:
+    """The plain space's file, sections replaced, added, or (None) left out."""
+    lines = [f"{key}: {value}" for key, value in {**PLAIN, **sections}.items() if value is not None]
+    for title, entries in (("grammar", grammar), ("vary", vary)):
+        if entries is not None:
+            lines += [f"{title}:", *(f"  {key}: {value}" for key, value in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
+def space(
+    grammar: Mapping[str, str] | None = None, vary: Mapping[str, str] | None = None, **sections: str | None
+) -> SearchSpace:
+    return parse_space(text(grammar, vary, **sections))
+
+
+def only(**sections) -> Architecture:
+    """The one network of a space without choices."""
+    made = space(**sections)
+    assert made.count() == 1
+    return made.architecture(0)
+
+
+def line(block: Block) -> str:
+    return str(block)
+
+
+def ways(block: Block) -> str:
+    """The shortcut as a line; ``-`` where there is none."""
+    return "-" if block.shortcut is None else " ".join(map(str, block.shortcut))
+
+
+def first(arch: Architecture, stage: int = 1) -> Block:
+    """The block that opens a stage."""
+    return arch.stages[stage - 1].blocks[0]
+
+
+def branch(arch: Architecture, stage: int = 1) -> str:
+    return written(first(arch, stage).branch)
+
+
+def written(ops) -> str:
+    return " ".join(map(str, ops))
+
+
+class Answers(dict):
+    """Choices that are made when they are looked at: the first alternative, unless ``script`` says otherwise.
+
+    It takes the place of a derivation's choices, so that a network can be derived without the question
+    order that counting and ranking rest on. ``options`` remembers what each choice could have been.
+    """
+
+    def __init__(self, points: Mapping[str, Point], script: Mapping[str, str]):
+        super().__init__()
+        self.points = points
+        self.script = script
+        self.options: dict[str, tuple[str, ...]] = {}
+
+    def __missing__(self, name: str) -> str:
+        options = self.options[name] = self.points[name.split("@")[0]].options
+        self[name] = self.script.get(name, options[0])
+        return self[name]
+
+
+def by_trying(space: SearchSpace) -> Iterator[dict[str, str]]:
+    """All derivations of a small space as mappings, found by deriving networks and trying the other
+    answers to whatever they looked at: an enumeration that knows nothing of counting."""
+    points = {point.name: point for point in space.points}
+    pending: list[dict[str, str]] = [{}]
+    while pending:
+        script = pending.pop()
+        answers = Answers(points, script)
+        space.deriver.derive(answers)
+        assert set(script) <= set(answers)
+        yield dict(answers)
+        # Only what was looked at after the script's own answers may still be varied.
+        fresh = [name for name in answers if name not in script]
+        for place, name in enumerate(fresh):
+            kept = {**script, **{earlier: answers[earlier] for earlier in fresh[:place]}}
+            pending.extend({**kept, name: option} for option in answers.options[name][1:])
+
+
+def agrees_with_trying(space: SearchSpace) -> int:
+    """Check counting, ranking and walking against ``by_trying``; the number of derivations."""
+    tried = {frozenset(choices.items()) for choices in by_trying(space)}
+    ranked = [space.unrank(index) for index in range(space.count())]
+    assert {frozenset(derivation.choices.items()) for derivation in ranked} == tried
+    assert len(tried) == len(ranked)
+    assert [space.rank(derivation) for derivation in ranked] == list(range(len(ranked)))
+    return len(ranked)
+
+
+class RandomSpaces:
+    """Space files made at random from few pieces, small enough to be enumerated."""
+
+    def __init__(self, seed: int):
+        self.random = random.Random(seed)
+
+    def layers(self, depth: int, rules: list[str]) -> str:
+        pick = self.random.random()
+        if depth == 0 or pick < 0.3:
+            return self.random.choice(["relu", "bn", "none", "se(r=ratio)", "conv1x1(w*wide)", "conv3x3(d=far)"])
+        if pick < 0.6 and rules:
+            return self.random.choice(rules)
+        inner = self.layers(depth - 1, rules)
+        if pick < 0.7:
+            return f"({inner})?" if inner != "none" else "silu?"
+        if pick < 0.78:
+            return f"({inner}){{1,2}}"
+        if pick < 0.86:
+            other = self.layers(depth - 1, rules)
+            return f"({inner} | {other})" if other != inner else inner
+        return f"{inner} {self.layers(depth - 1, rules)}"
+
+    def text(self) -> str:
+        """One file. It may be refused (two equal alternatives, for instance)."""
+        draw = self.random
+        rules: dict[str, str] = {"ratio": "2 | 4", "wide": "1 | 1/2", "far": "1 | 2", "depth": "1 | 2"}
+        structural: list[str] = []
+        for number in range(draw.randint(1, 4)):
+            options = [self.layers(2, structural) for _ in range(draw.randint(1, 3))]
+            rules[f"r{number}"] = " | ".join(dict.fromkeys(options))
+            structural.append(f"r{number}")
+        scopes = ["network", "stage", "block", "use"]
+        vary = {name: draw.choice(scopes) for name in rules if draw.random() < 0.6}
+        if draw.random() < 0.4:
+            vary["block"] = draw.choice(scopes)
+        sections: dict[str, str] = {
+            "block": f"{self.layers(1, structural)} conv3x3 bn {self.layers(2, structural)} conv3x3 + relu",
+            "stages": f"{{blocks: {draw.choice(['1', 'depth', 'depth'])}, width: [4, {draw.choice(['4', '8'])}]}}",
+            "stem": f"conv3x3({draw.choice(['4', '8'])}) {self.layers(0, structural)}",
+            "head": f"{self.layers(1, structural)} gap fc" if draw.random() < 0.3 else "gap fc",
+            "input": "3x8x8",
+        }
+        if draw.random() < 0.3:
+            sections["transition"] = f"conv1x1 {self.layers(1, structural)}"
+        if draw.random() < 0.6:
+            same = draw.choice(
+                ["none", "none | scale(0.5)", "r0", f"(bn {self.layers(1, structural)})?", "conv1x1(d=far)"]
+            )
+            changed = draw.choice(["conv1x1 bn", "conv1x1 bn? | conv3x3", "r0 conv1x1"])
+            sections["shortcut"] = f"{{same: {same!r}, changed: {changed!r}}}"
+            if draw.random() < 0.3:
+                sections["shortcut"] = sections["shortcut"][:-1] + ", r0: {same: scale(2)}}"
+        return text(grammar=rules, vary=vary, **sections)
+
+
+def random_space(seed: int, largest: int) -> SearchSpace | None:
+    """A small random space, or None when the file is refused or has more than ``largest`` derivations."""
+    try:
+        made = parse_space(RandomSpaces(seed).text())
+    except SpaceError:
+        return None
+    return made if made.count() <= largest else None
+
+
+def same(derivation: Derivation, choices: Mapping[str, str]) -> bool:
+    return dict(derivation.choices) == dict(choices)

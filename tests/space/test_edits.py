@@ -1,0 +1,29 @@
+"""What happens to a network if only one choice changes."""
+
+from __future__ import annotations
+
+from explorer.space.edits import asked, neighbours
+from explorer.space.search_space import load_space
+
+
+def test_neighbours_differ_in_one_choice_alone():
+    """Each neighbour is a derivation of the space that answers the shared choices alike but one."""
+    space = load_space("preact_variants.yaml")
+    for derivation in space.sample(20, seed=3):
+        found = list(neighbours(space, derivation))
+        assert len(found) == sum(len(choice.options) - 1 for choice in asked(space, derivation))
+        for choice, option, other in found:
+            assert space.unrank(space.rank(other)) == other
+            assert other.choices[choice] == option != derivation.choices[choice]
+            shared = other.choices.keys() & derivation.choices.keys() - {choice}
+            assert all(other.choices[name] == derivation.choices[name] for name in shared)
+
+
+def test_what_arises_anew_takes_its_first_alternative():
+    """A ratio that only the bottleneck asks for appears with its first alternative, and goes with it."""
+    space = load_space("preact_variants.yaml")
+    plain = space.named({"order": "original"})
+    narrow = next(n.derivation for n in neighbours(space, plain) if n.option == "preact_bottleneck")
+    assert narrow.choices["ratio"] == "1/4"
+    back = next(n.derivation for n in neighbours(space, narrow) if n.option == "original")
+    assert back == plain

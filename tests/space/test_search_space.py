@@ -1,0 +1,555 @@
+"""Counting, ranking, sampling and walking a space's derivations."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from math import comb, prod
+
+import numpy
+import pytest
+
+from explorer.errors import ExplorerError, SpaceError
+from explorer.space.choices import Choice, Derivation
+from explorer.space.search_space import load_space
+from explorer.space.shipped import shipped_spaces
+from tests.space.spaces import agrees_with_trying, only, random_space, space
+
+THREE_STAGES = "{blocks: 1, width: [4, 8, 16]}"
+
+
+def names(derivation: Derivation) -> list[str]:
+    return list(derivation.choices)
+
+
+def test_one_network_is_a_space_of_one():
+    """A file without choices has one derivation, and it says nothing."""
+    made = space()
+    assert (made.count(), made.unrank(0).choices) == (1, {})
+
+
+def test_the_fifteen_derivations():
+    """With 3 stages, attn: none | se(r=q) per stage and q per network there are 1 + 7*2 = 15 derivations."""
+    made = space(
+        {"attn": "none | se(r=q)", "q": "2 | 4"},
+        {"attn": "stage"},
+        stages=THREE_STAGES,
+        block="conv3x3 bn attn + relu",
+    )
+    assert made.count() == 15
+    assert agrees_with_trying(made) == 15
+    assert made.unrank(0).choices == {f"attn@stage{k}": "none" for k in (1, 2, 3)}
+    assert list(made.unrank(14).choices.items()) == [
+        ("attn@stage1", "se(r=q)"),
+        ("q", "4"),
+        ("attn@stage2", "se(r=q)"),
+        ("attn@stage3", "se(r=q)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "count", "some"),
+    [
+        ("network", 2, ["act"]),
+        ("stage", 4, ["act@stage1", "act@stage2"]),
+        ("block", 2**4, ["act@stage1.block1", "act@stage1.block2", "act@stage2.block1", "act@stage2.block2"]),
+        ("use", 2**8, [f"act@stage{k}.block{j}.use{u}" for k in (1, 2) for j in (1, 2) for u in (1, 2)]),
+    ],
+)
+def test_vary_says_how_often_a_rule_is_drawn(scope, count, some):
+    """network: once; stage, block: once in each; use: anew at each place. Within its scope it is one choice."""
+    made = space({"act": "relu | silu"}, {"act": scope}, block="conv3x3 bn act conv3x3 bn + act")
+    assert made.count() == count
+    assert names(made.unrank(count - 1)) == some
+    assert agrees_with_trying(made) == count
+
+
+@pytest.mark.parametrize("scope", ["stage", "block", "use"])
+def test_stem_and_head_are_scopes_of_their_own(scope):
+    """A rule that varies by stage or below is drawn for itself in the stem (act@stem) and in the head."""
+    made = space(
+        {"act": "relu | silu"}, {"act": scope}, stem="conv3x3(8) act", head="act gap fc", stages="{blocks: 1, width: 8}"
+    )
+    use = ".use1" if scope == "use" else ""
+    assert names(made.unrank(0)) == [f"act@stem{use}", f"act@head{use}"]
+    assert made.count() == 4
+
+
+def test_a_transition_belongs_to_the_stage_it_opens():
+    """What varies by stage is one choice in a transition and in the stage behind it."""
+    made = space({"act": "relu | silu"}, {"act": "stage"}, transition="act conv1x1", block="conv3x3 act +")
+    assert names(made.unrank(0)) == ["act@stage1", "act@stage2"]
+
+
+def test_a_shortcut_belongs_to_its_block():
+    """What varies by block is one choice in a block's branch and in its shortcut."""
+    made = space(
+        {"act": "relu | silu"}, {"act": "block"}, block="conv3x3 act +", shortcut="{same: act, changed: conv1x1 act}"
+    )
+    assert made.count() == 2**4
+    assert agrees_with_trying(made) == 2**4
+
+
+def test_what_is_dead_is_not_counted():
+    """A choice inside an alternative exists only when that alternative is taken."""
+    made = space(
+        {"order": "plain | attentive", "plain": "conv3x3 +", "attentive": "conv3x3 se(r=q) +", "q": "2 | 4 | 8"},
+        block="order",
+    )
+    assert made.count() == 1 + 3
+    assert names(made.unrank(0)) == ["order"]
+    assert names(made.unrank(3)) == ["order", "q"]
+
+
+def test_a_shortcut_that_is_not_taken_asks_nothing():
+    """Choices of `changed` live only in blocks that change shape, those of `same` only in the others."""
+    same_only = space(shortcut="{same: none | scale(0.5), changed: conv1x1}", stages="{blocks: 1, width: [16, 32]}")
+    assert same_only.count() == 1
+    both = space({"keep": "none | scale(0.5)"}, {"keep": "block"}, shortcut="{same: keep, changed: conv1x1}")
+    assert names(both.unrank(0)) == ["keep@stage1.block1", "keep@stage1.block2", "keep@stage2.block2"]
+
+
+def test_which_shortcut_a_block_takes_may_hang_on_a_choice():
+    """The questions follow the shapes: a width that keeps the shape asks for `same`, another for `changed`."""
+    made = space(
+        {"out": "w | 2*w"},
+        block="conv3x3 bn conv3x3(out) + relu",
+        stages="{blocks: 1, width: 8}",
+        shortcut="{same: none | scale(0.5), changed: conv1x1(out) | conv3x3(out) | conv1x1(out) bn}",
+    )
+    assert made.count() == 2 + 3
+    assert agrees_with_trying(made) == 5
+
+
+def test_the_first_alternative_of_an_optional_layer_is_none():
+    """`x?` is none or x, in this order."""
+    made = space(block="conv3x3 bn? +")
+    assert made.count() == 2
+    assert [list(d.choices.items()) for d in made] == [[("block.1", "none")], [("block.1", "bn")]]
+
+
+@pytest.mark.parametrize(
+    ("item", "counts"), [("{2}", None), ("{1,3}", ["1", "2", "3"]), ("{0,1}", ["0", "1"]), ("{0,2}", ["0", "1", "2"])]
+)
+def test_repetitions(item, counts):
+    """{n} repeats and asks nothing; {n,m} is a choice of n to m times."""
+    made = space(block=f"'(conv3x3 bn){item} +'", stages="{blocks: 2, width: 8}")
+    if counts is None:
+        assert made.count() == 1
+        assert str(made.architecture(0).stages[0].blocks[0]).count("conv3x3") == 2
+    else:
+        assert [d.choices["block.1"] for d in made] == counts
+        for number, derivation in enumerate(made):
+            assert len(made.architecture(derivation).stages[0].blocks[1].branch) == 2 * int(counts[number])
+
+
+@pytest.mark.parametrize(("scope", "count"), [("network", 2), ("block", 2), ("use", 8)])
+def test_what_is_repeated_is_drawn_once_unless_it_varies_by_use(scope, count):
+    """(act conv3x3){3} asks act once; three times when act varies by use."""
+    made = space({"act": "relu | silu"}, {"act": scope}, block="(act conv3x3){3} +", stages="{blocks: 1, width: 8}")
+    assert made.count() == count
+    assert agrees_with_trying(made) == count
+
+
+def test_a_choice_of_repetitions_of_what_varies_by_use():
+    """(act){0,2} by use: 1 + 2 + 4."""
+    made = space({"act": "relu | silu"}, {"act": "use"}, block="act{0,2} conv3x3 +", stages="{blocks: 1, width: 8}")
+    assert made.count() == 1 + 2 + 4
+    assert agrees_with_trying(made) == 7
+
+
+def test_anonymous_points_are_named_after_rule_and_place():
+    """Alternatives in brackets, `?` and `{n,m}` within a rule are rule.1, rule.2, ... in the order they stand."""
+    made = space({"body": "(relu | silu) conv3x3 (bn | in_)? conv3x3{1,2} +"}, block="body")
+    assert [point.name for point in made.points] == ["body.1", "body.2", "body.3", "body.4"]
+    assert dict(made.unrank(made.count() - 1).choices) == {
+        "body.1": "silu",
+        "body.2": "(bn | in_)",
+        "body.3": "in_",
+        "body.4": "2",
+    }
+    assert made.count() == 2 * (1 + 2) * 2
+
+
+def test_an_anonymous_point_has_its_rules_scope():
+    """`(relu | silu)` in a rule that varies by block is drawn in each block."""
+    made = space({"body": "conv3x3 (relu | silu) +"}, {"body": "block"}, block="body")
+    assert names(made.unrank(0))[0] == "body.1@stage1.block1"
+    assert made.count() == 2**4
+
+
+def test_a_rule_that_is_one_choice_bears_its_name():
+    """A rule whose whole body is one open construct gives the choice the rule's own name."""
+    made = space(
+        {"extra": "(conv3x3)?", "times": "relu{1,2}", "base": "(range(8, 16, 4))"},
+        block="conv3x3(base) extra times conv3x3 +",
+    )
+    assert {point.name for point in made.points} == {"base", "extra", "times"}
+
+
+def test_block_may_be_a_choice_and_vary():
+    """`block` with alternatives is a choice named `block` and may stand in `vary`."""
+    sections = {"block": "a | b"}
+    grammar = {"a": "conv3x3 +", "b": "conv3x3 bn + relu"}
+    assert names(space(grammar, **sections).unrank(0)) == ["block"]
+    by_block = space(grammar, {"block": "block"}, **sections)
+    assert by_block.count() == 2**4
+    assert names(by_block.unrank(0))[-1] == "block@stage2.block2"
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [
+        ("range(1, 3, 1)", ["1", "2", "3"]),
+        ("range(1, 4, 2)", ["1", "3"]),
+        ("range(0.5, 1, 0.25)", ["0.5", "0.75", "1"]),
+        ("range(2, 2, 1)", None),
+    ],
+)
+def test_a_range_includes_its_end_when_it_is_reached(rule, values):
+    """range(lo, hi, step) is a numeric choice, `hi` included when reached; of one value it is no choice."""
+    made = space({"some": rule}, block="conv3x3 conv3x3(16*some) conv3x3 +")
+    assert [d.choices.get("some") for d in made] == (values or [None])
+
+
+def test_numeric_rules_reckon():
+    """Rules of numbers stand wherever a number may, with + - * / brackets, unary minus and round."""
+    made = only(
+        grammar={"base": "6", "twice": "2*base", "odd": "-(1 - twice)/1", "near": "round(odd + 0.5, 8)"},
+        block="conv3x3(near) conv3x3(base + twice) conv3x3(odd) conv3x3 +",
+        stages="{blocks: 1, width: twice/2}",
+        stem="conv3x3(w)",
+    )
+    assert [op.out for op in made.stages[0].blocks[0].branch] == [8, 18, 11, 6]
+
+
+def test_round_is_to_the_nearest_multiple_and_at_least_one():
+    """round(x, m): nearest multiple, halves up, at least m."""
+    made = only(
+        block="conv3x3(round(1, 8)) conv3x3(round(12, 8)) conv3x3(round(11.9, 8)) conv3x3(round(2.5, 1)) conv3x3 +"
+    )
+    assert [op.out for op in made.stages[0].blocks[0].branch] == [8, 16, 8, 3, 8]
+
+
+def test_alternatives_in_brackets_stand_among_numbers():
+    """(1 | 2)*w is a choice point of the rule it stands in."""
+    made = space(block="conv3x3((1 | 2)*w) conv3x3 +")
+    assert [d.choices for d in made] == [{"block.1": "1"}, {"block.1": "2"}]
+
+
+def test_depth_by_stage_and_for_the_network():
+    """`blocks: depth` is one depth for all stages, unless depth varies by stage."""
+    once = space({"depth": "1 | 2 | 3"}, stages="{blocks: depth, width: [4, 8, 16]}")
+    each = space({"depth": "1 | 2 | 3"}, {"depth": "stage"}, stages="{blocks: depth, width: [4, 8, 16]}")
+    assert (once.count(), each.count()) == (3, 27)
+    assert [len(stage.blocks) for stage in each.architecture(5).stages] == [1, 2, 3]
+
+
+def test_choices_of_blocks_that_are_not_there_are_not_counted():
+    """With 1 or 2 or 3 blocks and an activation by block there are 2 + 4 + 8 derivations."""
+    made = space(
+        {"depth": "range(1, 3, 1)", "act": "relu | silu"},
+        {"act": "block"},
+        block="conv3x3 act +",
+        stages="{blocks: depth, width: 8}",
+    )
+    assert made.count() == 14
+    assert agrees_with_trying(made) == 14
+
+
+def test_rank_order():
+    """Index 0 takes every first alternative, and earlier questions weigh more."""
+    made = space({"a": "relu | silu", "b": "bn | in_ | none"}, block="a conv3x3 b +")
+    assert [tuple(d.choices.values()) for d in made] == [
+        (a, b) for a in ("relu", "silu") for b in ("bn", "in_", "none")
+    ]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_counting_agrees_with_trying_everything(seed):
+    """On random small spaces with every construct and scope, counting, ranking and walking agree with
+    an enumeration that only derives networks; and each of the networks builds."""
+    made = random_space(seed, largest=150)
+    if made is None:
+        pytest.skip("refused, or too large to be tried")
+    assert agrees_with_trying(made) == made.count()
+
+
+@pytest.mark.parametrize("name", sorted(shipped_spaces()))
+def test_every_shipped_space_ranks_both_ways(name):
+    """index in [0, count) and derivation stand for each other in every shipped space."""
+    made = load_space(name)
+    last = made.count() - 1
+    for index in {0, last, last // 2, last // 3, 5 * last // 7}:
+        assert made.rank(made.unrank(index)) == index
+
+
+def test_an_index_outside_is_refused():
+    """An index below 0 or from count on is refused with the bounds; the last one is not."""
+    made = space(block="conv3x3 bn? +")
+    assert made.rank(made.unrank(1)) == 1
+    for index in (-1, 2):
+        with pytest.raises(SpaceError, match=r"it has 2 derivations, 0\.\.1"):
+            made.unrank(index)
+
+
+def large(shortcut: str | None = None):
+    """54 blocks with many choices each, some of the network, one anonymous, stages of chosen depth."""
+    return space(
+        {
+            "order": "late | early",
+            "late": "conv3x3 norm act conv3x3(d=dil) norm attn? + act",
+            "early": "norm act conv3x3 norm act conv3x3(d=dil) attn? (drop(0.1) | drop(0.2))? +",
+            "act": "relu | silu | gelu",
+            "norm": "bn | gn(g=2)",
+            "attn": "se(r=q) | eca",
+            "q": "2 | 4",
+            "dil": "1 | 2",
+            "depth": "range(14, 18, 1)",
+        },
+        {
+            "order": "block",
+            "early": "block",
+            "late": "block",
+            "attn": "block",
+            "q": "block",
+            "dil": "block",
+            "depth": "stage",
+        },
+        block="order",
+        stages="{blocks: depth, width: [16, 32, 64], stride: [1, 2, 2]}",
+        **({"shortcut": shortcut} if shortcut else {}),
+    )
+
+
+@pytest.mark.parametrize("shortcut", [None, "{same: none | scale(0.5)}"])
+def test_counting_is_exact_far_beyond_enumeration(shortcut):
+    """The count of a space of more than 10^50 derivations is the reckoned number, and ranks there are exact."""
+    made = large(shortcut)
+    # A block: attention none, eca, or se with 2 ratios; dilation 2; pre-activation with 3 ways to drop; post with 1.
+    a_block = 2 * 4 * (1 + 3)
+    depths = range(14, 19)
+    expected = 3 * 2 * sum(a_block**n for n in depths) ** 3 * (2 if shortcut else 1)
+    assert made.count() == expected > 10**50
+    for index in (0, 1, expected // 3, expected - 1):
+        derivation = made.unrank(index)
+        assert made.rank(derivation) == index
+        assert made.architecture(derivation).output == (10, 1, 1)
+
+
+def test_many_choices_of_the_network_stay_countable():
+    """Sixty choices of the whole network, half of them with a choice inside, are counted without enumerating."""
+    grammar = {f"a{k}": "relu | silu" for k in range(30)}
+    grammar |= {f"b{k}": f"none | se(r=q{k})" for k in range(30)} | {f"q{k}": "2 | 4 | 8" for k in range(30)}
+    made = space(grammar, block=" ".join([*(f"a{k} b{k}" for k in range(30)), "conv3x3 +"]))
+    assert made.count() == 2**30 * 4**30
+    index = made.count() // 7
+    assert made.rank(made.unrank(index)) == index
+
+
+def test_very_deep_stages_need_no_recursion():
+    """2,000 blocks in a stage, each with a choice, count, rank and derive."""
+    made = space(
+        {"act": "relu | silu"},
+        {"act": "block"},
+        block="conv3x3 act +",
+        stages="{blocks: 2000, width: 4}",
+        input="3x4x4",
+    )
+    assert made.count() == 2**2000
+    index = 2**2000 // 3
+    assert made.rank(made.unrank(index)) == index
+    assert len(made.architecture(index).stages[0].blocks) == 2000
+
+
+def test_sampling_is_uniform_over_derivations():
+    """Each derivation is drawn as often as any other, whatever the choices that lead to it; seeds repeat."""
+    made = space(
+        {"attn": "none | se(r=q)", "q": "2 | 4"}, {"attn": "stage"}, stages=THREE_STAGES, block="conv3x3 bn attn + relu"
+    )
+    drawn = Counter(made.rank(derivation) for derivation in made.sample(15 * 200, seed=3))
+    assert set(drawn) == set(range(15))
+    # Chi-square with 14 degrees of freedom: 36.1 is the 99.9th percentile. Drawn choice by choice, index 0
+    # would come an eighth of the time.
+    assert sum((drawn[k] - 200) ** 2 / 200 for k in range(15)) < 36.1
+    assert made.sample(5, seed=1) == made.sample(5, seed=1) != made.sample(5, seed=2)
+
+
+def test_sampling_a_space_too_large_to_list():
+    """A sample of 10^100 derivations is as easily drawn."""
+    made = large()
+    first, second = made.sample(2, seed=0)
+    assert first != second
+    assert 0 <= made.rank(first) < made.count()
+
+
+def test_iteration_gives_every_derivation_in_rank_order():
+    """iter(space) is unrank(0), unrank(1), ..."""
+    made = space({"act": "relu | silu"}, {"act": "stage"}, block="conv3x3 act +")
+    assert list(made) == [made.unrank(index) for index in range(made.count())]
+
+
+def test_whoever_answers_is_asked_each_live_choice_once():
+    """derive() asks name and alternatives, each live choice once, in the derivation's order."""
+    made = space({"attn": "none | se(r=q)", "q": "2 | 4"}, {"attn": "stage"}, block="conv3x3 attn +")
+    asked: list[Choice] = []
+
+    def last(choice: Choice) -> str:
+        asked.append(choice)
+        return choice.options[-1]
+
+    derivation = made.derive(last)
+    assert asked == [
+        ("attn@stage1", ("none", "se(r=q)")),
+        ("q", ("2", "4")),
+        ("attn@stage2", ("none", "se(r=q)")),
+    ]
+    assert derivation == made.unrank(made.count() - 1)
+
+
+def test_alternatives_are_spelled_as_in_the_file_with_single_blanks():
+    """`choices` maps names to the chosen alternative's text, with single blanks."""
+    made = space({"body": "conv3x3   bn   + | conv3x3 se( r = 4 ) +"}, block="body")
+    assert [d.choices["body"] for d in made] == ["conv3x3 bn +", "conv3x3 se( r = 4 ) +"]
+
+
+def test_named_choices():
+    """Named choices are set, those left out take their first alternative; a name without a scope sets it in each."""
+    made = space(
+        {"attn": "none | se(r=4) | se(r=q)", "q": "2 | 8", "act": "relu | silu"},
+        {"attn": "stage"},
+        block="conv3x3 attn act +",
+    )
+    everywhere = made.named({"attn": "se( r=4 )"})
+    assert everywhere.choices == {"attn@stage1": "se(r=4)", "act": "relu", "attn@stage2": "se(r=4)"}
+    one = made.named({"attn@stage2": "se(r=q)", "q": "8", "act": "silu"})
+    assert one.choices == {"attn@stage1": "none", "act": "silu", "attn@stage2": "se(r=q)", "q": "8"}
+    for wanted, message in [
+        ({"atn": "none"}, "no choice 'atn'.*did you mean 'attn'"),
+        ({"attn": "se(r=5)"}, r"no alternative 'se\(r=5\)'; it has: none \| se\(r=4\) \| se\(r=q\)"),
+        ({"q": "8"}, "'q' does not arise here"),
+        ({"attn@stage9": "none"}, "'attn@stage9' does not arise here"),
+    ]:
+        with pytest.raises(SpaceError, match=message):
+            made.named(wanted)
+
+
+def test_a_foreign_derivation_is_refused():
+    """A derivation with a choice too few, too many, or of no alternative has no rank and no network."""
+    made = space({"act": "relu | silu"}, block="conv3x3 act +")
+    assert made.rank(Derivation({"act": "silu"})) == 1
+    for choices, message in [
+        ({}, "has no choice act"),
+        ({"act": "gelu"}, "no alternative 'gelu'"),
+        ({"act": "silu", "norm": "bn"}, "has the choice norm, which does not arise"),
+    ]:
+        with pytest.raises(SpaceError, match=message):
+            made.rank(Derivation(choices))
+    for choices in ({}, {"act": "gelu"}):
+        with pytest.raises(SpaceError, match="act"):
+            made.architecture(Derivation(choices))
+
+
+def test_limits_change_no_count():
+    """limits never change a count, an index or a sample; they are kept with the space."""
+    free = space(block="conv3x3 bn? +")
+    bound = space(block="conv3x3 bn? +", limits="{params: <= 1k, macs: < 2.5M}")
+    assert (free.count(), list(free)) == (bound.count(), list(bound))
+    assert [str(limit) for limit in bound.limits] == ["params <= 1k", "macs < 2.5M"]
+
+
+def test_the_digest_of_a_space_is_what_it_says():
+    """Blanks, comments, the order of keys and the free text do not show in a space's digest; anything else does."""
+    one = space({"act": "relu | silu"}, name="one")
+    assert one.digest == space({"act": "relu   |  silu   # why"}, name="two").digest
+    assert one.digest == space({"act": "relu | silu"}, about="Some words.").digest
+    assert one.digest != space({"act": "silu | relu"}).digest
+    assert one.digest != one.with_input((3, 8, 8), 10).digest
+    assert (
+        one.digest
+        == one.with_input((3, 16, 16), 10).digest
+        == one.with_input((3, 8, 8), 5).with_input((3, 16, 16), 10).digest
+    )
+
+
+def test_another_input_is_checked_anew():
+    """with_input keeps the rules and the count, and refuses an input on which a network cannot stand."""
+    made = space(stem="conv4x4(8, s=4)")
+    assert made.with_input((1, 32, 32), 7).architecture(0).input == (1, 32, 32)
+    with pytest.raises(SpaceError, match="does not fit on an arriving 3x2x2"):
+        made.with_input((3, 2, 2), 10)
+
+
+def test_per_stage_blocks_and_numbers_with_choices():
+    """Stages as a list of mappings: each may have its own block and numbers, drawn in that stage alone."""
+    made = space(
+        {"basic": "conv3x3 bn +", "deep": "conv1x1 bn conv3x3 bn +"},
+        stages="[{blocks: 1 | 2, width: 4}, {blocks: 2, width: 8, stride: 2, block: basic | deep}]",
+        block="basic",
+    )
+    assert [tuple(d.choices.items()) for d in made][:2] == [
+        (("stages.blocks@stage1", "1"), ("block@stage2", "basic")),
+        (("stages.blocks@stage1", "1"), ("block@stage2", "deep")),
+    ]
+    assert made.count() == 4
+
+
+def test_counts_multiply_as_combinatorics_says():
+    """k of 6 stages attentive, each with its own ratio: sum of comb(6, k) 3^k = 4^6."""
+    made = space(
+        {"attn": "none | se(r=q)", "q": "2 | 4 | 8"},
+        {"attn": "stage", "q": "stage"},
+        block="conv3x3 attn +",
+        stages="{blocks: 1, width: [4, 4, 4, 4, 4, 4]}",
+    )
+    assert made.count() == sum(comb(6, k) * 3**k for k in range(7)) == prod([4] * 6)
+
+
+def test_a_network_is_named_as_python_names_things():
+    """An index, numpy's too, choices as a mapping or as text, and a Derivation name the same network."""
+    made = load_space("preact_variants.yaml")
+    derivation = made.derivation("order=full_preact, depth=3")
+    index = made.rank(derivation)
+    for name in (index, numpy.int64(index), str(index), {"order": "full_preact", "depth": 3}, derivation.choices,
+                 dict(derivation.choices), derivation):  # fmt: skip
+        assert made.derivation(name) == derivation and made.rank(name) == index
+        assert made.architecture(name) == made.architecture(index)
+    for name in (None, 1.5, True, [1]):
+        with pytest.raises(TypeError, match="expected an index, choices"):
+            made.architecture(name)
+    for name in ("order=nothing", "nothing=1", "order", {"order": "nothing"}, -1, made.count(), "99999999"):
+        with pytest.raises(ExplorerError):
+            made.architecture(name)
+
+
+def test_derivations_are_hashable():
+    """Equal derivations are one element of a set, in whatever order their choices come."""
+    made = load_space("preact_variants.yaml")
+    drawn = made.sample(9)
+    assert len(set(drawn)) == len({str(each) for each in drawn})
+    turned = Derivation(dict(reversed(drawn[0].choices.items())))
+    assert turned == drawn[0] and hash(turned) == hash(drawn[0]) and turned in {drawn[0]}
+
+
+def test_a_space_is_a_sequence_of_its_derivations():
+    """Length, index, negative index, slice and membership are those of the list of all derivations."""
+    made = load_space("he2016_orders.yaml")
+    every = list(made)
+    assert len(made) == made.count() == len(every)
+    assert [made[0], made[-1], made[1:3], made[::-2]] == [every[0], every[-1], every[1:3], every[::-2]]
+    assert every[3] in made and Derivation({"order": "nothing"}) not in made and 3 not in made
+    for index in (len(every), -len(every) - 1):
+        with pytest.raises(IndexError, match="is outside the space: it has 5 derivations"):
+            made[index]
+    with pytest.raises(TypeError):
+        made["order"]
+    with pytest.raises(SpaceError, match="at least 0"):
+        made.sample(-1)
+
+
+def test_a_space_too_large_for_len():
+    """A space of more derivations than ``len`` can return is true, indexed and searched all the same."""
+    made = space({"a": "1 | 2"}, {"a": "use"}, stages="{blocks: 100, width: 8}", block="conv3x3(d=a) bn + relu")
+    assert made.count() > sys.maxsize and made and made[-1] in made
+    with pytest.raises(OverflowError, match=r"use count\(\)"):
+        len(made)
