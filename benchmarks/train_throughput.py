@@ -36,9 +36,9 @@ from explorer.network.build import build_network
 from explorer.study.rehearsal import made_up_images
 from explorer.training.batches import Images, draw_epoch
 from explorer.training.data import Dataset, load_data
+from explorer.training.device import autocast, process_settings
 from explorer.training.recipe import recipe
 from explorer.training.relu import bitwise_relu
-from explorer.training.settings import autocast, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 SPACE = "published/cifar_resnet.yaml"  # its index 0 is ResNet-20, shortcut option A

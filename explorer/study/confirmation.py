@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +31,8 @@ from explorer.study.guarding import interruptions, leases_kept
 from explorer.study.seeds import seed_for
 from explorer.study.terms import find_data, training_data, training_recipe
 from explorer.study.watchdog import usual_limits
-from explorer.study.work import Failure, Job, Outcome, Report, Training
+from explorer.study.work import Failure, Job, Outcome, Retraining, Training
+from explorer.training.settings import ResolvedTraining
 
 BREATH = 0.2  # seconds between two looks at the clock
 PAUSE = 2.0  # seconds before it is asked again whether there is something to train, once there was not
@@ -69,19 +70,6 @@ class Confirmation:
     interrupted: bool
     seconds: float
     signal: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Retraining:
-    """Trains and tests a network, in the precision that its trial was trained in."""
-
-    training: Training
-    precisions: Mapping[str, str]
-
-    def __call__(self, job: Job, report: Report) -> Outcome:
-        from explorer.study.objective import train_and_test  # the confirming process leaves torch to its children
-
-        return train_and_test(replace(self.training, precision=self.precisions[job.digest]), job, report)
 
 
 def run_confirmation(
@@ -127,19 +115,17 @@ def run_confirmation(
     len(data.test)  # read now, for the same reason
     workers = workers or (usable_cores() if device == "cpu" else 1)
     workers = min(workers, seeds * len(frontier))
-    work = Training(
+    settings = ResolvedTraining(
         data=place["name"],
         data_dir=place.get("data_dir"),
         subset=study.fingerprint["split"]["subset"],
+        skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
         recipe=recipe,
         epochs=epochs,
         device=device,
-        threads=max(1, usable_cores() // workers),
-        side_by_side=workers,
-        precision="auto",
-        artifacts=study.artifacts,
-        skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
     )
+    threads = max(1, usable_cores() // workers)
+    work = Training(settings, threads, study.artifacts, side_by_side=workers)
     precisions = {trial.digest: trial.result.precision if trial.result else "float32" for trial in frontier}
     # The largest first within a seed: what runs last is short, so that no core waits long for another.
     largest_first = sorted(frontier, key=lambda trial: -trial.costs.get("macs", 0.0))

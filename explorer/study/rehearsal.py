@@ -10,13 +10,12 @@ import torch
 
 from explorer.architecture import Architecture
 from explorer.records import Epoch
-from explorer.study.packing import Rehearsal
-from explorer.study.work import Job, Outcome, Report
+from explorer.study.work import Job, Outcome, Rehearsal, Report
 from explorer.training.batches import Images, draw_epoch
 from explorer.training.data import Dataset
+from explorer.training.device import AUTO, autocast, process_settings
 from explorer.training.precision import choose_precision
 from explorer.training.run import build_for_training
-from explorer.training.settings import AUTO, autocast, process_settings
 from explorer.training.splits import Split
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 

@@ -41,7 +41,7 @@ from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
 from explorer.training.convolutions import sound_convolutions
 from explorer.training.data import Dataset, load_data
-from explorer.training.settings import dropout_generator, process_settings
+from explorer.training.device import dropout_generator, process_settings
 from explorer.training.splits import stratified_order
 
 NOISE = "noise"

@@ -12,8 +12,8 @@ from torch import nn
 from explorer.errors import TrainingError
 from explorer.training.batches import Images, draw_epoch
 from explorer.training.data import load_data
+from explorer.training.device import autocast
 from explorer.training.recipe import recipe
-from explorer.training.settings import autocast
 from explorer.training.step import ReplayedStep, TrainingStep, make_optimiser
 from tests.training.small_network import small_network
 
