@@ -201,7 +201,7 @@ class SearchSettings(Settings):
         None,
         "Name of the study; SPACE-DATA by default.",
         Text(),
-        in_python="With ``evaluate`` it is SPACE-FUNCTION.",
+        in_python="With evaluate it is SPACE-FUNCTION.",
         metavar="NAME",
     )
     new_study: bool = setting(

@@ -34,7 +34,7 @@ class TrainingSettings(Settings):
     data: str | None = setting(
         None,
         "Data set: digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder of class folders;"
-        " cluttered-digits by default.",
+        " a search takes cluttered-digits by default.",
         Text(),
         metavar="NAME",
         in_fingerprint=True,
