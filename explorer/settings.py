@@ -166,7 +166,7 @@ def _own(cls: type[Settings]) -> Iterator[Setting]:
 
 def _nested(cls: type[Settings]) -> dict[str, type[Settings]]:
     """Return the fields that hold further settings."""
-    nested = {}
+    nested: dict[str, type[Settings]] = {}
     for each in dataclasses.fields(cls):
         kind = each.default_factory
         if isinstance(kind, type) and issubclass(kind, Settings):

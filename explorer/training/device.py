@@ -71,7 +71,7 @@ def _cuda_settings(place: torch.device) -> Iterator[None]:
     try:
         with torch.cuda.device(place):
             random_before = torch.cuda.get_rng_state()
-            outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+            outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(outside)
             try:
                 with torch.cuda.stream(stream):
