@@ -31,7 +31,7 @@ from explorer.training.settings import TrainingSettings
 SPACE = Setting(
     name="space",
     kind=Text(),
-    help="Space file, or the name of one that comes with the explorer.",
+    help="Space file, or the name of one that comes with the explorer; required, here or in the settings file.",
     flag="--space",
     metavar="SPACE",
     annotation="str | None",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from explorer.errors import StudyError, did_you_mean
 from explorer.grammar.space import Derivation
 from explorer.records import TrialRecord
 from explorer.study.evolution import EvolutionSampler
@@ -33,10 +32,3 @@ def _frontier(pool: Pool, objectives: Mapping[str, str], seed: int) -> Sampler:
 
 OWN_SAMPLERS = {"frontier": _frontier, "evolution": EvolutionSampler, "random": UniformSampler}
 SAMPLERS = (*OWN_SAMPLERS, "tpe", "nsga2", "gp")
-
-
-def check_sampler(name: str) -> str:
-    """The name itself. Raises StudyError when no sampler bears it."""
-    if name not in SAMPLERS:
-        raise StudyError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}{did_you_mean(name, SAMPLERS)}")
-    return name

@@ -13,6 +13,7 @@ from explorer.architecture import Architecture
 from explorer.errors import TrainingError
 from explorer.files import remove
 from explorer.measure.cores import usable_cores
+from explorer.measure.environment import find_device
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult
 from explorer.settings import takes_settings
@@ -74,6 +75,7 @@ def train_architecture(
         )
     len(dataset.test)  # read now: what is wrong with it is said before the network is trained
     resolved = settings.resolved(dataset.name)
+    device = find_device() if resolved.device == "auto" else resolved.device
     threads = threads or usual_threads()
     network = build_for_training(architecture, resolved.recipe, seed)
     result = train_network(
@@ -82,15 +84,13 @@ def train_architecture(
         resolved.recipe,
         epochs=resolved.epochs,
         seed=seed,
-        device=resolved.device,
+        device=device,
         threads=threads,
         precision=resolved.precision,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
-    test = evaluate_network(
-        network, dataset, "test", device=resolved.device, threads=threads, precision=result.precision
-    )
+    test = evaluate_network(network, dataset, "test", device=device, threads=threads, precision=result.precision)
     if checkpoint is not None:
         remove(checkpoint)
     return Trained(network, result, test, resolved.recipe)
