@@ -48,6 +48,7 @@ def test_values_are_read_as_they_are_typed(tmp_path):
         "recipe": {"base": "cosine", "lr": 0.05, "nesterov": True},
     }
     assert read(tmp_path, "# nothing") == {}
+    assert SearchSettings.make({"limits": "none"}).limits == ()
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ class Limited:
     def __call__(self, job, report):
         checkpoint.SECONDS = checkpoint.SHARE = 0  # one is tried after each epoch
         small_files_only()
-        return self.work(job, report)
+        return objective.perform(self.work, job, report)
 
 
 def is_kept_without_weights(study) -> None:
