@@ -37,9 +37,9 @@ from explorer.system.cores import usable_cores
 from explorer.system.environment import describe_environment
 from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
+from explorer.training.device import autocast, process_settings
 from explorer.training.recipe import recipe
 from explorer.training.relu import bitwise_relu
-from explorer.training.settings import autocast, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 SPACE = "published/cifar_resnet.yaml"  # its index 0 is ResNet-20, shortcut option A

@@ -1,4 +1,5 @@
-"""The pages made from the program: ops.md from the ops, errors.md and published.md from tables that tests loop over.
+"""The pages made from the program: ops.md from the ops, settings.md from the settings, errors.md and published.md from
+tables that tests loop over.
 
 ``python -m docs.generate`` writes them anew, and the schema of space files with them; a test checks that they are up
 to date.
@@ -6,18 +7,23 @@ to date.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from explorer.cli.running import SPACE
 from explorer.costing.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.ops import registry
 from explorer.ops.base import Argument, Op
 from explorer.ops.merge import MERGES, Merge
+from explorer.settings import Setting
 from explorer.space.json_schema import SCHEMA_FILE, schema_text
 from explorer.space.search_space import parse_space
+from explorer.study.settings import SearchSettings
+from explorer.training.settings import TrainingSettings
 from tests.published.networks import FURTHER, ROWS, member
 from tests.space.errors import ERRORS
 from tests.space.spaces import text
@@ -193,11 +199,68 @@ def published_page() -> str:
     return "\n".join(parts)
 
 
+SETTINGS_HEAD = f"""{DO_NOT_EDIT}
+
+# Settings
+
+Every setting of a search has one name in Python, in the settings file and (with hyphens, unless the table says
+otherwise) on the command line. `explorer train` takes the settings of a training, `explorer compare` these and
+`--workers`, `explorer worker` those that may differ between the runs of one study.
+
+```sh
+explorer search --space preact_variants.yaml --trials 50 --print-config > search.yaml   # the settings in force
+explorer search --config search.yaml                                                    # the same search
+explorer search --config search.yaml --trials 100                                       # options override the file
+```
+
+```python
+explorer.search(space, trials=50)
+settings = SearchSettings.make({{"trials": 50, "data": "digits"}})        # from explorer.study.settings
+explorer.search(space, settings, sampler="random")                      # keywords replace single settings
+```
+
+The settings file is YAML. It may leave out settings, which then have their defaults; an unknown or repeated key is an
+error. `null` stands for the default that the table describes. Paths are relative to the working folder.
+"""
+
+
+def setting_row(setting: Setting) -> str:
+    option, default = "Python only", f"`{json.dumps(setting.kind.write(setting.default))}`"
+    if setting.flag is not None:
+        option = f"`{setting.flag} {setting.metavar}`" if setting.metavar else f"`{setting.flag}`"
+    if setting.command_default is not None:
+        default += f"; on the command line `{setting.command_default}`"
+    about = setting.help
+    about += f" Range: {setting.kind.range}." if setting.kind.range else ""
+    about += f" In Python: {setting.in_python}" if setting.in_python and setting.flag else setting.in_python
+    cells = (f"`{setting.name}`", option, default, about, "yes" if setting.in_fingerprint else "")
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def settings_table(settings: Iterable[Setting]) -> str:
+    head = "| setting | option | default | what it does | of the study |\n|---|---|---|---|---|\n"
+    return head + "\n".join(map(setting_row, settings)) + "\n"
+
+
+def settings_page() -> str:
+    training = {each.name for each in TrainingSettings.described()}
+    further = [each for each in SearchSettings.described() if each.name not in training]
+    return "\n".join(
+        [
+            SETTINGS_HEAD,
+            "A study keeps the settings marked in the last column: a run that changes one of them is refused.\n",
+            f"## Of a training\n\n{settings_table(TrainingSettings.described())}",
+            f"## Of a search\n\n{settings_table([SPACE, *further])}",
+        ]
+    )
+
+
 # Every generated file and what writes that which is to stand in it.
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "ops.md": ops_page,
     ROOT / "docs" / "errors.md": errors_page,
     ROOT / "docs" / "published.md": published_page,
+    ROOT / "docs" / "settings.md": settings_page,
     ROOT / "search_spaces" / SCHEMA_FILE: schema_text,
 }
 

@@ -8,7 +8,8 @@
     ├── DataError            a data set that is missing, damaged or unknown
     ├── TrainingError        a training that cannot start or that ended without a usable result
     ├── StudyError           a search that cannot be run as it was asked for
-    │   └── SearchFailed     a search that gave up; its study is in the attribute study
+    │   ├── SearchFailed     a search that gave up; its study is in the attribute study
+    │   └── SettingError     a setting of a search or a training that is out of range; also a TrainingError
     ├── StoreError           a database or a study that is missing, unreadable or different
     └── ExportError          a file set that cannot be written or that fails its own check
 
@@ -86,6 +87,10 @@ class SearchFailed(StudyError):
     def __init__(self, message: str, study: Any = None):
         super().__init__(message)
         self.study = study
+
+
+class SettingError(StudyError, TrainingError):
+    """A setting of a search or a training that has a wrong type, is out of range or is not one of the known names."""
 
 
 class StoreError(ExplorerError):

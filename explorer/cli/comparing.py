@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, counted, percent, print_json, print_table, storage
-from explorer.cli.running import training_options
+from explorer.cli.setting_options import setting_options
+from explorer.study.settings import SearchSettings
+from explorer.training.settings import TrainingSettings
 
 
 @click.command()
@@ -22,20 +26,19 @@ from explorer.cli.running import training_options
     metavar="N",
     help="To draw of a space.",
 )
-@click.option("--workers", type=Whole(1, 1_024, auto=True), metavar="N", help="Networks trained side by side.")
+@setting_options(each for each in SearchSettings.described() if each.name == "workers")
 @click.option("--seed", type=int, default=0, show_default=True)
-@training_options
+@setting_options(TrainingSettings.described())
 @as_json
 @storage
-def compare(space_a, space_b, device, as_json, **options) -> None:
+def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
     """The error distributions of two spaces at equal cost: of studies in the storage, or of spaces, of which N networks
     each are drawn uniformly and trained. The same line again goes on."""
     from explorer.study import show_progress
     from explorer.study.compare import compare_spaces
-    from explorer.system.environment import find_device
 
     with show_progress() as progress:
-        found = compare_spaces(space_a, space_b, device=find_device(device), progress=progress, **options)
+        found = compare_spaces(space_a, space_b, progress=progress, **options)
     if as_json:
         print_json(found.to_json())
         return

@@ -12,9 +12,11 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from explorer.address import Input
 from explorer.cli.amounts import Whole
+from explorer.cli.setting_options import setting_option
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
 from explorer.quantities import FRACTIONS
@@ -22,6 +24,7 @@ from explorer.space.language.parse import parse_shape
 from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.files import require_writable
 from explorer.system.plain_text import printable
+from explorer.training.settings import TrainingSettings
 
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
@@ -59,27 +62,16 @@ def storage_words(shown: str) -> str:
     return f" --storage {shlex.quote(shown)}" if from_command_line and HIDDEN not in shown else ""
 
 
-data_dir = click.option(
-    "--data-dir",
-    envvar="EXPLORER_DATA",
-    type=click.Path(),
-    metavar="DIR",
-    help="Where data sets lie; also from EXPLORER_DATA.",
-)
-skip_damaged = click.option(
-    "--skip-damaged", is_flag=True, help="Leave out images of a folder that cannot be decoded; kept with the study."
-)
-device = click.option(
-    "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."
-)
+_training = {each.name: setting_option(each) for each in TrainingSettings.described()}
+data_dir, skip_damaged, device = _training["data_dir"], _training["skip_damaged"], _training["device"]
 
 
-def with_input(command: Callable) -> Callable:
+def with_input(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--data NAME``, or ``--input CxHxW`` and ``--classes N``: replace the space's own input."""
 
     def wrapped(
         *args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any
-    ):
+    ) -> Any:
         return command(*args, override=input_override(data, data_dir, input, classes), **kwargs)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
@@ -89,7 +81,7 @@ def with_input(command: Callable) -> Callable:
     return input_shape(wrapped)
 
 
-def input_shape(command: Callable) -> Callable:
+def input_shape(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--input CxHxW`` and ``--classes N``, each by itself if need be."""
     own = "the space's own unless named."
     command = click.option("--input", metavar="CxHxW", help=f"Input shape, as in 3x224x224; {own}")(command)
@@ -153,16 +145,14 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
     """A table; ``columns``: heading -> "left" or "right"."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, side in columns.items():
-        table.add_column(heading, justify=side, overflow="fold")
+        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
         table.add_row(*(plain(cell) for cell in row))
     console().print(table)
 
 
-def plain(value: Any):
+def plain(value: Any) -> Text:
     """Text as it is: nothing in it is markup or an escape sequence."""
-    from rich.text import Text
-
     return Text("" if value is None else printable(str(value)))
 
 

@@ -5,152 +5,83 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import click
 
 from explorer.cli import WorkFailed
-from explorer.cli.amounts import Bytes, Duration, Whole
-from explorer.cli.measuring import Listed
-from explorer.cli.options import (
-    as_json,
-    console,
-    counted,
-    data_dir,
-    device,
-    percent,
-    plain,
-    print_json,
-    skip_damaged,
-    storage,
-    storage_words,
-)
+from explorer.cli.amounts import Whole
+from explorer.cli.options import as_json, console, counted, percent, plain, print_json, storage, storage_words
+from explorer.cli.setting_options import setting_options, values_in_force
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
-from explorer.limits import Limit, parse_limit
-from explorer.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
+from explorer.records import Epoch, TrialRecord
+from explorer.setting_kinds import Text
+from explorer.settings import Setting
+from explorer.settings_file import read_settings, write_settings
+from explorer.store.passwords import has_password
+from explorer.study.search import SearchResult
+from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted
+from explorer.training.settings import TrainingSettings
+
+SPACE = Setting(
+    name="space",
+    kind=Text(),
+    help="Space file, or the name of one that comes with the explorer; required, here or in the settings file.",
+    flag="--space",
+    metavar="SPACE",
+    annotation="str | None",
+)
+SEARCH = (SPACE, *(each for each in SearchSettings.described() if each.flag is not None))
+NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_study", "seed", "storage")
+WORKER = [each for each in SEARCH[1:] if not each.in_fingerprint and each.name not in NOT_OF_A_WORKER]
 
 
-def running_options(command):
-    """How a study is run, in ``search`` and ``worker`` alike: what may differ from one run of it to the next."""
-    options = {
-        "--trials": ("trials", Whole(min=1), "N", "The study's total of trained networks."),
-        "--time": ("seconds", Duration(), "TIME", "Time of this run, as in 90s, 30m or 2h."),
-        "--until-stable": ("until_stable", Whole(min=1), "N", "End when N trials in a row bring nothing new."),
-        "--trial-time": ("trial_seconds", Duration(), "TIME", "A trial fails after it; 20 times the usual by default."),
-        "--trial-memory": ("trial_memory", Bytes(), "BYTES", "A trial that holds more fails, as in 8G."),
-    }
-    for flag, (name, kind, metavar, about) in reversed(options.items()):
-        command = click.option(flag, name, type=kind, metavar=metavar, help=about)(command)
-    for flag, default, about in (
-        ("--stopping", "auto", "End trainings that fall behind: rungs, curves, none; auto: rungs from 8 epochs on."),
-        ("--sampler", "frontier", "frontier, evolution, random, tpe, nsga2 or gp."),
-    ):
-        command = click.option(flag, default=default, show_default=True, metavar="NAME", help=about)(command)
-    about = f"Measure zero-cost scores with each network's accuracy: {', '.join(SCORES)}."
-    command = click.option("--scores", type=Listed(), default="", metavar="NAME,...", help=about)(command)
-    about = "Retry also trials of earlier runs that broke a limit on time or memory, or whose training diverged."
-    command = click.option("--retry-failed", is_flag=True, help=about)(command)
-    about = "Store each network's gradient flow at its initialisation."
-    command = click.option("--record-gradients", is_flag=True, help=about)(command)
-    about = (
-        "Refuse networks that break it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
-        " It is kept with the study; 'none' takes all off again."
-    )
-    return click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=about)(command)
-
-
-def training_options(command):
-    """How networks are trained, in ``search`` and ``train`` alike."""
-    for option in reversed(
-        (
-            click.option(
-                "--data",
-                metavar="NAME",
-                help="digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder.",
-            ),
-            data_dir,
-            click.option(
-                "--subset",
-                type=Whole(min=2),
-                metavar="N",
-                help="So many images of train and validation, stratified.",
-            ),
-            skip_damaged,
-            click.option(
-                "--recipe",
-                metavar="NAME",
-                help="quick, he2016 or cosine, or a JSON file of the fields to change; the data set's own by default.",
-            ),
-            click.option(
-                "--epochs",
-                type=Whole(1, 100_000),
-                metavar="N",
-                help="Epochs a network; the data set's own by default.",
-            ),
-            device,
-            click.option(
-                "--precision",
-                type=click.Choice(["auto", "float32", "bfloat16"]),
-                default="auto",
-                show_default=True,
-                help="auto: what is measured to be faster.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
+    return [each for each in settings if each.name != "storage"]  # its option warns of a password
 
 
 @click.command()
 @click.option(
-    "--space", required=True, metavar="SPACE", help="A space file, or the name of one that comes with the explorer."
+    "--config",
+    type=click.Path(),
+    metavar="FILE",
+    help="Settings file (YAML); options of the command line override it.",
 )
-@training_options
-@running_options
-@click.option(
-    "--objectives",
-    default="accuracy,macs",
-    show_default=True,
-    metavar="NAMES",
-    help=f"What to trade off: {', '.join(TRAINED)}, {LATENCY}, and any cost: {', '.join(COSTS)}.",
-)
-@click.option(
-    "--workers",
-    type=Whole(1, 1_024, auto=True),
-    metavar="N",
-    help="Networks trained side by side; a core each by default.",
-)
-@click.option(
-    "--workers-per-device",
-    type=Whole(1, 1_024, auto=True),
-    metavar="N",
-    help="Networks that share one GPU; found by a short probe by default.",
-)
-@click.option("--study", metavar="NAME", help="SPACE-DATA by default.")
-@click.option("--new-study", is_flag=True, help="Begin another study beside the one of that name.")
-@click.option(
-    "--seed", type=int, metavar="S", help="Of all random numbers; the study's own, 0 for a new study, by default."
-)
+@setting_options(_without_storage(SEARCH))
+@click.option("--print-config", is_flag=True, help="Print the settings in force as a settings file, and exit.")
 @as_json
 @storage
-def search(space, objectives, limits, device, as_json, **options) -> None:
-    """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again goes on."""
+def search(config: str | None, print_config: bool, as_json: bool, **options: Any) -> None:
+    """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again resumes the study."""
     from explorer.space.search_space import load_space
     from explorer.study import run_search
-    from explorer.system.environment import find_device
 
-    settings = {"limits": _bounds(limits), "device": find_device(device), **options}
-    result = _watched(run_search, load_space(space), objectives=_directions(objectives), **settings)
-    _tell(result, as_json)
+    values = values_in_force(options, read_settings(config, SEARCH) if config else {})
+    if print_config:
+        SearchSettings.make({name: value for name, value in values.items() if name != SPACE.name})  # checks them
+        click.echo(_config(values), nl=False)
+        return
+    space = values.pop(SPACE.name)
+    if space is None:
+        ctx = click.get_current_context()
+        raise click.MissingParameter(ctx=ctx, param=next(each for each in ctx.command.params if each.name == "space"))
+    _tell(_watched(run_search, load_space(space), **values), as_json)
+
+
+def _config(values: Mapping[str, Any]) -> str:
+    """The settings file that gives these values. A storage with a password is left to EXPLORER_STORAGE."""
+    if not has_password(values["storage"] or ""):
+        return write_settings(values, SEARCH)
+    return write_settings(values, _without_storage(SEARCH)) + "# storage: has a password; set EXPLORER_STORAGE\n"
 
 
 @click.command()
 @click.option("--study", metavar="NAME", help="The study to work on; may be left out where there is just one.")
-@running_options
-@data_dir
-@device
+@setting_options(WORKER)
 @click.option(
     "--workers",
     type=Whole(1, 1_024),
@@ -161,16 +92,14 @@ def search(space, objectives, limits, device, as_json, **options) -> None:
 )
 @as_json
 @storage
-def worker(study, storage, limits, device, as_json, **options) -> None:
-    """Train networks for a study that 'explorer search' began, beside it or after it, from any process."""
+def worker(study: str | None, storage: str, as_json: bool, **options: Any) -> None:
+    """Train networks for a study that 'explorer search' created, beside it or after it, from any process."""
     from explorer.study import join_search
-    from explorer.system.environment import find_device
 
-    settings = {"limits": _bounds(limits), "device": find_device(device), **options}
-    _tell(_watched(join_search, storage, study or "", **settings), as_json)
+    _tell(_watched(join_search, storage, study or "", **options), as_json)
 
 
-def _watched(search, *args, **settings):
+def _watched(search: Callable[..., SearchResult], *args: Any, **settings: Any) -> SearchResult:
     """What a search comes to, its progress shown. That its record went away is the work's failure, not the input's."""
     from explorer.study import show_progress
     from explorer.study.search import RecordLost
@@ -182,7 +111,7 @@ def _watched(search, *args, **settings):
             raise WorkFailed(str(error)) from error
 
 
-def _tell(result, as_json: bool) -> None:
+def _tell(result: SearchResult, as_json: bool) -> None:
     """What a search came to, and how it ends the command."""
     study = result.study
     x, y = study.plane
@@ -210,22 +139,7 @@ def _tell(result, as_json: bool) -> None:
         raise_interrupted(result.signal)
 
 
-def _bounds(texts: Sequence[str]) -> tuple[Limit, ...] | None:
-    """The limits asked for; None leaves a study its own."""
-    if "none" in texts and len(texts) > 1:
-        raise ExplorerError("--limit none takes every limit off a study; give it alone")
-    return None if not texts else () if "none" in texts else tuple(parse_limit(text) for text in texts)
-
-
-def _directions(names: str) -> dict[str, str]:
-    """``accuracy,macs`` as name -> max or min. Accuracies are maximised, all else minimised."""
-    listed = [name.strip() for name in names.split(",") if name.strip()]
-    if len(set(listed)) != len(listed):
-        raise ExplorerError(f"--objectives {names!r} names one twice")
-    return directions(listed)
-
-
-def _print_result(result, frontier, x: str, y: str) -> None:
+def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: str) -> None:
     out, study = console(), result.study
     counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
@@ -251,23 +165,21 @@ def _print_result(result, frontier, x: str, y: str) -> None:
         out.print(plain(f"  {line}"))
 
 
-def _middle(frontier, name: str) -> float:
+def _middle(frontier: list[TrialRecord], name: str) -> float:
     """A bound worth trying: what the frontier's middle network costs, rounded up to two digits."""
     record = frontier[len(frontier) // 2]
     value = record.quantities[name]
-    step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    step: float = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
     return math.ceil(value / step) * step
 
 
 @click.command()
 @click.argument("arch")
-@training_options
+@setting_options(TrainingSettings.described())
 @click.option("--seed", type=int, default=0, show_default=True)
 @as_json
 @storage
-def train(
-    arch, data, data_dir, subset, skip_damaged, recipe, epochs, device, precision, seed, as_json, storage
-) -> None:
+def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> None:
     """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
     A training that was killed goes on from its last checkpoint when the same line is given again.
@@ -278,40 +190,39 @@ def train(
     from explorer.errors import TrainingError
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
-    from explorer.study.one_training import OneTraining, train_in_child
+    from explorer.study.one_training import train_in_child
     from explorer.system.environment import find_device
-    from explorer.training.recipe import default_training, require_several_values
-    from explorer.training.recipe import recipe as recipe_named
+    from explorer.training.recipe import require_several_values
 
+    settings = TrainingSettings.make(options)
+    data, data_dir = settings.data, settings.data_dir
     if data is None:
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
-    place = find_device(device)
-    chosen = recipe_named(recipe, default_training(data)[0]) if recipe else None
+    settings = replace(settings, device=find_device(settings.device))
+    settings.resolved(data)  # a recipe that is wrong is told before the data are read
     architecture = find_architecture(arch, storage, Input(*describe_data(data, data_dir))).architecture
     # Split as a search splits it, so that test stays unseen.
-    dataset = load_data(data, data_dir, subset=subset, skip_damaged=skip_damaged)
+    dataset = load_data(data, data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
     for note in (*dataset.class_lines(), *notes):
         click.echo(f"{dataset.name}: {note}", err=True)
-    chosen, epochs = chosen or default_training(dataset.name)[0], epochs or default_training(dataset.name)[1]
-    require_several_values(architecture, min(chosen.batch_size, len(dataset.train)))
-    named = (architecture.digest, dataset.fingerprint, chosen.to_json(), epochs, seed, place, precision)
+    resolved = replace(settings.resolved(dataset.name), data=data)
+    recipe, epochs, place = resolved.recipe, resolved.epochs, resolved.device
+    require_several_values(architecture, min(recipe.batch_size, len(dataset.train)))
+    named = (architecture.digest, dataset.fingerprint, recipe.to_json(), epochs, seed, place, resolved.precision)
     checkpoint = train_checkpoint(database_file(storage), f"train {hashlib.sha256(repr(named).encode()).hexdigest()}")
     if checkpoint.exists():
         click.echo(f"going on from {checkpoint}", err=True)
     with console().status("training") as status:
 
-        def show(epoch) -> None:
+        def show(epoch: Epoch) -> None:
             status.update(
                 f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation accuracy {percent(epoch.val_accuracy)}"
             )
 
         try:
             trained = train_in_child(
-                OneTraining(data, data_dir, subset, skip_damaged, chosen, epochs, place, precision, checkpoint),
-                architecture,
-                seed,
-                on_epoch=(lambda epoch: None) if as_json else show,
+                resolved, architecture, seed, checkpoint, on_epoch=(lambda epoch: None) if as_json else show
             )
         except TrainingError as error:
             raise WorkFailed(str(error)) from error
@@ -320,6 +231,7 @@ def train(
                 click.echo(f"the same line goes on from {checkpoint}", err=True)
             raise
     result = trained.result
+    assert result is not None  # a training always has one
     if as_json:
         print_json(
             {
@@ -330,7 +242,7 @@ def train(
                 "seconds": result.seconds,
                 "images_per_second": result.images_per_second,
                 "seed": seed,
-                "recipe": chosen.name,
+                "recipe": recipe.name,
                 "precision": result.precision,
                 "data": {**dataset.fingerprint, "notes": notes, "classes": dataset.counts()},
                 "curve": [
@@ -342,4 +254,4 @@ def train(
     test = percent(trained.measured["accuracy"])
     click.echo(f"validation {percent(result.val_accuracy)}, test {test} (one seed, {seed})")
     pace = f"{counted(result.images_per_second)} images/s in {result.precision} on {place}"
-    click.echo(f"{result.epochs} epochs of {chosen.name!r} in {result.seconds:.1f} s, {pace}")
+    click.echo(f"{result.epochs} epochs of {recipe.name!r} in {result.seconds:.1f} s, {pace}")

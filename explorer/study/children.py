@@ -31,7 +31,7 @@ from typing import Protocol
 from explorer.errors import StudyError
 from explorer.records import Epoch, GradientFlow
 from explorer.study.watchdog import UNLIMITED, TrialLimits, Watchdog
-from explorer.study.work import Failure, Job, Outcome, Verdict, Work
+from explorer.study.work import Failure, Job, Outcome, Rehearsal, Report, Retraining, Training, Verdict, Work
 from explorer.system.process_tree import end_tree, resident_memory, supervise
 from explorer.system.signals import signal_name
 
@@ -95,7 +95,7 @@ class InProcess:
             job = self._waiting.pop()
             self.busy = True
             try:
-                answer: Outcome | Failure = self._work(job, lambda epoch: False)
+                answer: Outcome | Failure = _perform(self._work, job, lambda epoch: False)
             except (Exception, SystemExit) as error:
                 answer = Failure.of(error)
             finally:
@@ -313,13 +313,21 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def _perform(work: Work, job: Job, report: Report) -> Outcome:
+    if not isinstance(work, (Training, Retraining, Rehearsal)):
+        return work(job, report)
+    from explorer.study.objective import perform  # imports torch, which the parent does without
+
+    return perform(work, job, report)
+
+
 def _do(work: Work, job: Job, messages: Connection, verdicts: Queue[Verdict]) -> None:
     def report(said: Epoch | GradientFlow) -> bool:
         messages.send(said)
         return isinstance(said, Epoch) and _told_to_stop(job, said.epoch, verdicts)
 
     try:
-        last: Outcome | Failure = work(job, report)
+        last: Outcome | Failure = _perform(work, job, report)
     except BaseException as error:
         last = Failure.of(error)
     for stream in (sys.stdout, sys.stderr):

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from explorer.distributions import Comparison, Sample, compare_errors
 from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
 from explorer.quantities import COSTS, TRAINED
+from explorer.settings import takes_settings
 from explorer.space.search_space import load_space
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import TERMS, Study
+from explorer.study.events import Progress
 from explorer.study.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
 from explorer.study.search import run_search
+from explorer.study.settings import SearchSettings
 from explorer.system.signals import interruption
+from explorer.training.settings import TrainingSettings
 
 NETWORKS = 20
 
 
+@takes_settings(TrainingSettings)
 def compare_spaces(
     a: str,
     b: str,
+    settings: TrainingSettings,
     *,
     storage: str = DEFAULT_STORAGE,
     cost: str = "macs",
     networks: int = NETWORKS,
+    workers: int | None = None,
     seed: int = 0,
-    data: str | None = None,
-    data_dir: str | Path | None = None,
-    progress: Callable[[Any], None] | None = None,
-    **training: Any,
+    progress: Progress | None = None,
 ) -> Comparison:
-    """Compares two spaces at equal ``cost``. Each of ``a`` and ``b`` is a study of the storage, or a space.
+    """Compare two spaces at equal ``cost``. Each of ``a`` and ``b`` is a study of the storage, or a space.
 
-    Of a space ``networks`` are drawn uniformly and trained to the end, in a study ``SPACE-DATA-random`` that the
-    same call goes on with; ``data``, ``data_dir`` and ``training`` (epochs, subset, recipe, device, workers,
-    precision) as for ``run_search``. A study that a sampler led is a biased sample of its space: its errors are
-    lower than the space's. Raises StudyError when the two were trained otherwise, and what ``run_search`` raises; what
-    can be told before training is raised before it.
+    The networks of a space are drawn uniformly and trained to the end, in a study ``SPACE-DATA-random`` that the same
+    call goes on with. A study that a sampler led is a biased sample of its space: its errors are lower than the
+    space's. What can be checked before training is checked before it.
+
+    Args:
+        a: A study of the storage, or a space.
+        b: The other one.
+        settings: How networks are trained; each keyword below replaces one of its settings.
+        {settings}
+        storage: Database of the studies.
+        cost: The cost to be equal.
+        networks: Number of networks to draw of a space.
+        workers: Networks trained side by side; one per CPU core by default.
+        seed: Of the draws and the trainings.
+        progress: Called with each Event of a search.
+
+    Raises:
+        ExplorerError: StudyError when the two are trained otherwise, and what ``run_search`` raises.
     """
     check_storage(storage)
     try:
@@ -54,35 +72,35 @@ def compare_spaces(
     def opened(name: str) -> Study | None:
         return open_study(storage, name) if name in kept else None
 
+    search = SearchSettings(
+        training=settings,
+        trials=networks,
+        sampler="random",
+        stopping="none",
+        workers=workers,
+        seed=seed,
+        storage=storage,
+    )
     # All that can be wrong is found before the first training.
-    sides = [opened(name) or _drawn(name, opened, seed, data=data, data_dir=data_dir, **training) for name in (a, b)]
-    _require_alike(*sides)
-    for side in sides:
+    first, second = (opened(name) or _drawn(name, opened, search) for name in (a, b))
+    _require_alike(first, second)
+    for side in (first, second):
         _require_cost(side, cost)
-    studies = []
-    for name, side in zip((a, b), sides):
-        if isinstance(side, Study):
-            studies.append(side)
-            continue
-        drawn = run_search(
-            load_space(name),
-            data=data,
-            data_dir=data_dir,
-            trials=networks,
-            seed=seed,
-            sampler="random",
-            stopping="none",
-            storage=storage,
-            study=side.name,
-            progress=progress,
-            **training,
-        )
-        if drawn.interrupted:
-            raise interruption(drawn.signal, drawn.study)
-        if drawn.failed:
-            raise SearchFailed(f"the networks of {name} could not be trained: {drawn.ended}", drawn.study)
-        studies.append(drawn.study)
-    return compare_errors(*(_sample(study, cost) for study in studies), cost, seed)
+    studies = [
+        side if isinstance(side, Study) else _train(name, replace(search, study=side.name), progress)
+        for name, side in ((a, first), (b, second))
+    ]
+    return compare_errors(_sample(studies[0], cost), _sample(studies[1], cost), cost, seed)
+
+
+def _train(path: str, search: SearchSettings, progress: Progress | None) -> Study:
+    """Draw and train networks of the space."""
+    drawn = run_search(load_space(path), search, progress=progress)
+    if drawn.interrupted:
+        raise interruption(drawn.signal, drawn.study)
+    if drawn.failed:
+        raise SearchFailed(f"the networks of {path} could not be trained: {drawn.ended}", drawn.study)
+    return drawn.study
 
 
 class _Drawn(NamedTuple):
@@ -92,15 +110,15 @@ class _Drawn(NamedTuple):
     fingerprint: Mapping[str, Any]
 
 
-def _drawn(path: str, opened: Callable[[str], Study | None], seed: int, **settings: Any) -> _Drawn:
+def _drawn(path: str, opened: Callable[[str], Study | None], search: SearchSettings) -> _Drawn:
     """Raises what a search of that space with these settings would raise."""
     space = load_space(path)
-    name = f"{space.name}-{Path(settings['data'] or DEFAULT_DATA).name}-random"
+    name = f"{space.name}-{Path(search.training.data or DEFAULT_DATA).name}-random"
     study = opened(name)
-    if study is not None and study.seed != seed:
-        name = f"{name}-seed{seed}"
+    if study is not None and study.seed != search.seed:
+        name = f"{name}-seed{search.seed}"
         study = opened(name)
-    plan = make_plan(space, **{**settings, "workers": settings.get("workers") or 1}, sampler="random", stopping="none")
+    plan = make_plan(space, replace(search, workers=search.workers or 1))  # without a probe for the number of workers
     if study is not None:
         require_same(study, plan.fingerprint, plan.space.text)
     return _Drawn(name, plan.fingerprint)

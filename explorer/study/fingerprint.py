@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
@@ -14,41 +14,57 @@ from explorer.space.language.parse import content
 from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study
 from explorer.study.function_code import describe_function
+from explorer.study.settings import SearchSettings
 from explorer.training.recipe import Recipe
+
+DESCRIBED = ("data", "subset", "skip_damaged", "recipe", "epochs", "objectives", "evaluate", "costs")
 
 
 def make_fingerprint(
     space: SearchSpace,
-    objectives: Mapping[str, str],
+    settings: SearchSettings,
     *,
-    data: Mapping[str, Any] | None,
-    recipe: Recipe | None,
-    epochs: int | None,
-    own_costs: Iterable[str],
-    own_evaluation: bool,
+    data: Mapping[str, Any] | None = None,
     latency: LatencyEnvironment | None = None,
-    functions: Mapping[str, Callable[..., Any]] = {},
 ) -> dict[str, Any]:
-    """The fingerprint of a run. ``data``: the data set's own, with name, split and a hash of the content.
-    ``latency``: where an objective is measured, if that is a latency. ``functions``: those that the caller brings, by
-    what they are for; their names and digests of their code are kept (``function_code``)."""
-    made = {
+    """Return the fingerprint of a run.
+
+    The settings DESCRIBED have entries of their own, which say more than their values: of the data the hash of the
+    content, of the caller's functions names and digests of their code (``function_code``). Any other setting of the
+    fingerprint has an entry where it is not the default, so studies of before there was that setting are resumed.
+
+    Args:
+        space: The space with the data's input.
+        settings: The settings; the recipe and the epochs of a training are chosen.
+        data: The data set's own fingerprint: name, split and a hash of the content; None for a caller's evaluation.
+        latency: Where an objective is measured, if that is a latency.
+    """
+    evaluate, costs = settings.evaluate, settings.costs or {}
+    recipe = settings.training.recipe
+    made: dict[str, Any] = {
         "space": space.digest,
         "digests": DIGEST_VERSION,
-        "objectives": dict(objectives),
+        "objectives": dict(settings.objectives),
         "data": data["name"] if data else "",
         "split": {name: value for name, value in data.items() if name != "name"} if data else {},
-        "recipe": asdict(recipe) if recipe else {},
-        "epochs": epochs,
-        "costs": sorted(own_costs),
-        "evaluate": "the caller's" if own_evaluation else "training",
+        "recipe": asdict(recipe) if isinstance(recipe, Recipe) else {},
+        "epochs": settings.training.epochs,
+        "costs": sorted(costs),
+        "evaluate": "the caller's" if evaluate else "training",
     }
     if latency is not None:
         told = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
         made["latency"] = {**told, "device": latency.machine.device.partition(":")[0]}  # as in the digest
+    functions: dict[str, Callable[..., Any]] = {"evaluate": evaluate} if evaluate else {}
+    functions |= {f"cost {name}": own for name, own in costs.items()}
     if functions:
         made["code"] = {role: describe_function(function) for role, function in functions.items()}
-    return json.loads(json.dumps(made))
+    values = settings.values()
+    for each in settings.described():
+        if each.in_fingerprint and each.name not in DESCRIBED and values[each.name] != each.default:
+            made[each.name] = each.kind.write(values[each.name])
+    kept: dict[str, Any] = json.loads(json.dumps(made))
+    return kept
 
 
 def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

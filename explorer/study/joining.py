@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import StudyError
 from explorer.space.search_space import parse_space
@@ -13,12 +14,18 @@ from explorer.study.search import SearchResult, run_search
 from explorer.training.recipe import Recipe
 
 
-def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, **settings) -> SearchResult:
-    """``run_search`` on an existing study: space, objectives, data, split, recipe and epochs are the study's own.
+def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, **settings: Any) -> SearchResult:
+    """Run a search of an existing study: space, objectives, data, split, recipe and epochs are the study's own.
 
-    ``settings``: those of ``run_search`` that may differ between the runs of one study. Raises StoreError for a
-    storage or a study that is not there, StudyError for one that only its own script can carry on, and
-    what ``run_search`` raises. ``data_dir``: as in ``find_data``; by default the data are where they were.
+    Args:
+        storage: Database of the study.
+        name: The study; empty text where there is just one.
+        data_dir: As in ``find_data``; by default the data are where they were.
+        **settings: Settings of ``run_search`` that may differ between the runs of one study, and ``progress``.
+
+    Raises:
+        ExplorerError: StoreError for a storage or a study that is not there, StudyError for one that only its own
+            script can resume, and what ``run_search`` raises.
     """
     study = open_study(storage, name)
     begun = study.fingerprint

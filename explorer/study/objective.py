@@ -1,11 +1,12 @@
-"""One trial in a child process: load the data, build the network, train it, save its weights.
+"""Work in a child process that imports torch: load the data, build the network, train it, save its weights.
 
-While it trains, its state is kept in a checkpoint: a trial that was killed and is taken up again goes on from there.
+While a network trains, its state is kept in a checkpoint: a trial that was killed is resumed from there.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,48 +19,69 @@ from explorer.quantities import TRAINED
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
-from explorer.study.work import Job, Outcome, Report, Training
+from explorer.study.rehearsal import rehearse
+from explorer.study.work import Job, Outcome, Report, Retraining, TorchWork, Training
 from explorer.system.environment import describe_environment
 from explorer.system.files import write_atomically
 from explorer.training.gradient_flow import BATCH, gradient_flow
 from explorer.training.loop import evaluate_network, train_network
-from explorer.training.run import build_for_training
+from explorer.training.run import build_for_training, usual_threads
 
 SPARED = 0.9  # of a GPU's memory trainings side by side may fill with tensors
 _log = logging.getLogger(__name__)
 
 
-def train(settings: Training, job: Job, report: Report) -> Outcome:
-    """Trains the job's network as the settings say."""
-    data = load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
-    if settings.gradients:
-        report(_flow(settings, job, data))
-    scores = _scores(settings, job, data)
-    kept = settings.artifacts and checkpoint_file(settings.artifacts, job.digest)
-    network, result = _trained(settings, job, report, data, kept)
+def perform(work: TorchWork, job: Job, report: Report) -> Outcome:
+    """Do the work for one job."""
+    if isinstance(work, Training):
+        return train(work, job, report)
+    return train_and_test(work, job, report) if isinstance(work, Retraining) else rehearse(work, job, report)
+
+
+def train(training: Training, job: Job, report: Report) -> Outcome:
+    """Train the job's network and measure it on the validation split."""
+    settings, data = training.settings, _data(training)
+    if training.record_gradients:
+        report(_flow(training, job, data))
+    scores = _scores(training, job, data)
+    kept = training.artifacts and checkpoint_file(training.artifacts, job.digest)
+    network, result = _trained(training, job, report, data, kept)
     return Outcome(
         measured={**{name: getattr(result, field) for name, field in TRAINED.items()}, **scores},
         result=result,
-        environment=describe_environment(settings.device, settings.threads),
-        weights=_save(network, settings.artifacts, job) if settings.artifacts else "",
+        environment=describe_environment(settings.device, _threads(training)),
+        weights=_save(network, training.artifacts, job) if training.artifacts else "",
     )
 
 
-def train_and_test(settings: Training, job: Job, report: Report) -> Outcome:
-    """Trains the job's network from the job's seed and measures it on the test split. No weights are kept."""
-    data = load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
-    kept = settings.artifacts and confirmation_checkpoint(settings.artifacts, job.digest, settings.epochs, job.seed)
-    network, result = _trained(settings, job, report, data, kept)
-    test = evaluate_network(
-        network, data, "test", device=settings.device, threads=settings.threads, precision=result.precision
-    )
-    return Outcome(test._asdict(), result, describe_environment(settings.device, settings.threads))
+def train_and_test(work: Retraining, job: Job, report: Report) -> Outcome:
+    """Train the job's network from the job's seed and measure it on the test split. No weights are kept."""
+    training = work.training
+    precision = work.precisions.get(job.digest, training.settings.precision)
+    training = replace(training, settings=replace(training.settings, precision=precision))
+    settings, threads, data = training.settings, _threads(training), _data(training)
+    kept = work.checkpoint
+    if kept is None and training.artifacts:
+        kept = confirmation_checkpoint(training.artifacts, job.digest, settings.epochs, job.seed)
+    network, result = _trained(training, job, report, data, kept)
+    test = evaluate_network(network, data, "test", device=settings.device, threads=threads, precision=result.precision)
+    return Outcome(test._asdict(), result, describe_environment(settings.device, threads))
+
+
+def _data(training: Training) -> Dataset:
+    settings = training.settings
+    return load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
+
+
+def _threads(training: Training) -> int:
+    return training.threads or usual_threads()
 
 
 def _trained(
-    settings: Training, job: Job, report: Report, data: Dataset, checkpoint: Path | None
+    training: Training, job: Job, report: Report, data: Dataset, checkpoint: Path | None
 ) -> tuple[nn.Module, TrainingResult]:
-    _keep_to_its_share(settings.device, settings.side_by_side)
+    settings = training.settings
+    _keep_to_its_share(settings.device, training.side_by_side)
     network = build_for_training(Architecture.from_json(job.architecture, job.digest), settings.recipe, job.seed)
     result = train_network(
         network,
@@ -68,7 +90,7 @@ def _trained(
         epochs=settings.epochs,
         seed=job.seed,
         device=settings.device,
-        threads=settings.threads,
+        threads=_threads(training),
         precision=settings.precision,
         checkpoint=checkpoint,
         on_epoch=report,
@@ -76,31 +98,31 @@ def _trained(
     return network, result
 
 
-def _scores(settings: Training, job: Job, data: Dataset) -> dict[str, float]:
+def _scores(training: Training, job: Job, data: Dataset) -> dict[str, float]:
     """The zero-cost scores asked for, of a network of its own: those that it has."""
-    if not settings.scores:
+    if not training.scores:
         return {}
     threads = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
+    torch.set_num_threads(_threads(training))
     try:
         found = score_architecture(
-            Architecture.from_json(job.architecture, job.digest), settings.scores, data=data, seed=job.seed
+            Architecture.from_json(job.architecture, job.digest), training.scores, data=data, seed=job.seed
         )
     finally:
         torch.set_num_threads(threads)
     return {name: score for name, score in found.items() if score is not None}
 
 
-def _flow(settings: Training, job: Job, data: Dataset) -> GradientFlow:
+def _flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
     """Through the very network that is about to be trained, on images that it will be trained on."""
     return gradient_flow(
         Architecture.from_json(job.architecture, job.digest),
         batch=min(BATCH, len(data.train)),
         seed=job.seed,
         data=data,
-        zero_init_last_norm=settings.recipe.zero_init_last_norm,
-        device=settings.device,
-        threads=settings.threads,
+        zero_init_last_norm=training.settings.recipe.zero_init_last_norm,
+        device=training.settings.device,
+        threads=_threads(training),
     )
 
 

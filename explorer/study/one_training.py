@@ -4,63 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.architecture import Architecture
 from explorer.errors import TrainingError
 from explorer.records import Epoch
 from explorer.study.children import Children
-from explorer.study.work import Failure, Job, Outcome, Report
+from explorer.study.work import Failure, Job, Outcome, Retraining, Training
+from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS
-from explorer.training.recipe import Recipe
+from explorer.training.settings import ResolvedTraining
 
 POLL_SECONDS = 0.2  # between two looks for a signal
 
 
-@dataclass(frozen=True, slots=True)
-class OneTraining:
-    """Train a network and measure it on the test split, as ``explorer.train`` does with these arguments."""
-
-    data: str
-    data_dir: str | None
-    subset: int | None
-    skip_damaged: bool
-    recipe: Recipe
-    epochs: int
-    device: str
-    precision: str
-    checkpoint: Path
-
-    def __call__(self, job: Job, report: Report) -> Outcome:
-        from explorer.training.run import train_architecture  # the calling process does not need torch
-
-        trained = train_architecture(
-            Architecture.from_json(job.architecture),
-            self.data,
-            data_dir=self.data_dir,
-            subset=self.subset,
-            skip_damaged=self.skip_damaged,
-            recipe=self.recipe,
-            epochs=self.epochs,
-            seed=job.seed,
-            device=self.device,
-            precision=self.precision,
-            checkpoint=self.checkpoint,
-            on_epoch=report,
-        )
-        return Outcome(trained.test._asdict(), trained.result)
-
-
 def train_in_child(
-    training: OneTraining, architecture: Architecture, seed: int, on_epoch: Callable[[Epoch], object]
+    settings: ResolvedTraining,
+    architecture: Architecture,
+    seed: int,
+    checkpoint: Path,
+    on_epoch: Callable[[Epoch], object],
 ) -> Outcome:
-    """Train ``architecture`` in a child process.
+    """Train ``architecture`` in a child process and measure it on the test split.
 
     Args:
-        training: What to train it on, and how.
+        settings: What to train it on, and how.
         architecture: The network.
         seed: Of the weights and of the training.
+        checkpoint: The file to keep its state in, and to go on from; removed at the end.
         on_epoch: Called with each epoch as it ends.
 
     Returns:
@@ -69,7 +40,7 @@ def train_in_child(
     Raises:
         TrainingError: The training failed, or its process died; says where the last checkpoint is.
     """
-    child = Children(training, 1, job="training")
+    child = Children(Retraining(Training(settings, threads=None), checkpoint=checkpoint), 1, job="training")
     child.start(Job(0, architecture.digest, architecture.to_json(), {}, seed))
     try:
         while True:
@@ -77,9 +48,10 @@ def train_in_child(
                 if isinstance(message, Epoch):
                     on_epoch(message)
                 elif isinstance(message, Outcome):
+                    remove(checkpoint)
                     return message
                 elif isinstance(message, Failure):
-                    raise TrainingError(_explained(message, training.checkpoint))
+                    raise TrainingError(_explained(message, checkpoint))
     finally:
         child.stop()
 

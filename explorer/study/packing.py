@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from explorer.architecture import Architecture
@@ -12,7 +11,7 @@ from explorer.costing.analytic import count_cost
 from explorer.records import Epoch
 from explorer.space.search_space import SearchSpace
 from explorer.study.children import Children
-from explorer.study.work import Job, Outcome, Report
+from explorer.study.work import Job, Outcome, Rehearsal
 from explorer.system.cores import usable_cores
 from explorer.training.recipe import Recipe
 
@@ -23,21 +22,6 @@ PATIENCE = 60.0  # seconds that they may take to begin
 GAIN = 1.15  # by how much twice as many must train faster together
 MEMORY_SHARE = 0.5  # of what is free: other networks of the space are larger than the typical one
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """A training on made-up images. ``rounds`` of some steps each, told of one by one; None: until it is stopped."""
-
-    recipe: Recipe
-    device: str
-    precision: str
-    rounds: int | None
-
-    def __call__(self, job: Job, report: Report) -> Outcome:
-        from explorer.study.rehearsal import rehearse  # the searching process does not need torch
-
-        return rehearse(self, job, report)
 
 
 class Footprint(NamedTuple):

@@ -12,13 +12,12 @@ from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset
 from explorer.data.splits import Split
 from explorer.records import Epoch
-from explorer.study.packing import Rehearsal
-from explorer.study.work import Job, Outcome, Report
+from explorer.study.work import Job, Outcome, Rehearsal, Report
 from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
+from explorer.training.device import AUTO, autocast, process_settings
 from explorer.training.precision import choose_precision
 from explorer.training.run import build_for_training
-from explorer.training.settings import AUTO, autocast, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 STEPS = 8  # in a round

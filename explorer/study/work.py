@@ -6,14 +6,15 @@ import math
 import numbers
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from explorer.architecture import Architecture
 from explorer.errors import ArchitectureError, ExplorerError, TrainingError
 from explorer.records import Environment, Epoch, GradientFlow, TrainingResult
 from explorer.training.recipe import Recipe
+from explorer.training.settings import ResolvedTraining
 
 NAME_LENGTH = 100
 Report = Callable[[Epoch | GradientFlow], bool]  # takes a finished epoch, answers whether to stop there; or a flow
@@ -70,37 +71,61 @@ class Failure:
         return cls(reason_of(error), kind, resumable=isinstance(error, KeyboardInterrupt))
 
 
-class Work(Protocol):
-    """Does one job. Whatever it raises is the trial's failure."""
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training that is measured on the validation split.
 
-    def __call__(self, job: Job, report: Report) -> Outcome: ...
+    Attributes:
+        settings: Data, recipe, epochs, device and precision.
+        threads: Computing threads; None: as many as torch takes, at most the usable cores.
+        artifacts: The folder for its weights and checkpoint; None keeps neither.
+        record_gradients: Whether the gradient flow at its initialisation is reported first.
+        scores: Zero-cost scores that are measured with it.
+        side_by_side: How many trainings share the device.
+    """
+
+    settings: ResolvedTraining
+    threads: int | None
+    artifacts: Path | None = None
+    record_gradients: bool = False
+    scores: tuple[str, ...] = ()
+    side_by_side: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """Trains the network. ``artifacts``: the folder for its weights and checkpoint, or None to keep neither;
-    ``gradients``: the gradient flow at its initialisation is told first; ``scores``: zero-cost scores, by name, that
-    are measured with it; ``side_by_side``: how many trainings share the device;
-    ``skip_damaged``: leave out images that cannot be decoded."""
+class Retraining:
+    """A training that is measured on the test split. No weights are kept.
 
-    data: str
-    data_dir: str | None
-    subset: int | None
+    Attributes:
+        training: The training; a checkpoint lies in its folder for artifacts.
+        precisions: The precision of each network by its digest; that of ``training`` for others.
+        checkpoint: The file of the checkpoint instead.
+    """
+
+    training: Training
+    precisions: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A training on made-up images, to measure its speed and memory.
+
+    Attributes:
+        recipe: The recipe.
+        device: The device.
+        precision: The precision.
+        rounds: Number of rounds of some steps, each reported; None: until it is stopped.
+    """
+
     recipe: Recipe
-    epochs: int
     device: str
-    threads: int
     precision: str
-    artifacts: Path | None
-    gradients: bool = False
-    scores: tuple[str, ...] = ()
-    side_by_side: int = 1
-    skip_damaged: bool = False
+    rounds: int | None
 
-    def __call__(self, job: Job, report: Report) -> Outcome:
-        from explorer.study.objective import train  # the searching process does not need torch, its children do
 
-        return train(self, job, report)
+TorchWork = Training | Retraining | Rehearsal  # ``objective.perform`` does it in a child process
+Work = Callable[[Job, Report], Outcome] | TorchWork  # does one job; whatever it raises is the trial's failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from explorer.network.randomness import dropping_from
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
 from explorer.training.convolutions import sound_convolutions
-from explorer.training.settings import dropout_generator, process_settings
+from explorer.training.device import dropout_generator, process_settings
 
 NOISE = "noise"
 BATCH = 32

@@ -24,11 +24,11 @@ from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
 from explorer.training.convolutions import sound_convolutions
+from explorer.training.device import AUTO, autocast, dropout_generator, process_settings
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.relu import bitwise_relu
-from explorer.training.settings import AUTO, autocast, dropout_generator, process_settings
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from explorer.system.user_folders import user_cache
-from explorer.training.settings import PRECISIONS, autocast
+from explorer.training.device import PRECISIONS, autocast
 
 GAIN = 1.1  # how many times faster bfloat16 must be; of nearly equals float32 is taken
 PROBE_BATCH = 32

@@ -14,13 +14,14 @@ from explorer.data.dataset import Dataset, load_data
 from explorer.errors import TrainingError
 from explorer.network.build import build_network
 from explorer.records import Epoch, TrainingResult
+from explorer.settings import takes_settings
 from explorer.system.cores import usable_cores
+from explorer.system.environment import find_device
 from explorer.system.files import remove
 from explorer.training.evaluation import Evaluation
 from explorer.training.loop import evaluate_network, train_network
-from explorer.training.recipe import Recipe, default_training
-from explorer.training.recipe import recipe as recipe_named
-from explorer.training.settings import AUTO
+from explorer.training.recipe import Recipe
+from explorer.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -33,60 +34,71 @@ class Trained:
     recipe: Recipe
 
 
+@takes_settings(TrainingSettings)
 def train_architecture(
     architecture: Architecture,
     data: Dataset | str,
+    settings: TrainingSettings,
     *,
-    data_dir: str | Path | None = None,
-    subset: int | None = None,
-    skip_damaged: bool = False,
-    recipe: Recipe | str | None = None,
-    epochs: int | None = None,
     seed: int = 0,
-    device: str = "cpu",
     threads: int | None = None,
-    precision: str = AUTO,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> Trained:
     """Build ``architecture``, train it and evaluate it on the test split.
 
-    ``data``: a data set or its name, with ``data_dir``, ``subset`` and ``skip_damaged`` as ``load_data`` takes them;
-    ``recipe`` (a value, a name or a JSON file) and ``epochs``: the data set's own when left out; ``seed``: of the
-    weights and of the training; ``threads``: as many as torch would take, and no more than there are usable cores, when
-    left out;
-    ``precision`` and ``checkpoint``: as for ``train_network``.
+    Args:
+        architecture: The network, derived for the data's shape and classes.
+        data: A data set or its name.
+        settings: All settings as one value; each keyword below replaces one of them.
+        {settings}
+        seed: Of the weights and of the training.
+        threads: Computing threads; by default as many as torch takes, at most the usable cores.
+        checkpoint: As for ``train_network``.
+        on_epoch: Called with each epoch as it ends; training stops if it returns True.
 
-    Raises DataError, or TrainingError when the network does not fit the data, the loss is no longer finite or an
-    argument is out of range.
+    Returns:
+        The trained network with its figures on validation and test split.
+
+    Raises:
+        DataError: The data are unknown, missing or damaged.
+        TrainingError: The network does not fit the data, the loss is no longer finite, or an argument is out of range.
     """
-    dataset = load_data(data, data_dir, subset, skip_damaged=skip_damaged) if isinstance(data, str) else data
+    if isinstance(data, str):
+        dataset = load_data(data, settings.data_dir, settings.subset, skip_damaged=settings.skip_damaged)
+    else:
+        dataset = data
     if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
         raise TrainingError(
             f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} "
             f"has {dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
     len(dataset.test)  # read now: what is wrong with it is said before the network is trained
-    usual, usual_epochs = default_training(dataset.name)
-    chosen = usual if recipe is None else recipe_named(recipe, usual)
-    threads = threads or min(torch.get_num_threads(), usable_cores())
-    network = build_for_training(architecture, chosen, seed)
+    resolved = settings.resolved(dataset.name)
+    device = find_device() if resolved.device == "auto" else resolved.device
+    threads = threads or usual_threads()
+    network = build_for_training(architecture, resolved.recipe, seed)
     result = train_network(
         network,
         dataset,
-        chosen,
-        epochs=usual_epochs if epochs is None else epochs,
+        resolved.recipe,
+        epochs=resolved.epochs,
         seed=seed,
         device=device,
         threads=threads,
-        precision=precision,
+        precision=resolved.precision,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
     test = evaluate_network(network, dataset, "test", device=device, threads=threads, precision=result.precision)
     if checkpoint is not None:
         remove(checkpoint)
-    return Trained(network, result, test, chosen)
+    return Trained(network, result, test, resolved.recipe)
+
+
+def usual_threads() -> int:
+    """Return as many computing threads as torch takes, at most the usable cores."""
+    return min(torch.get_num_threads(), usable_cores())
 
 
 def build_for_training(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:

@@ -1,117 +1,114 @@
-"""The state of the process that a training depends on: device, threads, autograd. It is restored afterwards."""
+"""The settings of a training: on which data, by which recipe, and where. Free of torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import torch
+from explorer.setting_kinds import Flag, Kind, Name, Text, Whole
+from explorer.settings import Settings, setting
+from explorer.training.recipe import Recipe, default_training
+from explorer.training.recipe import recipe as recipe_named
 
-from explorer.errors import TrainingError, did_you_mean
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-AUTO = "auto"
-
-
-_threads_used = False  # more than one, by this process or the one that it was forked from
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def _one_thread_after_fork() -> None:
-    """In a forked child, such as a worker of a DataLoader, use one thread where the parent used several: OpenMP's
-    threads are not forked, and a computation with several would wait for them for ever."""
-    if _threads_used:
-        torch.set_num_threads(1)
+class RecipeKind(Kind):
+    """A recipe's name, its JSON file, or a mapping of its fields; ``recipe`` in ``training.recipe`` resolves it."""
+
+    def check(self, name: str, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    def write(self, value: Any) -> Any:
+        if isinstance(value, Recipe):
+            return asdict(value)
+        return dict(value) if isinstance(value, Mapping) else value
 
 
-os.register_at_fork(after_in_child=_one_thread_after_fork)
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """How networks are trained. Each field's help is in its metadata."""
+
+    data: str | None = setting(
+        None,
+        "Data set: digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder of class folders;"
+        " a search takes cluttered-digits by default.",
+        Text(),
+        metavar="NAME",
+        in_fingerprint=True,
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder of the data sets; also from EXPLORER_DATA.",
+        Text(),
+        metavar="DIR",
+        envvar="EXPLORER_DATA",
+    )
+    subset: int | None = setting(
+        None,
+        "Number of training and validation images to use, stratified; all by default.",
+        Whole(least=2),
+        metavar="N",
+        in_fingerprint=True,
+    )
+    skip_damaged: bool = setting(
+        False,
+        "Leave out images of a folder that cannot be decoded; kept with the study.",
+        Flag(),
+        in_fingerprint=True,
+    )
+    recipe: Recipe | str | Mapping[str, Any] | None = setting(
+        None,
+        "Recipe: quick, he2016, cosine, or a JSON file of the fields to change; the data set's own by default.",
+        RecipeKind(),
+        in_python="Also a Recipe, or a mapping of the fields to change.",
+        metavar="NAME",
+        in_fingerprint=True,
+    )
+    epochs: int | None = setting(
+        None,
+        "Epochs of each training; the data set's own number by default.",
+        Whole(most_typed=100_000),
+        metavar="N",
+        in_fingerprint=True,
+    )
+    device: str = setting(
+        "cpu",
+        "Device: auto, cpu, cuda or cuda:N.",
+        Text(),
+        metavar="DEVICE",
+        command_default="auto",
+    )
+    precision: str = setting(
+        "auto",
+        "Precision; auto measures which is faster.",
+        Name("precision", PRECISIONS),
+        metavar=f"[{'|'.join(PRECISIONS)}]",
+    )
+
+    def resolved(self, data: str) -> ResolvedTraining:
+        """Return these settings for the data set of that name, recipe and epochs chosen.
+
+        Raises:
+            TrainingError: There is no such recipe.
+        """
+        usual, epochs = default_training(data)
+        recipe = usual if self.recipe is None else recipe_named(self.recipe, usual)
+        return ResolvedTraining(**{**vars(self), "data": data, "recipe": recipe, "epochs": self.epochs or epochs})
 
 
-@contextmanager
-def process_settings(device: str, threads: int) -> Iterator[torch.device]:
-    """Sets the threads, and records gradients even within the caller's ``torch.no_grad`` or ``torch.inference_mode``.
-    Yields the device.
+@dataclass(frozen=True, kw_only=True)
+class ResolvedTraining(TrainingSettings):
+    """Training settings that leave nothing open.
 
-    The caller's settings are restored. On a CPU no random state is read or changed; on a GPU the device's is restored.
-    All work goes to a stream of its own there: a step can be captured in a CUDA graph only off the default one.
-    Raises TrainingError when an argument is out of range.
+    Attributes:
+        data: The name of the data set, or its folder.
+        recipe: The recipe.
+        epochs: Epochs of each training.
     """
-    if threads < 1:
-        raise TrainingError(f"threads must be at least 1, found {threads}")
-    place = _device(device)
-    global _threads_used
-    _threads_used |= threads > 1
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(place):
-            yield place
-    finally:
-        torch.set_num_threads(threads_before)
 
-
-@contextmanager
-def _default_device_cpu() -> Iterator[None]:
-    """New tensors lie on the CPU unless a device is named. Entered only where the caller's default is another device:
-    torch then runs Python code at each of its functions."""
-    if torch.get_default_device().type == "cpu":
-        yield
-    else:
-        with torch.device("cpu"):
-            yield
-
-
-@contextmanager
-def _cuda_settings(place: torch.device) -> Iterator[None]:
-    if place.type != "cuda":
-        yield
-        return
-    benchmark_before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True  # shapes do not change, so trying algorithms out pays
-    try:
-        with torch.cuda.device(place):
-            random_before = torch.cuda.get_rng_state()
-            outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
-            stream.wait_stream(outside)
-            try:
-                with torch.cuda.stream(stream):
-                    yield
-                outside.wait_stream(stream)
-            finally:
-                torch.cuda.set_rng_state(random_before)
-    finally:
-        torch.backends.cudnn.benchmark = benchmark_before
-
-
-def dropout_generator(place: torch.device) -> torch.Generator:
-    """The generator that dropout draws from on ``place``: on a CPU one of its own, on a GPU the device's, which CUDA
-    graphs need."""
-    if place.type != "cuda":
-        return torch.Generator()
-    index = torch.cuda.current_device() if place.index is None else place.index
-    return torch.cuda.default_generators[index]
-
-
-def autocast(place: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network computes. Its weights stay float32.
-
-    Without autocast's cache of weights: each is used once a step, and a captured graph must not keep them.
-    Raises TrainingError for an unknown precision.
-    """
-    if precision not in PRECISIONS:
-        near = did_you_mean(precision, PRECISIONS)
-        raise TrainingError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
-    return torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        place = torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(f"unknown device {name!r}; known: cpu, cuda, cuda:0, ...") from error
-    if place.type not in ("cpu", "cuda"):
-        raise TrainingError(f"cannot train on {name!r}; known devices: cpu, cuda, cuda:0, ...")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise TrainingError(f"no device {name!r}: {count} CUDA devices found; 'cpu' always works")
-    return place
+    data: str = field()
+    recipe: Recipe = field()
+    epochs: int = field()

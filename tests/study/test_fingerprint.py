@@ -10,14 +10,17 @@ from explorer.errors import StoreError
 from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.study.fingerprint import make_fingerprint, require_same
+from explorer.study.settings import SearchSettings
 from explorer.training.recipe import RECIPES
+from explorer.training.settings import TrainingSettings
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 
 def fingerprint(space, recipe):
     data = {"name": "digits", "train": 200, "sha256": "d"}
-    return make_fingerprint(space, OBJECTIVES, data=data, recipe=recipe, epochs=2, own_costs=(), own_evaluation=False)
+    settings = SearchSettings(objectives=OBJECTIVES, training=TrainingSettings(recipe=recipe, epochs=2))
+    return make_fingerprint(space, settings, data=data)
 
 
 def test_an_upgrade_of_the_program_resumes(space):

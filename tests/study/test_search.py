@@ -346,7 +346,7 @@ def test_a_study_is_named_after_its_space(space):
         ({"seconds": "2h"}, "seconds must be a positive number of seconds, found '2h'"),
         ({"seed": 2**70}, f"seed must be a whole number from -9223372036854775808 to .*, found {2**70}"),
         ({"seed": "1"}, "seed must be a whole number from .*, found '1'"),
-        ({"changed_code": "keep"}, "changed_code must be one of refuse, continue, found 'keep'"),
+        ({"changed_code": "keep"}, "unknown changed_code 'keep'; known: refuse, continue"),
         ({"seed": 1.5}, "seed must be a whole number from .*, found 1.5"),
         ({"limits": "mac<=1k"}, "limit mac <= 1k: 'mac' is not known before training"),
         ({"seconds": 0}, "positive number of seconds, found 0"),

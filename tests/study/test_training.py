@@ -34,7 +34,7 @@ from explorer.study.stopping.learning_curves import MIN_COMPLETE
 from explorer.study.weights import trained_network
 from explorer.study.work import Failure, Job, Outcome, Training
 from explorer.training import checkpoint
-from explorer.training.recipe import recipe
+from explorer.training.settings import TrainingSettings
 from tests.study.evaluations import good
 
 SETTINGS = {
@@ -45,6 +45,12 @@ SETTINGS = {
     "sampler": "random",
     "limits": [parse_limit("macs<=700k")],
 }
+
+
+def training(epochs, artifacts, recipe="quick_small", device="cpu"):
+    """A training of digits in float32 on one thread."""
+    settings = TrainingSettings(recipe=recipe, epochs=epochs, device=device, precision="float32").resolved("digits")
+    return Training(settings, threads=1, artifacts=artifacts)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +113,7 @@ def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, mon
     monkeypatch.setattr("explorer.training.checkpoint.SHARE", 0)
     arch = space.architecture(3)
     job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
-    settings = Training("digits", None, None, recipe("quick_small"), 4, "cpu", 1, "float32", tmp_path)
+    settings = training(epochs=4, artifacts=tmp_path)
 
     class Lost(Exception):
         pass
@@ -159,7 +165,7 @@ class Limited:
     def __call__(self, job, report):
         checkpoint.SECONDS = checkpoint.SHARE = 0  # one is tried after each epoch
         small_files_only()
-        return self.work(job, report)
+        return objective.perform(self.work, job, report)
 
 
 def is_kept_without_weights(study) -> None:
@@ -203,7 +209,7 @@ def test_whatever_the_disk_says_the_training_goes_on(space, tmp_path, monkeypatc
 
     architecture = space.architecture(0)
     job = Job(7, architecture.digest, architecture.to_json(), {}, seed=1)
-    settings = Training("digits", None, None, recipe("quick"), 2, "cpu", 1, "float32", tmp_path / "artifacts")
+    settings = training(epochs=2, artifacts=tmp_path / "artifacts", recipe="quick")
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     monkeypatch.setattr(checkpoint, "SHARE", 0)
     monkeypatch.setattr(Path, "write_bytes", refuse)
@@ -286,7 +292,7 @@ def test_a_training_beyond_its_share_of_a_gpu_fails_alone(space, tmp_path):
     """With the card shared by very many the training fails for want of memory; alone on it, it is complete."""
     arch = space.architecture(3)
     job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
-    settings = Training("digits", None, None, recipe("quick_small"), 1, "cuda", 1, "float32", None)
+    settings = training(epochs=1, artifacts=None, device="cuda")
     crowded = Children(replace(settings, side_by_side=100_000), 1, reused=True)
     roomy = Children(settings, 1, reused=True)
     try:

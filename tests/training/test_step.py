@@ -13,8 +13,8 @@ from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
 from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
+from explorer.training.device import autocast
 from explorer.training.recipe import recipe
-from explorer.training.settings import autocast
 from explorer.training.step import ReplayedStep, TrainingStep, make_optimiser
 from tests.training.small_network import small_network
 

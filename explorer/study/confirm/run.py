@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +28,11 @@ from explorer.study.recorded_training import find_data, training_data, training_
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.watchdog import usual_limits
-from explorer.study.work import Failure, Job, Outcome, Report, Training
+from explorer.study.work import Failure, Job, Outcome, Retraining, Training
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
 from explorer.system.signals import interruption
+from explorer.training.settings import ResolvedTraining
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
 RETRY_SECONDS = 2.0  # time until the store is asked again for a training, after it had none
@@ -94,24 +95,6 @@ class Confirmation:
     signal: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Retraining:
-    """A job that trains and tests a network in the precision of its trial.
-
-    Attributes:
-        training: Settings of the training.
-        precisions: Digest of a network to its precision.
-    """
-
-    training: Training
-    precisions: Mapping[str, str]
-
-    def __call__(self, job: Job, report: Report) -> Outcome:
-        from explorer.study.objective import train_and_test  # the confirming process leaves torch to its children
-
-        return train_and_test(replace(self.training, precision=self.precisions[job.digest]), job, report)
-
-
 def run_confirmation(
     storage: str = DEFAULT_STORAGE,
     name: str = "",
@@ -168,19 +151,17 @@ def run_confirmation(
     len(data.test)  # read now, for the same reason
     workers = workers or (usable_cores() if device == "cpu" else 1)
     workers = min(workers, seeds * len(frontier))
-    work = Training(
+    settings = ResolvedTraining(
         data=place["name"],
         data_dir=place.get("data_dir"),
         subset=study.fingerprint["split"]["subset"],
+        skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
         recipe=recipe,
         epochs=epochs,
         device=device,
-        threads=max(1, usable_cores() // workers),
-        side_by_side=workers,
-        precision="auto",
-        artifacts=study.artifacts,
-        skip_damaged=study.fingerprint["split"].get("damaged", 0) > 0,
     )
+    threads = max(1, usable_cores() // workers)
+    work = Training(settings, threads, study.artifacts, side_by_side=workers)
     precisions = {trial.digest: trial.result.precision if trial.result else "float32" for trial in frontier}
     # The largest networks come first within a seed: the last trainings are short, so no core idles for long.
     largest_first = sorted(frontier, key=lambda trial: -trial.costs.get("macs", 0.0))

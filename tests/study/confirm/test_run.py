@@ -23,9 +23,10 @@ from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.study.children import Children, InProcess
 from explorer.study.confirm import run as confirmation
-from explorer.study.confirm.run import ConfirmationLoop, Retraining, confirm, run_confirmation
+from explorer.study.confirm.run import ConfirmationLoop, confirm, run_confirmation
+from explorer.study.objective import perform
 from explorer.study.search import run_search
-from explorer.study.work import Outcome
+from explorer.study.work import Outcome, Retraining
 from explorer.training.run import train_architecture
 from tests.study.evaluations import good
 from tests.study.test_children import wait_until
@@ -134,7 +135,7 @@ class DiesAtFirst:
             begun = len(file.read())
         if begun <= self.times:
             os.kill(os.getpid(), self.number)
-        return self.work(job, report)
+        return perform(self.work, job, report)
 
 
 @pytest.mark.parametrize("number, failed", [(signal.SIGTERM, 0), (signal.SIGSEGV, 1)])

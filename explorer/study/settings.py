@@ -1,0 +1,252 @@
+"""The settings of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from explorer.errors import ExplorerError, SettingError
+from explorer.limits import Limit, parse_limit
+from explorer.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
+from explorer.scoring.names import check_scores
+from explorer.setting_kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
+from explorer.settings import Settings, setting
+from explorer.store.database import DEFAULT_STORAGE
+from explorer.study.candidates import OwnCost
+from explorer.study.samplers.registry import SAMPLERS
+from explorer.study.stopping.rules import AUTO, RULES
+from explorer.study.watchdog import TrialLimits
+from explorer.study.work import Evaluate
+from explorer.training.settings import TrainingSettings
+
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
+NO_LIMITS = "none"
+CHANGED_CODE = ("refuse", "continue")
+SEEDS = -(2**63), 2**63 - 1  # that both kinds of database keep
+
+
+class Objectives(Kind):
+    """Objective name -> "max" or "min"; as text names alone, separated by commas, which tell their directions."""
+
+    def read(self, name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return self.check(name, value)
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+            raise SettingError(f"{name} must be names, as in accuracy,macs, found {value!r}")
+        return self.check(name, _directions([each.strip() for each in names if each.strip()]))
+
+    def check(self, name: str, value: Any) -> dict[str, str]:
+        if not isinstance(value, Mapping):
+            raise SettingError(f"objectives map names to 'max' or 'min', as in {EXAMPLE}; found {value!r}")
+        if not value:
+            raise SettingError(f"a search needs at least one objective, as in {EXAMPLE}")
+        for objective, direction in value.items():
+            if direction not in ("max", "min"):
+                raise SettingError(f"objective {objective!r}: a direction is 'max' or 'min', found {direction!r}")
+        return dict(value)
+
+    def spell(self, value: Any) -> str:
+        return ",".join(value)
+
+
+def _directions(names: list[str]) -> dict[str, str]:
+    """Return name -> max or min. Accuracies are maximised, all else is minimised."""
+    if len(set(names)) != len(names):
+        raise ExplorerError(f"--objectives {','.join(names)!r} names one twice")
+    return directions(names)
+
+
+class Limits(Kind):
+    """Bounds on costs. The word ``none`` stands for no limits, where None leaves a study its own."""
+
+    repeated = True
+
+    def check(self, name: str, value: Any) -> tuple[Limit, ...]:
+        given = [value] if isinstance(value, (str, Limit)) else value
+        if not isinstance(given, Iterable):
+            raise SettingError(f"{name} must be limits, as in 'macs<=50M', found {value!r}")
+        texts = list(given)
+        if NO_LIMITS not in texts:
+            return tuple(parse_limit(each) for each in texts)
+        if len(texts) > 1:
+            raise ExplorerError("--limit none takes every limit off a study; give it alone")
+        return ()
+
+    def write(self, value: Any) -> Any:
+        return None if value is None else [str(limit) for limit in value]
+
+
+class Function(Kind):
+    """A function of the caller's."""
+
+    def check(self, name: str, value: Any) -> Any:
+        if not callable(value):
+            raise SettingError(f"{name} must be a function, found {value!r}")
+        return value
+
+
+class Functions(Function):
+    """Name -> a function of the caller's, each the cost of that name."""
+
+    def check(self, name: str, value: Any) -> dict[str, Any]:
+        return {cost: super(Functions, self).check(f"the cost {cost}", each) for cost, each in dict(value).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(Settings):
+    """All settings of a search. Each field's help is in its metadata; ``explorer search --help`` shows it.
+
+    Attributes:
+        training: How each network is trained.
+    """
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    trials: int | None = setting(
+        None,
+        "The study's total of complete and stopped trials; without trials, time and until-stable:"
+        " 120 more than there are, and on embedded data 150 s at most.",
+        Whole(),
+        metavar="N",
+    )
+    seconds: float | None = setting(
+        None,
+        "Time of this run, as in 90s, 30m or 2h. No trial starts that would end too late.",
+        Seconds(),
+        in_python="A number of seconds.",
+        flag="--time",
+        metavar="TIME",
+    )
+    until_stable: int | None = setting(
+        None,
+        "End when N trials in a row have not increased the hypervolume of the front.",
+        Whole(),
+        metavar="N",
+    )
+    trial_seconds: float | None = setting(
+        None,
+        "A trial that takes longer fails; by default 20 times the median, and at least 10 minutes.",
+        Seconds(),
+        in_python="A number of seconds.",
+        flag="--trial-time",
+        metavar="TIME",
+    )
+    trial_memory: int | None = setting(
+        None,
+        "A trial whose processes hold more memory fails, as in 8G.",
+        Bytes(),
+        in_python="A number of bytes.",
+        metavar="BYTES",
+    )
+    sampler: str = setting(
+        "frontier",
+        f"Sampler that proposes networks: {', '.join(SAMPLERS)}.",
+        Name("sampler", SAMPLERS),
+        metavar="NAME",
+    )
+    stopping: str = setting(
+        AUTO,
+        f"Rule that stops unpromising trials early: {', '.join(RULES)}; auto is rungs from 8 epochs on.",
+        Name("stopping rule", (AUTO, *RULES)),
+        metavar="NAME",
+    )
+    scores: tuple[str, ...] = setting(
+        (),
+        f"Zero-cost scores to store with each network's accuracy: {', '.join(SCORES)}.",
+        Names(check_scores),
+        metavar="NAME,...",
+    )
+    retry_failed: bool = setting(
+        False,
+        "Retry also trials of earlier runs that exceeded a limit on time or memory, or whose training diverged.",
+        Flag(),
+    )
+    record_gradients: bool = setting(
+        False,
+        "Store each network's gradient flow at its initialisation.",
+        Flag(),
+    )
+    limits: tuple[Limit, ...] | None = setting(
+        None,
+        "Reject networks that exceed it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
+        " Limits are kept with the study; 'none' removes all.",
+        Limits(),
+        in_python="One or several texts or Limits; an empty list removes all.",
+        flag="--limit",
+        metavar="LIMIT",
+    )
+    objectives: Mapping[str, str] = setting(
+        OBJECTIVES,
+        f"Objectives to trade off: {', '.join(TRAINED)}, {LATENCY}, and any cost: {', '.join(COSTS)}.",
+        Objectives(),
+        in_python="A mapping of each to 'max' or 'min'.",
+        metavar="NAMES",
+        in_fingerprint=True,
+    )
+    workers: int | None = setting(
+        None,
+        "Networks trained side by side; one per CPU core by default.",
+        Whole(most_typed=1_024, auto=True),
+        metavar="N",
+    )
+    workers_per_device: int | None = setting(
+        None,
+        "Networks that share one GPU; a short probe finds the number by default.",
+        Whole(most_typed=1_024, auto=True),
+        metavar="N",
+    )
+    study: str | None = setting(
+        None,
+        "Name of the study; SPACE-DATA by default.",
+        Text(),
+        in_python="With evaluate it is SPACE-FUNCTION.",
+        metavar="NAME",
+    )
+    new_study: bool = setting(
+        False,
+        "Create another study beside the one of that name.",
+        Flag(),
+    )
+    seed: int | None = setting(
+        None,
+        "Seed of all random numbers; by default the study's own, 0 for a new study.",
+        Whole(*SEEDS),
+        metavar="S",
+    )
+    storage: str | None = setting(
+        DEFAULT_STORAGE,
+        "Database of the studies, a URL or the path of a file; also from EXPLORER_STORAGE, which hides a password.",
+        Text(),
+        in_python="None keeps the study in memory.",
+        metavar="URL",
+        envvar="EXPLORER_STORAGE",
+    )
+    evaluate: Evaluate | None = setting(
+        None,
+        "evaluate(architecture, *, choices, epochs, seed) replaces training and returns the objectives that are not"
+        " costs, once per trial. It runs in this process unless workers is above 1.",
+        Function(),
+        flag=None,
+        in_fingerprint=True,
+    )
+    costs: Mapping[str, OwnCost] | None = setting(
+        None,
+        "name -> f(architecture, choices), a cost known before evaluation, beside or instead of the analytic costs.",
+        Functions(),
+        flag=None,
+        in_fingerprint=True,
+    )
+    changed_code: str = setting(
+        "refuse",
+        "For a study whose results were computed by other code of evaluate or costs: refuse, or continue, which keeps"
+        " its trials.",
+        Name("changed_code", CHANGED_CODE),
+        flag=None,
+    )
+
+    @property
+    def trial_limits(self) -> TrialLimits:
+        """The limits on one trial's time and memory."""
+        return TrialLimits(self.trial_seconds, self.trial_memory)

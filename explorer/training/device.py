@@ -1,0 +1,117 @@
+"""The state of the process that a training depends on: device, threads, autograd. It is restored afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from explorer.errors import TrainingError, did_you_mean
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+AUTO = "auto"
+
+
+_threads_used = False  # more than one, by this process or the one that it was forked from
+
+
+def _one_thread_after_fork() -> None:
+    """In a forked child, such as a worker of a DataLoader, use one thread where the parent used several: OpenMP's
+    threads are not forked, and a computation with several would wait for them for ever."""
+    if _threads_used:
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_one_thread_after_fork)
+
+
+@contextmanager
+def process_settings(device: str, threads: int) -> Iterator[torch.device]:
+    """Sets the threads, and records gradients even within the caller's ``torch.no_grad`` or ``torch.inference_mode``.
+    Yields the device.
+
+    The caller's settings are restored. On a CPU no random state is read or changed; on a GPU the device's is restored.
+    All work goes to a stream of its own there: a step can be captured in a CUDA graph only off the default one.
+    Raises TrainingError when an argument is out of range.
+    """
+    if threads < 1:
+        raise TrainingError(f"threads must be at least 1, found {threads}")
+    place = _device(device)
+    global _threads_used
+    _threads_used |= threads > 1
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(place):
+            yield place
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+@contextmanager
+def _default_device_cpu() -> Iterator[None]:
+    """New tensors lie on the CPU unless a device is named. Entered only where the caller's default is another device:
+    torch then runs Python code at each of its functions."""
+    if torch.get_default_device().type == "cpu":
+        yield
+    else:
+        with torch.device("cpu"):
+            yield
+
+
+@contextmanager
+def _cuda_settings(place: torch.device) -> Iterator[None]:
+    if place.type != "cuda":
+        yield
+        return
+    benchmark_before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True  # shapes do not change, so trying algorithms out pays
+    try:
+        with torch.cuda.device(place):
+            random_before = torch.cuda.get_rng_state()
+            outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(outside)
+            try:
+                with torch.cuda.stream(stream):
+                    yield
+                outside.wait_stream(stream)
+            finally:
+                torch.cuda.set_rng_state(random_before)
+    finally:
+        torch.backends.cudnn.benchmark = benchmark_before
+
+
+def dropout_generator(place: torch.device) -> torch.Generator:
+    """The generator that dropout draws from on ``place``: on a CPU one of its own, on a GPU the device's, which CUDA
+    graphs need."""
+    if place.type != "cuda":
+        return torch.Generator()
+    index = torch.cuda.current_device() if place.index is None else place.index
+    return torch.cuda.default_generators[index]
+
+
+def autocast(place: torch.device, precision: str) -> torch.autocast:
+    """The context in which a network computes. Its weights stay float32.
+
+    Without autocast's cache of weights: each is used once a step, and a captured graph must not keep them.
+    Raises TrainingError for an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        near = did_you_mean(precision, PRECISIONS)
+        raise TrainingError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
+    return torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        place = torch.device(name)
+    except RuntimeError as error:
+        raise TrainingError(f"unknown device {name!r}; known: cpu, cuda, cuda:0, ...") from error
+    if place.type not in ("cpu", "cuda"):
+        raise TrainingError(f"cannot train on {name!r}; known devices: cpu, cuda, cuda:0, ...")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise TrainingError(f"no device {name!r}: {count} CUDA devices found; 'cpu' always works")
+    return place

@@ -1,0 +1,85 @@
+"""``explorer search --config`` and ``--print-config``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from explorer.store.studies import open_study
+from tests.cli.test_spaces import run
+from tests.study.evaluations import SPACE_TEXT
+
+LINE = ("--data", "digits", "--subset", "200", "--epochs", "1", "--workers", "1", "--sampler", "random", "--seed", "3")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working folder with a space in it."""
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    monkeypatch.chdir(tmp_path)
+    for name in ("EXPLORER_STORAGE", "EXPLORER_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_a_printed_file_runs_the_same_search(capsys, place):
+    """The file resumes the study that the options created, and an option overrides the file."""
+    line = ("search", "--space", "tiny.yaml", *LINE, "--recipe", "cosine", "--limit", "macs<=2M", "--trials", "1")
+    status, printed, err = run(capsys, *line, "--storage", "sqlite:///one.db", "--print-config")
+    assert (status, err) == (0, "") and not (place / "one.db").exists()
+    (place / "search.yaml").write_text(printed)
+    assert run(capsys, "search", "--config", "search.yaml", "--print-config") == (0, printed, "")
+    assert run(capsys, *line, "--storage", "sqlite:///one.db", "--json")[0] == 0
+    status, out, err = run(capsys, "search", "--config", "search.yaml", "--trials", "2", "--json")
+    assert status == 0, err
+    study = open_study("sqlite:///one.db")
+    assert json.loads(out)["trials"]["complete"] == study.counts()["complete"] == 2
+    assert (study.seed, study.limits, study.fingerprint["recipe"]["name"]) == (3, ("macs <= 2M",), "cosine")
+
+
+def test_the_file_overrides_defaults_and_the_environment(capsys, place, monkeypatch):
+    """What is typed comes first, then the file, then the environment, then the defaults."""
+    monkeypatch.setenv("EXPLORER_STORAGE", "sqlite:///environment.db")
+    (place / "search.yaml").write_text("storage: sqlite:///file.db\ntrials: 7\nrecipe: {lr: 0.5}\nlimits: macs<=5M\n")
+    shown = run(capsys, "search", "--config", "search.yaml", "--trials", "8", "--print-config")[1].splitlines()
+    assert {"storage: sqlite:///file.db", "trials: 8", "recipe:", "  lr: 0.5", "- macs <= 5M"} <= set(shown)
+    assert {"space: null", "device: auto", "sampler: frontier"} <= set(shown)
+    assert "storage: sqlite:///environment.db" in run(capsys, "search", "--print-config")[1]
+    shown = run(capsys, "search", "--config", "search.yaml", "--limit", "none", "--print-config")[1]
+    assert "limits: []" in shown.splitlines()
+
+
+def test_a_password_is_not_printed(capsys, place, monkeypatch):
+    """A storage with a password stays in the environment."""
+    monkeypatch.setenv("EXPLORER_STORAGE", "postgresql://me:secret@host/db")
+    status, out, err = run(capsys, "search", "--space", "tiny.yaml", "--print-config")
+    assert (status, err) == (0, "") and "secret" not in out and out.endswith("set EXPLORER_STORAGE\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("trails: 3\n", (), "search.yaml:1:1: unknown setting 'trails'; did you mean 'trials'?"),
+        ("space: tiny.yaml\nepochs: 0\n", (), "search.yaml:2:9: epochs must be at least 1, found 0"),
+        ("trials: 3\n", (), "Missing option '--space'"),
+        ("space: nowhere.yaml\n", (), "nowhere.yaml:1:1: no such file"),
+        ("space: tiny.yaml\n", ("--trials", "0"), "explorer search: Invalid value for '--trials': trials must be"),
+        ("space: tiny.yaml\nrecipe: 5\n", (), "a recipe is a name, a JSON file or a mapping of fields, found 5"),
+    ],
+)
+def test_a_wrong_file_is_one_line_and_status_2(capsys, place, text, options, message):
+    """Nothing is read, trained or written."""
+    (place / "search.yaml").write_text(text)
+    status, out, err = run(capsys, "search", "--config", "search.yaml", *options)
+    assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
+    assert sorted(path.name for path in place.iterdir()) == ["search.yaml", "tiny.yaml"]
+
+
+def test_a_missing_file_is_one_line(capsys, place):
+    """The file is named with the reason."""
+    status, out, err = run(capsys, "search", "--config", "absent.yaml")
+    assert (status, out) == (
+        2,
+        "",
+    ) and err == "absent.yaml: the settings file cannot be read: No such file or directory\n"
