@@ -57,14 +57,14 @@ ERRORS_HEAD = f"""{DO_NOT_EDIT}
 
 # Errors of space files
 
-Every fault is one line: file, line, column, what was found, what could stand there, and the likely mend. All faults of
-a file come in one pass: reading goes on behind a fault, and what does not depend on it is checked too. The tests loop
-over this table. Each faulty entry below stands in the file
+Every error is one line: file, line, column, what was found, what was expected, and the suggested fix. One pass reports
+all errors of a file: parsing goes on after an error, and what does not depend on it is checked too. The tests loop
+over this table. Each faulty entry below is put into this file
 
 ```yaml
 {text()}```
 
-which it changes as shown, and the entry beside it is the nearest one that loads.
+and the entry beside it is the nearest one that loads.
 """
 
 

@@ -1,7 +1,7 @@
-"""The shape of a space file as JSON Schema, for editors: which keys there are and what kind of value each takes.
+"""The shape of a space file as JSON Schema, for editors: the keys and the type of each value.
 
-Made from the tables that the reader itself uses. Expressions are text here; what may stand in them only the
-reader knows. ``python -m explorer.space.json_schema`` prints it.
+The schema is made from the tables that the parser uses. It takes expressions as text and does not check them.
+``python -m explorer.space.json_schema`` prints it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ABOUT = {
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a space file, draft 2020-12."""
+    """Return the schema of a space file, draft 2020-12."""
     expression = {"$ref": "#/$defs/expression"}
     shortcut = {"$ref": "#/$defs/shortcut"}
     entries = {key: expression for key in STAGE_KEYS if key != "shortcut"} | {"shortcut": shortcut}
@@ -98,12 +98,12 @@ def _shortcut_parts(expression: dict[str, Any]) -> dict[str, Any]:
 
 
 def _taken() -> list[str]:
-    """Names that the language uses itself; sized ops (``conv3x3``) are left to the reader."""
+    """Return the names that the language uses itself; ops with a size (``conv3x3``) are left to the parser."""
     return sorted({*VARIABLES, *KEYWORDS, *registry.by_spelling})
 
 
 def schema_text() -> str:
-    """The schema as the file that editors read."""
+    """Return the schema as the file that editors read."""
     return json.dumps(schema(), indent=2) + "\n"
 
 

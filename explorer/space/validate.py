@@ -60,7 +60,7 @@ def _all_states(grammar: Grammar, problems: list[Problem]) -> bool:
     except SpaceError as error:
         _add(problems, error)
         return True
-    if automaton.follows_open_total:
+    if automaton.depends_on_open_total:
         return False
     seen = {automaton.start.state}
     pending = [automaton.start.state]

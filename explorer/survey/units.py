@@ -10,7 +10,7 @@ import numpy as np
 from explorer.ops.base import Op
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Question, reach
-from explorer.space.grammar import Alternatives, Group, Item, OpItem, Point, Reference, Value, Variable, reachable
+from explorer.space.grammar import Alternatives, Group, Node, OpItem, Point, Reference, Variable, reachable
 from explorer.space.search_space import SearchSpace
 from explorer.survey.choices import ChoiceColumns
 from explorer.survey.grouping import Part
@@ -75,7 +75,7 @@ class Units:
             )
         return self._units[key]
 
-    def _reads(self, kind: str, stage: int) -> tuple[Iterable[Question], list[Item | Value]]:
+    def _reads(self, kind: str, stage: int) -> tuple[Iterable[Question], list[Node]]:
         """What a unit may ask, and the expressions it reads."""
         space, known = self.space, self.space.decisions.automaton.questions
         if kind == "stem":
@@ -127,7 +127,7 @@ class Units:
             found.append(looks.setdefault(number if look is None else look, len(looks) + 1))
         return np.array(found)
 
-    def _look(self, node: Item | Value) -> tuple | None:
+    def _look(self, node: Node) -> tuple | None:
         """What costs can see of layers that neither change a shape nor have choices or variables; None for others."""
         if isinstance(node, Group):
             parts = [self._look(item) for item in node.items]

@@ -1,4 +1,4 @@
-"""Each fault of a space file in one table: what the error says, a file that has it, and the nearest file that has not.
+"""The errors of space files in one table: what each says, a file that has it, and the nearest file without it.
 
 The tests loop over it, and ``docs/errors.md`` prints it.
 """

@@ -28,7 +28,7 @@ def many(count: int, template: str) -> dict[str, str]:
 
 STAGES_64 = f"{{blocks: 2000, width: [{', '.join(['8'] * 64)}]}}"
 
-# Alternatives of widths that are groups as well: most combinations do not divide, all faults stand in one place.
+# Alternatives of widths that are groups as well: most combinations do not divide, all errors are at one place.
 FAULTY = (
     ("two alternatives", "8 | 12", 18, "network"),
     ("two alternatives a stage", "8 | 12", 18, "stage"),

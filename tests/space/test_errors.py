@@ -1,4 +1,4 @@
-"""Every fault is named with file, line, column, what was found and the likely mend; the table is in ``errors.py``."""
+"""Every error has file, line, column, what was found and the suggested fix; the table is in ``errors.py``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EACH = [error for errors in ERRORS.values() for error in errors]
 
 @pytest.mark.parametrize("error", EACH, ids=lambda error: error.says[:60])
 def test_each_bad_file_is_refused_and_its_nearest_good_one_read(error):
-    """Each error names file, line and column, what was found, and the likely mend; the nearest good file loads."""
+    """Each error names file, line and column, what was found, and the suggested fix; the nearest good file loads."""
     with pytest.raises(SpaceError) as caught:
         parse_space(text(**error.bad), "bad.yaml")
     assert any(line.startswith(f"bad.yaml:{error.says}") for line in str(caught.value).splitlines())
@@ -26,7 +26,7 @@ def test_each_bad_file_is_refused_and_its_nearest_good_one_read(error):
 
 @pytest.mark.parametrize("error", EACH, ids=lambda error: error.says[:60])
 def test_places_are_real(error):
-    """Line and column of every fault lie inside the file."""
+    """Line and column of every error are inside the file."""
     bad = text(**error.bad)
     with pytest.raises(SpaceError) as caught:
         parse_space(bad)
@@ -69,7 +69,7 @@ def test_all_faults_are_found_in_one_pass():
 
 
 def test_faults_of_words_of_lists_and_of_numbers_come_together():
-    """What a faulty part does not touch is checked all the same: an unknown name, a list that is too short and
+    """What does not depend on a faulty part is checked too: an unknown name, a list that is too short and
     a width that is not whole are found in one pass."""
     shipped = find_space("preact_variants").read_text()
     bad = (
@@ -88,7 +88,7 @@ def test_faults_of_words_of_lists_and_of_numbers_come_together():
 
 
 def test_every_cycle_is_found():
-    """Rules that run in a circle are reported, each circle once, with what else is wrong."""
+    """Rules that form a cycle are reported, each cycle once, with the other errors."""
     with pytest.raises(SpaceError) as caught:
         parse_space(text({"a": "b", "b": "c | bn", "c": "a", "x": "y + 1", "y": "x"}, block="conv3x3 relo +"))
     assert [(p.line, p.message.split(";")[0]) for p in caught.value.problems] == [
@@ -106,7 +106,7 @@ def test_the_faults_of_shapes_come_together_too():
 
 
 def test_errors_travel_between_processes():
-    """A SpaceError keeps its faults through pickling, as a worker's errors do."""
+    """A SpaceError keeps its errors through pickling, as workers need."""
     import pickle
 
     error = SpaceError([Problem("a.yaml", 3, 4, "what"), Problem("a.yaml", 1, 1, "first")])

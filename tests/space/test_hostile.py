@@ -1,4 +1,4 @@
-"""A hostile space file costs little time and memory and ends in clear lines; whatever is fed in, the
+"""A hostile space file costs little time and memory and ends in clear errors; for any input the
 answer is a space or a SpaceError with line and column."""
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections import Counter
 from math import comb, prod
@@ -57,7 +58,7 @@ def test_the_fifteen_derivations():
     ],
 )
 def test_vary_says_how_often_a_rule_is_drawn(scope, count, some):
-    """network: once; stage, block: once in each; use: anew at each place. Within its scope it is one choice."""
+    """network: once; stage, block: once in each; use: again at each place. Within its scope it is one choice."""
     made = space({"act": "relu | silu"}, {"act": scope}, block="conv3x3 bn act conv3x3 bn + act")
     assert made.count() == count
     assert names(made.unrank(count - 1)) == some
@@ -159,7 +160,7 @@ def test_a_choice_of_repetitions_of_what_varies_by_use():
 
 
 def test_anonymous_points_are_named_after_rule_and_place():
-    """Alternatives in brackets, `?` and `{n,m}` within a rule are rule.1, rule.2, ... in the order they stand."""
+    """Alternatives in brackets, `?` and `{n,m}` within a rule are rule.1, rule.2, ... in text order."""
     made = space({"body": "(relu | silu) conv3x3 (bn | in_)? conv3x3{1,2} +"}, block="body")
     assert [point.name for point in made.points] == ["body.1", "body.2", "body.3", "body.4"]
     assert dict(made.unrank(made.count() - 1).choices) == {
@@ -188,7 +189,7 @@ def test_a_rule_that_is_one_choice_bears_its_name():
 
 
 def test_block_may_be_a_choice_and_vary():
-    """`block` with alternatives is a choice named `block` and may stand in `vary`."""
+    """`block` with alternatives is a choice named `block`, and `vary` accepts it."""
     sections = {"block": "a | b"}
     grammar = {"a": "conv3x3 +", "b": "conv3x3 bn + relu"}
     assert names(space(grammar, **sections).unrank(0)) == ["block"]
@@ -213,7 +214,7 @@ def test_a_range_includes_its_end_when_it_is_reached(rule, values):
 
 
 def test_numeric_rules_reckon():
-    """Rules of numbers stand wherever a number may, with + - * / brackets, unary minus and round."""
+    """Rules of numbers are allowed wherever a number is, with + - * / brackets, unary minus and round."""
     made = only(
         grammar={"base": "6", "twice": "2*base", "odd": "-(1 - twice)/1", "near": "round(odd + 0.5, 8)"},
         block="conv3x3(near) conv3x3(base + twice) conv3x3(odd) conv3x3 +",
@@ -232,7 +233,7 @@ def test_round_is_to_the_nearest_multiple_and_at_least_one():
 
 
 def test_alternatives_in_brackets_stand_among_numbers():
-    """(1 | 2)*w is a choice point of the rule it stands in."""
+    """(1 | 2)*w is a choice point of the rule that has it."""
     made = space(block="conv3x3((1 | 2)*w) conv3x3 +")
     assert [d.choices for d in made] == [{"block.1": "1"}, {"block.1": "2"}]
 
@@ -277,7 +278,7 @@ def test_counting_agrees_with_trying_everything(seed):
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_every_shipped_space_ranks_both_ways(name):
-    """index in [0, count) and derivation stand for each other in every shipped space."""
+    """unrank and rank are inverse over [0, count) in every shipped space."""
     made = load_space(name)
     last = made.count() - 1
     for index in {0, last, last // 2, last // 3, 5 * last // 7}:
@@ -473,7 +474,7 @@ def test_the_digest_of_a_space_is_what_it_says():
 
 
 def test_another_input_is_checked_anew():
-    """with_input keeps the rules and the count, and refuses an input on which a network cannot stand."""
+    """with_input keeps the rules and the count, and refuses an input on which a network cannot be built."""
     made = space(stem="conv4x4(8, s=4)")
     assert made.with_input((1, 32, 32), 7).architecture(0).input == (1, 32, 32)
     with pytest.raises(SpaceError, match="does not fit on an arriving 3x2x2"):
@@ -553,3 +554,14 @@ def test_a_space_too_large_for_len():
     assert made.count() > sys.maxsize and made and made[-1] in made
     with pytest.raises(OverflowError, match=r"use count\(\)"):
         len(made)
+
+
+def test_a_space_can_be_pickled_after_it_was_counted():
+    """A pickled space has the same derivations; its counts are not part of the pickle and are made again."""
+    made = load_space("preact_variants.yaml")
+    bare = len(pickle.dumps(made))
+    index = made.count() - 1
+    again = pickle.loads(pickle.dumps(made))
+    assert len(pickle.dumps(made)) == bare
+    assert (again.count(), again.digest, again.unrank(index)) == (made.count(), made.digest, made.unrank(index))
+    assert again.architecture(index) == made.architecture(index)

@@ -56,7 +56,7 @@ class Automaton:
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
-        if questions.shortcuts_ask and self.follows_open_total:
+        if questions.shortcuts_ask and self.depends_on_open_total:
             raise grammar.error(
                 "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
             )
@@ -67,7 +67,7 @@ class Automaton:
         self.start = self._settle(State("stem", 0, 0, 0, x, None, questions.listed(questions.stem), ()))
 
     @property
-    def follows_open_total(self) -> bool:
+    def depends_on_open_total(self) -> bool:
         """Whether shapes depend on the number of blocks of the network though that is a choice."""
         return "n" in self.place_variables and not self.shapes.total
 

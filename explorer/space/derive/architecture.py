@@ -10,8 +10,8 @@ from explorer.errors import ArchitectureError
 from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.space.choices import Lookup, answers_in, with_choices
 from explorer.space.derive.blocks import (
-    Bind,
     Bound,
+    BoundOps,
     Site,
     bind,
     bind_head,
@@ -146,13 +146,13 @@ class Deriver:
         """Return the stem's layers; ``post`` is still to be copied from the first block. Raises Fault."""
         return self.resolver(lookup, self.grammar.input, width, n).layers(self.grammar.stem)
 
-    def _stem(self, layers: Sequence[Layer], posts: Sequence[Op], width: int, bound: Bound) -> Bind:
+    def _stem(self, layers: Sequence[Layer], posts: Sequence[Op], width: int, bound: Bound) -> BoundOps:
         grammar = self.grammar
         return bind(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", bound=bound)
 
     def transition(
         self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
-    ) -> Bind:
+    ) -> BoundOps:
         """Return the transition that opens stage ``k``, and the shape that leaves it. Raises Fault."""
         resolver = self.resolver(lookup, x, stage.width, n, i, stage.stride, stage.dilation)
         assert self.grammar.transition is not None
@@ -166,7 +166,7 @@ class Deriver:
         """Return block ``j`` of stage ``k``, and the shape that leaves it. Raises Fault."""
         return derive_block(self.site(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}"), i == 1, bound)
 
-    def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op], bound: Bound) -> Bind:
+    def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op], bound: Bound) -> BoundOps:
         """Return the head with ``pres`` in place of ``pre``, and the shape that leaves it. Raises Fault."""
         layers = self.resolver(lookup, x, width, n).layers(self.grammar.head)
         return bind_head(copied(layers, pres), x, width, self.grammar.classes, bound)

@@ -34,7 +34,7 @@ class BoundLayer(NamedTuple):
 # Layers within one network by what they are bound from: ``Layer.key``, arriving shape, width, own stride. A layer that
 # repeats is bound once and is one op.
 Bound = dict[Hashable, BoundLayer]
-Bind = tuple[tuple[Op, ...], TensorShape]  # the ops, and the shape that leaves them
+BoundOps = tuple[tuple[Op, ...], TensorShape]  # the ops, and the shape that leaves them
 
 
 def bind(
@@ -48,7 +48,7 @@ def bind(
     exactly: bool = False,
     place: Place = (1, 1),
     bound: Bound | None = None,
-) -> Bind:
+) -> BoundOps:
     """Return layers as ops with literal numbers. Ops that change nothing are left out.
 
     Args:
@@ -59,7 +59,7 @@ def bind(
         classes: The number of classes.
         where: The unit, for messages: ``stage 2``.
         resolver: Knows the choices that led here, for messages.
-        exactly: Whether a stride of 1 is checked too: whether constant strides are errors where the stride is 1.
+        exactly: Whether a constant stride is an error where ``stride`` is 1.
         place: The place of an error of the stride if there are no layers.
         bound: Layers that were bound before in the same network.
 
@@ -136,7 +136,9 @@ def _stride_carrier(layers: Sequence[Layer]) -> int | None:
     return first if large is None else large
 
 
-def bind_head(layers: Sequence[Layer], x: TensorShape, width: int, classes: int, bound: Bound | None = None) -> Bind:
+def bind_head(
+    layers: Sequence[Layer], x: TensorShape, width: int, classes: int, bound: Bound | None = None
+) -> BoundOps:
     """Return the head's ops. See ``bind``.
 
     Raises:

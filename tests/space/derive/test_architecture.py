@@ -65,7 +65,7 @@ def test_widths_may_follow_the_blocks_place():
 
 
 def test_a_transition_opens_each_stage_but_the_first():
-    """It stands before each stage but the first, takes its stride, and that stage's blocks have stride 1."""
+    """It comes before each stage but the first, takes its stride, and that stage's blocks have stride 1."""
     made = only(
         transition="ln conv2x2(w, s=s)",
         block="dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +",
@@ -97,7 +97,7 @@ def test_a_transition_shrinks_by_the_stride():
 
 
 def test_errors_name_the_choices_that_cause_them():
-    """A fault that hangs on choices names them, its place is the op's in the file."""
+    """An error that depends on choices names them; its place is the op's in the file."""
     file = text({"ratio": "1/3 | 1/2"}, block="conv1x1(w*ratio) conv3x3 +")
     with pytest.raises(SpaceError) as caught:
         parse_space(file, "narrow.yaml")
@@ -106,7 +106,7 @@ def test_errors_name_the_choices_that_cause_them():
 
 
 def test_a_network_has_at_most_ten_thousand_layers():
-    """Ten thousand layers stand; more are refused by arithmetic, before anything is built."""
+    """Ten thousand layers are allowed; more are refused by arithmetic, before anything is built."""
     sections = {"input": "1x1x1", "stem": "conv1x1(4)", "stages": "{blocks: 1, width: 4}"}
     # The stem's and the block's conv and the classifier are the other three; gap vanishes on a map of 1x1.
     assert only(**sections, block="(relu silu){4998} bn conv1x1 +").layer_count == 10_000

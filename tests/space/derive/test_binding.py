@@ -97,6 +97,6 @@ def test_padding(layers, shape):
 
 
 def test_layers_that_change_nothing_vanish():
-    """droppath(0), scale(1), se? not taken: none of them stands in the network."""
+    """droppath(0), scale(1), se? not taken: none of them is in the network."""
     made = only(block="conv3x3 droppath(0) scale(1) drop(0) shuffle(g=1) maxpool1x1 +")
     assert branch(made) == "conv3x3(out=8)"

@@ -1,4 +1,4 @@
-"""The expression language: what reads as what, and where a fault stands."""
+"""The expression language: what reads as what, and the place of each error."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_positional_and_named_arguments():
 
 
 def test_the_merges():
-    """+, cat and gate(b=-6) are merges; a gate's bias may also stand without its name."""
+    """+, cat and gate(b=-6) are merges; a gate's bias needs no name."""
     spelled = [structure(text) for text in ("+", "cat", "gate(b=-6)", "gate(-6)", "gate")]
     assert all(isinstance(item, MergeItem) for item in spelled)
     assert [item.merge.spelling for item in spelled] == ["+", "cat", "gate", "gate", "gate"]
@@ -138,7 +138,7 @@ def test_names_with_a_minus_sign():
     ],
 )
 def test_faults_of_one_expression(text, column, message):
-    """What was found, what could stand there, and at which character."""
+    """An error says what was found, what was expected, and at which character."""
     with pytest.raises(ExpressionError) as caught:
         structure(text)
     assert message in str(caught.value)
@@ -166,7 +166,7 @@ def test_faults_that_reading_can_pass_are_all_found():
 
 
 def test_at_the_limits():
-    """32 brackets, 100 operators and 256 counts may stand."""
+    """32 brackets, 100 operators and 256 counts are allowed."""
     assert structure("(" * 32 + "relu" + ")" * 32)
     assert structure("scale(1" + "+1" * 100 + ")")
     assert len(structure("relu{1,256}").counts) == 256

@@ -1,4 +1,4 @@
-"""YAML with positions: what is read, where it stands, and what of YAML is refused."""
+"""YAML with positions: what is read, its place, and what of YAML is refused."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_repeated_key_is_an_error_and_reading_goes_on():
 )
 def test_what_is_refused_of_yaml(bad, good, message):
     """Anchors, tags, merge keys, second documents, ambiguous scalars, commas that split an expression,
-    control characters: refused with line, column and mend, beside the nearest that is read."""
+    control characters: refused with line, column and fix, beside the nearest that is read."""
     assert read(good)
     assert message in refused(bad)
 
@@ -142,7 +142,7 @@ def test_limits(good, bad, message):
 
 
 def test_only_so_many_faults_are_listed():
-    """A file of faults ends in a hundred lines, not in ten thousand."""
+    """At most a hundred errors of a file are listed."""
     lines = refused("a: b\n" + "a: b\n" * 5_000).splitlines()
     assert len(lines) == 101
     assert lines[-1].endswith("more than 100 errors; the rest of the file is not read")
