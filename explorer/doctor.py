@@ -143,17 +143,13 @@ def _pip(requirements: list[str]) -> str:
 
 def _cpu() -> Check:
     from explorer.system.cores import usable_cores
-    from explorer.system.environment import device_name
+    from explorer.system.environment import cpu_words, device_name
 
     cores, seen = usable_cores(), os.cpu_count() or 1
     of = f" of {seen} (what it is bound to and what its container has time for)" if cores < seen else ""
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-        units = [flag for flag in BF16_FLAGS if flag in flags]
-        bf16 = f"bfloat16 units: {', '.join(units) if units else 'none'}"
-    except OSError:
-        bf16 = "bfloat16 units: not known on this system"
-    return Check("cpu", True, f"{device_name('cpu')}, {cores}{of} cores for this process, {bf16}")
+    flags = cpu_words()
+    units = ", ".join(flag for flag in BF16_FLAGS if flag in flags) or ("none" if flags else "not known on this system")
+    return Check("cpu", True, f"{device_name('cpu')}, {cores}{of} cores for this process, bfloat16 units: {units}")
 
 
 def _memory() -> Check:

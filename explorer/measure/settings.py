@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -13,12 +12,13 @@ from itertools import product
 from pathlib import Path
 
 from explorer.errors import MeasurementError, did_you_mean
+from explorer.system.environment import CPU_INFO, cpu_words
 
 DTYPES = ("float32", "tf32", "bfloat16", "float16")
 LAYOUTS = ("nchw", "channels_last")
 MODES = ("eager", "graph", "compile", "onnxruntime")
 MAX_BATCH = 65_536
-_HALF_FLAGS = re.compile(r"\b(avx512_fp16|amx_fp16|asimdhp)\b")  # CPUs that compute in float16, x86 and ARM
+_HALF_FLAGS = {"avx512_fp16", "amx_fp16", "asimdhp"}  # CPUs that compute in float16, x86 and ARM
 _CAPABILITY = {"tf32": (8, 0), "bfloat16": (8, 0), "compile": (7, 0)}  # the first that have it: Ampere, Volta
 _CXX = ("clang++",) if sys.platform == "darwin" else ("g++",)  # what torch's compiler calls for a CPU,
 _CC = ("gcc", "clang")  # and triton for a GPU's launches
@@ -75,10 +75,10 @@ def _check_words(setting: Setting) -> None:
             raise MeasurementError(f"unknown {what} {word!r}; known: {', '.join(known)}{did_you_mean(word, known)}")
 
 
-def _cpu_fault(setting: Setting, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def _cpu_fault(setting: Setting, cpuinfo: Path = CPU_INFO) -> str:
     if setting.dtype == "tf32":
         return "tf32 is a number format of NVIDIA GPUs; use float32"
-    if setting.dtype == "float16" and not _HALF_FLAGS.search(cpuinfo.read_text() if cpuinfo.exists() else ""):
+    if setting.dtype == "float16" and not _HALF_FLAGS & cpu_words(cpuinfo):
         return "this CPU does not compute in float16, and emulated it is slower than float32; use float32 or bfloat16"
     if setting.mode == "graph":
         return "CUDA graphs need a GPU; use eager"

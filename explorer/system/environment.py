@@ -14,6 +14,7 @@ from explorer.system.nvml import driver_version
 
 # The packages whose version can change a time or an accuracy.
 PACKAGES = ("torch", "numpy")
+CPU_INFO = Path("/proc/cpuinfo")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -99,7 +100,15 @@ def device_identity(device: str) -> str:
     return f"GPU-{torch.cuda.get_device_properties(place).uuid}"
 
 
-def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def cpu_words(cpuinfo: Path = CPU_INFO) -> frozenset[str]:
+    """The words of Linux's description of the CPU, the names of its instruction sets among them; none elsewhere."""
+    try:
+        return frozenset(cpuinfo.read_text().split())
+    except OSError:
+        return frozenset()
+
+
+def _cpu_name(cpuinfo: Path = CPU_INFO) -> str:
     """The model name that Linux gives, elsewhere what Python knows."""
     try:
         found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
