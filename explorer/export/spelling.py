@@ -5,11 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from explorer.block import Step
 from explorer.errors import ArchitectureError
-from explorer.grammar.binding import stride_carrier
+from explorer.grammar.binding import strides_by_rule
 from explorer.grammar.resolve import Layer
 from explorer.ops.base import Argument, Context, Op, TensorShape
-from explorer.ops.conv import Conv, DepthwiseConv
+from explorer.ops.conv import DepthwiseConv
 from explorer.ops.merge import Merge
 
 # Numbers of channels: said in relation to the stage's width or the block's input where that is simple.
@@ -30,35 +31,25 @@ class Place(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Ops one after the other, for an arriving ``x``."""
+    """Ops one after the other, in one place."""
 
-    ops: tuple[Op, ...]
-    x: TensorShape
+    steps: tuple[Step, ...]
     place: Place
-
-    def shapes(self) -> list[TensorShape]:
-        """What arrives at each op."""
-        shapes, x = [], self.x
-        for op in self.ops:
-            shapes.append(x)
-            x = op.output_shape(x)
-        return shapes
 
     def supplied_strides(self) -> list[int]:
         """The stride that the language gives each op that is written without one."""
         stride = self.place.stride
         layers = [
-            Layer(_spelled_as([op], [x]), _size(op), {}, False, (1, 1), None, pools=_pools(op))
-            for op, x in zip(self.ops, self.shapes())
+            Layer(_spelled_as([step]), _size(step.op), {}, False, (1, 1), None, pools=_pools(step.op))
+            for step in self.steps
         ]
-        carrier = stride_carrier(layers) if stride > 1 else None
-        by_rule = [stride if index == carrier or _pools(op) else 1 for index, op in enumerate(self.ops)]
-        strides = [op.receptive()[1] for op in self.ops]
+        by_rule = strides_by_rule(layers, stride)
+        strides = [step.op.receptive()[1] for step in self.steps]
         if stride == 1 or strides == by_rule:
             return by_rule
         # One op written with `s` takes the rule's place. Where even that does not say it, each op names its own.
         others = 1 if set(strides) <= {1, stride} else 0
-        return [stride if _pools(op) else others for op in self.ops]
+        return [stride if _pools(step.op) else others for step in self.steps]
 
 
 def spell_runs(runs: list[Run], classes: int) -> list[str]:
@@ -67,10 +58,10 @@ def spell_runs(runs: list[Run], classes: int) -> list[str]:
     texts = [""] * len(runs)
     groups: dict[tuple, list[int]] = {}
     for index, run in enumerate(runs):
-        groups.setdefault(tuple(_kind(op, x) for op, x in zip(run.ops, run.shapes())), []).append(index)
+        groups.setdefault(tuple(map(_kind, run.steps)), []).append(index)
     for members in groups.values():
         alike = [runs[index] for index in members]
-        columns = zip(*(zip(run.ops, run.shapes(), run.supplied_strides()) for run in alike))
+        columns = zip(*(zip(run.steps, run.supplied_strides()) for run in alike))
         words = [_spell_column(list(column), [run.place for run in alike], classes) for column in columns]
         for index, text in zip(members, zip(*words)):
             texts[index] = " ".join(text)
@@ -102,19 +93,19 @@ def _simplest(value: float) -> Fraction:
     return near if float(near) == value else Fraction(repr(value))
 
 
-def _kind(op: Op, x: TensorShape) -> tuple:
+def _kind(step: Step) -> tuple[type[Op], int | None, tuple[str, ...]]:
+    op = step.op
     nested = tuple(str(getattr(op, a.field, "")) for a in op.arguments if a.kind in ("activation", "word"))
-    return (_spelled_as([op], [x]), getattr(op, "kernel", None), nested)
+    return (_spelled_as([step]), getattr(op, "kernel", None), nested)
 
 
-def _spelled_as(ops: list[Op], shapes: list[TensorShape]) -> type[Op]:
-    depthwise = all(isinstance(op, Conv) and op.groups == x.channels > 1 for op, x in zip(ops, shapes))
-    return DepthwiseConv if depthwise else type(ops[0])
+def _spelled_as(steps: list[Step]) -> type[Op]:
+    return DepthwiseConv if all(step.op.is_depthwise(step.x) for step in steps) else type(steps[0].op)
 
 
 def _pools(op: Op) -> bool:
     """Whether the op is spelled without a size and then takes the block's stride."""
-    return op.takes_stride == "pool" and _size(op) is None
+    return op.pools(_size(op))
 
 
 def _size(op: Op) -> int | None:
@@ -124,11 +115,11 @@ def _size(op: Op) -> int | None:
     return None if op.sized is None and op.kernel == op.stride > 1 and not op.padding else op.kernel
 
 
-def _spell_column(column: list[tuple[Op, TensorShape, int]], places: list[Place], classes: int) -> list[str]:
+def _spell_column(column: list[tuple[Step, int]], places: list[Place], classes: int) -> list[str]:
     """One op of each run. An argument is left out where the language supplies it."""
-    ops = [op for op, _, _ in column]
-    cls = _spelled_as(ops, [x for _, x, _ in column])
-    contexts = [Context(x, place.width, own, classes) for (_, x, own), place in zip(column, places)]
+    ops = [step.op for step, _ in column]
+    cls = _spelled_as([step for step, _ in column])
+    contexts = [Context(step.x, place.width, own, classes) for (step, own), place in zip(column, places)]
     given = _given(cls, ops, contexts, places)
     texts: dict[Argument, list[str]] = {}
     for argument in given:
@@ -179,7 +170,8 @@ def _text(cls: type[Op], op: Op, given: dict[Argument, str]) -> str:
 def _values(argument: Argument, values: list[Any], places: list[Place]) -> list[str]:
     """The texts of an argument's values: one for all where there is one, else each by itself."""
     if argument.kind == "activation":
-        return [_spell_column([(value, TensorShape(1, 1, 1), 1)], [Place()], 1)[0] for value in values]
+        one = TensorShape(1, 1, 1)
+        return [_spell_column([(Step(value, one, one), 1)], [Place()], 1)[0] for value in values]
     if argument.kind == "word":
         return list(values)
     if argument.field == "stride":

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture, Placed
+from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
 from explorer.network.build import Network, build_network
-from explorer.ops.base import FREE, TensorShape
+from explorer.ops.base import FREE, Op, TensorShape
+from explorer.walk import Layer, Segment
 
 
 class FeatureMap(NamedTuple):
@@ -71,18 +73,20 @@ class Subject:
             cost = cost.plus(placed.op.cost(placed.x))
         return {"params": cost.params, "macs": cost.macs, "flops": 2 * cost.macs, "activations": cost.activations}
 
-    def layers(self) -> Iterator[Placed]:
+    def segments(self) -> Iterator[Segment]:
+        """The parts of the network that are exported."""
+        segments = self.architecture.segments
+        return (each for each in segments if not self.features or each.stage <= self.features[-1].stage)
+
+    def layers(self) -> Iterator[Layer]:
         """The layers that are exported."""
-        last = self.features[-1].stage if self.features else len(self.architecture.stages)
-        parts = {"stem", *(f"stage{number}" for number in range(1, last + 1)), *(() if self.features else ("head",))}
-        return (placed for placed in self.architecture.layers() if placed.path.split(".")[0] in parts)
+        return chain.from_iterable(segment.layers() for segment in self.segments())
 
 
 def _reduction(architecture: Architecture, stage: int) -> int:
     """The product of the strides on the way through the branches, which a shortcut's equals."""
-    subject = Subject(architecture, (FeatureMap(stage, architecture.input, 1),))
-    through = (p for p in subject.layers() if p.path.split(".")[-2] != "shortcut" and not p.path.endswith("merge"))
-    return math.prod(placed.op.receptive()[1] for placed in through)
+    layers = (layer for layer in architecture.layers() if layer.stage <= stage and layer.part != "shortcut")
+    return math.prod(layer.op.receptive()[1] for layer in layers if isinstance(layer.op, Op))
 
 
 class Backbone(nn.Module):

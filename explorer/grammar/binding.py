@@ -48,13 +48,11 @@ def bind(
     Raises Fault when the shapes do not fit or the stride is not met.
     """
     bound = {} if bound is None else bound
-    carrier = stride_carrier(layers) if stride > 1 else None
     ops, shrunk = [], 1
-    for index, layer in enumerate(layers):
+    for layer, own in zip(layers, strides_by_rule(layers, stride)):
         if layer.free:
             ops.append(layer.what)
             continue
-        own = stride if layer.pools or index == carrier else 1
         key = layer.key, x, width, own
         made = bound.get(key)
         if made is None:
@@ -89,8 +87,16 @@ def _with(resolver: Resolver | None) -> str:
     return "" if resolver is None else resolver.with_choices()
 
 
-def stride_carrier(layers: list[Layer]) -> int | None:
-    """Which conv takes the stride by the rule: none when an op is written with ``s`` or pools by
+def strides_by_rule(layers: list[Layer], stride: int) -> list[int]:
+    """The stride that each layer has where it is written without one, for ``stride`` over all of them."""
+    if stride == 1:
+        return [1] * len(layers)
+    carrier = _stride_carrier(layers)
+    return [stride if layer.pools or index == carrier else 1 for index, layer in enumerate(layers)]
+
+
+def _stride_carrier(layers: list[Layer]) -> int | None:
+    """Which conv takes the stride: none when an op is written with ``s`` or pools by
     itself; else the first with a kernel larger than 1; failing that, the first."""
     first = large = None
     for index, layer in enumerate(layers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.architecture import Block
+from explorer.block import Block
 from explorer.errors import ArchitectureError
 from explorer.grammar.binding import Bound, bind
 from explorer.grammar.resolve import Fault, Layer, Resolver, bound_layer

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block, Stage
+from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture
+from explorer.block import Block, Stage
 from explorer.errors import ArchitectureError
 from explorer.grammar.binding import Bound, bind_head, bind_plain
 from explorer.grammar.blocks import copied, derive_block, post_layers, pre_layers

@@ -149,7 +149,7 @@ class Program:
             layer = Resolver(self, _no_answer, {}).layer(node)
         except Fault:
             return None
-        if isinstance(node, OpItem) and node.op.bind.__func__ is Op.bind.__func__ and not node.op.takes_stride:
+        if isinstance(node, OpItem) and not node.op.binds_itself() and not node.op.takes_stride:
             try:
                 return bound_layer(node.op.bind(node.kernel, layer.given, ANYWHERE), node.place)
             except ArchitectureError:
@@ -265,8 +265,8 @@ class Resolver:
         if type(node) is MergeItem:
             return Layer(node.merge, None, given, False, node.place, node.merge, merges=True)
         op, kernel = node.op, node.kernel
-        pools = kernel is None and op.takes_stride == "pool"
-        return Layer(op, kernel, given, uses_stride, node.place, (op, kernel, *given.items()), pools=pools)
+        key = op, kernel, *given.items()
+        return Layer(op, kernel, given, uses_stride, node.place, key, pools=op.pools(kernel))
 
     def _argument(self, node: OpItem | MergeItem, argument: Argument, value: Value | Item) -> Any:
         if isinstance(value, Word):

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from explorer.architecture import Architecture, Block, Stage
+from explorer.architecture import Architecture
+from explorer.block import Block, Stage
 from explorer.costing.analytic import count_cost
 from explorer.errors import ExportError
 from explorer.export.blocks import name_of
