@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -100,3 +102,11 @@ def test_every_layer_knows_its_place():
     ]
     assert (2, 2, "branch", "stage2.block2.branch.0", "stages.1.3.branch.0", "stage2") in layers
     assert layers[-1] == (3, 0, "head", "head.3", "head.3", "head")
+
+
+def test_a_pickle_leaves_the_segments_out():
+    """A pickled architecture holds its fields alone, and its walk is the same afterwards."""
+    architecture = ARCHITECTURES["every part"]
+    loaded = pickle.loads(pickle.dumps(architecture))
+    assert "segments" in vars(architecture) and "segments" not in vars(loaded)
+    assert list(loaded.layers()) == list(architecture.layers())

@@ -156,8 +156,8 @@ def _drawing(subject: Subject) -> list[str]:
         rows[f"stage {number}"] = f"{' '.join([*transition, 'then', blocks] if transition else [blocks])}, to {shape}"
     if not subject.features:
         rows["head"] = f"{' '.join(words['head'])}, to {architecture.classes} logits"
-    blocks = (f"Block {letter}:\n\n```text\n{kind}\n```\n" for kind, letter in letters.items())
-    return ["## Structure\n", _table(rows), *blocks]
+    drawings = (f"Block {letter}:\n\n```text\n{kind}\n```\n" for kind, letter in letters.items())
+    return ["## Structure\n", _table(rows), *drawings]
 
 
 def _loading(subject: Subject, formats: Sequence[str]) -> list[str]:

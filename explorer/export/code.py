@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 from typing import NamedTuple
 
 from explorer.architecture import Architecture
@@ -18,7 +18,7 @@ from explorer.export.calls import Layer, Parameters, layers_of, write_layers
 from explorer.export.drawing import plain_word
 from explorer.export.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
 from explorer.export.transfer import FeatureMap, Subject
-from explorer.ops.base import Call
+from explorer.ops.base import Call, Op
 from explorer.walk import OpRun, PlacedBlock
 
 REPEATED = 4  # from this many equal blocks on, a comprehension says it shorter
@@ -97,9 +97,10 @@ def _equal(calls: list[Written]) -> tuple[str, int]:
 
 def _growing(calls: list[Written]) -> tuple[str, int]:
     """The same for calls with one whole number, each by the same step larger than the last: dense layers."""
-    numbers = [int(call.arguments[0]) if _counts(call, calls[0]) else None for call in calls]
+    counting = takewhile(lambda call: _counts(call, calls[0]), calls)
+    numbers = [int(str(call.arguments[0])) for call in counting]
     length = 1
-    while length < len(calls) and None not in numbers[: length + 1]:
+    while length < len(numbers):
         step = numbers[1] - numbers[0]
         if step <= 0 or numbers[length] - numbers[length - 1] != step:
             break
@@ -135,7 +136,7 @@ def _about(subject: Subject) -> list[str]:
     return [*lines, '"""']
 
 
-def _fixed(name: str, ops: tuple, layers: list[Layer]) -> list[str]:
+def _fixed(name: str, ops: tuple[Op, ...], layers: list[Layer]) -> list[str]:
     """The class of a stem or a head, nothing when it has no layers."""
     if not layers:
         return []
@@ -222,7 +223,7 @@ class OwnSource(NamedTuple):
 
 def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
     """The sources of the classes that are not torch's own, each once, in the order of first use."""
-    functions: dict[Callable, None] = {}
+    functions: dict[Callable[[], type], None] = {}
 
     def collect(call: Call) -> None:
         if callable(call.torch_class):
@@ -240,11 +241,13 @@ def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
 def _own_source(function: Callable[[], type]) -> OwnSource:
     source = textwrap.dedent(inspect.getsource(function))
     lines = source.splitlines()
-    classes = [node for node in ast.parse(source).body[0].body if isinstance(node, ast.ClassDef)]
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    classes = [node for node in definition.body if isinstance(node, ast.ClassDef)]
     texts = [textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])) for node in classes]
     imports = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module:
             imports += [(node.module, alias.name) for alias in node.names]
     return OwnSource("\n\n\n".join(texts), tuple(node.name for node in classes), tuple(imports))
 

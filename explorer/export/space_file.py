@@ -28,6 +28,7 @@ def space_text(architecture: Architecture) -> str:
     """The space file. Raises ExportError for a network that the language cannot say (one made by hand)."""
     try:
         text = _written(architecture) or _written(_without_transitions(architecture))
+        assert text is not None  # without transitions none of them can fail to fit
         space = parse_space(text, "architecture.yaml")
         same = space.count() == 1 and space.architecture(0) == architecture
     except (ArchitectureError, SpaceError) as error:
@@ -72,12 +73,12 @@ def _written(architecture: Architecture) -> str | None:
     """The text; None when its transitions do not fit the one expression that a file has for them."""
     entries: list[Entry] = []
     for blocks in _spelled_blocks(architecture):
-        for place, block in enumerate(blocks):
-            if place and entries[-1].takes(block):
-                entries[-1].rest.append(block)
-                entries[-1].shortcut.update(block.shortcut)
+        for place, spelled in enumerate(blocks):
+            if place and entries[-1].takes(spelled):
+                entries[-1].rest.append(spelled)
+                entries[-1].shortcut.update(spelled.shortcut)
             else:
-                entries.append(Entry(block, shortcut=dict(block.shortcut)))
+                entries.append(Entry(spelled, shortcut=dict(spelled.shortcut)))
     strides = [entry.first.stride for entry in entries]
     transition = None
     if any(stage.transition for stage in architecture.stages):
@@ -128,7 +129,7 @@ def _spelled_blocks(architecture: Architecture) -> list[list[Spelled]]:
         shortcut = {"changed" if changed else "same": way}
         if (changed or placed is blocks[0]) and initial_rhythm(block.branch):
             shortcut["from"] = "preact" if block.shared else "input"
-        out[placed.stage - 1].append(Spelled(text, run.place.width, run.place.stride, shortcut))
+        out[placed.stage - 1].append(Spelled(text, y.channels, run.place.stride, shortcut))
     return out
 
 

@@ -20,6 +20,9 @@ SIMPLE = 64  # the largest number in such a relation
 SMALL = 10_000  # the largest denominator of a number written as a fraction
 
 
+Kind = tuple[type[Op], int | None, tuple[str, ...]]  # the spelled op, its kernel, and its arguments that are words
+
+
 class Place(NamedTuple):
     """The variables of the language where an op stands: w, in, s, i, n; None where there is no block."""
 
@@ -56,7 +59,7 @@ def spell_runs(runs: list[Run], classes: int) -> list[str]:
     """The text of each run. Runs of the same ops with other numbers are spelled alike where they can be,
     so that what varies with the stage's width is written with ``w``."""
     texts = [""] * len(runs)
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[tuple[Kind, ...], list[int]] = {}
     for index, run in enumerate(runs):
         groups.setdefault(tuple(map(_kind, run.steps)), []).append(index)
     for members in groups.values():
@@ -93,7 +96,7 @@ def _simplest(value: float) -> Fraction:
     return near if float(near) == value else Fraction(repr(value))
 
 
-def _kind(step: Step) -> tuple[type[Op], int | None, tuple[str, ...]]:
+def _kind(step: Step) -> Kind:
     op = step.op
     nested = tuple(str(getattr(op, a.field, "")) for a in op.arguments if a.kind in ("activation", "word"))
     return (_spelled_as([step]), getattr(op, "kernel", None), nested)
@@ -112,7 +115,9 @@ def _size(op: Op) -> int | None:
     """The KxK of the spelling. Where the size may be left out, it is when the op pools by its stride."""
     if op.sized is False:
         return None
-    return None if op.sized is None and op.kernel == op.stride > 1 and not op.padding else op.kernel
+    window: Any = op
+    pools = op.sized is None and window.kernel == window.stride > 1 and not window.padding
+    return None if pools else window.kernel
 
 
 def _spell_column(column: list[tuple[Step, int]], places: list[Place], classes: int) -> list[str]:
@@ -151,7 +156,8 @@ def _given(cls: type[Op], ops: list[Op], contexts: list[Context], places: list[P
     by_field = {argument.field: argument for argument in cls.arguments}
     if "ratio" in by_field:  # of the gated tensor's channels to those of the squeeze
         squeeze = by_field.get("squeeze")
-        ratios = [Fraction(context.shape.channels, op.squeeze) for op, context in zip(ops, contexts)]
+        gates: list[Any] = ops
+        ratios = [Fraction(context.shape.channels, gate.squeeze) for gate, context in zip(gates, contexts)]
         by_ratio = {by_field["ratio"]: ratios, **{a: values for a, values in given.items() if a is not squeeze}}
         related = squeeze in given and _relation(squeeze, given[squeeze], places)
         plain = len(set(ratios)) == 1 or not (related or any(ratio.denominator > 1 for ratio in ratios))
@@ -208,9 +214,10 @@ def _share(values: list[int], wholes: list[int | None], name: str) -> str:
 
 def _decay(values: list[float], places: list[Place]) -> str:
     """``0.2*i/n`` when the values grow linearly with the block's place in the network, else nothing."""
-    if any(place.block is None for place in places):
+    known = [(value, p.block, p.blocks) for value, p in zip(values, places) if p.block and p.blocks]
+    if len(known) < len(values):
         return ""
-    value, place = max(zip(values, places), key=lambda pair: pair[1].block)
-    top = _simplest(value) * place.blocks / place.block
-    fits = all(float(top * place.block / place.blocks) == value for value, place in zip(values, places))
+    value, block, blocks = max(known, key=lambda each: each[1])
+    top = _simplest(value) * blocks / block
+    fits = all(float(top * block / blocks) == value for value, block, blocks in known)
     return f"{exact(top)}*i/n" if fits and top.denominator <= SMALL else ""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -117,11 +117,12 @@ def fresh_head(
     Raises ExportError when the head has no such layer.
     """
     place = next((k for k in reversed(range(len(architecture.head))) if hasattr(architecture.head[k], "out")), None)
-    if place is None or architecture.head[place].out != architecture.classes:
+    classifier: Any = None if place is None else architecture.head[place]
+    if place is None or classifier.out != architecture.classes:
         raise ExportError("the head has no layer that puts out the classes; it cannot be made for others")
     head = list(architecture.head)
     try:
-        head[place] = replace(head[place], out=classes)
+        head[place] = replace(classifier, out=classes)
         made = replace(architecture, classes=classes, head=tuple(head))
     except ArchitectureError as error:
         raise ExportError(f"no head for {classes} classes: {error}") from None

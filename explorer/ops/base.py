@@ -85,7 +85,7 @@ class Context(NamedTuple):
     (None where there is none) and the stride that this op is to apply if it takes the block's."""
 
     shape: TensorShape
-    width: int
+    width: int | None
     stride: int
     classes: int
 
@@ -188,7 +188,7 @@ class Op:
         raise NotImplementedError
 
     def is_depthwise(self, x: TensorShape) -> bool:
-        """Whether it convolves each channel of an arriving ``x`` by itself; on one channel nothing does."""
+        """Whether it convolves each channel of an arriving ``x`` by itself. A convolution of one channel is dense."""
         return False
 
     def receptive(self) -> tuple[int, int]:
@@ -198,7 +198,7 @@ class Op:
     def to_json(self) -> dict[str, Any]:
         """``{"op": ..., field: value}``, fields at their default left out."""
         out: dict[str, Any] = {"op": self.spelling}
-        for name, default in _defaults(type(self)):  # type: ignore[arg-type]  # a class has the hash of classes
+        for name, default in _defaults(type(self)):  # type: ignore[arg-type]  # mypy takes the hash of instances
             value = getattr(self, name)
             if value != default:
                 out[name] = value.to_json() if isinstance(value, Op) else value

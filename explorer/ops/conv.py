@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,7 +55,7 @@ class Conv(Op):
     @classmethod
     def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
         assert kernel is not None
-        get = given.get
+        get: Callable[[str, Any], Any] = given.get
         out, stride = get("out", context.width), get("stride", context.stride)
         return cls(kernel, out, stride, get("dilation", 1), get("groups", 1), get("bias", 0))
 
