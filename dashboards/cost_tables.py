@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import pandas
@@ -26,12 +25,10 @@ COSTED = ("macs", "params", "activations")
 def cost_by_place(architecture: Architecture) -> pandas.DataFrame:
     """One row a part of the network (stem, stages, head) and kind of op: macs, params, activations, one image."""
     rows: dict[tuple[str, str], list[int]] = {}
-    for placed in architecture.layers():
-        part = re.match(r"[a-z]+\d*", placed.path)
-        assert part is not None
-        kind = KINDS.get(getattr(placed.op, "role", "merge"), OTHER_KIND)
-        cost = placed.op.cost(placed.x)
-        sums = rows.setdefault((part[0], kind), [0] * len(COSTED))
+    for layer in architecture.layers():
+        kind = KINDS.get(layer.op.role, OTHER_KIND)
+        cost = layer.op.cost(layer.x)
+        sums = rows.setdefault((layer.section, kind), [0] * len(COSTED))
         for place, name in enumerate(COSTED):
             sums[place] += getattr(cost, name)
     table = pandas.DataFrame(

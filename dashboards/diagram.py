@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dashboards.text import safe_text
-from explorer.architecture import Architecture, Block
+from explorer.architecture import Architecture
+from explorer.block import Block
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.conv import Conv
 
@@ -59,17 +60,12 @@ class BlockGroup:
 def block_groups(architecture: Architecture) -> list[BlockGroup]:
     """The network's blocks, neighbours that are alike together."""
     groups: list[BlockGroup] = []
-    x = architecture.stage_shapes()[0]
-    for number, stage in enumerate(architecture.stages, 1):
-        for op in stage.transition:
-            x = op.output_shape(x)
-        for place, block in enumerate(stage.blocks, 1):
-            last = groups[-1] if place > 1 else None
-            if last is not None and last.x == x and last.block == block:
-                groups[-1] = BlockGroup(number, last.first, place, block, x, last.y)
-            else:
-                groups.append(BlockGroup(number, place, place, block, x, block.output_shape(x)))
-            x = groups[-1].y
+    for placed in architecture.blocks():
+        last = groups[-1] if placed.number > 1 else None
+        if last is not None and last.x == placed.x and last.block == placed.block:
+            groups[-1] = replace(last, last=placed.number)
+        else:
+            groups.append(BlockGroup(placed.stage, placed.number, placed.number, placed.block, placed.x, placed.y))
     return groups
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
+from explorer.block import Block, Stage, ops_to_json
 from explorer.canonical import canonical_text
 from explorer.errors import ArchitectureError
 from explorer.ops import registry
 from explorer.ops.base import Op, TensorShape
-from explorer.ops.merge import Add, Merge, merge_from_json
+from explorer.ops.merge import merge_from_json
 from explorer.system.strict_json import parse_json
+from explorer.walk import Layer, PlacedBlock, Segment, at_place, walk
 
 FORMAT = 1
 DIGEST_VERSION = "v1"
@@ -26,67 +29,6 @@ MAX_LAYERS = 10_000
 MAX_SIDE = 4_096
 MAX_BLOCKS = 2_000
 MAX_JSON_BYTES = 1 << 24  # 10,000 layers take some 4 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A residual branch, its meeting with the shortcut, and what follows the merge.
-
-    ``shortcut``: its ops; empty for the identity, None for no shortcut at all (a plain block).
-    ``shared``: how many leading ops of the branch the shortcut is taken after; 0 takes it from the
-    block's input, more is the shared pre-activation of He et al. 2016 (appendix).
-    """
-
-    branch: tuple[Op, ...]
-    merge: Merge = Add()
-    after: tuple[Op, ...] = ()
-    shortcut: tuple[Op, ...] | None = ()
-    shared: int = 0
-
-    @property
-    def layer_count(self) -> int:
-        """The number of ops, those of the shortcut included."""
-        return len(self.branch) + len(self.shortcut or ()) + len(self.after)
-
-    def output_shape(self, x: TensorShape) -> TensorShape:
-        """The shape put out for an arriving ``x``. Raises ArchitectureError when branch and shortcut do not meet."""
-        start = _through(self.branch[: self.shared], x) if self.shared else x
-        y = _through(self.branch[self.shared :], start)
-        if self.shortcut is not None:
-            y = self.merge.output_shape(y, _through(self.shortcut, start))
-        elif not isinstance(self.merge, Add):
-            raise ArchitectureError(f"the merge {self.merge.spelling!r} needs a shortcut, this block has none")
-        return _through(self.after, y)
-
-    def to_json(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"branch": _ops_to_json(self.branch), "merge": self.merge.to_json()}
-        out["after"] = _ops_to_json(self.after)
-        out["shortcut"] = None if self.shortcut is None else _ops_to_json(self.shortcut)
-        if self.shared:
-            out["shared"] = self.shared
-        return out
-
-    def __str__(self) -> str:
-        """The block as a line of the language, with literal numbers."""
-        return " ".join(map(str, (*self.branch, self.merge, *self.after)))
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Blocks of one output size, with the ops of the transition that opens the stage, if any."""
-
-    blocks: tuple[Block, ...]
-    transition: tuple[Op, ...] = ()
-
-
-class Placed(NamedTuple):
-    """An op in its place. ``path``: ``stem.0``, ``stage2.block1.branch.3``, ``stage1.block2.merge``,
-    ``head.2``; stages and blocks count from 1, ops from 0. ``x`` arrives (at a merge: the shortcut), ``y`` leaves."""
-
-    path: str
-    op: Op | Merge
-    x: TensorShape
-    y: TensorShape
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +64,7 @@ class Architecture:
                 )
         if self.layer_count > MAX_LAYERS:
             raise ArchitectureError(f"the network has {self.layer_count:,} layers, at most {MAX_LAYERS:,} may stand")
-        output = self.stage_shapes()[-1]
-        output = _at("head", _through, self.head, output)
+        output = self.segments[-1].y
         if output != (self.classes, 1, 1):
             raise ArchitectureError(
                 f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
@@ -136,48 +77,23 @@ class Architecture:
         stages = sum(len(stage.transition) + sum(block.layer_count for block in stage.blocks) for stage in self.stages)
         return len(self.stem) + stages + len(self.head)
 
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stem, the transitions, the blocks and the head in the order of computation, with their shapes."""
+        return tuple(walk(self.input, self.stem, self.stages, self.head))
+
+    def blocks(self) -> Iterator[PlacedBlock]:
+        """Every block in the order of computation, with its shapes."""
+        return (segment for segment in self.segments if isinstance(segment, PlacedBlock))
+
+    def layers(self) -> Iterator[Layer]:
+        """Every op and merge in the order of computation, with its shapes."""
+        return chain.from_iterable(segment.layers() for segment in self.segments)
+
     def stage_shapes(self) -> list[TensorShape]:
         """The shape after the stem and after each stage."""
-        shapes = [_at("stem", _through, self.stem, self.input)]
-        for number, stage in enumerate(self.stages, 1):
-            x = _at(f"the transition to stage {number}", _through, stage.transition, shapes[-1])
-            known: dict[tuple[int, TensorShape], TensorShape] = {}
-            for place, block in enumerate(stage.blocks, 1):
-                key = (id(block), x)
-                if key not in known:
-                    known[key] = _at(f"stage {number}, block {place}", block.output_shape, x)
-                x = known[key]
-            shapes.append(x)
-        return shapes
-
-    def layers(self) -> Iterator[Placed]:
-        """Every op and merge in the order of computation, with the shapes around it."""
-
-        def run(path: str, ops: Iterable[Op], x: TensorShape, first: int = 0) -> Iterator[Placed]:
-            for index, op in enumerate(ops, first):
-                y = op.output_shape(x)
-                yield Placed(f"{path}.{index}", op, x, y)
-                x = y
-
-        x = self.input
-        yield from run("stem", self.stem, x)
-        x = _through(self.stem, x)
-        for number, stage in enumerate(self.stages, 1):
-            yield from run(f"stage{number}.transition", stage.transition, x)
-            x = _through(stage.transition, x)
-            for place, block in enumerate(stage.blocks, 1):
-                path = f"stage{number}.block{place}"
-                start = _through(block.branch[: block.shared], x)
-                yield from run(f"{path}.branch", block.branch, x)
-                y = _through(block.branch, x)
-                if block.shortcut is not None:
-                    yield from run(f"{path}.shortcut", block.shortcut, start)
-                    arriving = _through(block.shortcut, start)
-                    y = block.merge.output_shape(y, arriving)
-                    yield Placed(f"{path}.merge", block.merge, arriving, y)
-                yield from run(f"{path}.after", block.after, y)
-                x = _through(block.after, y)
-        yield from run("head", self.head, x)
+        shapes = {segment.stage: segment.y for segment in self.segments}
+        return list(shapes.values())[:-1]
 
     @cached_property
     def digest(self) -> str:
@@ -186,7 +102,12 @@ class Architecture:
         A SHA-256 of the canonical form; its prefix is the version of that form, so that a better
         one later does not silently orphan what is stored under this one.
         """
-        return f"{DIGEST_VERSION}-{hashlib.sha256(canonical_text(self).encode()).hexdigest()[:32]}"
+        form = canonical_text(self.input, self.classes, self.segments)
+        return f"{DIGEST_VERSION}-{hashlib.sha256(form.encode()).hexdigest()[:32]}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state for pickle and copy. The segments follow from the rest and are left out."""
+        return {name: value for name, value in vars(self).items() if name != "segments"}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.digest == other.digest
@@ -202,15 +123,15 @@ class Architecture:
                 "digest": self.digest,
                 "input": list(self.input),
                 "classes": self.classes,
-                "stem": _ops_to_json(self.stem),
+                "stem": ops_to_json(self.stem),
                 "stages": [
                     {
-                        "transition": _ops_to_json(stage.transition),
+                        "transition": ops_to_json(stage.transition),
                         "blocks": [block.to_json() for block in stage.blocks],
                     }
                     for stage in self.stages
                 ],
-                "head": _ops_to_json(self.head),
+                "head": ops_to_json(self.head),
             }
         )
 
@@ -248,24 +169,7 @@ class Architecture:
         return made
 
 
-def _through(ops: Iterable[Op], x: TensorShape) -> TensorShape:
-    for op in ops:
-        x = op.output_shape(x)
-    return x
-
-
-def _at(place: str, compute, *args):
-    try:
-        return compute(*args)
-    except ArchitectureError as error:
-        raise ArchitectureError(f"{place}: {error}") from None
-
-
-def _ops_to_json(ops: Iterable[Op]) -> list[dict[str, Any]]:
-    return [op.to_json() for op in ops]
-
-
-def _listed(data: Any, place: str) -> list:
+def _listed(data: Any, place: str) -> list[Any]:
     """``data`` if it is a list; ``place``: where it stands in the JSON text, here and below, for the message."""
     if not isinstance(data, list) or len(data) > MAX_LAYERS:
         found = f"one of {len(data):,}" if isinstance(data, list) else f"{str(data)[:80]!r}"
@@ -275,7 +179,7 @@ def _listed(data: Any, place: str) -> list:
 
 def _ops_from_json(data: Any, place: str) -> tuple[Op, ...]:
     ops = _listed(data, place)
-    return tuple(_at(f"{place}[{number}]", registry.from_json, item) for number, item in enumerate(ops))
+    return tuple(at_place(f"{place}[{number}]", registry.from_json, item) for number, item in enumerate(ops))
 
 
 def _stage_from_json(data: Any, place: str) -> Stage:
@@ -297,7 +201,7 @@ def _block_from_json(data: Any, place: str) -> Block:
             f'{place}: "shared" counts leading ops of the branch, found {str(shared)[:40]!r} of {len(branch)}'
         )
     shortcut = None if data["shortcut"] is None else _ops_from_json(data["shortcut"], f"{place}.shortcut")
-    merge = _at(f"{place}.merge", merge_from_json, data["merge"])
+    merge = at_place(f"{place}.merge", merge_from_json, data["merge"])
     return Block(branch, merge, _ops_from_json(data["after"], f"{place}.after"), shortcut, shared)
 
 

@@ -16,32 +16,28 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from explorer.block import Block
+from explorer.ops.activation import Activation
 from explorer.ops.base import Op, TensorShape
-from explorer.ops.merge import Add
+from explorer.ops.merge import Add, Merge
 from explorer.ops.scale import Scale
-
-if TYPE_CHECKING:
-    from explorer.architecture import Architecture, Block
+from explorer.walk import PlacedBlock, Segment
 
 
-def canonical_form(architecture: Architecture) -> dict[str, Any]:
-    """Input, classes, and ``net``: a list of ops and of ``{"branch": [...], "shortcut": [...], "merge": ...}``."""
-    return json.loads(canonical_text(architecture))
+def canonical_text(image: TensorShape, classes: int, segments: Iterable[Segment]) -> str:
+    """The canonical form of a network as JSON with sorted keys and no blanks: what the digest is of.
 
-
-def canonical_text(architecture: Architecture) -> str:
-    """The canonical form as JSON with sorted keys and no blanks: what the digest is of."""
-    line = _Line(architecture.input, {})
-    line.extend(architecture.stem)
-    for stage in architecture.stages:
-        line.extend(stage.transition)
-        for block in stage.blocks:
-            line.add_block(block)
-    line.extend(architecture.head)
-    shape = ",".join(map(str, architecture.input))
-    return f'{{"classes":{architecture.classes},"input":[{shape}],"net":{line}}}'
+    It holds input, classes, and ``net``: a list of ops and of ``{"branch": [...], "shortcut": [...], "merge": ...}``.
+    """
+    line = _Line(image, {})
+    for segment in segments:
+        if isinstance(segment, PlacedBlock):
+            line.add_block(segment.block)
+        else:
+            line.extend(step.op for step in segment.steps)
+    return f'{{"classes":{classes},"input":[{",".join(map(str, image))}],"net":{line}}}'
 
 
 class _Canonical(NamedTuple):
@@ -93,7 +89,7 @@ class _Line:
         _, simple, text, output = found
         if everywhere:
             output = self.shape
-        if simple is None or (simple.role == "activation" and simple.keeps(self.low, self.high)):
+        if simple is None or (isinstance(simple, Activation) and simple.keeps(self.low, self.high)):
             return
         last = self.steps[-1].op if self.steps else None
         if last is not None:
@@ -101,7 +97,7 @@ class _Line:
                 self._take_back()
                 self._add(Scale(simple.factor * last.factor))
                 return
-            if (simple.moves or simple.selects) and last.role == "activation" and last.passes(simple, self.shape):
+            if (simple.moves or simple.selects) and isinstance(last, Activation) and last.passes(simple, self.shape):
                 self._take_back()
                 self._add(simple)
                 self._add(last)
@@ -127,20 +123,24 @@ class _Line:
             key = id(block), self.shape, self.low, self.high
             found = self.known.get(key)
             if found is None:
-                found = self.known[key] = self._merged(block, shared)
+                found = self.known[key] = self._merged(
+                    block.branch[shared:], block.shortcut[shared - block.shared :], block.merge
+                )
             self._append(*found)
         self.extend(block.after)
 
-    def _merged(self, block: Block, shared: int) -> tuple[str, None, tuple[float, float], TensorShape]:
+    def _merged(
+        self, branch_ops: tuple[Op, ...], shortcut_ops: tuple[Op, ...], merge: Merge
+    ) -> tuple[str, None, tuple[float, float], TensorShape]:
         """Both ways of a block from here to their merge, as one step."""
         branch, shortcut = (_Line(self.shape, self.known, self.low, self.high) for _ in range(2))
-        branch.extend(block.branch[shared:])
-        shortcut.extend(block.shortcut[shared - block.shared :])
-        values = block.merge.values((branch.low, branch.high), (shortcut.low, shortcut.high))
-        shape = block.merge.output_shape(branch.shape, shortcut.shape)
-        if isinstance(block.merge, Add) and _is_shortcut(branch, shortcut):
+        branch.extend(branch_ops)
+        shortcut.extend(shortcut_ops)
+        values = merge.values((branch.low, branch.high), (shortcut.low, shortcut.high))
+        shape = merge.output_shape(branch.shape, shortcut.shape)
+        if isinstance(merge, Add) and _is_shortcut(branch, shortcut):
             branch, shortcut = shortcut, branch
-        text = f'{{"branch":{branch},"merge":{_compact(block.merge.to_json())},"shortcut":{shortcut}}}'
+        text = f'{{"branch":{branch},"merge":{_compact(merge.to_json())},"shortcut":{shortcut}}}'
         return text, None, values, shape
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
-from explorer.architecture import Architecture, Block, require_architecture
+from explorer.architecture import Architecture, require_architecture
+from explorer.block import Block, MergeStep, Parts, Step, steps
 from explorer.ops.base import FREE, Op, TensorShape
 from explorer.ops.merge import Merge
 from explorer.quantities import COSTS
+from explorer.walk import PlacedBlock
 
 WEIGHT_LAYERS = ("conv", "linear")  # by role
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
@@ -100,19 +102,16 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
     """The cost of a network; ``batch`` and ``dtype`` matter to ``peak_memory_bytes`` alone."""
     require_architecture(architecture)
     known: Known = {}
-    passages = [_pass(architecture.input, known, architecture.stem)]
-    blocks: dict[tuple[int, TensorShape], tuple] = {}  # blocks that repeat are counted once
-    for stage in architecture.stages:
-        if stage.transition:
-            passages.append(_pass(passages[-1][0], known, stage.transition))
-        for block in stage.blocks:
-            x = passages[-1][0]
-            key = id(block), x
-            passage = blocks.get(key)
-            if passage is None:
-                passage = blocks[key] = _pass_block(block, x, known)
-            passages.append(passage)
-    passages.append(_pass(passages[-1][0], known, architecture.head))
+    blocks: dict[int, Passage] = {}  # by the id of the parts: a block that repeats is counted once
+    passages = []
+    for segment in architecture.segments:
+        if isinstance(segment, PlacedBlock):
+            key = id(segment.parts)
+            if key not in blocks:
+                blocks[key] = _pass_block(segment.parts, segment.x, known)
+            passages.append(blocks[key])
+        else:
+            passages.append(_pass(segment.x, segment.y, known, segment.steps))
     params = macs = activations = weight_layers = peak = 0
     field = jump = 1
     for _, more_params, more_macs, more_activations, layers, growth, stride, high in passages:
@@ -130,80 +129,78 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
 
 def pass_ops(ops: tuple[Op, ...], x: TensorShape) -> Passage:
     """Ops one after the other."""
-    return Passage(*_pass(x, {}, ops))
+    made, y = steps(ops, x)
+    return _pass(x, y, {}, made)
 
 
 def pass_block(block: Block, x: TensorShape) -> Passage:
     """A block for an arriving ``x``."""
-    return Passage(*_pass_block(block, x, {}))
+    return _pass_block(block.parts(x), x, {})
 
 
-# One op for one arriving shape: the shape that leaves and its elements; params, macs, activations; whether it is a
+# What one op adds for one arriving shape: the elements that leave; params, macs, activations; whether it is a
 # weight layer; what it adds to the receptive field, and its stride.
-Layer = tuple[TensorShape, int, int, int, int, bool, int, int]
+Counts = tuple[int, int, int, int, bool, int, int]
 
-# Layers by op and arriving shape, within one network: an op that repeats is asked once. The ops are kept
+# Counts by op and arriving shape, within one network: an op that repeats is asked once. The ops are kept
 # alive by the network, so their ids stay theirs.
-Known = dict[tuple[int, TensorShape], Layer]
+Known = dict[tuple[int, TensorShape], Counts]
 
 
-def _layer(op: Op, x: TensorShape) -> Layer:
+def _count(op: Op, x: TensorShape, y: TensorShape) -> Counts:
     cls = type(op)
     params, macs, activations = FREE if cls.cost is Op.cost else op.cost(x)
-    if cls.output_shape is Op.output_shape and cls.receptive is Op.receptive:
-        return x, x.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, 0, 1
-    y = op.output_shape(x)
-    window, stride = op.receptive()
-    return y, y.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, window - 1, stride
+    window, stride = (1, 1) if cls.receptive is Op.receptive else op.receptive()
+    return y.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, window - 1, stride
 
 
-def _pass_block(block: Block, x: TensorShape, known: Known) -> tuple:
-    branch, shared, shortcut = block.branch, block.shared, block.shortcut
-    if shortcut is None:
-        return _pass(x, known, branch + block.after)
-    return _pass(x, known, branch[:shared], block.merge, branch[shared:], shortcut, block.after)
+def _pass_block(parts: Parts, x: TensorShape, known: Known) -> Passage:
+    pre, branch, shortcut, merge, after, y = parts
+    if merge is None or shortcut is None:
+        return _pass(x, y, known, pre + branch + after)
+    return _pass(x, y, known, pre, merge, branch, shortcut, after)
 
 
 def _pass(
     x: TensorShape,
+    y: TensorShape,
     known: Known,
-    ops: tuple[Op, ...],
-    merge: Merge | None = None,
-    branch: tuple[Op, ...] = (),
-    shortcut: tuple[Op, ...] = (),
-    after: tuple[Op, ...] = (),
-) -> tuple:
-    """The values of a ``Passage`` through ``ops`` and, where there is a merge, a residual block behind them."""
+    ops: tuple[Step, ...],
+    merge: MergeStep | None = None,
+    branch: tuple[Step, ...] = (),
+    shortcut: tuple[Step, ...] = (),
+    after: tuple[Step, ...] = (),
+) -> Passage:
+    """The way through ``ops`` and, where there is a merge, a residual block behind them."""
     params = macs = activations = weight_layers = growth = held = 0
     jump = 1
     peak = elements = live = x.elements
     for place, part in enumerate((ops,) if merge is None else (ops, branch, shortcut, after)):
         if place == 1:
             # The block's input stays live while the branch runs; under its first op it is the arriving map itself.
-            start, start_elements, start_growth, start_jump = x, elements, growth, jump
+            start_elements, start_growth, start_jump = elements, growth, jump
             held, live = elements, elements
         elif place == 2:
-            y, y_elements, y_growth, y_jump, y_layers = x, elements, growth, jump, weight_layers
-            x, elements, growth, jump = start, start_elements, start_growth, start_jump
-            held, live = y_elements, y_elements + elements
-        elif place == 3:
-            if type(merge).cost is not Merge.cost:
-                more_params, more_macs, more_activations = merge.cost(x)
-                params += more_params
-                macs += more_macs
-                activations += more_activations
-            live = y_elements + elements  # branch and shortcut, and what they come to
-            x = merge.output_shape(y, x)
-            elements = x.elements
+            branch_elements, branch_growth, branch_jump, branch_layers = elements, growth, jump, weight_layers
+            elements, growth, jump = start_elements, start_growth, start_jump
+            held, live = branch_elements, branch_elements + elements
+        elif merge is not None and place == 3:
+            if type(merge.op).cost is not Merge.cost:
+                more = merge.op.cost(merge.x)
+                params += more.params
+                macs += more.macs
+                activations += more.activations
+            live = branch_elements + elements  # branch and shortcut, and what they come to
+            elements = merge.y.elements
             peak = max(peak, live + elements)
-            growth, jump, weight_layers = max(growth, y_growth), y_jump, y_layers
+            growth, jump, weight_layers = max(growth, branch_growth), branch_jump, branch_layers
             held, live = 0, elements
-        for op in part:
-            key = id(op), x
-            layer = known.get(key)
-            if layer is None:
-                layer = known[key] = _layer(op, x)
-            x, elements, more_params, more_macs, more_activations, weighs, wider, stride = layer
+        for op, arriving, leaving in part:
+            key = id(op), arriving
+            counts = known.get(key)
+            if counts is None:
+                counts = known[key] = _count(op, arriving, leaving)
+            elements, more_params, more_macs, more_activations, weighs, wider, stride = counts
             params += more_params
             macs += more_macs
             activations += more_activations
@@ -214,4 +211,4 @@ def _pass(
             if live > peak:
                 peak = live
             live = held + elements
-    return x, params, macs, activations, weight_layers, growth, jump, peak
+    return Passage(y, params, macs, activations, weight_layers, growth, jump, peak)

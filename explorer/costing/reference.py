@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -90,7 +90,7 @@ class CheckReport:
         ):
             object.__setattr__(self, name, value)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         counters = [asdict(counter) | {"products": counter.products} for counter in self.counters]
         return asdict(self) | {"counters": counters}
 
@@ -116,7 +116,6 @@ def check_cost(architecture: Architecture) -> CheckReport:
     network = build_network(architecture).eval()
     image = torch.zeros(1, *architecture.input)
     cost = count_cost(architecture)
-    modules = dict(module_names(architecture))
     biases = _biases(network, image)
     counts = {
         "fvcore": _fvcore(network, image),
@@ -126,7 +125,7 @@ def check_cost(architecture: Architecture) -> CheckReport:
     put_out = _fvcore_activations(network, image)
     layers, differences = [], []
     for placed in architecture.layers():
-        ours, name = placed.op.cost(placed.x), modules[placed.path]
+        ours, name = placed.op.cost(placed.x), placed.module
         macs = {counter: found.by_module.get(name, 0) for counter, found in counts.items()}
         layer = LayerCheck(
             path=placed.path,
@@ -161,27 +160,6 @@ def check_cost(architecture: Architecture) -> CheckReport:
     )
 
 
-def module_names(architecture: Architecture) -> Iterator[tuple[str, str]]:
-    """(path of a layer, name of its module in the built network), for every layer."""
-    for index in range(len(architecture.stem)):
-        yield f"stem.{index}", f"stem.{index}"
-    for s, stage in enumerate(architecture.stages):
-        for index in range(len(stage.transition)):
-            yield f"stage{s + 1}.transition.{index}", f"stages.{s}.{index}"
-        for b, block in enumerate(stage.blocks):
-            path, module = f"stage{s + 1}.block{b + 1}", f"stages.{s}.{len(stage.transition) + b}"
-            for index in range(len(block.branch)):
-                part = f"pre.{index}" if index < block.shared else f"branch.{index - block.shared}"
-                yield f"{path}.branch.{index}", f"{module}.{part}"
-            for index in range(len(block.shortcut or ())):
-                yield f"{path}.shortcut.{index}", f"{module}.shortcut.{index}"
-            yield f"{path}.merge", f"{module}.merge"
-            for index in range(len(block.after)):
-                yield f"{path}.after.{index}", f"{module}.after.{index}"
-    for index in range(len(architecture.head)):
-        yield f"head.{index}", f"head.{index}"
-
-
 def _below(counts: Mapping[str, int], name: str) -> int:
     """The sum over a module and all within it."""
     return sum(count for module, count in counts.items() if module == name or module.startswith(f"{name}."))
@@ -194,7 +172,7 @@ def _biases(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
     for name, module in network.named_modules():
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)) and module.bias is not None:
 
-            def count(module: nn.Module, _inputs, output: torch.Tensor, name: str = name) -> None:
+            def count(module: nn.Module, _inputs: object, output: torch.Tensor, name: str = name) -> None:
                 found[name] = found.get(name, 0) + output.numel()
 
             handles.append(module.register_forward_hook(count))
@@ -205,18 +183,18 @@ def _biases(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
     return found
 
 
-def _quiet(analysis):
+def _quiet(analysis: Any) -> Any:
     # fvcore logs every op that it does not count.
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
 
 
-def _products(by_module) -> dict[str, int]:
+def _products(by_module: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
     return {name: sum(int(n) for op, n in counts.items() if op in PRODUCTS) for name, counts in by_module.items()}
 
 
 def _fvcore(network: nn.Module, image: torch.Tensor) -> _Counts:
-    from fvcore.nn import FlopCountAnalysis
+    from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]  # it has no annotations
 
     analysis = _quiet(FlopCountAnalysis(network, image))
     by_module = _products(analysis.by_module_and_operator())
@@ -245,7 +223,7 @@ def _torch(network: nn.Module, image: torch.Tensor) -> _Counts:
 
 
 def _ptflops(network: nn.Module, image: torch.Tensor, biases: Mapping[str, int]) -> _Counts:
-    from ptflops.aten_engine import FlopCounterMode
+    from ptflops.aten_engine import FlopCounterMode  # type: ignore[import-untyped]  # it has no annotations
 
     aten = torch.ops.aten
     products = {aten.convolution, aten._convolution, aten.mm, aten.matmul, aten.addmm, aten.bmm}

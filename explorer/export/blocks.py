@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from explorer.architecture import Block
+from explorer.block import Block, Parts
 from explorer.export.calls import Column, Layer, Parameters, layers_of, write_layers
+from explorer.export.drawing import plain_word, plain_words
 from explorer.export.printing import LINE_LENGTH, Written, docstring, lines_of, literal, method, sequential
-from explorer.ops.base import Call, Op, TensorShape
+from explorer.ops.base import Call, TensorShape
 from explorer.ops.conv import Conv
+from explorer.walk import PlacedBlock
+
+Skeleton = tuple[Any, ...]
 
 
-class Parts(NamedTuple):
+class Calls(NamedTuple):
     """A block's layers by the attribute that holds them; ``shortcut`` is None where there is none,
     ``merge`` where it is a plain sum."""
 
@@ -24,50 +28,46 @@ class Parts(NamedTuple):
     after: list[Layer]
 
 
-def parts_of(block: Block, x: TensorShape) -> Parts:
-    pre = layers_of(block.branch[: block.shared], x)
-    start = pre[-1].y if pre else x
-    branch = layers_of(block.branch[block.shared :], start)
-    y = branch[-1].y if branch else start
-    shortcut = merge = None
-    if block.shortcut is not None:
-        shortcut = layers_of(block.shortcut, start)
-        arriving = shortcut[-1].y if shortcut else start
-        y = block.merge.output_shape(y, arriving)
-        call = block.merge.module(arriving)
-        merge = None if call is None else Layer(call, arriving, y, arriving.channels == y.channels)
-    return Parts(pre, branch, shortcut, merge, layers_of(block.after, y))
+def calls_of(parts: Parts) -> Calls:
+    shortcut = None if parts.shortcut is None else layers_of(parts.shortcut)
+    merge = None
+    if parts.merge is not None:
+        _, x, y = parts.merge
+        call = parts.merge.op.module(x)
+        merge = None if call is None else Layer(call, x, y, x.channels == y.channels)
+    return Calls(layers_of(parts.pre), layers_of(parts.branch), shortcut, merge, layers_of(parts.after))
 
 
-def skeleton(parts: Parts) -> tuple:
+def skeleton(calls: Calls) -> Skeleton:
     """What two blocks must have in common to share a class: everything but numbers."""
     return tuple(
         None if part is None else tuple(_head(layer.call) for layer in ([part] if isinstance(part, Layer) else part))
-        for part in parts
+        for part in calls
     )
 
 
-def _head(call: Call) -> tuple:
+def _head(call: Call) -> Skeleton:
     return (call.torch_class, *(_head(argument) if isinstance(argument, Call) else None for argument in call.args))
 
 
 class BlockClass:
-    """The class of blocks with one skeleton. ``uses``: the distinct (block, arriving shape) that it is for."""
+    """The class of blocks with one skeleton. ``uses``: those that it is for, of equal ones the first."""
 
-    def __init__(self, name: str, uses: list[tuple[Block, TensorShape]]):
+    def __init__(self, name: str, uses: list[PlacedBlock]):
         self.name = name
-        self.places = {use: place for place, use in enumerate(uses)}
-        self.parts = [parts_of(*use) for use in uses]
-        x = tuple(shape.channels for _, shape in uses)
-        y = tuple(block.output_shape(shape).channels for block, shape in uses)
-        parameters = Parameters(x, y)
+        self.uses = uses
+        self.places = {_use(placed): place for place, placed in enumerate(uses)}
+        self.calls = [calls_of(placed.parts) for placed in uses]
+        parameters = Parameters(
+            tuple(placed.x.channels for placed in uses), tuple(placed.y.channels for placed in uses)
+        )
         self.body = self._attributes(parameters)
         self.columns = parameters.columns()
         self.widths = parameters.widths
 
-    def call(self, block: Block, x: TensorShape) -> Written:
+    def call(self, placed: PlacedBlock) -> Written:
         """How a block is made: channels by position, other numbers by name."""
-        place = self.places[block, x]
+        place = self.places[_use(placed)]
         values = {name: literal(column[place]) for name, column in self.columns.items()}
         arguments = [value if name in self.widths else f"{name}={value}" for name, value in values.items()]
         return Written(self.name, tuple(arguments))
@@ -78,7 +78,7 @@ class BlockClass:
 
         def write(attribute: str, arriving: str) -> str:
             """Writes one attribute; returns the channels that leave it."""
-            columns = [list(column) for column in zip(*(getattr(parts, attribute) or () for parts in self.parts))]
+            columns = [list(column) for column in zip(*(getattr(calls, attribute) or () for calls in self.calls))]
             if not columns:
                 return arriving
             written, leaving = write_layers(columns, arriving, parameters)
@@ -88,7 +88,7 @@ class BlockClass:
         start = write("pre", parameters.arriving())
         leaving = write("branch", start)
         arriving = write("shortcut", start)
-        merges = [parts.merge for parts in self.parts if parts.merge]
+        merges = [calls.merge for calls in self.calls if calls.merge]
         if merges:
             written, leaving = write_layers([merges], arriving, parameters)
             lines.extend(lines_of(written[0], 8, "self.merge = "))
@@ -105,18 +105,18 @@ class BlockClass:
 
     def _forward(self) -> list[str]:
         """A step a line, with the layers that it takes in their order."""
-        parts, block = self.parts[0], next(iter(self.places))[0]
+        calls, block = self.calls[0], self.uses[0].block
         words = self._branch_words()
         shared, branch = words[: block.shared], words[block.shared :]
         lines = _step("x = self.pre(x)", shared) if shared else []
-        if parts.shortcut is None and not block.after:
+        if calls.shortcut is None and not block.after:
             return lines + _step("return self.branch(x)" if branch else "return x", branch)
         lines += _step("y = self.branch(x)", branch) if branch else []
         y = "y" if branch else "x"
-        shortcut, after = (" ".join(map(_plain, ops or ())) for ops in (block.shortcut, block.after))
-        if parts.shortcut is not None:
+        shortcut, after = (" ".join(map(plain_word, ops or ())) for ops in (block.shortcut, block.after))
+        if calls.shortcut is not None:
             x = "self.shortcut(x)" if shortcut else "x"
-            y = f"{y} + {x}" if parts.merge is None else f"self.merge({y}, {x})"
+            y = f"{y} + {x}" if calls.merge is None else f"self.merge({y}, {x})"
             if shortcut and after:
                 lines += _step(f"y = {y}", [shortcut])
                 y, shortcut = "y", ""
@@ -124,14 +124,14 @@ class BlockClass:
 
     def _branch_words(self) -> list[str]:
         """The ops of the branch without their numbers; ``convKxK`` where the blocks differ in the size."""
-        ops = [[_word(op, shape) for op, shape in _with_shapes(block.branch, x)] for block, x in self.places]
-        return [words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*ops)]
+        branches = (plain_words((*placed.parts.pre, *placed.parts.branch)) for placed in self.uses)
+        return [words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*branches)]
 
     def _about(self) -> tuple[str, str]:
         """The block as the space language draws it, without its numbers, and where the shortcut leaves."""
-        block = next(iter(self.places))[0]
+        block = self.uses[0].block
         words = self._branch_words()
-        drawn = " ".join([*words, block.merge.spelling, *map(_plain, block.after)])
+        drawn = " ".join([*words, block.merge.spelling, *map(plain_word, block.after)])
         if block.shortcut is None:
             return drawn, "Without a shortcut."
         if not block.shared:
@@ -155,24 +155,6 @@ def _type(column: Column) -> str:
     return kinds.pop().__name__ if len(kinds) == 1 else "float"
 
 
-def _with_shapes(ops: Iterable[Op], x: TensorShape) -> list[tuple[Op, TensorShape]]:
-    pairs = []
-    for op in ops:
-        pairs.append((op, x))
-        x = op.output_shape(x)
-    return pairs
-
-
-def _word(op: Op, x: TensorShape) -> str:
-    depthwise = isinstance(op, Conv) and op.groups == x.channels > 1
-    return ("dw" if depthwise else "") + _plain(op)
-
-
-def _plain(op: Op) -> str:
-    """An op without its arguments: ``conv3x3``."""
-    return str(op).split("(")[0]
-
-
 def _any_size(word: str) -> str:
     return word.rstrip("0123456789x") + "KxK"
 
@@ -194,20 +176,32 @@ def name_of(block: Block) -> str:
     return f"{attention}{''.join(map(str.capitalize, words))}Shortcut{base}"
 
 
-def block_classes(uses: Iterable[tuple[Block, TensorShape]], taken: set[str]) -> dict[tuple, BlockClass]:
+def distinct_blocks(blocks: Iterable[PlacedBlock]) -> list[PlacedBlock]:
+    """The blocks, of those that are equal and have equal arriving shapes the first."""
+    first: dict[tuple[Block, TensorShape], PlacedBlock] = {}
+    for placed in blocks:
+        first.setdefault(_use(placed), placed)
+    return list(first.values())
+
+
+def _use(placed: PlacedBlock) -> tuple[Block, TensorShape]:
+    return placed.block, placed.x
+
+
+def block_classes(blocks: Iterable[PlacedBlock], taken: set[str]) -> dict[Skeleton, BlockClass]:
     """The classes that blocks need, by skeleton, in the order in which they are first used.
     ``taken``: names that other classes of the file bear."""
-    groups: dict[tuple, dict[tuple[Block, TensorShape], None]] = {}
-    for use in dict.fromkeys(uses):
-        groups.setdefault(skeleton(parts_of(*use)), {})[use] = None
-    classes = {}
+    groups: dict[Skeleton, list[PlacedBlock]] = {}
+    for placed in distinct_blocks(blocks):
+        groups.setdefault(skeleton(calls_of(placed.parts)), []).append(placed)
+    classes: dict[Skeleton, BlockClass] = {}
     names = set(taken)
     for key, members in groups.items():
-        wanted = name = name_of(next(iter(members))[0])
+        wanted = name = name_of(members[0].block)
         number = 1
         while name in names:
             number += 1
             name = f"{wanted}{number}"
         names.add(name)
-        classes[key] = BlockClass(name, list(members))
+        classes[key] = BlockClass(name, members)
     return classes

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from explorer.block import Step
 from explorer.export.printing import Written, literal, one_line
-from explorer.ops.base import Call, Op, TensorShape
+from explorer.ops.base import Call, TensorShape
 from explorer.ops.conv import Conv
 
 Column = tuple[Any, ...]  # one value for each block of a class
@@ -31,14 +32,12 @@ class Layer(NamedTuple):
     keeps: bool
 
 
-def layers_of(ops: Iterable[Op], x: TensorShape) -> list[Layer]:
-    """The layers that ``ops`` are for an arriving ``x``."""
+def layers_of(steps: Iterable[Step]) -> list[Layer]:
+    """The layers that ops are in their place."""
     layers = []
-    for op in ops:
-        y = op.output_shape(x)
-        keeps = x.channels == y.channels and (not isinstance(op, Conv) or op.groups == x.channels)
-        layers.append(Layer(op.module(x), x, y, keeps))
-        x = y
+    for op, x, y in steps:
+        chooses = isinstance(op, Conv) and not op.is_depthwise(x) and x.channels > 1
+        layers.append(Layer(op.module(x), x, y, x.channels == y.channels and not chooses))
     return layers
 
 

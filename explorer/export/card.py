@@ -13,6 +13,7 @@ from typing import Any
 from explorer.export.drawing import Drawn, drawn_stages, plain_words
 from explorer.export.transfer import Subject
 from explorer.quantities import quantity_named
+from explorer.walk import OpRun
 
 # Parts of the provenance that have a heading of their own; the rest stands under the last.
 HEADINGS = {
@@ -134,23 +135,24 @@ def _drawing(subject: Subject) -> list[str]:
     """The layers of stem and head in a line, the stages as letters, and each letter's block drawn."""
     architecture, shapes = subject.architecture, subject.architecture.stage_shapes()
     stages = drawn_stages(architecture)[: subject.features[-1].stage if subject.features else None]
+    words = {run.path: plain_words(run.steps) for run in architecture.segments if isinstance(run, OpRun)}
     letters: dict[Drawn, str] = {}
     names = (
         "".join(pair).strip() for pair in itertools.product((" ", *string.ascii_uppercase), string.ascii_uppercase)
     )
-    rows = {"stem": f"{' '.join(plain_words(architecture.stem, architecture.input)) or 'none'}, to {shapes[0]}"}
-    for number, (kinds, stage, x, shape) in enumerate(zip(stages, architecture.stages, shapes, shapes[1:]), 1):
-        transition = [*plain_words(stage.transition, x), "then"] if stage.transition else []
+    rows = {"stem": f"{' '.join(words['stem']) or 'none'}, to {shapes[0]}"}
+    for number, (kinds, shape) in enumerate(zip(stages, shapes[1:]), 1):
+        transition = words[f"stage{number}.transition"]
         for kind in kinds:
             if kind not in letters:
                 letters[kind] = next(names)
         runs = [(letter, len(list(run))) for letter, run in itertools.groupby(letters[kind] for kind in kinds)]
         blocks = ", ".join(f"{count} x {letter}" if count > 1 else letter for letter, count in runs)
-        rows[f"stage {number}"] = f"{' '.join([*transition, blocks])}, to {shape}"
+        rows[f"stage {number}"] = f"{' '.join([*transition, 'then', blocks] if transition else [blocks])}, to {shape}"
     if not subject.features:
-        rows["head"] = f"{' '.join(plain_words(architecture.head, shapes[-1]))}, to {architecture.classes} logits"
-    blocks = (f"Block {letter}:\n\n```text\n{kind}\n```\n" for kind, letter in letters.items())
-    return ["## Structure\n", _table(rows), *blocks]
+        rows["head"] = f"{' '.join(words['head'])}, to {architecture.classes} logits"
+    drawings = (f"Block {letter}:\n\n```text\n{kind}\n```\n" for kind, letter in letters.items())
+    return ["## Structure\n", _table(rows), *drawings]
 
 
 def _loading(subject: Subject, formats: Sequence[str]) -> list[str]:

@@ -7,17 +7,19 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 from typing import NamedTuple
 
 from explorer.architecture import Architecture
-from explorer.export.blocks import block_classes, parts_of, skeleton
+from explorer.export.blocks import block_classes, calls_of, distinct_blocks, skeleton
 from explorer.export.calls import Layer, Parameters, layers_of, write_layers
+from explorer.export.drawing import plain_word
 from explorer.export.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
 from explorer.export.transfer import FeatureMap, Subject
-from explorer.ops.base import Call
+from explorer.ops.base import Call, Op
+from explorer.walk import OpRun, PlacedBlock
 
 REPEATED = 4  # from this many equal blocks on, a comprehension says it shorter
 STAGE_INDENT = 16
@@ -37,18 +39,19 @@ def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()
 
     Raises ExportError when a number of the architecture is not one.
     """
-    stages = architecture.stages[: features[-1].stage] if features else architecture.stages
-    placed = [each for each in _blocks(architecture) if each[0] <= len(stages)]
-    stem = layers_of(architecture.stem, architecture.input)
-    head = [] if features else layers_of(architecture.head, architecture.stage_shapes()[-1])
-    transitions = [layers_of(stage.transition, x) for stage, x in zip(stages, architecture.stage_shapes())]
-    own = _own_classes([*stem, *chain(*transitions), *_layers_of_blocks(placed), *head])
+    subject = Subject(architecture, features)
+    blocks = [segment for segment in subject.segments() if isinstance(segment, PlacedBlock)]
+    runs = {run.path: layers_of(run.steps) for run in subject.segments() if isinstance(run, OpRun)}
+    stem, head = runs.pop("stem"), runs.pop("head", [])
+    transitions = list(runs.values())
+    own = _own_classes([*stem, *chain(*transitions), *_layers_of_blocks(blocks), *head])
     names = {name for source in own for name in source.names}
-    classes = block_classes([(block, x) for _, block, x in placed], names | {"Stem", "Stage", "Head", "Network"})
+    classes = block_classes(blocks, names | {"Stem", "Stage", "Head", "Network"})
 
     written = []
     for number, transition in enumerate(transitions, 1):
-        calls = [classes[skeleton(parts_of(block, x))].call(block, x) for k, block, x in placed if k == number]
+        placed = (block for block in blocks if block.stage == number)
+        calls = [classes[skeleton(calls_of(block.parts))].call(block) for block in placed]
         written.append(Written("Stage", (*_literal_layers(transition), *_collapsed(calls)), spread=True))
 
     pieces = [source.text.splitlines() for source in own]
@@ -56,26 +59,15 @@ def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()
     pieces += [_stage(any(transitions)), _fixed("Head", architecture.head, head)]
     pieces += [_network(architecture, written, features)]
     text = "\n\n\n".join("\n".join(lines) for lines in pieces if lines)
-    header = [*_about(Subject(architecture, features)), "", *_imports(own, text)]
+    header = [*_about(subject), "", *_imports(own, text)]
     return ModelCode("\n".join(header) + "\n\n\n" + text + "\n", tuple(source.text for source in own))
 
 
-def _blocks(architecture: Architecture):
-    """(stage number, block, arriving shape) of every block in order."""
-    for number, (stage, x) in enumerate(zip(architecture.stages, architecture.stage_shapes()), 1):
-        for op in stage.transition:
-            x = op.output_shape(x)
-        for block in stage.blocks:
-            yield number, block, x
-            x = block.output_shape(x)
-
-
-def _layers_of_blocks(placed) -> Iterable[Layer]:
-    for block, x in dict.fromkeys((block, x) for _, block, x in placed):
-        parts = parts_of(block, x)
-        yield from chain(
-            parts.pre, parts.branch, parts.shortcut or (), [parts.merge] if parts.merge else (), parts.after
-        )
+def _layers_of_blocks(blocks: Iterable[PlacedBlock]) -> Iterator[Layer]:
+    for placed in distinct_blocks(blocks):
+        calls = calls_of(placed.parts)
+        merge = [calls.merge] if calls.merge else []
+        yield from chain(calls.pre, calls.branch, calls.shortcut or (), merge, calls.after)
 
 
 def _literal_layers(layers: list[Layer]) -> list[Written]:
@@ -105,9 +97,10 @@ def _equal(calls: list[Written]) -> tuple[str, int]:
 
 def _growing(calls: list[Written]) -> tuple[str, int]:
     """The same for calls with one whole number, each by the same step larger than the last: dense layers."""
-    numbers = [int(call.arguments[0]) if _counts(call, calls[0]) else None for call in calls]
+    counting = takewhile(lambda call: _counts(call, calls[0]), calls)
+    numbers = [int(str(call.arguments[0])) for call in counting]
     length = 1
-    while length < len(calls) and None not in numbers[: length + 1]:
+    while length < len(numbers):
         step = numbers[1] - numbers[0]
         if step <= 0 or numbers[length] - numbers[length - 1] != step:
             break
@@ -136,18 +129,18 @@ def _about(subject: Subject) -> list[str]:
     )
     lines = docstring(summary, counts, indent=0)[:-1]
     lines += ["", "Layers as the space language spells them, with their sources:", ""]
-    known = {type(placed.op): placed.op for placed in subject.layers()}
+    known = {type(layer.op): layer.op for layer in subject.layers()}
     for cls, op in known.items():
         about = ": ".join([op.spelling, *inspect.cleandoc(cls.__doc__ or "").splitlines()[:1]])  # none under python -OO
         lines += textwrap.wrap(about, 96, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)
     return [*lines, '"""']
 
 
-def _fixed(name: str, ops: tuple, layers: list[Layer]) -> list[str]:
+def _fixed(name: str, ops: tuple[Op, ...], layers: list[Layer]) -> list[str]:
     """The class of a stem or a head, nothing when it has no layers."""
     if not layers:
         return []
-    words = " ".join(str(op).split("(")[0] for op in ops)
+    words = " ".join(map(plain_word, ops))
     body = lines_of(sequential(_literal_layers(layers), "super().__init__"), 8)
     about = docstring(f"{words}: {layers[0].x} to {layers[-1].y}.")
     return [f"class {name}(nn.Sequential):", *about, "", *method("__init__", {}, "None", body)]
@@ -230,7 +223,7 @@ class OwnSource(NamedTuple):
 
 def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
     """The sources of the classes that are not torch's own, each once, in the order of first use."""
-    functions: dict[Callable, None] = {}
+    functions: dict[Callable[[], type], None] = {}
 
     def collect(call: Call) -> None:
         if callable(call.torch_class):
@@ -248,11 +241,13 @@ def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
 def _own_source(function: Callable[[], type]) -> OwnSource:
     source = textwrap.dedent(inspect.getsource(function))
     lines = source.splitlines()
-    classes = [node for node in ast.parse(source).body[0].body if isinstance(node, ast.ClassDef)]
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    classes = [node for node in definition.body if isinstance(node, ast.ClassDef)]
     texts = [textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])) for node in classes]
     imports = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module:
             imports += [(node.module, alias.name) for alias in node.names]
     return OwnSource("\n\n\n".join(texts), tuple(node.name for node in classes), tuple(imports))
 

@@ -58,7 +58,7 @@ def exported_outputs(
         asked = [[str(folder.resolve()), list(shape), list(formats)] for folder, shape, formats in models]
         fresh.answer({"batches": list(batches), "out": str(out), "models": asked})
         tensors = load_file(out)
-    found: list[dict[str, Outputs]] = [{name: {} for name in model.formats} for model in models]
+    found: list[dict[str, dict[int, dict[int, Tensor]]]] = [{name: {} for name in model.formats} for model in models]
     for key, value in tensors.items():  # in any order: the index of the output stands in the key
         number, name, batch, index = key.split("/")
         found[int(number)][name].setdefault(int(batch), {})[int(index)] = value

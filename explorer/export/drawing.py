@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from explorer.architecture import Architecture, Block
-from explorer.ops.base import Op, TensorShape
-from explorer.ops.conv import Conv
+from explorer.architecture import Architecture
+from explorer.block import Step
+from explorer.ops.base import Op
+from explorer.walk import PlacedBlock
 
 GAP = 4  # blanks between branch and shortcut
 
@@ -48,33 +49,27 @@ def _column(words: Sequence[str], height: int) -> list[str]:
     return ["│"] * above + list(words) + ["│"] * (height - len(words) - above)
 
 
-def draw_block(block: Block, x: TensorShape) -> Drawn:
-    """The kind of a block for an arriving ``x``."""
-    words = plain_words(block.branch, x)
-    shortcut = None if block.shortcut is None else tuple(plain_words(block.shortcut, x))
-    after = tuple(plain_words(block.after, block.output_shape(x)))
-    return Drawn(tuple(words[: block.shared]), tuple(words[block.shared :]), shortcut, block.merge.spelling, after)
+def draw_block(placed: PlacedBlock) -> Drawn:
+    """The kind of a block."""
+    pre, branch, shortcut, _, after, _ = placed.parts
+    other = None if shortcut is None else tuple(plain_words(shortcut))
+    merge = placed.block.merge.spelling
+    return Drawn(tuple(plain_words(pre)), tuple(plain_words(branch)), other, merge, tuple(plain_words(after)))
 
 
 def drawn_stages(architecture: Architecture) -> list[list[Drawn]]:
     """The kind of each block, stage by stage."""
-    stages = []
-    for stage, x in zip(architecture.stages, architecture.stage_shapes()):
-        for op in stage.transition:
-            x = op.output_shape(x)
-        kinds = []
-        for block in stage.blocks:
-            kinds.append(draw_block(block, x))
-            x = block.output_shape(x)
-        stages.append(kinds)
+    stages: list[list[Drawn]] = [[] for _ in architecture.stages]
+    for placed in architecture.blocks():
+        stages[placed.stage - 1].append(draw_block(placed))
     return stages
 
 
-def plain_words(ops: Iterable[Op], x: TensorShape) -> list[str]:
+def plain_words(steps: Iterable[Step]) -> list[str]:
     """Ops as the language spells them, without their arguments: ``conv3x3``, ``dwconv5x5``, ``bn``."""
-    words = []
-    for op in ops:
-        depthwise = isinstance(op, Conv) and op.groups == x.channels > 1
-        words.append(("dw" if depthwise else "") + str(op).split("(")[0])
-        x = op.output_shape(x)
-    return words
+    return [("dw" if op.is_depthwise(x) else "") + plain_word(op) for op, x, _ in steps]
+
+
+def plain_word(op: Op) -> str:
+    """An op without its arguments: ``conv3x3``, for a depthwise convolution as well."""
+    return str(op).split("(")[0]

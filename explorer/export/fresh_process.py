@@ -14,32 +14,37 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
 
+Run = Callable[[torch.Tensor], Any]  # images -> what the network puts out, a tensor or several
 
-def python(folder):
+
+def python(folder: str) -> Run:
     spec = importlib.util.spec_from_file_location("exported_model", f"{folder}/model.py")
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    network = module.Network()
+    network: torch.nn.Module = module.Network()
     network.load_state_dict(load_file(f"{folder}/model.safetensors"))
     return network.eval()
 
 
-def pt2(folder):
+def pt2(folder: str) -> Run:
     return torch.export.load(f"{folder}/model.pt2").module()
 
 
-def onnx(folder):
+def onnx(folder: str) -> Run:
     """ONNX Runtime where it is installed, else the reference evaluator that comes with onnx."""
     if importlib.util.find_spec("onnxruntime"):
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]  # it has no annotations
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+        session: Any = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
     else:
         from onnx.reference import ReferenceEvaluator
 
@@ -47,11 +52,11 @@ def onnx(folder):
     return lambda x: [torch.from_numpy(y) for y in session.run(None, {"images": x.numpy()})]
 
 
-LOAD = {"python": python, "pt2": pt2, "onnx": onnx}
+LOAD: dict[str, Callable[[str], Run]] = {"python": python, "pt2": pt2, "onnx": onnx}
 
 
-def answer(batches, out, models):
-    found = {}
+def answer(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequence[int], Sequence[str]]]) -> None:
+    found: dict[str, torch.Tensor] = {}
     for number, (folder, shape, formats) in enumerate(models):
         for name in formats:
             run = LOAD[name](folder)

@@ -6,8 +6,9 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -30,7 +31,8 @@ def graph_files(
     wanted = [name for name in GRAPHS if name in formats]
     if not wanted:
         return {}
-    write = {"pt2": _pt2, "onnx": lambda program: _onnx(program, outputs)}
+    write: dict[str, Callable[[torch.export.ExportedProgram], bytes]]
+    write = {"pt2": _pt2, "onnx": partial(_onnx, outputs=outputs)}
     try:
         with _quiet():
             program = _traced(network, shape)
@@ -61,18 +63,20 @@ def _onnx(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> byte
     made = torch.onnx.export(
         program, dynamo=True, verbose=False, input_names=["images"], output_names=list(outputs), external_data=False
     )
+    assert made is not None  # as with every export by dynamo
     graph = made.model.graph
     graph.metadata_props.clear()
-    (batch,) = {str(value.shape[0]) for value in graph.inputs}
+    (batch,) = {str(value.shape[0]) for value in graph.inputs if value.shape is not None}
     for value in [*graph.inputs, *(value for node in graph for value in node.outputs)]:
         if value.shape is not None:
             value.shape = type(value.shape)([_renamed(side, batch) for side in value.shape])
     for node in graph:
         node.metadata_props.clear()  # this machine's file names, and classes of this package
-    return made.model_proto.SerializeToString()
+    data: bytes = made.model_proto.SerializeToString()
+    return data
 
 
-def _renamed(side: object, batch: str) -> object:
+def _renamed(side: object, batch: str) -> int | str:
     """A side of a shape, with torch's name for the batch (s77) replaced by a plain one."""
     return side if isinstance(side, int) else re.sub(rf"\b{re.escape(batch)}\b", "batch", str(side))
 

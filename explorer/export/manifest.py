@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from explorer.address import ARCHITECTURE
 from explorer.architecture import MAX_JSON_BYTES, Architecture
@@ -158,7 +159,7 @@ def _read(folder: Path, name: str, most: int) -> bytes:
 
 
 @contextmanager
-def _open(folder: Path, name: str, most: int) -> Iterator[BinaryIO]:
+def _open(folder: Path, name: str, most: int) -> Iterator[BufferedReader]:
     """A regular file of at most ``most`` bytes that lies in ``folder`` itself; no link is followed.
 
     Raises ExportError.

@@ -14,7 +14,6 @@ variants have names of their own and are not covered.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -95,32 +94,19 @@ def renamed(
 
 def _modules(architecture: Architecture, naming: Naming) -> Iterator[tuple[str, str]]:
     """(module of ours, module of theirs) for each layer that the naming has a name for."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for placed in architecture.layers():
-        place, _, index = placed.path.rpartition(".")
-        where = place.rpartition(".")[2]  # stem, head; branch, shortcut, after of a block
-        role = getattr(placed.op, "role", "merge")
-        counts[place, role] += 1
+    counts: Counter[tuple[int, int, str, str]] = Counter()
+    for layer in architecture.layers():
+        where, role = "branch" if layer.part == "pre" else layer.part, layer.op.role
+        place = layer.stage, layer.block, where, role
+        counts[place] += 1
         pattern = getattr(naming, where, {}).get(role)
-        if pattern is None or (counts[place, role] > 1 and "{k}" not in pattern):
+        if pattern is None or (counts[place] > 1 and "{k}" not in pattern):
             continue
-        own, theirs = _own(architecture, place, int(index)), pattern.format(k=counts[place, role])
-        if where in ("branch", "shortcut"):
-            stage, block = (int(number) for number in re.findall(r"\d+", place))
-            theirs = f"{naming.block.format(stage=stage, before=stage - 1, block=block - 1)}.{theirs}"
+        theirs = pattern.format(k=counts[place])
+        if layer.block:
+            block = naming.block.format(stage=layer.stage, before=layer.stage - 1, block=layer.block - 1)
+            theirs = f"{block}.{theirs}"
         if role == "attention":
-            yield from ((f"{own}.{inner}", f"{theirs}.{name}") for inner, name in INNER.items())
+            yield from ((f"{layer.module}.{inner}", f"{theirs}.{name}") for inner, name in INNER.items())
         else:
-            yield own, theirs
-
-
-def _own(architecture: Architecture, place: str, index: int) -> str:
-    """The module of ``build_network``'s that holds op ``index`` of a place: stem, head, stage2.block1.branch."""
-    if "." not in place:
-        return f"{place}.{index}"
-    stage, block = (int(number) for number in re.findall(r"\d+", place))
-    holder = architecture.stages[stage - 1]
-    where, shared = place.rpartition(".")[2], holder.blocks[block - 1].shared
-    if where == "branch":
-        where, index = ("pre", index) if index < shared else ("branch", index - shared)
-    return f"stages.{stage - 1}.{len(holder.transition) + block - 1}.{where}.{index}"
+            yield layer.module, theirs

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from explorer.address import ARCHITECTURE
 from explorer.architecture import Architecture
 from explorer.errors import ExportError
 from explorer.export.card import model_card
@@ -21,7 +22,7 @@ from explorer.export.code import write_code
 from explorer.export.comparison import Exported, exported_outputs, max_abs_difference, own_outputs
 from explorer.export.formats import FILES, RUN, check_formats
 from explorer.export.graphs import graph_files
-from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
+from explorer.export.manifest import FORMAT, MANIFEST, PROVENANCE, check_target
 from explorer.export.process import FreshProcess
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
@@ -100,7 +101,7 @@ def export_architecture(
                 space = space_text(architecture) if "yaml" in wanted else ""
                 _write_network(write, subject, module, space, wanted)
                 differences: dict[str, float] = {}
-                if runnable:
+                if fresh is not None and runnable:
                     (found,) = exported_outputs(fresh, [Exported(folder, architecture.input, runnable)])
                     expected = own_outputs(module, architecture.input)
                     differences = {name: max_abs_difference(FILES[name], found[name], expected) for name in runnable}
@@ -155,6 +156,7 @@ def _lines(data: Any) -> str:
 
 def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return json.loads(json.dumps(dict(provenance), allow_nan=False))
+        plain: dict[str, Any] = json.loads(json.dumps(dict(provenance), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ExportError(f"the provenance must be what JSON can hold: {str(error)[:100]}") from None
+    return plain

@@ -25,6 +25,8 @@ class FreshProcess:
         pipe = subprocess.PIPE
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open until __exit__)
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, text=True)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
 
     def __enter__(self) -> FreshProcess:
         return self
@@ -40,13 +42,13 @@ class FreshProcess:
         Raises ExportError when something fails in the process, or takes longer than ten minutes.
         """
         try:
-            print(json.dumps(request), file=self._process.stdin, flush=True)
+            print(json.dumps(request), file=self._requests, flush=True)
         except BrokenPipeError:
             pass  # it ended before it was asked; why is read below
-        answered, _, _ = select([self._process.stdout], [], [], TIMEOUT_SECONDS)
+        answered, _, _ = select([self._answers], [], [], TIMEOUT_SECONDS)
         if not answered:
             raise ExportError(f"the exported network gave nothing within {TIMEOUT_SECONDS} s")
-        if not self._process.stdout.readline():
+        if not self._answers.readline():
             status = self._process.wait()
             self._said.seek(0)
             last = self._said.read().strip().splitlines()[-1:] or [f"exit status {status}"]

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple
 
-from explorer.architecture import Architecture, Block, Stage
+from explorer.architecture import Architecture
+from explorer.block import Block, Stage, Step
 from explorer.errors import ArchitectureError, ExportError, SpaceError
 from explorer.export.spelling import Place, Run, spell_merge, spell_runs
-from explorer.ops.base import Op, TensorShape
 from explorer.space.derive.blocks import initial_norm_act
 from explorer.space.search_space import parse_space
+from explorer.walk import OpRun
 
 UNSPEAKABLE = "this network has no spelling in the space language, export it without the format 'yaml'"
 
@@ -26,6 +28,7 @@ def space_text(architecture: Architecture) -> str:
     """The space file. Raises ExportError for a network that the language cannot say (one made by hand)."""
     try:
         text = _written(architecture) or _written(_without_transitions(architecture))
+        assert text is not None  # without transitions none of them can fail to fit
         space = parse_space(text, "architecture.yaml")
         same = space.count() == 1 and space.architecture(0) == architecture
     except (ArchitectureError, SpaceError) as error:
@@ -70,12 +73,12 @@ def _written(architecture: Architecture) -> str | None:
     """The text; None when its transitions do not fit the one expression that a file has for them."""
     entries: list[Entry] = []
     for blocks in _spelled_blocks(architecture):
-        for place, block in enumerate(blocks):
-            if place and entries[-1].takes(block):
-                entries[-1].rest.append(block)
-                entries[-1].shortcut.update(block.shortcut)
+        for place, spelled in enumerate(blocks):
+            if place and entries[-1].takes(spelled):
+                entries[-1].rest.append(spelled)
+                entries[-1].shortcut.update(spelled.shortcut)
             else:
-                entries.append(Entry(block, shortcut=dict(block.shortcut)))
+                entries.append(Entry(spelled, shortcut=dict(spelled.shortcut)))
     strides = [entry.first.stride for entry in entries]
     transition = None
     if any(stage.transition for stage in architecture.stages):
@@ -84,8 +87,8 @@ def _written(architecture: Architecture) -> str | None:
             return None
         transition, strides = found
     classes = architecture.classes
-    stem = spell_runs([Run(architecture.stem, architecture.input, Place())], classes)[0]
-    head = spell_runs([Run(architecture.head, architecture.stage_shapes()[-1], Place())], classes)[0]
+    runs = {segment.path: segment.steps for segment in architecture.segments if isinstance(segment, OpRun)}
+    stem, head = (spell_runs([Run(runs[part], Place())], classes)[0] for part in ("stem", "head"))
     shortcut = _general(entries)
     block = Counter(entry.block for entry in entries).most_common(1)[0][0]
     lines = [
@@ -106,49 +109,32 @@ def _written(architecture: Architecture) -> str | None:
 
 def _spelled_blocks(architecture: Architecture) -> list[list[Spelled]]:
     """The blocks of each stage in words; numbers are put in relation to the stage over the whole network."""
-    placed = []
-    total = sum(len(stage.blocks) for stage in architecture.stages)
-    for number, (stage, x) in enumerate(zip(architecture.stages, architecture.stage_shapes())):
-        for op in stage.transition:
-            x = op.output_shape(x)
-        for block in stage.blocks:
-            branch = _output(block.branch, x)
-            place = Place(branch.channels, x.channels, _shrinking(block.branch), len(placed) + 1, total)
-            runs = [Run(block.branch, x, place)]
-            if block.shortcut:
-                runs.append(Run(block.shortcut, _output(block.branch[: block.shared], x), place))
-            placed.append((number, block, x, branch, runs))
-            x = block.output_shape(x)
-    branches = spell_runs([runs[0] for *_, runs in placed], architecture.classes)
-    afters = [Run(block.after, _merged(block, x, branch), Place()) for _, block, x, branch, _ in placed]
-    after = spell_runs(afters, architecture.classes)
-    shortcuts = iter(spell_runs([runs[1] for *_, runs in placed if len(runs) > 1], architecture.classes))
+    blocks = list(architecture.blocks())
+    branches, shortcuts = [], []
+    for count, placed in enumerate(blocks, 1):
+        steps = (*placed.parts.pre, *placed.parts.branch)
+        place = Place(placed.branch_shape.channels, placed.x.channels, _shrinking(steps), count, len(blocks))
+        branches.append(Run(steps, place))
+        if placed.parts.shortcut:
+            shortcuts.append(Run(placed.parts.shortcut, place))
+    afters = [Run(placed.parts.after, Place()) for placed in blocks]
+    words = zip(*(spell_runs(runs, architecture.classes) for runs in (branches, afters)))
+    shortcut_words = iter(spell_runs(shortcuts, architecture.classes))
     out: list[list[Spelled]] = [[] for _ in architecture.stages]
-    for index, (number, block, x, branch, runs) in enumerate(placed):
-        text = " ".join(filter(None, (branches[index], spell_merge(block.merge), after[index])))
-        changed = x[1:] != branch[1:] if block.merge.spelling == "cat" else x != branch
-        words = "none" if block.shortcut is None else next(shortcuts) if block.shortcut else "identity"
-        shortcut = {"changed" if changed else "same": words}
-        if (changed or index == 0) and initial_norm_act(block.branch):
+    for placed, run, (branch, after) in zip(blocks, branches, words):
+        block, x, y = placed.block, placed.x, placed.branch_shape
+        text = " ".join(filter(None, (branch, spell_merge(block.merge), after)))
+        changed = x[1:] != y[1:] if block.merge.spelling == "cat" else x != y
+        way = "none" if block.shortcut is None else next(shortcut_words) if block.shortcut else "identity"
+        shortcut = {"changed" if changed else "same": way}
+        if (changed or placed is blocks[0]) and initial_norm_act(block.branch):
             shortcut["from"] = "preact" if block.shared else "input"
-        out[number].append(Spelled(text, runs[0].place.width, runs[0].place.stride, shortcut))
+        out[placed.stage - 1].append(Spelled(text, y.channels, run.place.stride, shortcut))
     return out
 
 
-def _output(ops: tuple[Op, ...], x: TensorShape) -> TensorShape:
-    for op in ops:
-        x = op.output_shape(x)
-    return x
-
-
-def _shrinking(ops: tuple[Op, ...]) -> int:
-    return prod(op.receptive()[1] for op in ops)
-
-
-def _merged(block: Block, x: TensorShape, branch: TensorShape) -> TensorShape:
-    if block.shortcut is None:
-        return branch
-    return block.merge.output_shape(branch, _output(block.shortcut, _output(block.branch[: block.shared], x)))
+def _shrinking(steps: Iterable[Step]) -> int:
+    return prod(step.op.receptive()[1] for step in steps)
 
 
 def _transition(architecture: Architecture, entries: list[Entry]) -> tuple[str, list[int]] | None:
@@ -158,8 +144,10 @@ def _transition(architecture: Architecture, entries: list[Entry]) -> tuple[str, 
     if len(entries) != len(stages) or stages[0].transition:
         return None
     runs = []
-    for stage, entry, x in zip(stages[1:], entries[1:], architecture.stage_shapes()[1:]):
-        runs.append(Run(stage.transition, x, Place(entry.first.width, x.channels, _shrinking(stage.transition))))
+    transitions = [s for s in architecture.segments if isinstance(s, OpRun) and s.part == "transition"]
+    for segment, entry in zip(transitions[1:], entries[1:]):
+        place = Place(entry.first.width, segment.x.channels, _shrinking(segment.steps))
+        runs.append(Run(segment.steps, place))
     texts = set(spell_runs(runs, architecture.classes))
     return (texts.pop(), [entries[0].first.stride, *(run.place.stride for run in runs)]) if len(texts) == 1 else None
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from explorer.block import Step
 from explorer.errors import ArchitectureError
 from explorer.ops.base import Argument, Context, Op, TensorShape
-from explorer.ops.conv import Conv, DepthwiseConv
+from explorer.ops.conv import DepthwiseConv
 from explorer.ops.merge import Merge
 from explorer.space.derive.blocks import strides_by_rule
 from explorer.space.derive.layers import Layer
@@ -17,6 +18,9 @@ RELATIVE = ("out", "squeeze", "groups")
 UNNAMED = ("out", "p", "factor")  # conv3x3(16), drop(0.2), scale(0.5)
 SIMPLE = 64  # the largest number in such a relation
 SMALL = 10_000  # the largest denominator of a number written as a fraction
+
+
+Kind = tuple[type[Op], int | None, tuple[str, ...]]  # the spelled op, its kernel, and its arguments that are words
 
 
 class Place(NamedTuple):
@@ -30,46 +34,37 @@ class Place(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Ops one after the other, for an arriving ``x``."""
+    """Ops one after the other, in one place."""
 
-    ops: tuple[Op, ...]
-    x: TensorShape
+    steps: tuple[Step, ...]
     place: Place
-
-    def shapes(self) -> list[TensorShape]:
-        """What arrives at each op."""
-        shapes, x = [], self.x
-        for op in self.ops:
-            shapes.append(x)
-            x = op.output_shape(x)
-        return shapes
 
     def supplied_strides(self) -> list[int]:
         """The stride that the language gives each op that is written without one."""
         stride = self.place.stride
         layers = [
-            Layer(_spelled_as([op], [x]), _size(op), {}, False, (1, 1), None, pools=_pools(op))
-            for op, x in zip(self.ops, self.shapes())
+            Layer(_spelled_as([step]), _size(step.op), {}, False, (1, 1), None, pools=_pools(step.op))
+            for step in self.steps
         ]
         by_rule = strides_by_rule(layers, stride)
-        strides = [op.receptive()[1] for op in self.ops]
+        strides = [step.op.receptive()[1] for step in self.steps]
         if stride == 1 or strides == by_rule:
             return by_rule
         # One op written with `s` takes the rule's place. Where even that does not say it, each op names its own.
         others = 1 if set(strides) <= {1, stride} else 0
-        return [stride if _pools(op) else others for op in self.ops]
+        return [stride if _pools(step.op) else others for step in self.steps]
 
 
 def spell_runs(runs: list[Run], classes: int) -> list[str]:
     """The text of each run. Runs of the same ops with other numbers are spelled alike where they can be,
     so that what varies with the stage's width is written with ``w``."""
     texts = [""] * len(runs)
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[tuple[Kind, ...], list[int]] = {}
     for index, run in enumerate(runs):
-        groups.setdefault(tuple(_kind(op, x) for op, x in zip(run.ops, run.shapes())), []).append(index)
+        groups.setdefault(tuple(map(_kind, run.steps)), []).append(index)
     for members in groups.values():
         alike = [runs[index] for index in members]
-        columns = zip(*(zip(run.ops, run.shapes(), run.supplied_strides()) for run in alike))
+        columns = zip(*(zip(run.steps, run.supplied_strides()) for run in alike))
         words = [_spell_column(list(column), [run.place for run in alike], classes) for column in columns]
         for index, text in zip(members, zip(*words)):
             texts[index] = " ".join(text)
@@ -101,33 +96,35 @@ def _simplest(value: float) -> Fraction:
     return near if float(near) == value else Fraction(repr(value))
 
 
-def _kind(op: Op, x: TensorShape) -> tuple:
+def _kind(step: Step) -> Kind:
+    op = step.op
     nested = tuple(str(getattr(op, a.field, "")) for a in op.arguments if a.kind in ("activation", "word"))
-    return (_spelled_as([op], [x]), getattr(op, "kernel", None), nested)
+    return (_spelled_as([step]), getattr(op, "kernel", None), nested)
 
 
-def _spelled_as(ops: list[Op], shapes: list[TensorShape]) -> type[Op]:
-    depthwise = all(isinstance(op, Conv) and op.groups == x.channels > 1 for op, x in zip(ops, shapes))
-    return DepthwiseConv if depthwise else type(ops[0])
+def _spelled_as(steps: list[Step]) -> type[Op]:
+    return DepthwiseConv if all(step.op.is_depthwise(step.x) for step in steps) else type(steps[0].op)
 
 
 def _pools(op: Op) -> bool:
     """Whether the op is spelled without a size and then takes the block's stride."""
-    return op.takes_stride == "pool" and _size(op) is None
+    return op.pools(_size(op))
 
 
 def _size(op: Op) -> int | None:
     """The KxK of the spelling. Where the size may be left out, it is when the op pools by its stride."""
     if op.sized is False:
         return None
-    return None if op.sized is None and op.kernel == op.stride > 1 and not op.padding else op.kernel
+    window: Any = op
+    pools = op.sized is None and window.kernel == window.stride > 1 and not window.padding
+    return None if pools else window.kernel
 
 
-def _spell_column(column: list[tuple[Op, TensorShape, int]], places: list[Place], classes: int) -> list[str]:
+def _spell_column(column: list[tuple[Step, int]], places: list[Place], classes: int) -> list[str]:
     """One op of each run. An argument is left out where the language supplies it."""
-    ops = [op for op, _, _ in column]
-    cls = _spelled_as(ops, [x for _, x, _ in column])
-    contexts = [Context(x, place.width, own, classes) for (_, x, own), place in zip(column, places)]
+    ops = [step.op for step, _ in column]
+    cls = _spelled_as([step for step, _ in column])
+    contexts = [Context(step.x, place.width, own, classes) for (step, own), place in zip(column, places)]
     given = _given(cls, ops, contexts, places)
     texts: dict[Argument, list[str]] = {}
     for argument in given:
@@ -159,7 +156,8 @@ def _given(cls: type[Op], ops: list[Op], contexts: list[Context], places: list[P
     by_field = {argument.field: argument for argument in cls.arguments}
     if "ratio" in by_field:  # of the gated tensor's channels to those of the squeeze
         squeeze = by_field.get("squeeze")
-        ratios = [Fraction(context.shape.channels, op.squeeze) for op, context in zip(ops, contexts)]
+        gates: list[Any] = ops
+        ratios = [Fraction(context.shape.channels, gate.squeeze) for gate, context in zip(gates, contexts)]
         by_ratio = {by_field["ratio"]: ratios, **{a: values for a, values in given.items() if a is not squeeze}}
         related = squeeze in given and _relation(squeeze, given[squeeze], places)
         plain = len(set(ratios)) == 1 or not (related or any(ratio.denominator > 1 for ratio in ratios))
@@ -178,7 +176,8 @@ def _text(cls: type[Op], op: Op, given: dict[Argument, str]) -> str:
 def _values(argument: Argument, values: list[Any], places: list[Place]) -> list[str]:
     """The texts of an argument's values: one for all where there is one, else each by itself."""
     if argument.kind == "activation":
-        return [_spell_column([(value, TensorShape(1, 1, 1), 1)], [Place()], 1)[0] for value in values]
+        one = TensorShape(1, 1, 1)
+        return [_spell_column([(Step(value, one, one), 1)], [Place()], 1)[0] for value in values]
     if argument.kind == "word":
         return list(values)
     if argument.field == "stride":
@@ -215,9 +214,10 @@ def _share(values: list[int], wholes: list[int | None], name: str) -> str:
 
 def _decay(values: list[float], places: list[Place]) -> str:
     """``0.2*i/n`` when the values grow linearly with the block's place in the network, else nothing."""
-    if any(place.block is None for place in places):
+    known = [(value, p.block, p.blocks) for value, p in zip(values, places) if p.block and p.blocks]
+    if len(known) < len(values):
         return ""
-    value, place = max(zip(values, places), key=lambda pair: pair[1].block)
-    top = _simplest(value) * place.blocks / place.block
-    fits = all(float(top * place.block / place.blocks) == value for value, place in zip(values, places))
+    value, block, blocks = max(known, key=lambda each: each[1])
+    top = _simplest(value) * blocks / block
+    fits = all(float(top * block / blocks) == value for value, block, blocks in known)
     return f"{exact(top)}*i/n" if fits and top.denominator <= SMALL else ""

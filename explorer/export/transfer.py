@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture, Placed
+from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
 from explorer.network.build import Network, build_network
-from explorer.ops.base import FREE, TensorShape
+from explorer.ops.base import FREE, Op, TensorShape
+from explorer.walk import Layer, Segment
 
 
 class FeatureMap(NamedTuple):
@@ -71,18 +73,20 @@ class Subject:
             cost = cost.plus(placed.op.cost(placed.x))
         return {"params": cost.params, "macs": cost.macs, "flops": 2 * cost.macs, "activations": cost.activations}
 
-    def layers(self) -> Iterator[Placed]:
+    def segments(self) -> Iterator[Segment]:
+        """The parts of the network that are exported."""
+        segments = self.architecture.segments
+        return (each for each in segments if not self.features or each.stage <= self.features[-1].stage)
+
+    def layers(self) -> Iterator[Layer]:
         """The layers that are exported."""
-        last = self.features[-1].stage if self.features else len(self.architecture.stages)
-        parts = {"stem", *(f"stage{number}" for number in range(1, last + 1)), *(() if self.features else ("head",))}
-        return (placed for placed in self.architecture.layers() if placed.path.split(".")[0] in parts)
+        return chain.from_iterable(segment.layers() for segment in self.segments())
 
 
 def _reduction(architecture: Architecture, stage: int) -> int:
     """The product of the strides on the way through the branches, which a shortcut's equals."""
-    subject = Subject(architecture, (FeatureMap(stage, architecture.input, 1),))
-    through = (p for p in subject.layers() if p.path.split(".")[-2] != "shortcut" and not p.path.endswith("merge"))
-    return math.prod(placed.op.receptive()[1] for placed in through)
+    layers = (layer for layer in architecture.layers() if layer.stage <= stage and layer.part != "shortcut")
+    return math.prod(layer.op.receptive()[1] for layer in layers if isinstance(layer.op, Op))
 
 
 class Backbone(nn.Module):
@@ -113,11 +117,12 @@ def fresh_head(
     Raises ExportError when the head has no such layer.
     """
     place = next((k for k in reversed(range(len(architecture.head))) if hasattr(architecture.head[k], "out")), None)
-    if place is None or architecture.head[place].out != architecture.classes:
+    classifier: Any = None if place is None else architecture.head[place]
+    if place is None or classifier.out != architecture.classes:
         raise ExportError("the head has no layer that puts out the classes; it cannot be made for others")
     head = list(architecture.head)
     try:
-        head[place] = replace(head[place], out=classes)
+        head[place] = replace(classifier, out=classes)
         made = replace(architecture, classes=classes, head=tuple(head))
     except ArchitectureError as error:
         raise ExportError(f"no head for {classes} classes: {error}") from None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from explorer.architecture import Architecture, Placed
+from explorer.architecture import Architecture
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.conv import Conv
 from explorer.ops.merge import Merge
+from explorer.walk import Layer
 
 WHOLE, ON, AT = "network", " on ", " at "  # what the names of features are told apart by
 FEW = 20_480  # elements: see _kind
@@ -46,9 +47,9 @@ def count_features(architecture: Architecture, batch: int = 1) -> dict[str, floa
     return dict(features)
 
 
-def _computed(architecture: Architecture) -> Iterator[Placed]:
+def _computed(architecture: Architecture) -> Iterator[Layer]:
     """The layers that are computed as such in the inference form."""
-    before: Placed | None = None
+    before: Layer | None = None
     for placed in architecture.layers():
         behind_conv = (
             before is not None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture, Block, require_architecture
+from explorer.architecture import Architecture, require_architecture
+from explorer.block import Parts, Step
 from explorer.network.init import initialise, silence_last_norm
 from explorer.network.randomness import DrawsFrom, float32_on_cpu
-from explorer.ops.base import Call, Op, TensorShape
+from explorer.ops.base import Call
+from explorer.walk import PlacedBlock
 
 
 def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_norm: bool = False) -> Network:
@@ -27,10 +29,8 @@ def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_n
         network = Network(architecture)
         initialise(network)
         if zero_init_last_norm:
-            blocks = (block for stage in architecture.stages for block in stage.blocks)
-            modules = (module for module in network.modules() if isinstance(module, ResidualBlock))
-            for block, module in zip(blocks, modules):
-                silence_last_norm(block, module.branch)
+            for placed in architecture.blocks():
+                silence_last_norm(placed.parts, network.block(placed).branch)
     return network
 
 
@@ -40,16 +40,18 @@ def instantiate(call: Call) -> nn.Module:
     def value(argument: Any) -> Any:
         return instantiate(argument) if isinstance(argument, Call) else argument
 
-    torch_class = getattr(nn, call.torch_class) if isinstance(call.torch_class, str) else _own_class(call.torch_class)
+    name = call.torch_class
+    torch_class: type[nn.Module] = getattr(nn, name) if isinstance(name, str) else _own_class(name)
     return torch_class(*map(value, call.args), **{key: value(argument) for key, argument in call.kwargs.items()})
 
 
 @functools.cache
-def _own_class(make: Callable[[], type]) -> type:
+def _own_class(make: Callable[[], type]) -> type[nn.Module]:
     """The class that ``make`` returns. Its instances are pickled by the name of ``make``, as the class has none."""
-    made = make()
+    made: Any = make()
     made.__reduce_ex__ = lambda self, protocol: (_blank, (make,), self.__dict__)
-    return made
+    own: type[nn.Module] = made
+    return own
 
 
 def _blank(make: Callable[[], type]) -> nn.Module:
@@ -58,12 +60,8 @@ def _blank(make: Callable[[], type]) -> nn.Module:
     return own.__new__(own)
 
 
-def _sequence(ops: tuple[Op, ...], x: TensorShape) -> tuple[nn.Sequential, TensorShape]:
-    modules = []
-    for op in ops:
-        modules.append(instantiate(op.module(x)))
-        x = op.output_shape(x)
-    return nn.Sequential(*modules), x
+def _sequence(steps: Iterable[Step]) -> nn.Sequential:
+    return nn.Sequential(*(instantiate(step.op.module(step.x)) for step in steps))
 
 
 class ResidualBlock(nn.Module):
@@ -72,26 +70,23 @@ class ResidualBlock(nn.Module):
     ``pre`` holds the layers that branch and shortcut share, mostly none.
     """
 
-    def __init__(self, block: Block, x: TensorShape):
+    def __init__(self, parts: Parts):
         super().__init__()
-        self.pre, start = _sequence(block.branch[: block.shared], x)
-        self.branch, y = _sequence(block.branch[block.shared :], start)
-        self.shortcut: nn.Module | None = None
-        self.merge: nn.Module | None = None
-        if block.shortcut is not None:
-            self.shortcut, arriving = _sequence(block.shortcut, start)
-            merge = block.merge.module(arriving)
-            self.merge = None if merge is None else instantiate(merge)
-            y = block.merge.output_shape(y, arriving)
-        self.after, self.output_shape = _sequence(block.after, y)
+        self.pre = _sequence(parts.pre)
+        self.branch = _sequence(parts.branch)
+        self.shortcut = None if parts.shortcut is None else _sequence(parts.shortcut)
+        merge = None if parts.merge is None else parts.merge.op.module(parts.merge.x)
+        self.merge = None if merge is None else instantiate(merge)
+        self.after = _sequence(parts.after)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pre(x)
-        y = self.branch(x)
+        y: Tensor = self.branch(x)
         if self.shortcut is not None:
             shortcut = self.shortcut(x)
             y = y + shortcut if self.merge is None else self.merge(y, shortcut)
-        return self.after(y)
+        y = self.after(y)
+        return y
 
 
 class Network(nn.Module):
@@ -100,20 +95,24 @@ class Network(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.stem, x = _sequence(architecture.stem, architecture.input)
-        self.stages = nn.ModuleList()
-        for stage in architecture.stages:
-            transition, x = _sequence(stage.transition, x)
-            modules = nn.Sequential(*transition)
-            for block in stage.blocks:
-                made = ResidualBlock(block, x)
-                modules.append(made)
-                x = made.output_shape
-            self.stages.append(modules)
-        self.head, _ = _sequence(architecture.head, x)
+        stages = [nn.Sequential() for _ in architecture.stages]
+        self.stem, self.stages, self.head = nn.Sequential(), nn.ModuleList(stages), nn.Sequential()
+        holders = (self.stem, *stages, self.head)  # by the number of the stage
+        for segment in architecture.segments:
+            if isinstance(segment, PlacedBlock):
+                holders[segment.stage].append(ResidualBlock(segment.parts))
+            else:
+                holders[segment.stage].extend(_sequence(segment.steps))
+
+    def block(self, placed: PlacedBlock) -> ResidualBlock:
+        """The module of a block of the architecture."""
+        module = self.get_submodule(placed.module)
+        assert isinstance(module, ResidualBlock)
+        return module
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
-        return self.head(x).flatten(1)
+        x = self.head(x)
+        return x.flatten(1)

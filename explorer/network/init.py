@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-from explorer.architecture import Block
+from explorer.block import Parts
 from explorer.ops.merge import Concatenate
 
 _LINEAR_IN_SCALE = ("attention", "regulariser", "scale")  # ops that pass a scale of 0 on, and its gradient back
@@ -30,17 +30,17 @@ def initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def silence_last_norm(block: Block, branch: nn.Sequential) -> None:
-    """Sets the scale of the norm that ends the block's ``branch`` to 0: the block begins as its shortcut.
+def silence_last_norm(parts: Parts, branch: nn.Sequential) -> None:
+    """Sets the scale of the norm that ends a block's ``branch`` to 0: the block begins as its shortcut.
 
     Goyal et al. 2017 (arXiv:1706.02677, 5.1) and He, T. et al. 2019 (arXiv:1812.01187, 3.1). A branch whose
     last norm has an activation or a conv behind it, as in full pre-activation, stays as it is: behind a ReLU
     a scale of 0 would get no gradient and never leave 0. So do blocks without a shortcut or that concatenate.
     """
-    if block.shortcut is None or isinstance(block.merge, Concatenate):
+    if parts.merge is None or isinstance(parts.merge.op, Concatenate):
         return
-    for op, module in reversed(list(zip(block.branch[block.shared :], branch, strict=True))):
-        if op.role == "norm":
-            nn.init.zeros_(module.weight)
-        if op.role not in _LINEAR_IN_SCALE:
+    for step, module in reversed(list(zip(parts.branch, branch, strict=True))):
+        if step.op.role == "norm":
+            nn.init.zeros_(module.get_parameter("weight"))
+        if step.op.role not in _LINEAR_IN_SCALE:
             return

@@ -6,7 +6,7 @@ Two threads that seed it get each other's numbers. ``DrawsFrom`` applies to the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -40,7 +40,13 @@ def float32_on_cpu() -> Iterator[None]:
 
 
 class _Float32OnCPU(TorchFunctionMode):
-    def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = dict(kwargs or {})
         if function in _FACTORIES:
             kwargs["dtype"] = kwargs.get("dtype") or torch.float32
@@ -60,7 +66,13 @@ class DrawsFrom(TorchFunctionMode):
         super().__init__()
         self._generator = generator
 
-    def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         if function is F.dropout:
             return self._dropout(*args, **kwargs)
@@ -94,4 +106,5 @@ def dropping_from(net: nn.Module, generator: torch.Generator) -> Iterator[None]:
 
 def _forward(module: nn.Module, generator: torch.Generator, x: Tensor) -> Tensor:
     with DrawsFrom(generator):
-        return type(module).forward(module, x)
+        y: Tensor = type(module).forward(module, x)
+        return y

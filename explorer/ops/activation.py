@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
 
@@ -41,10 +42,11 @@ class Activation(Op):
         return Call(self.torch_class)
 
 
-def _plain(spelling: str, torch_class: str, about: str, **shared) -> type[Activation]:
+def _plain(spelling: str, torch_class: str, about: str, **shared: Any) -> type[Activation]:
     """Register an activation without arguments."""
     body = {"__doc__": about, "__module__": __name__, "spelling": spelling, "torch_class": torch_class, **shared}
-    return registry.add(dataclass(frozen=True)(type(torch_class, (Activation,), body)))
+    made: type[Activation] = type(torch_class, (Activation,), body)
+    return registry.add(dataclass(frozen=True)(made))
 
 
 ABOVE_0 = (0.0, math.inf)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from explorer.errors import ArchitectureError
 
@@ -85,7 +85,7 @@ class Context(NamedTuple):
     (None where there is none) and the stride that this op is to apply if it takes the block's."""
 
     shape: TensorShape
-    width: int
+    width: int | None
     stride: int
     classes: int
 
@@ -140,7 +140,14 @@ class Op:
         if lacking := cls.lacking(given):
             raise ArchitectureError(f"{cls.spelling} needs {', '.join(lacking)}")
         values = {name: float(value) if isinstance(value, Fraction) else value for name, value in given.items()}
-        return cls(**values) if kernel is None else cls(kernel, **values)
+        make: Callable[..., Op] = cls
+        return make(**values) if kernel is None else make(kernel, **values)
+
+    @classmethod
+    def binds_itself(cls) -> bool:
+        """Whether the op has a ``bind`` of its own."""
+        own, plain = cls.bind.__func__, Op.bind.__func__  # type: ignore[attr-defined]  # classmethods have it
+        return own is not plain
 
     @classmethod
     def spelled(cls, kernel: int | None) -> str:
@@ -148,9 +155,14 @@ class Op:
         return cls.spelling if kernel is None else f"{cls.spelling}{kernel}x{kernel}"
 
     @classmethod
+    def pools(cls, kernel: int | None) -> bool:
+        """Whether the block's stride always reaches it, when it is written with that kernel size."""
+        return kernel is None and cls.takes_stride == "pool"
+
+    @classmethod
     def lacking(cls, given: Collection[str]) -> list[str]:
         """The arguments that must be written and are not among the fields ``given``."""
-        if cls.bind.__func__ is not Op.bind.__func__:
+        if cls.binds_itself():
             return []  # its own ``bind`` supplies what is left out
         needed = {field.name for field in fields(cls) if field.default is MISSING}
         return [argument.name for argument in cls.arguments if argument.field in needed and argument.field not in given]
@@ -175,6 +187,10 @@ class Op:
         """The torch module for an arriving ``x``."""
         raise NotImplementedError
 
+    def is_depthwise(self, x: TensorShape) -> bool:
+        """Whether it convolves each channel of an arriving ``x`` by itself. A convolution of one channel is dense."""
+        return False
+
     def receptive(self) -> tuple[int, int]:
         """(effective kernel, stride): what the op adds to the receptive field."""
         return 1, 1
@@ -182,7 +198,7 @@ class Op:
     def to_json(self) -> dict[str, Any]:
         """``{"op": ..., field: value}``, fields at their default left out."""
         out: dict[str, Any] = {"op": self.spelling}
-        for name, default in _defaults(type(self)):
+        for name, default in _defaults(type(self)):  # type: ignore[arg-type]  # mypy takes the hash of instances
             value = getattr(self, name)
             if value != default:
                 out[name] = value.to_json() if isinstance(value, Op) else value
@@ -211,13 +227,16 @@ def _spell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+AnyOp = TypeVar("AnyOp", bound=Op)
+
+
 class Registry:
     """The ops by their spelling. Filled at import, never changed afterwards."""
 
     def __init__(self) -> None:
         self.by_spelling: dict[str, type[Op]] = {}
 
-    def add(self, cls: type[Op]) -> type[Op]:
+    def add(self, cls: type[AnyOp]) -> type[AnyOp]:
         if cls.spelling in self.by_spelling:
             raise ValueError(f"two ops are spelled {cls.spelling!r}")
         self.by_spelling[cls.spelling] = cls

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from explorer.errors import ArchitectureError
 from explorer.ops.base import MAX_STRIDE, Argument, Call, Context, Op, OpCost, TensorShape, registry
@@ -51,8 +53,9 @@ class Conv(Op):
     bias: int = 0
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> Conv:
-        get = given.get
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
+        assert kernel is not None
+        get: Callable[[str, Any], Any] = given.get
         out, stride = get("out", context.width), get("stride", context.stride)
         return cls(kernel, out, stride, get("dilation", 1), get("groups", 1), get("bias", 0))
 
@@ -100,6 +103,9 @@ class Conv(Op):
             return self
         return replace(self, dilation=dilation, stride=stride)
 
+    def is_depthwise(self, x: TensorShape) -> bool:
+        return self.groups == x.channels > 1
+
     def receptive(self) -> tuple[int, int]:
         return self.dilation * (self.kernel - 1) + 1, self.stride
 
@@ -128,6 +134,7 @@ class DepthwiseConv(Op):
     cost_rule = {"params": "K*K*out + bias*out", "macs": "K*K*out*Ho*Wo", "activations": "out*Ho*Wo"}
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> Conv:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
+        assert kernel is not None
         channels = context.shape.channels
         return Conv(kernel, **{"out": channels, "stride": context.stride, **given}, groups=channels)

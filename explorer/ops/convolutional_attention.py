@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from explorer.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
 
@@ -50,7 +51,7 @@ class ConvolutionalAttention(Op):
     squeeze: int
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> ConvolutionalAttention:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> ConvolutionalAttention:
         ratio = Fraction(given.get("ratio", 16))
         return cls(max(1, math.floor(context.shape.channels / ratio)))
 

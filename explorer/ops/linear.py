@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
 from explorer.ops.conv import BIAS
@@ -35,7 +36,7 @@ class Linear(Op):
     bias: int = 1
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> Linear:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Linear:
         return cls(**{"out": context.classes, **given})
 
     def output_shape(self, x: TensorShape) -> TensorShape:

@@ -16,6 +16,7 @@ class Merge:
     """The meeting of branch and shortcut; ``spelling`` as the language writes it."""
 
     spelling: ClassVar[str]
+    role: ClassVar[str] = "merge"
     arguments: ClassVar[tuple[Argument, ...]] = ()
     shape_rule: ClassVar[str] = "C x H x W, which both bring"
     cost_rule: ClassVar[Mapping[str, str]] = {}

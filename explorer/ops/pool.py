@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.errors import ArchitectureError
 from explorer.ops.base import Argument, Call, Context, Op, TensorShape, registry
@@ -78,7 +79,7 @@ class AvgPool(Op):
             )
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> AvgPool:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> AvgPool:
         if kernel is None:
             stride = given.get("stride", context.stride)
             return cls(stride, stride)
@@ -155,7 +156,7 @@ class BlurPool(Op):
     stride: int
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> BlurPool:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> BlurPool:
         return cls(given.get("stride", context.stride))
 
     def output_shape(self, x: TensorShape) -> TensorShape:
@@ -207,13 +208,13 @@ class Subsample(Op):
     out: int
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> Subsample:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Subsample:
         return cls(**{"stride": context.stride, "out": context.width, **given})
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if self.out < x.channels:
             raise ArchitectureError(f"subsample only adds channels: {x.channels} arrive and {self.out} are to leave")
-        return _pooled(self, x, *(-(side // -self.stride) for side in x[1:]), channels=self.out)
+        return _pooled(self, x, -(x.height // -self.stride), -(x.width // -self.stride), self.out)
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.stride == 1 and self.out == x.channels else self

@@ -17,6 +17,8 @@ class _Dropping(Op):
     role = "regulariser"
     arguments = (PROBABILITY,)
 
+    p: float
+
     def canonical(self, x: TensorShape) -> Op | None:
         return self if self.p else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from explorer.errors import ArchitectureError
 from explorer.ops.activation import ReLU, Sigmoid
@@ -64,7 +65,7 @@ class SqueezeExcitation(Op):
     gate: Op = Sigmoid()
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> SqueezeExcitation:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> SqueezeExcitation:
         given = dict(given)
         ratio, multiple, least = given.pop("ratio", Fraction(16)), given.pop("multiple", None), given.pop("least", 0)
         if "squeeze" not in given:
@@ -129,7 +130,7 @@ class EfficientChannelAttention(Op):
             raise ArchitectureError(f"the kernel of eca is odd, found {self.kernel}")
 
     @classmethod
-    def bind(cls, kernel, given, context: Context) -> EfficientChannelAttention:
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> EfficientChannelAttention:
         nearest = int(abs(math.log2(context.shape.channels) / 2 + 0.5))
         return cls(max(3, nearest if nearest % 2 else nearest + 1))
 

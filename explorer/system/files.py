@@ -16,8 +16,8 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from explorer.errors import ExplorerError
 from explorer.system.processes import has_ended, pid_space
@@ -49,7 +49,7 @@ def require_writable(path: Path) -> None:
         raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
 
 
-def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> BufferedReader:
     """Open a regular file of at most ``most`` bytes for reading.
 
     A pipe without a writer does not block, and a device is not read.

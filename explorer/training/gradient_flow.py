@@ -25,7 +25,7 @@ float32. A figure that is not finite is None.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,16 +33,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture, Block
+from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset, load_data
 from explorer.data.splits import stratified_order
 from explorer.errors import TrainingError
-from explorer.network.build import Network, ResidualBlock, build_network
+from explorer.network.build import Network, build_network
 from explorer.network.randomness import dropping_from
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
 from explorer.training.convolutions import sound_convolutions
 from explorer.training.device import dropout_generator, process_settings
+from explorer.walk import PlacedBlock
 
 NOISE = "noise"
 BATCH = 32
@@ -115,23 +116,15 @@ class _Probe(NamedTuple):
 
 def _flows(network: Network, images: Tensor, labels: Tensor) -> tuple[float | None, tuple[BlockFlow, ...]]:
     network.train().requires_grad_(False)  # the gradients wanted are those of what flows, not of weights
-    probes = [
-        _attach(block, module, stage, number)
-        for stage, (blocks, modules) in enumerate(zip(network.architecture.stages, network.stages, strict=True), 1)
-        for number, (block, module) in enumerate(zip(blocks.blocks, _residual_blocks(modules), strict=True), 1)
-    ]
+    probes = [_attach(placed, network) for placed in network.architecture.blocks()]
     loss = F.cross_entropy(network(images.contiguous().requires_grad_()), labels)
     loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
     last = {probe.stage: probe for probe in probes}
     return _finite(loss.item()), tuple(_flow(probe, last[probe.stage]) for probe in probes)
 
 
-def _residual_blocks(stage: nn.Module) -> Iterable[ResidualBlock]:
-    return [module for module in stage.children() if isinstance(module, ResidualBlock)]
-
-
-def _attach(block: Block, module: ResidualBlock, stage: int, number: int) -> _Probe:
-    probe = _Probe(stage, number, [], [], [], [])
+def _attach(placed: PlacedBlock, network: Network) -> _Probe:
+    probe, module = _Probe(placed.stage, placed.number, [], [], [], []), network.block(placed)
 
     def listen(to: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
         def own_view(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
@@ -152,12 +145,9 @@ def _attach(block: Block, module: ResidualBlock, stage: int, number: int) -> _Pr
     module.branch.register_forward_pre_hook(listen(probe.by_branch))
     if module.shortcut is not None:
         module.shortcut.register_forward_pre_hook(listen(probe.by_shortcut))
-    ways = ((block.branch, [*module.pre, *module.branch]), (block.after, module.after))
-    shortcut = () if block.shortcut is None else ((block.shortcut, module.shortcut),)
-    for ops, modules in (*ways, *shortcut):
-        for op, each in zip(ops, modules, strict=True):
-            if op.role == "activation":
-                each.register_forward_hook(find_dead)
+    for layer in placed.layers():
+        if layer.op.role == "activation":
+            network.get_submodule(layer.module).register_forward_hook(find_dead)
     return probe
 
 

@@ -5,8 +5,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from explorer.costing.reference import check_cost, module_names
-from explorer.network.build import build_network
+from explorer.costing.reference import check_cost
 from explorer.space.search_space import load_space, parse_space
 
 SPACES = ("preact_variants.yaml", "se_dilation_bottleneck.yaml", "he2016_orders.yaml")
@@ -102,22 +101,3 @@ def test_a_difference_ends_the_command_with_1(monkeypatch, capsys):
         main(["cost", "he2016_orders.yaml#0", "--input", "3x8x8", "--classes", "10", "--check"])
     assert ended.value.code == 1
     assert "stage2.block1.branch.0 (conv3x3(out=32, s=2))" in capsys.readouterr().err
-
-
-def test_every_layer_has_its_module():
-    """Every op of a network is found in the built one under the name given, shared layers and transitions too."""
-    text = """
-input: 3x16x16
-classes: 4
-stem: conv3x3(8)
-stages: {blocks: 2, width: [8, 16], stride: [1, 2]}
-transition: bn conv2x2(w, s=s)
-block: bn relu conv3x3 bn relu conv3x3 gate(b=-1)
-shortcut: {changed: conv1x1, from: preact}
-head: pre gap fc
-"""
-    architecture = parse_space(text).architecture(0)
-    modules = dict(build_network(architecture).named_modules())
-    names = dict(module_names(architecture))
-    for placed in architecture.layers():
-        assert names[placed.path] in modules

@@ -7,7 +7,8 @@ from functools import cache
 
 import torch
 
-from explorer.architecture import Architecture, Block, Stage
+from explorer.architecture import Architecture
+from explorer.block import Block, Stage
 from explorer.network.build import Network, build_network
 from explorer.ops import registry
 from explorer.ops.activation import Sigmoid

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from explorer.architecture import Architecture, Block, Stage
+from explorer.architecture import Architecture
+from explorer.block import Block, Stage
 from explorer.errors import ExportError
 from explorer.export.space_file import space_text
 from explorer.export.spelling import exact

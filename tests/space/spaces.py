@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from explorer.architecture import Architecture, Block
+from explorer.architecture import Architecture
+from explorer.block import Block
 from explorer.errors import SpaceError
 from explorer.space.choices import Derivation
 from explorer.space.grammar import Point

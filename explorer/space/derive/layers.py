@@ -171,19 +171,12 @@ class Program:
             layer = Resolver(self, _no_answer, {}).layer(node)
         except Fault:
             return None
-        if isinstance(node, OpItem) and _binds_anywhere(node.op):
+        if isinstance(node, OpItem) and not node.op.binds_itself() and not node.op.takes_stride:
             try:
                 return bound_layer(node.op.bind(node.kernel, layer.given, ANYWHERE), node.place)
             except ArchitectureError:
                 return None  # raised where a network uses it
         return layer._replace(key=self._keys.setdefault(layer.key, len(self._keys)))
-
-
-def _binds_anywhere(op: type[Op]) -> bool:
-    """Whether the op is the same in every place: it has no rule of its own for binding and takes no stride."""
-    own: Any = op.bind
-    default: Any = Op.bind
-    return own.__func__ is default.__func__ and not op.takes_stride
 
 
 def _no_answer(point: Point) -> int:
@@ -319,8 +312,8 @@ class Resolver:
         if isinstance(node, MergeItem):
             return Layer(node.merge, None, given, False, node.place, node.merge.spelling, is_merge=True)
         op, kernel = node.op, node.kernel
-        pools = kernel is None and op.takes_stride == "pool"
-        return Layer(op, kernel, given, uses_stride, node.place, (op, kernel, *given.items()), pools=pools)
+        key = op, kernel, *given.items()
+        return Layer(op, kernel, given, uses_stride, node.place, key, pools=op.pools(kernel))
 
     def _argument(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> Any:
         if isinstance(value, Word):
