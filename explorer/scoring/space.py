@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from explorer.architecture import Architecture
 from explorer.costing.analytic import count_cost
 from explorer.ops.base import OpCost
@@ -35,9 +33,10 @@ def score_networks(
         yield {"index": index, "digest": architecture.digest, **plain, **score(architecture)}
 
 
-def drawn(space: SearchSpace, n: int, seed: int) -> np.ndarray:
+def drawn(space: SearchSpace, n: int, seed: int) -> list[int]:
     """The indices of ``n`` different derivations, uniformly drawn; of all where there are no more."""
-    return draw(space.count(), min(n, space.count()), seed)
+    indices: list[int] = draw(space.count(), min(n, space.count()), seed).tolist()
+    return indices
 
 
 def beside_costs(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Correlation]]:
