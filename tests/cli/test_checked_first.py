@@ -33,7 +33,7 @@ def place(tmp_path, monkeypatch):
         "explorer.measure.calibration.measure_in_child",
         "explorer.scoring.zero_cost.score_architecture",
         "explorer.export.package.export_architecture",
-        "dashboards.report.report_page",
+        "explorer.dashboard.report.report_page",
         "explorer.training.data.load_data",
         "explorer.study.terms.load_data",
     ):

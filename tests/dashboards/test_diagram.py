@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dashboards.diagram import block_dot, block_groups, network_dot, op_label
+from explorer.dashboard.figures.diagram import block_dot, block_groups, network_dot, op_label
 from explorer.grammar.parse import load_space
 from explorer.ops.conv import Conv
 

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from dashboards.report import report_page
 from explorer.cli import main
+from explorer.dashboard.report import report_page
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending
 from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study

@@ -1,4 +1,4 @@
-"""Run as a module: the dashboard's web server, Streamlit behind the checks of ``hosts`` and with security headers.
+"""The dashboard's web server, run as a module: Streamlit behind the checks of ``hosts``, with security headers.
 
 The one argument is JSON: ``{"names": [NAME, ...], "config": {STREAMLIT_OPTION: value, ...}}``.
 """
@@ -21,13 +21,12 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
-from dashboards.hosts import refusal
-
-APP = Path(__file__).with_name("app.py")
+from explorer.dashboard.hosts import refusal
+from explorer.dashboard.launch import pages_folder
 
 
 def page_script_hashes() -> list[str]:
-    """Return the CSP sources of the scripts that stand in Streamlit's own page."""
+    """Return the CSP sources of the scripts in Streamlit's own page."""
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     return [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts]
@@ -60,7 +59,7 @@ HEADERS = {
 class Guard:
     """ASGI middleware: refuses requests for other host names, and adds the security headers to every response."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str]):
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self.app = app
         self.names = names
 
@@ -89,9 +88,9 @@ def main(argument: str) -> None:
     Exits with status 1 and one line if the address cannot be used.
     """
     given = json.loads(argument)
-    app = App(APP, middleware=[Middleware(Guard, names=given["names"])])
+    app = App(pages_folder() / "app.py", middleware=[Middleware(Guard, names=given["names"])])
     address = given["config"]["server.address"]
-    for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn ends the server, then raises the signal again
+    for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops the server, then raises the signal again
         signal.signal(interrupt, lambda *_: sys.exit(0))
     try:
         app.run(config=given["config"])

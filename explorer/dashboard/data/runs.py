@@ -1,4 +1,4 @@
-"""How a search went, in tables: who worked when, how the frontier grew. Pure functions of records."""
+"""Tables of a search: which worker ran which trial when, leases, throughput, and growth of the hypervolume."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from collections.abc import Iterable, Mapping
 
 import pandas
 
-from dashboards.text import safe_text
+from explorer.dashboard.text import safe_text
 from explorer.frontier import hypervolume
 from explorer.records import Environment, Lease, TrialRecord
 
-RATE_OVER = 600.0  # seconds over which the present pace is taken
+RATE_SECONDS = 600.0  # window of the throughput
 
 
 def timeline(records: Iterable[TrialRecord], now: float | None = None) -> pandas.DataFrame:
-    """One row a trial that took time: trial, state, start and end in seconds since the first began, and the lane,
-    ``worker 1``, ``worker 1 (2)`` where one worker ran several at once. A running trial ends now."""
+    """Return one row per trial that was trained, by lane and start.
+
+    Args:
+        records: The trials. Cached and rejected ones are left out.
+        now: Time at which running trials are cut, in seconds since the epoch; the present time by default.
+
+    Returns:
+        A table with the columns trial, state, start and end (seconds since the first trial started), and lane: one row
+        of a chart, ``worker 1``, with ``worker 1 (2)`` for trials that the same worker ran at the same time.
+    """
     moment = time.time() if now is None else now
     spans = sorted(
         (
@@ -42,39 +50,52 @@ def timeline(records: Iterable[TrialRecord], now: float | None = None) -> pandas
     return table.sort_values(["lane", "start"], ignore_index=True)
 
 
-def pace(records: Iterable[TrialRecord], now: float | None = None) -> float:
-    """Trials trained to an end in the last ten minutes, an hour's worth."""
+def trials_per_hour(records: Iterable[TrialRecord], now: float | None = None) -> float:
+    """Return the throughput of the last ``RATE_SECONDS``: complete and stopped trials per hour."""
     moment = time.time() if now is None else now
-    ended = [r for r in records if r.state in ("complete", "stopped") and (r.finished or 0.0) > moment - RATE_OVER]
-    return len(ended) * 3600 / RATE_OVER
+    ended = [r for r in records if r.state in ("complete", "stopped") and (r.finished or 0.0) > moment - RATE_SECONDS]
+    return len(ended) * 3600 / RATE_SECONDS
 
 
 def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: float | None = None) -> pandas.DataFrame:
-    """One row a trial under way or waiting: trial, what becomes of it, who holds it (or held it last), its attempt,
-    minutes since it began, and for how many seconds more the lease may be believed."""
+    """Return one row per trial that is running or waits to be resumed.
+
+    Args:
+        leases: The leases.
+        records: The trials.
+        now: Seconds since the epoch; the present time by default.
+
+    Returns:
+        A table with the columns trial, status, worker (the present or the last one), attempt, minutes (since it
+        started) and lease left (s).
+    """
     moment = time.time() if now is None else now
     started = {record.number: record.started for record in records}
     rows = []
     for lease in leases:
         left = math.nan if lease.until is None else lease.until - moment
-        began = started.get(lease.number)
+        start = started.get(lease.number)
         rows.append(
             {
                 "trial": lease.number,
-                "what": "waits for a worker" if lease.until is None else "held" if left > 0 else "lease expired",
+                "status": "waiting for a worker" if lease.until is None else "running" if left > 0 else "lease expired",
                 "worker": safe_text(lease.worker, "cell"),
                 "attempt": lease.attempt,
-                "minutes": math.nan if began is None else (moment - began) / 60,
+                "minutes": math.nan if start is None else (moment - start) / 60,
                 "lease left (s)": left,
             }
         )
-    columns = ["trial", "what", "worker", "attempt", "minutes", "lease left (s)"]
+    columns = ["trial", "status", "worker", "attempt", "minutes", "lease left (s)"]
     return pandas.DataFrame(rows, columns=columns)
 
 
 def run_rows(records: Iterable[TrialRecord], environments: Mapping[int, Environment]) -> pandas.DataFrame:
-    """One row a trial as people read it: number, state, why, worker, device, attempt, when it began, seconds.
-    ``environments``: trial -> on what it was trained, where that is known."""
+    """Return one row per trial for display: number, state, reason, worker, device, attempt, start and seconds.
+
+    Args:
+        records: The trials.
+        environments: Trial number -> the environment of its training, where it is known.
+    """
     devices = {number: safe_text(environment.device_name, "cell") for number, environment in environments.items()}
     rows = [
         {
@@ -84,7 +105,7 @@ def run_rows(records: Iterable[TrialRecord], environments: Mapping[int, Environm
             "worker": safe_text(record.worker, "cell"),
             "device": devices.get(record.number, ""),
             "attempt": record.attempt,
-            "began": pandas.Timestamp(record.started, unit="s") if record.started is not None else pandas.NaT,
+            "started": pandas.Timestamp(record.started, unit="s") if record.started is not None else pandas.NaT,
             "seconds": math.nan if record.seconds is None else record.seconds,
         }
         for record in records
@@ -92,12 +113,19 @@ def run_rows(records: Iterable[TrialRecord], environments: Mapping[int, Environm
     return pandas.DataFrame(rows)
 
 
-def growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
-    """How the hypervolume grew with each complete trial: trial, trials (so many were complete), seconds (of work
-    until then, all workers together), share (of the hypervolume now).
+def hypervolume_growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
+    """Return how the hypervolume of the frontier grew with the complete trials.
 
-    The reference is the worst value of each objective among all complete trials. One row where the volume
-    grew, and one for the last trial.
+    The reference point is the worst value of each objective among all complete trials.
+
+    Args:
+        records: The trials.
+        objectives: Objective -> "max" or "min".
+
+    Returns:
+        A table with one row per trial that enlarged the hypervolume, and one for the last trial. Columns: trial, trials
+        (number of complete trials so far), seconds (of training so far, all workers together) and share (of the final
+        hypervolume).
     """
     names = list(objectives)
     done = sorted(
@@ -117,7 +145,7 @@ def growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pan
     for count, (record, point) in enumerate(zip(done, points, strict=True), 1):
         seconds += record.seconds or 0.0
         if not any(all(a <= b for a, b in zip(kept, point)) for kept in front):
-            # What it adds is the box below the corner, less what the others dominate of that box.
+            # It adds the box between itself and the corner, minus the part that the others dominate.
             shared = [tuple(map(max, kept, point)) for kept in front]
             volume += math.prod(c - a for a, c in zip(point, corner)) - hypervolume(shared, corner)
             front = [*(kept for kept in front if not all(a <= b for a, b in zip(point, kept))), point]

@@ -1,6 +1,6 @@
 """Which host names the dashboard answers to: a check against DNS rebinding.
 
-A web page that a user visits can point its own host name at 127.0.0.1. The browser then takes the dashboard for a
+A web page that a user visits can point its own host name at 127.0.0.1. The browser then treats the dashboard as
 part of that page's site and lets the page read it. Such a request names the foreign site in its ``Host`` header.
 """
 
@@ -27,7 +27,7 @@ class Refusal(NamedTuple):
 
 
 def allowed_names(host: str | None, extra: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names that are answered besides the loopback names.
+    """Return the host names that the server answers to besides the loopback names.
 
     Args:
         host: The address or name that the server listens on. A wildcard address allows no name.

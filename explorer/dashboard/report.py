@@ -1,6 +1,6 @@
-"""A study as one static page: the dashboard's figures in a file that opens offline.
+"""The report: the dashboard's figures of one study as a single HTML file that opens offline.
 
-plotly.js travels inside, packed; the browser unpacks it. All texts from the data are escaped.
+plotly.js is compressed in the file, and the browser decompresses it. All texts from the data are escaped.
 """
 
 from __future__ import annotations
@@ -11,27 +11,35 @@ import json
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import explorer
-from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
-from dashboards.figures import frontier_figure
-from dashboards.quantities import is_maximised, unit_of
-from dashboards.reading import frontier_chances, read_confirmations
-from dashboards.run_figures import growth_figure, timeline_figure
-from dashboards.run_tables import growth, timeline
-from dashboards.tables import choice_points, frontier_points, seed_points, state_counts
-from dashboards.text import safe_text
+from explorer.dashboard.data.runs import hypervolume_growth, timeline
+from explorer.dashboard.data.storage import frontier_probabilities, read_confirmations
+from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
+from explorer.dashboard.figures.effects import (
+    EFFECTS_CAPTION,
+    INTERACTION_CAPTION,
+    categories_figure,
+    distribution_figure,
+    effects_figure,
+    interaction_figure,
+)
+from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.figures.runs import MAX_BARS, hypervolume_figure, timeline_figure
+from explorer.dashboard.quantities import is_maximised, unit_of
+from explorer.dashboard.text import safe_text
 from explorer.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
 from explorer.store.study import LATENCY
 
-BARS = 2_000  # of the timeline: more than a screen has pixels
-THROUGH = 4  # choices that ribbons go through
+MAX_CHOICES = 4  # in parallel categories
+MAX_FAILURES = 50  # listed
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -71,12 +79,18 @@ new Response(stream).text().then(code => {{
 </body>
 </html>
 """
-HEAD = PAGE[: PAGE.index("<title>")]  # with which every report begins
+HEAD = PAGE[: PAGE.index("<title>")]  # the start of every report
 
 
 def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
-    """The page: what was searched, the frontier with its table, effects, how choices go together, growth, who worked
-    when. Latencies of several environments are not put into one figure: MACs stand in for them."""
+    """Return the report as HTML: settings, frontier, effects of choices, hypervolume, timeline of workers, failures.
+
+    If latencies were measured in several environments, the figures use MACs instead.
+
+    Args:
+        study: The study.
+        records: Its trials.
+    """
     records = list(records)
     figures: dict[str, go.Figure] = {}
     parts = [_facts(study, records)]
@@ -84,8 +98,8 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     if x == LATENCY and (mixed := study.mixed_environments()):
         x = "macs"
         parts.append(
-            f"<p>Latencies were measured in {_escaped(mixed)}: such numbers compare machines, not networks. The"
-            " figures are therefore drawn over MACs.</p>"
+            f"<p>Latencies were measured in {_escaped(mixed)}; they compare machines, not networks. The"
+            " figures therefore use MACs.</p>"
         )
     colour = next((name for name in choice_points(records) if name == "order"), None)
     points = frontier_points(records, x, y, study.objectives, colour)
@@ -94,40 +108,35 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     else:
         units = unit_of(x, points.x), unit_of(y, points.y)
         maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
-        again = read_confirmations(study)
+        confirmed = read_confirmations(study)
         figures["frontier"] = frontier_figure(
             points,
             *units,
             log_x=True,
             maximised=maximised,
             colour=colour,
-            likely=frontier_chances(study, records, x, y) if again else {},
-            seeds=seed_points(again, records, x, y, study.fingerprint.get("epochs")),
+            probabilities=frontier_probabilities(study, records, x, y) if confirmed else {},
+            seeds=seed_points(confirmed, records, x, y, study.fingerprint.get("epochs")),
         )
         front = [int(number) for number in points.trial[points.frontier]]
         by_number = {record.number: record for record in records}
-        note = "Trained networks; the line joins those that no other beats."
-        if again:
-            note += (
-                " Crosses with whiskers: mean over trainings from fresh seeds, and the deviation of a single one."
-                " The fainter a point, the less likely it is on the frontier, noise reckoned with."
-            )
+        note = f"{CAPTION} {SEEDS_CAPTION}" if confirmed else CAPTION
         parts.append(_section("Frontier", "frontier", note))
         parts.append(_frontier_table([by_number[number] for number in front], x, y))
-        parts += _learnt(figures, records, study, x, y)
-    spent = growth(records, study.objectives)
-    if len(spent) > 1:
-        figures["growth_trials"] = growth_figure(spent, "trials", "complete trials")
-        figures["growth"] = growth_figure(spent, "seconds", "seconds of training, all workers together")
-        parts.append(_section("How the frontier grew", "growth_trials", ""))
+        parts += _effect_sections(figures, records, study, x, y)
+    growth = hypervolume_growth(records, study.objectives)
+    if len(growth) > 1:
+        figures["growth_trials"] = hypervolume_figure(growth, "trials")
+        figures["growth"] = hypervolume_figure(growth, "seconds")
+        parts.append(_section("Hypervolume of the frontier", "growth_trials", ""))
         parts.append('<div id="growth" class="wide"></div>')
-    worked = timeline(records)
-    if not worked.empty:
-        figures["timeline"] = timeline_figure(worked.nlargest(BARS, "start").sort_values(["lane", "start"]))
-        parts.append(_section("Who worked when", "timeline", f"At most the last {BARS:,} trials."))
+    bars = timeline(records)
+    if not bars.empty:
+        figures["timeline"] = timeline_figure(bars)
+        parts.append(_section("Timeline of workers", "timeline", f"At most the last {MAX_BARS:,} trials."))
     failures = [record for record in records if record.state == "failed"]
     if failures:
-        rows = [(str(record.number), record.reason) for record in failures[:50]]
+        rows = [(str(record.number), record.reason) for record in failures[:MAX_FAILURES]]
         parts.append(f"<h2>Failures</h2>{_table(('trial', 'reason'), rows, numbers=1)}")
     for figure in figures.values():
         figure.update_layout(template="plotly_white")
@@ -135,60 +144,60 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
         title=_escaped(f"{study.name}: {study.space_name}"),
         body="\n".join(parts),
         packed=base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode(),
-        # Within a script, "<" could end it.
+        # In a script, "<" could start its end tag.
         figures=json.dumps({name: json.loads(figure.to_json()) for name, figure in figures.items()}).replace(
             "<", "\\u003c"
         ),
     )
 
 
-def _learnt(figures: dict[str, go.Figure], records: list[TrialRecord], study: Study, x: str, y: str) -> Iterable[str]:
+def _effect_sections(
+    figures: dict[str, go.Figure], records: list[TrialRecord], study: Study, x: str, y: str
+) -> Iterable[str]:
     known = comparable(records, y, x)
     unit = unit_of(y, [quantity(record, y) for record in known])
     try:
         effects = choice_effects(records, y, x)
     except StudyError as error:
-        yield f"<h2>What matters</h2><p>{_escaped(error)}.</p>"
+        yield f"<h2>Effect of each choice</h2><p>{_escaped(error)}.</p>"
         return
     if not effects:
         return
     figures["effects"] = effects_figure(effects, unit, unit_of(x, []))
-    yield _section(
-        "What matters",
-        "effects",
-        "Each level against the choice's most frequent one. A whisker that crosses zero: these trials cannot say.",
-    )
+    yield _section("Effect of each choice", "effects", EFFECTS_CAPTION)
     factor = effects[0].factor
     figures["spread"] = distribution_figure(known, factor, y, unit)
-    yield _section("How results spread", "spread", f"A curve for each level of {factor}.")
+    yield _section("Distribution of results", "spread", f"One curve per level of {factor}.")
     factors = varying_choices(known)
     if len(factors) > 1:
         ranked = list(dict.fromkeys([*(effect.factor for effect in effects), *factors]))
         figures["together"] = interaction_figure(known, ranked[0], ranked[1], y, unit)
         yield _section(
-            "Two choices together", "together", "Mean values, whatever the networks cost; in brackets, of how many."
+            "Interaction of two choices",
+            "together",
+            INTERACTION_CAPTION,
         )
-        figures["through"] = categories_figure(known, ranked[:THROUGH], y, unit)
-        yield _section("Networks through their choices", "through", "")
+        figures["through"] = categories_figure(known, ranked[:MAX_CHOICES], y, unit)
+        yield _section("Parallel categories", "through", "")
 
 
 def _facts(study: Study, records: list[TrialRecord]) -> str:
     counts = ", ".join(f"{count:,} {state}" for state, count in state_counts(records).items()) or "no trials yet"
-    print_of: Mapping[str, object] = study.fingerprint
-    saved = study.savings()
-    tried, cut = saved["trainings_saved"], saved["epochs_saved"]
-    epochs = cut + saved["epochs_trained"]
-    recipe = print_of.get("recipe")
+    settings: Mapping[str, Any] = study.fingerprint
+    savings = study.savings()
+    repeated, stopped = savings["trainings_saved"], savings["epochs_saved"]
+    epochs = stopped + savings["epochs_trained"]
+    recipe = settings.get("recipe")
     rows = [
         ("trials", counts),
-        ("trainings saved", f"{tried:,}: their networks had been tried before" if tried else ""),
-        ("epochs saved", f"{cut:,} of {epochs:,}: their networks had fallen behind" if cut > 0 else ""),
+        ("trainings saved", f"{repeated:,}: their networks had been trained before" if repeated else ""),
+        ("epochs saved", f"{stopped:,} of {epochs:,}: their trials were stopped early" if stopped > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
-        ("data", print_of.get("data") or "a function of the user's own"),
-        ("recipe", f"{recipe['name']}, {print_of.get('epochs')} epochs" if recipe else ""),
-        ("seeds", f"one training a network; the search's seed is {study.seed}"),
+        ("data", settings.get("data") or "the user's own function"),
+        ("recipe", f"{recipe['name']}, {settings.get('epochs')} epochs" if recipe else ""),
+        ("seeds", f"one training per network; seed of the search: {study.seed}"),
         ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),
-        ("begun", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study.created))),
+        ("created", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study.created))),
         ("written", f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} by explorer {explorer.__version__}"),
     ]
     return _table((), [(name, str(value)) for name, value in rows if value])
@@ -206,15 +215,17 @@ def _frontier_table(front: list[TrialRecord], x: str, y: str) -> str:
 
 
 def _section(title: str, figure: str, note: str) -> str:
-    said = f'<p class="note">{_escaped(note)}</p>' if note else ""
-    return f'<h2>{_escaped(title)}</h2>{said}<div id="{figure}" class="wide"></div>'
+    paragraph = f'<p class="note">{_escaped(note)}</p>' if note else ""
+    return f'<h2>{_escaped(title)}</h2>{paragraph}<div id="{figure}" class="wide"></div>'
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], numbers: int = 0) -> str:
+    """Return an HTML table whose first ``numbers`` columns are right-aligned."""
+
     def line(cells: tuple[str, ...], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=number' if place < numbers else ''}>{_escaped(cell)}</{tag}>"
-            for place, cell in enumerate(cells)
+            f"<{tag}{' class=number' if column < numbers else ''}>{_escaped(cell)}</{tag}>"
+            for column, cell in enumerate(cells)
         )
 
     head = f"<tr>{line(heads, 'th')}</tr>" if heads else ""

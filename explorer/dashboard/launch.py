@@ -1,4 +1,4 @@
-"""Starts the dashboard's server, shut to everybody but this machine unless a host is given."""
+"""Start the dashboard's server. Only this machine can open it unless a host is given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from dashboards.hosts import WILDCARDS, address, allowed_names
+from explorer.dashboard.hosts import WILDCARDS, address, allowed_names
 from explorer.errors import StoreError
 from explorer.store.database import database_file
 
@@ -22,11 +22,19 @@ STORAGE_VARIABLE = "EXPLORER_STORAGE"
 def run_dashboard(
     storage: str, port: int | None = None, host: str | None = None, allow_hosts: Sequence[str] = ()
 ) -> int:
-    """Serves the dashboard of ``storage`` until it is interrupted; returns the server's exit status.
+    """Serve the dashboard of a storage until SIGINT or SIGTERM.
 
-    Without ``port`` the first free one from 8501 is taken, and printed. ``allow_hosts``: host names that it answers
-    to besides ``host`` and the loopback names. Raises StoreError when Streamlit or plotly is not installed, a host
-    name is none, or ``storage`` is no storage at all; one that is not there yet may come.
+    Args:
+        storage: URL of the storage. It need not exist yet.
+        port: The port to listen on; by default the first free one from 8501, which is printed.
+        host: The address to listen on; by default 127.0.0.1.
+        allow_hosts: Host names to answer to besides ``host`` and the loopback names.
+
+    Returns:
+        The exit status of the server.
+
+    Raises:
+        StoreError: Streamlit or plotly is not installed, a host name is invalid, or ``storage`` is not a storage URL.
     """
     missing = [name for name in ("streamlit", "plotly") if find_spec(name) is None]
     if missing:
@@ -36,14 +44,14 @@ def run_dashboard(
     database_file(storage)
     host = None if host is None else address(host)
     names = allowed_names(host, allow_hosts)
-    told = dict.fromkeys([*names, "localhost", LOOPBACK])
-    print(f"The dashboard has no login. It answers to {', '.join(told)}.", flush=True)
+    answered = dict.fromkeys([*names, "localhost", LOOPBACK])
+    print(f"The dashboard has no login. It answers to {', '.join(answered)}.", flush=True)
     server = subprocess.Popen(server_command(port, host, names), env=server_environment(storage))
     try:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         return server.wait()
     except KeyboardInterrupt:
-        return server.wait()  # the terminal interrupted both
+        return server.wait()  # the terminal sent SIGINT to the server too
     finally:
         server.terminate()
 
@@ -69,16 +77,31 @@ def server_command(port: int | None = None, host: str | None = None, names: Sequ
     if port is not None:
         options["server.port"] = port
     if host in WILDCARDS:
-        # Without a name to print, Streamlit asks a machine on the internet for its own address.
+        # Without a name to print, Streamlit asks an internet service for this machine's address.
         options["browser.serverAddress"] = next(iter(names), "localhost")
     elif host is not None and ":" in host:
         options["browser.serverAddress"] = f"[{host}]"
-    # -P: modules of the working folder must not replace those of the server.
-    return [sys.executable, "-P", "-m", "dashboards.server", json.dumps({"names": list(names), "config": options})]
+    # -P: modules in the working directory must not shadow those of the server.
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "explorer.dashboard.server",
+        json.dumps({"names": list(names), "config": options}),
+    ]
 
 
 def server_environment(storage: str) -> dict[str, str]:
-    """The server's environment. The storage is in it, not on the command line: it may hold a password."""
-    above = str(Path(__file__).parents[1])
-    path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH", "")]))
+    """Return the server's environment variables.
+
+    They hold the storage, because its URL may contain a password and command lines are visible to other users.
+    """
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, STORAGE_VARIABLE: storage, "PYTHONPATH": path}
+
+
+def pages_folder() -> Path:
+    """Return the folder of ``app.py`` and the pages: in a wheel inside this package, in a checkout ``dashboards/``."""
+    packed = Path(__file__).with_name("pages")
+    return packed if packed.is_dir() else Path(__file__).parents[2] / "dashboards"

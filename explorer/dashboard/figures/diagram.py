@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dashboards.text import safe_text
 from explorer.architecture import Architecture, Block
+from explorer.dashboard.text import safe_text
 from explorer.ops.base import Op, TensorShape
 from explorer.ops.conv import Conv
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dashboards.text import safe_text
+from explorer.dashboard.text import safe_text
 from explorer.scoring.names import NAMES
 
 _TITLES = {
