@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from explorer.architecture import Architecture
@@ -109,14 +111,16 @@ def _first(study: Study, records: list[TrialRecord]) -> int:
 def _frontier(study: Study, records: list[TrialRecord]) -> list[int]:
     """Return the trials on the frontier of the study's plane, by ascending cost."""
 
+    x, y = study.plane
+
     def find() -> list[int]:
-        points = frontier_points(records, *study.plane, study.objectives)
+        points = frontier_points(records, x, y, study.objectives)
         return [int(number) for number in points.trial[points.frontier]]
 
     return cached((*identity(study), study.revision, "front"), find)
 
 
-def _pick(states: dict[int, str], front: list[int]) -> list[int]:
+def _pick(states: Mapping[int, str], front: list[int]) -> list[int]:
     """Draw the picker of trials; return the picked ones.
 
     The list has all trials, or only those on the frontier if there are more than ``LISTED``; any number can be typed.
@@ -133,7 +137,7 @@ def _pick(states: dict[int, str], front: list[int]) -> list[int]:
         if unknown:
             show_message(f"No trial {', '.join(unknown)}: this study has trials 0 to {max(states):,}.")
     few = len(states) <= LISTED
-    return st.multiselect(
+    options = st.multiselect(
         "Trials (up to five)" if few else f"Trials (up to five; type a number, 0 to {max(states):,})",
         list(states) if few else sorted({*front, *st.session_state[COMPARED]}),
         # A label must not change, for example with the trial's state: Streamlit would drop the picked option.
@@ -143,6 +147,7 @@ def _pick(states: dict[int, str], front: list[int]) -> list[int]:
         accept_new_options=True,
         on_change=leave_network,
     )
+    return [number for number in options if isinstance(number, int)]
 
 
 def _read(study: Study, number: int) -> TrialRecord | None:

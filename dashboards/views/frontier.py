@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas
 import pyarrow
@@ -49,6 +49,8 @@ from explorer.errors import StoreError
 from explorer.records import TrialRecord
 from explorer.store import Study
 from explorer.store.study import LATENCY
+
+Number = TypeVar("Number", int, float)
 
 CHART = "frontier_chart"
 # Keys of the session state: the trial in detail and its study; what the figure shows, and the trial it highlights.
@@ -133,7 +135,7 @@ def draw() -> None:
 
 def _arrow(rows: pandas.DataFrame) -> tuple[pyarrow.Table, list[str]]:
     """Return a table as Arrow, and the names of its columns of decimal numbers."""
-    return pyarrow.Table.from_pandas(rows, preserve_index=False), list(rows.select_dtypes("float"))
+    return pyarrow.Table.from_pandas(rows, preserve_index=False), list(rows.select_dtypes("float").columns)
 
 
 def _key(study: Study) -> tuple[object, ...]:
@@ -234,7 +236,7 @@ def _ended(records: list[TrialRecord]) -> list[TrialRecord]:
     return sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
 
 
-def _slider(title: str, values: Sequence[Any], label: Callable[[Any], str], key: str, start: Any) -> Any:
+def _slider(title: str, values: Sequence[Number], label: Callable[[Number], str], key: str, start: Number) -> Number:
     """Draw a slider over at most ``STOPS`` of the values; return the picked one.
 
     The stops change when trials end; the slider then moves to the nearest stop.
@@ -331,7 +333,7 @@ def _marked(shown: Shown, chosen: int) -> int:
     if st.session_state.get(SHOWN) != shown:
         st.session_state[SHOWN] = shown
         st.session_state[MARKED] = chosen
-    return st.session_state[MARKED]
+    return int(st.session_state[MARKED])
 
 
 def _handle_pick() -> None:

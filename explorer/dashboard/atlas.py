@@ -53,7 +53,7 @@ def write_page(path: Path, atlas: Path, points: int = MAX_POINTS) -> int:
         write_atomically(path, page_text(table, total).encode())
     except OSError as error:
         raise ExplorerError(f"{path}: cannot be written: {error.strerror or error}") from None
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def _sample(atlas: Path, points: int) -> tuple[pyarrow.Table, int]:

@@ -224,7 +224,7 @@ def take_snapshot(picked: str | None) -> Snapshot:
                 "This storage holds no studies yet. Start one with: explorer search --space preact_variants.yaml"
             )
         names = [study.name for study in found.studies]
-        study = read_study(storage, picked if picked in names else names[0])
+        study = read_study(storage, picked if picked is not None and picked in names else names[0])
         found = found._replace(study=study)
         return found._replace(cache=cache_of(study))
     except StoreError as error:

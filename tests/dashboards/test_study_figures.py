@@ -10,7 +10,7 @@ from explorer.costing.analytic import count_cost
 from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline, trials_per_hour
 from explorer.dashboard.data.trials import frontier_points
-from explorer.dashboard.figures.architecture import cost_figure
+from explorer.dashboard.figures.architecture import cost_figure, gradient_figure
 from explorer.dashboard.figures.effects import (
     categories_figure,
     distribution_figure,
@@ -23,7 +23,7 @@ from explorer.dashboard.quantities import unit_of
 from explorer.effects import choice_effects
 from explorer.frontier import hypervolume
 from explorer.grammar.parse import load_space, shipped_spaces
-from explorer.records import TrialRecord
+from explorer.records import BlockFlow, GradientFlow, TrialRecord
 
 PERCENT = unit_of("accuracy", [0.5])
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
@@ -169,3 +169,10 @@ def test_studies_lie_in_one_plane():
     figure = studies_figure({"a": front, "b": front}, unit_of("macs", front.x), PERCENT, (False, True), log_x=True)
     assert [trace.name for trace in figure.data] == ["a", "b"]
     assert list(figure.data[0].x) == [1, 2, 3]
+
+
+def test_a_gradient_that_was_not_finite_is_a_gap():
+    """A norm or a share that was not finite leaves a gap in the curve of gradients."""
+    blocks = (BlockFlow(1, 1, 0.5, None, 0.25, 0.0, 1.0), BlockFlow(1, 2, None, None, None, 0.5, None))
+    norms, shares, dead = gradient_figure(GradientFlow("d", 0, 32, "digits", None, blocks)).data
+    assert (list(norms.y), list(shares.y), list(dead.y)) == ([0.5, None], [25, None], [0, 50])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas
 
@@ -55,13 +56,13 @@ def cost_by_part(architecture: Architecture) -> pandas.DataFrame:
 
 def stage_rows(architecture: Architecture) -> pandas.DataFrame:
     """Return one row per part of the network for display: output shape, number of blocks, costs in their units."""
-    table = cost_by_part(architecture).groupby("part", sort=False)[list(COSTED)].sum()
+    sums: dict[Any, Any] = cost_by_part(architecture).groupby("part", sort=False)[list(COSTED)].sum().to_dict("index")
     shapes = [str(shape).replace("x", "×") for shape in architecture.stage_shapes()]
     outputs = {"stem": shapes[0], **{f"stage{k}": shape for k, shape in enumerate(shapes[1:], 1)}}
     blocks = {f"stage{k}": len(stage.blocks) for k, stage in enumerate(architecture.stages, 1)}
     rows = {}
     for part in (*outputs, "head"):
-        costs = table.loc[part] if part in table.index else dict.fromkeys(COSTED, 0)
+        costs = sums.get(part, dict.fromkeys(COSTED, 0))
         rows[part] = {
             "output": outputs.get(part, f"{architecture.classes} classes"),
             "blocks": str(blocks.get(part, "")),
@@ -158,9 +159,11 @@ def neighbour_label(
     parts = [safe_text(neighbour.instead, form, length=60), f"{change_of('macs', neighbour.costs, own)} MACs"]
     if trial is not None:
         value = {**trial.costs, **trial.objectives}.get(objective)
-        complete = value is not None and trial.state == "complete"
-        reached = unit_of(objective, [value]).of(value) if complete else safe_text(trial.state, form)
-        parts.append(f"trial {trial.number}, {reached}")
+        if value is not None and trial.state == "complete":
+            outcome = unit_of(objective, [value]).of(value)
+        else:
+            outcome = safe_text(trial.state, form)
+        parts.append(f"trial {trial.number}, {outcome}")
     return " · ".join(parts)
 
 

@@ -15,7 +15,7 @@ from explorer.errors import ExplorerError
 from explorer.files import slug
 from explorer.grammar.parse import parse_space
 from explorer.grammar.shipped import shipped_spaces
-from explorer.grammar.space import Derivation, SearchSpace, named_choices
+from explorer.grammar.space import Choice, Derivation, SearchSpace, named_choices
 from explorer.records import TrialRecord
 from explorer.store import Study
 
@@ -60,7 +60,7 @@ def address_of(study: Study, space: SearchSpace, derivation: Derivation) -> str:
     """
     first: dict[str, str] = {}
 
-    def choose(choice) -> str:
+    def choose(choice: Choice) -> str:
         first[choice.name] = choice.options[0]
         return derivation.choices[choice.name]
 

@@ -145,7 +145,8 @@ def why_not_comparable(studies: Sequence[Study], records: Iterable[Iterable[Tria
 
 def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
     """Return the gradient statistics of a network at initialisation; None if they were not recorded."""
-    return _read(lambda: study.gradient_flow(digest))
+    flow: GradientFlow | None = _read(lambda: study.gradient_flow(digest))
+    return flow
 
 
 def read_environments(study: Study) -> dict[int, Environment]:

@@ -90,14 +90,14 @@ def gradient_figure(flow: GradientFlow) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1)
     for row, name, style, values in (
         (1, "gradient norm", 0, [block.grad_norm for block in flow.blocks]),
-        (2, "share of the shortcut", 2, [100 * block.shortcut_share for block in flow.blocks]),
-        (2, "dead units", 1, [100 * block.dead_share for block in flow.blocks]),
+        (2, "share of the shortcut", 2, [_percent(block.shortcut_share) for block in flow.blocks]),
+        (2, "dead units", 1, [_percent(block.dead_share) for block in flow.blocks]),
     ):
         marker = {"color": PALETTE[style], "symbol": SYMBOLS[style], "size": 7}
         figure.add_trace(
             go.Scatter(x=names, y=values, name=name, mode="lines+markers", marker=marker, line={"width": 1.5}), row, 1
         )
-    positive = all(block.grad_norm > 0 for block in flow.blocks)
+    positive = all(block.grad_norm is None or block.grad_norm > 0 for block in flow.blocks)
     figure.update_yaxes(title="norm", type="log" if positive else "linear", row=1, col=1)
     figure.update_yaxes(title="share (%)", range=[-4, 104], row=2, col=1)
     figure.update_xaxes(type="category")
@@ -109,3 +109,8 @@ def gradient_figure(flow: GradientFlow) -> go.Figure:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
     return figure
+
+
+def _percent(share: float | None) -> float | None:
+    """Return a share in percent; None, which plotly leaves out, for a share that was not finite."""
+    return None if share is None else 100 * share

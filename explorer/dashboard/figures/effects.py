@@ -40,36 +40,41 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go
         objective: Unit of the objective.
         cost: Unit of the cost.
     """
-    known = [effect for effect in effects if effect.effect is not None and effect.ci95 is not None]
+    scale = objective.divisor
+    known = [
+        (effect, effect.effect / scale, effect.ci95[0] / scale, effect.ci95[1] / scale)
+        for effect in effects
+        if effect.effect is not None and effect.ci95 is not None
+    ]
     figure = go.Figure()
-    factors = list(dict.fromkeys(effect.factor for effect in known))
+    factors = list(dict.fromkeys(effect.factor for effect, *_ in known))
     for method, symbol, colour, name in (
         ("pairs", "circle", PALETTE[0], "from pairs that differ only in this choice"),
         ("model", "circle-open", PALETTE[1], "from a model of all networks"),
     ):
-        own = [effect for effect in known if effect.method == method]
+        own = [each for each in known if each[0].method == method]
         if not own:
             continue
         figure.add_trace(
             go.Scatter(
-                x=[effect.effect / objective.divisor for effect in own],
-                y=[row_name(effect) for effect in own],
+                x=[value for _, value, _, _ in own],
+                y=[row_name(effect) for effect, *_ in own],
                 error_x={
                     "type": "data",
                     "symmetric": False,
-                    "array": [(effect.ci95[1] - effect.effect) / objective.divisor for effect in own],
-                    "arrayminus": [(effect.effect - effect.ci95[0]) / objective.divisor for effect in own],
+                    "array": [high - value for _, value, _, high in own],
+                    "arrayminus": [value - low for _, value, low, _ in own],
                     "thickness": 1.5,
                     "width": 4,
                 },
                 mode="markers",
                 name=name,
                 marker={"symbol": symbol, "size": 9, "color": colour},
-                text=[_effect_text(effect, objective) for effect in own],
+                text=[_hover(*each) for each in own],
                 hovertemplate="%{text}<extra></extra>",
             )
         )
-    rows = [row_name(effect) for factor in factors for effect in known if effect.factor == factor]
+    rows = [row_name(effect) for factor in factors for effect, *_ in known if effect.factor == factor]
     figure.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
     points = "points" if objective.name == "%" else objective.name
     lines = objective.title, "gained" + (f" ({points})" if points else ""), f"at equal {cost.title}"
@@ -90,11 +95,9 @@ def row_name(effect: Effect) -> str:
     return safe_text(f"{effect.factor}: {effect.level}, not {effect.reference}", "plotly", length=70)
 
 
-def _effect_text(effect: Effect, objective: Unit) -> str:
-    assert effect.effect is not None and effect.ci95 is not None
-    shown = [value / objective.divisor for value in (effect.effect, *effect.ci95)]
+def _hover(effect: Effect, value: float, low: float, high: float) -> str:
     source = f"{effect.pairs} pairs" if effect.method == "pairs" else f"model; {effect.trials} networks have this level"
-    lines = [row_name(effect), f"{shown[0]:+.3g}, 95% interval {shown[1]:+.3g} .. {shown[2]:+.3g}", f"from {source}"]
+    lines = [row_name(effect), f"{value:+.3g}, 95% interval {low:+.3g} .. {high:+.3g}", f"from {source}"]
     return "<br>".join(lines)
 
 

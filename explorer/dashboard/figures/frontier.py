@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -225,9 +225,10 @@ def _shaded(colour: str, probability: float) -> str:
 
 
 def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
+    rows: Iterable[Any] = seeds.itertuples()
     texts = [
         f"trial {row.trial}, {row.seeds} fresh seed{'s' if row.seeds > 1 else ''}: {y.of(row.y)} ± {y.of(row.spread)}"
-        for row in seeds.itertuples()
+        for row in rows
     ]
     return go.Scatter(
         x=seeds.x / x.divisor,
@@ -251,7 +252,7 @@ def _padded(values: pandas.Series, log: bool) -> tuple[float, float] | None:
     return low - room, high + room
 
 
-def _labelled(front: pandas.DataFrame, ranges: tuple, log_x: bool) -> list[int]:
+def _labelled(front: pandas.DataFrame, ranges: Sequence[Any], log_x: bool) -> list[int]:
     """Return the indices of the rows whose labels do not overlap; the first and the last row take precedence."""
     boxes: dict[int, tuple[float, float, float]] = {}
     order = sorted(range(len(front)), key=lambda index: index not in (0, len(front) - 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from explorer.costing.analytic import count_cost
@@ -109,7 +111,9 @@ def _show(neighbour: Neighbour, trial: TrialRecord | None) -> None:
         st.session_state[NETWORK] = neighbour.index
 
 
-def _draw_choice(others: list[Neighbour], own: dict[str, float], tried: dict[str, TrialRecord], objective: str) -> None:
+def _draw_choice(
+    others: list[Neighbour], own: Mapping[str, float], tried: Mapping[str, TrialRecord], objective: str
+) -> None:
     as_buttons = len(others) <= MAX_BUTTONS
     form: TextFormat = "markdown" if as_buttons else "plain"
     labels = [neighbour_label(each, own, tried.get(each.digest), objective, form) for each in others]
