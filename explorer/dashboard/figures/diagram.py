@@ -1,8 +1,8 @@
-"""A network as graphviz DOT text, drawn as papers draw it. Pure functions of an Architecture.
+"""Diagrams of networks as graphviz DOT text, in the style of papers.
 
-``block_dot`` shows one block: the branch down the right side, the shortcut down the left, their merge,
-the ops after it. ``network_dot`` shows the stages with their shapes. Colours say what an op does and
-read on light and dark ground.
+``block_dot`` draws one block: the branch on the right, the shortcut on the left, their merge, and the ops after it.
+``network_dot`` draws the stages with their shapes. Colours show the role of an op and are readable on light and dark
+backgrounds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _FILL = {
 }
 _OTHER_FILL = "#D5D5D5"
 PALE = f'shape=plaintext, style=solid, fontcolor="{LINE}", height=0.2, width=0, group=main'
-SHORTCUT = "penwidth=2.6"  # drawn thick: it is what carries the signal through
-MAIN, BRANCH = "main", "branch"  # the two columns: graphviz keeps a group of nodes in one line
+SHORTCUT = "penwidth=2.6"  # thick, because it carries the signal past the branch
+MAIN, BRANCH = "main", "branch"  # the two columns: graphviz aligns the nodes of a group
 _GRAPH = f"""digraph {{
   graph [bgcolor=transparent, rankdir=TB, nodesep=0.35, ranksep=0.22, margin=0.05,
          fontname="Helvetica", fontsize=11, fontcolor="{LINE}", color="{LINE}"]
@@ -40,7 +40,16 @@ _GRAPH = f"""digraph {{
 
 @dataclass(frozen=True, slots=True)
 class BlockGroup:
-    """Blocks ``first`` to ``last`` of a stage (counted from 1), all alike and each getting ``x`` and giving ``y``."""
+    """Consecutive equal blocks of a stage.
+
+    Attributes:
+        stage: Number of the stage, counted from 1.
+        first: Number of the first block in the stage, counted from 1.
+        last: Number of the last block.
+        block: The block.
+        x: Input shape of each block.
+        y: Output shape of each block.
+    """
 
     stage: int
     first: int
@@ -51,7 +60,7 @@ class BlockGroup:
 
     @property
     def title(self) -> str:
-        """Stage and blocks, and what their shortcut is."""
+        """Stage, blocks and kind of shortcut."""
         places = f"block {self.first}" if self.first == self.last else f"blocks {self.first}–{self.last}"
         return f"stage {self.stage}, {places} ({shortcut_kind(self.block)})"
 
@@ -74,7 +83,7 @@ def block_groups(architecture: Architecture) -> list[BlockGroup]:
 
 
 def shortcut_kind(block: Block) -> str:
-    """identity, projection (it has weights of its own in a conv), changed shortcut, or no shortcut."""
+    """Return "identity", "projection" (it contains a conv) or "changed" followed by "shortcut", or "no shortcut"."""
     if block.shortcut is None:
         return "no shortcut"
     if not block.shortcut:
@@ -83,7 +92,7 @@ def shortcut_kind(block: Block) -> str:
 
 
 def op_label(op: Op) -> str:
-    """An op as papers write it: ``3×3 conv, 32, /2``; ops without such a custom as the language spells them."""
+    """Return an op as papers write it: ``3×3 conv, 32, /2``; other ops as the space language spells them."""
     if isinstance(op, Conv):
         parts = [f"{op.kernel}×{op.kernel} conv", str(op.out)]
         parts += [f"/{op.stride}"] if op.stride > 1 else []
@@ -98,7 +107,10 @@ def op_label(op: Op) -> str:
 
 
 def block_dot(group: BlockGroup) -> str:
-    """One block. A shared pre-activation stands above the fork, in a frame; a projection is named as such."""
+    """Return the diagram of one block.
+
+    A shared pre-activation is in a frame above the fork; a projection is labelled.
+    """
     block, out = group.block, _Dot(repr(group))
     end = out.node(_shape(group.x), PALE)
     end = out.chain(end, MAIN, block.branch[: block.shared], frame="shared pre-activation")
@@ -108,10 +120,10 @@ def block_dot(group: BlockGroup) -> str:
     else:
         fork = out.point()
         out.edge(end, fork, "arrowhead=none")
-        # The shortcut is written first: graphviz then lays it to the left.
+        # The shortcut comes first, so that graphviz puts it on the left.
         merge = out.merge(str(block.merge))
         arriving = out.chain(fork, MAIN, block.shortcut, heading=shortcut_kind(block).split()[0], line=SHORTCUT)
-        # An identity is held straight; ops of a shortcut stay near the fork, and the line below them is long.
+        # An identity is a straight line; the ops of a shortcut stay near the fork, above a long line.
         out.edge(arriving, merge, SHORTCUT if block.shortcut else f"{SHORTCUT}, weight=20")
         out.edge(out.chain(fork, BRANCH, block.branch[block.shared :]), merge)
         end = merge
@@ -121,7 +133,7 @@ def block_dot(group: BlockGroup) -> str:
 
 
 def network_dot(architecture: Architecture) -> str:
-    """The network from input to classes: stem, stages with shapes and block counts, head."""
+    """Return the diagram of a network: input, stem, stages with shapes and numbers of blocks, head, classes."""
     out = _Dot(architecture.digest)
     shapes = architecture.stage_shapes()
     end = out.node(f"input {_shape(architecture.input)}", PALE)
@@ -150,9 +162,10 @@ def _listed(ops: Iterable[Op]) -> str:
 
 
 class _Dot:
-    """DOT text as it grows. Nothing from the data is syntax: nodes are named by a hash of ``content`` and a number.
+    """A DOT text under construction. Texts from the data are only labels; nodes are named by a hash and a number.
 
-    The hash is for the browser, where a drawing that replaces another keeps the shapes of nodes whose names it knows.
+    The hash of ``content`` makes the names of two diagrams differ: a browser that replaces one by the other would
+    otherwise keep the old shapes of nodes with equal names.
     """
 
     def __init__(self, content: str) -> None:
@@ -197,10 +210,15 @@ class _Dot:
     def chain(
         self, start: str, column: str, ops: Iterable[Op], *, frame: str = "", heading: str = "", line: str = ""
     ) -> str:
-        """Ops one below the other; returns the last, or ``start`` when there are none.
+        """Draw ops below each other; return the last node, or ``start`` without ops.
 
-        ``frame``: drawn around them, and named beside the first; ``heading``: a line above the first's own;
-        ``line``: attributes of the edges.
+        Args:
+            start: The node above the ops.
+            column: ``MAIN`` or ``BRANCH``.
+            ops: The ops.
+            frame: Name of a frame around the ops; no frame if empty.
+            heading: First line of the first op's label.
+            line: Attributes of the edges.
         """
         ops = tuple(ops)
         if not ops:
