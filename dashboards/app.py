@@ -1,16 +1,15 @@
-"""What Streamlit runs: the pages and how one gets from one to another."""
+"""The script that Streamlit runs: the pages and the navigation between them."""
 
 import streamlit as st
 
-from dashboards.current import drawing
-from dashboards.views import architecture, effects, frontier, runs, space
+from explorer.dashboard.session import timed
 
 st.set_page_config(page_title="Residual network explorer", layout="wide")
-home = st.Page(frontier.draw, title="Frontier", default=True)
+home = st.Page("views/frontier.py", title="Frontier", url_path="home", default=True)
 
 
 def go_home() -> None:
-    """The frontier page by its name: it answers at ``/``."""
+    """Make ``/frontier`` an address of the frontier page, which Streamlit serves at ``/``."""
     st.switch_page(home, query_params=st.query_params.to_dict())
 
 
@@ -18,12 +17,12 @@ page = st.navigation(
     [
         home,
         st.Page(go_home, title="Frontier", url_path="frontier", visibility="hidden"),
-        st.Page(architecture.draw, title="Architecture", url_path="architecture"),
-        st.Page(effects.draw, title="What matters", url_path="effects"),
-        st.Page(space.draw, title="Space", url_path="space"),
-        st.Page(runs.draw, title="Runs", url_path="runs"),
+        st.Page("views/architecture.py", title="Architecture"),
+        st.Page("views/effects.py", title="Effects"),
+        st.Page("views/space.py", title="Space"),
+        st.Page("views/runs.py", title="Runs"),
     ],
     position="top",
 )
-with drawing():
+with timed():
     page.run()

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from dashboards.launch import STORAGE_VARIABLE
+from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from explorer.store import open_study
 from explorer.store.database import open_for_writing
 from tests.cli.test_spaces import run
@@ -84,12 +84,12 @@ def test_every_page_is_drawn(storage, monkeypatch, kind):
     """No page of the dashboard raises, and one with complete trials draws them."""
     monkeypatch.setenv(STORAGE_VARIABLE, storage)
     for page in PAGES:
-        at = AppTest.from_string(f"from dashboards.views import {page}\n{page}.draw()", default_timeout=60)
+        at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=60)
         at.session_state["study"] = kind
         at.run()
         assert not at.exception, (page, at.exception)
         if page == "frontier" and kind not in WITHOUT_POINTS:
-            assert any(text.value.startswith("Best under it: trial ") for text in at.text)
+            assert any(text.value.startswith("Best within budget: trial ") for text in at.text)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ import json
 from click.testing import CliRunner
 
 import explorer
-from dashboards.quantities import unit_of
-from dashboards.tables import trial_rows
-from dashboards.views.space import SHOWN
+from explorer.dashboard.data.space import SHOWN_COSTS
+from explorer.dashboard.data.trials import trial_rows
+from explorer.dashboard.quantities import unit_of
 from explorer.cli.running import search
 from explorer.cli.spaces import cost
 from explorer.export.card import model_card
@@ -80,7 +80,7 @@ print(json.dumps({
     "frontier": [record.value("weight_bytes") for record in study.frontier()],
     "label": unit_of("weight_bytes", [3_000_000]).label,
     "heading": [name for name in trial_rows(records, study.objectives) if "weights" in name],
-    "menu": "weight_bytes" in SHOWN,
+    "menu": "weight_bytes" in SHOWN_COSTS,
     "card": "| size of the weights | " in model_card(Subject(network), (), "", {}, {}),
     "help": "weight_bytes" in next(each.help for each in search.params if each.name == "objectives"),
 }))

@@ -1,94 +1,108 @@
-"""What matters: the effect of each choice at equal cost, how choices act together, and how results spread."""
+"""The page Effects: the effect of each choice at equal cost, interactions of choices, and distributions of results."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.current import boxed, current_study, identity, kept, narrow, say
-from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
-from dashboards.quantities import Unit, unit_of
-from dashboards.tables import quantities
-from dashboards.text import safe_text
+from explorer.dashboard.data.trials import quantities
+from explorer.dashboard.figures.effects import (
+    EFFECTS_CAPTION,
+    INTERACTION_CAPTION,
+    categories_figure,
+    distribution_figure,
+    effects_figure,
+    interaction_figure,
+)
+from explorer.dashboard.panels.charts import draw_figure
+from explorer.dashboard.panels.network import quantity_title
+from explorer.dashboard.quantities import Unit, unit_of
+from explorer.dashboard.session import cached, current_study, identity, only_selected, selected_trials, show_message
+from explorer.dashboard.text import safe_text
 from explorer.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 
-FLAT = {"displayModeBar": False}
-MOST_FACTORS = 6  # ribbons through more dimensions are not read
-SHOWN = 3  # of them at first: a phone's width has room for the names of their levels
+MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
+SHOWN_CHOICES = 3  # at first: the names of their levels fit the width of a phone
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     found = current_study()
     if found is None:
         return
     study, records = found
-    records = narrow(study, records)
+    records = only_selected(study, records)
     ups, downs = quantities(records, study.objectives, study.plane)
     if not ups or not downs:
-        say("No trial of this study is complete yet; effects appear here once networks can be compared.")
+        show_message("No trial of this study is complete yet. Effects appear here when networks can be compared.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        objective = st.selectbox("Effect on", ups, format_func=_title, key="effect_on", width=220)
-        cost = st.selectbox("At equal", downs, format_func=_title, key="at_equal", width=220)
-    key = (*identity(study), study.revision, boxed(study), objective, cost)
-    known = kept((*key, "known"), lambda: comparable(records, objective, cost))
+        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=220)
+        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=220)
+    key = (*identity(study), study.revision, selected_trials(study), objective, cost)
+    known = cached((*key, "known"), lambda: comparable(records, objective, cost))
     try:
-        with st.spinner("Reckoning the effects"):
-            effects = kept((*key, "effects"), lambda: choice_effects(records, objective, cost))
+        with st.spinner("Estimating the effects"):
+            effects = cached((*key, "effects"), lambda: choice_effects(records, objective, cost))
     except StudyError as error:
-        say(f"{error}.")
+        show_message(f"{error}.")
         return
     if not effects:
-        say("All networks made the same choices, so there is no effect to see.")
+        show_message("All networks have the same choices, so there are no effects to show.")
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     st.subheader("Effect of each choice", anchor=False)
-    untold = ", ".join(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
+    unknown = ", ".join(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
     if all(effect.method == "none" for effect in effects):
-        say(f"{len(known)} networks cannot tell these choices apart yet: {untold}.")
+        show_message(f"{len(known)} networks are too few to separate the effects of these choices: {unknown}.")
     else:
-        st.plotly_chart(
-            effects_figure(effects, unit, unit_of(cost, [])), key="effects_chart", width="stretch", config=FLAT
-        )
+        draw_figure(effects_figure(effects, unit, unit_of(cost, [])), "effects")
         st.caption(
-            "Each level against the choice's most frequent one. A whisker that crosses zero: these trials cannot say."
-            + (f" Not told apart from other choices yet: {safe_text(untold, 'markdown')}." if untold else "")
+            EFFECTS_CAPTION
+            + (f" Not separated from other choices yet: {safe_text(unknown, 'markdown')}." if unknown else "")
         )
-    factors = kept((*key, "factors"), lambda: varying_choices(known))
+    factors = cached((*key, "factors"), lambda: varying_choices(known))
     left, right = st.columns(2, gap="medium")
     with left:
-        _interactions(key, known, factors, objective, unit)
+        _draw_interaction(key, known, factors, objective, unit)
     with right:
-        st.subheader("How results spread", anchor=False)
-        factor = st.selectbox("A curve for each level of", factors, format_func=safe_text, key="spread_by")
-        figure = kept((*key, "spread", factor), lambda: distribution_figure(known, factor, objective, unit))
-        st.plotly_chart(figure, key="spread_chart", width="stretch", config=FLAT)
-    st.subheader("Networks through their choices", anchor=False)
+        st.subheader("Distribution of results", anchor=False)
+        factor = st.selectbox("One curve per level of", factors, format_func=safe_text, key="spread_by")
+        draw_figure(
+            cached((*key, "spread", factor), lambda: distribution_figure(known, factor, objective, unit)), "spread"
+        )
+    st.subheader("Parallel categories", anchor=False)
     shown = st.multiselect(
-        "Choices", factors, default=factors[:SHOWN], format_func=safe_text, key="through", max_selections=MOST_FACTORS
+        "Choices",
+        factors,
+        default=factors[:SHOWN_CHOICES],
+        format_func=safe_text,
+        key="through",
+        max_selections=MAX_CHOICES,
     )
     if shown:
-        figure = kept((*key, "through", *shown), lambda: categories_figure(known, shown, objective, unit))
-        st.plotly_chart(figure, key="through_chart", width="stretch", config=FLAT)
+        draw_figure(
+            cached((*key, "through", *shown), lambda: categories_figure(known, shown, objective, unit)), "through"
+        )
 
 
-def _interactions(key: tuple, known: list[TrialRecord], factors: list[str], objective: str, unit: Unit) -> None:
-    st.subheader("Two choices together", anchor=False)
+def _draw_interaction(
+    key: tuple[object, ...], known: list[TrialRecord], factors: list[str], objective: str, unit: Unit
+) -> None:
+    st.subheader("Interaction of two choices", anchor=False)
     if len(factors) < 2:
-        say("Only one choice differs between these networks.")
+        show_message("These networks differ in only one choice.")
         return
     with st.container(horizontal=True):
         rows = st.selectbox("Rows", factors, format_func=safe_text, key="interaction_rows")
         others = [factor for factor in factors if factor != rows]
         columns = st.selectbox("Columns", others, format_func=safe_text, key="interaction_columns")
-    figure = kept(
-        (*key, "interaction", rows, columns), lambda: interaction_figure(known, rows, columns, objective, unit)
+    draw_figure(
+        cached((*key, "interaction", rows, columns), lambda: interaction_figure(known, rows, columns, objective, unit)),
+        "interaction",
     )
-    st.plotly_chart(figure, key="interaction_chart", width="stretch", config=FLAT)
-    st.caption("Mean values, whatever the networks cost; in brackets, of how many networks.")
+    st.caption(INTERACTION_CAPTION)
 
 
-def _title(name: str) -> str:
-    return unit_of(name, []).title
+draw()

@@ -1,55 +1,62 @@
-"""The frontier page: accuracy against any cost, the trials behind it, and one network in detail."""
+"""The page Frontier: an objective over any cost, all trials, and one network in detail."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas
 import pyarrow
 import streamlit as st
 from plotly import graph_objects as go
 
-from dashboards.current import (
-    LISTED,
-    boxed,
-    chosen_trial,
-    current_study,
-    identity,
-    keep_boxed,
-    keep_chosen,
-    kept,
-    known_of,
-    narrow,
-    say,
-)
-from dashboards.figures import frontier_figure
-from dashboards.quantities import unit_of
-from dashboards.reading import frontier_chances, latency_environments
-from dashboards.stages import SPENT, Stage, at_stage, stage_name, stages
-from dashboards.tables import (
+from explorer.dashboard.data.storage import frontier_probabilities, latency_environments
+from explorer.dashboard.data.trials import (
+    SPENT,
+    Progress,
     best_trial,
     choice_points,
     frontier_points,
+    progress_label,
+    progress_options,
     quantities,
     seed_points,
     state_counts,
     trial_rows,
+    trials_at,
 )
-from dashboards.text import safe_text
-from dashboards.views.detail import draw_detail
-from dashboards.views.growth import draw_growth
+from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.panels.charts import draw_hypervolume
+from explorer.dashboard.panels.network import draw_detail, quantity_title
+from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.session import (
+    LISTED,
+    Identity,
+    cache_of,
+    cached,
+    current_trials,
+    identity,
+    last_viewed,
+    only_selected,
+    select_trials,
+    selected_trials,
+    set_viewed,
+    show_message,
+)
+from explorer.dashboard.text import safe_text
 from explorer.errors import StoreError
 from explorer.quantities import LATENCY, is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
 
+Number = TypeVar("Number", int, float)
+
 CHART = "frontier_chart"
-# Keys of the session: the trial shown in detail and its study; what the figure shows, and the trial it marks itself.
+# Keys of the session state: the trial in detail and its study; what the figure shows, and the trial it highlights.
 TRIAL, TRIAL_OF, SHOWN, MARKED = "trial", "trial_of", "shown", "marked"
 NO_COLOUR = "nothing"
-STOPS = 60  # of a budget's slider
+STOPS = 60  # most values of a slider
 PLOT_OPTIONS = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
@@ -57,12 +64,23 @@ PLOT_OPTIONS = {
 
 
 class Shown(NamedTuple):
-    """What the figure shows. ``revision``: the study's last change; ``colour``: a choice point, or None;
-    ``before``: so many trials had ended when the earlier frontier was; ``bound``: the budget on x, or None;
-    ``stage``: of the trainings; ``seeds``: whether to show the trainings from fresh seeds; ``mixed``: in which
-    environments the latencies in the plane were measured, where there is more than one."""
+    """What the figure shows.
 
-    study: tuple
+    Attributes:
+        study: Identity of the study.
+        revision: Revision of its last change.
+        x: Name of the quantity on the x axis.
+        y: Name of the quantity on the y axis.
+        colour: The choice point that colours the points; None for one colour.
+        log_x: Whether the x axis is logarithmic.
+        before: Number of complete trials that the earlier frontier is drawn for; 0 for none.
+        bound: The budget on x; None without one.
+        progress: The moment of the trainings.
+        seeds: Whether trainings from fresh seeds are drawn.
+        mixed: Environments of the latencies in the plane; empty if there is only one.
+    """
+
+    study: Identity
     revision: int
     x: str
     y: str
@@ -70,32 +88,29 @@ class Shown(NamedTuple):
     log_x: bool
     before: int
     bound: float | None
-    stage: Stage
+    progress: Progress
     seeds: bool
     mixed: str
 
 
 def draw() -> None:
-    """The page."""
-    found = current_study()
+    """Draw the page."""
+    found = current_trials()
     if found is None:
         return
     study, records = found
-    if not records:
-        say("This study has no trials yet. They appear here by themselves once the search has begun.")
-        return
     _draw_summary(study, records)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         try:
             shown, trained = _pick_plane(study, records)
         except StoreError as error:
-            say(f"{error}.")
+            show_message(f"{error}.")
             shown, trained = None, []
         refused = False
         if shown is not None and shown.mixed:
-            say(f"Latencies were measured in {shown.mixed}: such numbers compare machines, not networks.")
-            refused = not st.toggle("Put them in one plane all the same", key="mix_environments")
+            show_message(f"Latencies were measured in {shown.mixed}; they compare machines, not networks.")
+            refused = not st.toggle("Draw them in one plane anyway", key="mix_environments")
             shown = None if refused else shown
     points = None if shown is None else _points(study, trained, shown)
     front = [] if points is None else [int(number) for number in points.trial[points.frontier]]
@@ -106,33 +121,35 @@ def draw() -> None:
         if shown is not None and points is not None:
             _draw_plane(study, trained, shown, points, number)
         elif not refused:
-            say(_nothing_to_draw(records))
-    draw_growth(study, records)
-    narrowed = narrow(study, records)
-    st.subheader("All trials" if narrowed is records else f"{len(narrowed)} selected trials", anchor=False)
-    # Kept as Arrow, which is what the browser gets: a table of thousands of rows is not made anew for a click.
-    rows, floats = kept((*_key(study), "rows", boxed(study)), lambda: _arrow(trial_rows(narrowed, study.objectives)))
+            show_message(_nothing_to_draw(records))
+    draw_hypervolume(study, records)
+    selected = only_selected(study, records)
+    st.subheader("All trials" if selected is records else f"{len(selected)} selected trials", anchor=False)
+    # Cached as Arrow, which the browser gets: a click does not convert a table of thousands of rows again.
+    rows, floats = cached(
+        (*_key(study), "rows", selected_trials(study)), lambda: _arrow(trial_rows(selected, study.objectives))
+    )
     numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in floats}
     st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
 
 
 def _arrow(rows: pandas.DataFrame) -> tuple[pyarrow.Table, list[str]]:
-    """The table as Arrow, and which of its columns are decimal numbers."""
-    return pyarrow.Table.from_pandas(rows, preserve_index=False), list(rows.select_dtypes("float"))
+    """Return a table as Arrow, and the names of its columns of decimal numbers."""
+    return pyarrow.Table.from_pandas(rows, preserve_index=False), list(rows.select_dtypes("float").columns)
 
 
-def _key(study: Study) -> tuple:
+def _key(study: Study) -> tuple[object, ...]:
     return *identity(study), study.revision
 
 
 def _points(study: Study, trained: list[TrialRecord], shown: Shown) -> pandas.DataFrame:
-    key = (*_key(study), "points", shown.x, shown.y, shown.colour, shown.stage)
-    return kept(key, lambda: frontier_points(trained, shown.x, shown.y, study.objectives, shown.colour))
+    key = (*_key(study), "points", shown.x, shown.y, shown.colour, shown.progress)
+    return cached(key, lambda: frontier_points(trained, shown.x, shown.y, study.objectives, shown.colour))
 
 
 def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
     _, name = study.plane
-    counts, best = kept(
+    counts, best = cached(
         (*_key(study), "summary"), lambda: (state_counts(records), best_trial(records, name, study.objectives))
     )
     with st.container(horizontal=True, gap="medium"):
@@ -147,9 +164,12 @@ def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
 
 
 def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None, list[TrialRecord]]:
-    """The controls above the figure, and the trials as they were at the stage of training that was picked; None
-    while there is nothing to draw."""
-    ups, downs, choices, environments = kept(
+    """Draw the controls above the figure.
+
+    Returns:
+        What to draw, or None if there is nothing, and the trials at the picked moment of their training.
+    """
+    ups, downs, choices, environments = cached(
         (*_key(study), "quantities"),
         lambda: (
             *quantities(records, study.objectives, study.plane),
@@ -160,70 +180,79 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None,
     if not ups or not downs:
         return None, records
     epochs = study.fingerprint.get("epochs")
-    if isinstance(epochs, int):  # trained by the explorer: what they spent is known, and how they were on the way
+    if isinstance(epochs, int):  # the explorer trained them, so their training curves are known
         downs = [*downs, *SPENT]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        x = st.selectbox("Cost", downs, format_func=_title, key="cost", width=160)
-        y = st.selectbox("Against", ups, format_func=_title, key="against", width=180) if len(ups) > 1 else ups[0]
+        x = st.selectbox("x axis", downs, format_func=quantity_title, key="cost", width=160)
+        y = ups[0]
+        if len(ups) > 1:
+            y = st.selectbox("y axis", ups, format_func=quantity_title, key="against", width=180)
         start = choices.index("order") + 1 if "order" in choices else min(1, len(choices))
-        colour = st.selectbox(
+        picked = st.selectbox(
             "Colour by", [NO_COLOUR, *choices], index=start, format_func=safe_text, key="colour", width=140
         )
-        stage = None
+        progress: Progress = None
         if isinstance(epochs, int) and epochs > 1:
-            stage = st.selectbox("Trained to", stages(epochs), format_func=stage_name, key="stage", width=130)
+            options = progress_options(epochs)
+            progress = st.selectbox("Trained to", options, format_func=progress_label, key="stage", width=130)
         log_x = st.toggle("Log scale", key="log", value=True)
-        again = stage is None and bool(known_of(study).confirmed())
-        seeds = again and st.toggle("Fresh seeds", key="seeds", value=True)
-    if x in SPENT or stage is not None:
-        with st.spinner("Reading the courses of the trainings"):
-            records = kept(
-                (*_key(study), "stage", stage),
-                lambda: at_stage(records, known_of(study).curves(study), stage, int(epochs or 1)),
+        confirmed = progress is None and bool(cache_of(study).confirmed())
+        seeds = confirmed and st.toggle("Fresh seeds", key="seeds", value=True)
+    if x in SPENT or progress is not None:
+        with st.spinner("Reading the training curves"):
+            trained = cached(
+                (*_key(study), "progress", progress),
+                lambda: trials_at(records, cache_of(study).curves(study), progress, int(epochs or 1)),
             )
-    with st.expander("A budget, and the frontier as it was"):
-        bound = _budget(study, records, x, y, downs, environments)
-        before = _moment(study, records)
-    colour = None if colour == NO_COLOUR else colour
+    else:
+        trained = records
+    with st.expander("Budget and earlier frontier"):
+        bound = _pick_budget(study, trained, x, y, downs, environments)
+        before = _pick_earlier(study, trained)
+    colour = None if picked == NO_COLOUR else picked
     mixed = environments if LATENCY in (x, y) else ""
-    return Shown(identity(study), study.revision, x, y, colour, log_x, before, bound, stage, seeds, mixed), records
+    shown = Shown(identity(study), study.revision, x, y, colour, log_x, before, bound, progress, seeds, mixed)
+    return shown, trained
 
 
-def _moment(study: Study, records: list[TrialRecord]) -> int:
-    """After how many complete trials the earlier frontier is wanted; 0 for none."""
-    if not st.toggle("Draw an earlier frontier too", key="earlier"):
+def _pick_earlier(study: Study, records: list[TrialRecord]) -> int:
+    """Draw the controls of the earlier frontier; return after how many complete trials it is drawn, 0 for none."""
+    if not st.toggle("Draw an earlier frontier", key="earlier"):
         return 0
     ended = _ended(records)
     if len(ended) < 2:
         return 0
-    began = min(record.started or 0.0 for record in records)
+    start = min(record.started or 0.0 for record in records)
 
-    def named(count: int) -> str:
-        minutes = ((ended[count - 1].finished or began) - began) / 60
+    def label(count: int) -> str:
+        minutes = ((ended[count - 1].finished or start) - start) / 60
         return f"{count:,} of {len(ended):,} trials, {minutes:,.1f} min"
 
-    return _slider("As it was after", range(1, len(ended) + 1), named, f"before_{study.name}", len(ended) // 2)
+    return _slider("Frontier after", range(1, len(ended) + 1), label, f"before_{study.name}", len(ended) // 2)
 
 
 def _ended(records: list[TrialRecord]) -> list[TrialRecord]:
-    """The complete trials in the order in which they ended."""
+    """Return the complete trials in the order in which they ended."""
     return sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
 
 
-def _slider(title: str, values: Sequence, named: Callable[[Any], str], key: str, start: Any) -> Any:
-    """A slider over at most STOPS of ``values``. The stops move as trials end: it then goes to the nearest one."""
+def _slider(title: str, values: Sequence[Number], label: Callable[[Number], str], key: str, start: Number) -> Number:
+    """Draw a slider over at most ``STOPS`` of the values; return the picked one.
+
+    The stops change when trials end; the slider then moves to the nearest stop.
+    """
     last = len(values) - 1
     stops = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
     wanted = st.session_state.get(key, start)
     st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
-    return st.select_slider(title, stops, format_func=named, key=key)
+    return st.select_slider(title, stops, format_func=label, key=key)
 
 
-def _budget(
+def _pick_budget(
     study: Study, records: list[TrialRecord], x: str, y: str, downs: list[str], environments: str
 ) -> float | None:
-    """Bounds on costs, and the best network under them; returns the bound on ``x``, or None."""
-    costs = st.multiselect("At most so much of", downs, default=[x], format_func=_title, key=f"budget_of_{x}")
+    """Draw bounds on costs and the best network within them; return the bound on ``x``, or None."""
+    costs = st.multiselect("Bounds on", downs, default=[x], format_func=quantity_title, key=f"budget_of_{x}")
     bounds = {}
     for cost in costs:
         values = sorted({value for record in records if (value := _value(record, cost)) is not None})
@@ -231,19 +260,19 @@ def _budget(
             unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
             bounds[cost] = _slider(unit.title, values, unit.of, key, values[-1])
     if LATENCY in costs and environments:
-        st.text(safe_text(f"Mind: latencies were measured in {environments}.", length=700))
+        st.text(safe_text(f"Note: latencies were measured in {environments}.", length=700))
     within = [
         record for record in records if all(_value(record, cost, math.inf) <= bound for cost, bound in bounds.items())
     ]
     best = best_trial(within, y, study.objectives)
     if best is None:
-        say("No complete trial keeps this budget.")
+        show_message("No complete trial is within this budget.")
     else:
         with st.container(horizontal=True, vertical_alignment="center"):
-            told = [f"{_title(name)} {unit_of(name, [value]).of(value)}" for name in dict.fromkeys((y, *costs))
+            parts = [f"{quantity_title(name)} {unit_of(name, [value]).of(value)}" for name in dict.fromkeys((y, *costs))
                     if (value := _value(best, name)) is not None]  # fmt: skip
-            st.text(f"Best under it: trial {best.number}, {', '.join(told)}")
-            st.button("Show it", key="show_best", on_click=_take, args=(best.number,))
+            st.text(f"Best within budget: trial {best.number}, {', '.join(parts)}")
+            st.button("Show it", key="show_best", on_click=_show_trial, args=(best.number,))
     return bounds[x] if x in bounds and bounds[x] < max(_value(r, x, 0.0) for r in records) else None
 
 
@@ -260,11 +289,12 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
         earlier = then[then.frontier]
 
     def figure() -> go.Figure:
-        likely, again = {}, None
+        probabilities: dict[int, float] = {}
+        seeds = None
         if shown.seeds:
-            likely = frontier_chances(study, records, shown.x, shown.y)
-            fresh = known_of(study).confirmed()
-            again = seed_points(fresh, records, shown.x, shown.y, study.fingerprint.get("epochs"))
+            probabilities = frontier_probabilities(study, records, shown.x, shown.y)
+            confirmed = cache_of(study).confirmed()
+            seeds = seed_points(confirmed, records, shown.x, shown.y, study.fingerprint.get("epochs"))
         return frontier_figure(
             points,
             unit_of(shown.x, points.x),
@@ -275,68 +305,62 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
             chosen=marked,
             earlier=earlier,
             bound=shown.bound,
-            likely=likely,
-            seeds=again,
+            probabilities=probabilities,
+            seeds=seeds,
             note=f"latencies of {shown.mixed}" if shown.mixed else "",
         )
 
     st.plotly_chart(
-        kept((*shown, marked), figure),
+        cached((*shown, marked), figure),
         key=CHART,
-        on_select=_take_click,
+        on_select=_handle_selection,
         selection_mode=("points", "box"),
         config=PLOT_OPTIONS,
         width="stretch",
     )
     st.caption(
-        "A point is a trained network; the line joins those that no other beats. Click one, or pick its trial; "
-        "drag a box (its tool is above the figure) and the tables and figures of every page keep to the networks in it."
-        + (
-            " Crosses with whiskers: mean over trainings from fresh seeds, and a standard deviation of a single one."
-            " The fainter a point, the less likely it is on the frontier, noise reckoned with."
-            if shown.seeds
-            else ""
-        )
+        f"{CAPTION} Click a point, or pick its trial. Drag a selection box (its tool is above the figure) to restrict"
+        " the tables and figures of all pages to the networks in it." + (f" {SEEDS_CAPTION}" if shown.seeds else "")
     )
 
 
 def _marked(shown: Shown, chosen: int) -> int:
-    """The trial that the figure marks by itself.
+    """Return the trial that the figure highlights itself.
 
-    A click is marked by plotly, at once. Were the figure made anew for it, it would be drawn from
-    nothing and lose its zoom; so a click leaves the figure as it is, and any other change brings it up to date.
+    Plotly highlights a clicked point at once. A new figure would lose its zoom, so a click leaves the figure as it is;
+    any other change updates it.
     """
     if st.session_state.get(SHOWN) != shown:
         st.session_state[SHOWN] = shown
         st.session_state[MARKED] = chosen
-    return st.session_state[MARKED]
+    return int(st.session_state[MARKED])
 
 
-def _take_pick() -> None:
+def _handle_pick() -> None:
     st.session_state[MARKED] = st.session_state[TRIAL]
 
 
-def _take(number: int) -> None:
+def _show_trial(number: int) -> None:
     st.session_state[TRIAL] = st.session_state[MARKED] = number
 
 
-def _take_click() -> None:
+def _handle_selection() -> None:
     selection = st.session_state[CHART]["selection"]
     found = [point["customdata"] for point in selection["points"] if point.get("customdata") is not None]
     numbers = [int(number[0] if isinstance(number, list) else number) for number in found]
     if selection.get("box"):
-        keep_boxed(st.session_state[TRIAL_OF], numbers)
+        select_trials(st.session_state[TRIAL_OF], numbers)
     elif numbers:
         st.session_state[TRIAL] = numbers[0]
 
 
 def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]) -> int:
-    """The trial to show: what was clicked or picked, at first the frontier's dear end."""
+    """Return the trial to show: the one clicked or picked; at first the most expensive one on the frontier."""
     states = {record.number: record.state for record in records}
     if st.session_state.get(TRIAL) not in states or st.session_state.get(TRIAL_OF) != identity(study):
         first = on_frontier[-1] if on_frontier else records[0].number
-        looked_at = chosen_trial(study)
-        st.session_state[TRIAL] = looked_at if looked_at in states else first
+        viewed = last_viewed(study)
+        st.session_state[TRIAL] = viewed if viewed in states else first
         st.session_state[TRIAL_OF] = identity(study)
     front = set(on_frontier)
 
@@ -345,18 +369,19 @@ def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]
 
     if len(states) > LISTED:
         first, last = min(states), max(states)
-        number = int(st.number_input(f"Trial, {first} to {last}", first, last, step=1, key=TRIAL, on_change=_take_pick))
+        number = int(
+            st.number_input(f"Trial, {first} to {last}", first, last, step=1, key=TRIAL, on_change=_handle_pick)
+        )
     else:
-        number = st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_take_pick)
-    keep_chosen(study, number)
+        number = st.selectbox("Trial", list(states), format_func=named, key=TRIAL, on_change=_handle_pick)
+    set_viewed(study, number)
     return number
 
 
 def _nothing_to_draw(records: list[TrialRecord]) -> str:
     if any(record.state == "running" for record in records):
         return "No trial is complete yet. The first point appears here by itself when its training ends."
-    return "No trial of this study is complete, so there is nothing to draw. The table below says how each one ended."
+    return "No trial of this study is complete, so there is nothing to draw. The table below shows how each one ended."
 
 
-def _title(quantity: str) -> str:
-    return unit_of(quantity, []).title
+draw()

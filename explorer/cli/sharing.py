@@ -338,7 +338,7 @@ def describe(directory: str, as_json: bool) -> None:
 )
 def dashboard(storage: str, port: int | None, host: str | None, allow_hosts: tuple[str, ...]) -> None:
     """Browse studies in the browser: the frontier, its networks and their training curves."""
-    from dashboards.launch import run_dashboard
+    from explorer.dashboard.launch import run_dashboard
 
     status = run_dashboard(storage, port, host, allow_hosts)
     if status:

@@ -183,7 +183,7 @@ def atlas(
 
     check_output("-o", output, (".parquet",), is_atlas)
     if plot is not None:
-        from dashboards.atlas import check_plotting, page_head, write_page
+        from explorer.dashboard.atlas import check_plotting, page_head, write_page
 
         check_plotting()
         check_output("--plot", plot, (".html", ".htm"), lambda path: begins_with(path, page_head()))

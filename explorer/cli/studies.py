@@ -317,7 +317,7 @@ def report(study: str, output: Path, as_json: bool, storage: str) -> None:
     from explorer.system.files import require_writable, write_atomically
 
     try:
-        from dashboards.report import HEAD, report_page
+        from explorer.dashboard.report import HEAD, report_page
     except ModuleNotFoundError as error:
         raise ExplorerError(f"a report needs {error.name}; install with: pip install 'explorer[dashboard]'") from None
     check_output("-o", output, (".html", ".htm"), lambda path: begins_with(path, HEAD))

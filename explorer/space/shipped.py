@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
+import explorer
 from explorer.errors import Problem, SpaceError, did_you_mean
 
 
 def shipped_spaces() -> dict[str, Path]:
     """Return the spaces that come with the package: path below ``search_spaces/`` -> file."""
-    root = resources.files("search_spaces")
-    found: dict[str, Path] = {}
-    for path in getattr(root, "_paths", [root]):
-        folder = Path(str(path))
-        found.update({file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*.yaml"))})
-    return found
+    folder = spaces_folder()
+    return {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*.yaml"))}
+
+
+def spaces_folder() -> Path:
+    """Return the folder of the shipped spaces: in a wheel inside the package, in a checkout ``search_spaces/``."""
+    package = Path(explorer.__file__).parent
+    packed = package / "search_spaces"
+    return packed if packed.is_dir() else package.parent / "search_spaces"
 
 
 def find_space(path: str | os.PathLike[str]) -> Path:

@@ -34,7 +34,7 @@ def place(tmp_path, monkeypatch):
         "explorer.measure.latency.measure_in_child",
         "explorer.scoring.zero_cost.score_architecture",
         "explorer.export.package.export_architecture",
-        "dashboards.report.report_page",
+        "explorer.dashboard.report.report_page",
         "explorer.data.dataset.load_data",
         "explorer.study.recorded_training.load_data",
     ):

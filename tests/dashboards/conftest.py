@@ -18,8 +18,8 @@ from urllib.request import urlopen
 import numpy
 import pytest
 
-from dashboards.launch import server_environment
 from explorer.costing.analytic import count_cost
+from explorer.dashboard.launch import server_environment
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.space.search_space import load_space
 from explorer.store.confirming import ConfirmationWriter, Wanted

@@ -164,9 +164,9 @@ def test_hostile_texts_stay_texts(browser, url):
         for tab in ("Network", "Training", "Choices and costs", "Block"):
             page.get_by_role("tab", name=tab).click()
         assert_plain(page)
-        for title in ("Architecture", "What matters", "Space", "Runs"):
+        for title in ("Architecture", "Effects", "Space", "Runs"):
             page.get_by_test_id("stTopNavLinkContainer").get_by_text(title, exact=True).click()
-            page.wait_for_url(f"**/{'effects' if title == 'What matters' else title.lower()}")
+            page.wait_for_url(f"**/{title.lower()}")
             page.get_by_test_id("stSelectbox").first.wait_for()
             page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
             assert page.get_by_test_id("stException").count() == 0

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dashboards.diagram import block_dot, block_groups, network_dot, op_label
+from explorer.dashboard.figures.diagram import block_dot, block_groups, network_dot, op_label
 from explorer.ops.conv import Conv
 from explorer.space.search_space import load_space
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.figures import MANY, PALETTE, frontier_figure, training_figure
-from dashboards.quantities import unit_of
-from dashboards.tables import frontier_points
+from explorer.dashboard.data.trials import frontier_points
+from explorer.dashboard.figures.architecture import training_figure
+from explorer.dashboard.figures.frontier import WEBGL_POINTS, frontier_figure
+from explorer.dashboard.figures.style import PALETTE
+from explorer.dashboard.quantities import unit_of
 from explorer.records import Epoch, TrialRecord
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
@@ -104,7 +106,7 @@ def test_the_chosen_trial_is_marked():
 
 def test_many_points_use_webgl():
     """A large study is drawn with WebGL, all of it, since WebGL covers what is not."""
-    kinds = {trace.type for trace in drawn(MANY + 1).data if trace.x is not None and len(trace.x) > 1}
+    kinds = {trace.type for trace in drawn(WEBGL_POINTS + 1).data if trace.x is not None and len(trace.x) > 1}
     assert kinds == {"scattergl"}
 
 

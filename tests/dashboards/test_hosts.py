@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.hosts import allowed_names, refusal
+from explorer.dashboard.hosts import allowed_names, refusal
 from explorer.errors import StoreError
 
 

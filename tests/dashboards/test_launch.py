@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from dashboards import launch
-from dashboards.launch import run_dashboard, server_command, server_environment
+from explorer.dashboard import launch
+from explorer.dashboard.launch import run_dashboard, server_command, server_environment
 from explorer.errors import StoreError
 
 

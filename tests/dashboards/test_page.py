@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import dashboards
-from dashboards.launch import STORAGE_VARIABLE
+from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from explorer.space.search_space import load_space
 from explorer.store import open_study
 from explorer.store.database import open_for_writing
@@ -33,7 +32,7 @@ from tests.dashboards.conftest import (
     write_study,
 )
 
-APP = Path(dashboards.__file__).with_name("app.py")
+APP = pages_folder() / "app.py"
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def test_fresh_seeds_are_error_bars_and_opacity(page, study):
     assert numbers(seeds["error_y"]["array"]) == pytest.approx([2.0, 2.0])
     colours = [trace["marker"]["color"] for trace in figure(at) if "customdata" in trace]
     assert len({shade for shades in colours if isinstance(shades, list) for shade in shades}) > 2
-    assert "Crosses with whiskers" in texts(at)
+    assert "Crosses with error bars" in texts(at)
     at.toggle(key="seeds").set_value(False).run()
     assert not any(trace.get("name") == "fresh seeds" for trace in figure(at))
 
@@ -162,7 +161,7 @@ def test_a_growing_study_keeps_the_selection(page, study):
 
 def test_of_too_many_trials_a_number_is_typed(page, study, monkeypatch):
     """Where a list of the trials would be most of what the page sends, their number is typed, and a click sets it."""
-    monkeypatch.setattr("dashboards.views.frontier.LISTED", 2)
+    monkeypatch.setattr("explorer.dashboard.session.LISTED", 2)
     at = page()
     box = at.number_input(key="trial")
     assert (box.min, box.max, box.value) == (0, RUNNING, study.frontier()[-1].number)
@@ -277,7 +276,7 @@ SENTENCES = {
     "no studies": "Start one with: explorer search",
     "no trials": "They appear here by themselves",
     "none complete": "The first point appears here by itself",
-    "all refused": "The table below says how each one ended",
+    "all refused": "The table below shows how each one ended",
 }
 
 
@@ -348,11 +347,11 @@ def test_an_address_may_name_a_study(url, monkeypatch):
         at.run()
         shown = asked if asked in ("one", "two") else "two"
         assert at.selectbox(key="study").value == shown
-        assert ("asks for study '<b>three', which this storage does not hold" in texts(at)) == (asked != shown)
+        assert ("names study '<b>three', which is not in this storage" in texts(at)) == (asked != shown)
         assert at.query_params == {"study": shown}
     at.selectbox(key="study").set_value("one").run()
     assert at.query_params == {"study": "one"}
-    assert "asks for study" not in texts(at)
+    assert "names study" not in texts(at)
 
 
 def test_a_storage_that_is_gone_for_a_while_is_taken_up_again(page, url, tmp_path):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.current import has_changed, look
-from dashboards.launch import STORAGE_VARIABLE
-from dashboards.reading import Known
+from explorer.dashboard.data.storage import StudyCache
+from explorer.dashboard.launch import STORAGE_VARIABLE
+from explorer.dashboard.session import is_outdated, take_snapshot
 from explorer.records import Curve, TrainingResult
 from explorer.store import open_study
 from tests.dashboards.conftest import COMPLETE, EPOCHS, accuracy_of, begin_study, confirm, ending, proposal, write_study
@@ -14,7 +14,7 @@ from tests.dashboards.conftest import COMPLETE, EPOCHS, accuracy_of, begin_study
 
 def test_only_what_changed_is_read_again(study, monkeypatch):
     """Nothing is asked of a study that did not change; of one that did, the changed trials and confirmations alone."""
-    known, asked = Known(), []
+    known, asked = StudyCache(), []
     for name in ("trials", "confirmations", "curves"):
         monkeypatch.setattr(type(study), name, counting(getattr(type(study), name), asked))
     assert known.update(open_study(study.storage, study.name))
@@ -66,7 +66,7 @@ def test_an_open_page_is_out_of_date_when_something_changed(change, url, tmp_pat
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     study = write_study(url, "watched")
     monkeypatch.setattr("streamlit.session_state", {"study": "watched"})
-    drawn = look("watched")
+    drawn = take_snapshot("watched")
     if change == "a confirmation":
         confirm(study, study.trial(3), 1, accuracy_of(3))
     elif change == "a trial":
@@ -76,15 +76,15 @@ def test_an_open_page_is_out_of_date_when_something_changed(change, url, tmp_pat
     elif change == "no storage":
         study.database.close()
         (tmp_path / "explorer.db").unlink()
-    assert has_changed(drawn) == (change != "nothing")
+    assert is_outdated(drawn) == (change != "nothing")
 
 
 def test_a_page_that_says_what_is_amiss_waits_for_it_to_change(url, monkeypatch):
     """A page without a storage stays as it is until there is one."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     monkeypatch.setattr("streamlit.session_state", {})
-    drawn = look(None)
+    drawn = take_snapshot(None)
     assert "'explorer search' makes it" in drawn.problem
-    assert not has_changed(drawn)
+    assert not is_outdated(drawn)
     write_study(url, "late")
-    assert has_changed(drawn)
+    assert is_outdated(drawn)

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from dashboards.report import report_page
 from explorer.cli import main
+from explorer.dashboard.report import report_page
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending
 from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study
@@ -20,7 +20,7 @@ from tests.dashboards.test_browser import CHROMIUM, FLAGS
 def test_the_page_holds_the_study(study):
     """The page names the study, what it did not train, its frontier's trials with their choices, why others failed."""
     page = report_page(study, study.trials())
-    assert "1: their networks had been tried before" in page
+    assert "1: their networks had been trained before" in page
     assert "digits &amp; co" in page
     assert REASON in page
     for record in study.frontier():

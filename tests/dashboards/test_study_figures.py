@@ -6,17 +6,23 @@ import itertools
 
 import pytest
 
-from dashboards.cost_figures import place_figure
-from dashboards.cost_tables import COSTED, comparison_rows, cost_by_place, stage_rows
-from dashboards.effect_figures import categories_figure, distribution_figure, effects_figure, interaction_figure
-from dashboards.quantities import unit_of
-from dashboards.run_figures import growth_figure, studies_figure, timeline_figure
-from dashboards.run_tables import growth, pace, timeline
-from dashboards.tables import frontier_points
 from explorer.costing.analytic import count_cost
+from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
+from explorer.dashboard.data.runs import hypervolume_growth, timeline, trials_per_hour
+from explorer.dashboard.data.trials import frontier_points
+from explorer.dashboard.figures.architecture import cost_figure, gradient_figure
+from explorer.dashboard.figures.effects import (
+    categories_figure,
+    distribution_figure,
+    effects_figure,
+    interaction_figure,
+)
+from explorer.dashboard.figures.frontier import studies_figure
+from explorer.dashboard.figures.runs import hypervolume_figure, timeline_figure
+from explorer.dashboard.quantities import unit_of
 from explorer.effects import choice_effects
 from explorer.frontier import hypervolume
-from explorer.records import TrialRecord
+from explorer.records import BlockFlow, GradientFlow, TrialRecord
 from explorer.space.search_space import load_space
 from explorer.space.shipped import shipped_spaces
 
@@ -98,14 +104,14 @@ def test_parallel_categories_hold_every_network():
 
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
-def test_costs_by_place_add_up(name):
+def test_costs_by_part_add_up(name):
     """The parts' costs sum to the network's, in every shipped space."""
     space = load_space(name)
     architecture = space.architecture(space.sample(1, seed=1)[0])
-    table = cost_by_place(architecture)
+    table = cost_by_part(architecture)
     cost = count_cost(architecture).to_dict()
     assert {column: int(table[column].sum()) for column in COSTED} == {column: cost[column] for column in COSTED}
-    drawn = place_figure(table, "macs", unit_of("macs", [cost["macs"]]))
+    drawn = cost_figure(table, "macs", unit_of("macs", [cost["macs"]]))
     divisor = unit_of("macs", [cost["macs"]]).divisor
     assert sum(sum(trace.y) for trace in drawn.data) * divisor == pytest.approx(cost["macs"])
     assert stage_rows(architecture)["part"].iloc[0] == "stem"
@@ -125,7 +131,7 @@ def test_comparison_marks_what_differs():
 def test_growth_is_the_hypervolume_so_far():
     """Each row's share is the hypervolume of the trials until then, of that of all."""
     records = crossed()
-    table = growth(records, OBJECTIVES)
+    table = hypervolume_growth(records, OBJECTIVES)
     points = [(-r.objectives["accuracy"], r.costs["macs"]) for r in records]
     corner = [max(column) for column in zip(*points)]
     for row in table.itertuples():
@@ -133,7 +139,7 @@ def test_growth_is_the_hypervolume_so_far():
         assert row.share == pytest.approx(expected)
         assert row.seconds == pytest.approx(8.0 * row.trials)
     assert (table.trials.iloc[-1], table.share.iloc[-1]) == (len(records), 1)
-    assert list(growth_figure(table, "trials", "complete trials").data[0].x) == list(table.trials)
+    assert list(hypervolume_figure(table, "trials").data[0].x) == list(table.trials)
 
 
 def test_lanes_never_overlap():
@@ -153,8 +159,8 @@ def test_lanes_never_overlap():
 
 def test_pace_counts_the_last_ten_minutes():
     """Trials that ended within ten minutes count, an hour's worth; older ones do not."""
-    assert pace(crossed(), now=120.0) == 12 * 6
-    assert pace(crossed(), now=10_000.0) == 0
+    assert trials_per_hour(crossed(), now=120.0) == 12 * 6
+    assert trials_per_hour(crossed(), now=10_000.0) == 0
 
 
 def test_studies_lie_in_one_plane():
@@ -164,3 +170,10 @@ def test_studies_lie_in_one_plane():
     figure = studies_figure({"a": front, "b": front}, unit_of("macs", front.x), PERCENT, (False, True), log_x=True)
     assert [trace.name for trace in figure.data] == ["a", "b"]
     assert list(figure.data[0].x) == [1, 2, 3]
+
+
+def test_a_gradient_that_was_not_finite_is_a_gap():
+    """A norm or a share that was not finite leaves a gap in the curve of gradients."""
+    blocks = (BlockFlow(1, 1, 0.5, None, 0.25, 0.0, 1.0), BlockFlow(1, 2, None, None, None, 0.5, None))
+    norms, shares, dead = gradient_figure(GradientFlow("d", 0, 32, "digits", None, blocks)).data
+    assert (list(norms.y), list(shares.y), list(dead.y)) == ([0.5, None], [25, None], [0, 50])

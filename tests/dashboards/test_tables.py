@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from dashboards.quantities import change_of, counted, unit_of
-from dashboards.tables import (
+from explorer.dashboard.data.trials import (
     NOT_ASKED,
     OTHERS,
     best_trial,
@@ -17,6 +16,7 @@ from dashboards.tables import (
     state_counts,
     trial_rows,
 )
+from explorer.dashboard.quantities import change_of, counted, unit_of
 from explorer.records import TrialRecord
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}

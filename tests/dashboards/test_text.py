@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.text import LENGTH, safe_text
+from explorer.dashboard.text import LENGTH, safe_text
 
 PLACES = ("plain", "markdown", "plotly", "dot", "cell")
 

@@ -8,16 +8,14 @@ import json
 import os
 import shlex
 import zipfile
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import dashboards
-from dashboards.launch import STORAGE_VARIABLE
-from dashboards.quantities import change_of, unit_of
-from dashboards.views.architecture import zipped_export
 from explorer.costing.analytic import count_cost
+from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
+from explorer.dashboard.panels.export import zipped_export
+from explorer.dashboard.quantities import change_of, unit_of
 from explorer.errors import ExportError
 from explorer.records import BlockFlow, GradientFlow
 from explorer.space.choices import named_choices
@@ -42,7 +40,7 @@ from tests.dashboards.conftest import (
     write_study,
 )
 
-ROOT = Path(dashboards.__file__).parent
+ROOT = pages_folder()
 PAGES = ("architecture", "effects", "space", "runs")
 
 
@@ -52,7 +50,7 @@ def page(url, monkeypatch):
 
     def draw(name: str, **session) -> AppTest:
         monkeypatch.setenv(STORAGE_VARIABLE, url)
-        at = AppTest.from_string(f"from dashboards.views import {name}\n{name}.draw()", default_timeout=60)
+        at = AppTest.from_file(ROOT / "views" / f"{name}.py", default_timeout=60)
         for key, value in session.items():
             at.session_state[key] = value
         return at.run()
@@ -210,7 +208,7 @@ def test_an_address_opens_what_it_says(page, url, monkeypatch):
     monkeypatch.setenv(STORAGE_VARIABLE, url)
 
     def visit(**query) -> str:
-        at = AppTest.from_string("from dashboards.views import architecture\narchitecture.draw()", default_timeout=60)
+        at = AppTest.from_file(ROOT / "views/architecture.py", default_timeout=60)
         for name, value in query.items():
             at.query_params[name] = value
         return f"{at.run().selectbox(key='study').value}: {texts(at)}"
@@ -218,9 +216,9 @@ def test_an_address_opens_what_it_says(page, url, monkeypatch):
     assert visit(study="one", trial="3").startswith("one: trial 3 · ")
     assert visit(study="two", trial=["3", "4"]).startswith("two: trial 3 · ")
     assert "derivation 5 of 10,368" in visit(study="one", network="5")
-    assert "asks for trial 999; this study has trials 0 to 23" in visit(study="one", trial="999")
+    assert "names trial 999; this study has trials 0 to 23" in visit(study="one", trial="999")
     assert "trial '<b>'" in visit(study="one", trial="<b>")
-    assert "study '<img>', which this storage does not hold" in visit(study="<img>", trial="1")
+    assert "study '<img>', which is not in this storage" in visit(study="<img>", trial="1")
     assert "index 99999 is outside the space" in visit(study="one", network="99999")
 
 
@@ -241,7 +239,7 @@ def test_two_networks_side_by_side(page, study):
 def test_of_too_many_trials_any_number_is_typed(page, study, monkeypatch):
     """Of more trials than a list should hold the frontier's are offered and any number may be typed; what is none is
     said, and leaves the others."""
-    monkeypatch.setattr("dashboards.views.architecture.LISTED", 2)
+    monkeypatch.setattr("explorer.dashboard.session.LISTED", 2)
     at = page("architecture")
     front = sorted(trial.number for trial in study.frontier())
     assert at.multiselect(key="compared").options == [str(number) for number in front]
@@ -296,11 +294,11 @@ def test_effects_that_cannot_be_told_are_a_sentence(page, url):
 
     train(range(2))
     at = page("effects")
-    assert "2 networks cannot tell these choices apart yet: order." in texts(at)
+    assert "2 networks are too few to separate the effects of these choices: order." in texts(at)
     drawn = len(at.get("plotly_chart"))
     train(range(2, 12))
     at.run()
-    assert "cannot tell" not in texts(at)
+    assert "are too few" not in texts(at)
     assert len(at.get("plotly_chart")) > drawn
 
 
@@ -335,7 +333,7 @@ def test_the_runs_page_says_who_holds_what(page, study):
     """A running trial stands with its worker and lease; one that was cut short waits for a worker."""
     at = page("runs")
     held = next(frame.value for frame in at.dataframe if "lease left (s)" in frame.value)
-    assert list(held.trial) == [RUNNING] and list(held.what) == ["held"]
+    assert list(held.trial) == [RUNNING] and list(held.status) == ["running"]
     assert 0 < held["lease left (s)"][0] <= LEASE_SECONDS
 
 
@@ -379,7 +377,7 @@ def test_studies_that_do_not_compare_are_not_put_together_unasked(page, url):
         write_timed(url, name, {"digest": card, "device_name": card}, data=data)
     at = page("runs", study="one")
     at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
-    assert "they differ in data (digits, mnist)" in texts(at)
+    assert "trained with different settings: data (digits, mnist)" in texts(at)
     drawn = len(at.get("plotly_chart"))
     at.toggle(key="mix_studies").set_value(True).run()
     assert len(at.get("plotly_chart")) == drawn + 1
@@ -406,12 +404,12 @@ def test_a_box_narrows_every_page(page, study):
     """The networks in a box that was dragged are all that effects, runs and the space's marks keep to, until
     the button forgets them."""
     identity = (study.storage, study.name, study.created)
-    boxed = (identity, frozenset(range(6)))
-    at = page("runs", boxed=boxed)
+    selected = (identity, frozenset(range(6)))
+    at = page("runs", selected=selected)
     assert list(runs(at).trial) == list(range(6))
-    assert "Only the 6 networks in the box" in texts(at)
-    assert "Only the 6 networks in the box" in texts(page("effects", boxed=boxed))
-    assert "Only the 6 networks in the box" in texts(page("space", boxed=boxed))
+    assert "Only the 6 networks in the selection box" in texts(at)
+    assert "Only the 6 networks in the selection box" in texts(page("effects", selected=selected))
+    assert "Only the 6 networks in the selection box" in texts(page("space", selected=selected))
     at.button(key="show_all").click().run()
     assert len(runs(at)) == COMPLETE + 4
 
@@ -451,7 +449,7 @@ def test_budget_and_earlier_frontier(url, study, monkeypatch):
     assert not at.exception
     fitting = [r for r in study.trials() if r.state == "complete" and r.costs["macs"] <= macs[1]]
     best = max(fitting, key=lambda record: record.objectives["accuracy"])
-    assert f"Best under it: trial {best.number}," in texts(at)
+    assert f"Best within budget: trial {best.number}," in texts(at)
     at.button(key="show_best").click().run()
     assert at.selectbox(key="trial").value == best.number
     at.toggle(key="earlier").set_value(True).run()
@@ -482,7 +480,7 @@ def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     at.select_slider(key="budget_timed_latency_ms").set_value(2.0).run()
-    assert "Best under it: trial 1, validation accuracy 60.0%, latency 2 ms" in texts(at)
+    assert "Best within budget: trial 1, validation accuracy 60.0%, latency 2 ms" in texts(at)
     at.button(key="show_best").click().run()
     assert "trial 1 · complete · 60.0% · 2 ms latency" in texts(at)
 
@@ -497,4 +495,4 @@ def test_the_frontier_page_shows_how_it_grew(url, study, monkeypatch):
     at.toggle(key="earlier").set_value(True).run()
     assert at.select_slider(key=f"before_{study.name}").options[4].startswith("5 of 20 trials, 0.0 min")
     drawn = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
-    assert any(trace.get("name") == "frontier then" for traces in drawn for trace in traces)
+    assert any(trace.get("name") == "earlier frontier" for traces in drawn for trace in traces)

@@ -1,0 +1,1 @@
+"""Tables for the pages: made from records and architectures, without Streamlit."""

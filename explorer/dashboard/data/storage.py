@@ -1,0 +1,182 @@
+"""Read studies and trials from a storage, without writing to it.
+
+Every function raises StoreError if the storage cannot be read. A study's trials are read once and cached; later only
+those that changed are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TypeVar
+
+from explorer.errors import StoreError
+from explorer.quantities import LATENCY
+from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
+from explorer.store import Study, StudySummary, list_studies, open_study
+from explorer.store.confirmations import trial_probabilities
+from explorer.store.studies import study_revisions
+from explorer.store.study import TERMS, mixed_environments
+
+T = TypeVar("T")
+
+
+@dataclass
+class StudyCache:
+    """What was read of one study so far. All browser sessions share it.
+
+    Attributes:
+        trials: Trial number -> its record, without architecture and training curve.
+        confirmations: (digest, epochs, seed) -> a training from a fresh seed.
+        revision: The study's revision up to which the cache is complete; 0 before the first read.
+    """
+
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    confirmations: dict[tuple[str, int, int], ConfirmationRecord] = field(default_factory=dict)
+    revision: int = 0
+    _curves: dict[int, Curve] = field(default_factory=dict, repr=False)
+    _curves_revision: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def update(self, study: Study) -> bool:
+        """Read what changed between the last update and the moment when ``study`` was opened.
+
+        Returns:
+            Whether anything was read.
+        """
+        with self._lock:
+            if self.revision and self.revision >= study.revision:
+                return False
+            since = self.revision
+            trials = _read(lambda: [_checked(record) for record in study.trials(since, full=False)])
+            confirmations = _read(lambda: study.confirmations(since))
+            self.trials |= {record.number: record for record in trials}
+            self.confirmations |= {(record.digest, record.epochs, record.seed): record for record in confirmations}
+            # Changes become visible in the order of their revisions: none before the latest one read is missing.
+            self.revision = max(since, study.revision, *(record.revision for record in trials))
+            return bool(trials or confirmations)
+
+    def all_trials(self) -> list[TrialRecord]:
+        """Return the trials in the order of their numbers."""
+        with self._lock:
+            return [self.trials[number] for number in sorted(self.trials)]
+
+    def confirmed(self) -> list[ConfirmationRecord]:
+        """Return the complete trainings from fresh seeds."""
+        with self._lock:
+            return [record for record in self.confirmations.values() if record.state == "complete"]
+
+    def curves(self, study: Study) -> dict[int, Curve]:
+        """Return trial number -> training curve. Curves that changed since the last call are read."""
+        with self._lock:
+            if self._curves_revision < self.revision:
+                revision = self.revision
+                self._curves |= _read(lambda: study.curves(self._curves_revision))
+                self._curves_revision = revision
+            return dict(self._curves)
+
+
+def read_revisions(storage: str) -> dict[str, int]:
+    """Return study name -> revision of its last change."""
+    return _read(lambda: study_revisions(storage))
+
+
+def read_studies(storage: str) -> list[StudySummary]:
+    """Return the studies of a storage, the one that changed last first."""
+    return sorted(_read(lambda: list_studies(storage)), key=lambda study: -study.changed)
+
+
+def read_study(storage: str, name: str) -> Study:
+    """Return the study of this name."""
+    return _read(lambda: open_study(storage, name))
+
+
+def read_trial(study: Study, number: int) -> TrialRecord:
+    """Return one trial with its architecture and training curve."""
+    return _read(lambda: _checked(study.trial(number)))
+
+
+def read_confirmations(study: Study) -> list[ConfirmationRecord]:
+    """Return the complete trainings from fresh seeds."""
+    return [record for record in _read(study.confirmations) if record.state == "complete"]
+
+
+def frontier_probabilities(study: Study, records: Iterable[TrialRecord], x: str, y: str) -> dict[int, float]:
+    """Return trial number -> probability that its network is on the frontier of the complete trials.
+
+    The result is empty if no repeated trainings tell the noise.
+    """
+    complete = [record for record in records if record.state == "complete"]
+    return _read(lambda: trial_probabilities(study, complete, x, y, -study.sign(y)))
+
+
+def latency_environments(records: Iterable[TrialRecord]) -> str:
+    """Describe the environments of the complete trials' latencies: how many, and how they differ; empty for one."""
+    return _read(lambda: mixed_environments(record for record in records if record.state == "complete"))
+
+
+def why_not_comparable(studies: Sequence[Study], records: Iterable[Iterable[TrialRecord]], x: str, y: str) -> str:
+    """Return why studies are not comparable in a plane, or an empty string if they are.
+
+    They are comparable if data, split, recipe and epochs are the same, and if latencies, where ``x`` or ``y`` is a
+    latency, were measured in one environment.
+
+    Args:
+        studies: The studies.
+        records: The trials of each study.
+        x: Name of the quantity on the x axis.
+        y: Name of the quantity on the y axis.
+    """
+    reasons = []
+    differing = [name for name in TERMS if len({json.dumps(each.fingerprint.get(name)) for each in studies}) > 1]
+    if differing:
+        named = [
+            f"{name} ({', '.join(dict.fromkeys(str(each.fingerprint.get(name)) for each in studies))})"
+            if name in ("data", "epochs")
+            else name
+            for name in differing
+        ]
+        reasons.append(f"these studies trained with different settings: {', '.join(named)}")
+    if LATENCY in (x, y) and (found := latency_environments(record for own in records for record in own)):
+        reasons.append(f"latencies were measured in {found}; they compare machines, not networks")
+    return "; ".join(reasons)
+
+
+def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
+    """Return the gradient statistics of a network at initialisation; None if they were not recorded."""
+    flow: GradientFlow | None = _read(lambda: study.gradient_flow(digest))
+    return flow
+
+
+def read_environments(study: Study) -> dict[int, Environment]:
+    """Return trial number -> the environment of its training, where it is known."""
+    return _read(study.environments)
+
+
+def read_leases(study: Study) -> list[Lease]:
+    """Return the leases of running trials and of trials that wait to be resumed."""
+    return _read(study.leases)
+
+
+def _checked(record: TrialRecord) -> TrialRecord:
+    """Return the record. Raises ValueError if a value has a type that no search writes."""
+    quantities = [*record.costs.values(), *record.objectives.values()]
+    if not all(isinstance(value, (int, float)) for value in quantities):
+        raise ValueError(f"trial {record.number} has a quantity that is not a number")
+    if not all(isinstance(text, str) for text in record.choices.values()):
+        raise ValueError(f"trial {record.number} has a choice that is not text")
+    return record
+
+
+def _read(query: Callable[[], T]) -> T:
+    try:
+        return query()
+    except StoreError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # The store trusts rows that it wrote; the file of a dashboard may come from anywhere.
+        raise StoreError(
+            f"the database holds a row that cannot be read ({type(error).__name__}: {error}); it may be damaged"
+        ) from error

@@ -1,0 +1,222 @@
+"""Tables of trials: points of a frontier, lists of trials, and trials at an earlier epoch of their training."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TypeGuard
+
+import pandas
+
+from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.text import safe_text
+from explorer.frontier import non_dominated
+from explorer.noise import pooled_std
+from explorer.quantities import TRAINED, is_maximised, names
+from explorer.records import STATES, ConfirmationRecord, Curve, TrialRecord
+
+LEVELS = 10  # most frequent levels of a choice that are shown by name
+OTHERS = "others"
+NOT_ASKED = "not asked"
+SPENT = names("spent")  # costs that are known only for a trained network
+SHARES = {0.25: "a quarter", 0.5: "half", 0.75: "three quarters"}
+
+Progress = float | int | None  # of a training: a share of its epochs, an epoch counted from 1, or None for its end
+
+
+def quantities(
+    records: Iterable[TrialRecord], objectives: Mapping[str, str], plane: tuple[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return the names of the quantities for the y axis and for the x axis.
+
+    The y list has all maximised quantities and the study's y; the x list has the rest. Each starts with the study's own
+    axis and objectives.
+
+    Args:
+        records: The trials; quantities of complete ones are listed.
+        objectives: Objective -> "max" or "min".
+        plane: The study's own (x, y).
+    """
+    x, y = plane
+    complete = [record for record in records if record.state == "complete"]
+    measured = dict.fromkeys(name for record in complete for name in record.objectives)
+    costs = dict.fromkeys(name for record in complete for name in record.costs)
+    known = [name for name in (y, x, *objectives, *costs, *measured) if name in measured or name in costs]
+    ups = [name for name in known if name == y or is_maximised(name, objectives)]
+    downs = [name for name in known if name not in ups]
+    return list(dict.fromkeys(ups)), list(dict.fromkeys(downs))
+
+
+def choice_points(records: Iterable[TrialRecord]) -> list[str]:
+    """Return the choice points with at least two different answers, in the order in which they were asked."""
+    answers: dict[str, set[str]] = {}
+    for record in records:
+        for name, text in record.choices.items():
+            answers.setdefault(name, set()).add(text)
+    return [name for name, texts in answers.items() if len(texts) > 1]
+
+
+def frontier_points(
+    records: Iterable[TrialRecord], x: str, y: str, objectives: Mapping[str, str], colour: str | None = None
+) -> pandas.DataFrame:
+    """Return one row per complete trial with finite ``x`` and ``y``, by ascending ``x``.
+
+    A cached trial has the network of another trial and is left out.
+
+    Args:
+        records: The trials.
+        x: Name of the quantity on the x axis.
+        y: Name of the quantity on the y axis.
+        objectives: Objective -> "max" or "min".
+        colour: The choice point whose answers are the levels; None for one level.
+
+    Returns:
+        A table with the columns trial, x, y, frontier (not dominated), level (rare ones are ``OTHERS``) and choices
+        (choice point -> answer).
+    """
+    rows = []
+    for record in records:
+        values = record.quantities
+        if record.state == "complete" and _is_finite(values.get(x)) and _is_finite(values.get(y)):
+            level = "" if colour is None else record.choices.get(colour, NOT_ASKED)
+            rows.append((record.number, values[x], values[y], level, record.choices))
+    signs = [-1 if is_maximised(name, objectives) else 1 for name in (x, y)]
+    front = set(non_dominated([(signs[0] * row[1], signs[1] * row[2]) for row in rows]))
+    common = {level for level, _ in Counter(row[3] for row in rows).most_common(LEVELS)}
+    table = pandas.DataFrame(
+        {
+            "trial": [row[0] for row in rows],
+            "x": [row[1] for row in rows],
+            "y": [row[2] for row in rows],
+            "frontier": [index in front for index in range(len(rows))],
+            "level": [row[3] if row[3] in common else OTHERS for row in rows],
+            "choices": [row[4] for row in rows],
+        }
+    )
+    return table.astype({"x": float, "y": float, "frontier": bool}).sort_values(["x", "trial"], ignore_index=True)
+
+
+def seed_points(
+    confirmations: Iterable[ConfirmationRecord], records: Iterable[TrialRecord], x: str, y: str, epochs: int | None
+) -> pandas.DataFrame:
+    """Return one row per network that was trained again from fresh seeds.
+
+    Args:
+        confirmations: Trainings from fresh seeds.
+        records: The trials.
+        x: Name of the quantity on the x axis.
+        y: Name of the quantity on the y axis. The table is empty if training does not measure it.
+        epochs: Length of a trial's training; only confirmations of this length count.
+
+    Returns:
+        A table with the columns trial, x, y (mean over seeds), spread (standard deviation of one training: of this
+        network, or pooled over all networks where it has one seed) and seeds (their number).
+    """
+    values: dict[str, list[float]] = {}
+    for record in confirmations:
+        if record.result is not None and record.epochs == epochs and y in TRAINED:
+            values.setdefault(record.digest, []).append(getattr(record.result, TRAINED[y]))
+    pooled = pooled_std(values.values())
+    rows = []
+    for trial in records:
+        own, cost = values.get(trial.digest), trial.value(x)
+        if own and trial.state == "complete" and _is_finite(cost):
+            spread = pooled if len(own) == 1 else pooled_std([own])
+            rows.append((trial.number, cost, math.fsum(own) / len(own), spread or 0.0, len(own)))
+    table = pandas.DataFrame(rows, columns=["trial", "x", "y", "spread", "seeds"])
+    return table.astype({"x": float, "y": float, "spread": float})
+
+
+def state_counts(records: Iterable[TrialRecord]) -> dict[str, int]:
+    """Return state -> number of trials, without states that no trial has."""
+    counts = Counter(record.state for record in records)
+    return {state: counts[state] for state in STATES if counts[state]}
+
+
+def best_trial(records: Iterable[TrialRecord], name: str, objectives: Mapping[str, str]) -> TrialRecord | None:
+    """Return the complete trial with the best value of a quantity, the first of equals; None if there is none."""
+    sign = -1 if is_maximised(name, objectives) else 1
+    known = [r for r in records if r.state == "complete" and _is_finite(r.value(name))]
+    return min(known, key=lambda record: (sign * record.quantities[name], record.number), default=None)
+
+
+def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
+    """Return one row per trial for display: number, state, objectives, choices, other quantities, seconds, reason.
+
+    Quantities are in their units. Text is safe for a cell that may be downloaded as CSV. If two headings are equal, the
+    later one gets a prime.
+    """
+    records = list(records)
+    columns: dict[str, list[object]] = {
+        "trial": [record.number for record in records],
+        "state": [safe_text(record.state, "cell") for record in records],
+    }
+
+    def add(heading: str, values: list[object]) -> None:
+        while heading in columns:
+            heading += "′"
+        columns[heading] = values
+
+    def add_quantity(name: str) -> None:
+        column = [float(value) if _is_finite(value := row.get(name)) else math.nan for row in values]
+        unit = unit_of(name, [value for value in column if not math.isnan(value)])
+        add(unit.label, [value / unit.divisor for value in column])
+
+    values = [record.quantities for record in records]
+    for name in objectives:
+        add_quantity(name)
+    for name in dict.fromkeys(name for record in records for name in record.choices):
+        answers = [record.choices.get(name) for record in records]
+        add(safe_text(name, length=60), ["" if answer is None else safe_text(answer, "cell") for answer in answers])
+    for name in dict.fromkeys(name for row in values for name in row if name not in objectives):
+        add_quantity(name)
+    add("seconds", [record.seconds for record in records])
+    add("same as trial", [record.same_as for record in records])
+    add("reason", [safe_text(record.reason, "cell", length=500) for record in records])
+    return pandas.DataFrame(columns).astype({"seconds": "Float64", "same as trial": "Int64"})
+
+
+def progress_options(epochs: int) -> list[Progress]:
+    """Return the moments of a training that can be shown: its end, three shares, and each epoch but the last."""
+    return [None, *SHARES, *range(1, epochs)]
+
+
+def progress_label(progress: Progress) -> str:
+    """Return a moment of a training as text."""
+    if progress is None:
+        return "the end"
+    return SHARES[progress] if isinstance(progress, float) else f"epoch {progress}"
+
+
+def trials_at(
+    records: Iterable[TrialRecord], curves: Mapping[int, Curve], progress: Progress, epochs: int
+) -> list[TrialRecord]:
+    """Return the trials as they were at a moment of their training.
+
+    Accuracy and loss are those of that epoch; the costs include the epochs and the seconds of training steps until
+    then. A training that was stopped after that moment counts as complete.
+
+    Args:
+        records: The trials. Those that did not reach the moment are left out.
+        curves: Trial number -> its training curve.
+        progress: The moment.
+        epochs: Length of a whole training.
+    """
+    until = math.ceil(progress * epochs) if isinstance(progress, float) else progress
+    reached = []
+    for record in records:
+        curve = curves.get(record.number)
+        if curve is None or (record.state != "complete" and until is None) or len(curve.epochs) < (until or 1):
+            continue
+        last = -1 if until is None else until - 1
+        spent = dict(zip(SPENT, (curve.epochs[last], curve.seconds[last])))
+        then = {} if until is None else {name: getattr(curve, field)[last] for name, field in TRAINED.items()}
+        costs, objectives = {**record.costs, **spent}, {**record.objectives, **then}
+        reached.append(replace(record, state="complete", costs=costs, objectives=objectives))
+    return reached
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,54 @@
+"""Colours, symbols, margins and notes that figures share."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable
+
+from plotly import graph_objects as go
+
+from explorer.dashboard.data.trials import NOT_ASKED, OTHERS
+from explorer.dashboard.text import safe_text
+
+# Paul Tol's "bright" scheme: distinct with any colour vision, on white and on black.
+# Symbols change with the colours, so that no information depends on colour alone.
+PALETTE = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star")
+GREY = "#8C8C8C"  # readable on white and on black
+HIGHLIGHT = "#E8590C"
+MARGIN = {"l": 10, "r": 10, "t": 30, "b": 10}
+LINE_HEIGHT = 15  # pixels of a line of a label or a note
+NOTE_LENGTH, NOTE_LINES = 50, 6  # characters and lines that fit a narrow figure; the page shows the whole note
+
+
+def add_note(figure: go.Figure, note: str) -> go.Figure:
+    """Write a warning above a figure, if it is not empty; return the figure."""
+    if note:
+        lines = textwrap.wrap(note, NOTE_LENGTH)[:NOTE_LINES]
+        figure.add_annotation(
+            text="<br>".join(safe_text(line, "plotly") for line in lines),
+            **{"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"},
+            align="left",
+            showarrow=False,
+            font={"size": 11, "color": HIGHLIGHT},
+        )
+        figure.update_layout(margin={"t": 20 + LINE_HEIGHT * len(lines)})
+    return figure
+
+
+def level_styles(levels: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return level -> (colour, symbol), ordered by name, so that equal sets of levels have equal styles."""
+    known = sorted(set(levels), key=lambda level: (level in (OTHERS, NOT_ASKED), _sort_key(level)))
+    styles = {}
+    for index, level in enumerate(known):
+        grey = level in (OTHERS, NOT_ASKED)
+        styles[level] = (GREY, "x") if grey else (PALETTE[index % len(PALETTE)], SYMBOLS[index % len(SYMBOLS)])
+    return styles
+
+
+def _sort_key(level: str) -> tuple[float, str]:
+    try:
+        return float(level), level
+    except ValueError:
+        return math.inf, level

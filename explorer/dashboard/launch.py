@@ -1,0 +1,107 @@
+"""Start the dashboard's server. Only this machine can open it unless a host is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from explorer.dashboard.hosts import WILDCARDS, address, allowed_names
+from explorer.errors import StoreError
+from explorer.store.database import database_file
+
+LOOPBACK = "127.0.0.1"
+STORAGE_VARIABLE = "EXPLORER_STORAGE"
+
+
+def run_dashboard(
+    storage: str, port: int | None = None, host: str | None = None, allow_hosts: Sequence[str] = ()
+) -> int:
+    """Serve the dashboard of a storage until SIGINT or SIGTERM.
+
+    Args:
+        storage: URL of the storage. It need not exist yet.
+        port: The port to listen on; by default the first free one from 8501, which is printed.
+        host: The address to listen on; by default 127.0.0.1.
+        allow_hosts: Host names to answer to besides ``host`` and the loopback names.
+
+    Returns:
+        The exit status of the server.
+
+    Raises:
+        StoreError: Streamlit or plotly is not installed, a host name is invalid, or ``storage`` is not a storage URL.
+    """
+    missing = [name for name in ("streamlit", "plotly") if find_spec(name) is None]
+    if missing:
+        raise StoreError(
+            f"the dashboard needs {' and '.join(missing)}; install with: pip install 'explorer[dashboard]'"
+        )
+    database_file(storage)
+    host = None if host is None else address(host)
+    names = allowed_names(host, allow_hosts)
+    answered = dict.fromkeys([*names, "localhost", LOOPBACK])
+    print(f"The dashboard has no login. It answers to {', '.join(answered)}.", flush=True)
+    server = subprocess.Popen(server_command(port, host, names), env=server_environment(storage))
+    try:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        return server.wait()
+    except KeyboardInterrupt:
+        return server.wait()  # the terminal sent SIGINT to the server too
+    finally:
+        server.terminate()
+
+
+def server_command(port: int | None = None, host: str | None = None, names: Sequence[str] = ()) -> list[str]:
+    """Return the command line of the server. Its options override a user's Streamlit configuration.
+
+    Args:
+        port: The port to listen on; by default the first free one from 8501.
+        host: The address to listen on; by default 127.0.0.1.
+        names: The host names to answer to besides the loopback names.
+    """
+    options: dict[str, object] = {
+        "server.address": host or LOOPBACK,
+        "server.headless": True,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": False,
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "minimal",
+    }
+    if port is not None:
+        options["server.port"] = port
+    if host in WILDCARDS:
+        # Without a name to print, Streamlit asks an internet service for this machine's address.
+        options["browser.serverAddress"] = next(iter(names), "localhost")
+    elif host is not None and ":" in host:
+        options["browser.serverAddress"] = f"[{host}]"
+    # -P: modules in the working directory must not shadow those of the server.
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "explorer.dashboard.server",
+        json.dumps({"names": list(names), "config": options}),
+    ]
+
+
+def server_environment(storage: str) -> dict[str, str]:
+    """Return the server's environment variables.
+
+    They hold the storage, because its URL may contain a password and command lines are visible to other users.
+    """
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, STORAGE_VARIABLE: storage, "PYTHONPATH": path}
+
+
+def pages_folder() -> Path:
+    """Return the folder of ``app.py`` and the pages: in a wheel inside this package, in a checkout ``dashboards/``."""
+    packed = Path(__file__).with_name("pages")
+    return packed if packed.is_dir() else Path(__file__).parents[2] / "dashboards"

@@ -1,0 +1,140 @@
+"""One network or trial: its blocks, its costs by part, its training, its choices."""
+
+from __future__ import annotations
+
+import pandas
+import streamlit as st
+
+from explorer.architecture import Architecture
+from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
+from explorer.dashboard.data.storage import read_trial
+from explorer.dashboard.figures.architecture import cost_figure, training_figure
+from explorer.dashboard.figures.diagram import block_dot, block_groups, network_dot
+from explorer.dashboard.panels.charts import draw_figure
+from explorer.dashboard.panels.export import export_command
+from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.session import show_message
+from explorer.dashboard.text import safe_text
+from explorer.errors import ExplorerError, StoreError
+from explorer.records import TrialRecord
+from explorer.store import Study
+
+
+def quantity_title(name: str) -> str:
+    """Return the title of a quantity, without its unit."""
+    return unit_of(name, []).title
+
+
+def draw_blocks(architecture: Architecture, key: str) -> None:
+    """Draw a picker of the network's distinct blocks and the diagram of the picked one."""
+    groups = block_groups(architecture)
+    picked = st.selectbox(
+        "Block", range(len(groups)), format_func=lambda n: groups[n].title, label_visibility="collapsed", key=key
+    )
+    st.graphviz_chart(block_dot(groups[picked]), width="content")
+
+
+def draw_anatomy(architecture: Architecture) -> None:
+    """Draw block and network diagrams on the left, costs by part on the right."""
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        st.subheader("Block", anchor=False)
+        draw_blocks(architecture, "block")
+        with st.expander("The whole network"):
+            st.graphviz_chart(network_dot(architecture), width="content")
+    with right:
+        st.subheader("Costs by part", anchor=False)
+        cost = st.segmented_control(
+            "Cost", COSTED, format_func=quantity_title, default="macs", key="by_place", required=True
+        )
+        table = cost_by_part(architecture)
+        draw_figure(cost_figure(table, cost, unit_of(cost, table.groupby("part")[cost].sum())), "place")
+        draw_stages(architecture)
+
+
+def draw_stages(architecture: Architecture) -> None:
+    """Draw the network's parts as a table that fits the width of a phone."""
+    st.table(stage_rows(architecture).set_index("part"))
+
+
+def draw_detail(study: Study, number: int) -> None:
+    """Draw everything that is stored about a trial."""
+    try:
+        trial = read_trial(study, number)
+    except StoreError as error:
+        show_message(f"{error}.")
+        return
+    draw_headline(study, trial)
+    block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
+    try:
+        architecture = Architecture.from_json(trial.architecture, trial.digest)
+    except ExplorerError as error:
+        with block:
+            show_message(f"The architecture of this trial cannot be read: {error}.")
+    else:
+        with block:
+            draw_blocks(architecture, "block")
+        with network:
+            st.graphviz_chart(network_dot(architecture), width="content")
+    with training:
+        draw_training(study, trial)
+    with numbers:
+        _draw_numbers(trial)
+    st.caption("Export this network with")
+    st.code(export_command(study, number), language=None, wrap_lines=True)
+
+
+def draw_headline(study: Study, trial: TrialRecord) -> None:
+    """Draw a trial in one line, and the reason of its state, if it has one."""
+    st.text(headline(study, trial))
+    if trial.reason:
+        show_message(f"{trial.state}: {trial.reason}")
+
+
+def headline(study: Study, trial: TrialRecord) -> str:
+    """Return a trial in one line: number, state, accuracy, objectives, MACs and parameters."""
+    parts = [f"trial {trial.number}", trial.state]
+    if trial.same_as is not None:
+        parts.append(f"same network as trial {trial.same_as}")
+    values = trial.quantities
+    for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
+        if name in values:
+            unit = unit_of(name, [values[name]])
+            parts.append(f"{unit.of(values[name])} {'' if name == 'accuracy' else unit.title}".strip())
+    return safe_text(" · ".join(parts))
+
+
+def draw_training(study: Study, trial: TrialRecord) -> None:
+    """Draw a trial's training curve, or say why there is none."""
+    try:
+        # A cached trial has the network, and therefore the training, of another one.
+        trained = read_trial(study, trial.same_as) if trial.state == "cached" and trial.same_as is not None else trial
+    except StoreError as error:
+        show_message(f"{error}.")
+        return
+    if trained.result is None or not trained.result.curve:
+        reason = "It is drawn when the training ends." if trial.state == "running" else "This trial stored none."
+        show_message(f"No training curve. {reason}")
+        return
+    if trained is not trial:
+        st.caption(f"The training of trial {trained.number}, which has the same network.")
+    draw_figure(training_figure(trained.result.curve), "training")
+    result = trained.result
+    st.caption(
+        f"{result.epochs} epochs in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s in training steps."
+    )
+
+
+def _draw_numbers(trial: TrialRecord) -> None:
+    values = {**trial.objectives, **trial.costs}
+    rows = [(unit.title, unit.of(value)) for name, value in values.items() for unit in (unit_of(name, [value]),)]
+    rows += [(safe_text(name), safe_text(text, "cell")) for name, text in trial.choices.items()]
+    rows.append(("seed", str(trial.seed)))
+    if trial.seconds is not None:
+        rows.append(("seconds", f"{trial.seconds:.1f}"))
+    if trial.environment is not None:
+        rows.append(
+            ("device", safe_text(f"{trial.environment.device_name}, {trial.environment.threads} threads", "cell"))
+        )
+    rows.append(("digest", safe_text(trial.digest, "cell")))
+    st.dataframe(pandas.DataFrame(rows, columns=["", "value"]), hide_index=True, width="stretch", height="content")

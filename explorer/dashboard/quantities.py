@@ -1,0 +1,62 @@
+"""How the numbers of the table of quantities are shown on pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from explorer.dashboard.text import safe_text
+from explorer.quantities import FRACTIONS, quantity_named
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a quantity is shown: its values divided by ``divisor``; ``name`` of the unit on an axis (may
+    be empty), ``suffix`` behind a single value."""
+
+    title: str
+    name: str
+    suffix: str
+    divisor: float
+
+    @property
+    def label(self) -> str:
+        """For an axis or a heading: ``MACs (millions)``."""
+        return f"{self.title} ({self.name})" if self.name else self.title
+
+    def of(self, number: float) -> str:
+        """One value: ``40.8M``, ``93.2%``, ``1.23 ms``."""
+        shown = number / self.divisor
+        digits = f"{shown:.1f}" if self.name == "%" else f"{shown:,.0f}" if abs(shown) >= 1000 else f"{shown:.4g}"
+        return digits + self.suffix
+
+
+def unit_of(name: str, values: Iterable[float]) -> Unit:
+    """The unit in which all of ``values`` read well; a quantity that is not known keeps its name and has no unit."""
+    row = quantity_named(name)
+    scale = row.unit.scale(values)
+    return Unit(safe_text(row.title), scale.name, scale.suffix, scale.divisor)
+
+
+def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) -> str:
+    """A quantity of one network against another's: ``+12.5%``, ``±0%``, of shares ``-2.1 points``; empty where one has
+    none."""
+    if name not in values or name not in own:
+        return ""
+    if name in FRACTIONS:
+        return f"{100 * (values[name] - own[name]):+.1f} points"
+    if values[name] == own[name]:
+        return "±0%"
+    if not own[name]:
+        return ""
+    percent = 100 * (values[name] - own[name]) / abs(own[name])
+    form = "+,.0f" if abs(percent) >= 100 else "+.1f" if abs(percent) >= 1 else "+.1g"
+    return f"{percent:{form}}%"
+
+
+def counted(number: int) -> str:
+    """A count of any size: ``10,368``, ``3.2e+14``, ``10^140``."""
+    if number < 10**9:
+        return f"{number:,}"
+    return f"{number:.2e}" if number < 10**300 else f"10^{int(math.log10(number))}"

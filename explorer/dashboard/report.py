@@ -1,0 +1,237 @@
+"""The report: the dashboard's figures of one study as a single HTML file that opens offline.
+
+plotly.js is compressed in the file, and the browser decompresses it. All texts from the data are escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import time
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from plotly import graph_objects as go
+from plotly.offline import get_plotlyjs
+
+import explorer
+from explorer.dashboard.data.runs import hypervolume_growth, timeline
+from explorer.dashboard.data.storage import frontier_probabilities, read_confirmations
+from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
+from explorer.dashboard.figures.effects import (
+    EFFECTS_CAPTION,
+    INTERACTION_CAPTION,
+    categories_figure,
+    distribution_figure,
+    effects_figure,
+    interaction_figure,
+)
+from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.figures.runs import MAX_BARS, hypervolume_figure, timeline_figure
+from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.text import safe_text
+from explorer.effects import choice_effects, comparable, quantity, varying_choices
+from explorer.errors import StudyError
+from explorer.quantities import LATENCY, is_maximised
+from explorer.records import TrialRecord
+from explorer.store import Study
+
+MAX_CHOICES = 4  # in parallel categories
+MAX_FAILURES = 50  # listed
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' blob:; img-src data: blob:">
+<title>{title}</title>
+<style>
+ body {{ font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 1000px; margin: 2em auto;
+        padding: 0 1em; }}
+ h1 {{ font-size: 1.5em; overflow-wrap: anywhere }} h2 {{ font-size: 1.15em; margin: 2em 0 .3em }}
+ p, td, th {{ overflow-wrap: anywhere }} .note {{ color: #666 }}
+ .wide {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: 13px }}
+ td, th {{ border-bottom: 1px solid #ddd; padding: .25em .7em; text-align: left; vertical-align: top }}
+ td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+<script>
+const packed = "{packed}";
+const figures = {figures};
+const bytes = Uint8Array.from(atob(packed), letter => letter.charCodeAt(0));
+const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+new Response(stream).text().then(code => {{
+  const script = document.createElement("script");
+  script.textContent = code;
+  document.head.appendChild(script);
+  for (const [name, figure] of Object.entries(figures))
+    Plotly.newPlot(name, figure.data, figure.layout, {{displaylogo: false, responsive: true}});
+  document.body.dataset.drawn = "yes";
+}});
+</script>
+</body>
+</html>
+"""
+HEAD = PAGE[: PAGE.index("<title>")]  # the start of every report
+
+
+def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
+    """Return the report as HTML: settings, frontier, effects of choices, hypervolume, timeline of workers, failures.
+
+    If latencies were measured in several environments, the figures use MACs instead.
+
+    Args:
+        study: The study.
+        records: Its trials.
+    """
+    records = list(records)
+    figures: dict[str, go.Figure] = {}
+    parts = [_facts(study, records)]
+    x, y = study.plane
+    if x == LATENCY and (mixed := study.mixed_environments()):
+        x = "macs"
+        parts.append(
+            f"<p>Latencies were measured in {_escaped(mixed)}; they compare machines, not networks. The"
+            " figures therefore use MACs.</p>"
+        )
+    colour = next((name for name in choice_points(records) if name == "order"), None)
+    points = frontier_points(records, x, y, study.objectives, colour)
+    if points.empty:
+        parts.append("<p>No trial of this study is complete, so there is no frontier to draw.</p>")
+    else:
+        units = unit_of(x, points.x), unit_of(y, points.y)
+        maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
+        confirmed = read_confirmations(study)
+        figures["frontier"] = frontier_figure(
+            points,
+            *units,
+            log_x=True,
+            maximised=maximised,
+            colour=colour,
+            probabilities=frontier_probabilities(study, records, x, y) if confirmed else {},
+            seeds=seed_points(confirmed, records, x, y, study.fingerprint.get("epochs")),
+        )
+        front = [int(number) for number in points.trial[points.frontier]]
+        by_number = {record.number: record for record in records}
+        note = f"{CAPTION} {SEEDS_CAPTION}" if confirmed else CAPTION
+        parts.append(_section("Frontier", "frontier", note))
+        parts.append(_frontier_table([by_number[number] for number in front], x, y))
+        parts += _effect_sections(figures, records, study, x, y)
+    growth = hypervolume_growth(records, study.objectives)
+    if len(growth) > 1:
+        figures["growth_trials"] = hypervolume_figure(growth, "trials")
+        figures["growth"] = hypervolume_figure(growth, "seconds")
+        parts.append(_section("Hypervolume of the frontier", "growth_trials", ""))
+        parts.append('<div id="growth" class="wide"></div>')
+    bars = timeline(records)
+    if not bars.empty:
+        figures["timeline"] = timeline_figure(bars)
+        parts.append(_section("Timeline of workers", "timeline", f"At most the last {MAX_BARS:,} trials."))
+    failures = [record for record in records if record.state == "failed"]
+    if failures:
+        rows = [(str(record.number), record.reason) for record in failures[:MAX_FAILURES]]
+        parts.append(f"<h2>Failures</h2>{_table(('trial', 'reason'), rows, numbers=1)}")
+    for figure in figures.values():
+        figure.update_layout(template="plotly_white")
+    return PAGE.format(
+        title=_escaped(f"{study.name}: {study.space_name}"),
+        body="\n".join(parts),
+        packed=base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode(),
+        # In a script, "<" could start its end tag.
+        figures=json.dumps({name: json.loads(figure.to_json()) for name, figure in figures.items()}).replace(
+            "<", "\\u003c"
+        ),
+    )
+
+
+def _effect_sections(
+    figures: dict[str, go.Figure], records: list[TrialRecord], study: Study, x: str, y: str
+) -> Iterable[str]:
+    known = comparable(records, y, x)
+    unit = unit_of(y, [quantity(record, y) for record in known])
+    try:
+        effects = choice_effects(records, y, x)
+    except StudyError as error:
+        yield f"<h2>Effect of each choice</h2><p>{_escaped(error)}.</p>"
+        return
+    if not effects:
+        return
+    figures["effects"] = effects_figure(effects, unit, unit_of(x, []))
+    yield _section("Effect of each choice", "effects", EFFECTS_CAPTION)
+    factor = effects[0].factor
+    figures["spread"] = distribution_figure(known, factor, y, unit)
+    yield _section("Distribution of results", "spread", f"One curve per level of {factor}.")
+    factors = varying_choices(known)
+    if len(factors) > 1:
+        ranked = list(dict.fromkeys([*(effect.factor for effect in effects), *factors]))
+        figures["together"] = interaction_figure(known, ranked[0], ranked[1], y, unit)
+        yield _section(
+            "Interaction of two choices",
+            "together",
+            INTERACTION_CAPTION,
+        )
+        figures["through"] = categories_figure(known, ranked[:MAX_CHOICES], y, unit)
+        yield _section("Parallel categories", "through", "")
+
+
+def _facts(study: Study, records: list[TrialRecord]) -> str:
+    counts = ", ".join(f"{count:,} {state}" for state, count in state_counts(records).items()) or "no trials yet"
+    settings: Mapping[str, Any] = study.fingerprint
+    savings = study.savings()
+    repeated, stopped = savings["trainings_saved"], savings["epochs_saved"]
+    epochs = stopped + savings["epochs_trained"]
+    recipe = settings.get("recipe")
+    rows = [
+        ("trials", counts),
+        ("trainings saved", f"{repeated:,}: their networks had been trained before" if repeated else ""),
+        ("epochs saved", f"{stopped:,} of {epochs:,}: their trials were stopped early" if stopped > 0 else ""),
+        ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
+        ("data", settings.get("data") or "the user's own function"),
+        ("recipe", f"{recipe['name']}, {settings.get('epochs')} epochs" if recipe else ""),
+        ("seeds", f"one training per network; seed of the search: {study.seed}"),
+        ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),
+        ("created", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study.created))),
+        ("written", f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} by explorer {explorer.__version__}"),
+    ]
+    return _table((), [(name, str(value)) for name, value in rows if value])
+
+
+def _frontier_table(front: list[TrialRecord], x: str, y: str) -> str:
+    names = list(dict.fromkeys((y, x, "params", "macs")))
+    rows = []
+    for record in front:
+        values = record.quantities
+        shown = [unit_of(name, [values[name]]).of(values[name]) if name in values else "" for name in names]
+        rows.append((str(record.number), *shown, ", ".join(f"{k}={v}" for k, v in record.choices.items())))
+    heads = ("trial", *(unit_of(name, []).title for name in names), "choices")
+    return _table(heads, rows, numbers=1 + len(names))
+
+
+def _section(title: str, figure: str, note: str) -> str:
+    paragraph = f'<p class="note">{_escaped(note)}</p>' if note else ""
+    return f'<h2>{_escaped(title)}</h2>{paragraph}<div id="{figure}" class="wide"></div>'
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], numbers: int = 0) -> str:
+    """Return an HTML table whose first ``numbers`` columns are right-aligned."""
+
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=number' if column < numbers else ''}>{_escaped(cell)}</{tag}>"
+            for column, cell in enumerate(cells)
+        )
+
+    head = f"<tr>{line(heads, 'th')}</tr>" if heads else ""
+    lines = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table>{head}{lines}</table></div>'
+
+
+def _escaped(value: object) -> str:
+    return html.escape(safe_text(value, length=600))

@@ -1,0 +1,102 @@
+"""The dashboard's web server, run as a module: Streamlit behind the checks of ``hosts``, with security headers.
+
+The one argument is JSON: ``{"names": [NAME, ...], "config": {STREAMLIT_OPTION: value, ...}}``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import signal
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import streamlit
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.starlette import App
+
+from explorer.dashboard.hosts import refusal
+from explorer.dashboard.launch import pages_folder
+
+
+def page_script_hashes() -> list[str]:
+    """Return the CSP sources of the scripts in Streamlit's own page."""
+    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    return [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts]
+
+
+POLICY = {
+    "default-src": "'none'",
+    # Graphviz is WebAssembly.
+    "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *page_script_hashes()]),
+    "style-src": "'self' 'unsafe-inline'",  # Streamlit and plotly write style elements
+    "font-src": "'self' data:",
+    "img-src": "'self' data: blob:",
+    "media-src": "'self' blob:",
+    "connect-src": "'self'",
+    "worker-src": "'self' blob:",
+    "manifest-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+HEADERS = {
+    "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Guard:
+    """ASGI middleware: refuses requests for other host names, and adds the security headers to every response."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+        self.app = app
+        self.names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"].endswith("http.response.start"):
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        refused = refusal(
+            headers.getlist("host"), headers.getlist("origin"), scope["path"], self.names, scope["server"][1]
+        )
+        if refused is None:
+            return await self.app(scope, receive, send_guarded)
+        response = PlainTextResponse(f"{refused.reason}\n", refused.status, {"Connection": "close"})
+        await response(scope, receive, send_guarded)
+
+
+def main(argument: str) -> None:
+    """Serve until SIGINT or SIGTERM, which end the process with status 0.
+
+    Exits with status 1 and one line if the address cannot be used.
+    """
+    given = json.loads(argument)
+    app = App(pages_folder() / "app.py", middleware=[Middleware(Guard, names=given["names"])])
+    address = given["config"]["server.address"]
+    for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops the server, then raises the signal again
+        signal.signal(interrupt, lambda *_: sys.exit(0))
+    try:
+        app.run(config=given["config"])
+    except OSError as error:
+        sys.exit(f"error: cannot listen on {address}: {error.strerror or error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

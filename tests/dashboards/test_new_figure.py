@@ -1,0 +1,65 @@
+"""A new figure is three edits: a table, a figure, and its place on a page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from explorer.dashboard.launch import STORAGE_VARIABLE
+
+ROOT = Path(__file__).parents[2]
+TABLE = '''
+
+def seconds_rows(records: Iterable[TrialRecord]) -> pandas.DataFrame:
+    """Return one row per trial that ended: trial and seconds."""
+    rows = [(record.number, record.seconds) for record in records if record.seconds is not None]
+    return pandas.DataFrame(rows, columns=["trial", "seconds"])
+'''
+FIGURE = '''
+
+def seconds_figure(rows: pandas.DataFrame) -> go.Figure:
+    """Draw the seconds of each trial."""
+    return go.Figure(go.Bar(x=rows.trial, y=rows.seconds, name="a new figure"))
+'''
+PLACE = """    draw_hypervolume(study, records)
+    from explorer.dashboard.data.runs import seconds_rows
+    from explorer.dashboard.figures.runs import seconds_figure
+
+    draw_figure(seconds_figure(seconds_rows(records)), "seconds")
+"""
+PROGRAM = """
+import json
+import sys
+
+from streamlit.testing.v1 import AppTest
+
+from explorer.dashboard.launch import pages_folder
+
+at = AppTest.from_file(pages_folder() / "app.py", default_timeout=60).run().switch_page("views/runs.py").run()
+assert not at.exception, at.exception
+traces = [trace for chart in at.get("plotly_chart") for trace in json.loads(chart.proto.spec)["data"]]
+print(pages_folder())
+print(sum(trace.get("name") == "a new figure" for trace in traces))
+"""
+
+
+def test_a_new_figure_is_three_edits(study, tmp_path):
+    """A function in ``data/``, a function in ``figures/`` and a call on a page are enough to see a new figure there."""
+    for name in ("explorer", "dashboards"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    package = tmp_path / "explorer/dashboard"
+    for file, text in ((package / "data/runs.py", TABLE), (package / "figures/runs.py", FIGURE)):
+        file.write_text(file.read_text() + text)
+    page = tmp_path / "dashboards/views/runs.py"
+    before = page.read_text()
+    page.write_text(before.replace("    draw_hypervolume(study, records)\n", PLACE))
+    assert page.read_text() != before
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), STORAGE_VARIABLE: study.storage}
+    child = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert child.returncode == 0, child.stderr[-2_000:]
+    assert child.stdout.split("\n")[-3:] == [str(tmp_path / "dashboards"), "1", ""]
