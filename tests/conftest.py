@@ -13,5 +13,5 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A process has one fork server, which knows what whoever starts it asks for. Started here for all that tests ask
     # of it, no trial imports torch for itself, and no writer the store, whichever test comes first.
-    forkserver.set_forkserver_preload([*PRELOADED, "explorer.study.search", "tests.store.test_database"])
+    forkserver.set_forkserver_preload([*PRELOADED, "explorer.study.search", "tests.store.conftest"])
     forkserver.ensure_running()

@@ -6,7 +6,7 @@ import pytest
 
 from explorer.grammar.parse import parse_space
 from explorer.study.search import run_search
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT, good
 
 

@@ -21,7 +21,7 @@ from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending, StudyWriter
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.store.conftest import make_study, proposal
 
 

@@ -15,8 +15,8 @@ import pytest
 from explorer.cli import main
 from explorer.errors import StoreError
 from explorer.store.studies import list_studies
+from tests.polling import wait_until
 from tests.study.evaluations import SPACE_TEXT
-from tests.study.test_children import wait_until
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 

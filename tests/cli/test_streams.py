@@ -14,7 +14,7 @@ import pytest
 
 from explorer.cli.streams import log_as_lines
 from explorer.study.progress import show_progress
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 HARMLESS = (
     ["--help"],

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from explorer.store.studies import open_study
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]

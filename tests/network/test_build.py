@@ -12,29 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explorer.architecture import Architecture
 from explorer.grammar.parse import load_space, parse_space, shipped_spaces
-from explorer.network.build import Network, build_network
+from explorer.network.build import build_network
 from tests.grammar.spaces import only, random_space
-
-
-def images(architecture: Architecture, n: int = 2, seed: int = 0) -> Tensor:
-    return torch.randn(n, *architecture.input, generator=torch.Generator().manual_seed(seed))
-
-
-def randomised(network: Network, seed: int = 1) -> Network:
-    """Every parameter and running statistic drawn anew, so that no norm is the identity."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                positive = name.endswith("running_var") or tensor.dim() == 1
-                tensor.copy_(
-                    torch.rand(tensor.shape, generator=generator) + 0.5
-                    if positive
-                    else torch.randn(tensor.shape, generator=generator) / 10
-                )
-    return network.eval()
+from tests.network.random_values import images, randomised
 
 
 def conv(x: Tensor, weights: list[Tensor], stride: int = 1) -> Tensor:

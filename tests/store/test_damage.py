@@ -24,8 +24,8 @@ from explorer.store.schema import metadata
 from explorer.store.studies import list_studies, open_study
 from explorer.store.writer import Ending, Proposal, StudyWriter
 from explorer.study.search import run_search
-from tests.cli.test_spaces import run
-from tests.store.test_writer import ENVIRONMENT, RESULT
+from tests.command_line import run
+from tests.store.conftest import ENVIRONMENT, RESULT
 from tests.study.evaluations import SPACE_TEXT, good
 
 BAD = [None, b"\xff", "", "abc", -1, 1.5, float("inf"), "null", '{"a": "b"}', '{"accuracy": NaN}', "[" * 100_000]

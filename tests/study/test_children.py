@@ -21,6 +21,7 @@ from explorer.study.children import Children
 from explorer.study.search import run_search
 from explorer.study.watchdog import TrialLimits, Watchdog, machine_memory, usual_limits
 from explorer.study.work import Evaluation, Failure, Job, Outcome
+from tests.polling import wait_until
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES, by_turns, good
 from tests.study.faults import alive
@@ -408,13 +409,6 @@ def good(architecture, *, choices, epochs, seed):
     script.write_text(lines.replace("{guard}", "if __name__ == '__main__': "))
     assert subprocess.run([sys.executable, script], **run).stderr == ""
     assert open_study(url, "one").counts()["complete"] == 3
-
-
-def wait_until(condition, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def members(groups: set[int]) -> list[int]:

@@ -27,8 +27,8 @@ from explorer.study.confirmation import ConfirmationLoop, Retraining, confirm, r
 from explorer.study.search import run_search
 from explorer.study.work import Outcome
 from explorer.training.run import train_architecture
+from tests.polling import wait_until
 from tests.study.evaluations import good
-from tests.study.test_children import wait_until
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 

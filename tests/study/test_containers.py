@@ -16,8 +16,8 @@ import pytest
 from explorer.errors import StoreError
 from explorer.processes import UNKNOWN, has_ended, pid_space, process_start
 from explorer.store.studies import open_study
+from tests.polling import wait_until
 from tests.study.faults import acknowledged, alive, invariant
-from tests.study.test_children import wait_until
 
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 

@@ -33,10 +33,10 @@ from explorer.store.studies import open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search
+from tests.polling import wait_until
 from tests.store.conftest import GONE, make_study, proposal
 from tests.study.evaluations import SPACE_TEXT, good
 from tests.study.faults import acknowledged, acknowledging, alive, invariant, starter
-from tests.study.test_children import wait_until
 
 CONTEXT = multiprocessing.get_context("forkserver")
 

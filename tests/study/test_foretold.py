@@ -15,7 +15,7 @@ from explorer.study.foretold import USUAL_ERROR, find_foretold, usual_error
 from explorer.study.frontier_sampler import INITIAL, FrontierSampler
 from explorer.study.pool import Pool
 from explorer.study.proposals import Candidates
-from tests.study.test_stopwatch import HERE, clock, search  # noqa: F401  (a fixture)
+from tests.study.fake_clock import HERE, search
 
 SPACE = load_space("preact_variants.yaml")
 SLOWER = 1.3  # the device today, beside the day on which it was calibrated
@@ -26,7 +26,7 @@ def better_with_size(architecture, *, choices, epochs, seed):
 
 
 @pytest.fixture
-def calibrated(clock, monkeypatch, tmp_path):  # noqa: F811
+def calibrated(clock, monkeypatch, tmp_path):
     """A predictor of the clock's device, which has become slower since."""
     monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path / "predictors"))
     networks = [SPACE.architecture(derivation) for derivation in SPACE.sample(60, seed=3)]

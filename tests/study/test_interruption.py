@@ -17,9 +17,9 @@ from explorer.errors import StoreError
 from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
+from tests.polling import wait_until
 from tests.study.evaluations import SPACE_TEXT, slow
 from tests.study.faults import alive, invariant
-from tests.study.test_children import wait_until
 
 
 @pytest.mark.parametrize("workers", [1, 2])
