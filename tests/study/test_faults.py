@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -41,15 +40,7 @@ from tests.study.faults import acknowledged, acknowledging, alive, invariant, st
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
-@pytest.fixture
-def moments(request):
-    """Random moments; the seed is in the failure's report."""
-    seed = int(os.environ.get("EXPLORER_FAULT_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"EXPLORER_FAULT_SEED={seed}")  # pytest shows what a failing test printed
-    return random.Random(seed)
-
-
-def test_twenty_kills_within_trials(url, tmp_path, start, moments):
+def test_twenty_kills_within_trials(url, tmp_path, start, draw):
     """R2, R5, R10: SIGKILL of the whole search at twenty random moments within trials; then the same line ends in
     order."""
     hits = 0
@@ -57,7 +48,7 @@ def test_twenty_kills_within_trials(url, tmp_path, start, moments):
         process = start("unhurried", 27, 1 + kill % 2)
         while process.stdout.readline() not in ("started\n", ""):
             pass
-        time.sleep(moments.uniform(0.0, 0.4))
+        time.sleep(draw.uniform(0.0, 0.4))
         process.kill()
         process.communicate()
         wait_until(lambda: not alive(tmp_path))
@@ -142,7 +133,7 @@ def commit_for_ever(url: str, path: str) -> None:
             os.fsync(stream.fileno())
 
 
-def test_twenty_kills_in_commits(url, tmp_path, moments):
+def test_twenty_kills_in_commits(url, tmp_path, draw):
     """R2: SIGKILL in a tight loop of commits, twenty times: nothing acknowledged is lost, the file is whole."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
     path = tmp_path / "acknowledged"
@@ -151,7 +142,7 @@ def test_twenty_kills_in_commits(url, tmp_path, moments):
         process = CONTEXT.Process(target=commit_for_ever, args=(url, str(path)))
         process.start()
         wait_until(lambda before=before: path.exists() and path.stat().st_size > before)
-        time.sleep(moments.uniform(0.0, 0.1))
+        time.sleep(draw.uniform(0.0, 0.1))
         process.kill()
         process.join()
         StudyWriter(make_study(url), new_worker()).reap()
