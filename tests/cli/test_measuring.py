@@ -31,6 +31,7 @@ def own_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.mark.slow
 def test_latency_as_json(capsys):
     """One document, a row for each network and setting in order, each with all that a reader of numbers needs."""
     status, out, err = run(

@@ -102,5 +102,7 @@ def test_a_search_stores_scores_and_trains_as_without(capsys, tmp_path):
 
 
 def test_a_search_refuses_unknown_scores(capsys, tmp_path):
-    status, _, err = run(capsys, *SEARCH, "preact_variants.yaml", "--storage", f"sqlite:///{tmp_path}/x.db", "--scores", "naswott")
+    status, _, err = run(
+        capsys, *SEARCH, "preact_variants.yaml", "--storage", f"sqlite:///{tmp_path}/x.db", "--scores", "naswott"
+    )
     assert status == 2 and "unknown score 'naswott'" in err and "did you mean" in err

@@ -142,6 +142,7 @@ def sleepers(tmp_path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_trial_that_eats_all_memory_fails_alone(space):
     """R12: of two workers' trials those that take memory without end fail with their reason, beside them the others
     are complete."""

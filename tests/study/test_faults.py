@@ -40,6 +40,7 @@ from tests.study.faults import acknowledged, acknowledging, alive, invariant, st
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
+@pytest.mark.slow
 def test_twenty_kills_within_trials(url, tmp_path, start, draw):
     """R2, R5, R10: SIGKILL of the whole search at twenty random moments within trials; then the same line ends in
     order."""
@@ -99,6 +100,7 @@ def four_searches(*args) -> None:
     assert [process.exitcode for process in processes] == [0] * 4
 
 
+@pytest.mark.slow
 def test_four_searches_share_a_thousand_trials(url, tmp_path):
     """R2: four searches at once bring one study to a thousand trials: no error, none too many, each result that any of
     them acknowledged is there."""
@@ -185,7 +187,7 @@ def test_kills_between_asking_and_the_lease(url, tmp_path):
     invariant(url, tmp_path)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """R5: SIGSTOP until another has taken its trials over, then SIGCONT: its late results are nobody's, it goes on and
     ends in order."""
@@ -232,6 +234,7 @@ def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypat
     assert not list(found.artifacts.rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, environment):
     """R8: on a disk of 3 MiB a search waits when it is full, burns no trial, and goes on when there is room again."""
     disk = tmp_path / "disk"
@@ -358,7 +361,14 @@ def moves(architecture, *, choices, epochs, seed):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("abuse", ["closed", "no streams", "umask", "signals", "torch", "threads"])
+@pytest.mark.parametrize(
+    "abuse",
+    [
+        "closed",
+        "no streams",
+        *(pytest.param(how, marks=pytest.mark.slow) for how in ("umask", "signals", "torch", "threads")),
+    ],
+)
 def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, abuse, workers):
     """What ``evaluate`` does to its process (streams, umask, signals, torch's defaults, threads) costs no result."""
     script = tmp_path / "script.py"
