@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
 from explorer.grammar.parse import parse_space
@@ -24,7 +26,7 @@ def place(tmp_path, monkeypatch):
     def long_work(*args, **settings):
         raise AssertionError("long work was begun")
 
-    for name in (
+    names = (
         "explorer.study.loop.SearchLoop.run",
         "explorer.study.confirmation.ConfirmationLoop.run",
         "explorer.training.run.train_architecture",
@@ -36,7 +38,10 @@ def place(tmp_path, monkeypatch):
         "dashboards.report.report_page",
         "explorer.training.data.load_data",
         "explorer.study.terms.load_data",
-    ):
+    )
+    for name in names:  # first: a module that is imported after another was changed would keep the change
+        pkgutil.resolve_name(name)
+    for name in names:
         monkeypatch.setattr(name, long_work)
     return tmp_path
 

@@ -22,6 +22,7 @@ from explorer.store.lease import new_worker
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending, StudyWriter
 from tests.command_line import run
+from tests.polling import wait_until
 from tests.store.conftest import make_study, proposal
 
 
@@ -121,13 +122,12 @@ def test_ctrl_c_while_it_measures(tmp_path):
     line += ["latency", "he2016_orders.yaml#0", "--batch", "1,2,3,4", "--device", "cpu"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text():
-        time.sleep(0.02)
+    wait_until(children.read_text)
     child = children.read_text().split()[0]
-    time.sleep(1)
+    wait_until(lambda: b"torch" in Path(f"/proc/{child}/maps").read_bytes())
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == "" and "Traceback" not in err
+    assert (process.returncode, out) == (130, "") and "Traceback" not in err, err
     assert not Path(f"/proc/{child}").exists()
 
 
