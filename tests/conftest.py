@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from multiprocessing import forkserver
 
+import hypothesis
+import numpy
+import pytest
+
 from explorer.study.children import PRELOADED
+
+SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
+
+# The same examples in every run; a time limit for one would fail on a busy machine.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("fixed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests that run side by side have a core each: two threads of torch on one core wait for one another most of the
@@ -13,5 +25,26 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A process has one fork server, which knows what whoever starts it asks for. Started here for all that tests ask
     # of it, no trial imports torch for itself, and no writer the store, whichever test comes first.
-    forkserver.set_forkserver_preload([*PRELOADED, "explorer.study.search", "tests.store.test_database"])
+    forkserver.set_forkserver_preload([*PRELOADED, "explorer.study.search", "tests.store.conftest"])
     forkserver.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state, in whichever order the tests run."""
+    random.seed(SEED)
+    numpy.random.seed(SEED % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(SEED)
+
+
+@pytest.fixture
+def draw() -> random.Random:
+    """A source of random numbers for what a test varies."""
+    return random.Random(SEED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A run with failures prints its seed."""
+    if terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(f"EXPLORER_TEST_SEED={SEED} repeats the random numbers of this run.")

@@ -13,7 +13,7 @@ import explorer
 from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from explorer.store import open_study
 from explorer.store.database import open_for_writing
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.every_study import CONFIRMED_SEEDS, KINDS, SEARCHED, SPACE, write_every_study
 
 WITHOUT_POINTS = ("all failed", "empty", "only rejected", "only running")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
 from explorer.space.search_space import parse_space
 from explorer.study.search import run_search
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT, good
 
 
@@ -24,7 +26,7 @@ def place(tmp_path, monkeypatch):
     def long_work(*args, **settings):
         raise AssertionError("long work was begun")
 
-    for name in (
+    names = (
         "explorer.study.loop.SearchLoop.run",
         "explorer.study.confirm.run.ConfirmationLoop.run",
         "explorer.training.run.train_architecture",
@@ -37,7 +39,10 @@ def place(tmp_path, monkeypatch):
         "explorer.dashboard.report.report_page",
         "explorer.data.dataset.load_data",
         "explorer.study.recorded_training.load_data",
-    ):
+    )
+    for name in names:  # first: a module that is imported after another was changed would keep the change
+        pkgutil.resolve_name(name)
+    for name in names:
         monkeypatch.setattr(name, long_work)
     return tmp_path
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from explorer.store.studies import list_studies
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT
 
 

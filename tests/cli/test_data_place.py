@@ -9,7 +9,7 @@ import pytest
 
 from explorer.store.database import open_for_writing
 from explorer.store.studies import open_study
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.data.layouts import class_folders, idx_files
 from tests.study.evaluations import SPACE_TEXT
 

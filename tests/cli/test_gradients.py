@@ -8,7 +8,7 @@ import pytest
 
 from explorer.store.studies import open_study
 from explorer.training.gradient_flow import gradient_flow
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.data.layouts import class_folders, idx_files, python_batches
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.store.conftest import make_study
 
 SPACE = "he2016_orders.yaml"

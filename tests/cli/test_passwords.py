@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from explorer.cli import COMMANDS
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 CANARY = "CANARY"
 ARCH = "study:1"

@@ -10,7 +10,7 @@ import pytest
 from explorer.cli import main
 from explorer.study.objective import perform
 from explorer.study.work import Job, Retraining, Training
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--workers", "2", "--json")
 

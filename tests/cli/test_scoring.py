@@ -7,9 +7,10 @@ import json
 import pytest
 
 from explorer.store.studies import open_study
-from tests.cli.test_spaces import run
+from tests.command_line import run
+from tests.study.evaluations import SPACE_TEXT
 
-SEARCH = ["search", "--space", "preact_variants.yaml", "--data", "digits", "--epochs", "1", "--limit", "macs<=300k"]
+SEARCH = ["search", "--data", "digits", "--subset", "60", "--epochs", "1", "--workers", "1", "--space"]
 
 
 def test_scores_as_json(capsys):
@@ -83,10 +84,12 @@ def test_a_search_stores_scores_and_trains_as_without(capsys, tmp_path):
     """With --scores a trial has them among what was measured, and the very accuracy that it has without; --study then
     ranks them beside the plain costs."""
     url, plain = (f"sqlite:///{tmp_path}/{name}.db" for name in ("scored", "plain"))
-    common = [*SEARCH, "--trials", "4", "--sampler", "random", "--stopping", "none", "--workers", "1"]
+    space = tmp_path / "tiny.yaml"
+    space.write_text(SPACE_TEXT)
+    common = [*SEARCH, str(space), "--trials", "4", "--sampler", "random", "--stopping", "none"]
     assert run(capsys, *common, "--storage", url, "--scores", "synflow,naswot")[0] == 0
     assert run(capsys, *common, "--storage", plain)[0] == 0
-    scored, without = (open_study(each, "preact_variants-digits") for each in (url, plain))
+    scored, without = (open_study(each, "tiny-digits") for each in (url, plain))
     complete = [record for record in scored.trials() if record.state == "complete"]
     assert len(complete) == 4 and all(record.objectives["synflow"] for record in complete)
     twins = [record for record in without.trials() if record.state == "complete"]
@@ -99,5 +102,7 @@ def test_a_search_stores_scores_and_trains_as_without(capsys, tmp_path):
 
 
 def test_a_search_refuses_unknown_scores(capsys, tmp_path):
-    status, _, err = run(capsys, *SEARCH, "--storage", f"sqlite:///{tmp_path}/x.db", "--scores", "naswott")
+    status, _, err = run(
+        capsys, *SEARCH, "preact_variants.yaml", "--storage", f"sqlite:///{tmp_path}/x.db", "--scores", "naswott"
+    )
     assert status == 2 and "unknown score 'naswott'" in err and "did you mean" in err

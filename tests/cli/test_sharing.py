@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 import explorer
 from explorer.export import formats
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 QUICK = ("--formats", "yaml,python,safetensors")
 SMALL = "he2016_orders.yaml#order=full_preact"

@@ -15,8 +15,8 @@ import pytest
 from explorer.cli import main
 from explorer.errors import StoreError
 from explorer.store.studies import list_studies
+from tests.polling import wait_until
 from tests.study.evaluations import SPACE_TEXT
-from tests.study.test_children import wait_until
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 
@@ -42,7 +42,11 @@ def command(tmp_path):
 SEARCH = ("search", "--space", "space.yaml", "--data", "digits", "--epochs", "5000", "--workers", "2", "--json")
 
 
-SIGNALS = [(signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")]
+SIGNALS = [
+    (signal.SIGTERM, " by SIGTERM"),
+    pytest.param(signal.SIGINT, "", marks=pytest.mark.slow),
+    pytest.param(signal.SIGHUP, " by SIGHUP", marks=pytest.mark.slow),
+]
 
 
 def counts(tmp_path) -> dict[str, int]:
@@ -96,6 +100,7 @@ def started_by(command, pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, command):
     """A segmentation fault in a library ends ``explorer train`` with status 1 and a line that names the checkpoint; the
     same line goes on from it, and SIGTERM ends it in order."""
@@ -119,6 +124,7 @@ def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, com
     assert not trainer(process)
 
 
+@pytest.mark.slow
 def test_the_fork_server_ends_with_an_interrupted_command(command):
     """Also one that does not end by itself, as while it imports torch."""
     process = command(*TRAIN)
@@ -171,6 +177,7 @@ def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
     assert (process.returncode, out, err.strip()) == (143, "", "interrupted by SIGTERM")
 
 
+@pytest.mark.slow
 def test_a_search_that_is_the_first_process_of_a_container_ends_in_order(tmp_path, command):
     """SIGTERM to process 1, as ``docker stop`` sends it, ends the search in order."""
     unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
@@ -184,6 +191,7 @@ def test_a_search_that_is_the_first_process_of_a_container_ends_in_order(tmp_pat
     assert process.returncode == 143 and counts(tmp_path)["interrupted"] == 2
 
 
+@pytest.mark.slow
 def test_a_search_under_nohup_outlives_its_terminal(tmp_path, command):
     """Where SIGHUP is ignored it stays ignored."""
     process = command(*SEARCH, prefix=("nohup",))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 
 @pytest.mark.parametrize(

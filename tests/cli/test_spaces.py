@@ -4,18 +4,11 @@ import json
 
 import pytest
 
-from explorer.cli import COMMANDS, main
+from explorer.cli import COMMANDS
 from explorer.costing.analytic import count_cost
 from explorer.space.search_space import load_space
 from explorer.space.shipped import shipped_spaces
-
-
-def run(capsys, *args):
-    """(exit status, standard output, standard error) of one call."""
-    with pytest.raises(SystemExit) as ended:
-        main(list(args))
-    out, err = capsys.readouterr()
-    return ended.value.code, out, err
+from tests.command_line import run
 
 
 def test_every_command_has_help(capsys):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from explorer.cli import COMMANDS
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 TAKE_NOTHING = {"studies", "worker", "dashboard", "doctor", "data", "latency", "scores"}  # that must be given
 STUDY_COMMANDS = {"trials", "frontier", "confirm", "effects", "clean"}  # STUDY may be left out where there is one

@@ -14,7 +14,7 @@ import pytest
 
 from explorer.cli.streams import log_as_lines
 from explorer.study.display import show_progress
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 HARMLESS = (
     ["--help"],
@@ -61,15 +61,20 @@ def test_closed_streams_do_no_harm(closed, tmp_path):
     "settings",
     [
         {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONIOENCODING": "latin-1:strict"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"PYTHONOPTIMIZE": "2"},
         {"PYTHONWARNINGS": "error"},
-        {"PYTHONDONTWRITEBYTECODE": "1"},
-        {"COLUMNS": "1"},
-        {"COLUMNS": "0", "LINES": "0"},
-        {"TERM": "dumb", "NO_COLOR": "1"},
         {"HOME": "", "TMPDIR": "/nowhere"},
+        *(
+            pytest.param(settings, marks=pytest.mark.slow)
+            for settings in (
+                {"PYTHONIOENCODING": "latin-1:strict"},
+                {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+                {"PYTHONOPTIMIZE": "2"},
+                {"PYTHONDONTWRITEBYTECODE": "1"},
+                {"COLUMNS": "1"},
+                {"COLUMNS": "0", "LINES": "0"},
+                {"TERM": "dumb", "NO_COLOR": "1"},
+            )
+        ),
     ],
     ids=str,
 )
@@ -104,7 +109,9 @@ SEARCHING = ["search", "--space", "he2016_orders.yaml", "--data", "digits", "--e
              "--workers", "1"]  # fmt: skip
 
 
-@pytest.mark.parametrize("redirection", ["2>&1 | true; exit ${PIPESTATUS[0]}", "2> /dev/full"])
+@pytest.mark.parametrize(
+    "redirection", ["2>&1 | true; exit ${PIPESTATUS[0]}", pytest.param("2> /dev/full", marks=pytest.mark.slow)]
+)
 def test_a_search_survives_its_output(redirection, tmp_path):
     """A reader or a terminal that goes away takes no trial with it, and the status is the search's own."""
     done = shell(SEARCHING, redirection, cwd=tmp_path)
@@ -113,6 +120,7 @@ def test_a_search_survives_its_output(redirection, tmp_path):
     assert b'"complete": 1' in held.stdout
 
 
+@pytest.mark.slow
 def test_a_search_survives_its_terminal(tmp_path):
     """The live display ends with the terminal it was drawn on; the search goes on to its end."""
     master, slave = pty.openpty()

@@ -9,12 +9,13 @@ import sys
 import pytest
 
 from explorer.store.studies import open_study
-from tests.cli.test_spaces import run
+from tests.command_line import run
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]
 
 
+@pytest.mark.slow
 def test_two_workers_and_a_search_share_a_study(tmp_path):
     """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0.
     The limit that the search was begun with holds for all."""

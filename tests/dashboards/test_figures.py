@@ -57,7 +57,9 @@ def test_the_line_joins_the_frontier():
 
 def test_dominated_points_are_muted():
     """Dominated points are smaller and paler than the frontier's, also while something is selected."""
-    for trace in marker_traces(drawn()):
+    traces = marker_traces(drawn())
+    assert {int(trace.customdata[0]) % 2 for trace in traces} == {0, 1}
+    for trace in traces:
         muted = int(trace.customdata[0]) % 2 == 1
         assert (trace.marker.opacity < 1) == muted
         assert trace.unselected.marker.opacity == trace.marker.opacity

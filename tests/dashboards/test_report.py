@@ -12,9 +12,9 @@ from explorer.cli import main
 from explorer.dashboard.report import report_page
 from explorer.store.rows import LATENCY_NOTE
 from explorer.store.writer import Ending
+from tests.dashboards.chromium import CHROMIUM, FLAGS
 from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study
 from tests.dashboards.payloads import HOSTILE
-from tests.dashboards.test_browser import CHROMIUM, FLAGS
 
 
 def test_the_page_holds_the_study(study):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import subprocess
 import sys
@@ -30,20 +29,11 @@ from explorer.ops.pool import GlobalAveragePool
 from explorer.ops.scale import Scale
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
+from tests.export.generated_code import imported
 from tests.export.spaces import HEADER, SPACES, loaded, randomised
 
 SMALL_SIDE = 64  # of the input on which networks of shipped spaces are run
 MOST_PARAMS = 4_000_000  # of those that are run
-
-
-def imported(text: str, folder):
-    """The module that ``text`` is."""
-    path = folder / "model.py"
-    path.write_text(text)
-    spec = importlib.util.spec_from_file_location("exported_model", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_logits_are_equal_bit_for_bit(exported):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import random
 import re
+import shutil
 import signal
-import time
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -265,37 +268,57 @@ def test_a_header_too_long_to_be_read_back_is_not_written():
     assert len(save({"x": torch.zeros(1)})) < 200
 
 
+FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
+
+
+def killed_at(event: int, folder: Path, export: Callable[[], object]) -> bool:
+    """Run ``export`` in a forked process that is killed before its ``event``-th operation on files in ``folder``.
+
+    Returns:
+        Whether it was killed; False if it does fewer operations.
+    """
+    child = os.fork()
+    if child == 0:
+        left = itertools.count(event, -1)
+
+        def audit(name: str, args: tuple) -> None:
+            # The names that rmtree removes are relative to an open folder.
+            if name in FILE_EVENTS and (name != "open" or str(args[0]).startswith(str(folder))) and next(left) == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(audit)
+            export()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_killed_export_leaves_nothing_half_written(architecture, tmp_path):
-    """Killed at a random moment, twenty times, an export leaves no folder or a whole one, and the next one removes what
-    the killed ones left beside it."""
-    target = tmp_path / "net"
-    draw = random.Random(2)
-    states = [build_network(architecture, seed=seed).state_dict() for seed in range(2)]
-    began = time.perf_counter()
-    export_architecture(architecture, target, state_dict=states[0], formats=["yaml", "safetensors"])
-    usual = time.perf_counter() - began
-    killed = 0
-    for number in range(20):
-        child = os.fork()
-        if child == 0:
-            try:
-                for turn in range(50):
-                    export_architecture(
-                        architecture, target, state_dict=states[turn % 2], formats=["yaml", "safetensors"]
-                    )
-            finally:
-                os._exit(0)
-        time.sleep(draw.uniform(0, 3 * usual))
-        os.kill(child, signal.SIGKILL)
-        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-        earlier = tmp_path / ".earlier-net"
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_killed_export_leaves_nothing_half_written(architecture, tmp_path, replaces):
+    """Killed before any of its operations on files, an export leaves no folder, the earlier one or the new one, whole;
+    the next export removes what the killed ones left."""
+    target, earlier = tmp_path / "net", tmp_path / ".earlier-net"
+    old, new = (build_network(architecture, seed=seed).state_dict() for seed in range(2))
+
+    def export(state: dict[str, torch.Tensor]) -> None:
+        export_architecture(architecture, target, state_dict=state, formats=["yaml", "safetensors"])
+
+    before, names, found = "old" if replaces else "none", {weight_bytes(old): "old", weight_bytes(new): "new"}, []
+    for event in itertools.count():
         if target.exists():
-            check_package(target)
-        else:  # between the two renames of a replacement: the earlier export steps aside for a moment
-            check_package(earlier)
-        assert number or target.exists() or earlier.exists()
-    assert killed == 20
-    export_architecture(architecture, target, state_dict=states[0], formats=["yaml", "safetensors"])
+            shutil.rmtree(target)
+        if replaces:
+            export(old)
+        if not killed_at(event, tmp_path, lambda: export(new)):
+            break
+        place = target if target.exists() else earlier  # its name between the two renames of a replacement
+        if place.exists():
+            check_package(place)
+        found.append(names[(place / "model.safetensors").read_bytes()] if place.exists() else "none")
+    first = found.index("new")
+    assert first > 5 and set(found[:first]) == {before} and set(found[first:]) == {"new"}, found
+    export(old)
     check_package(target)
     assert [path.name for path in tmp_path.iterdir()] == ["net"]

@@ -18,8 +18,8 @@ from explorer.export.package import export_architecture
 from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
 from explorer.space.search_space import load_space, parse_space
 from explorer.training.run import train_architecture
+from tests.export.generated_code import imported
 from tests.export.spaces import HEADER, SPACES, loaded, randomised
-from tests.export.test_code import imported
 
 QUICK = ("python", "safetensors")
 

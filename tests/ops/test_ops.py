@@ -7,6 +7,9 @@ import re
 import warnings
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import cache
+from itertools import product
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,7 +18,7 @@ from torch import nn
 from explorer.errors import ArchitectureError
 from explorer.network.build import instantiate
 from explorer.ops import registry
-from explorer.ops.activation import ReLU, SiLU
+from explorer.ops.activation import ReLU
 from explorer.ops.base import MAX_KERNEL, Context, Op, OpCost, TensorShape, check_argument
 from explorer.ops.conv import Conv
 from explorer.ops.merge import MERGES, Add, Concatenate, Gate, merge_from_json
@@ -24,62 +27,106 @@ from explorer.ops.pool import AvgPool
 from explorer.ops.squeeze_excitation import EfficientChannelAttention, SqueezeExcitation, nearest_multiple
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
+from tests.ops.pairwise import all_pairs
 
-# Several ways to write each op: (kernel, arguments by field).
-WAYS: dict[str, list[tuple[int | None, dict]]] = {
-    "conv": [
-        (1, {}),
-        (3, {}),
-        (5, {"out": 20}),
-        (3, {"stride": 2}),
-        (3, {"dilation": 3}),
-        (3, {"groups": 4, "bias": 1}),
-        (2, {"stride": 2}),
-        (4, {}),
-        (7, {"stride": 4, "dilation": 2}),
-        (1, {"stride": 3, "bias": 1}),
-        (3, {"out": 24, "groups": 12}),
-    ],
-    "dwconv": [(3, {}), (5, {"stride": 2}), (7, {"dilation": 2}), (3, {"out": 24}), (2, {"bias": 1})],
-    "gn": [(None, {"groups": 4}), (None, {"groups": 12}), (None, {"groups": 1})],
-    "leaky_relu": [(None, {}), (None, {"slope": 0.2})],
-    "se": [
-        (None, {}),
-        (None, {"ratio": 5}),
-        (None, {"ratio": 2, "multiple": 8}),
-        (None, {"squeeze": 7, "act": SiLU()}),
-        (None, {"ratio": 4, "gate": registry.by_spelling["hardsigmoid"]()}),
-        (None, {"act": registry.by_spelling["prelu"]()}),
-    ],
-    "cbam": [(None, {}), (None, {"ratio": 3})],
-    "mhsa": [(None, {"heads": 3}), (None, {"heads": 4, "position": "none"})],
-    "drop": [(None, {"p": 0.5})],
-    "droppath": [(None, {"p": 0.25})],
-    "scale": [(None, {"factor": 0.5})],
-    "layerscale": [(None, {}), (None, {"init": 0.1})],
-    "shortcut_gate": [(None, {}), (None, {"bias": -6.0})],
-    "maxpool": [(3, {}), (3, {"stride": 2}), (2, {"stride": 2}), (4, {}), (1, {"stride": 2}), (5, {"stride": 3})],
-    "avgpool": [
-        (None, {}),
-        (3, {}),
-        (3, {"stride": 2}),
-        (2, {"stride": 2}),
-        (5, {"stride": 3}),
-        (7, {"stride": 5}),
-        (1, {"stride": 2}),
-    ],
-    "blurpool": [(None, {}), (None, {"stride": 2})],
-    "subsample": [(None, {}), (None, {"stride": 2, "out": 20}), (None, {"stride": 3, "out": 12})],
-    "shuffle": [(None, {"groups": 3})],
-    "fc": [(None, {}), (None, {"out": 7, "bias": 0})],
+UNSET = None  # the argument, or the kernel size, is not written
+RELU, SILU, PRELU, HARDSIGMOID = (registry.by_spelling[name]() for name in ("relu", "silu", "prelu", "hardsigmoid"))
+# The values to try of each op's kernel size and arguments, by field; ops without either are not listed.
+VALUES: dict[str, dict[str, list]] = {
+    "conv": {
+        "kernel": [1, 2, 3, 4, 5, 7],
+        "out": [UNSET, 20, 24],
+        "stride": [UNSET, 2, 3, 4],
+        "dilation": [UNSET, 2, 3],
+        "groups": [UNSET, 4, 12],
+        "bias": [UNSET, 1],
+    },
+    "dwconv": {
+        "kernel": [2, 3, 5, 7],
+        "out": [UNSET, 24],
+        "stride": [UNSET, 2],
+        "dilation": [UNSET, 2],
+        "bias": [UNSET, 1],
+    },
+    "gn": {"groups": [1, 4, 12]},
+    "leaky_relu": {"slope": [UNSET, 0.2]},
+    "se": {
+        "ratio": [UNSET, 2, 5],
+        "multiple": [UNSET, 8],
+        "least": [UNSET, 0.9],
+        "squeeze": [UNSET, 7],
+        "act": [UNSET, SILU, PRELU],
+        "gate": [UNSET, HARDSIGMOID],
+    },
+    "cbam": {"ratio": [UNSET, 3]},
+    "mhsa": {"heads": [3, 4], "position": [UNSET, "none"]},
+    "drop": {"p": [0.25, 0.5]},
+    "droppath": {"p": [0.25, 0.5]},
+    "scale": {"factor": [0.5, -2.0]},
+    "layerscale": {"init": [UNSET, 0.1]},
+    "shortcut_gate": {"bias": [UNSET, -6.0]},
+    "maxpool": {"kernel": [1, 2, 3, 4, 5], "stride": [UNSET, 2, 3]},
+    "avgpool": {"kernel": [UNSET, 1, 2, 3, 5, 7], "stride": [UNSET, 2, 3, 5]},
+    "blurpool": {"stride": [UNSET, 2]},
+    "subsample": {"stride": [UNSET, 2, 3], "out": [UNSET, 12, 20]},
+    "shuffle": {"groups": [3, 4]},
+    "fc": {"out": [UNSET, 7], "bias": [UNSET, 0]},
 }
-SHAPES = [TensorShape(12, 8, 8), TensorShape(12, 9, 7), TensorShape(12, 1, 1), TensorShape(24, 13, 13)]
-CASES = [
-    (spelling, kernel, given, x)
-    for spelling in sorted(registry.by_spelling)
-    for kernel, given in WAYS.get(spelling, [(None, {})])
-    for x in SHAPES
-]
+SHAPES = [TensorShape(12, 8, 8), TensorShape(24, 9, 7), TensorShape(12, 1, 1)]
+MISFITS = ("does not fit", "divide", "only adds channels", "by itself")  # reasons not to take a shape, or an argument
+
+
+class Case(NamedTuple):
+    """An op with its arguments and the shape that arrives."""
+
+    spelling: str
+    given: dict[str, Any]
+    x: TensorShape
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Case:
+        given = {name: value for name, value in row.items() if name in VALUES.get(row["op"], {}) and value is not UNSET}
+        return cls(row["op"], given, row["shape"])
+
+    @property
+    def op(self) -> Op:
+        """The op. Raises ArchitectureError where it does not fit the shape."""
+        given = dict(self.given)
+        op = bound(self.spelling, given.pop("kernel", None), given, self.x)
+        op.output_shape(self.x)
+        return op
+
+    @property
+    def fits(self) -> bool:
+        try:
+            return self.op is not None
+        except ArchitectureError:
+            return False
+
+    def __str__(self) -> str:
+        return "-".join([self.spelling, *(f"{name}={value}" for name, value in self.given.items()), str(self.x)])
+
+
+@cache
+def cases(checks: tuple[str, ...]) -> dict[str, list[Case]]:
+    """Which cases each check tries: every pair of arguments of an op, every argument on every shape, and each argument
+    in every check. Ops without arguments share one design: each on every shape, and each in every check."""
+    bare = sorted(registry.by_spelling.keys() - VALUES.keys())
+    found: dict[str, list[Case]] = {check: [] for check in checks}
+    for ops in [bare, *([name] for name in VALUES)]:
+        factors = {"op": ops, "shape": SHAPES, "check": checks, **VALUES.get(ops[0], {})}
+        for row in all_pairs(factors, lambda row: Case.of(row).fits):
+            if (case := Case.of(row)) not in found[row["check"]]:
+                found[row["check"]].append(case)
+    return found
+
+
+def pytest_generate_tests(metafunc):
+    """Every test that takes a ``case`` is a check of the design."""
+    if "case" in metafunc.fixturenames:
+        tests = vars(metafunc.module).items()
+        checks = tuple(name for name, test in tests if "case" in getattr(test, "__annotations__", ()))
+        metafunc.parametrize("case", cases(checks)[metafunc.function.__name__], ids=str)
 
 
 def bound(spelling: str, kernel: int | None, given: dict, x: TensorShape) -> Op:
@@ -105,34 +152,19 @@ def macs_of(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
     return counted[0], counted[1]
 
 
-@pytest.fixture(
-    params=CASES, ids=lambda case: f"{case[0]}{case[1] or ''}-{'-'.join(map(str, case[2].values()))}-{case[3]}"
-)
-def case(request) -> tuple[Op, TensorShape]:
-    """An op bound to a shape that it fits."""
-    spelling, kernel, given, x = request.param
-    try:
-        op = bound(spelling, kernel, given, x)
-        op.output_shape(x)
-    except ArchitectureError as error:
-        assert any(reason in str(error) for reason in ("does not fit", "divide", "only adds channels", "by itself"))
-        pytest.skip(f"does not stand on {x}")
-    return op, x
-
-
-def test_the_declared_shape_is_the_modules(case):
+def test_the_declared_shape_is_the_modules(case: Case):
     """output_shape is the shape that the built torch module puts out."""
-    op, x = case
+    op, x = case.op, case.x
     y = op.output_shape(x)
     put_out = built(op, x)(torch.randn(2, *x))
     assert tuple(put_out.reshape(2, *y).shape[1:]) == y
     assert put_out.numel() == 2 * y.elements
 
 
-def test_the_declared_cost_is_the_modules(case):
+def test_the_declared_cost_is_the_modules(case: Case):
     """params are the module's trainable parameters; macs and activations are what fvcore counts of
     convolutions, linear layers and matrix products."""
-    op, x = case
+    op, x = case.op, case.x
     module = built(op, x)
     cost = op.cost(x)
     assert cost.params == sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -154,20 +186,20 @@ def worked_out(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ..
     return tuple(number(rule.get(key, "0")) for key in OpCost._fields)
 
 
-def test_the_formulas_that_the_docs_print_are_the_costs(request, case):
+def test_the_formulas_that_the_docs_print_are_the_costs(case: Case):
     """cost_rule, as the reference page prints it, comes to what cost() says."""
-    op, x = case
+    op, x = case.op, case.x
     if "prelu" in (getattr(getattr(op, "act", None), "spelling", ""), getattr(op, "position", "")):
         pytest.skip("the activation's own parameters come on top")
     if getattr(op, "position", "") == "none":
         pytest.skip("the formula is that with distances")
-    rule = registry.by_spelling[request.node.callspec.params["case"][0]].cost_rule
+    rule = registry.by_spelling[case.spelling].cost_rule
     assert worked_out(rule, op, x) == op.cost(x)
 
 
-def test_values_stay_between_their_bounds(case):
+def test_values_stay_between_their_bounds(case: Case):
     """values() bounds what the module puts out, in evaluation and in training, for all signs of what arrives."""
-    op, x = case
+    op, x = case.op, case.x
     module = built(op, x)
     for low, high in ((-2.0, 3.0), (0.0, 3.0), (0.25, 0.75), (-3.0, -1.0)):
         image = torch.rand(8, *x) * (high - low) + low
@@ -180,9 +212,9 @@ def test_values_stay_between_their_bounds(case):
             assert least - 1e-5 <= put_out.min() and put_out.max() <= most + 1e-5
 
 
-def test_the_canonical_form_computes_the_same(case):
+def test_the_canonical_form_computes_the_same(case: Case):
     """canonical() is an op of the same effect in its place, or None where the op changes nothing."""
-    op, x = case
+    op, x = case.op, case.x
     simple = op.canonical(x)
     if simple is None:
         image = torch.randn(2, *x)
@@ -196,15 +228,14 @@ def test_the_canonical_form_computes_the_same(case):
     assert torch.allclose(first(image), second(image), rtol=1e-4, atol=1e-5)
 
 
-def test_json_loses_nothing(case):
+def test_json_loses_nothing(case: Case):
     """An op goes to JSON text and comes back the same."""
-    op, _ = case
-    assert registry.from_json(json.loads(json.dumps(op.to_json()))) == op
+    assert registry.from_json(json.loads(json.dumps(case.op.to_json()))) == case.op
 
 
-def test_ops_are_differentiable(case):
+def test_ops_are_differentiable(case: Case):
     """Gradients reach the input and all parameters, in training mode as well."""
-    op, x = case
+    op, x = case.op, case.x
     module = built(op, x)
     image = torch.randn(2, *x, requires_grad=True)
     module(image).square().sum().backward()
@@ -212,13 +243,13 @@ def test_ops_are_differentiable(case):
     assert all(p.grad is not None for p in module.parameters())
 
 
-def test_an_op_is_spelled_as_it_is_read(case):
+def test_an_op_is_spelled_as_it_is_read(case: Case):
     """str(op) is the language: read back in its place it is the same op."""
     from explorer.space.derive.layers import Program, Resolver
     from explorer.space.language.expression import Parser
     from explorer.space.language.names import Names
 
-    op, x = case
+    op, x = case.op, case.x
     if op.spelling == "cbam":
         pytest.skip("cbam's squeeze is written as a ratio alone")
     tree = Parser(str(op), Names(), "r", "network").structure_rule()
@@ -226,11 +257,24 @@ def test_an_op_is_spelled_as_it_is_read(case):
     assert layer.bind(Context(x, 24, 1, 10)) == op
 
 
+@pytest.mark.parametrize("spelling", VALUES)
+def test_what_does_not_fit_says_why(spelling):
+    """Any combination of arguments on any shape is an op, or an error that says what does not fit."""
+    factors = {"op": [spelling], "shape": SHAPES, **VALUES[spelling]}
+    for values in product(*factors.values()):
+        try:
+            assert Case.of(dict(zip(factors, values))).op.role == registry.by_spelling[spelling].role
+        except ArchitectureError as error:
+            assert any(reason in str(error) for reason in MISFITS), error
+
+
 def test_every_op_is_tried():
-    """Ops that take a size or need an argument are listed above; no name there is without its op."""
-    needing = {name for name, op in registry.by_spelling.items() if op.sized is True or op.lacking(())}
-    assert needing <= set(WAYS)
-    assert set(WAYS) <= set(registry.by_spelling) | {"blurpool"}
+    """Ops that take a size or need an argument are listed above; those that are listed have all of their arguments."""
+    ops = registry.by_spelling
+    assert {name for name, op in ops.items() if op.sized is True or op.lacking(())} <= VALUES.keys() <= ops.keys()
+    for name, values in VALUES.items():
+        fields = {argument.field for argument in ops[name].arguments}
+        assert values.keys() == fields | ({"kernel"} if ops[name].sized is not False else set()), name
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from typing import TypeVar
 import pytest
 import sqlalchemy
 
-from explorer.records import TrialRecord
+from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.space.search_space import parse_space
 from explorer.store.confirming import ConfirmationWriter
 from explorer.store.creating import create_study
@@ -33,6 +33,8 @@ GONE = f"here:{pid_space()}:999999999:1:ab"  # a worker whose process has ended 
 ELSEWHERE = "elsewhere:0123456789ab:1:1:cd"  # a worker that cannot be seen from here
 Writer = TypeVar("Writer", StudyWriter, ConfirmationWriter)
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
+ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")
+RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0),))
 
 
 def proposal(name: str, cost: float = 100.0, **choices: str) -> Proposal:

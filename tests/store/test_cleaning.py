@@ -12,7 +12,7 @@ from explorer.store.confirming import ConfirmationWriter, Wanted
 from explorer.store.lease import new_worker
 from explorer.store.studies import open_study
 from explorer.store.writer import Ending, StudyWriter
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.store.conftest import make_study, proposal
 
 

@@ -10,16 +10,23 @@ import time
 
 import pytest
 
-from explorer.records import Environment, Epoch, TrainingResult
 from explorer.store import writer as writer_module
 from explorer.store.creating import create_study
 from explorer.store.lease import RETRIES, LeaseWatch, new_worker
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.system.plain_text import printable
-from tests.store.conftest import ELSEWHERE, GONE, OBJECTIVES, make_study, proposal, reap_after_a_lease, watching
+from tests.store.conftest import (
+    ELSEWHERE,
+    ENVIRONMENT,
+    GONE,
+    OBJECTIVES,
+    RESULT,
+    make_study,
+    proposal,
+    reap_after_a_lease,
+    watching,
+)
 
-ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13"}, "abc")
-RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0),))
 COMPLETE = Ending("complete", {"accuracy": 0.9, "macs": 100.0}, RESULT, environment=ENVIRONMENT, weights="ab" * 32)
 
 

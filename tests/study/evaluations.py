@@ -37,6 +37,13 @@ def good(architecture, *, choices, epochs, seed):
     return {"accuracy": score(choices)}
 
 
+def interrupted(architecture, *, choices, epochs, seed):
+    """Ends as by Ctrl-C in one network of nine."""
+    if (choices["depth"], choices["act"]) == ("3", "gelu"):
+        raise KeyboardInterrupt
+    return good(architecture, choices=choices, epochs=epochs, seed=seed)
+
+
 def slow(architecture, *, choices, epochs, seed):
     """Long enough to be killed within."""
     time.sleep(0.15)

@@ -22,6 +22,7 @@ from explorer.study.search import run_search
 from explorer.study.watchdog import TrialLimits, Watchdog, usual_limits
 from explorer.study.work import Evaluation, Failure, Job, Outcome
 from explorer.system.memory import total_memory
+from tests.polling import wait_until
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES, by_turns, good
 from tests.study.faults import alive
@@ -142,6 +143,7 @@ def sleepers(tmp_path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_trial_that_eats_all_memory_fails_alone(space):
     """R12: of two workers' trials those that take memory without end fail with their reason, beside them the others
     are complete."""
@@ -409,13 +411,6 @@ def good(architecture, *, choices, epochs, seed):
     script.write_text(lines.replace("{guard}", "if __name__ == '__main__': "))
     assert subprocess.run([sys.executable, script], **run).stderr == ""
     assert open_study(url, "one").counts()["complete"] == 3
-
-
-def wait_until(condition, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def members(groups: set[int]) -> list[int]:

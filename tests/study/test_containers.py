@@ -16,8 +16,8 @@ import pytest
 from explorer.errors import StoreError
 from explorer.store.studies import open_study
 from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
+from tests.polling import wait_until
 from tests.study.faults import acknowledged, alive, invariant
-from tests.study.test_children import wait_until
 
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
@@ -48,6 +48,7 @@ def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, con
     assert {record.attempt for record in records} == {1} and len({record.worker for record in records}) == 2
 
 
+@pytest.mark.slow
 def test_a_search_waits_for_what_a_removed_container_ran(url, tmp_path, start, container):
     """After a container was killed, a search in another one evaluates other networks, waits for the lease of the lost
     trial, takes it up and ends with all trials."""
@@ -69,6 +70,7 @@ def test_a_search_waits_for_what_a_removed_container_ran(url, tmp_path, start, c
     assert records[0].finished > records[2].finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["machine sleeps", "database locked"])
 def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, trouble):
     """Two searches that are stopped together for longer than a lease, as by a laptop's lid, or that a third program

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -33,23 +32,16 @@ from explorer.store.studies import open_study
 from explorer.store.writer import Ending, NumberTaken, StudyWriter
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search
+from tests.polling import wait_until
 from tests.store.conftest import GONE, make_study, proposal
 from tests.study.evaluations import SPACE_TEXT, good
 from tests.study.faults import acknowledged, acknowledging, alive, invariant, starter
-from tests.study.test_children import wait_until
 
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
-@pytest.fixture
-def moments(request):
-    """Random moments; the seed is in the failure's report."""
-    seed = int(os.environ.get("EXPLORER_FAULT_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"EXPLORER_FAULT_SEED={seed}")  # pytest shows what a failing test printed
-    return random.Random(seed)
-
-
-def test_twenty_kills_within_trials(url, tmp_path, start, moments):
+@pytest.mark.slow
+def test_twenty_kills_within_trials(url, tmp_path, start, draw):
     """R2, R5, R10: SIGKILL of the whole search at twenty random moments within trials; then the same line ends in
     order."""
     hits = 0
@@ -57,7 +49,7 @@ def test_twenty_kills_within_trials(url, tmp_path, start, moments):
         process = start("unhurried", 27, 1 + kill % 2)
         while process.stdout.readline() not in ("started\n", ""):
             pass
-        time.sleep(moments.uniform(0.0, 0.4))
+        time.sleep(draw.uniform(0.0, 0.4))
         process.kill()
         process.communicate()
         wait_until(lambda: not alive(tmp_path))
@@ -108,6 +100,7 @@ def four_searches(*args) -> None:
     assert [process.exitcode for process in processes] == [0] * 4
 
 
+@pytest.mark.slow
 def test_four_searches_share_a_thousand_trials(url, tmp_path):
     """R2: four searches at once bring one study to a thousand trials: no error, none too many, each result that any of
     them acknowledged is there."""
@@ -142,7 +135,7 @@ def commit_for_ever(url: str, path: str) -> None:
             os.fsync(stream.fileno())
 
 
-def test_twenty_kills_in_commits(url, tmp_path, moments):
+def test_twenty_kills_in_commits(url, tmp_path, draw):
     """R2: SIGKILL in a tight loop of commits, twenty times: nothing acknowledged is lost, the file is whole."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
     path = tmp_path / "acknowledged"
@@ -151,7 +144,7 @@ def test_twenty_kills_in_commits(url, tmp_path, moments):
         process = CONTEXT.Process(target=commit_for_ever, args=(url, str(path)))
         process.start()
         wait_until(lambda before=before: path.exists() and path.stat().st_size > before)
-        time.sleep(moments.uniform(0.0, 0.1))
+        time.sleep(draw.uniform(0.0, 0.1))
         process.kill()
         process.join()
         StudyWriter(make_study(url), new_worker()).reap()
@@ -194,7 +187,7 @@ def test_kills_between_asking_and_the_lease(url, tmp_path):
     invariant(url, tmp_path)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """R5: SIGSTOP until another has taken its trials over, then SIGCONT: its late results are nobody's, it goes on and
     ends in order."""
@@ -241,6 +234,7 @@ def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypat
     assert not list(found.artifacts.rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, environment):
     """R8: on a disk of 3 MiB a search waits when it is full, burns no trial, and goes on when there is room again."""
     disk = tmp_path / "disk"
@@ -367,7 +361,14 @@ def moves(architecture, *, choices, epochs, seed):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("abuse", ["closed", "no streams", "umask", "signals", "torch", "threads"])
+@pytest.mark.parametrize(
+    "abuse",
+    [
+        "closed",
+        "no streams",
+        *(pytest.param(how, marks=pytest.mark.slow) for how in ("umask", "signals", "torch", "threads")),
+    ],
+)
 def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, abuse, workers):
     """What ``evaluate`` does to its process (streams, umask, signals, torch's defaults, threads) costs no result."""
     script = tmp_path / "script.py"

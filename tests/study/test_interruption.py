@@ -17,14 +17,14 @@ from explorer.errors import StoreError
 from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
+from tests.polling import wait_until
 from tests.study.evaluations import SPACE_TEXT, slow
 from tests.study.faults import alive, invariant
-from tests.study.test_children import wait_until
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
-    """R5, R10: killed at random moments, the search goes on; in the end it has done what an unbroken one does."""
+    """R5, R10: killed at random moments, the search goes on; in the end its trials are those of an unbroken search."""
     moments = random.Random(workers)
     for _ in range(RETRIES):
         process = start("slow", 14, workers)
@@ -40,7 +40,7 @@ def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
     study = open_study(url, "one")
     assert study.counts()["complete"] == 14 and study.counts()["failed"] == 0
     unbroken = run_search(space, evaluate=slow, storage=None, sampler="random", trials=14).study
-    assert {r.digest for r in study.trials()} == {r.digest for r in unbroken.trials()} or workers > 1
+    assert [record.digest for record in study.trials()] == [record.digest for record in unbroken.trials()]
 
 
 def command(pid: int) -> bytes:
@@ -132,7 +132,10 @@ def test_children_die_with_a_killed_parent(tmp_path, start, evaluation):
     wait_until(lambda: not alive(tmp_path))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_a_trial_killed_from_outside_is_resumed(url, tmp_path, start, number):
     """A signal that ends the processes of a trial and not the search is not the network's fault: the same search
     resumes the trial, and counts the attempt."""
@@ -147,7 +150,7 @@ def test_a_trial_killed_from_outside_is_resumed(url, tmp_path, start, number):
     assert max(record.attempt for record in study.trials()) == 2
 
 
-@pytest.mark.parametrize("who", ["the group", "every process"])
+@pytest.mark.parametrize("who", ["the group", pytest.param("every process", marks=pytest.mark.slow)])
 def test_sigterm_to_all_processes_burns_no_trial(url, tmp_path, start, who):
     """As timeout, SLURM, Docker and systemd end things: SIGTERM twice, to the search and to all that it started. What
     ran is interrupted, has lost none of its attempts, and is resumed by the same line."""
@@ -184,6 +187,7 @@ def test_a_search_outlives_its_fork_server(url, tmp_path, start):
     wait_until(lambda: not alive(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_search_is_not_repeated_for_ever(url, tmp_path, start):
     """Where ``evaluate`` runs in the searching process, a crash ends the search. The same line again resumes the trial,
     four times in all; then it has failed, and the search goes on."""

@@ -6,7 +6,7 @@ import pytest
 
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
-from tests.cli.test_spaces import run
+from tests.command_line import run
 from tests.study.evaluations import score
 
 

@@ -366,7 +366,9 @@ def test_trainings_that_fall_behind_are_stopped(stopped_early):
 def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
     """What was stopped was beaten, as far as it had come, by one that is no dearer and was no worse."""
     records = [record for record in stopped_early[0].trials() if record.result]
-    for record in (r for r in records if r.state == "stopped"):
+    stopped = [record for record in records if record.state == "stopped"]
+    assert stopped
+    for record in stopped:
         at = record.result.epochs
         point = (-record.result.val_accuracy, record.costs["macs"])
         others = [

@@ -28,8 +28,8 @@ from explorer.study.objective import perform
 from explorer.study.search import run_search
 from explorer.study.work import Outcome, Retraining
 from explorer.training.run import train_architecture
+from tests.polling import wait_until
 from tests.study.evaluations import good
-from tests.study.test_children import wait_until
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 

@@ -9,7 +9,7 @@ from explorer.limits import parse_limit
 from explorer.records import TrialRecord
 from explorer.space.search_space import load_space
 from explorer.study.latency.limit import MIN_MEASURED, LatencyFilter
-from tests.study.latency.test_objective import clock, search  # noqa: F401  (a fixture)
+from tests.study.fake_clock import search
 
 
 def measured(space, indices):
@@ -48,7 +48,7 @@ def test_nothing_is_expected_of_too_few(space):
     assert not latency_filter.may_keep_limits(network(trials[0]))
 
 
-def test_a_tight_limit_wastes_few_measurements(clock):  # noqa: F811
+def test_a_tight_limit_wastes_few_measurements(clock):
     """Where one network in twenty keeps the limit, far fewer than twenty are measured for each that is evaluated."""
     space = load_space("preact_variants.yaml")
     times = sorted(count_cost(space.architecture(index)).macs / 1e6 for index in range(0, space.count(), 37))

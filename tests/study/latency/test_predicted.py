@@ -15,7 +15,7 @@ from explorer.study.candidates import Candidates
 from explorer.study.latency.predicted import PRIOR_ERROR, error_distribution, find_predicted_latency
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.frontier import INITIAL, FrontierSampler
-from tests.study.latency.test_objective import HERE, clock, search  # noqa: F401  (a fixture)
+from tests.study.fake_clock import HERE, search
 
 SPACE = load_space("preact_variants.yaml")
 SLOWER = 1.3  # the device today, beside the day on which it was calibrated
@@ -26,7 +26,7 @@ def better_with_size(architecture, *, choices, epochs, seed):
 
 
 @pytest.fixture
-def calibrated(clock, monkeypatch, tmp_path):  # noqa: F811
+def calibrated(clock, monkeypatch, tmp_path):
     """A predictor of the clock's device, which has become slower since."""
     monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path / "predictors"))
     networks = [SPACE.architecture(derivation) for derivation in SPACE.sample(60, seed=3)]
