@@ -38,9 +38,9 @@ from dashboards.launch import server_command, server_environment
 from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.measure.environment import describe_environment
-from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.schema import architectures, studies, trials
+from explorer.store.studies import create_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

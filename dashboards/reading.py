@@ -12,11 +12,12 @@ from threading import Lock
 from typing import TypeVar
 
 from explorer.errors import StoreError
+from explorer.latency_environments import mixed_environments
+from explorer.noise import trial_probabilities
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
-from explorer.store.confirmations import trial_probabilities
 from explorer.store.studies import study_revisions
-from explorer.store.study import LATENCY, TERMS, mixed_environments
+from explorer.store.study import LATENCY, TERMS
 
 T = TypeVar("T")
 
@@ -98,7 +99,8 @@ def frontier_chances(study: Study, records: Iterable[TrialRecord], x: str, y: st
     """Trial number -> probability that its network is on the frontier of the complete trials among ``records``;
     empty where nothing is known of the noise. Raises StoreError."""
     complete = [record for record in records if record.state == "complete"]
-    return _read(lambda: trial_probabilities(study, complete, x, y, -study.sign(y)))
+    epochs = study.fingerprint.get("epochs")
+    return _read(lambda: trial_probabilities(study.confirmations(), complete, x, y, -study.sign(y), epochs))
 
 
 def latency_environments(records: Iterable[TrialRecord]) -> str:

@@ -24,9 +24,9 @@ from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import RETRIES, renew_seconds
-from explorer.store.rows import EXPECTED, LATENCY_NOTE
+from explorer.store.rows import Ending, Proposal
 from explorer.store.study import LATENCY
-from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
+from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.children import Workplace
 from explorer.study.curves import Curves
@@ -230,18 +230,19 @@ class SearchLoop:
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
         """Begins a trial again that failed in an earlier run, with its costs of today; None where none is left."""
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
-            notes: Mapping[str, Any] = {}
             try:
                 with self._proposing():
                     candidate = self.candidates.make(self.plan.space.named(dict(failed.choices)))
                     if LATENCY in failed.costs:
                         candidate = candidate._replace(costs={**failed.costs, **candidate.costs})
                     else:
-                        candidate, notes = self._with_latency(candidate)
+                        candidate = self._with_latency(candidate)
             except ExplorerError as error:
                 _log.warning("trial %d cannot be retried: %s", failed.number, error)
                 continue
-            record = self.writer.retry(failed, candidate.costs, notes, candidate.refusal, self.budget.target)
+            record = self.writer.retry(
+                failed, candidate.costs, candidate.latency, candidate.refusal, self.budget.target
+            )
             if record is None:  # another worker was first
                 continue
             if record.state == "failed":
@@ -272,7 +273,8 @@ class SearchLoop:
             choices=candidate.derivation.choices,
             costs=candidate.costs,
             seed=seed_for("trial", self.writer.study.seed, number),
-            sampler=notes,
+            sampler_notes=notes,
+            latency=candidate.latency,
         )
         try:
             if candidate.refusal is not None:
@@ -303,7 +305,7 @@ class SearchLoop:
         return None if kept is None or kept[0].architecture.digest in self.ledger.digests else kept
 
     def _drawn(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
-        """A candidate from the sampler or from the unseen, with its latency where that counts, and notes on it."""
+        """A candidate from the sampler or from the unseen, with its latency where that counts, and the notes on it."""
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
         if self.too_slow >= TOO_SLOW:
@@ -316,17 +318,16 @@ class SearchLoop:
             notes = {} if candidate is None else self.memory.adopt(number, candidate.derivation)
         if candidate is None:
             return None, notes
-        candidate, measured = self._with_latency(candidate)
-        return candidate, {**notes, **measured}
+        return self._with_latency(candidate), notes
 
-    def _with_latency(self, candidate: Candidate) -> tuple[Candidate, Mapping[str, Any]]:
-        """The candidate with its latency, where that is measured, and the note on it."""
+    def _with_latency(self, candidate: Candidate) -> Candidate:
+        """The candidate with its latency, where that is measured."""
         stopwatch = self.plan.stopwatch
         if candidate.refusal is not None or stopwatch is None:
-            return candidate, {}
-        candidate, measured = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
+            return candidate
+        candidate = stopwatch.timed(candidate, self.plan.latency_limits, self.ledger.records.values())
         self.too_slow = self.too_slow + 1 if candidate.refusal else 0
-        return candidate, {LATENCY_NOTE: measured}
+        return candidate
 
     def _asked(self, number: int) -> tuple[Candidate | None, Mapping[str, Any]]:
         """The sampler's proposal; None for a network that cannot be built, as a space may hold that is too large to
@@ -373,7 +374,7 @@ class SearchLoop:
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
             return  # it is marked as interrupted, with all that ran
-        ending = replace(self._ending(record, message), seconds=time.monotonic() - self.jobs.pop(number))
+        ending = replace(self._ending(record, message), duration=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
             remove(weights_file(self.writer.study.artifacts, record.digest))
@@ -438,7 +439,7 @@ class SearchLoop:
         changed = self.ledger.update()
         self.curves.learn(changed)
         self.plan.screen.learn(changed)
-        strangers = [r.number for r in changed if r.number not in self.memory or r.state == "stopped"]
+        strangers = [r.number for r in changed if r.number not in self.memory]
         notes = self.writer.sampler_notes(strangers) if strangers else {}
         for record in changed:
             if self.ledger.has_another_chance(record):
@@ -454,7 +455,7 @@ class SearchLoop:
         """Lets the sampler know of a trial. To it a stopped one has come to what is expected of it; until that can
         be told it is one that runs."""
         if record.state == "stopped":
-            expected = noted.get(EXPECTED) or self._expected(record)
+            expected = record.expected or self._expected(record)
             if not expected:
                 self.untold[record.number] = record
             record = replace(record, state="complete" if expected else "running", objectives=expected)

@@ -25,13 +25,14 @@ BREATH = 50  # looks between two breaths, in which the caller sees to its other 
 class Candidate(NamedTuple):
     """A network with its exact costs. ``refusal``: the state and the reason to end it with before it
     begins, when it breaks a limit or an own cost cannot be had; ``foretold``: what a predictor says of costs that must
-    be measured."""
+    be measured; ``latency``: how the latency among the costs was measured."""
 
     derivation: Derivation
     architecture: Architecture
     costs: Mapping[str, float]
     refusal: tuple[State, str] | None
     foretold: Mapping[str, float] = {}
+    latency: Mapping[str, Any] = {}
 
 
 def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:

@@ -21,10 +21,9 @@ from explorer.limits import Limit, parse_limit
 from explorer.measure.environment import find_device
 from explorer.records import TrialRecord
 from explorer.signals import interruption
-from explorer.store.creating import change_study, check_name, create_study
 from explorer.store.database import DEFAULT_STORAGE, Database, check_storage, open_for_writing
 from explorer.store.lease import is_gone, new_worker
-from explorer.store.studies import find_study, open_study, study_names
+from explorer.store.studies import change_study, check_name, create_study, find_study, open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget

@@ -44,9 +44,7 @@ class Stopwatch:
                 found += measure_in_child([architecture], [self.setting], self.device)
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
-    def timed(
-        self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]
-    ) -> tuple[Candidate, Mapping[str, Any]]:
+    def timed(self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]) -> Candidate:
         """The candidate with its latency among its costs, held against the ``limits`` on that, and how it was measured.
 
         One of the ``trials`` of the same network answers for it where it was measured in the same environment.
@@ -56,14 +54,14 @@ class Stopwatch:
             try:
                 latency = self.measure(candidate.architecture)
             except ExplorerError as error:
-                return candidate._replace(refusal=("failed", f"its latency: {error}")), {}
+                return candidate._replace(refusal=("failed", f"its latency: {error}"))
             environment = latency.environment.to_dict()
             stands_on = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
             if latency.device_state is not None:
                 stands_on["device_state"] = dict(latency.device_state)
             ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
-        return candidate._replace(costs=costs, refusal=refused(costs, limits)), stands_on
+        return candidate._replace(costs=costs, refusal=refused(costs, limits), latency=stands_on)
 
     def _known(self, candidate: Candidate, trials: Iterable[TrialRecord]) -> tuple[float | None, Mapping[str, Any]]:
         digest = candidate.architecture.digest

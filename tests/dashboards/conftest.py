@@ -22,10 +22,10 @@ from dashboards.launch import server_environment
 from explorer.costing.analytic import count_cost
 from explorer.grammar.parse import load_space
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
-from explorer.store.confirming import ConfirmationWriter, Wanted
-from explorer.store.creating import create_study
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.studies import create_study
 from explorer.store.study import Study
 from explorer.store.writer import Ending, Proposal, StudyWriter
 

@@ -22,10 +22,10 @@ import sqlalchemy
 from explorer.grammar.parse import parse_space
 from explorer.processes import pid_space
 from explorer.records import TrialRecord
-from explorer.store.confirming import ConfirmationWriter
-from explorer.store.creating import create_study
+from explorer.store.confirmations import ConfirmationWriter
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LeaseWatch, new_worker, renew_seconds
+from explorer.store.studies import create_study
 from explorer.store.writer import Proposal, StudyWriter
 from tests.study.evaluations import SPACE_TEXT
 

@@ -8,7 +8,7 @@ import pytest
 
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.store.cleaning import removable_files
-from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.lease import new_worker
 from explorer.store.studies import open_study
 from explorer.store.writer import Ending, StudyWriter
