@@ -281,6 +281,7 @@ def _make_tables(database: Database) -> None:
     try:
         found = database.write(work, patience=0)
     except BaseException:
+        database.close()
         for copy in copies:  # the database is as it was
             remove(copy)
         raise

@@ -75,7 +75,7 @@ def step_2() -> list[Change]:
         "failure": ("VARCHAR(10) DEFAULT '' NOT NULL", _failure()),
         "duration": ("FLOAT", entry("sampler", "explorer:seconds", cast="double precision")),
         "expected": ("VARCHAR DEFAULT '{}' NOT NULL", entry("sampler", "explorer:expected", "'{}'")),
-        "epochs_given_up": ("INTEGER DEFAULT 0 NOT NULL", entry("sampler", "explorer:given_up", "0", "int")),
+        "epochs_given_up": ("INTEGER DEFAULT '0' NOT NULL", entry("sampler", "explorer:given_up", "0", "int")),
         "in_order": ("BOOLEAN DEFAULT false NOT NULL", entry("sampler", "explorer:in_order", "false", "bool")),
     }
     kept = without("sampler", *(f"explorer:{note}" for note in notes))

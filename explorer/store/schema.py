@@ -148,7 +148,7 @@ trials = Table(
         Check(lambda value: value == "" or matching(SHA256, "").passes(value), "a SHA-256, or an empty text"),
         default="",
     ),
-    _column("sampler_notes", PlainText(), json_object(OBJECT), server_default="{}"),
+    _column("sampler_notes", PlainText(), json_object(OBJECT), default="{}"),
     _column("started", Float, MOMENT),
     _column("finished", Float, optional(MOMENT), nullable=True),
     _column("revision", BigInteger, whole(0)),
