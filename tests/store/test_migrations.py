@@ -218,6 +218,28 @@ def test_the_values_of_new_columns_are_checked(full):
         migrate(url_of(full))
 
 
+@pytest.mark.parametrize(
+    "reason, kind",
+    [
+        ("RuntimeError: exploded (s.py:3)", "code"),
+        ("the trial's process died of SIGSEGV", "died"),
+        ("it took longer than the 3 s that a trial may take", "limit"),
+        ("it held 3.0 GiB of memory, more than the 2.0 GiB that a trial may hold", "limit"),
+        ("epoch 1: the loss is not finite; a lower learning rate may help", "network"),
+        ("its worker was lost 4 times", "lost"),
+    ],
+)
+def test_a_kind_of_failure_that_was_not_kept_is_taken_from_the_reason(full, reason, kind):
+    """A failure of before kinds were kept is told by what its reason says."""
+    with closing(sqlite3.connect(full)) as connection:
+        change = "UPDATE explorer_trials SET state = 'failed', sampler = '{}', reason = ? WHERE study_id = 1"
+        connection.execute(change, (reason,))
+        connection.commit()
+    for _ in range(2):
+        assert {record.failure for record in open_study(url_of(full), "measured").trials()} == {kind}
+        migrate(url_of(full))
+
+
 def by_parameters(architecture, *, choices, epochs, seed):
     return {"accuracy": min(1.0, explorer.cost(architecture).params / 1e6)}
 
@@ -435,7 +457,7 @@ ADDED = {
     ),
     "explorer/store/migrations.py": (
         "STEPS = (step_2(),)",
-        """STEPS = (step_2(), [Change("explorer_trials", "priority", "attempt + 6", "INTEGER DEFAULT '7' NOT NULL")])""",
+        """STEPS = (step_2(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
     ),
 }
 USES_IT = """
