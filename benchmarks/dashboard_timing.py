@@ -37,9 +37,9 @@ from playwright.sync_api import sync_playwright
 from explorer.costing.analytic import count_cost
 from explorer.dashboard.launch import server_command, server_environment
 from explorer.space.search_space import load_space
-from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
 from explorer.store.schema import architectures, studies, trials
+from explorer.store.studies import create_study
 from explorer.system.environment import describe_environment
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

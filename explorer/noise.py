@@ -1,4 +1,4 @@
-"""What the noise of training does to a frontier: pure functions on numbers.
+"""What the noise of training does to a frontier: pure functions of numbers, and of the records of trainings.
 
 A training's accuracy depends on its seed. Two figures come of it: the standard deviation of one training, pooled
 over networks that were trained from several seeds, and the probability that a network is on the frontier, given
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 
+from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import non_dominated
+from explorer.quantities import TRAINED, is_maximised
+from explorer.records import ConfirmationRecord, Confirmed, TrainingResult, TrialRecord
 
 REACH = 8.0  # standard errors beyond which a normal's tail (6e-16) is left out
 FINENESS = 4  # grid points in the smallest standard error; the trapezoid rule then errs by less than 1e-15
@@ -83,3 +87,114 @@ def _contenders(groups: list[list[int]], mean: np.ndarray, error: np.ndarray) ->
         surely = max(surely, *(mean[place] - REACH * error[place] for place in group))
         out.append([place for place in group if mean[place] + REACH * error[place] > surely])
     return out
+
+
+def confirmed_networks(
+    confirmations: Iterable[ConfirmationRecord], trials: Iterable[TrialRecord], x: str, y: str, epochs: int | None
+) -> list[Confirmed]:
+    """Return what ``Study.confirmed`` does, for the networks of ``trials``."""
+    if y not in TRAINED:
+        raise StoreError(f"networks are tested for {', '.join(TRAINED)}, not for {y!r}{did_you_mean(y, TRAINED)}")
+    records = [record for record in confirmations if record.state != "running"]
+    if epochs is None:
+        ended = [record for record in records if record.state == "complete"] or records
+        epochs = max(ended, key=lambda record: record.finished or 0.0).epochs if ended else None
+    of_network: dict[str, list[ConfirmationRecord]] = {}
+    for record in records:
+        if record.epochs == epochs:
+            of_network.setdefault(record.digest, []).append(record)
+    found = []
+    for trial in trials:
+        own, cost = of_network.get(trial.digest, []), trial.value(x)
+        if own and cost is not None:
+            found.append(_confirmed(trial, cost, own, y))
+    return sorted(_with_probabilities(found, y), key=lambda each: (each.x, each.trial))
+
+
+def _confirmed(trial: TrialRecord, cost: float, records: list[ConfirmationRecord], y: str) -> Confirmed:
+    done = sorted((record for record in records if record.state == "complete"), key=lambda record: record.started or 0)
+    if any(y not in record.test for record in done):
+        raise StoreError(f"trial {trial.number}: a training from a fresh seed has no test {y}")
+    test = tuple(record.test[y] for record in done)
+    return Confirmed(
+        trial=trial.number,
+        digest=trial.digest,
+        x=cost,
+        epochs=records[0].epochs,
+        seeds=len(test),
+        test=test,
+        test_mean=_mean(test),
+        test_std=pooled_std([test]),
+        validation_mean=_mean([value for record in done if (value := _validation(record.result, y)) is not None]),
+        failed=len(records) - len(done),
+        frontier_probability=None,
+    )
+
+
+def _with_probabilities(networks: list[Confirmed], y: str) -> list[Confirmed]:
+    tested = [each for each in networks if each.seeds]
+    noise = pooled_std(each.test for each in tested)
+    if noise is None:
+        return networks
+    sign = 1 if is_maximised(y) else -1
+    values = [sign * each.test_mean for each in tested]  # type: ignore[operator]
+    errors = [noise / math.sqrt(each.seeds) for each in tested]
+    told = dict(zip((e.digest for e in tested), frontier_probabilities([e.x for e in tested], values, errors)))
+    return [replace(each, frontier_probability=told.get(each.digest)) for each in networks]
+
+
+def training_noise(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> float | None:
+    """Return what ``Study.training_noise`` does. ``epochs``: of a trial of the study."""
+    return pooled_std(_validations(confirmations, y, epochs).values())
+
+
+def trial_probabilities(
+    confirmations: Iterable[ConfirmationRecord],
+    trials: Iterable[TrialRecord],
+    x: str,
+    y: str,
+    sign: int,
+    epochs: int | None,
+) -> dict[int, float]:
+    """Return what ``Study.frontier_probabilities`` does, for ``trials``.
+
+    Args:
+        confirmations: The trainings from fresh seeds.
+        trials: The trials to compare.
+        x: The cost.
+        y: The quantity whose mean over seeds counts.
+        sign: 1 where ``y`` is maximised, else -1.
+        epochs: Those of a trial; longer or shorter trainings from fresh seeds do not count.
+    """
+    repeats = _validations(confirmations, y, epochs)
+    noise = pooled_std(repeats.values())
+    if noise is None:
+        return {}
+    numbers, costs, values, errors = [], [], [], []
+    for trial in trials:
+        cost, value = trial.value(x), trial.value(y)
+        if cost is not None and value is not None:
+            fresh = repeats.get(trial.digest, [])
+            numbers.append(trial.number)
+            costs.append(cost)
+            values.append(sign * (sum(fresh) / len(fresh) if fresh else value))
+            errors.append(noise / math.sqrt(len(fresh) or 1))
+    return dict(zip(numbers, frontier_probabilities(costs, values, errors)))
+
+
+def _validations(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> dict[str, list[float]]:
+    """The validation values of the complete trainings of ``epochs`` epochs, by network."""
+    out: dict[str, list[float]] = {}
+    for record in confirmations:
+        value = _validation(record.result, y)
+        if record.state == "complete" and record.epochs == epochs and value is not None:
+            out.setdefault(record.digest, []).append(value)
+    return out
+
+
+def _validation(result: TrainingResult | None, y: str) -> float | None:
+    return getattr(result, TRAINED[y]) if result is not None and y in TRAINED else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

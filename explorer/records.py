@@ -126,7 +126,8 @@ class TrialRecord:
     ``attempt``: how many times the trial was begun. ``failure``: of a failed trial the kind, one of ``FAILURES``; empty
     for an interrupted one and for one that failed with its twin. ``revision`` grows with every change to a trial of the
     study. Times are seconds since the epoch; ``duration``: seconds of the trial's last attempt by a monotonic clock,
-    None in records of before it was measured.
+    None in records of before it was measured. ``expected``: of a stopped trial the objectives that it would have come
+    to, for samplers; empty where that cannot be told.
     """
 
     number: int
@@ -150,6 +151,7 @@ class TrialRecord:
     finished: float | None = None
     revision: int = 0
     duration: float | None = None
+    expected: Mapping[str, float] = field(default_factory=dict)
 
     def __hash__(self) -> int:  # of the fields that tell records apart; mappings have no hash
         return hash((self.number, self.digest, self.state, self.revision))

@@ -10,13 +10,12 @@ from explorer.costing.analytic import count_cost
 from explorer.errors import StudyError
 from explorer.records import TrainingResult
 from explorer.space.search_space import SearchSpace
-from explorer.store.confirming import ConfirmationWriter, Wanted
-from explorer.store.creating import create_study
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.rows import LATENCY_NOTE
-from explorer.store.studies import find_study
-from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.store.rows import Ending, Proposal
+from explorer.store.studies import create_study, find_study
+from explorer.store.writer import StudyWriter
 from explorer.system.environment import describe_environment
 from tests.study.evaluations import SPACE_TEXT, good, score
 
@@ -64,12 +63,12 @@ KINDS = (*SEARCHED, *WRITTEN)
 CONFIRMED_SEEDS = (1, 2)
 
 
-def _proposal(space: SearchSpace, index: int, **sampler) -> Proposal:
+def _proposal(space: SearchSpace, index: int, latency: Mapping[str, object] | None = None) -> Proposal:
     derivation = space.unrank(index)
     architecture = space.architecture(derivation)
-    costs = {**count_cost(architecture).to_dict(), **({"latency_ms": 1.0 + index} if sampler else {})}
+    costs = {**count_cost(architecture).to_dict(), **({"latency_ms": 1.0 + index} if latency else {})}
     made = Proposal(architecture.digest, architecture.to_json(), dict(derivation.choices), costs, index)
-    return dataclasses.replace(made, sampler=sampler)
+    return dataclasses.replace(made, latency=latency or {})
 
 
 def _begin(url: str, name: str, objectives: Mapping[str, str] = PARETO) -> StudyWriter:
@@ -102,7 +101,7 @@ def _write_elsewhere(url: str) -> None:
     for number in range(4):
         machine = {"digest": f"e{number % 2}", "device_name": f"CPU {number % 2}", "versions": {}, "limits": {}}
         note = {"environment": machine, "contended": False, "notes": []}
-        assert writer.begin(number, _proposal(SPACE, number, **{LATENCY_NOTE: note})).state == "running"
+        assert writer.begin(number, _proposal(SPACE, number, note)).state == "running"
         writer.finish(number, Ending("complete", {"accuracy": 0.5 + number / 10}, environment=describe_environment()))
 
 

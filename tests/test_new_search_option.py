@@ -18,8 +18,8 @@ from explorer.setting_kinds import Whole
 from explorer.settings import setting, takes_settings
 from explorer.settings_file import read_settings, write_settings
 from explorer.space.search_space import load_space
-from explorer.store.creating import create_study
 from explorer.store.database import open_for_writing
+from explorer.store.studies import create_study
 from explorer.study.fingerprint import DESCRIBED, make_fingerprint, require_same
 from explorer.study.search import run_search
 from explorer.study.settings import SearchSettings

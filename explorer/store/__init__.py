@@ -15,8 +15,8 @@ _HOME = {
     "list_studies": "studies",
     "StudyWriter": "writer",
     "open_writer": "writer",
-    "Proposal": "writer",
-    "Ending": "writer",
+    "Proposal": "rows",
+    "Ending": "rows",
 }
 __all__ = sorted(_HOME)
 

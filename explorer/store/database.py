@@ -1,32 +1,26 @@
 """A database: where it lies, how it is opened for reading or writing, and what its errors mean.
 
-SQLite is opened in WAL mode with ``synchronous=FULL`` and a busy timeout of a minute: an acknowledged
-write survives a crash, readers never wait for a writer, and sixteen writers lose nothing. To read is
-to open read only: nothing is created, and no table is altered.
+Opened for writing, a database of an earlier version is migrated, after a copy of an SQLite file was made beside it.
+Opened for reading, it stays as it is, and each read sees its tables as those of today (``migrations``).
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
-import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event, func, inspect, select
 from sqlalchemy.exc import (
     DataError,
-    DBAPIError,
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
@@ -36,22 +30,33 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
-from explorer.store import schema
+from explorer.store import migrations
 from explorer.store.checking import DamagedRow
-from explorer.store.passwords import hide_passwords
+from explorer.store.passwords import words_of
+from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
+from explorer.store.sqlite_file import (
+    BUSY_SECONDS,
+    NO_LOCKS,
+    TOLD_SECONDS,
+    back_up,
+    begin_as_asked,
+    check_file,
+    check_pages,
+    check_writable,
+    has_locks,
+    identity,
+    make_durable,
+    reading_engine,
+    without_locks,
+)
 from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
+from explorer.system.files import remove
 
-BUSY_SECONDS = 60
-TOLD_SECONDS = 3  # of waiting for a lock, after which it is said
 PATIENCE_SECONDS = 600
 FIRST_PAUSE = 0.1
 FREE_BYTES = 256 << 20  # without which no search is begun
-_SQLITE_MAGIC = b"SQLite format 3\0"
-_NO_LOCKS = (
-    "the file system of {folder} does not support file locks, which SQLite needs; "
-    "put the database into a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
-)
+_CREATION_LOCK = 0x6578706C  # the number of this project's advisory lock on PostgreSQL
 _UNSTORABLE = (DataError, InterfaceError, ProgrammingError)  # what drivers raise for a value that they do not take
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,15 +70,17 @@ class UnstorableValue(StoreError):
 class Database:
     """An opened database. ``shown``: its URL without the password; ``file``: an SQLite database's path;
     ``opened``: which file that was, where it is written to; ``hurry``: set from outside to wait no longer for a
-    database that cannot be written to."""
+    database that cannot be written to; ``earlier``: its tables were of an earlier version when it was opened to be
+    read."""
 
     engine: Engine = field(repr=False)  # it may show a password that stands in the URL's query
     shown: str
     file: Path | None
     opened: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     hurry: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    earlier: bool = field(default=False, compare=False, repr=False)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], Database], tuple[str]]:
         """A copy sent to another process opens the same database for reading."""
         if self.in_memory:
             raise TypeError(
@@ -83,13 +90,17 @@ class Database:
         url = self.engine.url if self.file is None else URL.create("sqlite", database=str(self.file.resolve()))
         return open_for_reading, (url.render_as_string(hide_password=False),)
 
-    def __deepcopy__(self, memo: dict) -> Database:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Database:
         return self  # it is a handle: a copy would be of the same database
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read from, one consistent snapshot. Raises StoreError."""
         with self._explained("read"), self.engine.connect() as connection:
+            if self.earlier:
+                found = migrations.found_version(connection, self.shown)
+                if found < migrations.SCHEMA_VERSION:  # nobody has migrated it in the meantime
+                    migrations.show_as_current(connection, found)
             yield connection
 
     def write(
@@ -108,7 +119,7 @@ class Database:
         with self._explained("write to"):
             while True:
                 try:
-                    with self._told_when_locked(), self._writing() as connection:
+                    with self._writing() as connection:
                         done = work(connection)
                     self._require_its_file()
                     return done
@@ -117,13 +128,16 @@ class Database:
                         on_trouble()
                     if time.monotonic() + pause > end or self.hurry.is_set():
                         raise
-                    _log.warning("%s: %s; trying again in %.1f s", self.shown, _said(error), pause)
+                    _log.warning("%s: %s; trying again in %.1f s", self.shown, words_of(error), pause)
                 self.hurry.wait(pause)
                 pause = min(2 * pause, 10.0)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with ExitStack() as opened:
+            with self._told_when_locked():
+                connection = opened.enter_context(self.engine.connect()).execution_options(writes=True)
+                opened.enter_context(connection.begin())
             yield connection
 
     @contextmanager
@@ -146,7 +160,7 @@ class Database:
         file is gone with its last reader."""
         if self.file is None or self.opened is None:
             return
-        if _identity(self.file) != self.opened:
+        if identity(self.file) != self.opened:
             raise StoreError(
                 f"{self.shown}: the file {self.file} was removed or replaced while in use;"
                 " what is written now is lost; put it back and run the same line again"
@@ -179,9 +193,18 @@ class Database:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
             kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
-            raise kind(f"{self.shown}: cannot {verb} this database: {_said(error)}") from error
+            raise kind(f"{self.shown}: cannot {verb} this database: {words_of(error)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """Which study of which database: ``id`` is its row."""
+
+    database: Database = field(repr=False, compare=False)
+    id: int = field(repr=False)
+    name: str
 
 
 def open_for_reading(storage: str | os.PathLike[str]) -> Database:
@@ -193,17 +216,23 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     else:
         if not file.exists():
             raise StoreError(f"{shown}: there is no file {file}; 'explorer search' makes it, or give another --storage")
-        _check_file(file, shown)
-        database = Database(_reading_engine(file, _without_locks(file, shown)), shown, file)
+        check_file(file, shown)
+        database = Database(reading_engine(file, without_locks(file, shown)), shown, file)
     with database.read() as connection:
-        schema.check(connection, database.shown)
+        check_no_views(connection, shown)
+        earlier = migrations.found_version(connection, shown) < migrations.SCHEMA_VERSION
+    database = replace(database, earlier=earlier)
+    with database.read() as connection:
+        check_tables(connection, shown)
     return database
 
 
 def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
-    """The database at ``storage``, its tables made where they are missing; None: one in memory, gone with it.
+    """The database at ``storage``, its tables made where they are missing and migrated where they are of an earlier
+    version; None: one in memory, gone with it.
 
-    Raises StoreError, before anything is written, for what is no database or is another version's.
+    Raises StoreError, before anything is written, for a file that is no database, for tables of a later version, and
+    for an earlier one while a worker of that version runs.
     """
     check_storage(storage)
     if storage is None:
@@ -217,14 +246,49 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
             database = Database(_engine(url, pool_pre_ping=True), shown, None)
         else:
             if file.exists() and file.stat().st_size:
-                _check_pages(file, shown)
+                check_pages(file, shown)
             url = URL.create("sqlite", database=str(file))
             database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), shown, file)
-            event.listen(database.engine, "connect", _make_durable)
+            event.listen(database.engine, "connect", make_durable)
     if database.engine.dialect.name == "sqlite":
-        _begin_as_asked(database.engine)
-    database.write(lambda connection: schema.create(connection, database.shown), patience=0)
-    return replace(database, opened=_identity(database.file)) if database.file else database
+        begin_as_asked(database.engine)
+    _make_tables(database)
+    return replace(database, opened=identity(database.file)) if database.file else database
+
+
+def _make_tables(database: Database) -> None:
+    """Make the missing tables, or migrate those of an earlier version, in one transaction: of several processes that
+    open the database at once, one does, and the others wait."""
+    copies: list[Path] = []
+
+    def work(connection: Connection) -> int:
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
+        if not inspect(connection).has_table(version.name):
+            metadata.create_all(connection)
+            connection.execute(version.insert().values(version=migrations.SCHEMA_VERSION))
+        check_no_views(connection, database.shown)
+        found = migrations.found_version(connection, database.shown)
+        check_no_triggers(connection, database.shown)
+        if found < migrations.SCHEMA_VERSION:
+            migrations.require_no_workers(connection, database.shown)
+            if database.file is not None:
+                copies.append(back_up(database.file, found, database.shown))
+            migrations.migrate(connection, found)
+        check_tables(connection, database.shown)
+        return found
+
+    try:
+        found = database.write(work, patience=0)
+    except BaseException:
+        database.close()
+        for copy in copies:  # the database is as it was
+            remove(copy)
+        raise
+    if found < migrations.SCHEMA_VERSION:
+        kept = f"a copy as it was is {copies[0]}" if copies else "no copy of a server's database is made"
+        changed = "%s: its tables were of version %d and now are of version %d; %s"
+        _log.warning(changed, database.shown, found, migrations.SCHEMA_VERSION, kept)
 
 
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
@@ -237,11 +301,11 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     if file is not None:
         if not file.parent.is_dir():
             raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
-        _check_writable(file, shown)
+        check_writable(file, shown)
         if not has_locks(file.resolve().parent):
-            raise StoreError(f"{shown}: {_NO_LOCKS.format(folder=file.resolve().parent)}")
+            raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")
         if file.exists() and file.stat().st_size:
-            _check_file(file, shown)
+            check_file(file, shown)
 
 
 def database_file(storage: str | os.PathLike[str]) -> Path | None:
@@ -249,16 +313,7 @@ def database_file(storage: str | os.PathLike[str]) -> Path | None:
     return sqlite_file(parse_storage(storage))
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
-    """What tells a file from another of its name; None when there is none."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _engine(url: URL, **options) -> Engine:
+def _engine(url: URL, **options: Any) -> Engine:
     try:
         return sqlalchemy.create_engine(url, **options)
     except (ImportError, NoSuchModuleError) as error:
@@ -266,125 +321,3 @@ def _engine(url: URL, **options) -> Engine:
             f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which brings"
             " psycopg, and write postgresql://..."
         ) from None
-
-
-def _check_file(file: Path, storage: str) -> None:
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(len(_SQLITE_MAGIC))
-    except OSError as error:
-        raise StoreError(f"{storage}: {file} cannot be read: {error.strerror}") from None
-    if head != _SQLITE_MAGIC:
-        found = "is empty" if not head else "is not an SQLite database"
-        raise StoreError(f"{storage}: {file} {found}; give the file that 'explorer search' wrote")
-
-
-def _check_writable(file: Path, storage: str) -> None:
-    """SQLite writes to the file and to two more beside it."""
-    for place in (file.resolve().parent, file):
-        if place.exists() and not os.access(place, os.W_OK):
-            raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
-
-
-def _check_pages(file: Path, storage: str) -> None:
-    """Refuses to write to a database with a damaged page, which would bury what is left of it."""
-    engine = _reading_engine(file)
-    try:
-        with engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-    except SQLAlchemyError as error:
-        found = _said(error)
-    finally:
-        engine.dispose()
-    if found != "ok":
-        said = " ".join(str(found).split())[:200]
-        raise StoreError(
-            f"{storage}: {file} is damaged (quick_check: {said}); put back a copy, "
-            "or save what is left with sqlite3's .recover"
-        )
-
-
-def has_locks(folder: Path) -> bool:
-    """Whether files of the folder can be locked, as SQLite locks its own. True where that cannot be tried.
-
-    The file that is tried is a new one: to close another handle of the database's file would release SQLite's locks.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(prefix=".explorer-lock-", dir=folder) as probe:
-            try:
-                fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # nobody else knows this file: it is the file system that refuses
-                return False
-    except OSError:
-        pass
-    return True
-
-
-def _without_locks(file: Path, storage: str) -> bool:
-    """Whether the file must be read without locks, since its file system has none. Raises StoreError where that would
-    not read all of it. Says so when another program holds a lock that has to be waited for."""
-    engine = _reading_engine(file, timeout=TOLD_SECONDS)
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
-        return False
-    except OperationalError as error:
-        folder = file.resolve().parent
-        if not has_locks(folder):
-            log = file.resolve().with_name(f"{file.resolve().name}-wal")
-            if log.exists() and log.stat().st_size:
-                raise StoreError(f"{storage}: {_NO_LOCKS.format(folder=folder)}") from None
-            return True
-        if "locked" in _said(error):
-            _log.warning("%s: locked by another program; waiting for it up to %d s", storage, BUSY_SECONDS)
-        return False
-    except SQLAlchemyError:  # a damaged file: the first reading will say so
-        return False
-    finally:
-        engine.dispose()
-
-
-def _reading_engine(file: Path, without_locks: bool = False, timeout: float = BUSY_SECONDS) -> Engine:
-    """Looks anew at each connection how to open the file. A reader of a database in WAL mode makes a file beside it;
-    where that cannot be, and nobody writes, SQLite must be told that the file does not change."""
-    path, log = file.resolve(), file.resolve().with_name(f"{file.resolve().name}-wal")
-
-    def connect() -> sqlite3.Connection:
-        at_rest = not os.access(path.parent, os.W_OK) and not log.exists()
-        uri = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest or without_locks else ''}"
-        return sqlite3.connect(uri, uri=True, timeout=timeout)
-
-    return _engine(URL.create("sqlite", database=str(path)), poolclass=NullPool, creator=connect)
-
-
-def _make_durable(connection, _record) -> None:
-    """WAL needs the file alone for a moment, and that switch does not honour the busy timeout: hence the loop."""
-    end = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-            break
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-    connection.execute("PRAGMA synchronous=FULL").close()
-    connection.execute("PRAGMA foreign_keys=ON").close()
-
-
-def _begin_as_asked(engine: Engine) -> None:
-    """A writing transaction takes the write lock at its start: one that began by reading could not wait for it."""
-
-    @event.listens_for(engine, "connect", insert=True)
-    def leave_beginning_to_us(connection, _record) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
-
-
-def _said(error: SQLAlchemyError) -> str:
-    """The driver's own words, on one line: SQLAlchemy's add the statement and its parameters."""
-    words = str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else str(error)
-    return hide_passwords(" ".join(words.split()))[:300]

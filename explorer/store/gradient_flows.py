@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, select
 
 from explorer.records import BlockFlow, GradientFlow
 from explorer.store.checking import OBJECT, damage_at, is_number, read_json
+from explorer.store.database import StudyIdentity
+from explorer.store.rows import next_revision
 from explorer.store.schema import gradients
-from explorer.store.writing import next_revision
-
-if TYPE_CHECKING:
-    from explorer.store.study import Study
 
 
-def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
-    """The recorded flow of that network; None where there is none, or in a database of before such records."""
+def read_gradient_flow(study: StudyIdentity, digest: str) -> GradientFlow | None:
+    """The recorded flow of that network; None where there is none."""
     query = select(gradients.c.json).where(gradients.c.study_id == study.id, gradients.c.digest == digest)
     with study.database.read() as connection:
-        kept = connection.scalar(query) if inspect(connection).has_table(gradients.name) else None
+        kept = connection.scalar(query)
         if kept is None:
             return None
         where = f"explorer_gradients, network {digest}, column json"
@@ -33,7 +30,7 @@ def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:
         return flow
 
 
-def keep_gradient_flow(study: Study, flow: GradientFlow) -> None:
+def keep_gradient_flow(study: StudyIdentity, flow: GradientFlow) -> None:
     """Writes the flow of a network of the study, in place of an earlier one. Raises StoreError."""
     own = (gradients.c.study_id == study.id, gradients.c.digest == flow.digest)
 

@@ -32,3 +32,8 @@ def hide_passwords(text: str) -> str:
         return f"{found['start']}{user}{HIDDEN}{'' if found['open'] else '@'}"
 
     return _CREDENTIALS.sub(hidden, _SECRET_VALUE.sub(rf"\1{HIDDEN}", text))
+
+
+def words_of(error: Exception) -> str:
+    """Return a driver's message as one line without passwords; SQLAlchemy's own adds statement and parameters."""
+    return hide_passwords(" ".join(str(getattr(error, "orig", None) or error).split()))[:300]

@@ -1,13 +1,19 @@
-"""The tables. One row a trial, flat, so that a dashboard reads 20,000 of them in a blink.
+"""The tables, how each column keeps a field of a record, and whether a database has these tables.
 
-``explorer_studies.revision`` grows by one with every change to one of the study's trials, and the
-trial carries the number of its last change: a reader asks for what is newer than what it has.
-``explorer_claims`` gives each network of a study to one trial; its key is what forbids a second training.
-``explorer_confirmations`` and ``explorer_gradients`` came later: a database without them is read as one where they
-are empty, and gets them when it is next written to.
+The information of a column, ``Stored``, says how its values are checked, read and written; ``rows`` applies it. A
+column of ``explorer_trials`` that has the name of a field of ``TrialRecord``, ``Ending`` or ``Proposal`` holds that
+field, and a column of another table a field of ``Study`` or ``ConfirmationRecord``. A change to a table is a step in
+``migrations``.
+
+``explorer_studies.revision`` grows by one with every change to one of the study's trials, and the trial carries the
+number of its last change: a reader asks for the trials with a higher number than those it has.
+``explorer_claims`` gives each network of a study to one trial; its key forbids a second training.
+PostgreSQL enforces the types of columns; an SQLite file may come from anybody and keeps a value of any type anywhere.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,18 +29,43 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    func,
-    inspect,
-    select,
+    false,
 )
 
 from explorer.errors import StoreError
+from explorer.records import FAILURES, STATES
+from explorer.store.checking import (
+    FLAG,
+    LATENCY,
+    LIMITS,
+    LONGEST_REASON,
+    MOMENT,
+    NETWORK,
+    NUMBER,
+    NUMBERS,
+    OBJECT,
+    OBJECTIVES,
+    PLACES,
+    RESULT,
+    SECONDS,
+    SEEDS,
+    SETTINGS,
+    SHA256,
+    TEXTS,
+    Check,
+    Stored,
+    json_list,
+    json_object,
+    matching,
+    one_of,
+    optional,
+    text,
+    whole,
+)
 from explorer.system.plain_text import printable, storable
 
-SCHEMA_VERSION = 1
-LIMITS = "limits"  # a study's limits lie within its fingerprint's JSON: databases made before there were any still read
-DATA_PLACES = "data_places"  # so do the places where its data lay
-_CREATION_LOCK = 0x6578706C  # PostgreSQL's advisory locks are numbers; this one is ours
+STORED = "stored"  # the key of a column's ``Stored`` in its ``info``
+SINCE = "since"  # the key, in a table's ``info``, of the first version whose databases all have the table
 
 
 class PlainText(TypeDecorator[str]):
@@ -50,6 +81,12 @@ class PlainText(TypeDecorator[str]):
         return printable(value) if isinstance(value, str) else value
 
 
+def _column(name: str, kind: Any, stored: Stored | Check, *more: Any, **options: Any) -> Column[Any]:
+    """A column of type ``kind``, not NULL unless ``options`` say so, which keeps its values as ``stored`` says."""
+    stored = Stored(stored) if isinstance(stored, Check) else stored
+    return Column(name, kind, *more, info={STORED: stored}, **{"nullable": False, **options})
+
+
 metadata = MetaData()
 
 version = Table("explorer_schema", metadata, Column("version", Integer, nullable=False))
@@ -57,15 +94,17 @@ version = Table("explorer_schema", metadata, Column("version", Integer, nullable
 studies = Table(
     "explorer_studies",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("name", PlainText(200), nullable=False, unique=True),
-    Column("created", Float, nullable=False),
-    Column("space_name", PlainText(), nullable=False),
-    Column("space_text", PlainText(), nullable=False),
-    Column("fingerprint", PlainText(), nullable=False),  # JSON: what must not differ when the study is taken up again
-    Column("objectives", PlainText(), nullable=False),  # JSON: name -> "max" or "min"
-    Column("seed", BigInteger, nullable=False),
-    Column("revision", BigInteger, nullable=False),
+    _column("id", Integer, whole(0), primary_key=True),
+    _column("name", PlainText(200), text(200, 1), unique=True),
+    _column("created", Float, MOMENT),
+    _column("space_name", PlainText(), text(10_000)),
+    _column("space_text", PlainText(), text()),
+    _column("fingerprint", PlainText(), json_object(SETTINGS)),  # what must not differ when the study is resumed
+    _column("objectives", PlainText(), json_object(OBJECTIVES)),  # name -> "max" or "min"
+    _column("seed", BigInteger, whole(*SEEDS)),
+    _column("revision", BigInteger, whole(0)),
+    _column("limits", PlainText(), json_list(LIMITS), server_default="[]"),
+    _column("data_places", PlainText(), json_list(PLACES), server_default="[]"),
 )
 
 architectures = Table(
@@ -85,27 +124,40 @@ environments = Table(
 trials = Table(
     "explorer_trials",
     metadata,
-    Column("study_id", ForeignKey("explorer_studies.id"), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", PlainText(10), nullable=False),
-    Column("reason", PlainText(), nullable=False, default=""),
-    Column("digest", ForeignKey("explorer_architectures.digest"), nullable=False),
-    Column("choices", PlainText(), nullable=False),  # JSON: choice point -> alternative's text
-    Column("costs", PlainText(), nullable=False),  # JSON: name -> number
-    Column("objectives", PlainText(), nullable=False, default="{}"),  # JSON: name -> number
-    Column("result", PlainText()),  # JSON of a TrainingResult, the curve in it
-    Column("same_as", Integer),  # the trial that holds the same network
-    Column("seed", BigInteger, nullable=False),
-    Column("attempt", Integer, nullable=False, default=1),
-    Column("worker", PlainText(), nullable=False),  # the process that runs it, or ran it last
-    Column("lease_until", Float),  # a running trial whose lease has passed is nobody's
-    Column("resumable", Boolean, nullable=False, default=False),  # failed through no fault of its own
-    Column("environment", ForeignKey("explorer_environments.digest")),
-    Column("weights", PlainText(64), nullable=False, default=""),  # SHA-256 of the file, where one is kept
-    Column("sampler", PlainText(), nullable=False, default="{}"),  # JSON: the sampler's own notes on the trial
-    Column("started", Float, nullable=False),
-    Column("finished", Float),
-    Column("revision", BigInteger, nullable=False),
+    _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
+    _column("number", Integer, whole(0), primary_key=True, autoincrement=False),
+    _column("state", PlainText(10), one_of(*(state for state in STATES if state != "interrupted"))),
+    _column("reason", PlainText(), text(LONGEST_REASON), default=""),
+    _column("digest", PlainText(80), NETWORK, ForeignKey("explorer_architectures.digest")),
+    _column("choices", PlainText(), json_object(TEXTS)),  # choice point -> the chosen alternative's text
+    _column("costs", PlainText(), json_object(NUMBERS)),
+    _column("objectives", PlainText(), json_object(NUMBERS), default="{}"),
+    _column("result", PlainText(), RESULT, nullable=True),  # a TrainingResult with its curve
+    _column("same_as", Integer, optional(whole(0)), nullable=True),  # the trial that holds the same network
+    _column("seed", BigInteger, whole(*SEEDS)),
+    _column("attempt", Integer, whole(1), default=1),
+    _column("worker", PlainText(), text(1_000)),  # the process that runs the trial, or ran it last
+    _column("lease_until", Float, optional(NUMBER), nullable=True),  # of a running trial
+    _column("resumable", Boolean, FLAG, default=False),  # it failed through no fault of its own
+    _column(
+        "environment", PlainText(80), optional(text(80)), ForeignKey("explorer_environments.digest"), nullable=True
+    ),
+    _column(
+        "weights",
+        PlainText(64),
+        Check(lambda value: value == "" or matching(SHA256, "").passes(value), "a SHA-256, or an empty text"),
+        default="",
+    ),
+    _column("sampler_notes", PlainText(), json_object(OBJECT), default="{}"),
+    _column("started", Float, MOMENT),
+    _column("finished", Float, optional(MOMENT), nullable=True),
+    _column("revision", BigInteger, whole(0)),
+    _column("latency", PlainText(), json_object(LATENCY), server_default="{}"),  # how ``latency_ms`` was measured
+    _column("failure", PlainText(10), one_of("", *FAILURES), server_default=""),
+    _column("duration", Float, optional(SECONDS), nullable=True),
+    _column("expected", PlainText(), json_object(NUMBERS), server_default="{}"),  # objectives expected of a stopped one
+    _column("epochs_given_up", Integer, whole(0), server_default="0"),  # of trainings stopped before it began again
+    _column("in_order", Boolean, FLAG, server_default=false()),  # its search interrupted it: no attempt is used up
     Index("explorer_trials_by_revision", "study_id", "revision"),
     Index("explorer_trials_by_digest", "study_id", "digest"),
 )
@@ -121,22 +173,25 @@ claims = Table(
 confirmations = Table(  # one row a training: the key forbids a second of the same
     "explorer_confirmations",
     metadata,
-    Column("study_id", ForeignKey("explorer_studies.id"), primary_key=True),
-    Column("digest", ForeignKey("explorer_architectures.digest"), primary_key=True),
-    Column("epochs", Integer, primary_key=True, autoincrement=False),
-    Column("seed", BigInteger, primary_key=True, autoincrement=False),
-    Column("state", PlainText(10), nullable=False),  # running, complete or failed
-    Column("reason", PlainText(), nullable=False, default=""),
-    Column("test", PlainText(), nullable=False, default="{}"),  # JSON: accuracy, top5, loss -> number, on test images
-    Column("result", PlainText()),  # JSON of a TrainingResult
-    Column("attempt", Integer, nullable=False, default=1),
-    Column("worker", PlainText(), nullable=False),
-    Column("lease_until", Float),
-    Column("environment", ForeignKey("explorer_environments.digest")),
-    Column("started", Float, nullable=False),
-    Column("finished", Float),
-    Column("revision", BigInteger, nullable=False),  # of the study, as a trial's
+    _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
+    _column("digest", PlainText(80), NETWORK, ForeignKey("explorer_architectures.digest"), primary_key=True),
+    _column("epochs", Integer, whole(1), primary_key=True, autoincrement=False),
+    _column("seed", BigInteger, whole(*SEEDS), primary_key=True, autoincrement=False),
+    _column("state", PlainText(10), one_of("running", "complete", "failed")),
+    _column("reason", PlainText(), text(LONGEST_REASON), default=""),
+    _column("test", PlainText(), json_object(NUMBERS), default="{}"),  # accuracy, top5, loss -> number, on test images
+    _column("result", PlainText(), RESULT, nullable=True),
+    _column("attempt", Integer, whole(1), default=1),
+    _column("worker", PlainText(), text(1_000)),
+    _column("lease_until", Float, optional(NUMBER), nullable=True),
+    _column(
+        "environment", PlainText(80), optional(text(80)), ForeignKey("explorer_environments.digest"), nullable=True
+    ),
+    _column("started", Float, MOMENT),
+    _column("finished", Float, optional(MOMENT), nullable=True),
+    _column("revision", BigInteger, whole(0)),  # of the study, as a trial's
     Index("explorer_confirmations_by_revision", "study_id", "revision"),
+    info={SINCE: 2},
 )
 
 gradients = Table(
@@ -146,69 +201,30 @@ gradients = Table(
     Column("digest", ForeignKey("explorer_architectures.digest"), primary_key=True),
     Column("json", PlainText(), nullable=False),  # of a GradientFlow
     Column("revision", BigInteger, nullable=False),
+    info={SINCE: 2},
 )
 
 
-def create(connection: Connection, shown: str) -> None:
-    """Makes the missing tables. Within one writing transaction: a second creator waits and finds them there."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
-    if not inspect(connection).has_table(version.name):
-        metadata.create_all(connection)
-        connection.execute(version.insert().values(version=SCHEMA_VERSION))
-    check(connection, shown)
-    _check_no_triggers(connection, shown)
-    metadata.create_all(connection, [confirmations, gradients])  # those of before these tables
-
-
-def check(connection: Connection, shown: str) -> None:
-    """Raises StoreError unless the tables are there, of this version, and each column holds values of its type."""
-    if not inspect(connection).has_table(version.name):
-        raise StoreError(
-            f"{shown}: this database holds no studies of the explorer; give the storage that 'explorer search' wrote"
-        )
+def check_tables(connection: Connection, shown: str) -> None:
+    """Raise StoreError unless each table has its columns, and each column of SQLite values of its type."""
     if connection.dialect.name == "sqlite":
-        _check_no_views(connection, shown)
-    found = connection.scalar(select(version.c.version))
-    if found != SCHEMA_VERSION:
-        mend = (
-            "update the explorer"
-            if isinstance(found, int) and found > SCHEMA_VERSION
-            else "read it with the version that wrote it"
-        )
-        kept = found if isinstance(found, int) else repr(found)[:20]
-        raise StoreError(
-            f"{shown}: the tables are of version {kept}, this explorer reads version {SCHEMA_VERSION}; {mend}"
-        )
-    if connection.dialect.name == "sqlite":
-        _check_tables(connection, shown)
+        _check_columns(connection, shown)
         _check_types(connection, shown)
 
 
-def _check_no_views(connection: Connection, shown: str) -> None:
-    """A view in place of a table can compute for ever, and its rows pass no check of types."""
+def check_no_views(connection: Connection, shown: str) -> None:
+    """Raise StoreError for a view in place of a table: it can compute without end, and no check of types holds."""
+    if connection.dialect.name != "sqlite":
+        return
     # Virtual tables have no page, either.
-    found = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND coalesce(rootpage, 0) = 0"
+    found = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view') AND coalesce(rootpage, 0) = 0"
     for name in connection.exec_driver_sql(found).scalars():
         if name.lower() in metadata.tables:
             raise StoreError(f"{shown}: {name} is a view, expected a table; put back a copy of the database")
 
 
-def _check_tables(connection: Connection, shown: str) -> None:
-    """What a search writes to must be there: a write that fails is tried again for minutes."""
-    for table in metadata.sorted_tables:
-        columns = {row[1]: row[6] for row in connection.exec_driver_sql(f"PRAGMA table_xinfo({table.name})")}
-        if not columns and table in (confirmations, gradients):
-            continue
-        for name in (column.name for column in table.c):
-            if columns.get(name) != 0:
-                fault = "is missing" if name not in columns else "is computed, expected a stored one"
-                where = f"the column {name} of the table {table.name}" if columns else f"the table {table.name}"
-                raise StoreError(f"{shown}: {where} {fault}; put back a copy of the database")
-
-
-def _check_no_triggers(connection: Connection, shown: str) -> None:
-    """A trigger can change or discard what is written, without an error."""
+def check_no_triggers(connection: Connection, shown: str) -> None:
+    """Raise StoreError for a trigger: it can change or discard what is written, without an error."""
     if connection.dialect.name != "sqlite":
         return
     for name, table in connection.exec_driver_sql("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"):
@@ -219,12 +235,21 @@ def _check_no_triggers(connection: Connection, shown: str) -> None:
             )
 
 
-def _check_types(connection: Connection, shown: str) -> None:
-    """SQLite keeps a value of any type in any column: what differs was not written by the explorer."""
-    present = set(inspect(connection).get_table_names())
+def _check_columns(connection: Connection, shown: str) -> None:
+    """What a search writes to must be there: a write that fails is tried again for minutes."""
     for table in metadata.sorted_tables:
-        if table.name not in present:
-            continue
+        columns = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_xinfo({table.name})")}
+        stored = connection.exec_driver_sql(f"PRAGMA main.table_xinfo({table.name})")
+        computed = {row[1] for row in stored if row[6]}
+        for name in (column.name for column in table.c):
+            if name in computed or name not in columns:
+                fault = "is computed, expected a stored one" if name in computed else "is missing"
+                where = f"the column {name} of the table {table.name}" if columns else f"the table {table.name}"
+                raise StoreError(f"{shown}: {where} {fault}; put back a copy of the database")
+
+
+def _check_types(connection: Connection, shown: str) -> None:
+    for table in metadata.sorted_tables:
         names = {column.name: _stored_as(column) for column in table.c}
         wrong = " OR ".join(f"typeof({name}) NOT IN ({kinds})" for name, kinds in names.items())
         types = ", ".join(f"typeof({name})" for name in names)
@@ -238,7 +263,7 @@ def _check_types(connection: Connection, shown: str) -> None:
             )
 
 
-def _stored_as(column: Column) -> str:
+def _stored_as(column: Column[Any]) -> str:
     """SQLite's names for the types of a column's values, as a list of SQL."""
     kind = "'integer'" if isinstance(column.type, (Integer, Boolean)) else "'text'"
     kind = "'real', 'integer'" if isinstance(column.type, Float) else kind

@@ -11,55 +11,38 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from explorer.records import FAILURES, TrainingResult, environment_from_json
-from explorer.store.checking import FLAG, NUMBER, NUMBERS, Check, DamagedRow, check_row, one_of, optional, text, whole
+from explorer.records import environment_from_json
+from explorer.store.checking import DamagedRow, check_row, one_of
+from explorer.store.rows import Ending, ending_row, read_row, short
+from explorer.store.schema import trials
 from explorer.system.files import read_regular, write_atomically
 
 MAX_BYTES = 64 << 20  # of a result's file; a curve of 100,000 epochs takes 20 MB
 _log = logging.getLogger(__name__)
 
 
-_ANY = Check(lambda value: True, "anything")
-_UNSENT = {
-    "worker": text(1_000),
-    "number": whole(0),
-    "state": one_of("complete", "stopped", "failed"),
-    "objectives": NUMBERS,
-    "expected": NUMBERS,
-    "reason": text(),
-    "weights": text(64),
-    "resumable": FLAG,
-    "result": _ANY,
-    "environment": _ANY,
-    "seconds": optional(NUMBER),
-    "failure": one_of("", *FAILURES),
-}
-_ADDED = {"seconds": None, "failure": ""}  # entries that files of earlier versions lack, and their values
+_STATES = {"state": one_of("complete", "stopped", "failed")}
+_RENAMED = {"seconds": "duration"}  # entries of files of earlier versions, which held dicts where columns hold JSON
 
 
 class Unsent(NamedTuple):
-    """A result in a file: whose it is, and the fields of its ``Ending``."""
+    """A result in a file, and whose it is."""
 
     path: Path
     worker: str
     number: int
-    ending: dict[str, Any]
+    ending: Ending
 
 
-def keep(folder: Path, worker: str, number: int, ending: dict[str, Any]) -> Path:
-    """Writes a result to a file of ``folder``; returns its path. Raises OSError where that cannot be."""
-    result, environment = ending["result"], ending["environment"]
-    fields = {
-        **ending,
-        "objectives": dict(ending["objectives"]),
-        "expected": dict(ending["expected"]),
-        "result": result.to_json() if result is not None else None,
-        "environment": json.dumps(asdict(environment)) if environment is not None else None,
-    }
+def keep(folder: Path, worker: str, number: int, ending: Ending) -> Path:
+    """Write a result to a file of ``folder``; return its path. Raises OSError where that cannot be."""
+    entries = ending_row(ending) | {"reason": short(ending.reason), "environment": None}
+    if ending.environment is not None:
+        entries["environment"] = json.dumps(asdict(ending.environment))
     path = folder / f"{number}-{worker.rpartition(':')[2]}.json"
-    write_atomically(path, json.dumps({"worker": worker, "number": number, "ending": fields}).encode())
+    write_atomically(path, json.dumps({"worker": worker, "number": number, "ending": entries}).encode())
     return path
 
 
@@ -67,15 +50,18 @@ def unsent(folder: Path) -> Iterator[Unsent]:
     """The results in the files of ``folder``; one that cannot be read is named in the log and left alone."""
     for path in sorted(folder.glob("*.json")):
         try:
-            kept = json.loads(read_regular(path, MAX_BYTES, follow_links=False))
-            ending = {**_ADDED, **kept["ending"]}
-            if ending["result"] is not None:
-                ending["result"] = TrainingResult.from_json(ending["result"])
-            if ending["environment"] is not None:
-                ending["environment"] = environment_from_json(ending["environment"])
-            check_row("the result", {"worker": kept["worker"], "number": kept["number"], **ending}, _UNSENT)
-            if unknown := set(ending) - set(_UNSENT):
-                raise DamagedRow(f"unknown entries {', '.join(sorted(unknown))}")
-            yield Unsent(path, kept["worker"], kept["number"], ending)
+            yield _read(path)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, DamagedRow) as error:
             _log.warning("%s: a result that waits to be written cannot be read: %s", path, error)
+
+
+def _read(path: Path) -> Unsent:
+    kept = json.loads(read_regular(path, MAX_BYTES, follow_links=False))
+    entries = {_RENAMED.get(name, name): entry for name, entry in kept["ending"].items()}
+    entries = {name: json.dumps(entry) if type(entry) is dict else entry for name, entry in entries.items()}
+    environment = entries.pop("environment")
+    entries["reason"] = short(entries["reason"])
+    check_row("the result", entries, _STATES)
+    values = read_row("the result", trials, {"worker": kept["worker"], "number": kept["number"], **entries})
+    values["environment"] = None if environment is None else environment_from_json(environment)
+    return Unsent(path, values.pop("worker"), values.pop("number"), Ending(**values))

@@ -1,20 +1,27 @@
-"""The studies of a storage: one by its name, all in a list, and whether they changed since."""
+"""The studies of a storage: one by its name, all in a list, and whether they changed since; how one is made.
+
+Of several processes that make a study at once, one does. Later its limits, the places of its data and, where the caller
+says so, the code of its functions may change, nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Row, func, select
 
-from explorer.errors import ExplorerError, StoreError, did_you_mean
-from explorer.limits import parse_limit
-from explorer.store.checking import MOMENT, SEEDS, TEXTS, Check, check_row, optional, read_json, shown, text, whole
+from explorer.errors import StoreError, did_you_mean
+from explorer.store.checking import MOMENT, check_row, shown
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
-from explorer.store.rows import STATE
-from explorer.store.schema import DATA_PLACES, LIMITS, studies, trials
-from explorer.store.study import Study, count_states
+from explorer.store.rows import STATE, insert_once, now, read_row, to_row
+from explorer.store.schema import studies, trials
+from explorer.store.study import Study
+from explorer.store.trials import count_states
+
+NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -112,26 +119,70 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
     return out
 
 
-def _to_study(row: Any, database: Database) -> Study:
-    data = row._asdict()
-    where = f"explorer_studies, study {shown(data['name'])}"
-    check_row(where, data, _STUDY)
-    fingerprint = _Fingerprint(data["name"], read_json(f"{where}, column fingerprint", data["fingerprint"], _SETTINGS))
-    limits, places = tuple(fingerprint.pop(LIMITS, ())), tuple(fingerprint.pop(DATA_PLACES, ()))
-    return Study(
-        name=data["name"],
-        space_name=data["space_name"],
-        space_text=data["space_text"],
-        objectives=read_json(f"{where}, column objectives", data["objectives"], _OBJECTIVES),
-        fingerprint=fingerprint,
-        seed=data["seed"],
-        created=data["created"],
-        database=database,
-        id=data["id"],
-        limits=limits,
-        data_places=places,
-        revision=data["revision"],
+def check_name(name: str) -> str:
+    """The name itself. Raises StoreError unless it is printable text of 1 to 200 characters."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
+        raise StoreError(f"study name {str(name)[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
+    return name
+
+
+def create_study(
+    database: Database,
+    name: str,
+    *,
+    space_name: str,
+    space_text: str,
+    fingerprint: Mapping[str, Any],
+    objectives: Mapping[str, str],
+    seed: int,
+    limits: Sequence[str] = (),
+    data_places: Sequence[Mapping[str, str]] = (),
+    beside: bool = False,
+) -> Study:
+    """The study of this name, made now unless it is there already: of several who make it at once, one does.
+
+    ``beside``: a new study in any case, under the first free name of NAME, NAME-2, NAME-3 and so on; of several who ask
+    for one at once each gets its own.
+    """
+    check_name(name)
+    values = {
+        "space_name": space_name,
+        "space_text": space_text,
+        "fingerprint": fingerprint,
+        "objectives": objectives,
+        "seed": seed,
+        "revision": 0,
+        "limits": limits,
+        "data_places": data_places,
+    }
+    row = to_row(studies, values)
+
+    def work(connection: Connection) -> str:
+        row["created"] = now(connection)
+        for tried in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
+            if insert_once(connection, studies, "name", {**row, "name": check_name(tried)}):
+                return tried
+        return name
+
+    return find_study(database, database.write(work))
+
+
+def change_study(
+    study: Study, *, fingerprint: Mapping[str, Any], limits: Sequence[str], data_places: Sequence[Mapping[str, str]]
+) -> Study:
+    """The study with these in place of its own, from now on and for all who join it."""
+    values = to_row(studies, {"fingerprint": fingerprint, "limits": limits, "data_places": data_places})
+    study.database.write(
+        lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
     )
+    return find_study(study.database, study.name)
+
+
+def _to_study(row: Row[Any], database: Database) -> Study:
+    data = row._asdict()
+    values = read_row(f"explorer_studies, study {shown(data['name'])}", studies, data)
+    values["fingerprint"] = _Fingerprint(data["name"], values["fingerprint"])
+    return Study(database=database, **values)
 
 
 class _Fingerprint(dict[str, Any]):
@@ -146,42 +197,3 @@ class _Fingerprint(dict[str, Any]):
             f"study {self._study!r} does not say its {entry!r} (explorer_studies, column fingerprint); "
             "put back a copy of the database"
         )
-
-
-def _are_settings(found: Any) -> bool:
-    types = {"data": str, "evaluate": str, "split": dict, "recipe": dict, "costs": list, "objectives": dict}
-    if type(found) is not dict:
-        return False
-    limits, places = found.get(LIMITS, []), found.get(DATA_PLACES, [])
-    return (
-        type(limits) is list
-        and type(places) is list
-        and all(type(found[name]) is kind for name, kind in types.items() if name in found)
-        and optional(whole(1)).passes(found.get("epochs"))
-        and all(_is_limit(each) for each in limits)
-        and all(TEXTS.passes(each) for each in places)
-    )
-
-
-def _is_limit(each: Any) -> bool:
-    try:
-        return type(each) is str and bool(parse_limit(each))
-    except ExplorerError:
-        return False
-
-
-def _are_objectives(found: Any) -> bool:
-    return type(found) is dict and bool(found) and all(way in ("max", "min") for way in found.values())
-
-
-_SETTINGS = Check(_are_settings, "an object of a study's settings")
-_OBJECTIVES = Check(_are_objectives, 'an object of objectives, each "max" or "min"')
-_STUDY = {
-    "id": whole(0),
-    "name": text(200, 1),
-    "space_name": text(10_000),
-    "space_text": text(),
-    "seed": whole(*SEEDS),
-    "created": MOMENT,
-    "revision": whole(0),
-}

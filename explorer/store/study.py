@@ -9,45 +9,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, func, select
-
 from explorer.errors import StoreError, did_you_mean
 from explorer.frontier import hypervolume, non_dominated
+from explorer.latency_environments import mixed_environments
 from explorer.limits import Limit, parse_limit
+from explorer.noise import confirmed_networks, training_noise, trial_probabilities
 from explorer.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED, is_maximised
-from explorer.records import (
-    STATES,
-    ConfirmationRecord,
-    Confirmed,
-    Curve,
-    Environment,
-    GradientFlow,
-    Lease,
-    TrialRecord,
-)
+from explorer.records import ConfirmationRecord, Confirmed, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store.artifacts import artifacts_folder, weights_file
-from explorer.store.checking import NUMBER, DamagedRow, check_row, damage_at, one_of, optional, shown, text, whole
-from explorer.store.database import Database
-from explorer.store.rows import (
-    GIVEN_UP,
-    STATE,
-    read_environment,
-    read_notes,
-    select_trials,
-    to_record,
-    trial_row,
+from explorer.store.confirmations import read_confirmations
+from explorer.store.database import StudyIdentity
+from explorer.store.gradient_flows import read_gradient_flow
+from explorer.store.schema import trials
+from explorer.store.trials import (
+    epochs_given_up,
+    read_counts,
+    read_curves,
+    read_environments,
+    read_leases,
+    read_trials,
+    trials_frame,
 )
-from explorer.store.schema import environments, trials
 
 if TYPE_CHECKING:
     import pandas
 
-CLOCKS_APART = 0.10  # what a drift may come to within a measurement, too; a card's own ups and downs are less
 TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that differ in one trained otherwise
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(StudyIdentity):
     """One study. ``objectives``: name -> "max" or "min"; ``created``: seconds since the epoch;
     ``fingerprint``: what must not differ when it is taken up again; ``limits``: bounds on costs, as users write
     them, that its networks are to keep; ``data_places``: where its data lay when it was searched, the last place
@@ -55,15 +46,12 @@ class Study:
     kept; ``revision``: of the last change there was when it was opened, to a trial, a training from a fresh seed or a
     gradient flow."""
 
-    name: str
     space_name: str
     space_text: str = field(repr=False)
     objectives: Mapping[str, str]
     fingerprint: Mapping[str, Any] = field(repr=False)
     seed: int
     created: float
-    database: Database = field(repr=False, compare=False)
-    id: int = field(repr=False)
     limits: tuple[str, ...] = ()
     data_places: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
     revision: int = field(default=0, repr=False, compare=False)
@@ -81,68 +69,36 @@ class Study:
 
         ``full=False`` leaves out architecture, training curve and environment, which takes a tenth of the time.
         """
-        query = select_trials(self.id, full)
-        if since_revision:
-            query = query.where(trials.c.revision > since_revision)
-        with self.database.read() as connection:
-            return [self._record(row) for row in connection.execute(query)]
+        changed = (trials.c.revision > since_revision,) if since_revision else ()
+        return read_trials(self, self.objectives, *changed, full=full)
 
     def trial(self, number: int) -> TrialRecord:
         """One trial with all that is kept of it. Raises StoreError when there is none of this number, TypeError for
         what is not a whole number."""
         number = operator.index(number)
-        with self.database.read() as connection:
-            row = connection.execute(select_trials(self.id, True).where(trials.c.number == number)).first()
-            if row is not None:
-                return self._record(row)
-            count = connection.scalar(select(func.count()).where(trials.c.study_id == self.id))
+        found = read_trials(self, self.objectives, trials.c.number == number, full=True)
+        if found:
+            return found[0]
+        count = sum(self.counts().values())
         held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
 
     def curves(self, since_revision: int = 0) -> dict[int, Curve]:
         """Trial number -> the course of its training, of all trials that have one; of those, with
         ``since_revision``, the ones changed after it."""
-        query = select(trials.c.number, trials.c.result).where(
-            trials.c.study_id == self.id, trials.c.result.is_not(None)
-        )
-        if since_revision:
-            query = query.where(trials.c.revision > since_revision)
-        with self.database.read() as connection:
-            return {number: _curve(number, result) for number, result in connection.execute(query)}
+        return read_curves(self, since_revision)
 
     def environments(self) -> dict[int, Environment]:
         """Trial number -> on what it was trained, of the trials where that is known."""
-        made_on = select(trials.c.number, trials.c.environment).where(
-            trials.c.study_id == self.id, trials.c.environment.is_not(None)
-        )
-        with self.database.read() as connection:
-            rows = connection.execute(select(environments)).all()
-            known = {digest: read_environment(digest, content) for digest, content in rows}
-            found = {number: (digest, known.get(digest)) for number, digest in connection.execute(made_on)}
-            for number, (digest, environment) in found.items():
-                if environment is None:
-                    raise DamagedRow(f"{trial_row(number)}: there is no environment {shown(digest)}")
-            return {number: environment for number, (_, environment) in found.items() if environment is not None}
+        return read_environments(self)
 
     def leases(self) -> list[Lease]:
         """The trials under way and those that wait to be taken up again, in order of their numbers."""
-        held = trials.c.state == "running"
-        columns = (trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until, held.label("held"))
-        query = select(*columns).where(trials.c.study_id == self.id, held | trials.c.resumable)
-        with self.database.read() as connection:
-            rows = [row._asdict() for row in connection.execute(query.order_by(trials.c.number))]
-            for row in rows:
-                check_row(trial_row(row["number"]), row, _LEASE)
-            return [
-                Lease(row["number"], row["worker"], row["attempt"], row["lease_until"] if row["held"] else None)
-                for row in rows
-            ]
+        return read_leases(self)
 
     def counts(self) -> dict[str, int]:
         """How many trials are in each state; every state is named."""
-        query = select(STATE, func.count()).where(trials.c.study_id == self.id).group_by(STATE)
-        with self.database.read() as connection:
-            return count_states(iter(connection.execute(query)))
+        return read_counts(self)
 
     def frontier(
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
@@ -234,18 +190,9 @@ class Study:
         ``epochs_saved`` by ending trainings early, beside the ``epochs_trained`` of complete and stopped trials, with
         those of trainings that were stopped and begun anew later."""
         counts, whole = self.counts(), self.fingerprint.get("epochs") or 0
-        stopped = select_trials(self.id, True).where(trials.c.state == "stopped")
-        begun_anew = select(trials.c.number, trials.c.sampler).where(
-            trials.c.study_id == self.id,
-            trials.c.state.in_(("complete", "stopped")),
-            trials.c.sampler.contains(GIVEN_UP, autoescape=True),
-        )
-        with self.database.read() as connection:
-            results = [self._record(row).result for row in connection.execute(stopped)] if counts["stopped"] else []
-            given_up = sum(
-                read_notes(trial_row(number), notes).get(GIVEN_UP, 0)
-                for number, notes in connection.execute(begun_anew)
-            )
+        stopped = trials.c.state == "stopped"
+        results = [record.result for record in read_trials(self, self.objectives, stopped, full=True)]
+        given_up = epochs_given_up(self)
         trained = sum(result.epochs for result in results if result is not None)
         return {
             "trainings_saved": counts["cached"],
@@ -259,22 +206,7 @@ class Study:
         A choice point that was not asked (the space is conditional) is None. A choice point or quantity whose name is
         another column's stands as ``choice.<name>`` or ``value.<name>``.
         """
-        import pandas
-
-        records = self.trials(full=False)
-        choices = dict.fromkeys(name for record in records for name in record.choices)
-        measured = dict.fromkeys([*self.objectives, *(name for record in records for name in record.objectives)])
-        numbers = dict.fromkeys([*measured, *(name for record in records for name in record.costs)])
-        first, last = ("number", "state", "digest"), ("seconds", "reason")
-        columns: dict[str, list[Any]] = {name: [getattr(record, name) for record in records] for name in first}
-        for name in choices:
-            shown = f"choice.{name}" if name in (*first, *last, *numbers) else name
-            columns[shown] = [record.choices.get(name) for record in records]
-        for name in numbers:
-            shown = f"value.{name}" if name in (*first, *last) else name
-            columns[shown] = [record.value(name) for record in records]
-        columns |= {name: [getattr(record, name) for record in records] for name in last}
-        return pandas.DataFrame(columns)
+        return trials_frame(self.trials(full=False), self.objectives)
 
     @property
     def plane(self) -> tuple[str, str]:
@@ -303,9 +235,7 @@ class Study:
 
     def confirmations(self, since_revision: int = 0) -> list[ConfirmationRecord]:
         """Every training that ``explorer confirm`` began, in that order; of those, with ``since_revision``, the ones
-        changed after it. None in a database of before that command."""
-        from explorer.store.confirmations import read_confirmations
-
+        changed after it."""
         return read_confirmations(self, since_revision)
 
     def confirmed(
@@ -318,18 +248,14 @@ class Study:
         ``frontier_probability`` is among the networks given. Raises StoreError for an unknown ``x`` or ``y``, and
         for latencies of several environments unless ``mix_environments``.
         """
-        from explorer.store.confirmations import confirmed_networks
-
         x = x or self.cost_objective
-        return confirmed_networks(self, self._comparable([x], mix_environments), x, y, epochs)
+        return confirmed_networks(self.confirmations(), self._comparable([x], mix_environments), x, y, epochs)
 
     def training_noise(self, y: str | None = None) -> float | None:
         """The standard deviation over seeds of one training's ``y`` (that of ``plane`` by default) on the validation
         split, pooled over the networks that were confirmed with the study's own number of epochs (``explorer.noise``);
         None where none was twice."""
-        from explorer.store.confirmations import training_noise
-
-        return training_noise(self, self.axes(None, y)[1])
+        return training_noise(self.confirmations(), self.axes(None, y)[1], self.fingerprint.get("epochs"))
 
     def frontier_probabilities(
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
@@ -340,15 +266,12 @@ class Study:
         The mean of a confirmed network is that of its fresh seeds, with the standard error s / sqrt(K); of any other
         the trial's one value, with s. Errors as for ``frontier``.
         """
-        from explorer.store.confirmations import trial_probabilities
-
         x, y = self.axes(x, y)
-        return trial_probabilities(self, self._comparable([x, y], mix_environments), x, y, -self.sign(y))
+        records, epochs = self._comparable([x, y], mix_environments), self.fingerprint.get("epochs")
+        return trial_probabilities(self.confirmations(), records, x, y, -self.sign(y), epochs)
 
     def gradient_flow(self, digest: str) -> GradientFlow | None:
         """How gradients flow through that network at its initialisation, where a search recorded it."""
-        from explorer.store.gradient_flows import read_gradient_flow
-
         return read_gradient_flow(self, digest)
 
     def weights(self, record: TrialRecord) -> Path | None:
@@ -370,25 +293,14 @@ class Study:
             self._require_one_environment(names, light)
         return light
 
-    def _record(self, row: Row) -> TrialRecord:
-        """The trial that a row holds. Raises DamagedRow, also for a complete one without a value of an objective."""
-        record = to_record(row)
-        if record.state == "complete":
-            missing = [name for name in self.objectives if record.value(name) is None]
-            if missing:
-                raise DamagedRow(f"{trial_row(record.number)}, column objectives: {', '.join(missing)} is missing")
-        return record
-
     def _complete(self) -> list[TrialRecord]:
-        with self.database.read() as connection:
-            query = select_trials(self.id, False).where(trials.c.state == "complete")
-            return [self._record(row) for row in connection.execute(query)]
+        return read_trials(self, self.objectives, trials.c.state == "complete", full=False)
 
     def _filled(self, light: list[TrialRecord]) -> list[TrialRecord]:
-        query = select_trials(self.id, True).where(trials.c.number.in_([record.number for record in light]))
-        with self.database.read() as connection:
-            full = {row.number: self._record(row) for row in connection.execute(query)}
-        return [full[record.number] for record in light]
+        numbers = [record.number for record in light]
+        found = read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
+        full = {record.number: record for record in found}
+        return [full[number] for number in numbers]
 
     def sign(self, name: str) -> int:
         """-1 for a quantity that is maximised, 1 for one that is minimised: objectives as the study says."""
@@ -424,52 +336,6 @@ class Study:
                 f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
                 " --mix-environments (in Python mix_environments=True) puts them together all the same"
             )
-
-
-def count_states(rows: Iterable[tuple[Any, int]]) -> dict[str, int]:
-    """How many trials are in each state, of rows of a state and a number; every state is named. Raises DamagedRow."""
-    counts: dict[str, int] = dict.fromkeys(STATES, 0)
-    for state, number in rows:
-        check_row("explorer_trials", {"state": state}, {"state": one_of(*STATES)})
-        counts[state] += number
-    return counts
-
-
-def _curve(number: int, result: Any) -> Curve:
-    with damage_at(f"{trial_row(number)}, column result"):
-        curve = Curve.from_json(result)
-        if not all(type(value) in (int, float) for column in curve for value in column):
-            raise ValueError("a figure that is no number")
-        return curve
-
-
-_LEASE = {"number": whole(0), "worker": text(1_000), "attempt": whole(1), "lease_until": optional(NUMBER)}
-
-
-def mixed_environments(records: Iterable[TrialRecord]) -> str:
-    """In how many environments the latencies of these trials were measured, and in what these differ; empty for one.
-    Clocks that a GPU kept and that lie more than CLOCKS_APART from each other count as a difference: somebody locked
-    them in between, which the driver does not tell."""
-    measured = [record.latency for record in records if record.latency]
-    found = {latency["environment"]["digest"]: latency["environment"] for latency in measured}
-    if len(found) < 2:
-        kept = [max(latency["device_state"]["sm_mhz"]) for latency in measured if _tells_clock(latency)]
-        apart = kept and max(kept) > (1 + CLOCKS_APART) * min(kept)
-        return f"one environment at clocks from {min(kept):g} to {max(kept):g} MHz" if apart else ""
-    flat = [
-        {**each, **each["versions"], **each["limits"], "device": each.get("device", "").partition(":")[0]}
-        for each in found.values()
-    ]
-    differing = []
-    for name in dict.fromkeys(name for each in flat for name in each):
-        texts = dict.fromkeys(str(each.get(name, "none")) for each in flat)
-        if len(texts) > 1 and name not in ("digest", "commit", "versions", "limits"):
-            differing.append(f"{name} {' or '.join(texts)}")
-    return f"{len(found)} environments ({'; '.join(differing)})"
-
-
-def _tells_clock(latency: Mapping[str, Any]) -> bool:
-    return "sm_mhz" in (latency.get("device_state") or {})
 
 
 def _excess(limit: Limit, record: TrialRecord) -> float:

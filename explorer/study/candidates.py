@@ -34,6 +34,7 @@ class Candidate(NamedTuple):
         refusal: State and reason with which its trial ends without training, if the network breaks a limit or a cost
             function of the caller failed.
         predicted: Predictions of measured costs by name.
+        latency: How the latency among the costs was measured; empty without one.
     """
 
     derivation: Derivation
@@ -41,6 +42,7 @@ class Candidate(NamedTuple):
     costs: Mapping[str, float]
     refusal: tuple[State, str] | None
     predicted: Mapping[str, float] = {}
+    latency: Mapping[str, Any] = {}
 
 
 def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:

@@ -21,7 +21,8 @@ from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import RETRIES, renew_seconds
-from explorer.store.writer import Ending, NumberTaken, Proposal, StudyWriter
+from explorer.store.rows import Ending, Proposal
+from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.candidates import Candidates
 from explorer.study.children import Workplace
@@ -243,11 +244,13 @@ class SearchLoop:
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
             try:
                 with self._proposing():
-                    candidate, notes = self.proposer.remake(failed)
+                    candidate = self.proposer.remake(failed)
             except ExplorerError as error:
                 _log.warning("trial %d cannot be retried: %s", failed.number, error)
                 continue
-            record = self.writer.retry(failed, candidate.costs, notes, candidate.refusal, self.budget.target)
+            record = self.writer.retry(
+                failed, candidate.costs, candidate.latency, candidate.refusal, self.budget.target
+            )
             if record is None:  # another worker was first
                 continue
             if record.state == "failed":
@@ -278,7 +281,8 @@ class SearchLoop:
             choices=candidate.derivation.choices,
             costs=candidate.costs,
             seed=seed_for("trial", self.writer.study.seed, number),
-            sampler=notes,
+            sampler_notes=notes,
+            latency=candidate.latency,
         )
         try:
             if candidate.refusal is not None:
@@ -316,7 +320,7 @@ class SearchLoop:
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
             return  # ``_leave`` marks it as interrupted, with all running trials
-        ending = replace(self._ending(record, message), seconds=time.monotonic() - self.jobs.pop(number))
+        ending = replace(self._ending(record, message), duration=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
             remove(weights_file(self.writer.study.artifacts, record.digest))

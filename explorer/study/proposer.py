@@ -10,7 +10,6 @@ from typing import Any
 from explorer.errors import ExplorerError
 from explorer.quantities import LATENCY
 from explorer.records import TrialRecord
-from explorer.store.rows import EXPECTED, LATENCY_NOTE
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidate, Candidates
 from explorer.study.plan import Plan
@@ -84,18 +83,17 @@ class Proposer:
             notes = {} if candidate is None else self._sampler.adopt(number, candidate.derivation)
         if candidate is None:
             return None, notes
-        candidate, latency = self._with_latency(candidate)
-        return candidate, {**notes, **latency}
+        return self._with_latency(candidate), notes
 
-    def remake(self, record: TrialRecord) -> Proposed:
-        """Return the network of a trial with its present costs, and the notes to store with it.
+    def remake(self, record: TrialRecord) -> Candidate:
+        """Return the network of a trial with its present costs.
 
         Raises:
             ExplorerError: The network cannot be built any more.
         """
         candidate = self._candidates.make(self._plan.space.named(dict(record.choices)))
         if LATENCY in record.costs:
-            return candidate._replace(costs={**record.costs, **candidate.costs}), {}
+            return candidate._replace(costs={**record.costs, **candidate.costs})
         return self._with_latency(candidate)
 
     def number_taken(self, number: int, candidate: Candidate, notes: Mapping[str, Any]) -> None:
@@ -111,7 +109,7 @@ class Proposer:
     def learn(self, changed: Sequence[TrialRecord]) -> None:
         """Update the sampler and the expected latencies with trials that changed."""
         self._plan.latency_filter.learn(changed)
-        unknown = [r.number for r in changed if r.number not in self._sampler or r.state == "stopped"]
+        unknown = [r.number for r in changed if r.number not in self._sampler]
         notes = self._writer.sampler_notes(unknown) if unknown else {}
         for record in changed:
             if self._trials.has_another_chance(record):
@@ -132,15 +130,15 @@ class Proposer:
         """Return the objectives of a trial that are costs."""
         return {name: record.costs[name] for name in self._plan.objectives if name in record.costs}
 
-    def _with_latency(self, candidate: Candidate) -> Proposed:
+    def _with_latency(self, candidate: Candidate) -> Candidate:
         """Measure the latency of a candidate if the search needs it."""
         measure = self._plan.latency_objective
         if candidate.refusal is not None or measure is None:
-            return candidate, {}
+            return candidate
         trials = self._trials.records.values()
-        candidate, latency = measure.with_latency(candidate, self._plan.latency_limits, trials)
+        candidate = measure.with_latency(candidate, self._plan.latency_limits, trials)
         self._too_slow = self._too_slow + 1 if candidate.refusal else 0
-        return candidate, {LATENCY_NOTE: latency}
+        return candidate
 
     def _ask_sampler(self, number: int) -> Proposed | tuple[None, Mapping[str, Any]]:
         """Return the sampler's proposal; None if it cannot be built: a large space is not checked as a whole."""
@@ -180,7 +178,7 @@ class Proposer:
         as running.
         """
         if record.state == "stopped":
-            expected = notes.get(EXPECTED) or self.expected(record)
+            expected = record.expected or self.expected(record)
             if not expected:
                 self._without_values[record.number] = record
             record = replace(record, state="complete" if expected else "running", objectives=expected)

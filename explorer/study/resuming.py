@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.errors import StoreError
-from explorer.store.creating import change_study, check_name, create_study
 from explorer.store.database import Database
 from explorer.store.lease import is_gone
-from explorer.store.studies import find_study, study_names
+from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
 from explorer.study.fingerprint import code_differences, require_same
 from explorer.study.plan import Plan

@@ -16,10 +16,9 @@ from explorer.limits import parse_limit
 from explorer.records import TrialRecord
 from explorer.settings import takes_settings
 from explorer.space.search_space import SearchSpace
-from explorer.store.creating import check_name
 from explorer.store.database import Database, check_storage, open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.studies import open_study
+from explorer.store.studies import check_name, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from explorer.store.studies import open_study
+from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT
 
 LINE = ("--data", "digits", "--subset", "200", "--epochs", "1", "--workers", "1", "--sampler", "random", "--seed", "3")

@@ -18,8 +18,8 @@ from explorer.cli import main
 from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.space.search_space import load_space
 from explorer.store.lease import new_worker
-from explorer.store.rows import LATENCY_NOTE
-from explorer.store.writer import Ending, StudyWriter
+from explorer.store.rows import Ending
+from explorer.store.writer import StudyWriter
 from explorer.system.device_lock import measuring
 from tests.command_line import run
 from tests.polling import wait_until
@@ -174,9 +174,9 @@ def mixed(tmp_path):
     writer = StudyWriter(make_study(url), new_worker())
     for number, torch in enumerate(("2", "3")):
         environment = {"digest": f"d{torch}", "device": "cpu", "versions": {"torch": torch}, "limits": {}}
-        note = {LATENCY_NOTE: {"environment": environment, "contended": False, "notes": []}}
+        note = {"environment": environment, "contended": False, "notes": []}
         made = proposal(torch, 10.0)
-        writer.begin(number, replace(made, costs={**made.costs, "latency_ms": 1.25 + number}, sampler=note))
+        writer.begin(number, replace(made, costs={**made.costs, "latency_ms": 1.25 + number}, latency=note))
         writer.finish(number, Ending("complete", {"accuracy": 0.5 + number / 10}))
     writer.study.database.close()
     return url

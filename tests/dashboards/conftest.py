@@ -22,12 +22,13 @@ from explorer.costing.analytic import count_cost
 from explorer.dashboard.launch import server_environment
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.space.search_space import load_space
-from explorer.store.confirming import ConfirmationWriter, Wanted
-from explorer.store.creating import create_study
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending, Proposal
+from explorer.store.studies import create_study
 from explorer.store.study import Study
-from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.store.writer import StudyWriter
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13.0"})
 OBJECTIVES = {"accuracy": "max", "macs": "min"}

@@ -10,8 +10,7 @@ import pytest
 
 from explorer.cli import main
 from explorer.dashboard.report import report_page
-from explorer.store.rows import LATENCY_NOTE
-from explorer.store.writer import Ending
+from explorer.store.rows import Ending
 from tests.dashboards.chromium import CHROMIUM, FLAGS
 from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, proposal, write_study
 from tests.dashboards.payloads import HOSTILE
@@ -37,7 +36,7 @@ def test_latencies_of_two_environments_are_not_mixed(url):
         note = {"environment": {"digest": f"e{number % 2}", "device_name": f"CPU {number % 2}", "versions": {},
                                 "limits": {}}, "contended": False, "notes": []}  # fmt: skip
         costs = {"latency_ms": 1.0 + number, "macs": 10.0 * (number + 1)}
-        proposed = dataclasses.replace(proposal(number, costs=costs), sampler={LATENCY_NOTE: note})
+        proposed = dataclasses.replace(proposal(number, costs=costs), latency=note)
         writer.begin(number, proposed)
         writer.finish(number, ending(0.5 + number / 10))
     page = report_page(writer.study, writer.study.trials())

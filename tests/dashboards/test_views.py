@@ -23,8 +23,7 @@ from explorer.space.search_space import load_space
 from explorer.store import open_study
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import LEASE_SECONDS
-from explorer.store.rows import LATENCY_NOTE
-from explorer.store.writer import Ending, Proposal
+from explorer.store.rows import Ending, Proposal
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
     COMPLETE,
@@ -395,8 +394,8 @@ def write_timed(url: str, name: str, *environments: dict, data: str = "digits") 
     for number in range(4):
         environment = {"versions": {}, "limits": {}, **environments[number % len(environments)]}
         made = proposal(number, costs={"latency_ms": 1.0 + number})
-        notes = {LATENCY_NOTE: {"environment": environment, "contended": False, "notes": []}}
-        writer.begin(number, dataclasses.replace(made, sampler=notes))
+        latency = {"environment": environment, "contended": False, "notes": []}
+        writer.begin(number, dataclasses.replace(made, latency=latency))
         writer.finish(number, ending(0.5 + number / 10, latency_ms=1.0 + number))
 
 

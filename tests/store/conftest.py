@@ -21,11 +21,12 @@ import sqlalchemy
 
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.space.search_space import parse_space
-from explorer.store.confirming import ConfirmationWriter
-from explorer.store.creating import create_study
+from explorer.store.confirmations import ConfirmationWriter
 from explorer.store.database import open_for_writing
 from explorer.store.lease import LeaseWatch, new_worker, renew_seconds
-from explorer.store.writer import Proposal, StudyWriter
+from explorer.store.rows import Proposal
+from explorer.store.studies import create_study
+from explorer.store.writer import StudyWriter
 from explorer.system.processes import pid_space
 from tests.study.evaluations import SPACE_TEXT
 

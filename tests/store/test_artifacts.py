@@ -6,7 +6,8 @@ import pytest
 
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.lease import new_worker
-from explorer.store.writer import Ending, StudyWriter
+from explorer.store.rows import Ending
+from explorer.store.writer import StudyWriter
 from explorer.system.files import write_whole
 from tests.store.conftest import make_study, proposal
 

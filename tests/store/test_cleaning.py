@@ -8,10 +8,11 @@ import pytest
 
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.store.cleaning import removable_files
-from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending
 from explorer.store.studies import open_study
-from explorer.store.writer import Ending, StudyWriter
+from explorer.store.writer import StudyWriter
 from tests.command_line import run
 from tests.store.conftest import make_study, proposal
 

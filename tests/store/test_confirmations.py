@@ -12,13 +12,13 @@ import pytest
 from explorer.errors import StoreError
 from explorer.noise import frontier_probabilities
 from explorer.records import BlockFlow, Environment, Epoch, GradientFlow, TrainingResult
-from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending
 from explorer.store.studies import find_study, open_study
-from explorer.store.writer import Ending, StudyWriter
-from tests.store.conftest import GONE, make_study, proposal
+from tests.store.conftest import GONE, proposal
 
 ENVIRONMENT = Environment("cpu", "a CPU", 1, "Linux", "3.11", {"torch": "2"})
 
@@ -146,12 +146,7 @@ def test_gradient_flows_are_kept_by_network(study):
 
 def test_a_database_of_before_these_tables(tmp_path):
     """It is read as one where they are empty, without a change; the next search or confirmation adds them."""
-    url = f"sqlite:///{tmp_path}/old.db"
-    old = make_study(url)
-    writer = StudyWriter(old, new_worker())
-    writer.begin(0, proposal("a"))
-    writer.finish(0, Ending("complete", {"accuracy": 0.5, "macs": 100.0}))
-    old.database.close()
+    shutil.copy(Path(__file__).parent / "databases" / "version_1_full.db", tmp_path / "old.db")
     with sqlite3.connect(tmp_path / "old.db") as connection:
         for table in ("explorer_confirmations", "explorer_gradients"):
             connection.execute(f"DROP TABLE {table}")
@@ -159,13 +154,15 @@ def test_a_database_of_before_these_tables(tmp_path):
     connection.close()
     Path(tmp_path / "old.db").chmod(0o444)
     before = (tmp_path / "old.db").read_bytes()
-    study = open_study(url, "one")
+    study = open_study(f"sqlite:///{tmp_path}/old.db", "measured")
+    digest = study.trial(0).digest
     assert study.confirmations() == study.confirmed() == [] and study.frontier_probabilities() == {}
-    assert study.training_noise() is None and study.gradient_flow("v1-a") is None
+    assert study.training_noise() is None and study.gradient_flow(digest) is None
     assert (tmp_path / "old.db").read_bytes() == before
     shutil.copy(tmp_path / "old.db", tmp_path / "new.db")
     (tmp_path / "new.db").chmod(0o644)
     database = open_for_writing(f"sqlite:///{tmp_path}/new.db")
-    confirm(ConfirmationWriter(find_study(database, "one"), new_worker()), "v1-a", {1: 0.5})
-    assert len(find_study(database, "one").confirmed()) == 1 and find_study(database, "one").trial(0).digest == "v1-a"
+    confirm(ConfirmationWriter(find_study(database, "measured"), new_worker()), digest, {1: 0.5})
+    assert len(find_study(database, "measured").confirmed()) == 1
+    assert find_study(database, "measured").trial(0).digest == digest
     database.close()

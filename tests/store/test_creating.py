@@ -7,10 +7,9 @@ import multiprocessing
 import pytest
 
 from explorer.errors import StoreError
-from explorer.store.creating import check_name
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.studies import find_study
+from explorer.store.studies import check_name, find_study
 from explorer.store.writer import StudyWriter
 from tests.store.conftest import OBJECTIVES, make_study, proposal
 

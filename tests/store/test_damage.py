@@ -15,14 +15,14 @@ from explorer.records import BlockFlow, GradientFlow
 from explorer.space.search_space import parse_space
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.store.cleaning import removable_files
-from explorer.store.confirming import ConfirmationWriter, Wanted
-from explorer.store.creating import create_study
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.gradient_flows import keep_gradient_flow
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending, Proposal
 from explorer.store.schema import metadata
-from explorer.store.studies import list_studies, open_study
-from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.store.studies import create_study, list_studies, open_study
+from explorer.store.writer import StudyWriter
 from explorer.study.search import run_search
 from tests.command_line import run
 from tests.store.conftest import ENVIRONMENT, RESULT
@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
         choices = {"depth": str(number), "act": "relu"}
         costs = {"macs": 10.0 + number, "params": 5}
         writer.begin(number, Proposal(network.digest, network.to_json(), choices, costs, seed=number))
-        ending = Ending("complete", {"accuracy": 0.5 + number / 10, "macs": 10.0 + number}, RESULT, seconds=1.0)
+        ending = Ending("complete", {"accuracy": 0.5 + number / 10, "macs": 10.0 + number}, RESULT, duration=1.0)
         writer.finish(
             number, Ending(**{f: getattr(ending, f) for f in ending.__slots__} | {"environment": ENVIRONMENT})
         )

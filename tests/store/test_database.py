@@ -18,10 +18,12 @@ from sqlalchemy.exc import OperationalError
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrainingResult
 from explorer.store import database as store_database
-from explorer.store.database import has_locks, open_for_reading, open_for_writing
+from explorer.store.database import open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending
+from explorer.store.sqlite_file import has_locks
 from explorer.store.studies import list_studies, open_study
-from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from explorer.store.writer import NumberTaken, StudyWriter
 from tests.store.conftest import make_study, proposal
 
 
@@ -206,16 +208,16 @@ def test_anothers_database_is_refused_to_readers(tmp_path):
     assert hashlib.sha256(file.read_bytes()).digest() == before
 
 
-@pytest.mark.parametrize("found, mend", [(2, "update the explorer"), (0, "the version that wrote it")])
+@pytest.mark.parametrize("found, mend", [(99, "update the explorer"), (0, "the version that wrote it")])
 def test_another_schema_version_is_refused(url, tmp_path, found, mend):
-    """Tables of a later or an earlier version are left alone, by readers and writers."""
+    """Tables of a later version, and of one that never was, are left alone by readers and writers."""
     make_study(url).database.close()
     connection = sqlite3.connect(tmp_path / "explorer.db")
     connection.execute("UPDATE explorer_schema SET version = ?", (found,))
     connection.commit()
     connection.close()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads version 1; .*{mend}"):
+        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 2; .*{mend}"):
             opening(url)
 
 

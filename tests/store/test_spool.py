@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields
+from dataclasses import replace
 
+from explorer.records import Environment
 from explorer.store import spool
-from explorer.store.writer import Ending
+from explorer.store.rows import Ending
 
 FULL = Ending(
     "failed",
@@ -15,32 +16,35 @@ FULL = Ending(
     reason="RuntimeError: a bug",
     weights="a" * 64,
     expected={"accuracy": 0.6},
-    seconds=2.5,
+    duration=2.5,
     failure="code",
 )
 
 
 def kept(folder, ending: Ending = FULL):
-    values = {each.name: getattr(ending, each.name) for each in fields(ending)}
-    return spool.keep(folder, "host:space:1:2:ab", 3, values)
+    return spool.keep(folder, "host:space:1:2:ab", 3, ending)
 
 
 def test_every_field_of_an_ending_is_read_back(tmp_path):
     """What was kept is the ending itself, whose it is and of which trial."""
     kept(tmp_path)
     (found,) = spool.unsent(tmp_path)
-    assert (Ending(**found.ending), found.worker, found.number) == (FULL, "host:space:1:2:ab", 3)
+    assert (found.ending, found.worker, found.number) == (FULL, "host:space:1:2:ab", 3)
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path):
-    """A file that lacks the entries added since is a result all the same."""
-    path = kept(tmp_path, Ending("complete", objectives={"accuracy": 0.5}))
-    content = json.loads(path.read_text())
-    for added in ("seconds", "failure"):
-        del content["ending"][added]
-    path.write_text(json.dumps(content))
-    (found,) = spool.unsent(tmp_path)
-    assert Ending(**found.ending) == Ending("complete", objectives={"accuracy": 0.5})
+    """A file with the entries and names of earlier versions is a result all the same."""
+    environment = {"device": "cpu", "device_name": "AMD", "threads": 1, "platform": "Linux", "python": "3.11.7",
+                   "versions": {"torch": "2.13.0"}, "commit": "80da549"}  # fmt: skip
+    early = {"state": "complete", "objectives": {"accuracy": 0.5}, "result": None, "reason": "", "weights": "",
+             "environment": None, "resumable": False, "expected": {}}  # fmt: skip
+    later = {**early, "environment": json.dumps(environment), "seconds": 2.5, "failure": ""}
+    for number, ending in enumerate((early, later)):
+        content = {"worker": "host:space:1:2:ab", "number": number, "ending": ending}
+        (tmp_path / f"{number}-ab.json").write_text(json.dumps(content))
+    found = [each.ending for each in spool.unsent(tmp_path)]
+    complete = Ending("complete", objectives={"accuracy": 0.5})
+    assert found == [complete, replace(complete, environment=Environment(**environment), duration=2.5)]
 
 
 def test_what_is_no_regular_file_is_left_alone(tmp_path, caplog):

@@ -12,8 +12,9 @@ from explorer.errors import StoreError
 from explorer.limits import parse_limit
 from explorer.records import STATES
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending
 from explorer.store.studies import find_study, list_studies, open_study
-from explorer.store.writer import Ending, StudyWriter
+from explorer.store.writer import StudyWriter
 from tests.store.conftest import make_study, proposal
 
 POINTS = {"a": (0.5, 10.0), "b": (0.7, 20.0), "c": (0.6, 30.0), "d": (0.9, 40.0), "e": (0.9, 40.0)}

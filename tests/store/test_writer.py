@@ -11,9 +11,10 @@ import time
 import pytest
 
 from explorer.store import writer as writer_module
-from explorer.store.creating import create_study
 from explorer.store.lease import RETRIES, LeaseWatch, new_worker
-from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from explorer.store.rows import Ending
+from explorer.store.studies import create_study
+from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.system.plain_text import printable
 from tests.store.conftest import (
     ELSEWHERE,
@@ -264,7 +265,7 @@ def test_two_studies_do_not_touch(writer):
 @pytest.mark.parametrize("said", ["a\udcffb", "a\0b", "\x1b]0;title\x07\x1b[31mred", "\u202eevil"])
 def test_any_reason_can_be_stored_and_shown(writer, said):
     """A reason that no database keeps, or that a terminal would act on, is kept with escapes; the trial ends."""
-    writer.begin(0, dataclasses.replace(proposal("a"), choices={"order": said}, sampler={"note": said}))
+    writer.begin(0, dataclasses.replace(proposal("a"), choices={"order": said}, sampler_notes={"note": said}))
     (ended,) = writer.finish(0, Ending("failed", reason=said))
     assert ended.state == "failed" and ended.reason == ended.choices["order"] == printable(said) != said
     assert writer.study.trial(0) == ended and writer.take_up() is None
@@ -304,7 +305,7 @@ def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(time, "time", lambda: true() - 3 * 3600)
             patched.setattr(writer_module, "now", lambda connection: true() - 3 * 3600)
-            (ended,) = writer.finish(number, dataclasses.replace(COMPLETE, seconds=seconds))
+            (ended,) = writer.finish(number, dataclasses.replace(COMPLETE, duration=seconds))
         assert ended.seconds == writer.study.trials(full=False)[number].seconds == (seconds or 0.0)
     assert list(writer.study.to_frame()["seconds"]) == [2.5, 0.0]
 

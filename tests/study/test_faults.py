@@ -28,8 +28,9 @@ from explorer.space.search_space import parse_space
 from explorer.store import database as store_database
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.rows import Ending
 from explorer.store.studies import open_study
-from explorer.store.writer import Ending, NumberTaken, StudyWriter
+from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search
 from tests.polling import wait_until

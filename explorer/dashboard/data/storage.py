@@ -13,12 +13,12 @@ from threading import Lock
 from typing import TypeVar
 
 from explorer.errors import StoreError
+from explorer.latency_environments import mixed_environments
+from explorer.noise import trial_probabilities
 from explorer.quantities import LATENCY
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
-from explorer.store.confirmations import trial_probabilities
 from explorer.store.studies import study_revisions
-from explorer.store.study import TERMS, mixed_environments
 
 T = TypeVar("T")
 
@@ -109,7 +109,8 @@ def frontier_probabilities(study: Study, records: Iterable[TrialRecord], x: str,
     The result is empty if no repeated trainings tell the noise.
     """
     complete = [record for record in records if record.state == "complete"]
-    return _read(lambda: trial_probabilities(study, complete, x, y, -study.sign(y)))
+    epochs = study.fingerprint.get("epochs")
+    return _read(lambda: trial_probabilities(study.confirmations(), complete, x, y, -study.sign(y), epochs))
 
 
 def latency_environments(records: Iterable[TrialRecord]) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
 from explorer.store.artifacts import confirmation_checkpoint
-from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.studies import find_study, open_study

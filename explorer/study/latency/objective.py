@@ -54,9 +54,7 @@ class LatencyObjective:
                 found += measure_in_child([architecture], [self.setting], self.device)
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
-    def with_latency(
-        self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]
-    ) -> tuple[Candidate, Mapping[str, Any]]:
+    def with_latency(self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]) -> Candidate:
         """The candidate with its latency among its costs, held against the ``limits`` on that, and how it was measured.
 
         One of the ``trials`` of the same network answers for it where it was measured in the same environment.
@@ -66,14 +64,14 @@ class LatencyObjective:
             try:
                 latency = self.measure(candidate.architecture)
             except ExplorerError as error:
-                return candidate._replace(refusal=("failed", f"its latency: {error}")), {}
+                return candidate._replace(refusal=("failed", f"its latency: {error}"))
             environment = latency.environment.to_dict()
             measured_by = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
             if latency.device_state is not None:
                 measured_by["device_state"] = dict(latency.device_state)
             ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
-        return candidate._replace(costs=costs, refusal=refused(costs, limits)), measured_by
+        return candidate._replace(costs=costs, refusal=refused(costs, limits), latency=measured_by)
 
     def _known(self, candidate: Candidate, trials: Iterable[TrialRecord]) -> tuple[float | None, Mapping[str, Any]]:
         digest = candidate.architecture.digest

@@ -17,7 +17,7 @@ import pytest
 from explorer.architecture import Architecture
 from explorer.errors import StoreError, StudyError
 from explorer.limits import parse_limit
-from explorer.store.confirming import ConfirmationWriter, Wanted
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study

@@ -18,8 +18,9 @@ from explorer.limits import parse_limit
 from explorer.measure.child import measure_in_child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.space.search_space import parse_space
+from explorer.store.rows import Proposal
 from explorer.store.studies import open_study
-from explorer.store.writer import Proposal, open_writer
+from explorer.store.writer import open_writer
 from explorer.study import loop
 from explorer.study.joining import join_search
 from explorer.study.latency import objective as stopwatch

@@ -8,8 +8,8 @@ import pytest
 
 from explorer.records import Epoch, TrainingResult
 from explorer.store.lease import RETRIES, new_worker
-from explorer.store.rows import EXPECTED
-from explorer.store.writer import Ending, Proposal, StudyWriter
+from explorer.store.rows import Ending, Proposal
+from explorer.store.writer import StudyWriter
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES, Rungs
 from tests.store.conftest import make_study
@@ -152,7 +152,7 @@ def test_what_a_stopped_trial_would_have_come_to_is_noted():
     expected = search.curves.expected(10)
     assert expected["accuracy"] == pytest.approx(0.61, abs=0.03)
     search.writer.finish(10, Ending("stopped", reason="behind", expected={**expected, "macs": 95.0}))
-    assert search.writer.sampler_notes([10])[10][EXPECTED] == {**expected, "macs": 95.0}
+    assert search.writer.study.trial(10).expected == {**expected, "macs": 95.0}
     assert search.writer.study.trial(10).objectives == {}
 
 

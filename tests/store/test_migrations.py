@@ -1,0 +1,496 @@
+"""Databases of earlier versions: read as they are, migrated before the first write, and gone on with.
+
+``version_1_full.db`` was written by commit 2dbbf87, and ``version_1_full.json`` says what that commit read in it. Its
+studies: ``measured`` has latencies, a limit, gradient flows and trainings from fresh seeds; ``stopped`` has trials that
+a rule stopped, one after it was begun again; ``folder`` was trained on a folder of images; trials of ``simulated`` and
+``slow`` failed; ``limited`` has a cached and a rejected trial; ``interrupted`` was ended by SIGINT.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+import explorer
+from explorer.errors import StoreError
+from explorer.space.search_space import parse_space
+from explorer.store import migrations, sqlite_file
+from explorer.store.database import open_for_reading, open_for_writing
+from explorer.store.lease import new_worker
+from explorer.store.rows import Ending
+from explorer.store.schema import metadata
+from explorer.store.studies import list_studies, open_study
+from explorer.store.writer import open_writer
+from explorer.study.search import run_search
+from tests.store.conftest import ELSEWHERE, GONE
+
+ROOT = Path(__file__).parents[2]
+DATABASES = Path(__file__).parent / "databases"
+NAMES = ("version_1", "version_1_full")
+FACTS = json.loads((DATABASES / "version_1_full.json").read_text())
+
+
+@pytest.fixture(params=NAMES)
+def each(request, tmp_path) -> Path:
+    """A copy of each database."""
+    return copy(request.param, tmp_path)
+
+
+@pytest.fixture
+def full(tmp_path) -> Path:
+    """A copy of the one with facts of every kind."""
+    return copy("version_1_full", tmp_path)
+
+
+def copy(name: str, folder: Path) -> Path:
+    return Path(shutil.copy(DATABASES / f"{name}.db", folder / "explorer.db"))
+
+
+def url_of(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+def everything(storage: str) -> dict[str, list]:
+    """All that is read of each study."""
+    found = {}
+    for summary in list_studies(storage):
+        study = open_study(storage, summary.name)
+        records = study.trials()
+        flows = [study.gradient_flow(record.digest) for record in records]
+        own = [study.limits, study.data_places, dict(study.fingerprint), study.revision, study.savings()]
+        found[study.name] = [records, study.confirmations(), study.leases(), study.curves(), flows, own]
+    return found
+
+
+def rows_of(file: Path) -> dict[str, list]:
+    """The rows of every table, read past the explorer."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+def version_of(file: Path) -> int:
+    return rows_of(file)["explorer_schema"][0][0]
+
+
+def migrate(storage: str) -> None:
+    open_for_writing(storage).close()
+
+
+def backups(file: Path) -> list[str]:
+    return sorted(each.name for each in file.parent.glob("*.bak"))
+
+
+def test_every_fact_is_read_as_the_version_that_wrote_it_read_it(full):
+    """What version 1 kept among a sampler's notes and in a fingerprint is read from a database as it is, and after it
+    was migrated."""
+    for _ in range(2):
+        for name, told in FACTS.items():
+            study = open_study(url_of(full), name)
+            assert list(study.limits) == told["limits"] and dict(study.fingerprint) == told["fingerprint"]
+            assert [dict(place) for place in study.data_places] == told["data_places"]
+            assert study.savings() == told["savings"]
+            for record, facts in zip(study.trials(), told["trials"], strict=True):
+                assert {fact: getattr(record, fact) for fact in facts} == facts
+        migrate(url_of(full))
+    states = {facts["state"] for told in FACTS.values() for facts in told["trials"]}
+    assert states == {"complete", "stopped", "failed", "cached", "rejected", "interrupted"}
+    assert open_study(url_of(full), "measured").confirmations() and open_study(url_of(full), "folder").data_places
+
+
+def test_a_database_is_read_without_a_change(each):
+    """To read an old database writes nothing, and gives what is read of it after it was migrated."""
+    before, content = everything(url_of(each)), each.read_bytes()
+    assert content == (DATABASES / f"{'version_1_full' if 'measured' in before else 'version_1'}.db").read_bytes()
+    assert {name.name for name in each.parent.iterdir()} <= {each.name, f"{each.name}-wal", f"{each.name}-shm"}
+    migrate(url_of(each))
+    assert everything(url_of(each)) == before and version_of(each) == migrations.SCHEMA_VERSION
+
+
+def test_a_migrated_database_has_the_tables_of_a_new_one(each, tmp_path):
+    """Names, types, defaults and NOT NULL of all columns are those of a database that is made today, and so are the
+    indexes."""
+
+    same = {"TEXT": "VARCHAR", "false": "0"}  # other words for the same type and value
+
+    def described(file: Path) -> dict:
+        with closing(sqlite3.connect(file)) as connection:
+            found = {
+                table: sorted(
+                    tuple(same.get(each, each) for each in row[1:])
+                    for row in connection.execute(f"PRAGMA table_info({table})")
+                )
+                for table in metadata.tables
+            }
+            indexes = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+            return found | {"indexes": sorted(indexes)}
+
+    migrate(url_of(each))
+    migrate(url_of(tmp_path / "new.db"))
+    assert described(each) == described(tmp_path / "new.db")
+
+
+def test_a_copy_is_made_once(full, caplog):
+    """Before the first write the database is copied, with its mode and what its log held; the message names the copy.
+    The next opening makes none."""
+    full.chmod(0o640)
+    held = sqlite3.connect(full)  # a reader keeps the log from being taken in
+    held.execute("SELECT count(*) FROM explorer_trials").fetchone()
+    with closing(sqlite3.connect(full)) as connection:
+        connection.execute("UPDATE explorer_trials SET weights = ? WHERE study_id = 1 AND number = 0", ("a" * 64,))
+        connection.commit()
+    before = rows_of(full)
+    migrate(url_of(full))
+    held.close()
+    assert backups(full) == ["explorer.db.v1.bak"] and f"{full}.v1.bak" in caplog.text
+    kept = full.with_name("explorer.db.v1.bak")
+    assert rows_of(kept) == before and stat.S_IMODE(kept.stat().st_mode) == 0o640
+    assert before["explorer_trials"] != rows_of(DATABASES / "version_1_full.db")["explorer_trials"]
+    caplog.clear()
+    migrate(url_of(full))
+    assert backups(full) == ["explorer.db.v1.bak"] and caplog.text == ""
+    assert everything(url_of(kept)) == everything(url_of(full))
+
+
+def test_no_file_is_overwritten(full):
+    """A copy that is there already stays; the new one has the next free name."""
+    earlier = full.with_name("explorer.db.v1.bak")
+    earlier.write_bytes(b"mine")
+    migrate(url_of(full))
+    assert earlier.read_bytes() == b"mine" and backups(full) == ["explorer.db.v1-2.bak", "explorer.db.v1.bak"]
+    assert version_of(full.with_name("explorer.db.v1-2.bak")) == 1
+
+
+def test_a_full_disk_is_told_before_anything_changes(full, monkeypatch):
+    """Without room for the copy, or when it cannot be written, one line says so, and the database stays as it is."""
+    content = full.read_bytes()
+    usage = shutil.disk_usage(full.parent)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=100_000))
+        with pytest.raises(StoreError, match=r"is copied to explorer.db.v1.bak, for which 0.4 MiB are needed"):
+            migrate(url_of(full))
+
+    def full_disk(path, write):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "write_whole", full_disk)
+        with pytest.raises(StoreError, match=r"the copy .*v1.bak .* cannot be written: .*No space left") as caught:
+            migrate(url_of(full))
+    assert "\n" not in str(caught.value) and full.read_bytes() == content and backups(full) == []
+
+
+def test_a_damaged_database_is_not_migrated(full):
+    """Notes that are no JSON end readers and writers in one line, and nothing is changed."""
+    with closing(sqlite3.connect(full)) as connection:
+        connection.execute("UPDATE explorer_trials SET sampler = '{' WHERE study_id = 1 AND number = 2")
+        connection.commit()
+    before = rows_of(full)
+    for ask in (lambda: open_study(url_of(full), "measured").trials(), lambda: migrate(url_of(full))):
+        with pytest.raises(StoreError, match="malformed JSON") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+    assert rows_of(full) == before and backups(full) == []
+
+
+def test_the_values_of_new_columns_are_checked(full):
+    """A fact that is not what the explorer writes is refused by name, before and after the database is migrated."""
+    notes = '{"explorer:latency": {"environment": 1}}'
+    with closing(sqlite3.connect(full)) as connection:
+        connection.execute("UPDATE explorer_trials SET sampler = ? WHERE study_id = 1 AND number = 2", (notes,))
+        connection.commit()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="explorer_trials, trial 2, column latency: expected JSON of an object"):
+            open_study(url_of(full), "measured").trials(full=False)
+        migrate(url_of(full))
+
+
+@pytest.mark.parametrize(
+    "reason, kind",
+    [
+        ("RuntimeError: exploded (s.py:3)", "code"),
+        ("the trial's process died of SIGSEGV", "died"),
+        ("it took longer than the 3 s that a trial may take", "limit"),
+        ("it held 3.0 GiB of memory, more than the 2.0 GiB that a trial may hold", "limit"),
+        ("epoch 1: the loss is not finite; a lower learning rate may help", "network"),
+        ("its worker was lost 4 times", "lost"),
+    ],
+)
+def test_a_kind_of_failure_that_was_not_kept_is_taken_from_the_reason(full, reason, kind):
+    """A failure of before kinds were kept is told by what its reason says."""
+    with closing(sqlite3.connect(full)) as connection:
+        change = "UPDATE explorer_trials SET state = 'failed', sampler = '{}', reason = ? WHERE study_id = 1"
+        connection.execute(change, (reason,))
+        connection.commit()
+    for _ in range(2):
+        assert {record.failure for record in open_study(url_of(full), "measured").trials()} == {kind}
+        migrate(url_of(full))
+
+
+def by_parameters(architecture, *, choices, epochs, seed):
+    return {"accuracy": min(1.0, explorer.cost(architecture).params / 1e6)}
+
+
+def test_a_study_goes_on(full):
+    """A search resumes the interrupted trial under its number and seed, and one under a limit goes on with it."""
+    before = open_study(url_of(full), "interrupted").trials()
+    space = parse_space(open_study(url_of(full), "interrupted").space_text, "preact_variants.yaml")
+    settings = {"evaluate": by_parameters, "storage": url_of(full), "sampler": "random", "changed_code": "continue"}
+    after = run_search(space, study="interrupted", trials=4, **settings).study.trials()
+    (waited,) = [record for record in before if record.state == "interrupted"]
+    taken = after[waited.number]
+    assert (taken.state, taken.seed, taken.attempt) == ("complete", waited.seed, 1) and len(after) > len(before)
+    assert [r for r in after if r.number in {b.number for b in before if b.state == "complete"}] == before[:1]
+    limited = run_search(space, study="limited", trials=6, **settings).study
+    assert limited.limits == ("params <= 40k",) and limited.counts()["complete"] == 6
+    assert all(record.costs["params"] <= 40e3 for record in limited.trials() if record.state == "complete")
+
+
+def test_a_trial_that_begins_again_keeps_count(full):
+    """An attempt that its search interrupted is not counted, and the epochs of a stopped one are kept."""
+    writer = open_writer(url_of(full), "interrupted", new_worker())
+    assert writer.take_up().attempt == 1
+    writer.study.database.close()
+    writer = open_writer(url_of(full), "stopped", new_worker())
+    (record,) = [record for record in writer.study.trials() if record.number == 3]
+    assert record.expected["accuracy"] == pytest.approx(0.100634, abs=1e-6)
+    before = writer.study.savings()
+    assert writer.reopen(3).attempt == record.attempt + 1
+    writer.finish(3, Ending("stopped", result=record.result))
+    given_up = writer.study.savings()["epochs_trained"] - before["epochs_trained"]
+    assert given_up == record.result.epochs
+    writer.study.database.close()
+
+
+def open_and_tell(storage: str, barrier, answers) -> None:
+    """One of several processes that open an old database for writing at once."""
+    barrier.wait(60)
+    try:
+        migrate(storage)
+        answers.put("ok")
+    except BaseException as error:
+        answers.put(repr(error))
+
+
+@pytest.mark.parametrize("kind", ["file", "postgresql"])
+def test_of_two_processes_one_migrates(kind, request, full):
+    """Two processes that open an old database at once both go on; it is migrated once, and one copy is made."""
+    storage = old_postgresql(request) if kind == "postgresql" else url_of(full)
+    context = multiprocessing.get_context("forkserver")
+    barrier, answers = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=open_and_tell, args=(storage, barrier, answers)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert [answers.get(timeout=60) for _ in processes] == ["ok", "ok"]
+    for process in processes:
+        process.join(60)
+    assert backups(full) == (["explorer.db.v1.bak"] if kind == "file" else [])
+    assert everything(storage)["measured"] == everything(url_of(copy("version_1_full", full.parent)))["measured"]
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import Connection
+from explorer.store import migrations
+from explorer.store.database import open_for_writing
+done, execute = [], Connection.execute
+def counted(self, statement, *args, **kwargs):
+    if str(statement).startswith(("ALTER", "UPDATE explorer_")):
+        done.append(statement)
+        if len(done) > int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return execute(self, statement, *args, **kwargs)
+Connection.execute = counted
+open_for_writing(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("statements", [0, 4, 9, 11])
+def test_a_killed_migration_changes_nothing(full, statements):
+    """A process that is killed amid the changes leaves the tables of version 1; the next opening migrates them."""
+    before = everything(url_of(full))
+    killed = subprocess.run([sys.executable, "-c", KILLED, url_of(full), str(statements)], cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL and version_of(full) == 1
+    assert everything(url_of(full)) == before and backups(full) == ["explorer.db.v1.bak"]
+    migrate(url_of(full))
+    assert everything(url_of(full)) == before and version_of(full) == migrations.SCHEMA_VERSION
+
+
+def lease(file: Path, worker: str, seconds: float, table: str = "explorer_trials") -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        values = (worker, time.time() + seconds)
+        row = f"rowid IN (SELECT rowid FROM {table} LIMIT 1)"
+        connection.execute(f"UPDATE {table} SET state = 'running', worker = ?, lease_until = ? WHERE {row}", values)
+        connection.commit()
+
+
+@pytest.mark.parametrize("table", ["explorer_trials", "explorer_confirmations"])
+def test_a_living_worker_of_an_earlier_version_is_not_disturbed(full, table):
+    """While a worker of an earlier version holds a lease, a writer is refused in one line, and readers read."""
+    lease(full, ELSEWHERE, 50.0, table)
+    content = rows_of(full)
+    with pytest.raises(StoreError, match=r"a worker of an earlier version .* on host 'elsewhere'; end it") as caught:
+        migrate(url_of(full))
+    assert "\n" not in str(caught.value) and rows_of(full) == content and backups(full) == []
+    assert len(everything(url_of(full))) == len(FACTS)
+
+
+@pytest.mark.parametrize(("worker", "seconds"), [(GONE, 50.0), (ELSEWHERE, -1.0)])
+def test_a_lost_worker_of_an_earlier_version_does_not_hinder(full, worker, seconds):
+    """A lease whose worker has ended on this machine, or that has passed, holds nobody up."""
+    lease(full, worker, seconds)
+    migrate(url_of(full))
+    assert version_of(full) == migrations.SCHEMA_VERSION
+
+
+def test_a_process_of_the_earlier_version_that_has_it_open_fails(full):
+    """What version 1 reads and writes of trials names a column that is gone, so it ends and hides no fact in notes."""
+    with closing(sqlite3.connect(full)) as earlier:
+        read = "SELECT number, state, sampler FROM explorer_trials"
+        assert earlier.execute(read).fetchall()
+        migrate(url_of(full))
+        for statement in (read, "UPDATE explorer_trials SET sampler = '{}'"):
+            with pytest.raises(sqlite3.OperationalError, match="no such column: sampler"):
+                earlier.execute(statement)
+
+
+def test_a_reader_that_has_it_open_reads_on(full):
+    """A study that was opened before the database was migrated is read as before, and then as migrated."""
+    study = open_study(url_of(full), "measured")
+    before = study.trials()
+    migrate(url_of(full))
+    assert study.trials() == before and study.limits == ("params <= 20k",)
+
+
+def test_a_later_version_is_refused(full):
+    """A database of a version that is not known yet is refused in one line, which says to update."""
+    with closing(sqlite3.connect(full)) as connection:
+        connection.execute("UPDATE explorer_schema SET version = 3")
+        connection.commit()
+    for opening in (open_for_reading, open_for_writing):
+        with pytest.raises(StoreError, match="of version 3, this explorer reads versions 1 to 2; update the explorer"):
+            opening(url_of(full))
+
+
+def test_a_trigger_in_an_old_database_is_found_before_it_acts(full):
+    """A database with a trigger is not migrated: the trigger could discard what is moved."""
+    with closing(sqlite3.connect(full)) as connection:
+        connection.execute("CREATE TRIGGER lost BEFORE UPDATE ON explorer_trials BEGIN SELECT raise(IGNORE); END")
+    with pytest.raises(StoreError, match="has a trigger, 'lost'"):
+        migrate(url_of(full))
+    assert version_of(full) == 1 and backups(full) == []
+
+
+def old_postgresql(request) -> str:
+    """A PostgreSQL storage with the rows of ``version_1_full.db`` in tables of version 1."""
+    storage = request.getfixturevalue("postgresql_url")
+    engine = sqlalchemy.create_engine(storage)
+    migrate(storage)
+    with engine.begin() as connection:
+        for step in reversed(migrations.STEPS):
+            for change in step:
+                if change.kind:
+                    connection.exec_driver_sql(f"ALTER TABLE {change.table} DROP COLUMN {change.column}")
+                elif change.renamed_from:
+                    renamed = f"{change.column} TO {change.renamed_from}"
+                    connection.exec_driver_sql(f"ALTER TABLE {change.table} RENAME COLUMN {renamed}")
+        connection.exec_driver_sql("UPDATE explorer_schema SET version = 1")
+        with closing(sqlite3.connect(DATABASES / "version_1_full.db")) as source:
+            source.row_factory = sqlite3.Row
+            for table in (table for table in metadata.sorted_tables if table.name != "explorer_schema"):
+                for row in map(dict, source.execute(f"SELECT * FROM {table.name}")):
+                    if "resumable" in row:
+                        row["resumable"] = bool(row["resumable"])
+                    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+                    insert = sqlalchemy.text(f"INSERT INTO {table.name} ({names}) VALUES ({values})")
+                    connection.execute(insert, row)
+    engine.dispose()
+    return storage
+
+
+def test_postgresql_is_read_and_migrated(request, full):
+    """On a server, too, an old database is read as it is and migrated, and both give what SQLite gives; a worker of an
+    earlier version holds it up."""
+    storage, told = old_postgresql(request), everything(url_of(full))
+    assert everything(storage) == told
+    engine = sqlalchemy.create_engine(storage)
+    living = f"UPDATE explorer_trials SET state = 'running', worker = '{ELSEWHERE}', lease_until = {time.time() + 50}"
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version FROM explorer_schema").scalar() == 1
+        was = connection.exec_driver_sql("SELECT * FROM explorer_trials WHERE study_id = 1 AND number = 0").one()
+        connection.exec_driver_sql(f"{living} WHERE study_id = 1 AND number = 0")
+        connection.commit()
+        with pytest.raises(StoreError, match="a worker of an earlier version"):
+            migrate(storage)
+        back = "UPDATE explorer_trials SET state = 'complete', worker = %s, lease_until = NULL"
+        connection.exec_driver_sql(f"{back} WHERE study_id = 1 AND number = 0", (was.worker,))
+        connection.commit()
+    engine.dispose()
+    migrate(storage)
+    assert everything(storage) == told
+    writer = open_writer(storage, "interrupted", new_worker())
+    assert writer.take_up().attempt == 1
+    writer.study.database.close()
+
+
+ADDED = {
+    "explorer/records.py": (
+        "    duration: float | None = None\n",
+        "    duration: float | None = None\n    priority: int = 0\n",
+    ),
+    "explorer/store/schema.py": (
+        '    _column("in_order"',
+        '    _column("priority", Integer, whole(0), server_default="7"),\n    _column("in_order"',
+    ),
+    "explorer/store/migrations.py": (
+        "STEPS = (step_2(),)",
+        """STEPS = (step_2(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
+    ),
+}
+USES_IT = """
+import sys
+from explorer.store.database import open_for_writing
+from explorer.store.studies import open_study
+from explorer.store.lease import new_worker
+from explorer.store.writer import Ending, open_writer
+url = sys.argv[1]
+before = open_study(url, "measured").trials()
+assert {record.priority for record in before} == {7}, before
+open_for_writing(url).close()
+assert open_study(url, "measured").trials() == before
+assert open_writer(url, "interrupted", new_worker()).take_up().priority == 7
+open_for_writing(f"{url}.new").close()
+print("kept")
+"""
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+def test_a_new_column_is_a_field_a_column_and_a_step(full, tmp_path, migrated):
+    """A record's field, its column and the step are all that one more fact of a trial takes: databases of every
+    version are read with it, migrated and written to."""
+    if migrated:
+        migrate(url_of(full))
+    shutil.copytree(ROOT / "explorer", tmp_path / "code" / "explorer", ignore=shutil.ignore_patterns("__pycache__"))
+    for path, (before, after) in ADDED.items():
+        file = tmp_path / "code" / path
+        text = file.read_text()
+        assert text.count(before) == 1, path
+        file.write_text(text.replace(before, after))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "code")}
+    command = [sys.executable, "-c", USES_IT, url_of(full)]
+    run = subprocess.run(command, cwd=tmp_path / "code", env=environment, capture_output=True, text=True)
+    assert run.stdout == "kept\n", run.stderr
