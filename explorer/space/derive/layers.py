@@ -52,7 +52,7 @@ class Layer(NamedTuple):
         key: Equal for layers that become the same op in the same place.
         is_free: Whether ``what`` is an op to which shapes do not matter.
         is_merge: Whether ``what`` is a merge.
-        pools: Whether it takes the block's stride without being told.
+        pools: Whether it always takes the block's stride, as a pool without a size does.
     """
 
     what: type[Op] | Op | type[Merge] | Copied
