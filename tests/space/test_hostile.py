@@ -75,13 +75,13 @@ def test_what_is_large_but_allowed_is_read(name, outcomes):
 
 # A longer search: EXPLORER_FUZZ_SCALE=20 tries twenty times as many, and other ones each time.
 SCALE = int(os.environ.get("EXPLORER_FUZZ_SCALE", "1"))
-INPUTS = 20_000
+INPUTS = 5_000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800 * SCALE)
 def test_whatever_is_fed_in_the_answer_is_a_space_or_a_located_error():
-    """Of 20,000 inputs (mutated files, word soups, bytes, texts, random spaces), read by one child process, each
+    """Of 5,000 inputs (mutated files, word soups, bytes, texts, random spaces), read by one child process, each
     gives a space that keeps its word or a SpaceError with places, and nothing else; none takes long or much memory."""
     read = [sys.executable, "-m", "tests.space.fuzz"]
     run = partial(subprocess.run, cwd=Path(__file__).parents[2], capture_output=True, text=True)
