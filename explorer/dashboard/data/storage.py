@@ -19,6 +19,7 @@ from explorer.quantities import LATENCY
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.studies import study_revisions
+from explorer.store.study import TERMS
 
 T = TypeVar("T")
 
