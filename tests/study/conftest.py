@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from explorer.space.search_space import parse_space
-from explorer.study import stopwatch
+from explorer.study.latency import objective
 from tests.study.evaluations import SPACE_TEXT
 from tests.study.fake_clock import Clock
 from tests.study.faults import starter
@@ -50,6 +50,6 @@ def clock(monkeypatch, tmp_path):
     """The clock, in the place of the measuring process and of this machine."""
     made = Clock()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(stopwatch, "measure_in_child", made)
+    monkeypatch.setattr(objective, "measure_in_child", made)
     monkeypatch.setattr("explorer.measure.latency.present_environment", lambda *named: made.environment)
     return made
