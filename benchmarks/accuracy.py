@@ -18,8 +18,8 @@ from statistics import mean, stdev
 
 import torch
 
-from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset, load_data
+from explorer.networks.architecture import Architecture
 from explorer.space.search_space import load_space
 from explorer.system.environment import describe_environment
 from explorer.training.run import train_architecture

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 from fvcore.nn import FlopCountAnalysis
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
-from explorer.network.build import build_network
+from explorer.costs.analytic import count_cost
+from explorer.costs.whole_space.table import write_atlas
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import build_network
 from explorer.space.search_space import SearchSpace, load_space
-from explorer.survey.table import write_atlas
 from explorer.system.environment import describe_environment
 
 ATLASES = ("published/resnetv2.yaml", "se_dilation_bottleneck.yaml")

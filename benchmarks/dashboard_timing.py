@@ -34,7 +34,7 @@ from urllib.request import urlopen
 from playwright.sync_api import TimeoutError as Late
 from playwright.sync_api import sync_playwright
 
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.dashboard.launch import server_command, server_environment
 from explorer.space.search_space import load_space
 from explorer.store.database import open_for_writing

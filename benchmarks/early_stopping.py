@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.costing.analytic import count_cost
+from explorer.analysis.pareto import hypervolume
+from explorer.costs.analytic import count_cost
 from explorer.data.dataset import load_data
-from explorer.frontier import hypervolume
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.records import Epoch, TrialRecord
 from explorer.space.search_space import load_space
 from explorer.store.lease import RETRIES

@@ -25,11 +25,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from explorer.address import find_architecture
+from explorer.cli.address import find_architecture
 from explorer.measure.child import KEEP_MEMORY, measure_in_child
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import default_mode, make_settings
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.system.environment import describe_environment, find_device
 
 NETWORKS = ("published/cifar_resnet.yaml#depth=3,option=A", "preact_variants.yaml#5183", "preact_variants.yaml#10367")

@@ -26,7 +26,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from rival_samplers import RIVALS, ask_rival, why_not  # noqa: E402
 
 import explorer  # noqa: E402
-from explorer.frontier import hypervolume  # noqa: E402
+from explorer.analysis.pareto import hypervolume  # noqa: E402
 
 SPACE = Path(__file__).with_name("nas_bench_macro.yaml")
 REFERENCE = (110.0, 30.0)

@@ -14,10 +14,10 @@ import time
 
 import numpy as np
 
-from explorer.costing.analytic import count_cost
+from explorer.analysis.pareto import non_dominated
+from explorer.costs.analytic import count_cost
 from explorer.data.dataset import load_data
-from explorer.frontier import non_dominated
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.space.search_space import load_space
 from explorer.system.environment import describe_environment
 from explorer.training.loop import train_network

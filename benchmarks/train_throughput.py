@@ -26,13 +26,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError
-from explorer.network.build import build_network
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import build_network
 from explorer.space.search_space import load_space
-from explorer.study.rehearsal import made_up_images
+from explorer.study.workers.throughput_probe import made_up_images
 from explorer.system.cores import usable_cores
 from explorer.system.environment import describe_environment
 from explorer.training.augment import draw_epoch

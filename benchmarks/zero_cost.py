@@ -20,9 +20,9 @@ from statistics import median
 import torch
 
 import explorer
+from explorer.analysis.ranking import Correlation, rank_correlations
 from explorer.data.dataset import load_data
 from explorer.errors import DataError
-from explorer.scoring.correlation import Correlation, rank_correlations
 from explorer.scoring.names import NAMES
 from explorer.scoring.space import PLAIN
 from explorer.system.environment import describe_environment

@@ -14,12 +14,12 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 from explorer.cli.running import SPACE
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError
-from explorer.ops import registry
-from explorer.ops.base import Argument, Op
-from explorer.ops.merge import MERGES, Merge
-from explorer.settings import Setting
+from explorer.networks.ops import registry
+from explorer.networks.ops.base import Argument, Op
+from explorer.networks.ops.merge import MERGES, Merge
+from explorer.settings.settings import Setting
 from explorer.space.json_schema import SCHEMA_FILE, schema_text
 from explorer.space.search_space import parse_space
 from explorer.study.settings import SearchSettings
@@ -35,7 +35,7 @@ OPS_HEAD = f"""{DO_NOT_EDIT}
 
 # Ops
 
-Everything that a space file may name as a layer, from the classes in `explorer/ops/` themselves. C x H x W arrives,
+Everything that a space file may name as a layer, from the classes in `explorer/networks/ops/` themselves. C x H x W arrives,
 Ho and Wo are the sides that leave, K is the kernel, S the squeeze, p the padding; the other letters are the arguments.
 What an op does not say it costs, it does not cost: MACs are products of convolutions, linear layers and attention,
 without biases, norms, activations, pooling and sums; activations are the elements that these products put out. An

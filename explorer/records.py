@@ -231,8 +231,8 @@ class Confirmed:
     training; ``test``: a value for each of the ``seeds`` (how many there are), in the order of their drawing, and
     ``test_mean`` and ``test_std`` (of one training, K - 1 in the denominator; None for a single one) of them.
     ``validation_mean``: of the same trainings on the validation split. ``failed``: trainings that came to nothing.
-    ``frontier_probability``: that no confirmed network of at most its cost has a better mean (``explorer.noise``);
-    None where no network has two seeds, so that nothing is known of the noise.
+    ``frontier_probability``: that no confirmed network of at most its cost has a better mean
+    (``explorer.analysis.noise``); None where no network has two seeds, so that nothing is known of the noise.
     """
 
     trial: int

@@ -11,7 +11,7 @@ import hypothesis
 import numpy
 import pytest
 
-from explorer.study.children import PRELOADED
+from explorer.study.workers.pool import PRELOADED
 
 SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import explorer
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import StudyError
 from explorer.records import TrainingResult
 from explorer.space.search_space import SearchSpace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docs.generate import PAGES, ROOT
-from explorer.ops import registry
+from explorer.networks.ops import registry
 
 
 @pytest.mark.parametrize(("path", "content"), PAGES.items(), ids=lambda value: getattr(value, "name", ""))

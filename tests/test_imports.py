@@ -21,7 +21,8 @@ READING = (
     [
         "import explorer",
         "import explorer.space.search_space, explorer.space.edits",
-        "import explorer.costing.analytic, explorer.ops, explorer.architecture, explorer.limits, explorer.frontier",
+        "import explorer.costs.analytic, explorer.networks.ops, explorer.networks.architecture",
+        "import explorer.analysis.limits, explorer.analysis.pareto",
         READING,
     ],
 )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from explorer.architecture import Architecture
 from explorer.dashboard.data.architecture import comparison_rows
 from explorer.dashboard.data.space import space_of
 from explorer.dashboard.data.storage import read_gradient_flow, read_trial
@@ -37,6 +36,7 @@ from explorer.dashboard.session import (
 )
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
+from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.store import Study

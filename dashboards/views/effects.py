@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from explorer.analysis.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.dashboard.data.trials import quantities
 from explorer.dashboard.figures.effects import (
     EFFECTS_CAPTION,
@@ -18,7 +19,6 @@ from explorer.dashboard.panels.network import quantity_title
 from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.session import cached, current_study, identity, only_selected, selected_trials, show_message
 from explorer.dashboard.text import safe_text
-from explorer.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 

@@ -11,6 +11,7 @@ import pyarrow
 import streamlit as st
 from plotly import graph_objects as go
 
+from explorer.analysis.quantities import LATENCY, is_maximised
 from explorer.dashboard.data.storage import frontier_probabilities, latency_environments
 from explorer.dashboard.data.trials import (
     SPENT,
@@ -46,7 +47,6 @@ from explorer.dashboard.session import (
 )
 from explorer.dashboard.text import safe_text
 from explorer.errors import StoreError
-from explorer.quantities import LATENCY, is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
+from explorer.analysis.quantities import is_maximised
 from explorer.dashboard.data.runs import lease_rows, run_rows, timeline, trials_per_hour
 from explorer.dashboard.data.storage import (
     read_environments,
@@ -30,7 +31,6 @@ from explorer.dashboard.session import (
 )
 from explorer.dashboard.text import safe_text
 from explorer.errors import StoreError
-from explorer.quantities import is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
-from explorer.architecture import Architecture
+from explorer.analysis.quantities import COSTS
+from explorer.costs.whole_space.table import atlas as atlas_of
 from explorer.dashboard.data.space import (
     CELLS,
     SHOWN_COSTS,
@@ -22,11 +23,10 @@ from explorer.dashboard.quantities import counted, unit_of
 from explorer.dashboard.session import Identity, current_trials, identity, only_selected, show_message
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
-from explorer.quantities import COSTS
+from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace
 from explorer.store import Study
-from explorer.survey.table import atlas as atlas_of
 
 MAX_POINTS = 20_000  # a browser draws so many without delay; of a larger space a uniform sample is drawn
 NO_COLOUR = "nothing"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from explorer.frontier import non_dominated
+from explorer.analysis.pareto import non_dominated
 
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float], ...]

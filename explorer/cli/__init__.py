@@ -120,7 +120,9 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _end_fork_server() -> None:
-    if (children := sys.modules.get("explorer.study.children")) is not None:  # only if the command started processes
+    if (
+        children := sys.modules.get("explorer.study.workers.pool")
+    ) is not None:  # only if processes were started
         children.end_fork_server()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from explorer.amounts import parse_whole
+from explorer.settings.amounts import parse_whole
 
 
 class Whole(click.IntRange):

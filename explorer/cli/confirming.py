@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from explorer.analysis.quantities import FRACTIONS, TRAINED
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
@@ -20,7 +21,6 @@ from explorer.cli.options import (
     storage,
 )
 from explorer.cli.studies import mix, tell_mixed
-from explorer.quantities import FRACTIONS, TRAINED
 from explorer.system.signals import raise_interrupted
 
 

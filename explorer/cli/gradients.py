@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from explorer.address import find_architecture
+from explorer.cli.address import find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,

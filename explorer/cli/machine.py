@@ -159,7 +159,7 @@ def _with_progress(fetch_data, known, root):
 @storage
 def doctor(data_dir, as_json, storage) -> None:
     """What this machine has, what is missing, and how to get it. Status 1 when a search lacks something."""
-    from explorer.doctor import examine, healthy
+    from explorer.cli.doctor import examine, healthy
 
     checks = examine(storage, data_dir)
     ok = healthy(checks)

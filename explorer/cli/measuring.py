@@ -9,8 +9,8 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 
-from explorer.address import find_architecture
 from explorer.cli import WorkFailed
+from explorer.cli.address import find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
@@ -144,7 +144,7 @@ def _measure(archs, found, settings, place, threads, cores, as_json) -> None:
 
 def _predict(archs, found, settings, place, threads, as_json) -> None:
     from explorer.measure.latency import present_environment
-    from explorer.measure.predictor import find_predictor
+    from explorer.measure.predictor.predictor import find_predictor
 
     environments = [present_environment(place, setting, threads) for setting in settings]
     rows = []
@@ -178,8 +178,8 @@ def _predicted_json(architecture, environment, predictor, ms) -> dict:
 
 
 def _calibrate(space, settings, place, networks, threads, cores, as_json) -> None:
-    from explorer.measure.calibration import NETWORKS, calibrate
-    from explorer.measure.predictor import predictors_folder, save
+    from explorer.measure.predictor.calibration import NETWORKS, calibrate
+    from explorer.measure.predictor.predictor import predictors_folder, save
 
     if len(settings) > 1:
         raise ExplorerError(f"a predictor is of one setting, {len(settings)} were named; calibrate them one by one")

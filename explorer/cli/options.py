@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer.address import Input
+from explorer.analysis.quantities import FRACTIONS
+from explorer.cli.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.setting_options import setting_option
 from explorer.cli.streams import tell
 from explorer.errors import ExplorerError
-from explorer.quantities import FRACTIONS
 from explorer.space.language.parse import parse_shape
 from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.files import require_writable

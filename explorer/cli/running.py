@@ -18,9 +18,9 @@ from explorer.cli.setting_options import setting_options, values_in_force
 from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
 from explorer.errors import ExplorerError
 from explorer.records import Epoch, TrialRecord
-from explorer.setting_kinds import Text
-from explorer.settings import Setting
-from explorer.settings_file import read_settings, write_settings
+from explorer.settings.file import read_settings, write_settings
+from explorer.settings.kinds import Text
+from explorer.settings.settings import Setting
 from explorer.store.passwords import has_password
 from explorer.study.search import SearchResult
 from explorer.study.settings import SearchSettings
@@ -184,13 +184,13 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
 
     A training that was killed goes on from its last checkpoint when the same line is given again.
     """
-    from explorer.address import Input, find_architecture
+    from explorer.cli.address import Input, find_architecture
     from explorer.data.catalogue import describe_data
     from explorer.data.dataset import load_data
     from explorer.errors import TrainingError
     from explorer.store.artifacts import train_checkpoint
     from explorer.store.database import database_file
-    from explorer.study.one_training import train_in_child
+    from explorer.study.workers.one_training import train_in_child
     from explorer.system.environment import find_device
     from explorer.training.recipe import require_several_values
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from explorer.address import find_architecture
-from explorer.architecture import Architecture
+from explorer.analysis.quantities import SCORES
+from explorer.cli.address import find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
-from explorer.quantities import SCORES
+from explorer.networks.architecture import Architecture
 
 
 @click.command()
@@ -112,7 +112,7 @@ def _print_survey(space, count: int, seed: int, score, names, as_json: bool) -> 
 
 def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     """Scores that the search has stored are not measured again, unless something else is asked of them (``anew``)."""
-    from explorer.scoring.correlation import rank_correlations
+    from explorer.analysis.ranking import rank_correlations
     from explorer.scoring.space import PLAIN
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
@@ -149,7 +149,7 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
 
 
 def _tell_blanks(found) -> None:
-    from explorer.scoring.correlation import FEWEST
+    from explorer.analysis.ranking import FEWEST
 
     if any(each.rho is None for each in found):
         click.echo(f"blank: fewer than {FEWEST} networks have both numbers, or one is the same for all", err=True)

@@ -9,8 +9,8 @@ import click
 from click.core import ParameterSource
 
 from explorer.errors import ExplorerError
-from explorer.setting_kinds import Flag
-from explorer.settings import Setting
+from explorer.settings.kinds import Flag
+from explorer.settings.settings import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import click
 
 import explorer
-from explorer.address import Addressed, Input, find_architecture
+from explorer.analysis.limits import parse_limit
 from explorer.cli import WorkFailed
+from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
 from explorer.cli.studies import mix, none_found, tell_mixed
 from explorer.errors import ExplorerError, ExportError
-from explorer.export.formats import RUN, check_formats
-from explorer.export.process import FreshProcess
-from explorer.limits import parse_limit
+from explorer.export.verify.formats import RUN, check_formats
+from explorer.export.verify.process import FreshProcess
 from explorer.system.files import require_writable
 
 
@@ -228,7 +228,7 @@ def _origin(found: Addressed) -> dict[str, Any]:
 def _trained(found: Addressed, storage: str, quiet: bool) -> tuple[dict, float | None, dict[str, Any]]:
     """The weights of a trial, what they reached, and where they come from."""
     from explorer.store import open_study
-    from explorer.study.weights import trained_network
+    from explorer.study.workers.weights import trained_network
 
     study, record = open_study(storage, found.study), found.trial
     again = (

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from explorer.address import Input, find_architecture
+from explorer.analysis.quantities import quantity_named
 from explorer.cli import WorkFailed
+from explorer.cli.address import Input, find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
@@ -25,8 +26,7 @@ from explorer.cli.options import (
     storage,
     with_input,
 )
-from explorer.costing.analytic import count_cost
-from explorer.quantities import quantity_named
+from explorer.costs.analytic import count_cost
 from explorer.space.search_space import SearchSpace, load_space
 
 
@@ -44,7 +44,7 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
     SPACE is a file, or the name of one that comes with the explorer (preact_variants.yaml).
     """
-    from explorer.survey.statistics import cost_ranges, count_networks
+    from explorer.costs.whole_space.statistics import cost_ranges, count_networks
 
     read = _load(space, override)
     count = read.count()
@@ -179,7 +179,7 @@ def atlas(
 
     Columns: index, a column a choice point (empty where it is not asked), and the costs.
     """
-    from explorer.survey.table import is_atlas, rows_of, write_atlas
+    from explorer.costs.whole_space.table import is_atlas, rows_of, write_atlas
 
     check_output("-o", output, (".parquet",), is_atlas)
     if plot is not None:
@@ -233,7 +233,7 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
     document = {"digest": architecture.digest, **count_cost(architecture).to_dict()}
     report = None
     if check:
-        from explorer.costing.reference import check_cost
+        from explorer.costs.reference import check_cost
 
         report = check_cost(architecture)
         document["check"] = report.to_dict()

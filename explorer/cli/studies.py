@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from explorer.analysis.limits import Limit, parse_limit
+from explorer.analysis.quantities import FRACTIONS, LATENCY, TRAINED
 from explorer.cli.options import (
     amount,
     as_json,
@@ -19,8 +21,6 @@ from explorer.cli.options import (
     print_table,
     storage,
 )
-from explorer.limits import Limit, parse_limit
-from explorer.quantities import FRACTIONS, LATENCY, TRAINED
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
 
@@ -260,7 +260,7 @@ def effects(
     study: str, factor: str | None, x: str | None, y: str | None, mix_environments: bool, as_json: bool, storage: str
 ) -> None:
     """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
-    from explorer.effects import choice_effects
+    from explorer.analysis.effects import choice_effects
 
     opened = open_study(storage, study)
     x, y = opened.axes(x, y)

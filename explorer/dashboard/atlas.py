@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
+from explorer.analysis.quantities import COSTS
+from explorer.costs.whole_space.table import choice_names
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError
-from explorer.quantities import COSTS
-from explorer.survey.table import choice_names
 from explorer.system.files import write_atomically
 
 MAX_POINTS = 20_000  # a browser pans and zooms so many without delay
@@ -79,7 +79,7 @@ def page_text(table: pyarrow.Table, total: int) -> str:
     """Return the page as HTML.
 
     Args:
-        table: Rows of an atlas, as ``explorer.survey.table`` writes it.
+        table: Rows of an atlas, as ``explorer.costs.whole_space.table`` writes it.
         total: Number of rows of the whole atlas.
     """
     from plotly.offline import get_plotlyjs

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from explorer.analysis.quantities import FRACTIONS, quantity_named
 from explorer.dashboard.text import safe_text
-from explorer.quantities import FRACTIONS, quantity_named
 
 
 @dataclass(frozen=True, slots=True)

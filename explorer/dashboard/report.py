@@ -17,6 +17,8 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import explorer
+from explorer.analysis.effects import choice_effects, comparable, quantity, varying_choices
+from explorer.analysis.quantities import LATENCY, is_maximised
 from explorer.dashboard.data.runs import hypervolume_growth, timeline
 from explorer.dashboard.data.storage import frontier_probabilities, read_confirmations
 from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
@@ -32,9 +34,7 @@ from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier
 from explorer.dashboard.figures.runs import MAX_BARS, hypervolume_figure, timeline_figure
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
-from explorer.effects import choice_effects, comparable, quantity, varying_choices
 from explorer.errors import StudyError
-from explorer.quantities import LATENCY, is_maximised
 from explorer.records import TrialRecord
 from explorer.store import Study
 

@@ -17,7 +17,7 @@ from explorer.data.formats.parquet import parquet_layout
 from explorer.data.sources import Known, Layout, Source, data_root, find_source, is_named
 from explorer.data.splits import SPLITS, Split
 from explorer.errors import DataError, did_you_mean
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 _SIDES = range(4, 4_097)
 

@@ -22,7 +22,7 @@ from explorer.data.sources import Source, data_root, missing
 from explorer.data.splits import SPLITS, Split, UnreadSplit, copy_notes, image_digests, shared_note, stratified_parts
 from explorer.data.streaming import ImagesOnDisk
 from explorer.errors import DataError, did_you_mean
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 MOMENT_IMAGES = 1_000  # of a data set that stays on the disk, as many give mean and std
 SHOWN_CLASSES = 10

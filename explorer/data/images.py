@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from explorer.errors import DataError, one_line
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -12,7 +12,7 @@ import numpy as np
 
 from explorer.data.splits import Split
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.system.user_folders import user_data
 
 # Below the folder that a user names: as the Hugging Face hub and torchvision lay their files.

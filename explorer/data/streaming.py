@@ -17,7 +17,7 @@ import numpy as np
 from explorer.data.images import Form, decode_image
 from explorer.data.reading import read_file
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.system.cores import usable_cores
 from explorer.system.memory import total_memory
 

@@ -10,10 +10,10 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from explorer.analysis.quantities import quantity_named
 from explorer.export.drawing import Drawn, drawn_stages, plain_words
 from explorer.export.transfer import Subject
-from explorer.quantities import quantity_named
-from explorer.walk import OpRun
+from explorer.networks.walk import OpRun
 
 # Parts of the provenance that have a heading of their own; the rest stands under the last.
 HEADINGS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from explorer.architecture import Architecture
-from explorer.block import Step
-from explorer.ops.base import Op
-from explorer.walk import PlacedBlock
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Step
+from explorer.networks.ops.base import Op
+from explorer.networks.walk import PlacedBlock
 
 GAP = 4  # blanks between branch and shortcut
 

@@ -13,14 +13,14 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from explorer.address import ARCHITECTURE
-from explorer.architecture import MAX_JSON_BYTES, Architecture
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
+from explorer.networks.architecture import MAX_JSON_BYTES, Architecture
 from explorer.system.files import open_regular
 from explorer.system.strict_json import parse_json
 
 FORMAT = 1
+ARCHITECTURE = "architecture.json"
 MANIFEST = "manifest.json"
 PROVENANCE = "provenance.json"
 MAX_MANIFEST_BYTES = 1 << 20

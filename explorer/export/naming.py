@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from explorer.architecture import Architecture
 from explorer.errors import ExportError
+from explorer.networks.architecture import Architecture
 
 COUNTER = "num_batches_tracked"  # of batch norms; older files do not have it
 

@@ -13,21 +13,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from explorer.address import ARCHITECTURE
-from explorer.architecture import Architecture
 from explorer.errors import ExportError
 from explorer.export.card import model_card
-from explorer.export.check import check_code
-from explorer.export.code import write_code
-from explorer.export.comparison import Exported, exported_outputs, max_abs_difference, own_outputs
-from explorer.export.formats import FILES, RUN, check_formats
-from explorer.export.graphs import graph_files
-from explorer.export.manifest import FORMAT, MANIFEST, PROVENANCE, check_target
-from explorer.export.process import FreshProcess
+from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
+from explorer.export.model_py.code import write_code
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
+from explorer.export.verify.check import check_code
+from explorer.export.verify.comparison import Exported, exported_outputs, max_abs_difference, own_outputs
+from explorer.export.verify.formats import FILES, RUN, check_formats
+from explorer.export.verify.graphs import graph_files
+from explorer.export.verify.process import FreshProcess
 from explorer.export.weights import load_weights, weight_bytes
-from explorer.network.build import build_network
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import build_network
 from explorer.system.files import sweep, whole_folder, write_atomically
 
 STALE_SECONDS = 3600

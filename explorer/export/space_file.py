@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple
 
-from explorer.architecture import Architecture
-from explorer.block import Block, Stage, Step
 from explorer.errors import ArchitectureError, ExportError, SpaceError
 from explorer.export.spelling import Place, Run, spell_merge, spell_runs
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block, Stage, Step
+from explorer.networks.walk import OpRun
 from explorer.space.derive.blocks import initial_norm_act
 from explorer.space.search_space import parse_space
-from explorer.walk import OpRun
 
 UNSPEAKABLE = "this network has no spelling in the space language, export it without the format 'yaml'"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from explorer.block import Step
 from explorer.errors import ArchitectureError
-from explorer.ops.base import Argument, Context, Op, TensorShape
-from explorer.ops.conv import DepthwiseConv
-from explorer.ops.merge import Merge
+from explorer.networks.block import Step
+from explorer.networks.ops.base import Argument, Context, Op, TensorShape
+from explorer.networks.ops.conv import DepthwiseConv
+from explorer.networks.ops.merge import Merge
 from explorer.space.derive.blocks import strides_by_rule
 from explorer.space.derive.layers import Layer
 

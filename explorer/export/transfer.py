@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
-from explorer.network.build import Network, build_network
-from explorer.ops.base import FREE, Op, TensorShape
-from explorer.walk import Layer, Segment
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network, build_network
+from explorer.networks.ops.base import FREE, Op, TensorShape
+from explorer.networks.walk import Layer, Segment
 
 
 class FeatureMap(NamedTuple):

@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from explorer.architecture import Architecture
 from explorer.errors import ExportError, did_you_mean
 from explorer.export.naming import renamed
-from explorer.network.build import Network, build_network
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network, build_network
 from explorer.system.files import read_regular
 from explorer.system.strict_json import parse_json
 

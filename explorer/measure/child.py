@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
-from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import Setting
+from explorer.networks.architecture import Architecture
 from explorer.records import Latency
 
 # glibc gives large maps back to the system and takes them anew in every run, which costs more than some layers and

@@ -9,10 +9,10 @@ import json
 import os
 import sys
 
-from explorer.architecture import Architecture
 from explorer.errors import ExplorerError
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.settings import Setting
+from explorer.networks.architecture import Architecture
 
 
 def main() -> None:

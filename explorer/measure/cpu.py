@@ -23,7 +23,7 @@ from explorer.errors import MeasurementError
 from explorer.measure.fold import InferenceForm
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.system.cores import allowed_cores
 
 PART_MS = 0.5  # the shortest stretch of a network that is timed by itself

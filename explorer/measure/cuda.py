@@ -20,7 +20,7 @@ from explorer.measure.fold import InferenceForm
 from explorer.measure.protocol import Contestant, Effort, Run
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median, median_interval
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.system.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 
 MOST_INPUTS = 16

@@ -11,7 +11,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # These are called as they are. What lies between them, ours or the user's, is followed op by op.
-_WHOLE = ("torch.nn", "explorer.ops")
+_WHOLE = ("torch.nn", "explorer.networks.ops")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from explorer.architecture import Architecture
 from explorer.errors import MeasurementError
-from explorer.measure import reference
 from explorer.measure.child import measure_in_child
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
 from explorer.measure.fold import InferenceForm, inference_form
+from explorer.measure.predictor import reference
 from explorer.measure.protocol import (
     VERSION,
     Contestant,
@@ -30,8 +29,9 @@ from explorer.measure.protocol import (
 )
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.measure.statistics import median, median_interval, quantile
-from explorer.network.build import Network, build_network
-from explorer.ops.base import TensorShape
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network, build_network
+from explorer.networks.ops.base import TensorShape
 from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from explorer.analysis.quantities import SCORES
 from explorer.errors import ExplorerError, did_you_mean
-from explorer.quantities import SCORES
 
 NAMES = SCORES
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
-from explorer.ops.base import OpCost
-from explorer.scoring.correlation import Correlation, rank_correlations
+from explorer.analysis.ranking import Correlation, rank_correlations
+from explorer.costs.analytic import count_cost
+from explorer.costs.whole_space.table import draw
+from explorer.networks.architecture import Architecture
+from explorer.networks.ops.base import OpCost
 from explorer.space.search_space import SearchSpace
-from explorer.survey.table import draw
 
 PLAIN = OpCost._fields  # the costs that add up over layers
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset
 from explorer.errors import ExplorerError
-from explorer.network.build import Network, ResidualBlock, build_network
-from explorer.ops import registry
-from explorer.ops.base import TensorShape
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network, ResidualBlock, build_network
+from explorer.networks.ops import registry
+from explorer.networks.ops.base import TensorShape
 from explorer.scoring.names import NAMES, check_scores
 from explorer.training.convolutions import sound_convolutions
 

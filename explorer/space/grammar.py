@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from explorer.analysis.limits import Limit
 from explorer.errors import Problem, SpaceError
-from explorer.limits import Limit
-from explorer.ops.base import Argument, Op, TensorShape
-from explorer.ops.merge import Merge
+from explorer.networks.ops.base import Argument, Op, TensorShape
+from explorer.networks.ops.merge import Merge
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 SCOPES = ("network", "stage", "block", "use")  # how often a rule is drawn, from the least to the most often

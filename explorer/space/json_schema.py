@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from explorer.ops import registry
-from explorer.quantities import BEFORE_TRAINING
+from explorer.analysis.quantities import BEFORE_TRAINING
+from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES
 from explorer.space.language.names import KEYWORDS, VARIABLES
 from explorer.space.language.parse import KEYS, REQUIRED

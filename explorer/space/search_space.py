@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, SupportsIndex, overload
 
-from explorer.architecture import Architecture
 from explorer.errors import Problem, SpaceError, did_you_mean
-from explorer.ops.base import TensorShape
+from explorer.networks.architecture import Architecture
+from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+from explorer.analysis.limits import parse_limit
 from explorer.errors import ExplorerError
-from explorer.limits import parse_limit
 from explorer.records import Environment, Epoch, TrainingResult, environment_from_json
 from explorer.system.plain_text import printable
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import and_, or_, select
 
-from explorer.frontier import non_dominated
+from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
 from explorer.store.schema import trials
 from explorer.store.study import Study

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.analysis.latency_environments import mixed_environments
+from explorer.analysis.limits import Limit, parse_limit
+from explorer.analysis.noise import confirmed_networks, training_noise, trial_probabilities
+from explorer.analysis.pareto import hypervolume, non_dominated
+from explorer.analysis.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED, is_maximised
 from explorer.errors import StoreError, did_you_mean
-from explorer.frontier import hypervolume, non_dominated
-from explorer.latency_environments import mixed_environments
-from explorer.limits import Limit, parse_limit
-from explorer.noise import confirmed_networks, training_noise, trial_probabilities
-from explorer.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED, is_maximised
 from explorer.records import ConfirmationRecord, Confirmed, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.confirmations import read_confirmations
@@ -253,15 +253,15 @@ class Study(StudyIdentity):
 
     def training_noise(self, y: str | None = None) -> float | None:
         """The standard deviation over seeds of one training's ``y`` (that of ``plane`` by default) on the validation
-        split, pooled over the networks that were confirmed with the study's own number of epochs (``explorer.noise``);
-        None where none was twice."""
+        split, pooled over the networks that were confirmed with the study's own number of epochs
+        (``explorer.analysis.noise``); None where none was twice."""
         return training_noise(self.confirmations(), self.axes(None, y)[1], self.fingerprint.get("epochs"))
 
     def frontier_probabilities(
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> dict[int, float]:
         """Trial number -> probability that no complete trial of at most its ``x`` has a better mean ``y`` over seeds,
-        on the validation split (``explorer.noise``); empty where ``training_noise`` is None.
+        on the validation split (``explorer.analysis.noise``); empty where ``training_noise`` is None.
 
         The mean of a confirmed network is that of its fresh seeds, with the standard error s / sqrt(K); of any other
         the trial's one value, with s. Errors as for ``frontier``.

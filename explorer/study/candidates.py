@@ -7,16 +7,16 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.analysis.limits import Limit
+from explorer.analysis.quantities import COSTS
+from explorer.costs.analytic import count_cost
 from explorer.errors import ExplorerError
-from explorer.limits import Limit
-from explorer.quantities import COSTS
+from explorer.networks.architecture import Architecture
 from explorer.records import State
 from explorer.space.choices import Derivation
 from explorer.space.search_space import SearchSpace
 from explorer.study.seeds import seed_for
-from explorer.study.work import finite_number, reason_of
+from explorer.study.workers.jobs import finite_number, reason_of
 
 OwnCost = Callable[[Architecture, Mapping[str, str]], float]
 MAX_ENUMERATED = 20_000  # derivations up to which a space is enumerated; larger spaces are sampled

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from explorer.distributions import Comparison, Sample, compare_errors
+from explorer.analysis.distributions import Comparison, Sample, compare_errors
+from explorer.analysis.quantities import COSTS, TRAINED
 from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
-from explorer.quantities import COSTS, TRAINED
-from explorer.settings import takes_settings
+from explorer.settings.settings import takes_settings
 from explorer.space.search_space import load_space
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from explorer.architecture import DIGEST_VERSION
 from explorer.errors import StoreError
+from explorer.networks.architecture import DIGEST_VERSION
 from explorer.records import LatencyEnvironment
 from explorer.space.language.parse import content
 from explorer.space.search_space import SearchSpace

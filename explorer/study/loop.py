@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from explorer.analysis.quantities import SCORES
 from explorer.errors import ExplorerError, StoreError
-from explorer.quantities import SCORES
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
@@ -25,7 +25,6 @@ from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.candidates import Candidates
-from explorer.study.children import Workplace
 from explorer.study.events import Event, EventKind, Progress, Status
 from explorer.study.plan import Plan
 from explorer.study.proposer import Proposer
@@ -34,8 +33,9 @@ from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
-from explorer.study.watchdog import TrialLimits, usual_limits
-from explorer.study.work import Failure, Job, Outcome
+from explorer.study.workers.jobs import Failure, Job, Outcome
+from explorer.study.workers.pool import Workplace
+from explorer.study.workers.watchdog import TrialLimits, usual_limits
 from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
 

@@ -11,11 +11,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from explorer.analysis.limits import Limit
+from explorer.analysis.quantities import COSTS, LATENCY, TRAINED
 from explorer.data.catalogue import EMBEDDED, data_place
 from explorer.data.dataset import load_data
 from explorer.errors import StudyError, did_you_mean
-from explorer.limits import Limit
-from explorer.quantities import COSTS, LATENCY, TRAINED
 from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates, OwnCost
 from explorer.study.fingerprint import make_fingerprint
@@ -23,11 +23,11 @@ from explorer.study.function_code import short_name
 from explorer.study.latency.limit import LatencyFilter
 from explorer.study.latency.objective import LatencyObjective, make_latency_objective
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
-from explorer.study.packing import probe_side_by_side, typical
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.rules import choose_stopping
-from explorer.study.watchdog import UNLIMITED, TrialLimits
-from explorer.study.work import Evaluate, Evaluation, Training, Work
+from explorer.study.workers.gpu_sharing import probe_side_by_side, typical
+from explorer.study.workers.jobs import Evaluate, Evaluation, Training, Work
+from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.training.recipe import require_several_values

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from explorer.analysis.quantities import LATENCY
 from explorer.errors import ExplorerError
-from explorer.quantities import LATENCY
 from explorer.records import TrialRecord
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidate, Candidates

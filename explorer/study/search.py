@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from explorer.analysis.limits import parse_limit
 from explorer.errors import SearchFailed, StoreError, StudyError
-from explorer.limits import parse_limit
 from explorer.records import TrialRecord
-from explorer.settings import takes_settings
+from explorer.settings.settings import takes_settings
 from explorer.space.search_space import SearchSpace
 from explorer.store.database import Database, check_storage, open_for_writing
 from explorer.store.lease import new_worker
@@ -22,7 +22,6 @@ from explorer.store.studies import check_name, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
-from explorer.study.children import Children, InProcess, Workplace, leave_the_search_to_the_parent
 from explorer.study.events import Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.plan import Plan, make_plan
@@ -32,7 +31,8 @@ from explorer.study.settings import SearchSettings
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
-from explorer.study.work import Training
+from explorer.study.workers.jobs import Training
+from explorer.study.workers.pool import Children, InProcess, Workplace, leave_the_search_to_the_parent
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 

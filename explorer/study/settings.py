@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from explorer.analysis.limits import Limit, parse_limit
+from explorer.analysis.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
 from explorer.errors import ExplorerError, SettingError
-from explorer.limits import Limit, parse_limit
-from explorer.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
 from explorer.scoring.names import check_scores
-from explorer.setting_kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
-from explorer.settings import Settings, setting
+from explorer.settings.kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
+from explorer.settings.settings import Settings, setting
 from explorer.store.database import DEFAULT_STORAGE
 from explorer.study.candidates import OwnCost
 from explorer.study.samplers.registry import SAMPLERS
 from explorer.study.stopping.rules import AUTO, RULES
-from explorer.study.watchdog import TrialLimits
-from explorer.study.work import Evaluate
+from explorer.study.workers.jobs import Evaluate
+from explorer.study.workers.watchdog import TrialLimits
 from explorer.training.settings import TrainingSettings
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}

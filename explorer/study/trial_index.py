@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from explorer.frontier import non_dominated
-from explorer.limits import Limit
+from explorer.analysis.limits import Limit
+from explorer.analysis.pareto import non_dominated
 from explorer.records import STATES, TrialRecord
 from explorer.store.study import Study
 from explorer.study.candidates import refused

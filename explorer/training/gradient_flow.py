@@ -33,17 +33,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset, load_data
 from explorer.data.splits import stratified_order
 from explorer.errors import TrainingError
-from explorer.network.build import Network, build_network
-from explorer.network.randomness import dropping_from
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network, build_network
+from explorer.networks.randomness import dropping_from
+from explorer.networks.walk import PlacedBlock
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
 from explorer.training.convolutions import sound_convolutions
 from explorer.training.device import dropout_generator, process_settings
-from explorer.walk import PlacedBlock
 
 NOISE = "noise"
 BATCH = 32

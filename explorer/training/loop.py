@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from explorer.data.dataset import Dataset
 from explorer.errors import TrainingError
-from explorer.network.build import Network
-from explorer.network.randomness import dropping_from
+from explorer.networks.build import Network
+from explorer.networks.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
 from explorer.system.device_lock import Pause
 from explorer.training.augment import draw_epoch

@@ -16,9 +16,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from explorer.architecture import Architecture
 from explorer.errors import TrainingError, did_you_mean
-from explorer.ops.norm import BatchNorm
+from explorer.networks.architecture import Architecture
+from explorer.networks.ops.norm import BatchNorm
 from explorer.system.files import read_regular
 from explorer.system.strict_json import parse_json
 

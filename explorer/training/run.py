@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from explorer.architecture import Architecture
 from explorer.data.dataset import Dataset, load_data
 from explorer.errors import TrainingError
-from explorer.network.build import build_network
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import build_network
 from explorer.records import Epoch, TrainingResult
-from explorer.settings import takes_settings
+from explorer.settings.settings import takes_settings
 from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.system.files import remove

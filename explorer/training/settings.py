@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from explorer.setting_kinds import Flag, Kind, Name, Text, Whole
-from explorer.settings import Settings, setting
+from explorer.settings.kinds import Flag, Kind, Name, Text, Whole
+from explorer.settings.settings import Settings, setting
 from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
 

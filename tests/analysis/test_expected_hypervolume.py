@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from explorer.analysis.expected_hypervolume import Lognormal, expected_hypervolume_improvement, open_boxes
-from explorer.frontier import hypervolume
+from explorer.analysis.pareto import hypervolume
 
 
 @pytest.mark.parametrize("objectives, points", [(1, 3), (2, 8), (3, 10), (4, 8)])

@@ -3,8 +3,8 @@
 import click
 import pytest
 
-from explorer.amounts import parse_bytes, parse_seconds, parse_whole
 from explorer.cli.amounts import Whole
+from explorer.settings.amounts import parse_bytes, parse_seconds, parse_whole
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_search_records_gradients(capsys, tmp_path):
         flow = recorded.gradient_flow(trial.digest)
         assert (flow.digest, flow.seed, flow.source) == (trial.digest, trial.seed, "digits") and flow.blocks
         assert bare.gradient_flow(trial.digest) is None
-    from explorer.architecture import Architecture
+    from explorer.networks.architecture import Architecture
 
     threads = trial.environment.threads
     assert flow == gradient_flow(

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from explorer.cli import main
-from explorer.study.objective import perform
-from explorer.study.work import Job, Retraining, Training
+from explorer.study.workers.jobs import Job, Retraining, Training
+from explorer.study.workers.train_job import perform
 from tests.command_line import run
 
 SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--workers", "2", "--json")
@@ -172,7 +172,7 @@ def test_train_tests_on_the_split_that_no_search_sees(capsys):
 
 def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkeypatch):
     """The same line goes on from the checkpoint beside the storage, to the figures of an undisturbed training."""
-    import explorer.study.one_training as one_training
+    import explorer.study.workers.one_training as one_training
     import explorer.training.loop as loop
 
     def in_this_process(settings, architecture, seed, checkpoint, on_epoch):

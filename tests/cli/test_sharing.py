@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import save_file
 
 import explorer
-from explorer.export import formats
+from explorer.export.verify import formats
 from tests.command_line import run
 
 QUICK = ("--formats", "yaml,python,safetensors")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from explorer.cli import COMMANDS
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.space.search_space import load_space
 from explorer.space.shipped import shipped_spaces
 from tests.command_line import run

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import numpy
 import pytest
 
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.dashboard.launch import server_environment
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.space.search_space import load_space

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from explorer.dashboard.figures.diagram import block_dot, block_groups, network_dot, op_label
-from explorer.ops.conv import Conv
+from explorer.networks.ops.conv import Conv
 from explorer.space.search_space import load_space
 
 ORDERS = {  # He et al. 2016, Fig. 4: the branch, and what follows the addition

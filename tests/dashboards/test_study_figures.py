@@ -6,7 +6,9 @@ import itertools
 
 import pytest
 
-from explorer.costing.analytic import count_cost
+from explorer.analysis.effects import choice_effects
+from explorer.analysis.pareto import hypervolume
+from explorer.costs.analytic import count_cost
 from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline, trials_per_hour
 from explorer.dashboard.data.trials import frontier_points
@@ -20,8 +22,6 @@ from explorer.dashboard.figures.effects import (
 from explorer.dashboard.figures.frontier import studies_figure
 from explorer.dashboard.figures.runs import hypervolume_figure, timeline_figure
 from explorer.dashboard.quantities import unit_of
-from explorer.effects import choice_effects
-from explorer.frontier import hypervolume
 from explorer.records import BlockFlow, GradientFlow, TrialRecord
 from explorer.space.search_space import load_space
 from explorer.space.shipped import shipped_spaces

@@ -12,7 +12,7 @@ import zipfile
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from explorer.dashboard.panels.export import zipped_export
 from explorer.dashboard.quantities import change_of, unit_of

@@ -11,7 +11,7 @@ from PIL import Image
 from explorer.data.decoding import decode_images
 from explorer.data.images import Form, decode_image, image_shape
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 RANDOM = np.random.RandomState(0)
 COLOUR = RANDOM.randint(0, 256, (12, 16, 3)).astype(np.uint8)

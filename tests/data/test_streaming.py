@@ -14,7 +14,7 @@ from explorer.data import streaming
 from explorer.data.dataset import load_data
 from explorer.data.streaming import ImagesOnDisk, StreamedPixels, fits_in_memory
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.system.cores import usable_cores
 from explorer.system.memory import total_memory
 from explorer.training.batches import Images

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from explorer.architecture import Architecture
-from explorer.export.code import ModelCode, write_code
-from explorer.export.comparison import Exported, exported_outputs
-from explorer.export.process import FreshProcess
+from explorer.export.model_py.code import ModelCode, write_code
+from explorer.export.verify.comparison import Exported, exported_outputs
+from explorer.export.verify.process import FreshProcess
 from explorer.export.weights import weight_bytes
-from explorer.network.build import Network
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network
 from tests.export.spaces import hand_written, randomised, shipped
 
 

@@ -7,22 +7,22 @@ from functools import cache
 
 import torch
 
-from explorer.architecture import Architecture
-from explorer.block import Block, Stage
-from explorer.network.build import Network, build_network
-from explorer.ops import registry
-from explorer.ops.activation import Sigmoid
-from explorer.ops.base import Op, TensorShape
-from explorer.ops.conv import Conv
-from explorer.ops.convolutional_attention import ConvolutionalAttention
-from explorer.ops.linear import Linear
-from explorer.ops.merge import Add, Concatenate, Gate
-from explorer.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
-from explorer.ops.pool import AvgPool, BlurPool, GlobalAveragePool, MaxPool, Subsample
-from explorer.ops.regularisation import Dropout, DropPath
-from explorer.ops.scale import ChannelShuffle, LayerScale, Scale, ShortcutGate
-from explorer.ops.self_attention import SelfAttention
-from explorer.ops.squeeze_excitation import EfficientChannelAttention, SqueezeExcitation
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block, Stage
+from explorer.networks.build import Network, build_network
+from explorer.networks.ops import registry
+from explorer.networks.ops.activation import Sigmoid
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.convolutional_attention import ConvolutionalAttention
+from explorer.networks.ops.linear import Linear
+from explorer.networks.ops.merge import Add, Concatenate, Gate
+from explorer.networks.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
+from explorer.networks.ops.pool import AvgPool, BlurPool, GlobalAveragePool, MaxPool, Subsample
+from explorer.networks.ops.regularisation import Dropout, DropPath
+from explorer.networks.ops.scale import ChannelShuffle, LayerScale, Scale, ShortcutGate
+from explorer.networks.ops.self_attention import SelfAttention
+from explorer.networks.ops.squeeze_excitation import EfficientChannelAttention, SqueezeExcitation
 from explorer.space.search_space import load_space, parse_space
 
 HEADER = "input: 3x16x16\nclasses: 5\n"

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import nn
 
-from explorer.architecture import Architecture
-from explorer.block import Block, Stage
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import ExportError
-from explorer.export.blocks import name_of
-from explorer.export.check import check_code
-from explorer.export.code import ModelCode, write_code
-from explorer.export.comparison import fixed_input
-from explorer.export.printing import LINE_LENGTH
-from explorer.network.build import Network, build_network
-from explorer.ops import registry
-from explorer.ops.conv import Conv
-from explorer.ops.linear import Linear
-from explorer.ops.pool import GlobalAveragePool
-from explorer.ops.scale import Scale
+from explorer.export.model_py.blocks import name_of
+from explorer.export.model_py.code import ModelCode, write_code
+from explorer.export.model_py.printing import LINE_LENGTH
+from explorer.export.verify.check import check_code
+from explorer.export.verify.comparison import fixed_input
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block, Stage
+from explorer.networks.build import Network, build_network
+from explorer.networks.ops import registry
+from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.linear import Linear
+from explorer.networks.ops.pool import GlobalAveragePool
+from explorer.networks.ops.scale import Scale
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
 from tests.export.generated_code import imported

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from explorer.errors import ExportError
-from explorer.export import formats, fresh_process, package
-from explorer.export.comparison import Exported, exported_outputs, fixed_input, max_abs_difference, own_outputs
-from explorer.export.formats import FILES, RUN, check_formats
-from explorer.export.graphs import graph_files
+from explorer.export import package
 from explorer.export.package import export_architecture
+from explorer.export.verify import formats, fresh_process
+from explorer.export.verify.comparison import Exported, exported_outputs, fixed_input, max_abs_difference, own_outputs
+from explorer.export.verify.formats import FILES, RUN, check_formats
+from explorer.export.verify.graphs import graph_files
 from explorer.space.search_space import load_space
 from tests.export.spaces import hand_written, randomised
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import ExportError
 from explorer.export import package
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
 from explorer.export.weights import load_weights, weight_bytes
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.space.search_space import load_space, parse_space
 from tests.export.spaces import HEADER, randomised
 

@@ -21,15 +21,15 @@ from safetensors.torch import save, save_file
 import explorer
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.card import model_card
-from explorer.export.check import check_code
-from explorer.export.code import write_code
-from explorer.export.comparison import Exported, exported_outputs, fixed_input
 from explorer.export.manifest import check_package
+from explorer.export.model_py.code import write_code
 from explorer.export.package import export_architecture
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Subject
+from explorer.export.verify.check import check_code
+from explorer.export.verify.comparison import Exported, exported_outputs, fixed_input
 from explorer.export.weights import load_weights, read_weights, weight_bytes
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.space.search_space import load_space, parse_space
 from tests.export.spaces import random_architecture, randomised
 

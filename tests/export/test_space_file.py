@@ -6,15 +6,15 @@ import random
 
 import pytest
 
-from explorer.architecture import Architecture
-from explorer.block import Block, Stage
 from explorer.errors import ExportError
 from explorer.export.space_file import space_text
 from explorer.export.spelling import exact
-from explorer.ops.conv import Conv
-from explorer.ops.linear import Linear
-from explorer.ops.merge import Gate
-from explorer.ops.pool import GlobalAveragePool
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block, Stage
+from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.linear import Linear
+from explorer.networks.ops.merge import Gate
+from explorer.networks.ops.pool import GlobalAveragePool
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
 from tests.export.spaces import HEADER, SPACES, hand_written, loaded

@@ -139,8 +139,8 @@ def test_features_and_a_new_head_exclude_each_other(architecture, tmp_path):
 
 def test_the_code_of_a_backbone_is_formatted(tmp_path):
     """Backbones of several spaces, of one stage and of all, are formatted and lint clean like whole networks."""
-    from explorer.export.check import check_code
-    from explorer.export.code import write_code
+    from explorer.export.model_py.code import write_code
+    from explorer.export.verify.check import check_code
 
     for number, name in enumerate(("published/densenet.yaml", "published/botnet.yaml", "published/mobilenet_v2.yaml")):
         architecture = loaded(name).architecture(0)

@@ -16,7 +16,7 @@ from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.latency import Subject, measure_on
 from explorer.measure.protocol import Run
 from explorer.measure.settings import Setting
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.space.search_space import load_space
 from explorer.system import environment
 from explorer.system.device_lock import measuring

@@ -9,10 +9,10 @@ from itertools import product
 import pytest
 import torch
 
-from explorer.costing.analytic import count_cost
-from explorer.measure.features import _kind, count_features
-from explorer.ops.base import TensorShape
-from explorer.ops.conv import Conv
+from explorer.costs.analytic import count_cost
+from explorer.measure.predictor.features import _kind, count_features
+from explorer.networks.ops.base import TensorShape
+from explorer.networks.ops.conv import Conv
 from explorer.space.search_space import load_space, parse_space
 
 SPACE = load_space("he2016_orders.yaml")
@@ -81,6 +81,6 @@ def test_channels_are_rounded_up():
 
 def test_counting_needs_no_torch():
     """Thousands of networks are screened without loading torch."""
-    program = "import explorer.measure.features, sys; print('torch' in sys.modules)"
+    program = "import explorer.measure.predictor.features, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -9,7 +9,7 @@ from torch import nn
 import explorer
 from explorer.measure.fold import inference_form
 from explorer.space.search_space import load_space
-from tests.network.random_values import images, randomised
+from tests.networks.random_values import images, randomised
 
 
 def outputs_equal(network: nn.Module, x: torch.Tensor) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from explorer.errors import MeasurementError
-from explorer.measure import calibration, predictor
-from explorer.measure.features import count_features
-from explorer.measure.predictor import Predictor, find_predictor, fit, save
+from explorer.measure.predictor import calibration, predictor
+from explorer.measure.predictor.features import count_features
+from explorer.measure.predictor.predictor import Predictor, find_predictor, fit, save
 from explorer.measure.settings import Setting
 from explorer.records import LatencyEnvironment
 from explorer.space.search_space import load_space

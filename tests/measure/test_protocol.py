@@ -9,7 +9,7 @@ from explorer.measure.latency import Subject, measure_on
 from explorer.measure.protocol import Effort, MeasurementFailed, Run, corrected, drift, pace, take_turns, warm_up
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from tests.measure.machines import Clock, Machine, Timed
 
 

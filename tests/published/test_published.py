@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import explorer
-from explorer.costing.reference import check_cost
-from explorer.ops.squeeze_excitation import SqueezeExcitation
+from explorer.costs.reference import check_cost
+from explorer.networks.ops.squeeze_excitation import SqueezeExcitation
 from explorer.space.shipped import shipped_spaces
 from tests.published.networks import FURTHER, ROWS, Published, family, member
 

@@ -10,8 +10,8 @@ import torch
 import explorer
 from explorer.data.dataset import load_data
 from explorer.errors import ExplorerError
-from explorer.network.build import build_network
-from explorer.ops.base import TensorShape
+from explorer.networks.build import build_network
+from explorer.networks.ops.base import TensorShape
 from explorer.scoring.names import NAMES
 from explorer.scoring.zero_cost import SCORES, Scorer, score_architecture
 from explorer.space.search_space import load_space, parse_space

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import SpaceError
-from explorer.ops import registry
+from explorer.networks.ops import registry
 from explorer.space.search_space import parse_space
 from explorer.space.shipped import shipped_spaces
 from tests.space.hostile import peak_mb

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from explorer.architecture import Architecture
-from explorer.block import Block
 from explorer.errors import SpaceError
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block
 from explorer.space.choices import Derivation
 from explorer.space.grammar import Point
 from explorer.space.search_space import SearchSpace, parse_space

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import SpaceError
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.search_space import parse_space
 from tests.space.hostile import READ, REFUSED

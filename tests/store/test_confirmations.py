@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explorer.analysis.noise import frontier_probabilities
 from explorer.errors import StoreError
-from explorer.noise import frontier_probabilities
 from explorer.records import BlockFlow, Environment, Epoch, GradientFlow, TrainingResult
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing

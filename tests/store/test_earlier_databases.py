@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
+from explorer.networks.architecture import Architecture
 from explorer.space.search_space import parse_space
 from explorer.store import lease
 from explorer.store.lease import new_worker

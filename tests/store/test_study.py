@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
-from explorer.limits import parse_limit
 from explorer.records import STATES
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending

@@ -10,7 +10,7 @@ import sys
 import time
 
 from explorer.records import Epoch, TrainingResult
-from explorer.study.work import Outcome
+from explorer.study.workers.jobs import Outcome
 
 SPACE_TEXT = """
 name: tiny

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from explorer.costing.analytic import count_cost
-from explorer.limits import parse_limit
+from explorer.analysis.limits import parse_limit
+from explorer.costs.analytic import count_cost
 from explorer.records import Environment, Latency, LatencyEnvironment
 from explorer.study.search import run_search
 from tests.study.evaluations import good

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from explorer.costing.analytic import count_cost
-from explorer.limits import parse_limit
+from explorer.analysis.limits import parse_limit
+from explorer.costs.analytic import count_cost
 from explorer.records import TrialRecord
 from explorer.space.search_space import parse_space
 from explorer.study.samplers.optuna import OptunaAdapter

@@ -8,9 +8,9 @@ import time
 import pytest
 
 import explorer
-from explorer.costing.analytic import count_cost
+from explorer.analysis.limits import parse_limit
+from explorer.costs.analytic import count_cost
 from explorer.errors import StoreError, StudyError
-from explorer.limits import parse_limit
 from explorer.space.search_space import parse_space
 from explorer.store.studies import open_study
 from explorer.study import budget

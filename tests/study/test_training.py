@@ -16,23 +16,23 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from explorer.architecture import Architecture
+from explorer.analysis.limits import parse_limit
 from explorer.errors import DataError, StoreError, StudyError, TrainingError
-from explorer.limits import parse_limit
-from explorer.network.build import build_network
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import build_network
 from explorer.records import TrialRecord
 from explorer.store.artifacts import checkpoint_file
 from explorer.store.studies import open_study
-from explorer.study import objective
 from explorer.study import search as search_module
-from explorer.study.children import Children
 from explorer.study.joining import join_search
-from explorer.study.objective import train
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.search import run_search
 from explorer.study.stopping.learning_curves import MIN_COMPLETE
-from explorer.study.weights import trained_network
-from explorer.study.work import Failure, Job, Outcome, Training
+from explorer.study.workers import train_job as objective
+from explorer.study.workers.jobs import Failure, Job, Outcome, Training
+from explorer.study.workers.pool import Children
+from explorer.study.workers.train_job import train
+from explorer.study.workers.weights import trained_network
 from explorer.training import checkpoint
 from explorer.training.settings import TrainingSettings
 from tests.study.evaluations import good

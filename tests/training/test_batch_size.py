@@ -8,7 +8,7 @@ import pytest
 
 from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.space.search_space import parse_space
 from explorer.study import run_search
 from explorer.training.loop import train_network

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
-from explorer.network.build import build_network
+from explorer.networks.build import build_network
 from explorer.space.search_space import parse_space
 from explorer.training.gradient_flow import gradient_flow
 

@@ -13,7 +13,7 @@ from torch import nn
 from explorer.data.dataset import Dataset, load_data
 from explorer.data.splits import Split
 from explorer.errors import DataError, TrainingError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.records import TrainingResult
 from explorer.system.device_lock import Pause
 from explorer.training.evaluation import BATCH

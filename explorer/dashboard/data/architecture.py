@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas
 
-from explorer.architecture import Architecture
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.dashboard.quantities import change_of, unit_of
 from explorer.dashboard.text import TextFormat, safe_text
 from explorer.errors import ExplorerError
+from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.edits import neighbours

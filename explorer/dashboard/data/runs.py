@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas
 
+from explorer.analysis.pareto import hypervolume
 from explorer.dashboard.text import safe_text
-from explorer.frontier import hypervolume
 from explorer.records import Environment, Lease, TrialRecord
 
 RATE_SECONDS = 600.0  # window of the throughput

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy
 import pandas
 
-from explorer.architecture import Architecture
+from explorer.analysis.quantities import COSTS
 from explorer.dashboard.data.trials import NOT_ASKED
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError
-from explorer.quantities import COSTS
+from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation, named_choices
 from explorer.space.search_space import SearchSpace, parse_space

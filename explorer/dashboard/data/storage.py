@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
 
+from explorer.analysis.latency_environments import mixed_environments
+from explorer.analysis.noise import trial_probabilities
+from explorer.analysis.quantities import LATENCY
 from explorer.errors import StoreError
-from explorer.latency_environments import mixed_environments
-from explorer.noise import trial_probabilities
-from explorer.quantities import LATENCY
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.studies import study_revisions

@@ -10,11 +10,11 @@ from typing import TypeGuard
 
 import pandas
 
+from explorer.analysis.noise import pooled_std
+from explorer.analysis.pareto import non_dominated
+from explorer.analysis.quantities import TRAINED, is_maximised, names
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
-from explorer.frontier import non_dominated
-from explorer.noise import pooled_std
-from explorer.quantities import TRAINED, is_maximised, names
 from explorer.records import STATES, ConfirmationRecord, Curve, TrialRecord
 
 LEVELS = 10  # most frequent levels of a choice that are shown by name

@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from explorer.architecture import Architecture
-from explorer.block import Block
 from explorer.dashboard.text import safe_text
-from explorer.ops.base import Op, TensorShape
-from explorer.ops.conv import Conv
+from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.conv import Conv
 
 LINE = "#808080"
 _FILL = {

@@ -8,10 +8,10 @@ import numpy
 import pandas
 from plotly import graph_objects as go
 
+from explorer.analysis.effects import Effect, levels_of, quantity
 from explorer.dashboard.figures.style import GREY, MARGIN, PALETTE, level_styles
 from explorer.dashboard.quantities import Unit
 from explorer.dashboard.text import safe_text
-from explorer.effects import Effect, levels_of, quantity
 from explorer.records import TrialRecord
 
 EFFECTS_CAPTION = (
@@ -36,7 +36,7 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go
     left out.
 
     Args:
-        effects: As ``explorer.effects.choice_effects`` returns them.
+        effects: As ``explorer.analysis.effects.choice_effects`` returns them.
         objective: Unit of the objective.
         cost: Unit of the cost.
     """

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer.architecture import Architecture
 from explorer.dashboard.launch import server_environment
 from explorer.dashboard.session import show_message, storage_url
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExportError
+from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.store import Study
 from explorer.store.database import DEFAULT_STORAGE
@@ -63,7 +63,7 @@ def draw_export(study: Study, trial: TrialRecord, architecture: Architecture) ->
                     name = f"trial-{trial.number}.zip"
                     st.download_button(f"Save {name}", packed, name, "application/zip", on_click="ignore", key="zip")
     if st.toggle("Show its code and its space file", key="show_code"):
-        from explorer.export.code import write_code  # the page starts without torch
+        from explorer.export.model_py.code import write_code  # the page starts without torch
         from explorer.export.space_file import space_text
 
         st.code(space_text(architecture), language="yaml")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
-from explorer.architecture import Architecture
 from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
@@ -16,6 +15,7 @@ from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import show_message
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
+from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.store import Study
 

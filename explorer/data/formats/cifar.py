@@ -17,7 +17,7 @@ from explorer.data.reading import read_bytes
 from explorer.data.sources import ARCHIVES, Download, Known, Source, check_labels, is_named
 from explorer.data.splits import Split
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 SHAPE = TensorShape(3, 32, 32)
 _SITE = "https://www.cs.toronto.edu/~kriz"

@@ -21,7 +21,7 @@ from explorer.data.sources import Known, Source, is_named
 from explorer.data.splits import Split
 from explorer.data.streaming import ImagesOnDisk, fits_in_memory
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 SKIPPING = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"

@@ -13,7 +13,7 @@ from explorer.data.reading import read_bytes
 from explorer.data.sources import Download, Known, Source, check_labels
 from explorer.data.splits import Split
 from explorer.errors import DataError
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 
 SHAPE = TensorShape(1, 28, 28)
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.space.derive.architecture import StageNumbers
 from explorer.space.grammar import (
     SCOPES,

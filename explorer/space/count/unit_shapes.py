@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.ops.base import TensorShape
+from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
 from explorer.space.derive.architecture import Deriver, StageNumbers, stage_numbers

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from explorer.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block
-from explorer.block import Stage
 from explorer.errors import ArchitectureError
-from explorer.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
+from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block
+from explorer.networks.block import Stage
+from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.space.choices import Lookup, answers_in, with_choices
 from explorer.space.derive.blocks import (
     Bound,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from explorer.architecture import Block
 from explorer.errors import ArchitectureError
-from explorer.ops.base import Context, Op, TensorShape
-from explorer.ops.conv import Conv, DepthwiseConv
-from explorer.ops.merge import Add, Gate, Merge
+from explorer.networks.architecture import Block
+from explorer.networks.ops.base import Context, Op, TensorShape
+from explorer.networks.ops.conv import Conv, DepthwiseConv
+from explorer.networks.ops.merge import Add, Gate, Merge
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 

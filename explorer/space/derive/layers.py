@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple, assert_never
 
 from explorer.errors import ArchitectureError
-from explorer.ops.base import Argument, Context, Op, TensorShape, check_argument
-from explorer.ops.merge import Merge
+from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
+from explorer.networks.ops.merge import Merge
 from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from explorer.errors import ArchitectureError
-from explorer.ops.base import Argument, Op, check_argument
+from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,

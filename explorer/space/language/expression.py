@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from explorer.errors import did_you_mean
-from explorer.ops.base import Argument
-from explorer.ops.merge import MERGES
+from explorer.networks.ops.base import Argument
+from explorer.networks.ops.merge import MERGES
 from explorer.space.grammar import (
     Alternatives,
     Broken,

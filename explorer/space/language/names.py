@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from explorer.ops import registry
-from explorer.ops.base import MAX_KERNEL, Op
+from explorer.networks.ops import registry
+from explorer.networks.ops.base import MAX_KERNEL, Op
 
 VARIABLES = {
     "w": "the stage's width",

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from explorer.analysis.limits import Limit, parse_bound
+from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import ExplorerError, Problem, did_you_mean
-from explorer.limits import Limit, parse_bound
-from explorer.ops.base import TensorShape
-from explorer.quantities import BEFORE_TRAINING
+from explorer.networks.ops.base import TensorShape
 from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, point_of, walk
 from explorer.space.language.checks import Checks
 from explorer.space.language.names import VARIABLES, is_reserved

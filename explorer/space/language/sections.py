@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from explorer.errors import did_you_mean
-from explorer.ops import registry
+from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names

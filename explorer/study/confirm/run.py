@@ -23,12 +23,12 @@ from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_wri
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
-from explorer.study.children import Children, Workplace
 from explorer.study.recorded_training import find_data, training_data, training_recipe
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interruptions, leases_kept
-from explorer.study.watchdog import usual_limits
-from explorer.study.work import Failure, Job, Outcome, Retraining, Training
+from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
+from explorer.study.workers.pool import Children, Workplace
+from explorer.study.workers.watchdog import usual_limits
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
 from explorer.system.signals import interruption

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from explorer.limits import Limit
-from explorer.quantities import LATENCY
+from explorer.analysis.limits import Limit
+from explorer.analysis.quantities import LATENCY
 from explorer.records import TrialRecord
 from explorer.study.latency.predicted import PredictedLatency, error_distribution
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.architecture import Architecture
+from explorer.analysis.limits import Limit
+from explorer.analysis.quantities import LATENCY
 from explorer.errors import ExplorerError
-from explorer.limits import Limit
 from explorer.measure.child import measure_in_child
 from explorer.measure.settings import Setting, default_mode
-from explorer.quantities import LATENCY
+from explorer.networks.architecture import Architecture
 from explorer.records import Latency, LatencyEnvironment, TrialRecord
 from explorer.study.candidates import Candidate, refused
 from explorer.system.device_lock import measuring

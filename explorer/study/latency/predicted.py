@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from explorer.architecture import Architecture
+from explorer.analysis.quantities import LATENCY
 from explorer.errors import MeasurementError
-from explorer.measure.predictor import Predictor, find_own_predictor
-from explorer.quantities import LATENCY
+from explorer.measure.predictor.predictor import Predictor, find_own_predictor
+from explorer.networks.architecture import Architecture
 from explorer.records import LatencyEnvironment, TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.search_space import SearchSpace

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explorer.analysis.expected_hypervolume import Array, Lognormal, expected_hypervolume_improvement
-from explorer.frontier import non_dominated
+from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.latency.predicted import error_distribution

@@ -7,10 +7,10 @@ from collections.abc import Container, Iterator, Mapping
 from itertools import chain, count
 from typing import Literal, NamedTuple
 
-from explorer.architecture import Architecture
+from explorer.analysis.quantities import COSTS
 from explorer.errors import ExplorerError
-from explorer.ops.base import OpCost
-from explorer.quantities import COSTS
+from explorer.networks.architecture import Architecture
+from explorer.networks.ops.base import OpCost
 from explorer.records import State
 from explorer.space.choices import Choice, Derivation
 from explorer.study.candidates import Candidates

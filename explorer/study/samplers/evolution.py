@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from explorer.frontier import non_dominated
+from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool

@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState, create_trial
 
-from explorer.limits import Limit
+from explorer.analysis.limits import Limit
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Chooser, Derivation
 from explorer.space.search_space import SearchSpace

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.quantities import TRAINED
+from explorer.analysis.quantities import TRAINED
 from explorer.records import Epoch, TrialRecord
 from explorer.store.lease import RETRIES
 from explorer.store.study import Study

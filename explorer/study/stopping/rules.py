@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from explorer.analysis.pareto import non_dominated
 from explorer.errors import StudyError, did_you_mean
-from explorer.frontier import non_dominated
 
 Array = np.ndarray
 MIN_COMPLETE = 8  # complete runs needed before final values are predicted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.costing.analytic import count_cost
+from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.space.search_space import load_space, parse_space
 from tests.space.spaces import PLAIN, branch, line, only, space, text, ways, written

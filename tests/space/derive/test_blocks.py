@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.architecture import Architecture
 from explorer.errors import SpaceError
-from explorer.ops.base import TensorShape
+from explorer.networks.architecture import Architecture
+from explorer.networks.ops.base import TensorShape
 from tests.space.spaces import first, line, only, space, ways, written
 
 # Shortcuts

@@ -14,19 +14,19 @@ from statistics import mean
 
 import pytest
 
-from explorer.architecture import Architecture
+from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError, StudyError
-from explorer.limits import parse_limit
+from explorer.networks.architecture import Architecture
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
-from explorer.study.children import Children, InProcess
 from explorer.study.confirm import run as confirmation
 from explorer.study.confirm.run import ConfirmationLoop, confirm, run_confirmation
-from explorer.study.objective import perform
 from explorer.study.search import run_search
-from explorer.study.work import Outcome, Retraining
+from explorer.study.workers.jobs import Outcome, Retraining
+from explorer.study.workers.pool import Children, InProcess
+from explorer.study.workers.train_job import perform
 from explorer.training.run import train_architecture
 from tests.polling import wait_until
 from tests.study.evaluations import good

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from explorer.costing.analytic import count_cost
-from explorer.limits import parse_limit
+from explorer.analysis.limits import parse_limit
+from explorer.costs.analytic import count_cost
 from explorer.records import TrialRecord
 from explorer.space.search_space import load_space
 from explorer.study.latency.limit import MIN_MEASURED, LatencyFilter

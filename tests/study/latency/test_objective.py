@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import pytest
 
-from explorer.costing.analytic import count_cost
+from explorer.analysis.limits import parse_limit
+from explorer.costs.analytic import count_cost
 from explorer.errors import StoreError, StudyError
-from explorer.limits import parse_limit
 from explorer.measure.child import measure_in_child
 from explorer.measure.protocol import MeasurementFailed
 from explorer.space.search_space import parse_space

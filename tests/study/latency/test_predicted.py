@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from explorer.costing.analytic import count_cost
-from explorer.measure.predictor import fit, save
+from explorer.costs.analytic import count_cost
+from explorer.measure.predictor.predictor import fit, save
 from explorer.records import TrialRecord
 from explorer.space.search_space import load_space
 from explorer.study.candidates import Candidates

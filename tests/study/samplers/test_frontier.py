@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from explorer.limits import parse_limit
+from explorer.analysis.limits import parse_limit
 from explorer.space.edits import neighbours
 from explorer.space.search_space import load_space, parse_space
 from explorer.study.candidates import Candidates

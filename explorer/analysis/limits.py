@@ -1,0 +1,144 @@
+"""A bound on a cost or an objective, as users write it: ``macs <= 50M``, ``accuracy>=60%``, ``latency<=2ms``."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from explorer.analysis.quantities import FRACTIONS, LATENCY, MILLISECONDS, PREFIXES, UNITS, Unit
+from explorer.errors import ExplorerError, did_you_mean
+
+_COMPARISON = r"(?:<=|>=|=<|=>|≤|≥|<|>)"
+_NUMBER = r"(?:[0-9][0-9_]{0,17}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?"
+_AMOUNT = rf"(-?{_NUMBER})\s*(%|[^\W\d_]*)"
+_NAME = r"[^\W\d][^\s<>=≤≥]*"
+_BOUND = re.compile(rf"\s*({_COMPARISON})\s*{_AMOUNT}\s*")
+_LIMIT = re.compile(rf"\s*({_NAME})\s*({_COMPARISON}\s*{_AMOUNT})\s*")
+_REVERSED = re.compile(rf"\s*({_AMOUNT})\s*({_COMPARISON})\s*({_NAME})\s*")
+_SPELLINGS = {"=<": "<=", "=>": ">=", "≤": "<=", "≥": ">="}
+_MIRRORED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<=": lambda value, bound: value <= bound,
+    ">=": lambda value, bound: value >= bound,
+    "<": lambda value, bound: value < bound,
+    ">": lambda value, bound: value > bound,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``cost`` compared (``<= >= < >``) with ``bound``, for instance macs <= 50,000,000.
+
+    Raises ExplorerError for another comparison, and for a bound that is not a finite number.
+    """
+
+    cost: str
+    comparison: str
+    bound: float
+
+    def __post_init__(self) -> None:
+        if self.comparison not in _COMPARE:
+            raise ExplorerError(f"limit on {self.cost}: {self.comparison!r} is not one of {', '.join(_COMPARE)}")
+        if not isinstance(self.bound, (int, float)) or not math.isfinite(self.bound):
+            raise ExplorerError(f"limit on {self.cost}: the bound must be a finite number, found {self.bound!r}")
+
+    def allows(self, costs: Mapping[str, float]) -> bool:
+        """Whether ``costs`` keep the limit. Raises ExplorerError when the cost is not among them."""
+        if self.cost not in costs:
+            raise ExplorerError(f"limit {self}: no cost {self.cost!r} is known; known: {', '.join(sorted(costs))}")
+        return _COMPARE[self.comparison](costs[self.cost], self.bound)
+
+    def excess(self, costs: Mapping[str, float]) -> float:
+        """By how much ``costs`` break the limit, above 0 exactly when they do: the logarithm of the ratio to the
+        bound where both are positive, else the difference."""
+        value = costs[self.cost]
+        beyond = math.log(value / self.bound) if value > 0 and self.bound > 0 else value - self.bound
+        beyond = beyond if self.comparison[0] == "<" else -beyond
+        return min(beyond, 0.0) if self.allows(costs) else max(beyond, sys.float_info.epsilon)
+
+    def __str__(self) -> str:
+        if self.bound and not 1e-6 <= abs(self.bound) < 1e18:
+            return f"{self.cost} {self.comparison} {self.bound!r}"
+        suffix = next((suffix for suffix in "TGMk" if self.bound >= PREFIXES[suffix]), "")
+        number = (Decimal(repr(self.bound)) / PREFIXES[suffix]).normalize()
+        return f"{self.cost} {self.comparison} {number:f}{suffix}"
+
+
+def parse_bound(cost: str, text: str) -> Limit:
+    """The limit on ``cost`` that ``text`` ("<= 50M") states. Raises ExplorerError."""
+    match = _BOUND.fullmatch(text)
+    if not match:
+        raise ExplorerError(f"{text[:80]!r} is not a bound; write a comparison and a number, as in '<= 50M' or '> 0.9'")
+    comparison, number, unit = match.groups()
+    comparison = _SPELLINGS.get(comparison, comparison)
+    factor = _unit_of(cost).factor(unit)
+    if factor is None:
+        raise ExplorerError(f"{text[:80]!r} is not a bound on {cost}: {_unit_problem(cost, comparison, number, unit)}")
+    bound = Fraction(number) * factor
+    if bound < 0 and cost in UNITS:
+        raise ExplorerError(
+            f"{text[:80]!r} is not a bound on {cost}, which is never negative; write one as in '<= 50M'"
+        )
+    if bound > 1 and unit == "%":
+        raise ExplorerError(f"{text[:80]!r} is not a bound on {cost}, which is at most 100%")
+    return Limit(cost, comparison, float(bound))
+
+
+def parse_limit(text: str | Limit) -> Limit:
+    """The limit that ``text`` states, as in "macs<=50M"; a Limit is returned as it is.
+
+    Accepted are ``<= >= < >``, the cost on either side, exponents (1e6), the suffixes k, M, G and T, the quantity's own
+    unit (MACs, ms, GiB), and percent of an accuracy. ``latency`` with a unit of time is ``latency_ms``. Raises
+    ExplorerError.
+    """
+    if isinstance(text, Limit):
+        return text
+    if not isinstance(text, str):
+        raise ExplorerError(f"{str(text)[:80]!r} is not a limit; write a text, as in 'macs<=50M'")
+    if match := _LIMIT.fullmatch(text):
+        name, bound, unit = match[1], match[2], match[4]
+    elif match := _REVERSED.fullmatch(text):
+        comparison = _SPELLINGS.get(match[4], match[4])
+        name, bound, unit = match[5], f"{_MIRRORED[comparison]}{match[1]}", match[3]
+    else:
+        raise ExplorerError(f"{text[:80]!r} is not a limit; write a cost and a bound, as in 'macs<=50M'{_hint(text)}")
+    if name == "latency" and unit.lower() in MILLISECONDS.words:
+        name = LATENCY
+    return parse_bound(name, bound)
+
+
+def _unit_of(cost: str) -> Unit:
+    """The unit of ``cost``; one that has none in the table may be followed by its own name."""
+    return UNITS.get(cost) or Unit({cost.lower(): Fraction(1)})
+
+
+def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
+    """Why ``unit`` cannot follow a number of ``cost``, and what can."""
+    near = "" if cost in UNITS else did_you_mean(cost, UNITS)
+    if unit == "%":
+        return f"a percentage is understood for {' and '.join(FRACTIONS)} only; write a number, as in '> 0.9'{near}"
+    suffix = next((suffix for suffix in ("k", "M", "G", "T") if unit.upper() == suffix.upper()), "")
+    if suffix:
+        return f"did you mean '{cost}{comparison}{number}{suffix}'?"
+    other = next((name for name, known in UNITS.items() if known.factor(unit) is not None), None)
+    if other is not None and cost in UNITS:
+        return f"{unit!r} is a unit of {other}, not of {cost}; write a number with k, M, G or T, as in '<= 50M'"
+    return f"{unit!r} is not a unit of {cost}; write a number with k, M, G or T, as in '<= 50M'{near}"
+
+
+def _hint(text: str) -> str:
+    """The likely meaning of what is not a limit, as it would be written."""
+    repaired = re.sub(r"(?<![<>=])={1,2}(?![<>=])", "<=", text)
+    repaired = re.sub(r"\b10\s*(?:\^|\*\*)\s*(?=[0-9])", "1e", repaired)
+    repaired = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", repaired)
+    repaired = re.sub(r"(?<=[0-9]),(?=[0-9])", ".", repaired)
+    if repaired != text and _LIMIT.fullmatch(repaired):
+        return f"; did you mean {repaired.strip()[:80]!r}?"
+    if len(re.findall(_COMPARISON, text)) > 1:
+        return "; it states two bounds: give each as a limit of its own"
+    return ""

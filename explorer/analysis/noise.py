@@ -1,0 +1,200 @@
+"""What the noise of training does to a frontier: pure functions of numbers, and of the records of trainings.
+
+A training's accuracy depends on its seed. Two figures come of it: the standard deviation of one training, pooled
+over networks that were trained from several seeds, and the probability that a network is on the frontier, given
+that deviation. Both are stated as formulas below; neither is made up where nothing was repeated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+
+from explorer.analysis.pareto import non_dominated
+from explorer.analysis.quantities import TRAINED, is_maximised
+from explorer.errors import StoreError, did_you_mean
+from explorer.records import ConfirmationRecord, Confirmed, TrainingResult, TrialRecord
+
+REACH = 8.0  # standard errors beyond which a normal's tail (6e-16) is left out
+FINENESS = 4  # grid points in the smallest standard error; the trapezoid rule then errs by less than 1e-15
+
+
+def pooled_std(groups: Iterable[Sequence[float]]) -> float | None:
+    """The standard deviation of one value, from groups (networks) of values that differ by chance (the seed) alone:
+
+        s = sqrt( sum_i sum_k (a_ik - mean_i)^2 / sum_i (K_i - 1) ),  K_i: values of group i
+
+    None when no group has two values: then nothing is known of the noise.
+    """
+    squares, free = 0.0, 0
+    for group in groups:
+        mean = math.fsum(group) / len(group) if group else 0.0
+        squares += math.fsum((value - mean) ** 2 for value in group)
+        free += max(0, len(group) - 1)
+    return math.sqrt(squares / free) if free else None
+
+
+def frontier_probabilities(costs: Sequence[float], values: Sequence[float], errors: Sequence[float]) -> list[float]:
+    """For each network the probability that no other of at most its cost has a better mean value.
+
+    ``costs``: exact, minimised. ``values``: estimated means, maximised (who minimises negates first). ``errors``: their
+    standard errors, all positive, or all 0, when the answer is whether a point is non-dominated, of equals the first.
+    Each true mean is taken as normal about its estimate v_i, independent of the others (a flat prior), so that
+
+        P_i = integral over m of  phi((m - v_i) / e_i) / e_i  *  product of  Phi((m - v_j) / e_j)
+                                                                 over all j != i with cost_j <= cost_i
+
+    by the trapezoid rule. The cheapest network has 1; of networks of one cost exactly one is non-dominated, so
+    that theirs add up to at most 1. Raises ValueError for errors of both kinds.
+    """
+    if not any(errors):
+        front = set(non_dominated([(cost, -value) for cost, value in zip(costs, values, strict=True)]))
+        return [float(place in front) for place in range(len(costs))]
+    if min(errors) <= 0:
+        raise ValueError("the standard errors must be all positive or all 0")
+    from scipy.special import log_ndtr
+
+    mean, error = np.asarray(values, float), np.asarray(errors, float)
+    groups = [list(group) for _, group in groupby(np.argsort(costs, kind="stable").tolist(), key=lambda i: costs[i])]
+    groups = _contenders(groups, mean, error)
+    kept = np.array([place for group in groups for place in group])
+    step = error[kept].min() / FINENESS
+    low, high = (mean[kept] - REACH * error[kept]).min(), (mean[kept] + REACH * error[kept]).max()
+    grid = np.arange(low, high + step, step)
+    beaten = np.zeros_like(grid)  # log of the product of Phi over all networks of at most this cost
+    out = np.zeros(len(mean))
+    for group in groups:
+        for place in group:
+            end = np.searchsorted(grid, mean[place] + REACH * error[place])
+            beaten[:end] += log_ndtr((grid[:end] - mean[place]) / error[place])
+        for place in group:
+            begin, end = np.searchsorted(grid, mean[place] + error[place] * np.array([-REACH, REACH]))
+            z = (grid[begin:end] - mean[place]) / error[place]
+            density = np.exp(-0.5 * z * z + beaten[begin:end] - log_ndtr(z)) / math.sqrt(2 * math.pi)
+            out[place] = density.sum() * step / error[place]
+    return out.round(12).tolist()  # what the rule errs by is no figure
+
+
+def _contenders(groups: list[list[int]], mean: np.ndarray, error: np.ndarray) -> list[list[int]]:
+    """The networks that may be on the frontier at all: those left out are beaten by a cheaper one beyond doubt, and
+    so beat no other that the cheaper one does not."""
+    surely, out = -math.inf, []
+    for group in groups:
+        surely = max(surely, *(mean[place] - REACH * error[place] for place in group))
+        out.append([place for place in group if mean[place] + REACH * error[place] > surely])
+    return out
+
+
+def confirmed_networks(
+    confirmations: Iterable[ConfirmationRecord], trials: Iterable[TrialRecord], x: str, y: str, epochs: int | None
+) -> list[Confirmed]:
+    """Return what ``Study.confirmed`` does, for the networks of ``trials``."""
+    if y not in TRAINED:
+        raise StoreError(f"networks are tested for {', '.join(TRAINED)}, not for {y!r}{did_you_mean(y, TRAINED)}")
+    records = [record for record in confirmations if record.state != "running"]
+    if epochs is None:
+        ended = [record for record in records if record.state == "complete"] or records
+        epochs = max(ended, key=lambda record: record.finished or 0.0).epochs if ended else None
+    of_network: dict[str, list[ConfirmationRecord]] = {}
+    for record in records:
+        if record.epochs == epochs:
+            of_network.setdefault(record.digest, []).append(record)
+    found = []
+    for trial in trials:
+        own, cost = of_network.get(trial.digest, []), trial.value(x)
+        if own and cost is not None:
+            found.append(_confirmed(trial, cost, own, y))
+    return sorted(_with_probabilities(found, y), key=lambda each: (each.x, each.trial))
+
+
+def _confirmed(trial: TrialRecord, cost: float, records: list[ConfirmationRecord], y: str) -> Confirmed:
+    done = sorted((record for record in records if record.state == "complete"), key=lambda record: record.started or 0)
+    if any(y not in record.test for record in done):
+        raise StoreError(f"trial {trial.number}: a training from a fresh seed has no test {y}")
+    test = tuple(record.test[y] for record in done)
+    return Confirmed(
+        trial=trial.number,
+        digest=trial.digest,
+        x=cost,
+        epochs=records[0].epochs,
+        seeds=len(test),
+        test=test,
+        test_mean=_mean(test),
+        test_std=pooled_std([test]),
+        validation_mean=_mean([value for record in done if (value := _validation(record.result, y)) is not None]),
+        failed=len(records) - len(done),
+        frontier_probability=None,
+    )
+
+
+def _with_probabilities(networks: list[Confirmed], y: str) -> list[Confirmed]:
+    tested = [each for each in networks if each.seeds]
+    noise = pooled_std(each.test for each in tested)
+    if noise is None:
+        return networks
+    sign = 1 if is_maximised(y) else -1
+    values = [sign * each.test_mean for each in tested]  # type: ignore[operator]
+    errors = [noise / math.sqrt(each.seeds) for each in tested]
+    told = dict(zip((e.digest for e in tested), frontier_probabilities([e.x for e in tested], values, errors)))
+    return [replace(each, frontier_probability=told.get(each.digest)) for each in networks]
+
+
+def training_noise(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> float | None:
+    """Return what ``Study.training_noise`` does. ``epochs``: of a trial of the study."""
+    return pooled_std(_validations(confirmations, y, epochs).values())
+
+
+def trial_probabilities(
+    confirmations: Iterable[ConfirmationRecord],
+    trials: Iterable[TrialRecord],
+    x: str,
+    y: str,
+    sign: int,
+    epochs: int | None,
+) -> dict[int, float]:
+    """Return what ``Study.frontier_probabilities`` does, for ``trials``.
+
+    Args:
+        confirmations: The trainings from fresh seeds.
+        trials: The trials to compare.
+        x: The cost.
+        y: The quantity whose mean over seeds counts.
+        sign: 1 where ``y`` is maximised, else -1.
+        epochs: Those of a trial; longer or shorter trainings from fresh seeds do not count.
+    """
+    repeats = _validations(confirmations, y, epochs)
+    noise = pooled_std(repeats.values())
+    if noise is None:
+        return {}
+    numbers, costs, values, errors = [], [], [], []
+    for trial in trials:
+        cost, value = trial.value(x), trial.value(y)
+        if cost is not None and value is not None:
+            fresh = repeats.get(trial.digest, [])
+            numbers.append(trial.number)
+            costs.append(cost)
+            values.append(sign * (sum(fresh) / len(fresh) if fresh else value))
+            errors.append(noise / math.sqrt(len(fresh) or 1))
+    return dict(zip(numbers, frontier_probabilities(costs, values, errors)))
+
+
+def _validations(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> dict[str, list[float]]:
+    """The validation values of the complete trainings of ``epochs`` epochs, by network."""
+    out: dict[str, list[float]] = {}
+    for record in confirmations:
+        value = _validation(record.result, y)
+        if record.state == "complete" and record.epochs == epochs and value is not None:
+            out.setdefault(record.digest, []).append(value)
+    return out
+
+
+def _validation(result: TrainingResult | None, y: str) -> float | None:
+    return getattr(result, TRAINED[y]) if result is not None and y in TRAINED else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

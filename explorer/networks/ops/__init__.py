@@ -1,0 +1,17 @@
+"""Every op, registered by its import here: a new op is one file in this folder and one line below."""
+
+from explorer.networks.ops import (  # noqa: F401
+    activation,
+    conv,
+    convolutional_attention,
+    linear,
+    norm,
+    pool,
+    regularisation,
+    scale,
+    self_attention,
+    squeeze_excitation,
+)
+from explorer.networks.ops.base import registry
+
+__all__ = ["registry"]

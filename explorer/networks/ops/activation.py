@@ -1,0 +1,103 @@
+"""Activations: elementwise, shape and channels stay, no MACs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
+
+
+class Activation(Op):
+    """What the activations share: elementwise, shape and channels stay.
+
+    ``least`` and ``most`` bound what leaves. ``identity``: between these bounds values are left as they are.
+    ``rising``: larger values never come out smaller, so that the largest of a window stays the largest.
+    """
+
+    __slots__ = ()
+    role = "activation"
+    torch_class = ""
+    least: float = -math.inf
+    most: float = math.inf
+    identity: tuple[float, float] = (math.inf, -math.inf)
+    rising = False
+
+    def keeps(self, low: float, high: float) -> bool:
+        """Whether it changes nothing where all that arrives lies in low..high."""
+        return self.identity[0] <= low and high <= self.identity[1]
+
+    def passes(self, op: Op, x: TensorShape) -> bool:
+        """Whether doing ``op`` first and this activation then comes to the same."""
+        if self.cost(x).params or op.output_shape(x).channels != x.channels:
+            return False
+        return op.moves or (op.selects and self.rising)
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        # Every one of them keeps the sign, and none makes a value larger, those of 0..1 apart.
+        return max(self.least, 0.0 if low >= 0 else -math.inf), min(self.most, max(high, 0.0, min(self.most, 1.0)))
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(self.torch_class)
+
+
+def _plain(spelling: str, torch_class: str, about: str, **shared: Any) -> type[Activation]:
+    """Register an activation without arguments."""
+    body = {"__doc__": about, "__module__": __name__, "spelling": spelling, "torch_class": torch_class, **shared}
+    made: type[Activation] = type(torch_class, (Activation,), body)
+    return registry.add(dataclass(frozen=True)(made))
+
+
+ABOVE_0 = (0.0, math.inf)
+ReLU = _plain("relu", "ReLU", "max(x, 0) (Nair and Hinton 2010).", least=0.0, identity=ABOVE_0, rising=True)
+ReLU6 = _plain(
+    "relu6", "ReLU6", "min(max(x, 0), 6) (Sandler et al. 2018, arXiv:1801.04381).",
+    least=0.0, most=6.0, identity=(0.0, 6.0), rising=True,
+)  # fmt: skip
+ELU = _plain(
+    "elu", "ELU", "Exponential linear unit (Clevert et al. 2015, arXiv:1511.07289).",
+    least=-1.0, identity=ABOVE_0, rising=True,
+)  # fmt: skip
+SiLU = _plain("silu", "SiLU", "x * sigmoid(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", least=-0.3)
+GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", least=-0.2)
+Hardswish = _plain("hardswish", "Hardswish", "x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", least=-0.4)
+Mish = _plain("mish", "Mish", "x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681).", least=-0.4)
+UNIT = {"least": 0.0, "most": 1.0, "rising": True}
+Sigmoid = _plain("sigmoid", "Sigmoid", "1 / (1 + exp(-x)).", **UNIT)
+Hardsigmoid = _plain("hardsigmoid", "Hardsigmoid", "relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", **UNIT)
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class LeakyReLU(Activation):
+    """max(x, 0) + slope * min(x, 0) (Maas et al. 2013)."""
+
+    spelling = "leaky_relu"
+    arguments = (Argument("slope", "slope", "number", "slope for negative values", 0.0, 1.0),)
+
+    slope: float = 0.01
+
+    identity = ABOVE_0
+    rising = True
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        return ReLU() if self.slope == 0 else None if self.slope == 1 else self
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("LeakyReLU", (self.slope,))
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class PReLU(Activation):
+    """Leaky ReLU with a trained slope a channel (He et al. 2015, arXiv:1502.01852)."""
+
+    spelling = "prelu"
+    cost_rule = {"params": "C"}
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=x.channels)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("PReLU", (x.channels,))

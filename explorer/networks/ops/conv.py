@@ -1,0 +1,140 @@
+"""Convolution: dense, grouped, depthwise, dilated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from explorer.errors import ArchitectureError
+from explorer.networks.ops.base import MAX_STRIDE, Argument, Call, Context, Op, OpCost, TensorShape, registry
+
+STRIDE = Argument("s", "stride", "whole", "stride", 1, MAX_STRIDE)
+DILATION = Argument("d", "dilation", "whole", "dilation", 1, 64)
+BIAS = Argument("bias", "bias", "whole", "1: with a bias", 0, 1)
+
+
+def convolved_side(side: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """The output side of a convolution or pooling window (rounding down)."""
+    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Conv(Op):
+    """A square convolution. Odd kernels pad ``dilation * (kernel - 1) / 2``, even ones nothing.
+
+    In the language an output width left out is the stage's width ``w``.
+    """
+
+    spelling = "conv"
+    role = "conv"
+    sized = True
+    takes_stride = "conv"
+    arguments = (
+        Argument("out", "out", "whole", "output channels; the stage's width `w` when left out"),
+        STRIDE,
+        DILATION,
+        Argument("g", "groups", "whole", "groups; must divide the channels on both sides"),
+        BIAS,
+    )
+    shape_rule = "out x Ho x Wo, Ho = floor((H + 2p - d(K-1) - 1)/s) + 1, p = d(K-1)/2 for odd K, 0 for even"
+    cost_rule = {
+        "params": "K*K*C/g*out + bias*out",
+        "macs": "K*K*C/g*out*Ho*Wo",
+        "activations": "out*Ho*Wo",
+    }
+
+    kernel: int
+    out: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    bias: int = 0
+
+    @classmethod
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
+        assert kernel is not None
+        get: Callable[[str, Any], Any] = given.get
+        out, stride = get("out", context.width), get("stride", context.stride)
+        return cls(kernel, out, stride, get("dilation", 1), get("groups", 1), get("bias", 0))
+
+    @property
+    def padding(self) -> int:
+        return self.dilation * (self.kernel - 1) // 2 if self.kernel % 2 else 0
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        channels, height, width = x
+        if self.groups != 1:
+            self._check_groups(channels)
+        stride = self.stride
+        # What the padding leaves of the kernel's reach is taken off each side.
+        reach = 0 if self.kernel % 2 else self.dilation * (self.kernel - 1)
+        height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
+        if height < 1 or width < 1:
+            raise ArchitectureError(f"{self} does not fit on an arriving {x}: the window is larger than the map")
+        return TensorShape(self.out, height, width)
+
+    def _check_groups(self, arriving: int) -> None:
+        for side, channels in (("arriving", arriving), ("output", self.out)):
+            if channels % self.groups:
+                fitting = [g for g in range(1, channels + 1) if channels % g == 0]
+                nearest = sorted(fitting, key=lambda g: abs(g - self.groups))[:2]
+                raise ArchitectureError(
+                    f"{self.groups} groups do not divide the {channels} {side} channels of {self};"
+                    f" nearest that fit: {', '.join(map(str, sorted(nearest)))}"
+                )
+
+    def cost(self, x: TensorShape) -> OpCost:
+        out, height, width = self.output_shape(x)
+        weights = self.kernel * self.kernel * (x[0] // self.groups) * out
+        positions = height * width
+        return OpCost(weights + self.bias * out, weights * positions, out * positions)
+
+    def canonical(self, x: TensorShape) -> Conv:
+        dilation, stride = self.dilation, self.stride
+        if self.kernel == 1:
+            dilation = 1
+        elif self.kernel % 2:  # further out than the map is large, all but the middle of the kernel sees padding
+            dilation = min(dilation, max(x[1:]))
+        if stride > 1 and self.output_shape(x) == replace(self, stride=1).output_shape(x):
+            stride = 1  # there is one window
+        if (dilation, stride) == (self.dilation, self.stride):
+            return self
+        return replace(self, dilation=dilation, stride=stride)
+
+    def is_depthwise(self, x: TensorShape) -> bool:
+        return self.groups == x.channels > 1
+
+    def receptive(self) -> tuple[int, int]:
+        return self.dilation * (self.kernel - 1) + 1, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        kwargs = {key: value for key, value in options.items() if value != (0 if key == "padding" else 1)}
+        return Call("Conv2d", (x.channels, self.out, self.kernel), {**kwargs, "bias": bool(self.bias)})
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class DepthwiseConv(Op):
+    """A convolution of each channel by itself: bound at once to a ``Conv`` with a group a channel."""
+
+    spelling = "dwconv"
+    role = "conv"
+    sized = True
+    takes_stride = "conv"
+    arguments = (
+        Argument("out", "out", "whole", "output channels, a multiple of the arriving; as many when left out"),
+        STRIDE,
+        DILATION,
+        BIAS,
+    )
+    shape_rule = "out x Ho x Wo, as a conv of that kernel"
+    cost_rule = {"params": "K*K*out + bias*out", "macs": "K*K*out*Ho*Wo", "activations": "out*Ho*Wo"}
+
+    @classmethod
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
+        assert kernel is not None
+        channels = context.shape.channels
+        return Conv(kernel, **{"out": channels, "stride": context.stride, **given}, groups=channels)

@@ -1,0 +1,251 @@
+"""Pooling and subsampling: what shrinks a map without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.errors import ArchitectureError
+from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
+from explorer.networks.ops.conv import STRIDE, convolved_side
+
+
+def _pooled(op: Op, x: TensorShape, height: int, width: int, channels: int | None = None) -> TensorShape:
+    if height < 1 or width < 1:
+        raise ArchitectureError(f"{op} does not fit on an arriving {x}: the window is larger than the map")
+    return TensorShape(x.channels if channels is None else channels, height, width)
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class MaxPool(Op):
+    """Max pooling, padded by (K-1)//2, rounding down; stride 1 unless given."""
+
+    spelling = "maxpool"
+    role = "pool"
+    sized = True
+    arguments = (STRIDE,)
+    selects = True
+    shape_rule = "C x Ho x Wo, Ho = floor((H + 2p - K)/s) + 1, p = (K-1)//2"
+
+    kernel: int
+    stride: int = 1
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        pad = (self.kernel - 1) // 2
+        return _pooled(self, x, *(convolved_side(side, self.kernel, self.stride, pad) for side in x[1:]))
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        if self.kernel == 1:
+            return Subsample(self.stride, x.channels).canonical(x)
+        return self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def receptive(self) -> tuple[int, int]:
+        return self.kernel, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("MaxPool2d", (self.kernel,), {"stride": self.stride, "padding": (self.kernel - 1) // 2})
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class AvgPool(Op):
+    """Average pooling, sides rounded up, padding not counted.
+
+    ``avgpool`` alone pools windows of the block's stride (the ResNet-D shortcut, He T. et al. 2019,
+    arXiv:1812.01187) and vanishes at stride 1; ``avgpoolKxK`` pads (K-1)//2, stride 1 unless given.
+    Without padding the last window may hang over the edge. With it, the map comes out as large as
+    a convolution of that kernel and stride would make it, so that the two may meet at a merge.
+    """
+
+    spelling = "avgpool"
+    role = "pool"
+    sized = None
+    takes_stride = "pool"
+    arguments = (STRIDE,)
+    shape_rule = "C x Ho x Wo, Ho = ceil(H/s) without a size; with one as a conv of that kernel, rounded up where K < 3"
+
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        if 2 * self.padding > self.kernel:
+            raise ArchitectureError(
+                f"the padding of avgpool is at most half its window of {self.kernel}, found {self.padding}"
+            )
+
+    @classmethod
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> AvgPool:
+        if kernel is None:
+            stride = given.get("stride", context.stride)
+            return cls(stride, stride)
+        return cls(kernel, given.get("stride", 1), (kernel - 1) // 2)
+
+    def __str__(self) -> str:
+        if self.padding == (self.kernel - 1) // 2:
+            return f"avgpool{self.kernel}x{self.kernel}" + (f"(s={self.stride})" if self.stride > 1 else "")
+        return f"avgpool(s={self.stride})" if (self.kernel, self.padding) == (self.stride, 0) else Op.__str__(self)
+
+    def _side(self, side: int) -> int:
+        if self.padding:
+            return convolved_side(side, self.kernel, self.stride, self.padding)
+        # Rounding up, but no window may begin beyond the edge.
+        out = -((side - self.kernel) // -self.stride) + 1
+        return out - 1 if (out - 1) * self.stride >= side else out
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        return _pooled(self, x, *(self._side(side) for side in x[1:]))
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        if self.kernel == 1:
+            return Subsample(self.stride, x.channels).canonical(x)
+        if not self.padding and self.kernel >= max(x[1:]):
+            return GlobalAveragePool().canonical(x)  # one window sees the whole map
+        return self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def receptive(self) -> tuple[int, int]:
+        return self.kernel, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        edge = {"padding": self.padding, "count_include_pad": False} if self.padding else {"ceil_mode": True}
+        return Call("AvgPool2d", (self.kernel,), {"stride": self.stride, **edge})
+
+
+def blur_pool() -> type:
+    from torch import Tensor, nn
+    from torch.nn.functional import avg_pool2d, pad
+
+    class BlurPool(nn.Module):
+        """The binomial 3x3 filter, then every stride-th pixel (Zhang 2019, arXiv:1904.11486).
+
+        Two 2x2 averages one after the other are that filter.
+        """
+
+        def __init__(self, stride: int):
+            super().__init__()
+            self.stride = stride
+
+        def forward(self, x: Tensor) -> Tensor:
+            return avg_pool2d(avg_pool2d(pad(x, (1, 1, 1, 1), mode="reflect"), 2, 1), 2, self.stride)
+
+    return BlurPool
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class BlurPool(Op):
+    """Anti-aliased subsampling: a fixed binomial 3x3 filter and the block's stride (Zhang 2019, arXiv:1904.11486).
+
+    Edges are reflected, so a side of 1 does not fit. The filter is fixed: no parameters, and as in all
+    pooling no MACs.
+    """
+
+    spelling = "blurpool"
+    role = "pool"
+    takes_stride = "pool"
+    arguments = (STRIDE,)
+    shape_rule = "C x ceil(H/s) x ceil(W/s)"
+
+    stride: int
+
+    @classmethod
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> BlurPool:
+        return cls(given.get("stride", context.stride))
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        if min(x[1:]) < 2:
+            raise ArchitectureError(f"{self} does not fit on an arriving {x}: it needs sides of at least 2")
+        return _pooled(self, x, *(convolved_side(side, 3, self.stride, 1) for side in x[1:]))
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def receptive(self) -> tuple[int, int]:
+        return 3, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(blur_pool, (self.stride,))
+
+
+def subsample() -> type:
+    from torch import Tensor, nn
+    from torch.nn.functional import pad
+
+    class Subsample(nn.Module):
+        """Every stride-th pixel, missing channels filled with zeros (option A, He et al. 2015)."""
+
+        def __init__(self, stride: int, extra_channels: int):
+            super().__init__()
+            self.stride, self.extra_channels = stride, extra_channels
+
+        def forward(self, x: Tensor) -> Tensor:
+            return pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra_channels))
+
+    return Subsample
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Subsample(Op):
+    """Option A of He et al. 2015 (arXiv:1512.03385, section 3.3): stride and zero-padded channels, no weights."""
+
+    spelling = "subsample"
+    role = "pool"
+    takes_stride = "pool"
+    arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; the stage's width when left out"))
+    positional = 0
+    moves = True
+    shape_rule = "out x ceil(H/s) x ceil(W/s)"
+
+    stride: int
+    out: int
+
+    @classmethod
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Subsample:
+        return cls(**{"stride": context.stride, "out": context.width, **given})
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        if self.out < x.channels:
+            raise ArchitectureError(f"subsample only adds channels: {x.channels} arrive and {self.out} are to leave")
+        return _pooled(self, x, -(x.height // -self.stride), -(x.width // -self.stride), self.out)
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        return None if self.stride == 1 and self.out == x.channels else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return min(low, 0.0), max(high, 0.0)  # channels that were missing are zeros
+
+    def receptive(self) -> tuple[int, int]:
+        return 1, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(subsample, (self.stride, self.out - x.channels))
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class GlobalAveragePool(Op):
+    """The average of each channel over the whole map, as a 1x1 map."""
+
+    spelling = "gap"
+    role = "pool"
+    shape_rule = "C x 1 x 1"
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        return TensorShape(x.channels, 1, 1)
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        return None if x.positions == 1 else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("AdaptiveAvgPool2d", (1,))

@@ -1,0 +1,156 @@
+"""Scaling, gating of the shortcut and shuffling: what changes a map's values but not its shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from explorer.errors import ArchitectureError
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
+
+
+def constant_scale() -> type:
+    from torch import Tensor, nn
+
+    class Scale(nn.Module):
+        """A constant factor (He et al. 2016, arXiv:1603.05027, section 3.1)."""
+
+        def __init__(self, factor: float):
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.factor
+
+    return Scale
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Scale(Op):
+    """A constant factor (He et al. 2016, arXiv:1603.05027, section 3.1)."""
+
+    spelling = "scale"
+    role = "scale"
+    arguments = (Argument("x", "factor", "number", "the factor", -1e6, 1e6),)
+
+    factor: float
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        return None if self.factor == 1 else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        if self.factor == 0:
+            return 0.0, 0.0
+        ends = low * self.factor, high * self.factor
+        return min(ends), max(ends)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(constant_scale, (self.factor,))
+
+
+def layer_scale() -> type:
+    import torch
+    from torch import Tensor, nn
+
+    class LayerScale(nn.Module):
+        """A trained factor a channel (Touvron et al. 2021, arXiv:2103.17239)."""
+
+        def __init__(self, channels: int, init: float):
+            super().__init__()
+            self.gamma = nn.Parameter(torch.full((channels, 1, 1), init))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.gamma
+
+    return LayerScale
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class LayerScale(Op):
+    """A trained factor a channel, small at first (Touvron et al. 2021, arXiv:2103.17239)."""
+
+    spelling = "layerscale"
+    role = "scale"
+    arguments = (Argument("init", "init", "number", "the factor before training", 0.0, 1e3),)
+
+    cost_rule = {"params": "C"}
+
+    init: float = 1e-6
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=x.channels)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(layer_scale, (x.channels, self.init))
+
+
+def shortcut_gate() -> type:
+    from torch import Tensor, nn
+
+    class ShortcutGate(nn.Module):
+        """(1 - g(x)) * x, g = sigmoid(conv1x1(x)) (He et al. 2016, arXiv:1603.05027, section 3.1)."""
+
+        def __init__(self, channels: int, bias: float):
+            super().__init__()
+            self.conv = nn.Conv2d(channels, channels, 1)
+            nn.init.constant_(self.conv.bias, bias)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (1 - self.conv(x).sigmoid())
+
+    return ShortcutGate
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class ShortcutGate(Op):
+    """Shortcut-only gating: (1 - g(x)) * x, g = sigmoid(conv1x1(x) + b) (He et al. 2016, section 3.1)."""
+
+    spelling = "shortcut_gate"
+    role = "scale"
+    arguments = (Argument("b", "bias", "number", "the gate's bias before training", -100, 100),)
+
+    cost_rule = {"params": "C*C + C", "macs": "C*C*H*W", "activations": "C*H*W"}
+
+    bias: float = 0.0
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return gate_cost(x)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(shortcut_gate, (x.channels, self.bias))
+
+
+def gate_cost(x: TensorShape) -> OpCost:
+    """A C to C 1x1 convolution with bias, as both gates of He et al. 2016 use."""
+    weights = x.channels * x.channels
+    return OpCost(weights + x.channels, weights * x.positions, x.elements)
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class ChannelShuffle(Op):
+    """Interleave the channels of g groups (Zhang et al. 2018, arXiv:1707.01083)."""
+
+    spelling = "shuffle"
+    role = "scale"
+    moves = True
+    arguments = (Argument("g", "groups", "whole", "groups; must divide the channels"),)
+
+    groups: int
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        if x.channels % self.groups:
+            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} arriving channels")
+        return x
+
+    def canonical(self, x: TensorShape) -> Op | None:
+        # One group, or one channel a group, leaves every channel where it was.
+        return None if self.groups in (1, x.channels) else self
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("ChannelShuffle", (self.groups,))

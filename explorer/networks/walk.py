@@ -1,0 +1,178 @@
+"""A network's layers in the order of computation, each with its place, its shapes and its module.
+
+``walk`` yields the stem, the transitions, the blocks and the head; the ``layers`` of each are its ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from explorer.errors import ArchitectureError
+from explorer.networks.block import Block, Parts, Stage, Step, steps
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.merge import Merge
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Layer(NamedTuple):
+    """An op (or a merge) in its place.
+
+    Attributes:
+        stage: The stage's number from 1; 0 for the stem, one more than the last stage's for the head.
+        block: The block's number in its stage from 1; 0 outside of blocks.
+        part: stem, transition or head; within a block pre, branch, shortcut, merge or after.
+        path: ``stem.0``, ``stage2.transition.0``, ``stage2.block1.branch.3``, ``stage1.block2.merge``, ``head.2``.
+            Stages and blocks count from 1, ops from 0. The ops of ``pre`` are the first of the branch.
+        module: The name of its module in the built network: ``stages.1.0.branch.1``. A plain sum has no module.
+        op: The op.
+        x: The arriving shape; at a merge that of the shortcut.
+        y: The leaving shape.
+    """
+
+    stage: int
+    block: int
+    part: str
+    path: str
+    module: str
+    op: Op | Merge
+    x: TensorShape
+    y: TensorShape
+
+    @property
+    def section(self) -> str:
+        """stem, stage1, stage2, ..., head."""
+        return self.path.partition(".")[0]
+
+
+class OpRun(NamedTuple):
+    """The ops of a stem, a transition or a head.
+
+    Attributes:
+        part: stem, transition or head.
+        stage: As in ``Layer``.
+        steps: The ops with their shapes.
+        x: The arriving shape.
+        y: The leaving shape.
+    """
+
+    part: str
+    stage: int
+    steps: tuple[Step, ...]
+    x: TensorShape
+    y: TensorShape
+
+    @property
+    def path(self) -> str:
+        """``stem``, ``stage2.transition``, ``head``."""
+        return f"stage{self.stage}.transition" if self.part == "transition" else self.part
+
+    @property
+    def module(self) -> str:
+        """The name of the module in the built network that holds those of the ops: ``stem``, ``stages.1``, ``head``."""
+        return f"stages.{self.stage - 1}" if self.part == "transition" else self.part
+
+    def layers(self) -> Iterator[Layer]:
+        path, module = self.path, self.module
+        for index, step in enumerate(self.steps):
+            yield Layer(self.stage, 0, self.part, f"{path}.{index}", f"{module}.{index}", *step)
+
+
+class PlacedBlock(NamedTuple):
+    """A block in its place.
+
+    Attributes:
+        stage: The stage's number from 1.
+        number: The block's number in its stage from 1.
+        module_index: The index of the block's module in that of its stage, where the ops of a transition come first.
+        block: The block.
+        x: The arriving shape.
+        parts: The block's ops with their shapes.
+    """
+
+    stage: int
+    number: int
+    module_index: int
+    block: Block
+    x: TensorShape
+    parts: Parts
+
+    @property
+    def y(self) -> TensorShape:
+        """The leaving shape."""
+        return self.parts.y
+
+    @property
+    def branch_shape(self) -> TensorShape:
+        """The shape that leaves the branch."""
+        return (self.x, *(step.y for step in (*self.parts.pre, *self.parts.branch)))[-1]
+
+    @property
+    def path(self) -> str:
+        """``stage2.block1``."""
+        return f"stage{self.stage}.block{self.number}"
+
+    @property
+    def module(self) -> str:
+        """The name of its module in the built network: ``stages.1.0``."""
+        return f"stages.{self.stage - 1}.{self.module_index}"
+
+    def layers(self) -> Iterator[Layer]:
+        pre, branch, shortcut, merge, after, _ = self.parts
+        stage, number, path, module = self.stage, self.number, self.path, self.module
+        for index, step in enumerate(pre):
+            yield Layer(stage, number, "pre", f"{path}.branch.{index}", f"{module}.pre.{index}", *step)
+        for index, step in enumerate(branch):
+            place = f"{path}.branch.{len(pre) + index}"
+            yield Layer(stage, number, "branch", place, f"{module}.branch.{index}", *step)
+        for index, step in enumerate(shortcut or ()):
+            yield Layer(stage, number, "shortcut", f"{path}.shortcut.{index}", f"{module}.shortcut.{index}", *step)
+        if merge is not None:
+            yield Layer(stage, number, "merge", f"{path}.merge", f"{module}.merge", *merge)
+        for index, step in enumerate(after):
+            yield Layer(stage, number, "after", f"{path}.after.{index}", f"{module}.after.{index}", *step)
+
+
+Segment = OpRun | PlacedBlock
+
+
+def walk(
+    image: TensorShape, stem: tuple[Op, ...], stages: tuple[Stage, ...], head: tuple[Op, ...]
+) -> Iterator[Segment]:
+    """Yield the stem, then each stage's transition (mostly without ops) and blocks, then the head.
+
+    Args:
+        image: The shape of an image, which arrives at the stem.
+        stem: The ops of the stem.
+        stages: The stages.
+        head: The ops of the head.
+
+    Raises:
+        ArchitectureError: A shape does not fit; the message begins with the place.
+    """
+    made, x = at_place("stem", steps, stem, image)
+    yield OpRun("stem", 0, made, image, x)
+    for number, stage in enumerate(stages, 1):
+        made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
+        yield OpRun("transition", number, made, x, y)
+        x = y
+        known: dict[tuple[int, TensorShape], Parts] = {}  # a block that repeats is computed once
+        for index, block in enumerate(stage.blocks, len(stage.transition)):
+            place, key = index - len(stage.transition) + 1, (id(block), x)
+            parts = known.get(key)
+            if parts is None:
+                parts = known[key] = at_place(f"stage {number}, block {place}", block.parts, x)
+            yield PlacedBlock(number, place, index, block, x, parts)
+            x = parts.y
+    made, y = at_place("head", steps, head, x)
+    yield OpRun("head", len(stages) + 1, made, x, y)
+
+
+def at_place(place: str, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What ``compute`` returns. An ArchitectureError that it raises gets the place before its message."""
+    try:
+        return compute(*args, **kwargs)
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{place}: {error}") from None

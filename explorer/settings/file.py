@@ -1,0 +1,135 @@
+"""Settings as a YAML file: a mapping of the settings' names to their values."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from explorer.errors import ExplorerError, SettingError, did_you_mean
+from explorer.settings.settings import Setting
+from explorer.system.files import read_regular
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 8  # a recipe's fields are the second level
+SCALARS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
+
+
+def read_settings(path: str | Path, settings: Iterable[Setting]) -> dict[str, Any]:
+    """Return the values of a settings file by the names of the settings.
+
+    Args:
+        path: The file.
+        settings: The settings that it may give.
+
+    Raises:
+        SettingError: The file cannot be read, a key is unknown or repeated, or a value is out of range; the message
+            begins with file, line and column.
+    """
+    try:
+        text = read_regular(Path(path), MAX_BYTES).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise SettingError(f"{path}: the settings file cannot be read: {reason}") from error
+    known = {each.name: each for each in settings}
+    return {key: _read(path, known[key], node) for key, node in _entries(path, _composed(path, text), known)}
+
+
+def write_settings(values: Mapping[str, Any], settings: Iterable[Setting]) -> str:
+    """Return the settings file that gives these values.
+
+    Args:
+        values: Values by name.
+        settings: The settings to write.
+    """
+    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump({each.name: each.kind.write(values[each.name]) for each in settings}, text)
+    return text.getvalue()
+
+
+def _composed(path: str | Path, text: str) -> Node | None:
+    try:
+        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise SettingError(f"{place}: not YAML: {' '.join(str(error.problem or error.context).split())}") from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SettingError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from error
+    return node
+
+
+def _entries(path: str | Path, node: Node | None, known: Mapping[str, Setting]) -> list[tuple[str, Node]]:
+    """Return the keys and values of the file's mapping. Raises SettingError for an unknown key."""
+    if node is None:
+        return []
+    if not isinstance(node, MappingNode):
+        raise _problem(path, node, f"a settings file is a mapping of {', '.join(known)}")
+    options = {_plain(each.flag): each.name for each in known.values() if each.flag}
+    entries = []
+    for key, value in _pairs(path, node):
+        if key not in known:
+            meant = options.get(_plain(key))
+            near = f"; did you mean {meant!r}?" if meant else did_you_mean(key, known)
+            raise _problem(path, node, f"unknown setting {key!r}{near or '; known: ' + ', '.join(known)}", key)
+        entries.append((key, value))
+    return entries
+
+
+def _plain(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
+
+
+def _read(path: str | Path, setting: Setting, node: Node) -> Any:
+    """Return the value of a setting. Raises SettingError with its place."""
+    value = _value(path, node, 1)
+    if value is None and setting.optional:
+        return None
+    try:
+        return setting.kind.read(setting.name, value)
+    except (ValueError, ExplorerError) as error:
+        raise _problem(path, node, str(error)) from error
+
+
+def _value(path: str | Path, node: Node, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise _problem(path, node, f"nested deeper than {MAX_DEPTH} levels")
+    if node.anchor:
+        raise _problem(path, node, f"anchor '&{node.anchor}'; write the value out")
+    if isinstance(node, MappingNode):
+        return {key: _value(path, value, depth + 1) for key, value in _pairs(path, node)}
+    if isinstance(node, SequenceNode):
+        return [_value(path, each, depth + 1) for each in node.value]
+    if not isinstance(node, ScalarNode) or node.tag not in SCALARS:
+        raise _problem(path, node, f"tag {str(node.tag)[:60]!r}; a settings file has text, numbers, true, false, null")
+    try:
+        return SafeConstructor(loader=YAML(typ="safe", pure=True)).construct_object(node)
+    except (YAMLError, ValueError) as error:
+        raise _problem(path, node, f"{node.value[:60]!r} cannot be read: {error}") from error
+
+
+def _pairs(path: str | Path, node: MappingNode) -> list[tuple[str, Node]]:
+    """Return keys and values of a mapping. Raises SettingError for a key that is no text or is repeated."""
+    pairs: dict[str, Node] = {}
+    for key, value in node.value:
+        if not isinstance(key, ScalarNode):
+            raise _problem(path, key, "a key must be a word")
+        if key.value in pairs:
+            raise _problem(path, key, f"the key {key.value[:80]!r} is repeated")
+        pairs[key.value] = value
+    return list(pairs.items())
+
+
+def _problem(path: str | Path, node: Node, message: str, key: str | None = None) -> SettingError:
+    """Return the error at the place of a node, or of one of its keys."""
+    if key is not None:
+        node = next(each for each, _ in node.value if each.value == key)
+    return SettingError(f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {message}")

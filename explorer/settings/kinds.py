@@ -1,0 +1,189 @@
+"""Kinds of settings: how a value is read from text or from a settings file, checked, and written."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.errors import SettingError, did_you_mean
+from explorer.settings.amounts import parse_bytes, parse_seconds, parse_whole
+
+
+class Kind:
+    """Base of all kinds: a value of any type, which only Python code gives.
+
+    Attributes:
+        repeated: Whether the command-line option may be given several times; ``read`` then takes a list.
+    """
+
+    repeated = False
+
+    @property
+    def range(self) -> str:
+        """The allowed values in words, for the help text; empty if the help text says them."""
+        return ""
+
+    def read(self, name: str, value: Any) -> Any:
+        """Return the value that a text of the command line, or a value of a settings file, stands for.
+
+        Args:
+            name: The setting, for messages.
+            value: Text, or what YAML gives: a number, a boolean, a list or a mapping.
+
+        Raises:
+            ValueError: The text cannot be read.
+            ExplorerError: The value is out of range.
+        """
+        return self.check(name, self.parse(value) if isinstance(value, str) else value)
+
+    def parse(self, text: str) -> Any:
+        """Return the value of a text. Raises ValueError."""
+        return text
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value in its usual type. Raises SettingError if it has a wrong type or is out of range."""
+        return value
+
+    def write(self, value: Any) -> Any:
+        """Return the value as plain YAML data, which ``read`` turns into an equal value."""
+        return value
+
+    def spell(self, value: Any) -> str:
+        """Return the value as a user types it on the command line; empty text for a value that is off."""
+        return "" if value is None else str(value)
+
+
+class Text(Kind):
+    """Text, or a path."""
+
+    def check(self, name: str, value: Any) -> str:
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str):
+            raise SettingError(f"{name} must be text, found {value!r}")
+        return value
+
+
+class Flag(Kind):
+    """True or False."""
+
+    def check(self, name: str, value: Any) -> bool:
+        if value not in (True, False):
+            raise SettingError(f"{name} must be true or false, found {value!r}")
+        return bool(value)
+
+
+@dataclass(frozen=True)
+class Whole(Kind):
+    """A whole number.
+
+    Attributes:
+        least: The least value.
+        most: The greatest value; None is no bound.
+        most_typed: The greatest value that text or a settings file may give: more is likely a slip. None is no bound.
+        auto: Whether the text ``auto`` stands for None.
+    """
+
+    least: int = 1
+    most: int | None = None
+    most_typed: int | None = None
+    auto: bool = False
+
+    @property
+    def range(self) -> str:
+        if self.most is not None:
+            return ""
+        return f"at least {self.least:,}" if self.most_typed is None else f"{self.least:,} to {self.most_typed:,}"
+
+    def read(self, name: str, value: Any) -> int | None:
+        if self.auto and isinstance(value, str) and value.strip().lower() == "auto":
+            return None
+        number = self.check(name, parse_whole(value) if isinstance(value, str) else value)
+        if self.most_typed is not None and number > self.most_typed:
+            raise SettingError(f"{name} must be at most {self.most_typed:,}, found {number:,}")
+        return number
+
+    def check(self, name: str, value: Any) -> int:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if self.most is not None:
+            if not whole or not self.least <= value <= self.most:
+                raise SettingError(f"{name} must be a whole number from {self.least} to {self.most}, found {value!r}")
+        elif not whole:
+            raise SettingError(f"{name} must be a whole number, found {value!r}")
+        elif value < self.least:
+            raise SettingError(f"{name} must be at least {self.least}, found {value}")
+        return int(value)
+
+
+class Seconds(Kind):
+    """A time above 0, in seconds; as text ``90s``, ``30m`` or ``2h``."""
+
+    def parse(self, text: str) -> float:
+        return parse_seconds(text)
+
+    def check(self, name: str, value: Any) -> Any:
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and value > 0):
+            raise SettingError(f"{name} must be a positive number of seconds, found {value!r}")
+        return value
+
+
+class Bytes(Whole):
+    """An amount of memory in bytes; as text ``512M`` or ``8G``."""
+
+    @property
+    def range(self) -> str:
+        return ""
+
+    def read(self, name: str, value: Any) -> int:
+        return self.check(name, parse_bytes(value) if isinstance(value, str) else value)
+
+
+@dataclass(frozen=True)
+class Name(Kind):
+    """One of some known names.
+
+    Attributes:
+        what: What is named, as in "sampler".
+        known: The names.
+    """
+
+    what: str
+    known: Sequence[str]
+
+    def check(self, name: str, value: Any) -> str:
+        if value not in self.known:
+            near = did_you_mean(str(value), self.known)
+            raise SettingError(f"unknown {self.what} {value!r}; known: {', '.join(self.known)}{near}")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Names(Kind):
+    """Some names; as text separated by commas.
+
+    Attributes:
+        checked: Returns the names, each once. Raises ExplorerError for an unknown one.
+    """
+
+    checked: Callable[[Sequence[str]], tuple[str, ...]]
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in text.split(",") if word.strip())
+
+    def check(self, name: str, value: Any) -> tuple[str, ...]:
+        words = self.parse(value) if isinstance(value, str) else value
+        try:
+            return self.checked(tuple(words))
+        except TypeError:
+            raise SettingError(f"{name} must be a list of names, found {value!r}") from None
+
+    def write(self, value: Any) -> list[str]:
+        return list(value)
+
+    def spell(self, value: Any) -> str:
+        return ",".join(value)

@@ -1,0 +1,96 @@
+"""The trained weights of a trial: those that were kept, or trained again as the trial was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor, nn
+
+from explorer.errors import StudyError
+from explorer.export.weights import largest_file
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import build_network
+from explorer.records import Epoch, TrainingResult, TrialRecord
+from explorer.store.study import Study
+from explorer.study.recorded_training import training_data, training_recipe
+from explorer.system.files import read_regular
+from explorer.training.loop import train_network
+from explorer.training.run import build_for_training
+
+
+class TrainedNetwork(NamedTuple):
+    """A trial's network with trained weights. ``retrained``: the new training, None when the weights were kept."""
+
+    network: nn.Module
+    retrained: TrainingResult | None
+
+
+def trained_network(
+    study: Study,
+    record: TrialRecord,
+    data_dir: str | Path | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> TrainedNetwork:
+    """The network of a complete or cached trial, trained.
+
+    Where its weights were not kept (it never was on the frontier) it is trained again with the study's
+    data, recipe and epochs and the trial's seed, threads and precision, on the CPU: on the same machine, where it
+    was trained on the CPU too, to the same last bit. Raises StudyError where that cannot be, DataError where the
+    data are missing.
+    """
+    if record.state == "cached" and record.same_as is not None:
+        record = study.trial(record.same_as)
+    if record.state != "complete":
+        raise StudyError(
+            f"trial {record.number} of study {study.name!r} has no trained weights: "
+            f"it is {record.state} {record.reason}".rstrip()
+        )
+    architecture = Architecture.from_json(record.architecture, record.digest)
+    kept = study.weights(record)
+    if kept is not None:
+        network = build_network(architecture, seed=record.seed)
+        network.load_state_dict(_checked(kept, record.weights, network.state_dict()))
+        return TrainedNetwork(network, None)
+    recipe = training_recipe(study)
+    data = training_data(study, data_dir)
+    network = build_for_training(architecture, recipe, record.seed)
+    result = train_network(
+        network,
+        data,
+        recipe,
+        epochs=study.fingerprint["epochs"],
+        seed=record.seed,
+        threads=record.environment.threads if record.environment else 1,
+        precision=record.result.precision if record.result else "float32",
+        on_epoch=on_epoch,
+    )
+    return TrainedNetwork(network, result)
+
+
+def _checked(path: Path, digest: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file, once it is known to be the one written, of the expected names, shapes and types."""
+    try:
+        data = read_regular(path, largest_file(expected))
+    except OSError as error:
+        raise StudyError(f"{path}: the kept weights cannot be read: {error.strerror or error}") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise StudyError(
+            f"{path}: the file is not the one that was written (its SHA-256 differs); remove it, and export trains anew"
+        )
+    try:
+        found = load_safetensors(data)
+    except SafetensorError as error:
+        raise StudyError(f"{path}: not a safetensors file: {error}") from None
+    for name in {**expected, **found}:
+        if (
+            name not in found
+            or name not in expected
+            or (found[name].shape, found[name].dtype) != (expected[name].shape, expected[name].dtype)
+        ):
+            raise StudyError(f"{path}: the tensor {name!r} does not fit the network")
+    return found

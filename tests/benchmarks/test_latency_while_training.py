@@ -1,0 +1,21 @@
+"""``benchmarks/latency_while_training.py`` as a shell calls it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "latency_while_training.py"
+
+
+def test_a_network_is_timed_in_three_ways():
+    """One repeat beside one training says for each way what the network took, and how far that is from being alone."""
+    line = [sys.executable, str(SCRIPT), "--device", "cpu", "--repeats", "1", "--workers", "1", "--batches", "1"]
+    done = subprocess.run([*line, "--networks", "he2016_orders.yaml#0"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[-3:]
+    assert rows[0].startswith("he2016_orders.yaml#0, batch 1 ")
+    for way, row in zip(("alone", "waiting", "training on"), rows):
+        mean, _spread, _range, bias = row.split(way)[1].split()[:4]
+        assert float(mean) > 0 and (bias == "0.0%" or way != "alone")

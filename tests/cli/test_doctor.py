@@ -1,0 +1,156 @@
+"""The doctor names what is there and what is missing with the line that mends it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import explorer.cli.doctor
+from explorer.cli.doctor import examine, healthy
+from tests.data.layouts import python_batches
+
+ROOT = Path(__file__).parents[2]
+
+
+def doctor(*args: object, before: str = "", **environment: str) -> tuple[int, dict, str]:
+    """``explorer doctor --json`` in a process of its own, where ``before`` runs first."""
+    code = f"{before}\nimport sys; from explorer.cli import main; main(['doctor', '--json', *sys.argv[1:]])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def by_name(checks) -> dict:
+    return {check.name: check for check in checks}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """The user's cache is left alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('doctor')}/explorer.db"
+
+
+def test_a_machine_that_runs_these_tests_can_search(storage, tmp_path):
+    """All that a search needs is found, every dependency by its version; status 0; no database is made."""
+    python_batches(tmp_path / "cifar-10-batches-py", "cifar10")
+    status, document, errors = doctor("--storage", storage, "--data-dir", tmp_path)
+    assert (status, document["ok"], errors) == (0, True, "")
+    checks = {check["name"]: check for check in document["checks"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        name = requirement.partition(">")[0].replace(".", "-")
+        assert checks[name]["ok"] and checks[name]["needed"] and checks[name]["found"][0].isdigit()
+    for name in ("python", "cpu", "memory", "gpu", "a training step", "storage", "disk", "cache", "data", "browser"):
+        assert checks[name]["found"]
+    assert {f"[{extra}]" for extra in project["optional-dependencies"] if extra != "all"} <= set(checks)
+    assert "cores for this process" in checks["cpu"]["found"] and "bfloat16 units" in checks["cpu"]["found"]
+    assert f"cifar10 ({tmp_path}/cifar-10-batches-py)" in checks["data"]["found"]
+    assert not any(Path(storage.removeprefix("sqlite:///")).parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("sqlite:////nowhere/x.db", "/nowhere"),
+        ("nonsense", "'nonsense' is not a storage URL; write sqlite:///nonsense for a file of this name"),
+        ("sqlite://", "in memory keeps nothing"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "port 1"),
+    ],
+)
+def test_a_storage_that_cannot_be_used(url, found):
+    """A search cannot run where its storage cannot be written; no password is told."""
+    if url.startswith("postgresql"):
+        pytest.importorskip("psycopg", reason="the extra [postgres] is not installed")
+    checks = examine(url)
+    check = by_name(checks)["storage"]
+    assert not check.ok and check.needed and check.mend
+    assert found in check.found and "secret" not in check.found
+    assert not healthy(checks)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    """What would be overwritten or refused later is refused now, and left as it is."""
+    file = tmp_path / "explorer.db"
+    file.write_text("not a database")
+    check = by_name(examine(f"sqlite:///{file}"))["storage"]
+    assert not check.ok and str(file) in check.found
+    assert file.read_text() == "not a database"
+
+
+def test_a_broken_torch_is_found(storage):
+    """A torch that is installed but cannot be imported fails the training step; the other checks go on; status 1."""
+    status, document, errors = doctor("--storage", storage, before="import sys; sys.modules['torch'] = None")
+    checks = {check["name"]: check for check in document["checks"]}
+    assert status == 1
+    assert not document["ok"]
+    assert not checks["a training step"]["ok"] and "torch" in checks["a training step"]["found"]
+    assert checks["storage"]["ok"]
+    assert errors == "a search cannot run here: a training step\n"
+
+
+def test_missing_packages_come_with_the_line_that_gets_them(storage, tmp_path):
+    """Of a dependency or an extra that is missing or too old, the exact pip line is told; only the former is needed."""
+    info = tmp_path / "explorer-9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.4\nName: explorer\nVersion: 9\nProvides-Extra: all\nProvides-Extra: rare\n"
+        "Requires-Dist: numpy>=1\nRequires-Dist: numpy-of-tomorrow>=3\nRequires-Dist: click>=99\n"
+        "Requires-Dist: rarely[fast]>=2,<3; extra == 'rare'\nRequires-Dist: rich>=1; extra == 'rare'\n"
+    )
+    status, document, errors = doctor("--storage", storage, before=f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
+    checks = {check["name"]: check for check in document["checks"]}
+    assert (status, errors) == (1, "a search cannot run here: numpy-of-tomorrow, click\n")
+    assert checks["numpy"]["ok"]
+    assert checks["numpy-of-tomorrow"]["found"] == "missing"
+    assert checks["numpy-of-tomorrow"]["mend"] == f"{sys.executable} -m pip install 'numpy-of-tomorrow>=3'"
+    assert "expected click>=99" in checks["click"]["found"]
+    assert not checks["[rare]"]["needed"]
+    assert checks["[rare]"]["mend"] == f"{sys.executable} -m pip install 'rarely[fast]>=2,<3'"
+    assert "[all]" not in checks
+
+
+def test_a_cache_that_cannot_be_written(storage, tmp_path):
+    """Without a cache a search runs, and it is told what that costs."""
+    (tmp_path / "file").write_text("")
+    status, document, _ = doctor("--storage", storage, XDG_CACHE_HOME=str(tmp_path / "file"))
+    (check,) = [check for check in document["checks"] if check["name"] == "cache"]
+    assert status == 0
+    assert not check["ok"] and "XDG_CACHE_HOME" in check["mend"]
+
+
+def test_a_folder_without_locks_is_named(tmp_path, monkeypatch):
+    """Where SQLite cannot lock a file, as on some network file systems, the storage is refused with the reason."""
+
+    class Unlockable(sqlite3.Connection):
+        def execute(self, *_):
+            raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Unlockable))
+    check = by_name(examine(f"sqlite:///{tmp_path}/x.db"))["storage"]
+    assert not check.ok and "database is locked" in check.found and "lack locks" in check.found and check.mend
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
+def test_a_container_is_seen(monkeypatch):
+    """Fewer cores than the machine has, and less memory than a worker on each needs, are said with what to do."""
+    monkeypatch.setattr("explorer.system.cores.usable_cores", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("explorer.system.memory.total_memory", lambda: 3 << 29)
+    assert "2 of 64" in explorer.cli.doctor._cpu().found
+    check = explorer.cli.doctor._memory()
+    assert not check.ok and "the limit of its container" in check.found and check.mend == "search with --workers 1"

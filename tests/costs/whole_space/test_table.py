@@ -1,0 +1,37 @@
+"""The atlas as a table: which derivations it holds, and when it is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.costs.whole_space.table import atlas, draw, rows_of
+from explorer.errors import SpaceError
+from tests.space.spaces import space
+
+
+@pytest.mark.parametrize(("total", "n"), [(10, 3), (10, 8), (10, 10), (10**6, 500), (10**30, 50)])
+@pytest.mark.parametrize("seed", [0, 7, -1])
+def test_draws_are_different_and_ascending(total, n, seed):
+    """A draw has as many numbers as asked, none twice, in order, the same for the same seed."""
+    drawn = draw(total, n, seed).tolist()
+    assert drawn == sorted(set(drawn)) == draw(total, n, seed).tolist()
+    assert len(drawn) == n and drawn[0] >= 0 and drawn[-1] < total
+
+
+def test_more_than_there_are_means_all():
+    """N above the count gives every derivation once; a choice named as a cost keeps its column apart."""
+    frame = atlas(space(grammar={"macs": "none | relu | bn"}, block="conv3x3 macs +"), 99)
+    assert frame["index"].tolist() == [0, 1, 2]
+    assert frame["choice.macs"].tolist() == ["none", "relu", "bn"]
+
+
+def test_too_large_a_space_is_refused_whole_and_drawn_from():
+    """A whole space of more than 100,000,000 derivations ends in one line that names -n; a draw of it works."""
+    made = space(
+        grammar={"act": "relu | prelu | none"}, vary={"act": "block"}, block="conv3x3 act +",
+        stages="{blocks: [40, 40], width: [4, 8]}",
+    )  # fmt: skip
+    with pytest.raises(SpaceError, match=r"some 10\^38 derivations.*-n 1000000"):
+        rows_of(made, None)
+    frame = atlas(made, 5)
+    assert len(frame) == 5 and all(int(index) < made.count() for index in frame["index"])

@@ -1,0 +1,263 @@
+"""From the architecture to torch: the same function as the papers write, initialised as they say."""
+
+from __future__ import annotations
+
+import copy
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from explorer.networks.build import build_network
+from explorer.space.search_space import load_space, parse_space
+from explorer.space.shipped import shipped_spaces
+from tests.networks.random_values import images, randomised
+from tests.space.spaces import only, random_space
+
+
+def conv(x: Tensor, weights: list[Tensor], stride: int = 1) -> Tensor:
+    w = weights.pop(0)
+    return F.conv2d(x, w, stride=stride, padding=w.shape[-1] // 2)
+
+
+def bn(x: Tensor, weights: list[Tensor]) -> Tensor:
+    scale, shift, mean, variance, _ = (weights.pop(0) for _ in range(5))
+    return F.batch_norm(x, mean, variance, scale, shift)
+
+
+def reference(x: Tensor, weights: list[Tensor], order: str, depth: int) -> Tensor:
+    """He et al. 2016 by hand: Fig. 4 (a) and (e), the stem and the head of the appendix; ``weights`` in
+    the order of the network: branch, then shortcut, block after block."""
+    full = order == "full_preact"
+    x = conv(x, weights)
+    if not full:
+        x = F.relu(bn(x, weights))
+    for stage in range(3):
+        for block in range(depth):
+            stride = 2 if stage and not block else 1
+            if full:
+                a = F.relu(bn(x, weights))
+                shared = (stage == 0 or stride == 2) and block == 0
+                y = conv(F.relu(bn(conv(a, weights, stride), weights)), weights)
+                start = a if shared else x
+                x = y + (conv(start, weights, stride) if stride == 2 else start)
+            else:
+                y = bn(conv(F.relu(bn(conv(x, weights, stride), weights)), weights), weights)
+                x = F.relu(y + (bn(conv(x, weights, stride), weights) if stride == 2 else x))
+    if full:
+        x = F.relu(bn(x, weights))
+    return F.linear(x.mean((2, 3)), weights.pop(0), weights.pop(0))
+
+
+@pytest.mark.parametrize("order", ["original", "full_preact"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_same_weights_give_the_papers_output(order, depth):
+    """With the same weights the network puts out what the residual units of the paper do, written by hand."""
+    made = load_space("preact_variants")
+    arch = made.architecture(made.named({"order": order, "depth": str(depth)}))
+    network = randomised(build_network(arch))
+    weights = list(network.state_dict().values())
+    with torch.no_grad():
+        expected = reference(images(arch), weights, order, depth)
+        assert not weights
+        assert torch.allclose(network(images(arch)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_inner_orders_differ_only_as_drawn():
+    """BN after addition normalises the sum; ReLU before addition makes each branch non-negative."""
+    made = load_space("he2016_orders")
+    arch = made.architecture(made.named({"order": "bn_after_add"}))
+    first = build_network(arch).stages[0][0].train()
+    out = first(torch.randn(8, 16, 8, 8))
+    assert (out >= 0).all() and first.after[0].num_batches_tracked == 1
+    arch = made.architecture(made.named({"order": "relu_before_add"}))
+    block = build_network(arch).stages[0][0]
+    x = torch.randn(8, 16, 8, 8)
+    assert (block(x) - x >= -1e-6).all()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in shipped_spaces() if "published" not in name))
+def test_every_derivation_builds_and_learns(name):
+    """Sampled networks of each shipped space run forward and backward, and every parameter gets a gradient."""
+    made = load_space(name).with_input((3, 16, 16), 10)
+    for derivation in made.sample(4, seed=7):
+        arch = made.architecture(derivation)
+        network = build_network(arch).train()
+        logits = network(images(arch, 4))
+        assert logits.shape == (4, 10)
+        F.cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 5))
+def test_blocks_put_out_the_shapes_that_are_declared(seed):
+    """The maps between stages have the architecture's shapes, on random spaces with every construct."""
+    made = random_space(seed, largest=10**9)
+    if made is None:
+        pytest.skip("refused")
+    arch = made.architecture(made.sample(1, seed=seed)[0])
+    network = build_network(arch).eval()
+    with torch.no_grad():
+        x = network.stem(images(arch))
+        shapes = [tuple(x.shape[1:])]
+        for stage in network.stages:
+            x = stage(x)
+            shapes.append(tuple(x.shape[1:]))
+        assert shapes == arch.stage_shapes()
+        assert network.head(x).flatten(1).shape == (2, 10)
+
+
+@pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add"])
+def test_a_block_whose_last_norm_is_zero_is_its_shortcut(order):
+    """With the branch's last norm at zero a block is its shortcut, then what follows the addition: ReLU, norm and
+    ReLU, or nothing."""
+    made = load_space("preact_variants")
+    network = build_network(made.architecture(made.named({"order": order, "depth": "2"}))).eval()
+    block = network.stages[0][1]
+    norms = [module for module in block.branch if isinstance(module, torch.nn.BatchNorm2d)]
+    if order == "bn_after_add":  # its last norm stands after the sum: silence the last conv
+        torch.nn.init.zeros_(block.branch[-1].weight)
+    else:
+        torch.nn.init.zeros_(norms[-1].weight)
+    x = torch.randn(2, 16, 8, 8)
+    with torch.no_grad():
+        after = {"original": x.relu(), "bn_after_add": (x / math.sqrt(1 + 1e-5)).relu(), "relu_before_add": x}[order]
+        assert torch.allclose(block(x), after)
+
+
+@pytest.mark.parametrize(
+    ("block", "silent"),
+    [
+        ("conv3x3 bn relu conv3x3 bn + relu", True),
+        ("relu conv3x3 bn relu conv3x3 bn se(r=4) drop(0.1) +", True),
+        ("conv3x3 bn gate(b=-6)", True),
+        ("bn relu conv3x3 bn relu conv3x3 +", False),
+        ("conv3x3 bn relu conv3x3 + bn relu", False),
+        ("conv3x3 bn relu +", False),
+        ("conv3x3 bn cat", False),
+    ],
+)
+def test_zero_initialised_last_norms(block, silent):
+    """The norm that ends a branch begins at 0, so the block is its shortcut, and learns; others stay."""
+    arch = only(block=block, stages="{blocks: 2, width: 8}")
+    plain, zeroed = build_network(arch, seed=1), build_network(arch, seed=1, zero_init_last_norm=True)
+    scales = {name for name, tensor in plain.state_dict().items() if not torch.equal(tensor, zeroed.state_dict()[name])}
+    assert len(scales) == (2 if silent else 0)
+    zeroed.train()(images(arch, 4)).square().sum().backward()
+    for name, parameter in zeroed.named_parameters():
+        assert name not in scales or (not parameter.any() and parameter.grad.any())
+
+
+def test_shortcuts_of_table_1():
+    """Constant scaling, dropout, 1x1 convs and gates on the shortcut compute what section 3 of He 2016 says."""
+    x = torch.randn(2, 8, 16, 16)
+    for shortcut, expected in [
+        ("scale(0.5)", lambda b: 0.5 * x),
+        ("drop(0.5)", lambda b: x),
+        ("conv1x1", lambda b: b.shortcut(x)),
+        ("shortcut_gate(b=-6)", lambda b: x * (1 - torch.sigmoid(b.shortcut[0].conv(x)))),
+        ("identity", lambda b: x),
+    ]:
+        block = (
+            build_network(only(shortcut=f"{{same: {shortcut}}}", block="conv3x3 bn +", stages="{blocks: 1, width: 8}"))
+            .eval()
+            .stages[0][0]
+        )
+        with torch.no_grad():
+            assert torch.allclose(block(x), block.branch(x) + expected(block), atol=1e-6)
+    gated = build_network(only(block="conv3x3 bn gate(b=-6)", stages="{blocks: 1, width: 8}")).eval().stages[0][0]
+    with torch.no_grad():
+        g = torch.sigmoid(gated.merge.conv(x))
+        assert torch.allclose(gated(x), g * gated.branch(x) + (1 - g) * x, atol=1e-6)
+
+
+# Initialisation
+
+
+def test_convolutions_start_as_he_2015_has_them():
+    """Conv weights are N(0, sqrt(2 / (k k out))), norms 1 and 0, the classifier's bias 0."""
+    network = build_network(
+        only(stages="{blocks: 1, width: 256}", stem="conv3x3(256) bn", block="conv3x3 bn conv1x1(512) conv5x5 +")
+    )
+    sizes = {3: 256, 1: 512, 5: 256}
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 5_000:
+            k = module.kernel_size[0]
+            weights = module.weight.detach()
+            assert weights.std().item() == pytest.approx(math.sqrt(2 / (k * k * sizes[k])), rel=0.05)
+            assert abs(weights.mean().item()) < 0.01 * weights.std().item() + 1e-3
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+        elif isinstance(module, torch.nn.Linear):
+            assert (module.bias == 0).all()
+
+
+def test_grouped_convolutions_count_the_fan_of_a_group():
+    """A grouped or depthwise conv starts with the variance that its group's fan-out asks for."""
+    network = build_network(
+        only(stages="{blocks: 1, width: 512}", stem="conv1x1(512)", block="dwconv3x3 conv3x3(g=8) +")
+    )
+    depthwise, grouped = network.stages[0][0].branch
+    assert depthwise.weight.std().item() == pytest.approx(math.sqrt(2 / 9), rel=0.05)
+    assert grouped.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 512 / 8)), rel=0.05)
+
+
+def test_biases_that_are_set_on_purpose_stay():
+    """The gates' biases are those of the file, not zero."""
+    network = build_network(
+        only(block="conv3x3 gate(b=-6)", shortcut="{same: shortcut_gate(b=-3)}", stages="{blocks: 1, width: 8}")
+    )
+    assert (network.stages[0][0].merge.conv.bias == -6).all()
+    assert (network.stages[0][0].shortcut[0].conv.bias == -3).all()
+
+
+def test_a_seed_repeats_and_the_global_state_stays():
+    """The same seed gives the same weights, another one others; the global random state is not touched."""
+    arch = only()
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    first, again, other = build_network(arch, seed=5), build_network(arch, seed=5), build_network(arch, seed=6)
+    assert torch.equal(torch.get_rng_state(), before)
+    state = first.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in again.state_dict().items())
+    assert any(not torch.equal(tensor, state[name]) for name, tensor in other.state_dict().items())
+
+
+def test_the_signal_keeps_its_size_at_the_start():
+    """At initialisation the logits of a network of 56 layers neither vanish nor explode."""
+    text = (
+        "input: 3x32x32\nclasses: 10\nstem: conv3x3(16) post\n"
+        "stages: {blocks: 9, width: [16, 32, 64], stride: [1, 2, 2]}\n"
+        "block: conv3x3 bn relu conv3x3 bn + relu\nhead: pre gap fc\n"
+    )
+    arch = parse_space(text).architecture(0)
+    with torch.no_grad():
+        logits = build_network(arch).train()(images(arch, 8))
+    assert 0.05 < logits.std().item() < 50
+
+
+def test_the_tree_of_modules_is_the_architectures():
+    """stem, stages, blocks and head are modules of their own, in the order of the architecture."""
+    network = build_network(only(transition="bn avgpool conv1x1"))
+    assert [name for name, _ in network.named_children()] == ["stem", "stages", "head"]
+    assert [len(stage) for stage in network.stages] == [2, 3 + 2]
+    names = [name for name, _ in network.stages[0][0].named_children()]
+    assert names == ["pre", "branch", "shortcut", "after"]
+
+
+def test_networks_are_pickled(tmp_path):
+    """``torch.save`` keeps a network with classes of our own for another process, and copies are equal."""
+    space = load_space("preact_variants.yaml")
+    network = build_network(space.architecture("order=full_preact,attn@stage1=se(r=4)"), seed=3).eval()
+    x = images(network.architecture)
+    network_file, file = tmp_path / "network.pt", tmp_path / "x.pt"
+    torch.save(network, network_file)
+    torch.save(x, file)
+    code = "import sys, torch; network, x = sys.argv[1:]; y = torch.load(network, weights_only=False)(torch.load(x))"
+    subprocess.run([sys.executable, "-c", f"{code}; torch.save(y, x)", network_file, file], check=True)
+    assert torch.allclose(torch.load(file), network(x), atol=1e-5)
+    assert torch.equal(copy.deepcopy(network)(x), network(x))

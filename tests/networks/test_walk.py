@@ -1,0 +1,113 @@
+"""The walk through an architecture and the network that is built from it agree."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network
+from explorer.networks.ops.base import TensorShape
+from explorer.networks.ops.merge import Add
+from explorer.space.search_space import load_space, parse_space
+from explorer.space.shipped import shipped_spaces
+from tests.space.spaces import random_space
+
+EVERY_PART = """
+input: 3x16x16
+classes: 4
+stem: conv3x3(8)
+stages: {blocks: 2, width: [8, 16], stride: [1, 2]}
+transition: bn conv2x2(w, s=s)
+block: bn relu conv3x3 bn relu conv3x3 gate(b=-1) relu
+shortcut: {changed: conv1x1, from: preact}
+head: pre gap fc
+"""
+
+
+def networks() -> dict[str, Architecture]:
+    """A network with every part, one of each shipped space, and some of random spaces."""
+    made = {"every part": parse_space(EVERY_PART).architecture(0)}
+    for name in sorted(shipped_spaces()):
+        space = load_space(name)
+        made[name] = space.architecture(space.sample(1, seed=5)[0])
+    for seed in range(12):
+        random = random_space(seed, largest=10**9)
+        if random is not None:
+            made[f"random {seed}"] = random.architecture(random.sample(1, seed=seed)[0])
+    return made
+
+
+def shape_of(x: Tensor) -> TensorShape:
+    """The shape of one image's map; a vector is a map of one position."""
+    return TensorShape(*(*x.shape[1:], 1, 1)[:3])
+
+
+def recorded_shapes(network: Network) -> dict[str, tuple[TensorShape, TensorShape]]:
+    """The name of each module -> the shapes of its last argument and of its output."""
+    found = {}
+    for name, module in network.named_modules():
+
+        def note(_: nn.Module, arguments: tuple[Tensor, ...], y: Tensor, name: str = name) -> None:
+            found[name] = shape_of(arguments[-1]), shape_of(y)
+
+        module.register_forward_hook(note)
+    with torch.no_grad():
+        network(torch.empty(2, *network.architecture.input))
+    return found
+
+
+ARCHITECTURES = networks()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_walk_has_the_shapes_and_modules_of_the_built_network(name):
+    """The layers are the modules of stem, stages and head under their names, and have the shapes that are recorded."""
+    architecture = ARCHITECTURES[name]
+    with torch.device("meta"):
+        network = Network(architecture).eval()
+        found = recorded_shapes(network)
+    layers = [layer for layer in architecture.layers() if not isinstance(layer.op, Add)]
+    assert [(layer.module, layer.x, layer.y) for layer in layers] == [
+        (layer.module, *found[layer.module]) for layer in layers
+    ]
+    holders = {"", "stem", "stages", "head", *(f"stages.{index}" for index in range(len(architecture.stages)))}
+    for placed in architecture.blocks():
+        assert network.block(placed) is network.get_submodule(placed.module)
+        holders |= {placed.module, *(f"{placed.module}.{part}" for part in ("pre", "branch", "shortcut", "after"))}
+    names = [layer.module for layer in layers]
+    inner = tuple(f"{each}." for each in names)
+    built = [each for each, _ in network.named_modules() if each not in holders and not each.startswith(inner)]
+    assert built == names
+
+
+def test_every_layer_knows_its_place():
+    """Stage, block, part, path and module of the layers of a network with every part."""
+    layers = [
+        (layer.stage, layer.block, layer.part, layer.path, layer.module, layer.section)
+        for layer in ARCHITECTURES["every part"].layers()
+    ]
+    assert layers[0] == (0, 0, "stem", "stem.0", "stem.0", "stem")
+    assert [layer for layer in layers if layer[:2] == (1, 1)] == [
+        (1, 1, "pre", "stage1.block1.branch.0", "stages.0.0.pre.0", "stage1"),
+        (1, 1, "pre", "stage1.block1.branch.1", "stages.0.0.pre.1", "stage1"),
+        *((1, 1, "branch", f"stage1.block1.branch.{2 + k}", f"stages.0.0.branch.{k}", "stage1") for k in range(4)),
+        (1, 1, "merge", "stage1.block1.merge", "stages.0.0.merge", "stage1"),
+        (1, 1, "after", "stage1.block1.after.0", "stages.0.0.after.0", "stage1"),
+    ]
+    assert [layer for layer in layers if layer[2] == "transition"] == [
+        (2, 0, "transition", f"stage2.transition.{k}", f"stages.1.{k}", "stage2") for k in range(2)
+    ]
+    assert (2, 2, "branch", "stage2.block2.branch.0", "stages.1.3.branch.0", "stage2") in layers
+    assert layers[-1] == (3, 0, "head", "head.3", "head.3", "head")
+
+
+def test_a_pickle_leaves_the_segments_out():
+    """A pickled architecture holds its fields alone, and its walk is the same afterwards."""
+    architecture = ARCHITECTURES["every part"]
+    loaded = pickle.loads(pickle.dumps(architecture))
+    assert "segments" in vars(architecture) and "segments" not in vars(loaded)
+    assert list(loaded.layers()) == list(architecture.layers())
