@@ -35,7 +35,7 @@ OPS_HEAD = f"""{DO_NOT_EDIT}
 
 # Ops
 
-Everything that a space file may name as a layer, from the classes in `explorer/networks/ops/` themselves. C x H x W arrives,
+Everything that a space file may name as a layer, from the classes in `explorer/networks/ops/`. C x H x W arrives,
 Ho and Wo are the sides that leave, K is the kernel, S the squeeze, p the padding; the other letters are the arguments.
 What an op does not say it costs, it does not cost: MACs are products of convolutions, linear layers and attention,
 without biases, norms, activations, pooling and sums; activations are the elements that these products put out. An

@@ -120,9 +120,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _end_fork_server() -> None:
-    if (
-        children := sys.modules.get("explorer.study.workers.pool")
-    ) is not None:  # only if processes were started
+    if (children := sys.modules.get("explorer.study.workers.pool")) is not None:  # only if processes were started
         children.end_fork_server()
 
 

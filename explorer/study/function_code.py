@@ -30,16 +30,11 @@ from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
+from explorer.study.former_names import former_name
+
 _PLAIN = (int, float, complex, bool, str, bytes, type(None))
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 _EXPLORER = Path(__file__).parents[1]
-# Names of the explorer that a caller's function may refer to and that have moved, and where earlier versions had them:
-# digests in users' databases were taken with these.
-_FORMER_NAMES = {
-    "explorer.data.dataset.Dataset": "explorer.training.data.Dataset",
-    "explorer.data.dataset.load_data": "explorer.training.data.load_data",
-    "explorer.system.device_lock.Pause": "explorer.measure.device_lock.Pause",
-}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _STORES = ("STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF")
 
@@ -295,8 +290,7 @@ def _is_own(value: Any) -> bool:
 
 def _installed_name(value: Any) -> str:
     """What stands for a function or class of an installed package or of the explorer."""
-    name = f"{value.__module__}.{value.__qualname__}"
-    return _FORMER_NAMES.get(name, name)
+    return former_name(f"{value.__module__}.{value.__qualname__}")
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

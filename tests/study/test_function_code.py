@@ -222,7 +222,7 @@ def test_settings_of_another_module_count(load, tmp_path, monkeypatch):
     ):
         codes = set()
         for rate in ("0.1", "0.25"):
-            (tmp_path / "settings/settings.py").write_text(f"CONFIG = {{'lr': {rate}}}\n")
+            (tmp_path / "settings.py").write_text(f"CONFIG = {{'lr': {rate}}}\n")
             monkeypatch.delitem(sys.modules, "settings", raising=False)
             importlib.invalidate_caches()
             codes.add(describe_function(load(source).evaluate)["code"])
