@@ -22,11 +22,11 @@ from explorer.store.database import StudyIdentity
 from explorer.store.gradient_flows import read_gradient_flow
 from explorer.store.schema import trials
 from explorer.store.trials import (
-    epochs_given_up,
     read_counts,
     read_curves,
     read_environments,
     read_leases,
+    read_savings,
     read_trials,
     trials_frame,
 )
@@ -189,16 +189,7 @@ class Study(StudyIdentity):
         """What was not trained: ``trainings_saved``, trials answered from another of the same network;
         ``epochs_saved`` by ending trainings early, beside the ``epochs_trained`` of complete and stopped trials, with
         those of trainings that were stopped and begun anew later."""
-        counts, whole = self.counts(), self.fingerprint.get("epochs") or 0
-        stopped = trials.c.state == "stopped"
-        results = [record.result for record in read_trials(self, self.objectives, stopped, full=True)]
-        given_up = epochs_given_up(self)
-        trained = sum(result.epochs for result in results if result is not None)
-        return {
-            "trainings_saved": counts["cached"],
-            "epochs_trained": counts["complete"] * whole + trained + given_up,
-            "epochs_saved": len(results) * whole - trained - given_up,
-        }
+        return read_savings(self, self.objectives, self.fingerprint.get("epochs") or 0)
 
     def to_frame(self) -> pandas.DataFrame:
         """One row a trial: number, state, digest, a column per choice point, objectives, costs, seconds, reason.

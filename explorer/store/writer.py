@@ -145,8 +145,8 @@ class StudyWriter(TrialLeases):
                 del values["result"]  # that of an earlier attempt stays
             if ending.environment is not None:
                 values["environment"] = keep_environment(connection, ending.environment)
-            if ending.state == "failed" and not ending.resumable and not ending.failure:
-                values["failure"] = "code"
+            final = ending.state == "failed" and not ending.resumable
+            values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": now(connection)}
             values["revision"] = revision
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:

@@ -97,9 +97,7 @@ def test_an_old_study_without_a_place_needs_the_folder(capsys, place, monkeypatc
     url = begin(capsys, place, "../data/grow")
     database = open_for_writing(url)
     with database.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE explorer_studies SET fingerprint = json_remove(fingerprint, '$.data_places')"
-        )
+        connection.exec_driver_sql("UPDATE explorer_studies SET data_places = '[]'")
     database.close()
     status, _, err = run(capsys, "worker", "--storage", url, "--study", "one", "--trials", "2", *SETTINGS)
     assert status == 2 and "does not say where that was" in err and "--data-dir" in err
