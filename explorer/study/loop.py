@@ -118,7 +118,7 @@ class SearchLoop:
             self._leave()
         if not self.broken:
             self._learn()
-            if not self.budget.has_failed() and not self.interrupted and (failures := self._nothing_but_failures()):
+            if not self.budget.has_failed() and not self.interrupted and (failures := self._only_failures()):
                 self.all_failed = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same line goes on" if self.interrupted else why
@@ -192,16 +192,11 @@ class SearchLoop:
 
     def _failure_reason(self) -> str:
         failed = self.budget.failed
-        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self._last_reason()}"
+        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self.retries.last_reason(self.trial_index.records.values())}"
 
-    def _nothing_but_failures(self) -> str:
+    def _only_failures(self) -> str:
         """Return a message if the study has failed trials only, as in a space of few networks; else an empty text."""
-        failed = [record for record in self.trial_index.records.values() if record.state == "failed"]
-        if self.trial_index.done or not failed:
-            return ""
-        if all(self.retries.is_earlier(record) for record in failed if record.same_as is None):
-            return "no trial ended well, all failed in an earlier run"
-        return f"no trial ended well, the last failed with: {self._last_reason()}"
+        return "" if self.trial_index.done else self.retries.only_failures(self.trial_index.records.values())
 
     def _start_trials(self) -> str:
         """Start trials while there are free workers.
@@ -378,11 +373,6 @@ class SearchLoop:
         changed = self.trial_index.update()
         self.curves.learn(changed)
         self.proposer.learn(changed)
-
-    def _last_reason(self) -> str:
-        records = self.trial_index.records.values()
-        failed = [r for r in records if r.state == "failed" and r.same_as is None and not self.retries.is_earlier(r)]
-        return max(failed, key=lambda record: record.finished or 0.0).reason
 
     def _report(
         self, kind: EventKind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = ""

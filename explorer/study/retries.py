@@ -7,7 +7,7 @@ network itself (it broke a limit, or its training diverged) would occur again, s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from explorer.records import CURABLE, TrialRecord
 
@@ -59,6 +59,20 @@ class Retries:
         """Whether a failed trial is unchanged since an earlier run."""
         known = self._earlier.get(record.number)
         return known is not None and known.revision == record.revision
+
+    def last_reason(self, records: Iterable[TrialRecord]) -> str:
+        """Return why the last trial of this run failed."""
+        failed = [r for r in records if r.state == "failed" and r.same_as is None and not self.is_earlier(r)]
+        return max(failed, key=lambda record: record.finished or 0.0).reason
+
+    def only_failures(self, records: Collection[TrialRecord]) -> str:
+        """Return a message on a study without a complete or stopped trial; empty if no trial failed."""
+        failed = [record for record in records if record.state == "failed"]
+        if not failed:
+            return ""
+        if all(self.is_earlier(record) for record in failed if record.same_as is None):
+            return "no trial ended well, all failed in an earlier run"
+        return f"no trial ended well, the last failed with: {self.last_reason(failed)}"
 
     def summary(self, records: Mapping[int, TrialRecord]) -> str:
         """Return one line on the earlier failures, empty if there are none.
