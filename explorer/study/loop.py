@@ -191,8 +191,8 @@ class SearchLoop:
         return self.waiting
 
     def _failure_reason(self) -> str:
-        failed = self.budget.failed
-        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {self.retries.last_reason(self.trial_index.records.values())}"
+        failed, reason = self.budget.failed, self.retries.last_reason(self.trial_index.records.values())
+        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {reason}"
 
     def _only_failures(self) -> str:
         """Return a message if the study has failed trials only, as in a space of few networks; else an empty text."""
