@@ -1,0 +1,46 @@
+"""The Gaussian process agrees with scikit-learn's on the same kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
+
+from explorer.study.samplers.gaussian_process import JITTER, Features, GaussianProcess
+
+TRIALS, UNTRIED, COLUMNS = 25, 10, 3
+
+
+def networks(rows: int, numbers: int, choices: int, seed: int) -> Features:
+    draw = np.random.default_rng(seed)
+    return Features(
+        draw.standard_normal((rows, numbers)), draw.integers(0, 2, (rows, choices)) / np.sqrt(max(1, choices))
+    )
+
+
+@pytest.mark.parametrize("kind", ["numbers", "choices"])
+def test_the_posterior_is_that_of_scikit_learn(kind):
+    """With the fitted hyperparameters, mean and standard deviation on the logarithmic axis equal those of
+    scikit-learn: Matern 5/2 over numbers, or exp(-decay * share) over choices, which is a squared exponential kernel
+    of their codes; the other kernel is constant there."""
+    shape = (COLUMNS, 0) if kind == "numbers" else (0, COLUMNS)
+    known, untried = networks(TRIALS, *shape, seed=0), networks(UNTRIED, *shape, seed=1)
+    values = np.exp(np.random.default_rng(2).standard_normal(TRIALS))
+    process = GaussianProcess(known, values, seed=0)
+    found = process.predict(untried)
+
+    of_numbers, of_choices, noise, decay = np.exp(process._hyper[:4])
+    if kind == "numbers":
+        lengths = np.exp(process._hyper[4:])
+        kernel = ConstantKernel(of_numbers) * Matern(lengths, nu=2.5) + ConstantKernel(of_choices)
+        rows, asked = known.numbers, untried.numbers
+    else:
+        kernel = ConstantKernel(of_choices) * RBF(np.sqrt(1 / decay)) + ConstantKernel(of_numbers)
+        rows, asked = known.choices, untried.choices
+    logs = np.log(values - found.floor)
+    targets = (logs - logs.mean()) / logs.std()
+    expected = GaussianProcessRegressor(kernel, alpha=noise + JITTER, optimizer=None).fit(rows, targets)
+    mean, deviation = expected.predict(asked, return_std=True)
+    assert found.mean == pytest.approx(logs.mean() + logs.std() * mean, rel=1e-6)
+    assert found.sd == pytest.approx(logs.std() * deviation, rel=1e-6)
