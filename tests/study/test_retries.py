@@ -98,7 +98,7 @@ def test_an_unmended_function_is_given_up_with_this_runs_reason(space, url):
 
 
 def test_retries_that_fail_do_not_keep_new_networks_from_their_turn(space, url):
-    """After PATIENCE retries in a row that failed again new networks come first: they are not blocked for ever."""
+    """After MAX_FAILURES retries in a row that failed again new networks come first: they are not blocked for ever."""
     few = [0]
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -203,7 +203,7 @@ def test_failures_of_a_worker_that_is_at_work_are_not_retried():
 
 
 def test_those_with_the_fewest_attempts_come_first():
-    """Where some fail every time, each run begins with others, and stops after PATIENCE failures in a row."""
+    """Where some fail every time, each run begins with others, and stops after MAX_FAILURES failures in a row."""
     attempts = [3, 1, 2, 1, 1, 1, 1]
     failures = [TrialRecord(n, "failed", attempt=a, failure="code") for n, a in enumerate(attempts)]
     asked = Retries(failures, (), everything=False)
@@ -211,7 +211,7 @@ def test_those_with_the_fewest_attempts_come_first():
     while (record := asked.next()) is not None:
         tried.append(record.number)
         asked.ended(record)
-    assert tried == [1, 3, 4, 5, 6] and retries.PATIENCE == 5
+    assert tried == [1, 3, 4, 5, 6] and retries.MAX_FAILURES == 5
     assert asked.next(last_resort=True).number == 2
 
 

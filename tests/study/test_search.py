@@ -140,7 +140,7 @@ def test_what_is_no_result_is_a_failure_with_its_reason(space, evaluate):
 def test_a_space_that_always_fails_is_given_up(space):
     """R13: when more than half of the last twenty trials failed, the search ends with the reason."""
     result = search(space, evaluate=raises, trials=100)
-    assert result.failed and result.study.counts()["failed"] <= budget.WATCHED
+    assert result.failed and result.study.counts()["failed"] <= budget.FAILURE_WINDOW
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
 
 
@@ -240,7 +240,7 @@ def test_a_network_that_cannot_be_built_is_passed_over(monkeypatch, caplog):
     monkeypatch.setitem(OWN_SAMPLERS, "random", Stubborn)
     study = search(rare, sampler="random", trials=3, evaluate=lambda *args, **settings: {"accuracy": 0.5}).study
     assert study.counts()["complete"] == 3 == sum(study.counts().values())
-    assert caplog.text.count("a network that cannot be built is passed over: rare.yaml:7:8: with") == 3
+    assert caplog.text.count("skipped a network that cannot be built: rare.yaml:7:8: with") == 3
     drawn = [candidate for candidate in Candidates(rare, {}, ()).unseen(0, set()) if candidate is not None]
     assert len(drawn) == rare.count() - 1
 

@@ -21,7 +21,7 @@ from explorer.space.search_space import parse_space
 from explorer.store.rows import Proposal
 from explorer.store.studies import open_study
 from explorer.store.writer import open_writer
-from explorer.study import loop
+from explorer.study import proposer
 from explorer.study.joining import join_search
 from explorer.study.latency import objective as stopwatch
 from explorer.study.latency.objective import MAX_MEASUREMENTS, make_latency_objective
@@ -138,7 +138,7 @@ def test_a_network_that_cannot_be_measured_fails_and_says_why(space, clock):
 
 def test_a_search_ends_when_nothing_keeps_the_limit(space, clock, monkeypatch):
     """So many networks in a row too slow, and it says so instead of measuring the whole space."""
-    monkeypatch.setattr(loop, "TOO_SLOW", 7)
+    monkeypatch.setattr(proposer, "MAX_TOO_SLOW", 7)
     result = search(space, "latency_ms<=0.0001", trials=5)
     assert result.ended == "each of the last 7 networks measured breaks a limit on its latency"
     assert len(clock.asked) == 7 and result.study.counts()["complete"] == 0
