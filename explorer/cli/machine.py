@@ -22,7 +22,7 @@ from explorer.cli.options import (
 )
 from explorer.errors import DataError
 
-if TYPE_CHECKING:  # not needed by the doctor
+if TYPE_CHECKING:  # the functions import them when they are called
     from explorer.data.catalogue import Entry
     from explorer.data.sources import Download, Known
 
