@@ -22,7 +22,7 @@ from explorer.cli.options import (
     print_table,
     storage,
 )
-from explorer.cli.studies import mix, tell_mixed
+from explorer.cli.studies import mix, warn_of_mixed_latencies
 from explorer.system.signals import raise_interrupted
 
 if TYPE_CHECKING:  # the functions import it when they are called
@@ -71,7 +71,7 @@ def confirm(study: str, storage: str, device: str, as_json: bool, **options: Any
         print_json(_documents(found))
     else:
         _print(found)
-    tell_mixed(found.study, {found.x}, on_stderr=True)
+    warn_of_mixed_latencies(found.study, {found.x}, on_stderr=True)
     if found.interrupted:
         raise_interrupted(found.signal)
     if found.missing or found.failed:
