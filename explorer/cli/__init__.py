@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from explorer.cli.streams import log_as_lines, reader_left, tell, use_fail_safe_streams
+from explorer.cli.streams import log_as_lines, print_message, reader_left, use_fail_safe_streams
 from explorer.errors import ExplorerError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
 
@@ -46,7 +46,7 @@ COMMANDS = {
     "describe": ("sharing", "Show the contents of an exported folder and verify its files."),
     "dashboard": ("sharing", "Browse studies in the browser."),
     "data": ("machine", "List, inspect and download data sets."),
-    "doctor": ("machine", "Check what this machine has, what is missing, and how to install it."),
+    "doctor": ("machine", "Check what this machine has, what is missing, and how to fix it."),
 }
 
 # Names of commands in other tools -> the command to suggest.
@@ -214,6 +214,6 @@ def _report(message: str, status: int, debug: bool) -> int:
     if debug:
         import traceback
 
-        tell(traceback.format_exc().rstrip())
-    tell(message)
+        print_message(traceback.format_exc().rstrip())
+    print_message(message)
     return status

@@ -27,7 +27,7 @@ from explorer.training.settings import TrainingSettings
     help="Networks to sample from each space.",
 )
 @setting_options(each for each in SearchSettings.described() if each.name == "workers")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of sampling and trainings.")
 @setting_options(TrainingSettings.described())
 @as_json
 @storage

@@ -171,7 +171,7 @@ def _fetch_with_progress(known: Known, root: Path) -> list[Path]:
 @as_json
 @storage
 def doctor(data_dir: str | None, as_json: bool, storage: str) -> None:
-    """Check what this machine has, what is missing, and how to install it. Status 1 if a search cannot run."""
+    """Check what this machine has, what is missing, and how to fix it. Status 1 if a search cannot run."""
     from explorer.cli.doctor import examine, healthy
 
     checks = examine(storage, data_dir)

@@ -18,7 +18,7 @@ from explorer.analysis.quantities import FRACTIONS
 from explorer.cli.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.setting_options import setting_option
-from explorer.cli.streams import tell
+from explorer.cli.streams import print_message
 from explorer.errors import ExplorerError
 from explorer.space.language.parse import parse_shape
 from explorer.store.passwords import HIDDEN, has_password
@@ -36,7 +36,7 @@ as_json = click.option(
 def _warn_of_password(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Print a warning if the command line contains a password."""
     if ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE and has_password(value):
-        tell(
+        print_message(
             "--storage holds a password that other users of this machine can read in the list of processes (ps);"
             " set EXPLORER_STORAGE instead, or leave the password to PGPASSWORD or ~/.pgpass"
         )

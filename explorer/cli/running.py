@@ -179,7 +179,7 @@ def _middle(frontier: list[TrialRecord], name: str) -> float:
 @click.command()
 @click.argument("arch")
 @setting_options(TrainingSettings.described())
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the training.")
 @as_json
 @storage
 def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> None:

@@ -99,8 +99,10 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
 @click.command()
 @click.argument("space")
-@click.option("-n", "count", type=Whole(1, 1_000_000), default=10, show_default=True, help="Number of networks.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "-n", "count", type=Whole(1, 1_000_000), default=10, show_default=True, metavar="N", help="Number of networks."
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the sampling.")
 @click.option("--distinct", is_flag=True, help="Sample no network twice; stops early if the space has fewer.")
 @as_json
 @with_input

@@ -93,7 +93,7 @@ def reader_left(error: OSError) -> bool:
     return error.errno == errno.EPIPE
 
 
-def tell(text: str) -> None:
+def print_message(text: str) -> None:
     """Write a message to standard error, without passwords and control characters."""
     print(printable(hide_passwords(text)), file=sys.stderr, flush=True)
 
@@ -105,7 +105,7 @@ class _OneLineHandler(logging.Handler):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {record.exc_info[1] or type(record.exc_info[1]).__name__}"
-        tell(" ".join(text.split()))
+        print_message(" ".join(text.split()))
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def trial_json(record: TrialRecord) -> dict[str, Any]:
 
 X_HELP = "The cost: the study's first cost objective by default, or else macs."
 Y_HELP = "The objective to compare at equal cost: the study's first measured objective by default."
-mix = click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings.")
+mix = click.option("--mix-environments", is_flag=True, help="Compare latencies although machines or settings differ.")
 
 
 @click.command()
