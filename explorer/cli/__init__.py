@@ -156,8 +156,8 @@ def _run(args: list[str], debug: bool) -> int:
         print(error.ctx.get_help())
         return 0
     except click.ClickException as error:
-        command = _command_context(error) if isinstance(error, click.UsageError) else None
-        where = "" if command is None else f"{command.command_path}: "
+        context = _command_context(error) if isinstance(error, click.UsageError) else None
+        where = "" if context is None else f"{context.command_path}: "
         message = " ".join(error.format_message().split())
         if isinstance(error, click.NoSuchOption):
             message = _no_such_option(error, args)
@@ -197,10 +197,10 @@ def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
     """
     words = (arg.partition("=")[0] for arg in args)
     word = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), error.option_name)
-    command = _command_context(error)
-    if command is None:
+    context = _command_context(error)
+    if context is None:
         return f"No such option {word!r} before the command; put options after it, as in explorer studies --json"
-    known = [name for param in command.command.params for name in param.opts if name.startswith("--")]
+    known = [name for param in context.command.params for name in param.opts if name.startswith("--")]
     return f"No such option {word!r}{did_you_mean('--' + word.lstrip('-'), known)}"
 
 
