@@ -1,12 +1,13 @@
-"""Explore spaces of residual networks: derive, cost, train, compare, export.
+"""Explore design spaces of residual networks: derive, cost, train, compare and export architectures.
 
-    space = explorer.load_space("preact_variants.yaml")
-    arch = space.architecture(1234)
-    explorer.cost(arch).macs
-    net = explorer.build(arch)
+Public names are imported on first use, so loading a space and counting its costs imports neither torch nor optuna nor
+pandas.
 
-Public names load when first used, so that reading a space and costing it import neither torch nor
-optuna nor pandas.
+Example:
+    >>> space = explorer.load_space("preact_variants.yaml")
+    >>> arch = space.architecture(1234)
+    >>> macs = explorer.cost(arch).macs
+    >>> net = explorer.build(arch)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+# Public name -> the module and the attribute that it stands for.
 _PUBLIC = {
     "Architecture": ("explorer.networks.architecture", "Architecture"),
     "Derivation": ("explorer.space.choices", "Derivation"),

@@ -1,20 +1,20 @@
-"""The error tree: everything a user can cause.
+"""The exception classes for errors that a user can cause.
 
     ExplorerError
     ├── SpaceError           a search-space file or a choice in it (located: file, line, column)
-    ├── ArchitectureError    an architecture that cannot exist: shapes that do not meet, unknown ops
-    ├── CostError            a count that cannot be made or that disagrees with another counter
-    ├── MeasurementError     a device that is not there, a measurement that cannot be made
-    ├── DataError            a data set that is missing, damaged or unknown
-    ├── TrainingError        a training that cannot start or that ended without a usable result
-    ├── StudyError           a search that cannot be run as it was asked for
-    │   ├── SearchFailed     a search that gave up; its study is in the attribute study
-    │   └── SettingError     a setting of a search or a training that is out of range; also a TrainingError
-    ├── StoreError           a database or a study that is missing, unreadable or different
-    └── ExportError          a file set that cannot be written or that fails its own check
+    ├── ArchitectureError    an invalid architecture: mismatched shapes, unknown ops
+    ├── CostError            costs that cannot be counted, or that differ from another counter's
+    ├── MeasurementError     a missing device, or a latency that cannot be measured
+    ├── DataError            a missing, damaged or unknown data set
+    ├── TrainingError        a training that cannot start, or that ended without a usable result
+    ├── StudyError           a search whose arguments are invalid
+    │   ├── SearchFailed     a search that ended early after failures; its study is in the attribute study
+    │   └── SettingError     an invalid setting of a search or a training; also a TrainingError
+    ├── StoreError           a missing, unreadable or different database or study
+    └── ExportError          files that cannot be written, or that fail verification
 
-Each message says where, what was found, what was expected and the likely mend. The command line
-prints it and exits with status 2; ``assert`` is kept for what only a bug can cause.
+A message states where the error is, what was found, what was expected and the suggested fix. The command line prints
+it and exits with status 2. ``assert`` is only for errors that a bug in the explorer causes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,24 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+# Comparing a word with very many names is slow: above this number, only names of the same first letter and a similar
+# length are compared.
 MANY_NAMES = 200
 
 
 class ExplorerError(Exception):
-    """The root of all errors that a user can cause."""
+    """Base class of all errors that a user can cause."""
 
 
 class Problem(NamedTuple):
-    """One fault in a space file. ``line`` and ``column`` count from 1."""
+    """One error in a space file.
+
+    Attributes:
+        source: Path of the file, or the name of the text.
+        line: Line, from 1.
+        column: Column, from 1.
+        message: What is wrong.
+    """
 
     source: str
     line: int
@@ -43,30 +52,37 @@ class Problem(NamedTuple):
 
 
 class SpaceError(ExplorerError):
-    """One or more located faults of a search space, all that one reading found."""
+    """All errors that one pass found in a space file.
 
-    def __init__(self, problems: Iterable[Problem]):
+    Args:
+        problems: The errors, in any order; duplicates are removed.
+
+    Attributes:
+        problems: The errors, sorted by file, line and column.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.source, p.line, p.column)))
         super().__init__("\n".join(map(str, self.problems)))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[SpaceError], tuple[tuple[Problem, ...]]]:
         return (type(self), (self.problems,))
 
 
 class ArchitectureError(ExplorerError):
-    """An architecture that cannot exist."""
+    """An invalid architecture."""
 
 
 class CostError(ExplorerError):
-    """A count that cannot be made, or that disagrees with another counter."""
+    """Costs that cannot be counted, or that differ from another counter's."""
 
 
 class MeasurementError(ExplorerError):
-    """A device that is not there, or a measurement that cannot be made."""
+    """A missing device, or a latency that cannot be measured."""
 
 
 class DataError(ExplorerError):
-    """A data set that is missing, damaged or unknown."""
+    """A missing, damaged or unknown data set."""
 
 
 class TrainingError(ExplorerError):
@@ -74,34 +90,38 @@ class TrainingError(ExplorerError):
 
 
 class StudyError(ExplorerError):
-    """A search that cannot be run as it was asked for: an unknown objective or sampler, a budget of nothing."""
+    """A search whose arguments are invalid, such as an unknown objective or sampler, or an empty budget."""
 
 
 class SearchFailed(StudyError):
-    """A search that gave up: trial after trial failed, or its record could not be written.
+    """A search that ended early: too many trials failed, or the database could not be written.
+
+    Args:
+        message: Why the search ended.
+        study: The study.
 
     Attributes:
-        study: The study with all trials that had ended.
+        study: The study with all finished trials; None if there is none.
     """
 
-    def __init__(self, message: str, study: Any = None):
+    def __init__(self, message: str, study: Any = None) -> None:
         super().__init__(message)
         self.study = study
 
 
 class SettingError(StudyError, TrainingError):
-    """A setting of a search or a training that has a wrong type, is out of range or is not one of the known names."""
+    """A setting of a search or a training with a wrong type, a value out of range or an unknown name."""
 
 
 class StoreError(ExplorerError):
-    """A database or a study that is missing, unreadable or different from what was asked."""
+    """A database or a study that is missing, unreadable or different from what was requested."""
 
 
 class ExportError(ExplorerError):
-    """A file set that cannot be written, or that fails its own check."""
+    """Exported files that cannot be written, or that fail verification."""
 
 
-# What a user may type -> the explorer's name for it, suggested only where that name is known.
+# Common synonyms -> the explorer's name, suggested only if that name is among the known ones.
 SYNONYMS = {
     **dict.fromkeys(("fp32", "float", "single", "full"), "float32"),
     **dict.fromkeys(("fp16", "half"), "float16"),
@@ -133,12 +153,17 @@ SYNONYMS = {
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'conv3x3'?`` for the known names that are likely meant, or an empty string.
+    """Return a suggestion for an unknown name, such as ``; did you mean 'conv3x3'?``, or an empty string.
 
-    Those are the names that differ only in case and punctuation, else the one that SYNONYMS gives, else the nearest.
+    The suggestion is the names that differ only in case and punctuation; else the name in SYNONYMS; else the one or two
+    most similar names.
+
+    Args:
+        word: The unknown name.
+        known: The valid names.
     """
     names = sorted(set(known))
-    if len(names) > MANY_NAMES:  # among very many, only names that begin alike are compared
+    if len(names) > MANY_NAMES:
         names = [name for name in names if name[:1] == word[:1] and abs(len(name) - len(word)) <= 3][:MANY_NAMES]
     plain = _plain(word[:64])
     near = [name for name in names if _plain(name) == plain]
@@ -151,10 +176,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _plain(word: str) -> str:
-    """The word without case and punctuation, and without the package that torch's names begin with."""
+    """Return the word in lower case without punctuation and without the prefixes ``torch.`` and ``nn.``."""
     return "".join(filter(str.isalnum, word.lower().removeprefix("torch.").removeprefix("nn.")))
 
 
 def one_line(error: BaseException) -> str:
-    """What another package's error says, on one line; its kind where it says nothing."""
+    """Return the message of an exception on one line; the name of its class if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

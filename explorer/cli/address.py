@@ -1,9 +1,9 @@
-"""How users name an architecture, and what the name means.
+"""Addresses: how users name an architecture on the command line.
 
 preact_variants.yaml#1234                        a derivation of a space by its index
-preact_variants.yaml#order=full_preact,depth=3   by choices; those left out take their first alternative
+preact_variants.yaml#order=full_preact,depth=3   a derivation by its choices; the others take their first alternative
 STUDY:17                                         a trial of a study
-path/to/architecture.json                        an exported one, as is the folder that holds it
+path/to/architecture.json                        an exported architecture, or the folder that holds it
 """
 
 from __future__ import annotations
@@ -23,23 +23,37 @@ from explorer.space.search_space import SearchSpace, load_space
 from explorer.space.shipped import shipped_spaces
 from explorer.system.files import read_regular
 
-SPACES = (".yaml", ".yml")
+SPACE_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input that replaces the space file's own: shape and number of classes; what is None stays as it is."""
+    """An input that replaces that of a space file.
+
+    Attributes:
+        shape: Input shape; None keeps the space's own.
+        classes: Number of classes; None keeps the space's own.
+    """
 
     shape: TensorShape | None = None
     classes: int | None = None
 
     def applied(self, space: SearchSpace) -> SearchSpace:
+        """Return the space with this input."""
         return space.with_input(self.shape or space.input, self.classes or space.classes)
 
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """An architecture with where it came from; what does not apply is None."""
+    """An architecture and its origin.
+
+    Attributes:
+        architecture: The architecture.
+        space: The space that it is derived from, for an address in a space.
+        derivation: Its derivation, for an address in a space.
+        study: Name of the study, for a trial.
+        trial: The trial, for a trial.
+    """
 
     architecture: Architecture
     space: SearchSpace | None = None
@@ -49,20 +63,29 @@ class Addressed:
 
 
 def find_architecture(address: str, storage: str, override: Input | None = None) -> Addressed:
-    """What an address means. Raises an ExplorerError that says which part of it was not found."""
+    """Return the architecture at an address.
+
+    Args:
+        address: The address, in one of the forms above.
+        storage: URL of the database with the studies.
+        override: Input that replaces that of the space; None keeps it.
+
+    Raises:
+        ExplorerError: A part of the address does not exist; the message names it.
+    """
     study, colon, number = address.rpartition(":")
     is_trial = bool(colon) and number.isascii() and number.isdigit() and len(number) < 12
     if "#" in address and not (is_trial and study in _studies(storage)):
-        path, _, which = address.partition("#")
-        space = load_space(path)
+        space_name, _, which = address.partition("#")
+        space = load_space(space_name)
         if override is not None:
             space = override.applied(space)
         derivation = space.derivation(which)
         return Addressed(space.architecture(derivation), space, derivation)
-    if (path := _exported(address)) is not None:
+    if (path := _exported_file(address)) is not None:
         return Addressed(_overridden(_read(path), override, address))
     if is_trial:
-        from explorer.store import open_study  # no database is needed for the others
+        from explorer.store import open_study  # the other addresses need no database
 
         record = open_study(storage, study).trial(int(number))
         if not record.architecture:
@@ -75,10 +98,10 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
 
 
 def _no_architecture(address: str, storage: str) -> str:
-    """Why ``address`` names no architecture, and what is likely meant."""
+    """Return the message for an address that names no architecture, with a suggested fix."""
     shown = repr(address[:200])
-    space = address if address.endswith(SPACES) else f"{address}.yaml"
-    if address.endswith(SPACES) or space in shipped_spaces():
+    space = address if address.endswith(SPACE_SUFFIXES) else f"{address}.yaml"
+    if address.endswith(SPACE_SUFFIXES) or space in shipped_spaces():
         return f"{shown} is a space; name a network of it, as in {space[:200]}#0"
     study, colon, number = address.rpartition(":")
     if (name := study if colon else address) in _studies(storage):
@@ -92,7 +115,7 @@ def _no_architecture(address: str, storage: str) -> str:
 
 
 def _studies(storage: str) -> list[str]:
-    """The names of the studies in the storage; none where it cannot be read."""
+    """Return the names of the studies in the storage; an empty list if it cannot be read."""
     from explorer.store import list_studies
 
     try:
@@ -101,17 +124,18 @@ def _studies(storage: str) -> list[str]:
         return []
 
 
-def _exported(address: str) -> Path | None:
-    """The architecture.json that the address means: the file itself, or the one in the folder."""
-    inside = os.path.join(address, ARCHITECTURE)  # os.path takes any text for a path; too long a one is none
+def _exported_file(address: str) -> Path | None:
+    """Return the path of the architecture.json at the address, a file or a folder; None if it is no path."""
+    inside = os.path.join(address, ARCHITECTURE)  # os.path, because pathlib raises for a text too long for a path
     if os.path.isfile(inside):
         return Path(inside)
     exists = os.path.exists(address) and not os.path.isdir(address)
-    is_file = address.endswith(".json") or (exists and not address.endswith(SPACES))
+    is_file = address.endswith(".json") or (exists and not address.endswith(SPACE_SUFFIXES))
     return Path(address) if is_file else None
 
 
 def _read(path: Path) -> Architecture:
+    """Read an exported architecture. Raises ArchitectureError with the path of the file."""
     try:
         data = read_regular(path, MAX_JSON_BYTES)
     except OSError as error:
@@ -123,7 +147,10 @@ def _read(path: Path) -> Architecture:
 
 
 def _overridden(architecture: Architecture, override: Input | None, address: str) -> Architecture:
-    """The same layers on another input. The number of classes is part of the layers and cannot change."""
+    """Return the same layers with another input shape.
+
+    Raises ArchitectureError for another number of classes, which would change the layers.
+    """
     if override is None:
         return architecture
     if override.classes not in (None, architecture.classes):

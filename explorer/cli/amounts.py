@@ -1,4 +1,4 @@
-"""Whole numbers on the command line."""
+"""The type of command-line options that take a whole number."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Whole(click.IntRange):
     """A whole number within a range: ``1000``, ``1,000``, ``1e3`` or ``1k``.
 
     Args:
-        min: The least number; None is no bound.
-        max: The greatest number; None is no bound.
+        min: The smallest valid number; None for no limit.
+        max: The largest valid number; None for no limit.
         auto: Whether ``auto`` stands for the default, None.
     """
 

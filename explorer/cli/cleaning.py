@@ -1,4 +1,4 @@
-"""``explorer clean``: the files of a study that nothing needs."""
+"""``explorer clean``: list and remove files that a study no longer needs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from explorer.cli.options import as_json, print_json, print_table, storage
 
 @click.command()
 @click.argument("study", default="")
-@click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
+@click.option("--yes", is_flag=True, help="Remove the files; without it they are only listed.")
 @as_json
 @storage
 def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
-    """Say which files of STUDY could be freed: weights of networks that are on no frontier, and what dead processes
-    left. With --yes they are removed. The record itself loses nothing; such weights are trained again on export."""
+    """List the files of STUDY that can be removed: weights of networks that are on no frontier, and files that killed
+    processes left. With --yes they are removed. The database keeps all results; export trains removed weights again."""
     from explorer.store.cleaning import removable_files
     from explorer.store.studies import open_study
 
     opened = open_study(storage, study)
     found = removable_files(opened)
-    failed = []
+    failed: list[str] = []
     for each in found if yes else ():
         try:
             each.path.unlink(missing_ok=True)
@@ -45,7 +45,7 @@ def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
             {"file": "left", "bytes": "right", "why": "left"},
             [(each.path.name, f"{each.bytes:,}", each.reason) for each in found],
         )
-        done = "removed" if yes else "could be freed; --yes removes them"
+        done = "removed" if yes else "can be removed; --yes removes them"
         click.echo(f"{len(found)} files, {total / 1e6:.1f} MB of {opened.artifacts} {done}")
     if failed:
         raise WorkFailed(f"{len(failed)} files could not be removed, as {failed[0]}")

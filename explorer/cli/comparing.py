@@ -1,4 +1,4 @@
-"""``explorer compare``: two spaces by the errors of their networks at equal cost."""
+"""``explorer compare``: compare two spaces by the errors of their networks at equal cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from explorer.training.settings import TrainingSettings
 @click.command()
 @click.argument("space_a", metavar="SPACE_A")
 @click.argument("space_b", metavar="SPACE_B")
-@click.option("--cost", default="macs", show_default=True, metavar="COST", help="The cost to be equal.")
+@click.option("--cost", default="macs", show_default=True, metavar="COST", help="The cost that is held equal.")
 @click.option(
     "-n",
     "networks",
@@ -24,16 +24,16 @@ from explorer.training.settings import TrainingSettings
     default=20,
     show_default=True,
     metavar="N",
-    help="To draw of a space.",
+    help="Networks to sample from each space.",
 )
 @setting_options(each for each in SearchSettings.described() if each.name == "workers")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of sampling and trainings.")
 @setting_options(TrainingSettings.described())
 @as_json
 @storage
 def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
-    """The error distributions of two spaces at equal cost: of studies in the storage, or of spaces, of which N networks
-    each are drawn uniformly and trained. The same line again goes on."""
+    """Compare the error distributions of two spaces at equal cost. SPACE_A and SPACE_B are studies in the storage, or
+    spaces, of which N networks each are sampled uniformly and trained. The same command again continues."""
     from explorer.study import show_progress
     from explorer.study.compare import compare_spaces
 
@@ -44,12 +44,12 @@ def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
         return
     print_table(
         {"": "left", "networks": "right", "compared": "right", "mean error": "right", "least error": "right"},
-        [(e.name, e.networks, e.compared, percent(e.mean_error), percent(e.min_error)) for e in (found.a, found.b)],
+        [(s.name, s.networks, s.compared, percent(s.mean_error), percent(s.min_error)) for s in (found.a, found.b)],
     )
     low, high = found.ci95
     least, most = map(counted, found.range)
     click.echo(
-        f"at equal {found.cost} ({least} to {most}, {found.bins} bins): the first's mean error is "
-        f"{100 * found.difference:+.1f} points against the second's (95% interval {100 * low:+.1f} to "
-        f"{100 * high:+.1f}); largest distance of the two distributions {found.ks:.2f}"
+        f"at equal {found.cost} ({least} to {most}, {found.bins} bins): the mean error of the first minus that of the "
+        f"second is {100 * found.difference:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}); "
+        f"largest distance of the two distributions {found.ks:.2f}"
     )

@@ -1,6 +1,8 @@
-"""``explorer confirm``: how much of a frontier holds when its networks are trained again."""
+"""``explorer confirm``: train the networks of a frontier again from fresh seeds, and test them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +22,11 @@ from explorer.cli.options import (
     print_table,
     storage,
 )
-from explorer.cli.studies import mix, tell_mixed
+from explorer.cli.studies import mix, warn_of_mixed_latencies
 from explorer.system.signals import raise_interrupted
+
+if TYPE_CHECKING:  # the functions import it when they are called
+    from explorer.study.confirm.run import Confirmation
 
 
 @click.command()
@@ -41,20 +46,20 @@ from explorer.system.signals import raise_interrupted
 @click.option(
     "--y",
     type=click.Choice(list(TRAINED)),
-    help="What is tested; the study's first measured objective by default.",
+    help="The metric to test; the study's first measured objective by default.",
 )
 @mix
 @click.option(
-    "--workers", type=Whole(1, 1_024, auto=True), metavar="N", help="Trainings side by side; a core each by default."
+    "--workers", type=Whole(1, 1_024, auto=True), metavar="N", help="Parallel trainings; one per core by default."
 )
 @device
 @data_dir
 @as_json
 @storage
-def confirm(study, storage, device, as_json, **options) -> None:
+def confirm(study: str, storage: str, device: str, as_json: bool, **options: Any) -> None:
     """Train the networks of STUDY's frontier again from fresh seeds, and test them on images that no search sees.
 
-    The same line again goes on where it was interrupted; with more --seeds it adds to those there are.
+    The same command again continues after an interruption; with more --seeds it adds trainings.
     """
     from explorer.study.confirm.display import show_confirmation
     from explorer.study.confirm.run import run_confirmation
@@ -66,15 +71,15 @@ def confirm(study, storage, device, as_json, **options) -> None:
         print_json(_documents(found))
     else:
         _print(found)
-    tell_mixed(found.study, {found.x}, on_stderr=True)
+    warn_of_mixed_latencies(found.study, {found.x}, on_stderr=True)
     if found.interrupted:
         raise_interrupted(found.signal)
     if found.missing or found.failed:
         raise WorkFailed(found.ended)
 
 
-def _documents(found) -> list[dict]:
-    """The confirmed networks as ``explorer confirm --json`` gives them."""
+def _documents(found: Confirmation) -> list[dict[str, Any]]:
+    """Return the confirmed networks as ``explorer confirm --json`` prints them."""
     trials = {trial.digest: trial for trial in found.frontier}
     documents = []
     for each in found.networks:
@@ -84,15 +89,16 @@ def _documents(found) -> list[dict]:
     return documents
 
 
-def _print(found) -> None:
+def _print(found: Confirmation) -> None:
+    """Print the confirmed networks as a table, with an explanation of its columns."""
     out = console()
     if not found.networks:
         return
     trials = {trial.digest: trial for trial in found.frontier}
-    shared = found.y in FRACTIONS
+    is_fraction = found.y in FRACTIONS
 
     def shown(value: float | None) -> str:
-        return "" if value is None else percent(value) if shared else f"{value:.3f}"
+        return "" if value is None else percent(value) if is_fraction else f"{value:.3f}"
 
     columns = ["trial", found.x, "searched", "test", "std", "seeds", "on the frontier"]
     print_table(
@@ -115,7 +121,7 @@ def _print(found) -> None:
     out.print(
         plain(
             f"\n{found.y} after {epochs} epochs. searched: one training, on validation images; test: mean over fresh "
-            "seeds, on images that no search has seen;\nstd: of one training; on the frontier: the probability that "
-            f"no confirmed network of at most its {found.x} has a better mean"
+            "seeds, on images that no search sees;\nstd: standard deviation of one training; on the frontier: "
+            f"probability that no confirmed network with at most its {found.x} has a better mean"
         )
     )

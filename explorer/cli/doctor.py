@@ -1,4 +1,4 @@
-"""What this machine has for the explorer, what is missing, and how to get it. Each check is one small function."""
+"""Checks of this machine: what a search needs, what is missing and how to fix it. Each check is one function."""
 
 from __future__ import annotations
 
@@ -22,13 +22,22 @@ from explorer.store.passwords import hide_passwords
 
 LEAST_DISK_BYTES = 256 * 2**20  # for weights and records
 LEAST_MEMORY_BYTES = 2**30  # one training of a small network with its data
-LOCK_SECONDS = 2  # that a lock of a new file is waited for
+LOCK_SECONDS = 2  # nobody else uses the new file: on a file system with locks it is locked at once
+# Names in /proc/cpuinfo of CPU instructions for bfloat16, on x86 and Arm.
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. ``needed``: a search cannot do without; ``mend``: what to do where it is not ok."""
+    """The result of one check; its attributes are the fields of ``explorer doctor --json``.
+
+    Attributes:
+        name: What was checked.
+        ok: Whether the check passed.
+        found: What was found.
+        needed: Whether a search cannot run without it.
+        mend: Suggested fix; empty if there is nothing to fix.
+    """
 
     name: str
     ok: bool
@@ -38,7 +47,12 @@ class Check:
 
 
 def examine(storage: str, data_dir: str | None = None) -> list[Check]:
-    """All checks. Nothing is left behind, and none of them raises."""
+    """Run all checks. They raise no errors and leave no files.
+
+    Args:
+        storage: URL of the database.
+        data_dir: Folder of the data sets; EXPLORER_DATA or the explorer's data folder by default.
+    """
     return [
         _python(),
         *_packages(),
@@ -56,15 +70,15 @@ def examine(storage: str, data_dir: str | None = None) -> list[Check]:
 
 
 def _checked(name: str, check: Callable[[], Check], needed: bool = False) -> Check:
-    """What ``check`` finds; where it cannot even look, since a package is missing or broken, that."""
+    """Return the result of ``check``, or the error that it raised because a package is missing or broken."""
     try:
         return check()
     except Exception as error:
-        return Check(name, False, one_line(error)[:300], needed, "see what is said of the packages above")
+        return Check(name, False, one_line(error)[:300], needed, "see the packages above")
 
 
 def healthy(checks: list[Check]) -> bool:
-    """Whether a search has what it needs."""
+    """Return whether all checks passed that a search needs."""
     return all(check.ok for check in checks if check.needed)
 
 
@@ -80,7 +94,7 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    """What the explorer itself depends on, one check a package."""
+    """Check the explorer's dependencies, one check per package."""
     for requirement in _requirements(""):
         found, ok = _installed(requirement)
         mend = "" if ok else _pip([requirement])
@@ -88,7 +102,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _extras() -> Iterator[Check]:
-    """What only some commands need, one check an extra."""
+    """Check the optional dependencies, one check per extra."""
     for extra in _extra_names():
         wanted = _requirements(extra)
         states = [(requirement, *_installed(requirement)) for requirement in wanted]
@@ -105,7 +119,7 @@ def _extra_names() -> list[str]:
 
 
 def _requirements(extra: str) -> list[str]:
-    """The requirements of the installed explorer, of one of its extras or of none, as pip spells them."""
+    """Return the requirements of an extra of the installed explorer, as pip spells them; of no extra if it is empty."""
     try:
         listed = requires("explorer") or []
     except PackageNotFoundError:
@@ -120,24 +134,26 @@ def _requirements(extra: str) -> list[str]:
 
 
 def _name(requirement: str) -> str:
-    return re.match(r"[\w.-]+", requirement)[0]
+    """Return the package name of a requirement."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def _installed(requirement: str) -> tuple[str, bool]:
-    """The installed version, or "missing", and whether it is one that is asked for."""
+    """Return the installed version, or "missing", and whether it satisfies the requirement."""
     try:
         found = version(_name(requirement))
     except PackageNotFoundError:
         return "missing", False
     try:
         from packaging.requirements import Requirement
-    except ImportError:  # itself told as missing
+    except ImportError:  # another check reports it as missing
         return found, True
     ok = Requirement(requirement).specifier.contains(found, prereleases=True)
     return found if ok else f"{found}, expected {requirement}", ok
 
 
 def _pip(requirements: list[str]) -> str:
+    """Return the shell command that installs the requirements."""
     return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
 
 
@@ -146,9 +162,9 @@ def _cpu() -> Check:
     from explorer.system.environment import cpu_words, device_name
 
     cores, seen = usable_cores(), os.cpu_count() or 1
-    of = f" of {seen} (what it is bound to and what its container has time for)" if cores < seen else ""
+    of = f" of {seen} (CPU affinity or the container's CPU limit)" if cores < seen else ""
     flags = cpu_words()
-    units = ", ".join(flag for flag in BF16_FLAGS if flag in flags) or ("none" if flags else "not known on this system")
+    units = ", ".join(flag for flag in BF16_FLAGS if flag in flags) or ("none" if flags else "unknown on this system")
     return Check("cpu", True, f"{device_name('cpu')}, {cores}{of} cores for this process, bfloat16 units: {units}")
 
 
@@ -158,7 +174,7 @@ def _memory() -> Check:
 
     total = total_memory()
     workers = max(1, total // LEAST_MEMORY_BYTES)
-    ok = total >= LEAST_MEMORY_BYTES * usable_cores()  # a search begins a worker on each
+    ok = total >= LEAST_MEMORY_BYTES * usable_cores()  # a search starts one worker per core
     found = f"{total / 2**30:.1f} GiB"
     if total < machine_memory():
         found += " (the limit of its container)"
@@ -184,19 +200,19 @@ def _gpu() -> Check:
             "gpu", True, f"{'; '.join(found)}; driver {driver_version or 'unknown'}, {nvml}, CUDA {torch.version.cuda}"
         )
     if driver_version:
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build for CPUs alone"
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU-only build"
         mend = "install the CUDA build of this torch version from the index that pytorch.org names for the driver"
         return Check(
             "gpu",
             False,
-            f"driver {driver_version}, {nvml}, but torch {torch.__version__}, {built}, sees none",
+            f"driver {driver_version}, {nvml}, but torch {torch.__version__}, {built}, finds no GPU",
             mend=mend,
         )
     return Check("gpu", True, "none; networks are trained on the CPU")
 
 
 def _training() -> Check:
-    """One step on the device that a search would take, for a torch that is installed may still not run."""
+    """Run one training step on the device that a search would use: an installed torch may still fail to run."""
     import torch
 
     from explorer.system.environment import find_device
@@ -204,28 +220,29 @@ def _training() -> Check:
     device = find_device("auto")
     net = torch.nn.Conv2d(3, 8, 3).to(device)
     net(torch.zeros(2, 3, 8, 8, device=device)).sum().backward()
-    finite = bool(torch.isfinite(net.weight.grad).all())
+    gradient = net.weight.grad
+    finite = gradient is not None and bool(torch.isfinite(gradient).all())
     return Check("a training step", finite, f"torch {torch.__version__} on {device}", True)
 
 
 def _storage(storage: str) -> Check:
-    """Whether the database can be opened and written; it is not made."""
+    """Check whether the database can be opened and written. A missing database is not created."""
     try:
         shown = _try_storage(storage)
     except (ExplorerError, OSError) as error:
         reason = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        return Check("storage", False, reason, True, "give another with --storage or EXPLORER_STORAGE")
+        return Check("storage", False, reason, True, "name another storage with --storage or EXPLORER_STORAGE")
     except ImportError as error:
         return Check("storage", False, f"{error.name} is missing", True, _pip(_requirements("postgres")))
     except Exception as error:
-        found = hide_passwords(one_line(getattr(error, "orig", None) or error))[
-            :300
-        ]  # SQLAlchemy's own words add nothing
+        reason = one_line(getattr(error, "orig", None) or error)  # the driver's message, without SQLAlchemy's
+        found = hide_passwords(reason)[:300]
         return Check("storage", False, found, True, "start the server, or correct the URL, user or password")
     return Check("storage", True, shown, True)
 
 
 def _try_storage(storage: str) -> str:
+    """Open the database for writing and return its description. Raises an error if that fails."""
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
@@ -242,14 +259,15 @@ def _try_storage(storage: str) -> str:
     _write_in(file.parent)
     _lock_in(file.parent)
     if not file.exists():
-        return f"{shown}, not made yet, in {file.parent}"
+        return f"{shown}, not created yet, in {file.parent}"
     open_for_reading(storage).close()
-    with open(file, "rb+"):  # only to see that it may be written
+    with open(file, "rb+"):  # checks the permission to write
         pass
     return f"{shown} in {file.parent}"
 
 
 def _write_in(folder: Path) -> None:
+    """Write a temporary file in the folder. Raises OSError if that fails."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"x")
         file.flush()
@@ -257,7 +275,7 @@ def _write_in(folder: Path) -> None:
 
 
 def _lock_in(folder: Path) -> None:
-    """Writes to a small database in the folder, as a search does. Raises StoreError where files cannot be locked."""
+    """Write to a temporary database in the folder, as a search does. Raises StoreError if files cannot be locked."""
     with tempfile.TemporaryDirectory(prefix=".explorer-doctor-", dir=folder) as place:
         connection = sqlite3.connect(os.path.join(place, "locks.db"), timeout=LOCK_SECONDS)
         try:
@@ -266,8 +284,8 @@ def _lock_in(folder: Path) -> None:
             connection.commit()
         except sqlite3.OperationalError as error:
             raise StoreError(
-                f"{folder}: a database cannot be written there ({error}); the file system may lack locks, as network"
-                " file systems do"
+                f"{folder}: a database cannot be written there ({error}); the file system may lack locks, as some"
+                " network file systems do"
             ) from None
         finally:
             connection.close()
@@ -281,14 +299,14 @@ def _disk(storage: str) -> Check:
         folder = file.parent if file else Path.cwd()
         free = shutil.disk_usage(folder).free
     except (ExplorerError, OSError) as error:
-        return Check("disk", False, str(error), True, "give another place with --storage")
+        return Check("disk", False, str(error), True, "name another place with --storage")
     ok = free >= LEAST_DISK_BYTES
-    mend = "" if ok else f"free {LEAST_DISK_BYTES / 2**20:.0f} MiB, or give another place with --storage"
+    mend = "" if ok else f"free {LEAST_DISK_BYTES / 2**20:.0f} MiB, or name another place with --storage"
     return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, mend)
 
 
 def _cache() -> Check:
-    """Without a cache everything works, but each training decodes its images anew."""
+    """Check the cache folder. Without a cache everything works, but each training decodes its images again."""
     from explorer.data.cache import cache_folder
 
     folder = cache_folder()
@@ -296,7 +314,7 @@ def _cache() -> Check:
         folder.mkdir(parents=True, exist_ok=True)
         _write_in(folder)
     except OSError as error:
-        mend = "give another folder with XDG_CACHE_HOME, or every training decodes its images anew"
+        mend = "name another folder with XDG_CACHE_HOME; without a cache every training decodes its images again"
         return Check("cache", False, f"{folder}: {error.strerror}", mend=mend)
     return Check("cache", True, f"{folder}, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free")
 
@@ -312,15 +330,15 @@ def _data(data_dir: str | None) -> Check:
     absent = [entry.name for entry in entries if entry.state == "missing"]
     damaged = [entry.problem for entry in entries if entry.state == "damaged"]
     mend = f"explorer data fetch {absent[0]}" if absent else ""
-    told = f"{', '.join(found)}; not in {data_root(data_dir)}: {', '.join(absent)}" if absent else ", ".join(found)
-    return Check("data", not damaged, "; ".join([told, *damaged]), mend=mend)
+    listed = f"{', '.join(found)}; not in {data_root(data_dir)}: {', '.join(absent)}" if absent else ", ".join(found)
+    return Check("data", not damaged, "; ".join([listed, *damaged]), mend=mend)
 
 
 def _browser() -> Check:
-    """What shows the dashboard; its server needs none on this machine."""
+    """Check for a web browser, which shows the dashboard; it may also run on another machine."""
     try:
         name = webbrowser.get().name
     except webbrowser.Error:
         name = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "firefox"))), "")
-    mend = "" if name else "open the dashboard from another machine, through ssh -L 8501:localhost:8501"
+    mend = "" if name else "open the dashboard in a browser on another machine, through ssh -L 8501:localhost:8501"
     return Check("browser", bool(name), name or "none on this machine", mend=mend)

@@ -1,4 +1,4 @@
-"""``explorer gradients``: how signal and gradient pass through networks before any training."""
+"""``explorer gradients``: show how signal and gradient flow through networks at initialisation."""
 
 from __future__ import annotations
 
@@ -20,30 +20,41 @@ from explorer.cli.options import (
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1, required=True)
-@click.option("--batch", type=Whole(2, 4_096), default=32, show_default=True, metavar="N", help="Images of the batch.")
+@click.option("--batch", type=Whole(2, 4_096), default=32, show_default=True, metavar="N", help="Images in the batch.")
 @click.option(
     "--seed",
     type=Whole(0, 2**32 - 1),
     default=0,
     metavar="S",
     show_default=True,
-    help="Of weights, images and dropout.",
+    help="Seed of weights, images and dropout.",
 )
 @device
 @click.option(
-    "--data", metavar="NAME", help="Training images of this data set instead of noise; its shape and classes."
+    "--data", metavar="NAME", help="Use training images of this data set, with its shape and classes, instead of noise."
 )
 @data_dir
 @input_shape
 @as_json
 @storage
-def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_json, storage) -> None:
-    """How signal and gradient pass through the blocks of ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder)
-    as it is initialised.
+def gradients(
+    archs: tuple[str, ...],
+    batch: int,
+    seed: int,
+    device: str,
+    data: str | None,
+    data_dir: str | None,
+    input: str | None,
+    classes: int | None,
+    as_json: bool,
+    storage: str,
+) -> None:
+    """Show how signal and gradient flow through the blocks of ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder)
+    at initialisation.
 
-    grad norm: of the loss by the block's output. cosine: with that of the stage's last block. shortcut: the share of
-    the gradient that comes by the shortcut. dead: the share of channels that no image activates. signal: the
-    output's variance.
+    grad norm: norm of the loss gradient with respect to the block's output. cosine: cosine similarity of this gradient
+    to that of the stage's last block. shortcut: share of the gradient that flows through the shortcut. dead: share of
+    channels that no image activates. signal: variance of the output.
     """
     from explorer.data.dataset import load_data
     from explorer.system.environment import find_device
@@ -52,7 +63,7 @@ def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_jso
     override = input_override(data, data_dir, input, classes)
     found = [find_architecture(arch, storage, override).architecture for arch in archs]
     place = find_device(device)
-    # The networks and the device come first: the data may take long to read.
+    # Wrong networks and devices are reported first, because reading the data may take long.
     dataset = None if data is None else load_data(data, data_dir)
     flows = [gradient_flow(each, batch=batch, seed=seed, data=dataset, device=place) for each in found]
     if as_json:
@@ -79,4 +90,5 @@ def gradients(archs, batch, seed, device, data, data_dir, input, classes, as_jso
 
 
 def _shown(value: float | None, form: str) -> str:
+    """Format a value; None as a dash."""
     return "-" if value is None else format(value, form)

@@ -1,8 +1,10 @@
-"""``explorer data`` and ``doctor``: what this machine has."""
+"""``explorer data`` and ``doctor``: data sets and checks of this machine."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,17 +22,21 @@ from explorer.cli.options import (
 )
 from explorer.errors import DataError
 
+if TYPE_CHECKING:  # the functions import them when they are called
+    from explorer.data.catalogue import Entry
+    from explorer.data.sources import Download, Known
+
 
 @click.group()
 def data() -> None:
-    """The data sets: which there are, and how to get them."""
+    """List, inspect and download data sets."""
 
 
 @data.command("list")
 @data_dir
 @as_json
-def list_(data_dir, as_json) -> None:
-    """The data sets that --data can name, and where they lie or that they are missing."""
+def list_(data_dir: str | None, as_json: bool) -> None:
+    """List the data sets that --data accepts, and where each is or that it is missing."""
     from explorer.data.catalogue import list_data
     from explorer.data.sources import data_root
 
@@ -43,16 +49,17 @@ def list_(data_dir, as_json) -> None:
     for entry in entries:
         where = entry.problem or (f"{entry.where} ({entry.layout})" if entry.where else "")
         if entry.state == "missing":
-            where = f"'explorer data fetch {entry.name}' gets it ({counted(entry.download_bytes)}B)"
+            where = f"'explorer data fetch {entry.name}' downloads it ({counted(entry.download_bytes)}B)"
         images = " + ".join(f"{number:,}" for number in entry.images.values())
         rows.append((entry.name, entry.state, entry.shape, entry.classes, images, where))
     print_table(columns, rows)
     root = data_root(data_dir)
-    absent = "" if root.is_dir() else " (a file, no folder)" if root.exists() else " (there is no such folder)"
-    console().print(plain(f"looked in {root}{absent}; another folder by --data-dir or EXPLORER_DATA"))
+    absent = "" if root.is_dir() else " (a file, not a folder)" if root.exists() else " (this folder does not exist)"
+    console().print(plain(f"looked in {root}{absent}; set another folder with --data-dir or EXPLORER_DATA"))
 
 
-def _entry_json(entry) -> dict:
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    """Return one data set as ``explorer data list --json`` prints it."""
     return {
         **asdict(entry),
         "where": str(entry.where) if entry.where else None,
@@ -66,10 +73,10 @@ def _entry_json(entry) -> dict:
 @data_dir
 @skip_damaged
 @as_json
-def show(name, data_dir, skip_damaged, as_json) -> None:
-    """The classes of the data set or folder NAME, how many images each split has of them, and what was converted.
+def show(name: str, data_dir: str | None, skip_damaged: bool, as_json: bool) -> None:
+    """Show the classes of the data set or folder NAME, their number of images in each split, and conversions.
 
-    Reads every image, so it finds all that are damaged. With --json these are listed in full, with status 2.
+    The command reads every image and so finds all damaged ones. With --json it lists them all, and exits with status 2.
     """
     from explorer.data.dataset import load_data
     from explorer.data.decoding import DamagedImages
@@ -100,27 +107,28 @@ def show(name, data_dir, skip_damaged, as_json) -> None:
 @click.argument("name")
 @data_dir
 @as_json
-def fetch(name, data_dir, as_json) -> None:
-    """Download the data set NAME and check it; what is there already is left alone."""
+def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
+    """Download the data set NAME and verify it. A data set that exists already is left as it is."""
     from explorer.data.catalogue import EMBEDDED, KNOWN, locate, require_known
-    from explorer.data.fetch import fetch_data, target_files
+    from explorer.data.fetch import target_files
     from explorer.data.sources import data_root
 
     require_known(name)
-    fetched, where = [], None
+    fetched: list[Path] = []
+    where: Path | None = None
     if name not in EMBEDDED:
         known, root = KNOWN[name], data_root(data_dir)
         targets = target_files(known, root)
         where = targets[0].parent
         try:
             source = locate(name, data_dir)
-        except DataError:  # what is there is damaged: the download is put beside it
+        except DataError:  # the existing copy is damaged: the download is stored beside it
             source = None
         if source is not None and not any(target.exists() for target in targets):
             where = source.where
         else:
             try:
-                fetched = _with_progress(fetch_data, known, root)
+                fetched = _fetch_with_progress(known, root)
             except DataError as error:
                 raise WorkFailed(str(error)) from error
     if as_json:
@@ -133,32 +141,37 @@ def fetch(name, data_dir, as_json) -> None:
         click.echo(f"{name} is there already: {where}")
 
 
-def _with_progress(fetch_data, known, root):
-    """What ``fetch_data`` returns, its progress drawn on a terminal, and told in lines elsewhere, on standard error."""
+def _fetch_with_progress(known: Known, root: Path) -> list[Path]:
+    """Download a data set and show the progress on standard error: as bars on a terminal, else as one line per file.
+
+    Returns the downloaded files.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    from explorer.data.fetch import fetch_data
 
     out = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as drawn:
-        tasks: dict = {}
+        tasks: dict[Download, TaskID] = {}
 
-        def tell(download, done, total) -> None:
+        def show_progress(download: Download, done: int, total: int) -> None:
             if download not in tasks:
                 tasks[download] = drawn.add_task(download.name, total=total)
                 if not out.is_terminal:
                     click.echo(f"downloading {download.url}", err=True)
             drawn.update(tasks[download], completed=done, total=total)
 
-        return fetch_data(known, root, tell)
+        return fetch_data(known, root, show_progress)
 
 
 @click.command()
 @data_dir
 @as_json
 @storage
-def doctor(data_dir, as_json, storage) -> None:
-    """What this machine has, what is missing, and how to get it. Status 1 when a search lacks something."""
+def doctor(data_dir: str | None, as_json: bool, storage: str) -> None:
+    """Check what this machine has, what is missing, and how to fix it. Status 1 if a search cannot run."""
     from explorer.cli.doctor import examine, healthy
 
     checks = examine(storage, data_dir)

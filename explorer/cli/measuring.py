@@ -1,35 +1,46 @@
-"""``explorer latency``: how long networks take."""
+"""``explorer latency``: measure or predict the latency of networks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.status import Status
 
 from explorer.cli import WorkFailed
-from explorer.cli.address import find_architecture
+from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
-from explorer.records import Latency
-from explorer.space.search_space import load_space
+from explorer.networks.architecture import Architecture
+from explorer.records import Latency, LatencyEnvironment
+from explorer.space.search_space import SearchSpace, load_space
 from explorer.system.files import require_writable
 
-SETTING = ("batch", "dtype", "layout", "mode")
+if TYPE_CHECKING:  # the functions import them when they are called
+    from explorer.measure.predictor.predictor import Predictor
+    from explorer.measure.settings import Setting
+
+SETTING_FIELDS = ("batch", "dtype", "layout", "mode")  # of a latency environment
 
 
-class Listed(click.ParamType):
-    """Words or numbers, separated by commas."""
+class Listed(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it is not generic
+    """The type of an option that takes words or numbers separated by commas.
+
+    Args:
+        kind: ``str`` or ``int``.
+    """
 
     name = "list"
 
-    def __init__(self, kind: type = str):
+    def __init__(self, kind: type[str] | type[int] = str) -> None:
         self._kind = kind
 
-    def convert(self, value, param, ctx) -> tuple:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         if isinstance(value, tuple):
             return value
         words = [word.strip() for word in value.split(",") if word.strip()]
@@ -43,7 +54,7 @@ class Listed(click.ParamType):
 @click.argument("archs", metavar="ARCH...", nargs=-1)
 @device
 @click.option(
-    "--batch", "batches", type=Listed(int), default="1", show_default=True, metavar="N,...", help="Images a run."
+    "--batch", "batches", type=Listed(int), default="1", show_default=True, metavar="N,...", help="Images per run."
 )
 @click.option(
     "--dtype",
@@ -70,48 +81,54 @@ class Listed(click.ParamType):
     metavar="NAME,...",
     help="eager (default on a CPU), graph (default on a GPU), compile, onnxruntime.",
 )
-@click.option("--threads", type=Whole(1, 1_024), default=1, show_default=True, metavar="N", help="Of a CPU.")
-@click.option("--cores", type=Listed(int), metavar="N,...", help="Of a CPU, to pin them to; the least busy by default.")
-@click.option("--predicted", is_flag=True, help="Predict instead of measuring; needs a calibration of this device.")
-@click.option("--calibrate", "space", metavar="SPACE", help="Learn to predict this device from networks of SPACE.")
-@click.option("-n", "networks", type=Whole(min=1), metavar="N", help="With --calibrate: how many; 160 by default.")
+@click.option("--threads", type=Whole(1, 1_024), default=1, show_default=True, metavar="N", help="Threads on a CPU.")
+@click.option(
+    "--cores",
+    type=Listed(int),
+    metavar="N,...",
+    help="CPU cores to use; the least busy ones by default.",
+)
+@click.option("--predicted", is_flag=True, help="Predict instead of measuring; requires a calibration of this device.")
+@click.option("--calibrate", "space", metavar="SPACE", help="Fit a latency predictor to measured networks of SPACE.")
+@click.option("-n", "networks", type=Whole(min=1), metavar="N", help="Networks for --calibrate; 160 by default.")
 @as_json
 @storage
 @with_input
 def latency(
-    archs,
-    device,
-    batches,
-    dtypes,
-    layouts,
-    modes,
-    threads,
-    cores,
-    predicted,
-    space,
-    networks,
-    as_json,
-    storage,
-    override,
+    archs: tuple[str, ...],
+    device: str,
+    batches: tuple[int, ...],
+    dtypes: tuple[str, ...],
+    layouts: tuple[str, ...],
+    modes: tuple[str, ...] | None,
+    threads: int,
+    cores: tuple[int, ...] | None,
+    predicted: bool,
+    space: str | None,
+    networks: int | None,
+    as_json: bool,
+    storage: str,
+    override: Input | None,
 ) -> None:
-    """How long ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder) takes for a batch.
+    """Measure the latency of ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder).
 
-    Several are timed in turn, with a fixed reference network between them: what is compared belongs in one call.
+    Several networks are timed in turn, with a fixed reference network between them. Networks to be compared belong in
+    one call.
     """
     from explorer.measure.protocol import MeasurementFailed
     from explorer.measure.settings import default_mode, make_settings
     from explorer.system.environment import find_device
 
-    _check_asked(archs, predicted, space, networks)
+    _check_usage(archs, predicted, space, networks)
     found = [find_architecture(arch, storage, override) for arch in archs]
-    read = None if space is None else load_space(space)
-    if read is not None and override is not None:
-        read = override.applied(read)
+    calibration_space = None if space is None else load_space(space)
+    if calibration_space is not None and override is not None:
+        calibration_space = override.applied(calibration_space)
     place = find_device(device)
     settings = make_settings(place, batches, dtypes, layouts, modes or [default_mode(place)])
     try:
-        if read is not None:
-            _calibrate(read, settings, place, networks, threads, cores, as_json)
+        if calibration_space is not None:
+            _calibrate(calibration_space, settings, place, networks, threads, cores, as_json)
         elif predicted:
             _predict(archs, found, settings, place, threads, as_json)
         else:
@@ -120,7 +137,8 @@ def latency(
         raise WorkFailed(str(error)) from error
 
 
-def _check_asked(archs, predicted, space, networks) -> None:
+def _check_usage(archs: Sequence[str], predicted: bool, space: str | None, networks: int | None) -> None:
+    """Raise UsageError for arguments that contradict each other."""
     context = click.get_current_context()
     if space is not None and (archs or predicted):
         raise click.UsageError("--calibrate measures networks of its SPACE; leave out ARCH and --predicted", context)
@@ -130,11 +148,20 @@ def _check_asked(archs, predicted, space, networks) -> None:
         raise click.UsageError("Missing argument 'ARCH...'.", context)
 
 
-def _measure(archs, found, settings, place, threads, cores, as_json) -> None:
+def _measure(
+    archs: Sequence[str],
+    found: Sequence[Addressed],
+    settings: Sequence[Setting],
+    place: str,
+    threads: int,
+    cores: Sequence[int] | None,
+    as_json: bool,
+) -> None:
+    """Measure the networks in a child process and print their latencies."""
     from explorer.measure.child import measure_in_child
 
     architectures = [each.architecture for each in found]
-    with _alone_on(place), _waiting(f"measuring {len(found) * len(settings)} latencies", as_json):
+    with _exclusive(place), _status_line(f"measuring {len(found) * len(settings)} latencies", as_json):
         measured = measure_in_child(architectures, settings, place, threads, cores)
     if as_json:
         print_json([each.to_dict() for each in measured])
@@ -142,7 +169,15 @@ def _measure(archs, found, settings, place, threads, cores, as_json) -> None:
         _print_latencies([arch for arch in archs for _ in settings], measured)
 
 
-def _predict(archs, found, settings, place, threads, as_json) -> None:
+def _predict(
+    archs: Sequence[str],
+    found: Sequence[Addressed],
+    settings: Sequence[Setting],
+    place: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Predict the latencies of the networks and print them."""
     from explorer.measure.latency import present_environment
     from explorer.measure.predictor.predictor import find_predictor
 
@@ -157,7 +192,7 @@ def _predict(archs, found, settings, place, threads, as_json) -> None:
         print_json([_predicted_json(*row) for row in rows])
         return
     print_table(
-        {"network": "left", "batch": "right", "predicted ms": "right", "within 10%": "right", "learnt from": "left"},
+        {"network": "left", "batch": "right", "predicted ms": "right", "within 10%": "right", "fitted to": "left"},
         [
             (arch, environment.batch, _ms(ms), percent(predictor.error.within_10_percent), predictor.space[0])
             for arch, (_, environment, predictor, ms) in zip((arch for arch in archs for _ in settings), rows)
@@ -165,10 +200,13 @@ def _predict(archs, found, settings, place, threads, as_json) -> None:
     )
 
 
-def _predicted_json(architecture, environment, predictor, ms) -> dict:
+def _predicted_json(
+    architecture: Architecture, environment: LatencyEnvironment, predictor: Predictor, ms: float
+) -> dict[str, Any]:
+    """Return one prediction as ``explorer latency --predicted --json`` prints it."""
     return {
         "digest": architecture.digest,
-        **{name: getattr(environment, name) for name in SETTING},
+        **{name: getattr(environment, name) for name in SETTING_FIELDS},
         "predicted_ms": ms,
         "within_10_percent": predictor.error.within_10_percent,
         "error": asdict(predictor.error),
@@ -177,23 +215,32 @@ def _predicted_json(architecture, environment, predictor, ms) -> dict:
     }
 
 
-def _calibrate(space, settings, place, networks, threads, cores, as_json) -> None:
+def _calibrate(
+    space: SearchSpace,
+    settings: Sequence[Setting],
+    place: str,
+    networks: int | None,
+    threads: int,
+    cores: Sequence[int] | None,
+    as_json: bool,
+) -> None:
+    """Fit a predictor to measured networks of a space, save it and print its error."""
     from explorer.measure.predictor.calibration import NETWORKS, calibrate
     from explorer.measure.predictor.predictor import predictors_folder, save
 
     if len(settings) > 1:
-        raise ExplorerError(f"a predictor is of one setting, {len(settings)} were named; calibrate them one by one")
+        raise ExplorerError(f"a predictor has one setting, found {len(settings)}; calibrate them one by one")
     require_writable(predictors_folder() / "predictor.json")
     wanted, done = networks or NETWORKS, 0
-    with _alone_on(place), _waiting(f"measuring {wanted} networks of {space.name}", as_json) as status:
+    with _exclusive(place), _status_line(f"measuring {wanted} networks of {space.name}", as_json) as status:
 
-        def heard(latency: Latency) -> None:
+        def count(latency: Latency) -> None:
             nonlocal done
             done += 1
             if status is not None:
                 status.update(f"{done} measurements of {wanted} networks of {space.name}")
 
-        made = calibrate(space, settings[0], place, networks=wanted, threads=threads, cores=cores, on_latency=heard)
+        made = calibrate(space, settings[0], place, networks=wanted, threads=threads, cores=cores, on_latency=count)
     predictor, error = made.predictor, made.predictor.error
     path = save(predictor)
     contended = sum(latency.contended for latency in made.measured)
@@ -210,32 +257,31 @@ def _calibrate(space, settings, place, networks, threads, cores, as_json) -> Non
         }
         print_json(document)
         return
-    click.echo(f"{place}: learnt from {predictor.networks} networks of {space.name}; {predictor.environment}")
+    click.echo(f"{place}: fitted to {predictor.networks} networks of {space.name}; {predictor.environment}")
     click.echo(
-        f"of held-out networks {percent(error.within_10_percent)} are predicted within 10%; error: median"
+        f"{percent(error.within_10_percent)} of held-out networks are predicted within 10%; error: median"
         f" {percent(error.median)}, 90th percentile {percent(error.p90)}, bias {error.bias:+.1%}"
     )
     if contended:
-        click.echo(f"contended: {contended} of {predictor.networks} were measured beside other work")
-    click.echo(f"kept in {path}")
+        click.echo(f"contended: {contended} of {predictor.networks} measurements ran beside other work")
+    click.echo(f"saved in {path}")
 
 
-def _alone_on(place: str):
-    """Others that measure there are waited for, which is said; trainings there wait for this one."""
+def _exclusive(place: str) -> AbstractContextManager[None]:
+    """Return the lock of a device for measuring: it waits for other measurements, and trainings wait for it."""
     from explorer.system.device_lock import measuring
 
-    return measuring(
-        place, lambda: click.echo(f"another measurement is under way on {place}; waiting for it", err=True)
-    )
+    return measuring(place, lambda: click.echo(f"another measurement is running on {place}; waiting for it", err=True))
 
 
-def _waiting(what: str, silent: bool):
-    """A sign of life on standard error."""
+def _status_line(what: str, silent: bool) -> AbstractContextManager[Status | None]:
+    """Return a status line on standard error; None if ``silent``."""
     return nullcontext() if silent else Console(stderr=True).status(what)
 
 
 def _print_latencies(named: Sequence[str], measured: Sequence[Latency]) -> None:
-    varying = [name for name in SETTING if len({getattr(each.environment, name) for each in measured}) > 1]
+    """Print measured latencies as a table, and below it what they have in common."""
+    varying = [name for name in SETTING_FIELDS if len({getattr(each.environment, name) for each in measured}) > 1]
     numbers = dict.fromkeys(["ms", "median", "95% interval", "p05 to p95", "runs", "images/s"], "right")
     print_table(
         {"network": "left", **dict.fromkeys(varying, "right"), **numbers},
@@ -256,17 +302,18 @@ def _print_latencies(named: Sequence[str], measured: Sequence[Latency]) -> None:
     click.echo()
     environment = measured[0].environment
     machine, torch = environment.machine, environment.machine.versions["torch"]
-    fixed = [f"{name} {getattr(environment, name)}" for name in SETTING if name not in varying]
+    fixed = [f"{name} {getattr(environment, name)}" for name in SETTING_FIELDS if name not in varying]
     clocks = (measured[0].device_state or {}).get("sm_mhz", [])
-    at = f" at {max(clocks):g} MHz" if clocks else ""  # which tells a locked clock, where nothing else does
+    at = f" at {max(clocks):g} MHz" if clocks else ""  # the only sign of a locked clock
     click.echo(f"{machine.device}: {machine.device_name}{at}, torch {torch}; {', '.join(fixed)}")
     for method in dict.fromkeys(each.method for each in measured):
         click.echo(method)
     notes = dict.fromkeys(note for each in measured for note in each.notes)
     if notes:
-        stands = " ('ms' is chosen to stand that; median and quantiles do not)" if machine.device == "cpu" else ""
-        click.echo(f"contended: {'; '.join(notes)}{stands}")
+        robust = " ('ms' is robust to it; median and quantiles are not)" if machine.device == "cpu" else ""
+        click.echo(f"contended: {'; '.join(notes)}{robust}")
 
 
 def _ms(value: float) -> str:
+    """Format milliseconds with three digits, or as a whole number from 100."""
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"

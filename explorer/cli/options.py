@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they print."""
+"""Options that several commands share, and functions that format and print results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from explorer.analysis.quantities import FRACTIONS
 from explorer.cli.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.setting_options import setting_option
-from explorer.cli.streams import tell
+from explorer.cli.streams import print_message
 from explorer.errors import ExplorerError
 from explorer.space.language.parse import parse_shape
 from explorer.store.passwords import HIDDEN, has_password
@@ -29,13 +29,14 @@ from explorer.training.settings import TrainingSettings
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
 as_json = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else there."
+    "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on standard output."
 )
 
 
 def _warn_of_password(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Print a warning if the command line contains a password."""
     if ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE and has_password(value):
-        tell(
+        print_message(
             "--storage holds a password that other users of this machine can read in the list of processes (ps);"
             " set EXPLORER_STORAGE instead, or leave the password to PGPASSWORD or ~/.pgpass"
         )
@@ -54,9 +55,12 @@ storage = click.option(
 
 
 def storage_words(shown: str) -> str:
-    """`` --storage URL`` for a command to run next, or nothing where it finds the storage without it.
+    """Return the option `` --storage URL`` for a suggested next command; empty text if the command needs none.
 
-    A storage with a password is left to EXPLORER_STORAGE: the shown text could not be used.
+    A storage with a password is left to EXPLORER_STORAGE, because ``shown`` hides the password.
+
+    Args:
+        shown: URL of the storage without its password.
     """
     from_command_line = click.get_current_context().get_parameter_source("storage") is ParameterSource.COMMANDLINE
     return f" --storage {shlex.quote(shown)}" if from_command_line and HIDDEN not in shown else ""
@@ -67,7 +71,10 @@ data_dir, skip_damaged, device = _training["data_dir"], _training["skip_damaged"
 
 
 def with_input(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--data NAME``, or ``--input CxHxW`` and ``--classes N``: replace the space's own input."""
+    """Add the options ``--data``, ``--input`` and ``--classes``; the command receives them as ``override``.
+
+    ``override`` is an ``Input``, or None for the space's own input.
+    """
 
     def wrapped(
         *args: Any, data: str | None, data_dir: str | None, input: str | None, classes: int | None, **kwargs: Any
@@ -82,18 +89,31 @@ def with_input(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def input_shape(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--input CxHxW`` and ``--classes N``, each by itself if need be."""
-    own = "the space's own unless named."
+    """Add the options ``--input CxHxW`` and ``--classes N``, which can be used separately."""
+    own = "the space's own by default."
     command = click.option("--input", metavar="CxHxW", help=f"Input shape, as in 3x224x224; {own}")(command)
     classes = click.option("--classes", type=Whole(1, 65_536), metavar="N", help=f"Number of classes; {own}")
     return classes(command)
 
 
 def input_override(data: str | None, data_dir: str | None, shape: str | None, classes: int | None) -> Input | None:
-    """The input that these options ask for, None for the space's own. Raises ExplorerError where they contradict."""
+    """Return the input that the options name.
+
+    Args:
+        data: Name of a data set whose shape and classes are used.
+        data_dir: Folder of the data sets.
+        shape: Input shape, as ``CxHxW``.
+        classes: Number of classes.
+
+    Returns:
+        The input; None if the options keep the space's own.
+
+    Raises:
+        ExplorerError: ``data`` is combined with ``shape`` or ``classes``, or one of them is invalid.
+    """
     if data is not None:
         if shape is not None or classes is not None:
-            raise ExplorerError("--data already says input and classes; leave out --input and --classes")
+            raise ExplorerError("--data already sets input and classes; leave out --input and --classes")
         from explorer.data.catalogue import describe_data
 
         return Input(*describe_data(data, data_dir))
@@ -103,9 +123,16 @@ def input_override(data: str | None, data_dir: str | None, shape: str | None, cl
 
 
 def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: Callable[[Path], bool]) -> None:
-    """Raises ExplorerError where the file ``path`` cannot be written, or holds what the command did not write.
+    """Check that a command can write its output file.
 
-    ``suffixes``: the ones that its name may have; ``is_earlier``: whether an existing file is the command's own output.
+    Args:
+        option: Option that names the file, for messages.
+        path: Path of the file.
+        suffixes: Valid suffixes of the file name; the first is suggested.
+        is_earlier: Returns whether an existing file is an earlier output of the command, which may be replaced.
+
+    Raises:
+        ExplorerError: The name has another suffix, the file cannot be written, or a file of other origin exists there.
     """
     named = f"{option} {path}"
     if path.suffix.lower() not in suffixes:
@@ -114,7 +141,7 @@ def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: C
     try:
         require_writable(path)
         if path.exists() and not path.is_file():
-            raise ExplorerError("it is no regular file")
+            raise ExplorerError("it is not a regular file")
         foreign = path.is_file() and path.stat().st_size and not is_earlier(path)
     except ExplorerError as error:
         raise ExplorerError(f"{named}: {error}") from None
@@ -122,27 +149,35 @@ def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: C
         reason = getattr(error, "strerror", None) or error
         raise ExplorerError(f"{named[:200]!r}: cannot be written: {reason}") from None
     if foreign:
-        raise ExplorerError(f"{named}: the file there was not written by this command; remove it, or give another name")
+        raise ExplorerError(
+            f"{named}: the file there was not written by this command; remove it or choose another name"
+        )
 
 
 def begins_with(path: Path, start: str) -> bool:
-    """Whether the file's text begins so."""
+    """Return whether the text of a file begins with ``start``."""
     with path.open("rb") as stream:
         return stream.read(len(start.encode())) == start.encode()
 
 
 def print_json(document: Any) -> None:
+    """Print plain data as a JSON document."""
     click.echo(json.dumps(document, indent=2))
 
 
 def console() -> Console:
-    """Where people read: standard output, as wide as a full table when it is no terminal."""
+    """Return a console on standard output; 160 columns wide, enough for the widest table, if it is not a terminal."""
     made = Console(highlight=False)
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
-    """A table; ``columns``: heading -> "left" or "right"."""
+    """Print a table.
+
+    Args:
+        columns: Alignment, "left" or "right", by heading.
+        rows: Cells of each row; None is an empty cell.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, side in columns.items():
         table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
@@ -152,12 +187,12 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
 
 
 def plain(value: Any) -> Text:
-    """Text as it is: nothing in it is markup or an escape sequence."""
+    """Return a value as text without markup and escape sequences."""
     return Text("" if value is None else printable(str(value)))
 
 
 def counted(number: float) -> str:
-    """A count as people read it: 40.8M, 272k, 512."""
+    """Format a count with three digits and a suffix, such as 40.8M, 272k or 512."""
     for factor, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(number) >= factor:
             return f"{number / factor:.3g}{suffix}"
@@ -165,7 +200,7 @@ def counted(number: float) -> str:
 
 
 def large(number: int) -> str:
-    """A whole number in full to a billion, then in powers of ten."""
+    """Format a whole number: in full below a billion, else as a power of ten."""
     if number < 10**9:
         return f"{number:,}"
     digits = str(number)
@@ -173,15 +208,17 @@ def large(number: int) -> str:
 
 
 def percent(share: float | None) -> str:
+    """Format a fraction as a percentage; None as empty text."""
     return "" if share is None else f"{100 * share:.1f}%"
 
 
 def amount(name: str, value: float) -> str:
-    """A quantity's value as people read it: 93.2%, 1.23, 40.8M."""
+    """Format the value of a quantity, such as 93.2%, 1.23 or 40.8M."""
     if name in FRACTIONS:
         return percent(value)
     return f"{value:.3g}" if name.endswith("_ms") else counted(value)
 
 
 def choices_line(choices: Mapping[str, str]) -> str:
+    """Format the choices of a derivation on one line."""
     return " ".join(f"{name}={text}" for name, text in choices.items())

@@ -1,4 +1,4 @@
-"""``explorer search``, ``worker`` and ``train``: what computes."""
+"""``explorer search``, ``worker`` and ``train``: commands that train networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, storage, storage_words
 from explorer.cli.setting_options import setting_options, values_in_force
-from explorer.cli.studies import frontier_json, print_frontier, tell_mixed
+from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
 from explorer.records import Epoch, TrialRecord
 from explorer.settings.file import read_settings, write_settings
@@ -36,12 +36,14 @@ SPACE = Setting(
     annotation="str | None",
 )
 SEARCH = (SPACE, *(each for each in SearchSettings.described() if each.flag is not None))
+# ``worker`` has options of its own for these, or takes them from the study.
 NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_study", "seed", "storage")
 WORKER = [each for each in SEARCH[1:] if not each.in_fingerprint and each.name not in NOT_OF_A_WORKER]
 
 
 def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
-    return [each for each in settings if each.name != "storage"]  # its option warns of a password
+    """Return the settings but ``storage``, whose option also warns of a password."""
+    return [each for each in settings if each.name != "storage"]
 
 
 @click.command()
@@ -56,7 +58,7 @@ def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
 @as_json
 @storage
 def search(config: str | None, print_config: bool, as_json: bool, **options: Any) -> None:
-    """Train networks of SPACE and find the frontier of accuracy versus cost. The same line again resumes the study."""
+    """Train networks of SPACE and find the frontier of accuracy versus cost. The same command resumes the study."""
     from explorer.space.search_space import load_space
     from explorer.study import run_search
 
@@ -69,18 +71,18 @@ def search(config: str | None, print_config: bool, as_json: bool, **options: Any
     if space is None:
         ctx = click.get_current_context()
         raise click.MissingParameter(ctx=ctx, param=next(each for each in ctx.command.params if each.name == "space"))
-    _tell(_watched(run_search, load_space(space), **values), as_json)
+    _report(_run_with_progress(run_search, load_space(space), **values), as_json)
 
 
 def _config(values: Mapping[str, Any]) -> str:
-    """The settings file that gives these values. A storage with a password is left to EXPLORER_STORAGE."""
+    """Return the settings file that holds these values. A storage with a password is left to EXPLORER_STORAGE."""
     if not has_password(values["storage"] or ""):
         return write_settings(values, SEARCH)
     return write_settings(values, _without_storage(SEARCH)) + "# storage: has a password; set EXPLORER_STORAGE\n"
 
 
 @click.command()
-@click.option("--study", metavar="NAME", help="The study to work on; may be left out where there is just one.")
+@click.option("--study", metavar="NAME", help="The study; may be left out if the storage has just one.")
 @setting_options(WORKER)
 @click.option(
     "--workers",
@@ -88,19 +90,19 @@ def _config(values: Mapping[str, Any]) -> str:
     default=1,
     show_default=True,
     metavar="N",
-    help="Networks trained side by side.",
+    help="Networks trained in parallel.",
 )
 @as_json
 @storage
 def worker(study: str | None, storage: str, as_json: bool, **options: Any) -> None:
-    """Train networks for a study that 'explorer search' created, beside it or after it, from any process."""
+    """Train networks for a study that 'explorer search' created, while the search runs or after it."""
     from explorer.study import join_search
 
-    _tell(_watched(join_search, storage, study or "", **options), as_json)
+    _report(_run_with_progress(join_search, storage, study or "", **options), as_json)
 
 
-def _watched(search: Callable[..., SearchResult], *args: Any, **settings: Any) -> SearchResult:
-    """What a search comes to, its progress shown. That its record went away is the work's failure, not the input's."""
+def _run_with_progress(search: Callable[..., SearchResult], *args: Any, **settings: Any) -> SearchResult:
+    """Run a search with a progress display. Raises WorkFailed if its database disappears."""
     from explorer.study import show_progress
     from explorer.study.search import RecordLost
 
@@ -111,8 +113,8 @@ def _watched(search: Callable[..., SearchResult], *args: Any, **settings: Any) -
             raise WorkFailed(str(error)) from error
 
 
-def _tell(result: SearchResult, as_json: bool) -> None:
-    """What a search came to, and how it ends the command."""
+def _report(result: SearchResult, as_json: bool) -> None:
+    """Print the result of a search. Raises WorkFailed if it failed, and repeats the signal that interrupted it."""
     study = result.study
     x, y = study.plane
     frontier = study.frontier(x, y, mix_environments=True)
@@ -132,7 +134,7 @@ def _tell(result: SearchResult, as_json: bool) -> None:
         )
     else:
         _print_result(result, frontier, x, y)
-    tell_mixed(study, {x, y}, on_stderr=True)
+    warn_of_mixed_latencies(study, {x, y}, on_stderr=True)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
     if result.interrupted:
@@ -140,15 +142,16 @@ def _tell(result: SearchResult, as_json: bool) -> None:
 
 
 def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: str) -> None:
+    """Print counts, savings, the frontier and suggested next commands."""
     out, study = console(), result.study
     counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
     saved = study.savings()
     if saved["trainings_saved"]:
-        out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been tried before"))
+        out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been trained before"))
     if saved["epochs_saved"] > 0:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
-        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: their networks had fallen behind"))
+        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: unpromising trials were stopped early"))
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
@@ -156,7 +159,7 @@ def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: 
     named = shlex.quote(study.name)
     where = storage_words(study.storage)
     best = frontier[-1].number
-    out.print(plain(f"\nThe study lies in {study.storage}, its weights in {study.artifacts}. Next:"))
+    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}. Next commands:"))
     for line in (
         f"explorer dashboard{where}",
         f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
@@ -166,7 +169,7 @@ def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: 
 
 
 def _middle(frontier: list[TrialRecord], name: str) -> float:
-    """A bound worth trying: what the frontier's middle network costs, rounded up to two digits."""
+    """Return the cost of the frontier's middle network, rounded up to two digits, as an example of a limit."""
     record = frontier[len(frontier) // 2]
     value = record.quantities[name]
     step: float = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
@@ -176,13 +179,13 @@ def _middle(frontier: list[TrialRecord], name: str) -> float:
 @click.command()
 @click.argument("arch")
 @setting_options(TrainingSettings.described())
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the training.")
 @as_json
 @storage
 def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> None:
     """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
-    A training that was killed goes on from its last checkpoint when the same line is given again.
+    The same command again resumes an interrupted training from its last checkpoint.
     """
     from explorer.cli.address import Input, find_architecture
     from explorer.data.catalogue import describe_data
@@ -199,9 +202,9 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
     if data is None:
         raise ExplorerError("--data is missing: the data set to train on, as in --data digits")
     settings = replace(settings, device=find_device(settings.device))
-    settings.resolved(data)  # a recipe that is wrong is told before the data are read
+    settings.resolved(data)  # reports an invalid recipe before reading the data
     architecture = find_architecture(arch, storage, Input(*describe_data(data, data_dir))).architecture
-    # Split as a search splits it, so that test stays unseen.
+    # The splits are those of a search, so that no search has seen the test split.
     dataset = load_data(data, data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
     notes = tuple(dict.fromkeys(dataset.notes + dataset.test.notes))
     for note in (*dataset.class_lines(), *notes):
@@ -212,7 +215,7 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
     named = (architecture.digest, dataset.fingerprint, recipe.to_json(), epochs, seed, place, resolved.precision)
     checkpoint = train_checkpoint(database_file(storage), f"train {hashlib.sha256(repr(named).encode()).hexdigest()}")
     if checkpoint.exists():
-        click.echo(f"going on from {checkpoint}", err=True)
+        click.echo(f"resuming from {checkpoint}", err=True)
     with console().status("training") as status:
 
         def show(epoch: Epoch) -> None:
@@ -228,10 +231,10 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
             raise WorkFailed(str(error)) from error
         except KeyboardInterrupt:
             if checkpoint.exists():
-                click.echo(f"the same line goes on from {checkpoint}", err=True)
+                click.echo(f"the same command resumes from {checkpoint}", err=True)
             raise
     result = trained.result
-    assert result is not None  # a training always has one
+    assert result is not None  # train_in_child always returns a result
     if as_json:
         print_json(
             {

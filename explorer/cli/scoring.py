@@ -1,8 +1,9 @@
-"""``explorer scores``: what untrained networks promise, and what such promises are worth."""
+"""``explorer scores``: zero-cost scores of untrained networks, and their rank correlation with accuracy and costs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -13,30 +14,61 @@ from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
+from explorer.space.search_space import SearchSpace
+
+if TYPE_CHECKING:  # the functions import them when they are called
+    from explorer.analysis.ranking import Correlation
+    from explorer.store import Study
+
+T = TypeVar("T")
+
+
+class Score(Protocol):
+    """A function that returns scores of an architecture by name; a score that does not exist is None."""
+
+    def __call__(
+        self, architecture: Architecture, wanted: Sequence[str] = ..., own_seed: int = ...
+    ) -> dict[str, float | None]: ...
 
 
 @click.command()
 @click.argument("archs", metavar="ARCH...", nargs=-1)
 @click.option(
     "-n", "count", type=Whole(1, 100_000), metavar="N",
-    help="Of so many networks of a SPACE, drawn uniformly: how their scores go with params, MACs and activations.",
+    help="Sample N networks of SPACE uniformly, and correlate their scores with params, MACs and activations.",
 )  # fmt: skip
-@click.option("--study", metavar="STUDY", help="How well scores and plain costs rank its trained networks.")
+@click.option("--study", metavar="STUDY", help="Show how well scores and costs rank the trained networks of STUDY.")
 @click.option(
     "--score", "names", type=Listed(), metavar="NAME,...",
     help=f"{', '.join(SCORES)}; all by default.",
 )  # fmt: skip
-@click.option("--data", metavar="NAME", help="Look at images of this data set; a study's own, else noise, by default.")
+@click.option("--data", metavar="NAME", help="Use images of this data set; by default those of the study, else noise.")
 @data_dir
 @input_shape
-@click.option("--batch", type=Whole(2, 4_096), metavar="N", help="Images; 32 by default.")
+@click.option("--batch", type=Whole(2, 4_096), metavar="N", help="Images in the batch; 32 by default.")
 @click.option(
-    "--seed", type=int, metavar="S", help="Of weights, noise, images and draws; a trial's own, else 0, by default."
+    "--seed",
+    type=int,
+    metavar="S",
+    help="Seed of weights, noise, images and sampling; a trial's own, else 0, by default.",
 )
 @as_json
 @storage
-def scores(archs, count, study, names, data, data_dir, input, classes, batch, seed, as_json, storage) -> None:
-    """Zero-cost scores of untrained ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder)."""
+def scores(
+    archs: tuple[str, ...],
+    count: int | None,
+    study: str | None,
+    names: tuple[str, ...] | None,
+    data: str | None,
+    data_dir: str | None,
+    input: str | None,
+    classes: int | None,
+    batch: int | None,
+    seed: int | None,
+    as_json: bool,
+    storage: str,
+) -> None:
+    """Compute zero-cost scores of ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder)."""
     if bool(archs) == bool(study) or (count and len(archs) != 1):
         usage = "name ARCH..., or one SPACE with -n N, or --study STUDY alone"
         raise click.UsageError(usage, click.get_current_context())
@@ -48,7 +80,7 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
     names = check_scores(names or SCORES)
     override = input_override(data, data_dir, input, classes)
     if study and input:
-        raise ExplorerError("--input and --classes are those of the study's data; leave them out")
+        raise ExplorerError("--study uses the input and classes of the study's data; leave out --input and --classes")
     if study:
         from explorer.store import open_study
         from explorer.study.recorded_training import training_data
@@ -58,24 +90,25 @@ def scores(archs, count, study, names, data, data_dir, input, classes, batch, se
         space = load_space(archs[0]) if override is None else override.applied(load_space(archs[0]))
     else:
         found = [find_architecture(arch, storage, override).architecture for arch in archs]
-    seen = None if data is None else load_data(data, data_dir)
+    dataset = None if data is None else load_data(data, data_dir)
 
-    def score(architecture: Architecture, wanted=names, own_seed: int = 0) -> dict[str, float | None]:
+    def score(architecture: Architecture, wanted: Sequence[str] = names, own_seed: int = 0) -> dict[str, float | None]:
         chosen = own_seed if seed is None else seed
-        return score_architecture(architecture, wanted, data=seen, batch=batch or BATCH, seed=chosen)
+        return score_architecture(architecture, wanted, data=dataset, batch=batch or BATCH, seed=chosen)
 
     if study:
-        if seen is None and opened.fingerprint.get("recipe"):
-            seen = training_data(opened, data_dir)
-        anew = any(given is not None for given in (data, batch, seed))
-        _print_ranking(opened, score, names, anew, as_json)
+        if dataset is None and opened.fingerprint.get("recipe"):
+            dataset = training_data(opened, data_dir)
+        recompute = any(given is not None for given in (data, batch, seed))
+        _print_ranking(opened, score, names, recompute, as_json)
     elif count:
-        _print_survey(space, count, seed or 0, score, names, as_json)
+        _print_correlations(space, count, seed or 0, score, names, as_json)
     else:
         _print_scores(archs, [{"digest": each.digest, **score(each)} for each in found], names, as_json)
 
 
-def _print_scores(archs, rows, names, as_json: bool) -> None:
+def _print_scores(archs: Sequence[str], rows: Sequence[Mapping[str, Any]], names: Sequence[str], as_json: bool) -> None:
+    """Print the scores of each network."""
     if as_json:
         print_json(rows)
         return
@@ -85,11 +118,13 @@ def _print_scores(archs, rows, names, as_json: bool) -> None:
     )
 
 
-def _print_survey(space, count: int, seed: int, score, names, as_json: bool) -> None:
-    """The scores of networks drawn from a space, and how they go with what costs nothing to know."""
+def _print_correlations(
+    space: SearchSpace, count: int, seed: int, score: Score, names: Sequence[str], as_json: bool
+) -> None:
+    """Print the rank correlation of scores and costs over networks sampled from a space."""
     from explorer.scoring.space import PLAIN, beside_costs, drawn, score_networks
 
-    rows = list(score_networks(space, _tracked(drawn(space, count, seed), as_json), score))
+    rows = list(score_networks(space, _with_progress(drawn(space, count, seed), as_json), score))
     found = beside_costs(rows, names)
     if as_json:
         correlations = [
@@ -100,7 +135,7 @@ def _print_survey(space, count: int, seed: int, score, names, as_json: bool) -> 
         print_json({"rows": rows, "correlations": correlations})
         return
     rho = {(each.name, plain): each for plain, listed in found.items() for each in listed}
-    _tell_blanks(rho.values())
+    _explain_blanks(rho.values())
     print_table(
         {"rank correlation with": "left", **dict.fromkeys(PLAIN, "right"), "networks": "right"},
         [
@@ -110,8 +145,11 @@ def _print_survey(space, count: int, seed: int, score, names, as_json: bool) -> 
     )  # fmt: skip
 
 
-def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
-    """Scores that the search has stored are not measured again, unless something else is asked of them (``anew``)."""
+def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: bool, as_json: bool) -> None:
+    """Print the rank correlation of scores and costs with the accuracy of a study's trials.
+
+    Scores that the search stored are read from the database, unless ``recompute`` is true.
+    """
     from explorer.analysis.ranking import rank_correlations
     from explorer.scoring.space import PLAIN
 
@@ -119,8 +157,8 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     if not records:
         raise ExplorerError(f"study {study.name!r} has no complete trial with an accuracy to rank by")
     scored = []
-    for each in _tracked(records, as_json):
-        stored = {} if anew else {name: each.objectives[name] for name in names if name in each.objectives}
+    for each in _with_progress(records, as_json):
+        stored = {} if recompute else {name: each.objectives[name] for name in names if name in each.objectives}
         missing = [name for name in names if name not in stored]
         measured = score(Architecture.from_json(each.architecture, each.digest), missing, each.seed) if missing else {}
         scored.append({**stored, **measured})
@@ -132,7 +170,7 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     if as_json:
         print_json([each.to_json() for each in found])
         return
-    _tell_blanks(found)
+    _explain_blanks(found)
     print_table(
         {"": "left", "rank correlation": "right", "95%": "left", "at equal MACs": "right", "networks": "right"},
         [
@@ -148,15 +186,16 @@ def _print_ranking(study, score, names, anew: bool, as_json: bool) -> None:
     )
 
 
-def _tell_blanks(found) -> None:
+def _explain_blanks(found: Iterable[Correlation]) -> None:
+    """Print why a correlation is missing, if one is."""
     from explorer.analysis.ranking import FEWEST
 
     if any(each.rho is None for each in found):
         click.echo(f"blank: fewer than {FEWEST} networks have both numbers, or one is the same for all", err=True)
 
 
-def _tracked(networks: Sequence, as_json: bool) -> Iterable:
-    """The networks, with a bar on standard error of how many are scored."""
+def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:
+    """Return the networks, with a progress bar on standard error."""
     from rich.console import Console
     from rich.progress import track
 
@@ -164,4 +203,5 @@ def _tracked(networks: Sequence, as_json: bool) -> Iterable:
 
 
 def _shown(value: float | None) -> str:
+    """Format a value with four digits; None as empty text."""
     return "" if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Command-line options made from settings, and the values that hold: the command line's, else the settings file's."""
+"""Command-line options made from settings, and their values merged with those of a settings file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from explorer.settings.settings import Setting
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SettingType(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it takes no argument
-    """The text of an option as the value of its setting."""
+class SettingType(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it is not generic
+    """The type of an option that takes the value of a setting.
+
+    Args:
+        setting: The setting.
+    """
 
     def __init__(self, setting: Setting) -> None:
         self.name = setting.name
@@ -33,8 +37,8 @@ def setting_option(setting: Setting, **changes: Any) -> Callable[[F], F]:
     """Return the decorator that adds the option of a setting to a command.
 
     Args:
-        setting: The setting; its name is the parameter's.
-        **changes: Arguments of ``click.option`` that replace those made from the setting.
+        setting: The setting; its name becomes the parameter's name.
+        **changes: Arguments of ``click.option`` that override those made from the setting.
     """
     described: dict[str, Any] = {"help": setting.help}
     if isinstance(setting.kind, Flag):
@@ -54,6 +58,8 @@ def setting_option(setting: Setting, **changes: Any) -> Callable[[F], F]:
 
 
 def _read_all(setting: Setting) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], Any]:
+    """Return the callback that reads all values of a repeated option."""
+
     def read(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Any:
         return setting.kind.read(setting.name, texts) if texts else setting.default
 
@@ -61,7 +67,11 @@ def _read_all(setting: Setting) -> Callable[[click.Context, click.Parameter, tup
 
 
 def setting_options(settings: Iterable[Setting]) -> Callable[[F], F]:
-    """Return the decorator that adds the options of those settings that have one, in their order."""
+    """Return the decorator that adds the options of settings to a command.
+
+    Args:
+        settings: The settings, in the order of the options; those without an option are skipped.
+    """
 
     def decorate(command: F) -> F:
         for each in reversed([each for each in settings if each.flag is not None]):
@@ -72,10 +82,17 @@ def setting_options(settings: Iterable[Setting]) -> Callable[[F], F]:
 
 
 def values_in_force(options: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options' values: those typed, else those of the settings file, else environment and defaults."""
+    """Merge the values of options with those of a settings file.
+
+    A value typed on the command line comes first, then the settings file, then environment variable and default.
+
+    Args:
+        options: Values of the options by name.
+        from_file: Values of the settings file by name.
+    """
     ctx, values = click.get_current_context(), dict(options)
     for name, value in from_file.items():
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             values[name] = value
-            ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)  # a command to run next must be told it too
+            ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)  # a suggested next command must repeat it
     return values

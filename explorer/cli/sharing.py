@@ -1,4 +1,4 @@
-"""``explorer export``, ``describe`` and ``dashboard``: what leaves the explorer."""
+"""``explorer export``, ``describe`` and ``dashboard``: share networks and browse studies."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
-from explorer.cli.studies import mix, none_found, tell_mixed
+from explorer.cli.studies import mix, none_found, warn_of_mixed_latencies
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.verify.formats import RUN, check_formats
 from explorer.export.verify.process import FreshProcess
+from explorer.records import TrialRecord
 from explorer.system.files import require_writable
 
 
-class Stages(click.ParamType):
-    """``2,3,4``: stages by their numbers from 1."""
+class Stages(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it is not generic
+    """The type of an option that takes stages by their numbers from 1, as in ``2,3,4``."""
 
     name = "stages"
 
-    def convert(self, value, param, ctx) -> tuple[int, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in value.split(",")]
@@ -36,8 +37,15 @@ class Stages(click.ParamType):
         return tuple(map(int, parts))
 
 
-class Wish(NamedTuple):
-    """What is to be made of a network, beside where it is written."""
+class Request(NamedTuple):
+    """What to export of a network.
+
+    Attributes:
+        formats: Names of the formats.
+        features: Stages whose feature maps a backbone returns; empty for a classifier.
+        head_classes: Number of classes of a new classifier; None keeps the classifier.
+        weights: Path of a file of weights; None for the trial's own, or fresh ones without a trial.
+    """
 
     formats: frozenset[str]
     features: tuple[int, ...]
@@ -54,61 +62,71 @@ class Wish(NamedTuple):
     "--under",
     multiple=True,
     metavar="LIMIT",
-    help="ARCH is a study: export its best network that keeps this limit; may be repeated.",
+    help="ARCH is a study: export its best network within this limit; may be repeated.",
 )
 @click.option(
-    "--frontier", "whole_frontier", is_flag=True, help="ARCH is a study: export its whole frontier, a folder a network."
+    "--frontier",
+    "whole_frontier",
+    is_flag=True,
+    help="ARCH is a study: export its whole frontier, one folder per network.",
 )
 @mix
 @click.option(
-    "--formats", metavar="NAMES", help="Of yaml, python, safetensors, onnx, pt2; all that can be written by default."
+    "--formats",
+    metavar="NAMES",
+    help="Formats: yaml, python, safetensors, onnx, pt2; all that are available by default.",
 )
 @click.option(
     "--features",
     type=Stages(),
     default=(),
     metavar="STAGES",
-    help="A backbone: no head, the feature maps of these stages, as in 2,3,4.",
+    help="Export a backbone without head that returns the feature maps of these stages, as in 2,3,4.",
 )
-@click.option("--head-classes", type=Whole(1, 65_536), metavar="N", help="A new, untrained classifier for N classes.")
+@click.option(
+    "--head-classes",
+    type=Whole(1, 65_536),
+    metavar="N",
+    help="Replace the classifier by an untrained one for N classes.",
+)
 @click.option(
     "--weights",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Take the weights from this safetensors file; also torchvision's and timm's ResNets.",
+    help="Load the weights from this safetensors file; also those of torchvision's and timm's ResNets.",
 )
 @as_json
 @storage
 @with_input
 def export(
-    arch,
-    output,
-    under,
-    whole_frontier,
-    mix_environments,
-    formats,
-    features,
-    head_classes,
-    weights,
-    as_json,
-    storage,
-    override,
+    arch: str,
+    output: str,
+    under: tuple[str, ...],
+    whole_frontier: bool,
+    mix_environments: bool,
+    formats: str | None,
+    features: tuple[int, ...],
+    head_classes: int | None,
+    weights: str | None,
+    as_json: bool,
+    storage: str,
+    override: Input | None,
 ) -> None:
-    """Write ARCH as a folder that stands on its own: architecture, code, weights, graphs, and a page on what it is.
+    """Write ARCH as a self-contained folder: architecture, code, weights, graphs and a model card.
 
     ARCH is STUDY:TRIAL, SPACE.yaml#INDEX or an exported folder; with --under or --frontier, a study's name.
-    Without a trial behind it the network has fresh, untrained weights, or those of --weights.
+    A network that is not a trial has fresh, untrained weights, or those of --weights.
     """
     if under and whole_frontier:
         raise ExplorerError("--under and --frontier exclude each other")
     if features and head_classes is not None:
         raise ExplorerError("--features leaves the head out; leave out --head-classes")
     names = None if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
-    wish = Wish(check_formats(names), features, head_classes, weights)
-    # Begun at once, the process in which the files are run loads torch beside this one.
-    with FreshProcess() if wish.formats & set(RUN) else contextlib.nullcontext() as fresh:
+    request = Request(check_formats(names), features, head_classes, weights)
+    # The process that verifies the files is started first, so that both processes load torch at the same time.
+    with FreshProcess() if request.formats & set(RUN) else contextlib.nullcontext() as fresh:
         documents = _exports(
-            arch, Path(output), under, whole_frontier, mix_environments, wish, storage, override, as_json, fresh
+            arch, Path(output), under, whole_frontier, mix_environments, request, storage, override, as_json, fresh
         )
     if as_json:
         print_json(documents if whole_frontier else documents[0])
@@ -120,13 +138,13 @@ def _exports(
     under: tuple[str, ...],
     whole_frontier: bool,
     mix_environments: bool,
-    wish: Wish,
+    request: Request,
     storage: str,
     override: Input | None,
     quiet: bool,
     fresh: FreshProcess | None,
-) -> list[dict]:
-    """What was written of each network."""
+) -> list[dict[str, Any]]:
+    """Export one network or several and return for each what ``explorer export --json`` prints."""
     if under or whole_frontier:
         from explorer.store import open_study
 
@@ -139,65 +157,67 @@ def _exports(
             compared = {limit.cost for limit in limits}
         if records in ([], [None]):
             raise ExplorerError(none_found(study, limits))
-        tell_mixed(study, compared, on_stderr=quiet)
+        warn_of_mixed_latencies(study, compared, on_stderr=quiet)
         places = [folder / f"trial-{record.number}" for record in records] if whole_frontier else [folder]
         addresses = [f"{study.name}:{record.number}" for record in records]
     else:
         addresses, places = [arch], [folder]
     found = [find_architecture(address, storage, override) for address in addresses]
-    _check(found, places, wish, override, storage)
-    return [_export(each, place, wish, storage, quiet, fresh) for each, place in zip(found, places)]
+    _check(found, places, request, override, storage)
+    return [_export(each, place, request, storage, quiet, fresh) for each, place in zip(found, places)]
 
 
-def _check(found: list[Addressed], places: list[Path], wish: Wish, override: Input | None, storage: str) -> None:
-    """What the user can mend is said before anything is trained or written."""
+def _check(found: list[Addressed], places: list[Path], request: Request, override: Input | None, storage: str) -> None:
+    """Raise ExplorerError for invalid arguments before anything is trained or written."""
     from explorer.export.manifest import MANIFEST, check_target
     from explorer.export.transfer import feature_maps
 
     for each, place in zip(found, places):
         require_writable(check_target(place) / MANIFEST)
-        feature_maps(each.architecture, wish.features)
-        if each.trial is None:
+        feature_maps(each.architecture, request.features)
+        if each.study is None or each.trial is None:
             continue
         if override is not None:
             raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
-        if wish.weights is not None:
+        if request.weights is not None:
             raise ExplorerError("a trial has weights of its own; leave out --weights")
-        _require_trainable(each, storage)
+        _require_trainable(each.study, each.trial, storage)
 
 
-def _require_trainable(found: Addressed, storage: str) -> None:
-    """Raises ExplorerError for a trial whose weights were not kept and that cannot be trained again."""
+def _require_trainable(study_name: str, record: TrialRecord, storage: str) -> None:
+    """Raise ExplorerError for a trial whose weights were not kept and that cannot be trained again."""
     from explorer.store import open_study
     from explorer.study.recorded_training import find_data, training_recipe
 
-    study, record = open_study(storage, found.study), found.trial
+    study = open_study(storage, study_name)
     if record.state == "complete" and study.weights(record) is None:
         training_recipe(study)
         find_data(study, click.get_current_context().params["data_dir"])
 
 
-def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: bool, fresh: FreshProcess | None) -> dict:
+def _export(
+    found: Addressed, folder: Path, request: Request, storage: str, quiet: bool, fresh: FreshProcess | None
+) -> dict[str, Any]:
+    """Export one network and return what ``explorer export --json`` prints of it."""
     from explorer.export.package import export_architecture
     from explorer.export.weights import load_weights
 
     provenance: dict[str, Any] = _origin(found)
     weights = accuracy = None
-    if found.trial is not None:
-        weights, accuracy, provenance = _trained(found, storage, quiet)
-    elif wish.weights is not None:
-        weights = load_weights(found.architecture, wish.weights).state_dict()
-        provenance["weights"] = f"from the file {Path(wish.weights).name}"
-    working = contextlib.nullcontext() if quiet else console().status("writing, and running what was written")
+    if found.study is not None and found.trial is not None:
+        weights, accuracy, provenance = _trained(found.study, found.trial, storage, quiet)
+    elif request.weights is not None:
+        weights = load_weights(found.architecture, request.weights).state_dict()
+        provenance["weights"] = f"from the file {Path(request.weights).name}"
     try:
-        with working:
+        with contextlib.nullcontext() if quiet else console().status("writing and verifying files"):
             result = export_architecture(
                 found.architecture,
                 folder,
                 state_dict=weights,
-                formats=wish.formats,
-                features=wish.features,
-                head_classes=wish.head_classes,
+                formats=request.formats,
+                features=request.features,
+                head_classes=request.head_classes,
                 provenance={**provenance, "exported by": f"explorer {explorer.__version__}"},
                 accuracy=accuracy,
                 fresh=fresh,
@@ -208,7 +228,9 @@ def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: boo
         out = console()
         out.print(plain(f"{folder}: {', '.join(result.files)}"))
         for name, difference in result.max_abs_diff.items():
-            out.print(plain(f"  {name}: run in a process of its own; largest difference to the network {difference:g}"))
+            out.print(
+                plain(f"  {name}: verified in a separate process; largest difference from the network {difference:g}")
+            )
     return {
         "directory": str(folder),
         "digest": result.architecture.digest,
@@ -218,29 +240,27 @@ def _export(found: Addressed, folder: Path, wish: Wish, storage: str, quiet: boo
 
 
 def _origin(found: Addressed) -> dict[str, Any]:
-    """What is known of a network without a trial; export itself says that its weights are fresh."""
+    """Return the provenance of a network that is not a trial; ``export_architecture`` adds that of its weights."""
     if found.space is None or found.derivation is None:
         return {}
     index = str(found.space.rank(found.derivation))
     return {"space": found.space.name, "index": index, "choices": str(found.derivation)}
 
 
-def _trained(found: Addressed, storage: str, quiet: bool) -> tuple[dict, float | None, dict[str, Any]]:
-    """The weights of a trial, what they reached, and where they come from."""
+def _trained(
+    study_name: str, record: TrialRecord, storage: str, quiet: bool
+) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
+    """Return the weights of a trial, their accuracy and their provenance; train again if they were not kept."""
     from explorer.store import open_study
     from explorer.study.workers.weights import trained_network
 
-    study, record = open_study(storage, found.study), found.trial
-    again = (
-        contextlib.nullcontext()
-        if quiet or study.weights(record)
-        else console().status("its weights were not kept: training it again")
-    )
-    with again:
+    study = open_study(storage, study_name)
+    silent = quiet or study.weights(record)
+    with contextlib.nullcontext() if silent else console().status("the weights were not kept: training again"):
         trained = trained_network(study, record, click.get_current_context().params["data_dir"])
     training = study.fingerprint
-    reached = trained.retrained or record.result
-    accuracy = reached.val_accuracy if reached else record.objectives.get("accuracy")
+    result = trained.retrained or record.result
+    accuracy = result.val_accuracy if result else record.objectives.get("accuracy")
     split = training.get("split") or {}
     provenance = {
         "study": study.name,
@@ -273,7 +293,7 @@ def _trained(found: Addressed, storage: str, quiet: bool) -> tuple[dict, float |
 @click.argument("directory", metavar="DIR", type=click.Path())
 @as_json
 def describe(directory: str, as_json: bool) -> None:
-    """What the exported folder DIR holds, every file compared with the hash that was written with it."""
+    """Show the contents of the exported folder DIR and verify every file against its recorded hash."""
     import json
 
     from explorer.export.manifest import check_package
@@ -304,11 +324,11 @@ def describe(directory: str, as_json: bool) -> None:
     origin = ", ".join(
         f"{name} {found.provenance[name]}" for name in ("study", "trial", "space", "index") if name in found.provenance
     )
-    reached = percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
+    accuracy = percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
     out = console()
     out.print(plain(f"{architecture.digest}: {architecture.input} images to {what}"))
     for name, text in (
-        ("accuracy", reached),
+        ("accuracy", accuracy),
         ("costs", ", ".join(f"{counted(v)} {k}" for k, v in found.costs.items())),
         ("origin", origin),
     ):
@@ -322,22 +342,24 @@ def describe(directory: str, as_json: bool) -> None:
                 + (f"; then {rest[0]}" if rest and rest[0] != first else "")
             )
         )
-    print_table({"file, as it was written": "left", "sha256": "left"}, found.files.items())
+    print_table({"file (unchanged)": "left", "sha256": "left"}, found.files.items())
 
 
 @click.command()
 @storage
-@click.option("--port", type=Whole(1, 65_535), metavar="P", help="The first free one from 8501 by default.")
-@click.option("--host", metavar="H", help="Another address to listen on; by default only this machine can look.")
+@click.option(
+    "--port", type=Whole(1, 65_535), metavar="P", help="Port of the server; the first free one from 8501 by default."
+)
+@click.option("--host", metavar="H", help="Address to listen on; by default only this machine can connect.")
 @click.option(
     "--allow-host",
     "allow_hosts",
     multiple=True,
     metavar="NAME",
-    help="Answer to this host name too, as behind a proxy or with --host 0.0.0.0; repeatable.",
+    help="Accept requests for this host name, as behind a proxy or with --host 0.0.0.0; may be repeated.",
 )
 def dashboard(storage: str, port: int | None, host: str | None, allow_hosts: tuple[str, ...]) -> None:
-    """Browse studies in the browser: the frontier, its networks and their training curves."""
+    """Browse studies in a web browser: the frontier, its networks and their training curves."""
     from explorer.dashboard.launch import run_dashboard
 
     status = run_dashboard(storage, port, host, allow_hosts)

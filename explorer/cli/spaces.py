@@ -1,9 +1,12 @@
-"""``explorer space``, ``sample``, ``atlas`` and ``cost``: what can be said without training."""
+"""``explorer space``, ``sample``, ``atlas`` and ``cost``: spaces and costs, without training."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,10 +30,12 @@ from explorer.cli.options import (
     with_input,
 )
 from explorer.costs.analytic import count_cost
+from explorer.space.choices import Derivation
 from explorer.space.search_space import SearchSpace, load_space
 
 
 def _load(path: str, override: Input | None) -> SearchSpace:
+    """Load a space, with its input replaced by ``override``."""
     space = load_space(path)
     return space if override is None else override.applied(space)
 
@@ -40,7 +45,7 @@ def _load(path: str, override: Input | None) -> SearchSpace:
 @as_json
 @with_input
 def space(space: str, as_json: bool, override: Input | None) -> None:
-    """Check SPACE and say what it holds: choice points, number of derivations and networks, cost ranges.
+    """Check SPACE and show its choice points, number of derivations and networks, and cost ranges.
 
     SPACE is a file, or the name of one that comes with the explorer (preact_variants.yaml).
     """
@@ -48,7 +53,7 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
 
     read = _load(space, override)
     count = read.count()
-    with console().status("counting networks") if not as_json else _Silent():
+    with nullcontext() if as_json else console().status("counting networks"):
         networks, exact = count_networks(read)
         ranges = cost_ranges(read)
     choices = [{"name": p.name, "scope": p.scope, "alternatives": list(p.options)} for p in read.points]
@@ -89,20 +94,23 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     ])  # fmt: skip
     if read.limits:
         limits = ", ".join(map(str, read.limits))
-        out.print(f"\nlimits: {limits}; {percent(ranges.feasible)} of those keep them", markup=False)
+        out.print(f"\nlimits: {limits}; kept by {percent(ranges.feasible)} of the derivations", markup=False)
 
 
 @click.command()
 @click.argument("space")
-@click.option("-n", "count", type=Whole(1, 1_000_000), default=10, show_default=True, help="How many networks.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--distinct", is_flag=True, help="No network twice; ends early when the space has fewer.")
+@click.option(
+    "-n", "count", type=Whole(1, 1_000_000), default=10, show_default=True, metavar="N", help="Number of networks."
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Seed of the sampling.")
+@click.option("--distinct", is_flag=True, help="Sample no network twice; stops early if the space has fewer.")
 @as_json
 @with_input
 def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, override: Input | None) -> None:
-    """Draw networks of SPACE, independently and uniformly over its derivations."""
+    """Sample networks of SPACE, independently and uniformly over its derivations."""
     read = _load(space, override)
-    rows, seen = [], set()
+    rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for derivation in _draws(read, count, seed, distinct):
         architecture = read.architecture(derivation)
         if distinct and architecture.digest in seen:
@@ -139,15 +147,15 @@ def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, ove
     )
 
 
-def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
-    """Derivations in the order drawn; with ``distinct`` on, until all of a small space were seen."""
+def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterator[Derivation]:
+    """Yield sampled derivations; with ``distinct`` more than ``count``, and at last all those of a small space."""
     if not distinct:
         yield from space.sample(count, seed)
         return
     total = space.count()
     draws = min(max(20 * count, 1_000), 1_000_000)
     yield from space.sample(draws, seed)
-    if total <= draws:  # what chance left out of a small space
+    if total <= draws:  # adds the derivations that sampling missed
         yield from space
 
 
@@ -158,7 +166,7 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
     "count",
     type=Whole(1),
     metavar="N",
-    help="So many networks, drawn uniformly, none twice; all by default.",
+    help="Number of networks, sampled uniformly without repetition; all by default.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.parquet", help="The table to write."
@@ -167,17 +175,17 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool):
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Draw the costs as a page that opens in any browser.",
+    help="Plot the costs on a page that opens in any browser.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampling.")
 @as_json
 @with_input
 def atlas(
     space: str, count: int | None, output: Path, plot: Path | None, seed: int, as_json: bool, override: Input | None
 ) -> None:
-    """What every network of SPACE costs, or N of them: a Parquet file with a row a network, in rank order.
+    """Write the costs of all networks of SPACE, or of N of them: a Parquet file with one row per network, by index.
 
-    Columns: index, a column a choice point (empty where it is not asked), and the costs.
+    Columns: the index, one column per choice point (empty if the network does not have it), and the costs.
     """
     from explorer.costs.whole_space.table import is_atlas, rows_of, write_atlas
 
@@ -188,7 +196,7 @@ def atlas(
         check_plotting()
         check_output("--plot", plot, (".html", ".htm"), lambda path: begins_with(path, page_head()))
     read = _load(space, override)
-    written = write_atlas(read, output, count, seed, _Progress(rows_of(read, count)))
+    written = write_atlas(read, output, count, seed, _AtlasProgress(rows_of(read, count)))
     drawn = write_page(plot, output) if plot is not None else 0
     rate = round(written.rows / written.seconds)
     if as_json:
@@ -198,37 +206,43 @@ def atlas(
         return
     out = console()
     many = "all" if written.rows == read.count() else f"{written.rows:,} of {large(read.count())}"
-    out.print(plain(f"{read.name}: {many} derivations costed in {written.seconds:.2f} s ({counted(rate)} a second)"))
+    out.print(plain(f"{read.name}: {many} derivations costed in {written.seconds:.2f} s ({counted(rate)} per second)"))
     print_table({"cost": "left", "min": "right", "max": "right"}, [
         (name, counted(low), counted(high)) for name, (low, high) in written.ranges.items()
     ])  # fmt: skip
-    out.print(plain(f"written to {output}" + ("" if plot is None else f", {drawn:,} of them drawn in {plot}")))
+    out.print(plain(f"written to {output}" + ("" if plot is None else f", {drawn:,} of them plotted in {plot}")))
 
 
-class _Progress:
-    """A line on standard error every few seconds of a long piece of work."""
+class _AtlasProgress:
+    """A callback that prints the progress on standard error every few seconds.
 
-    EVERY = 5.0
+    Args:
+        total: Number of networks in total.
+    """
 
-    def __init__(self, total: int):
-        self.total, self.said = total, time.monotonic()
+    INTERVAL_SECONDS = 5.0  # shorter runs print nothing
+
+    def __init__(self, total: int) -> None:
+        self._total, self._printed = total, time.monotonic()
 
     def __call__(self, rows: int) -> None:
-        if time.monotonic() - self.said >= self.EVERY:
-            self.said = time.monotonic()
-            click.echo(f"{rows:,} of {self.total:,} networks costed ({100 * rows // self.total}%)", err=True)
+        if time.monotonic() - self._printed >= self.INTERVAL_SECONDS:
+            self._printed = time.monotonic()
+            click.echo(f"{rows:,} of {self._total:,} networks costed ({100 * rows // self._total}%)", err=True)
 
 
 @click.command()
 @click.argument("arch")
 @click.option(
-    "--check", is_flag=True, help="Set fvcore, ptflops and torch's counter beside ours; exit 1 when they disagree."
+    "--check",
+    is_flag=True,
+    help="Compare with fvcore, ptflops and torch's counter; exit with status 1 if they differ.",
 )
 @as_json
 @storage
 @with_input
 def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | None) -> None:
-    """What ARCH costs: SPACE.yaml#INDEX, SPACE.yaml#choice=alternative,..., STUDY:TRIAL or an exported folder."""
+    """Count the costs of ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder)."""
     architecture = find_architecture(arch, storage, override).architecture
     document = {"digest": architecture.digest, **count_cost(architecture).to_dict()}
     report = None
@@ -243,7 +257,7 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
         for key, value in document.items():
             if key == "check":
                 continue
-            shown = f"{value:,}{_behind(key)}" if isinstance(value, int) else value
+            shown = f"{value:,}{_unit(key)}" if isinstance(value, int) else value
             click.echo(f"{key:18} {shown}")
         if report is not None:
             click.echo()
@@ -258,15 +272,7 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
         raise WorkFailed("the counters disagree: " + "; ".join(report.differences))
 
 
-def _behind(cost: str) -> str:
-    """What is printed behind a cost in full: its unit, and the setting under which it holds."""
+def _unit(cost: str) -> str:
+    """Return the unit of a cost, and the condition under which the cost holds."""
     row = quantity_named(cost)
     return row.unit.scales[-1].suffix + (f" ({row.condition})" if row.condition else "")
-
-
-class _Silent:
-    """No status line: JSON readers want nothing else."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...

@@ -1,10 +1,11 @@
-"""``explorer studies``, ``trials`` and ``frontier``: what a storage holds."""
+"""``explorer studies``, ``trials``, ``frontier``, ``effects`` and ``report``: results in a storage."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,12 +25,15 @@ from explorer.cli.options import (
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
 
+if TYPE_CHECKING:  # the function imports it when it is called
+    from explorer.analysis.effects import Effect
+
 
 @click.command()
 @as_json
 @storage
 def studies(as_json: bool, storage: str) -> None:
-    """The studies in a storage: space, data, objectives, trials, when."""
+    """List the studies in a storage: space, data, objectives, number of trials, last change."""
     found = list_studies(storage)
     if as_json:
         print_json(
@@ -73,7 +77,7 @@ def studies(as_json: bool, storage: str) -> None:
 @as_json
 @storage
 def trials(study: str, as_json: bool, storage: str) -> None:
-    """The trials of STUDY, in order."""
+    """List the trials of STUDY, by number."""
     opened = open_study(storage, study)
     records = opened.trials(full=False)
     if as_json:
@@ -103,8 +107,8 @@ def trials(study: str, as_json: bool, storage: str) -> None:
     )
 
 
-def trial_json(record: TrialRecord) -> dict:
-    """One trial as ``explorer trials --json`` gives it."""
+def trial_json(record: TrialRecord) -> dict[str, Any]:
+    """Return one trial as ``explorer trials --json`` prints it."""
     return {
         "number": record.number,
         "state": record.state,
@@ -125,8 +129,8 @@ def trial_json(record: TrialRecord) -> dict:
 
 
 X_HELP = "The cost: the study's first cost objective by default, or else macs."
-Y_HELP = "What is compared at equal cost: the study's first measured objective by default."
-mix = click.option("--mix-environments", is_flag=True, help="Compare latencies of different machines or settings, too.")
+Y_HELP = "The objective to compare at equal cost: the study's first measured objective by default."
+mix = click.option("--mix-environments", is_flag=True, help="Compare latencies although machines or settings differ.")
 
 
 @click.command()
@@ -138,7 +142,7 @@ mix = click.option("--mix-environments", is_flag=True, help="Compare latencies o
     "under",
     multiple=True,
     metavar="LIMIT",
-    help="Only the best that keeps this limit, as in 'macs<=40M' or 'accuracy>=60%'; may be repeated.",
+    help="Only the best network within this limit, as in 'macs<=40M' or 'accuracy>=60%'; may be repeated.",
 )
 @mix
 @as_json
@@ -152,7 +156,7 @@ def frontier(
     as_json: bool,
     storage: str,
 ) -> None:
-    """The networks of STUDY that no other beats in both COST and OBJECTIVE; or the best one under a budget."""
+    """List the networks of STUDY that no other beats in both COST and OBJECTIVE; or the best one under a budget."""
     limits = [parse_limit(text) for text in under]
     opened = open_study(storage, study)
     x, y = opened.axes(x, y)
@@ -173,17 +177,22 @@ def frontier(
                 for record in records
             ]
         )
-        tell_mixed(opened, names, on_stderr=True)
+        warn_of_mixed_latencies(opened, names, on_stderr=True)
         return
     if not records:
         click.echo(none_found(opened, limits))
         return
     print_frontier(records, x, y)
-    tell_mixed(opened, names)
+    warn_of_mixed_latencies(opened, names)
 
 
 def none_found(study: Study, limits: Sequence[Limit]) -> str:
-    """Why a frontier, or the best network under ``limits``, is empty."""
+    """Return the reason why no network was found.
+
+    Args:
+        study: The study.
+        limits: Limits that the network had to keep; empty for the frontier.
+    """
     if not study.counts()["complete"]:
         return f"no trial of {study.name!r} is complete yet"
     if not limits:
@@ -195,24 +204,37 @@ def none_found(study: Study, limits: Sequence[Limit]) -> str:
     return f"no trial of {study.name!r} keeps {asked}; the nearest is trial {nearest.number} with {has}"
 
 
-def frontier_json(record: TrialRecord) -> dict:
-    """One point as ``explorer frontier --json`` gives it."""
+def frontier_json(record: TrialRecord) -> dict[str, Any]:
+    """Return one network as ``explorer frontier --json`` prints it."""
     quantities = record.quantities
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
     if record.latency:
         named["latency_environment"] = record.latency["environment"]["digest"]
     row = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
-    return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}  # an objective may be "trial"
+    # row is first for the order of the fields, and again at the end because an objective may be named "trial".
+    return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}
 
 
-def tell_mixed(study: Study, names: Container[str], on_stderr: bool = False) -> None:
-    """Says where the study's latencies, if they are among the quantities ``names``, do not compare."""
+def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool = False) -> None:
+    """Print a note if the study's latencies are from different environments and so cannot be compared.
+
+    Args:
+        study: The study.
+        names: Quantities that were shown; the note is printed only if the latency is among them.
+        on_stderr: Whether to print on standard error instead of standard output.
+    """
     if LATENCY in names and (found := study.mixed_environments()):
         click.echo(f"mixed: {LATENCY} was measured in {found}", err=on_stderr)
 
 
 def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accuracy") -> None:
-    """The frontier as people read it, choices that all points share said once below."""
+    """Print a frontier as a table; choices that all its networks share are printed once below it.
+
+    Args:
+        records: The trials on the frontier.
+        x: The cost.
+        y: The objective.
+    """
     shared = (
         {
             name: text
@@ -238,10 +260,11 @@ def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accura
     if shared:
         from explorer.cli.options import console
 
-        console().print(plain(f"all of them: {choices_line(shared)}"))
+        console().print(plain(f"all networks: {choices_line(shared)}"))
 
 
 def _quantity(record: TrialRecord, name: str) -> str:
+    """Format a quantity of a trial; empty text if the trial does not have it."""
     value = record.value(name)
     return "" if value is None else amount(name, value)
 
@@ -249,7 +272,7 @@ def _quantity(record: TrialRecord, name: str) -> str:
 @click.command()
 @click.argument("study", default="")
 @click.option(
-    "--factor", metavar="CHOICE", help="Only this choice, as in order or attn@stage2; attn means every attn@..."
+    "--factor", metavar="CHOICE", help="Show only this choice, as in order or attn@stage2; attn means every attn@..."
 )
 @click.option("--x", metavar="COST", help=X_HELP)
 @click.option("--y", metavar="OBJECTIVE", help=Y_HELP)
@@ -259,7 +282,7 @@ def _quantity(record: TrialRecord, name: str) -> str:
 def effects(
     study: str, factor: str | None, x: str | None, y: str | None, mix_environments: bool, as_json: bool, storage: str
 ) -> None:
-    """What each choice of STUDY does to OBJECTIVE at equal COST, against the choice's most frequent level."""
+    """Estimate the effect of each choice of STUDY on OBJECTIVE at equal COST, against the most frequent level."""
     from explorer.analysis.effects import choice_effects
 
     opened = open_study(storage, study)
@@ -270,9 +293,9 @@ def effects(
     found = choice_effects(opened.trials(full=False), y, x, factor)
     if as_json:
         print_json([effect.to_json() for effect in found])
-        tell_mixed(opened, (x, y), on_stderr=True)
+        warn_of_mixed_latencies(opened, (x, y), on_stderr=True)
         return
-    shown = 100.0 if y in FRACTIONS else 1.0
+    scale = 100.0 if y in FRACTIONS else 1.0
     print_table(
         {
             "choice": "left",
@@ -287,21 +310,22 @@ def effects(
                 effect.factor,
                 effect.level,
                 effect.reference,
-                "" if effect.effect is None else f"{shown * effect.effect:+.3g}",
-                "" if effect.ci95 is None else f"{shown * effect.ci95[0]:+.3g} .. {shown * effect.ci95[1]:+.3g}",
+                "" if effect.effect is None else f"{scale * effect.effect:+.3g}",
+                "" if effect.ci95 is None else f"{scale * effect.ci95[0]:+.3g} .. {scale * effect.ci95[1]:+.3g}",
                 _source(effect),
             )
             for effect in found
         ],
     )
-    if shown != 1.0:
-        click.echo(f"in points of {y}")
-    tell_mixed(opened, (x, y))
+    if scale != 1.0:
+        click.echo(f"effects in percentage points of {y}")
+    warn_of_mixed_latencies(opened, (x, y))
 
 
-def _source(effect) -> str:
-    told = {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "cannot be told"}
-    return told[effect.method]
+def _source(effect: Effect) -> str:
+    """Return what an effect was estimated from."""
+    sources = {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "not identifiable"}
+    return sources[effect.method]
 
 
 @click.command()
@@ -312,7 +336,7 @@ def _source(effect) -> str:
 @as_json
 @storage
 def report(study: str, output: Path, as_json: bool, storage: str) -> None:
-    """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier one is replaced."""
+    """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier page is replaced."""
     from explorer.errors import ExplorerError
     from explorer.system.files import require_writable, write_atomically
 

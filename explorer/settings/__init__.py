@@ -1,0 +1,1 @@
+"""Settings that describe themselves, their kinds, and settings files."""

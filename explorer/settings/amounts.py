@@ -1,4 +1,4 @@
-"""Whole numbers, times and amounts of memory as people write them."""
+"""Parse whole numbers, times and amounts of memory."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from decimal import Decimal
 
 _WHOLE = re.compile(r"([+-]?\d+(?:\.\d*)?(?:e\+?\d{1,2})?)([kM]?)", re.IGNORECASE)
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:([,_' ])\d{3})(?:\1\d{3})*")
-_MOST_CHARACTERS = 30  # more digits than any option has a use for
+_MAX_CHARACTERS = 30  # no option takes a longer number; the limit keeps the conversion fast
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_UNITS = {
+_UNIT_WORDS = {
     "s": ("s", "sec", "secs", "second", "seconds"),
     "m": ("m", "min", "mins", "minute", "minutes"),
     "h": ("h", "hr", "hrs", "hour", "hours"),
     "d": ("d", "day", "days"),
 }
-_LETTERS = {word: letter for letter, words in _UNITS.items() for word in words}
+_UNIT_LETTERS = {word: letter for letter, words in _UNIT_WORDS.items() for word in words}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 _BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?(?:ytes)?\s*", re.IGNORECASE)
 
 
 def parse_whole(text: str) -> int:
-    """Return the whole number of a text such as ``1000``, ``1,000``, ``1e3`` or ``1k``.
+    """Parse a whole number.
+
+    Args:
+        text: A number such as ``1000``, ``1,000``, ``1e3`` or ``1k``; ``k`` is 1,000 and ``M`` is 1,000,000.
+
+    Returns:
+        The number.
 
     Raises:
         ValueError: The text is not a whole number.
     """
     written = text.strip()
-    if len(written) <= _MOST_CHARACTERS:
+    if len(written) <= _MAX_CHARACTERS:
         if _GROUPED.fullmatch(written):
             return int(re.sub(r"[,_' ]", "", written))
         if match := _WHOLE.fullmatch(written):
@@ -38,7 +44,13 @@ def parse_whole(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    """Return the seconds of ``90s``, ``30m``, ``2h``, ``1h30m``, ``2 hours``, ``1:30:00`` or a number of seconds.
+    """Parse a time.
+
+    Args:
+        text: A time such as ``90s``, ``30m``, ``2h``, ``1h30m``, ``2 hours``, ``1:30:00`` or a number of seconds.
+
+    Returns:
+        The time in seconds.
 
     Raises:
         ValueError: The text is not a time above 0.
@@ -56,7 +68,7 @@ def _seconds(text: str) -> float:
     if match := re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", text):
         return 3_600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
     parts = _PART.findall(text)
-    letters = [_LETTERS.get(word, "") for _, word in parts]
+    letters = [_UNIT_LETTERS.get(word, "") for _, word in parts]
     in_order = letters == sorted(set(letters), key="dhms".find) and "" not in letters
     if not in_order or _PART.sub("", text):
         return 0.0
@@ -64,7 +76,14 @@ def _seconds(text: str) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """Return the bytes of ``512M``, ``8GB`` or a number of bytes. The letters stand for powers of 1024.
+    """Parse an amount of memory.
+
+    Args:
+        text: An amount such as ``512M``, ``8GB`` or a number of bytes; the letters K, M, G and T stand for powers of
+            1024.
+
+    Returns:
+        The amount in bytes.
 
     Raises:
         ValueError: The text is not an amount of memory above 0.

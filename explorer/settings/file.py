@@ -1,4 +1,4 @@
-"""Settings as a YAML file: a mapping of the settings' names to their values."""
+"""Settings files: YAML mappings of the names of settings to their values."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from explorer.errors import ExplorerError, SettingError, did_you_mean
 from explorer.settings.settings import Setting
 from explorer.system.files import read_regular
 
-MAX_BYTES = 1 << 20
-MAX_DEPTH = 8  # a recipe's fields are the second level
+MAX_BYTES = 1 << 20  # a settings file has a few kilobytes; the limit guards against reading another file by mistake
+MAX_DEPTH = 8  # settings need two levels, as a recipe's fields; the limit guards against endless recursion
 SCALARS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
 
 
 def read_settings(path: str | Path, settings: Iterable[Setting]) -> dict[str, Any]:
-    """Return the values of a settings file by the names of the settings.
+    """Read a settings file.
 
     Args:
-        path: The file.
-        settings: The settings that it may give.
+        path: Path of the file.
+        settings: The settings that the file may contain.
+
+    Returns:
+        The values in the file by the names of the settings.
 
     Raises:
-        SettingError: The file cannot be read, a key is unknown or repeated, or a value is out of range; the message
-            begins with file, line and column.
+        SettingError: The file cannot be read, a key is unknown or repeated, or a value is invalid; the message begins
+            with file, line and column.
     """
     try:
         text = read_regular(Path(path), MAX_BYTES).decode("utf-8-sig")
@@ -38,15 +41,15 @@ def read_settings(path: str | Path, settings: Iterable[Setting]) -> dict[str, An
         reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
         raise SettingError(f"{path}: the settings file cannot be read: {reason}") from error
     known = {each.name: each for each in settings}
-    return {key: _read(path, known[key], node) for key, node in _entries(path, _composed(path, text), known)}
+    return {key: _read(path, known[key], node) for key, node in _entries(path, _compose(path, text), known)}
 
 
 def write_settings(values: Mapping[str, Any], settings: Iterable[Setting]) -> str:
-    """Return the settings file that gives these values.
+    """Return the text of a settings file that holds these values.
 
     Args:
-        values: Values by name.
-        settings: The settings to write.
+        values: Values by the names of the settings.
+        settings: The settings to write, in this order.
     """
     yaml, text = YAML(typ="safe", pure=True), io.StringIO()
     yaml.default_flow_style = False
@@ -55,7 +58,8 @@ def write_settings(values: Mapping[str, Any], settings: Iterable[Setting]) -> st
     return text.getvalue()
 
 
-def _composed(path: str | Path, text: str) -> Node | None:
+def _compose(path: str | Path, text: str) -> Node | None:
+    """Return the root node of a YAML text; None if the text is empty. Raises SettingError if it is not YAML."""
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -85,11 +89,12 @@ def _entries(path: str | Path, node: Node | None, known: Mapping[str, Setting]) 
 
 
 def _plain(flag: str) -> str:
+    """Return an option without its dashes, with underscores as in Python names."""
     return flag.lstrip("-").replace("-", "_")
 
 
 def _read(path: str | Path, setting: Setting, node: Node) -> Any:
-    """Return the value of a setting. Raises SettingError with its place."""
+    """Return the checked value of a setting. Raises SettingError with line and column."""
     value = _value(path, node, 1)
     if value is None and setting.optional:
         return None
@@ -100,6 +105,7 @@ def _read(path: str | Path, setting: Setting, node: Node) -> Any:
 
 
 def _value(path: str | Path, node: Node, depth: int) -> Any:
+    """Return a node as plain data. Raises SettingError for anchors, tags and deep nesting."""
     if depth > MAX_DEPTH:
         raise _problem(path, node, f"nested deeper than {MAX_DEPTH} levels")
     if node.anchor:
@@ -117,7 +123,7 @@ def _value(path: str | Path, node: Node, depth: int) -> Any:
 
 
 def _pairs(path: str | Path, node: MappingNode) -> list[tuple[str, Node]]:
-    """Return keys and values of a mapping. Raises SettingError for a key that is no text or is repeated."""
+    """Return keys and values of a mapping. Raises SettingError for a key that is not a word or is repeated."""
     pairs: dict[str, Node] = {}
     for key, value in node.value:
         if not isinstance(key, ScalarNode):
@@ -129,7 +135,7 @@ def _pairs(path: str | Path, node: MappingNode) -> list[tuple[str, Node]]:
 
 
 def _problem(path: str | Path, node: Node, message: str, key: str | None = None) -> SettingError:
-    """Return the error at the place of a node, or of one of its keys."""
+    """Return an error with the line and column of a node, or of one of its keys."""
     if key is not None:
         node = next(each for each, _ in node.value if each.value == key)
     return SettingError(f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {message}")

@@ -1,4 +1,4 @@
-"""Kinds of settings: how a value is read from text or from a settings file, checked, and written."""
+"""Kinds of settings: each reads a value from text or from a settings file, checks it and writes it."""
 
 from __future__ import annotations
 
@@ -14,46 +14,49 @@ from explorer.settings.amounts import parse_bytes, parse_seconds, parse_whole
 
 
 class Kind:
-    """Base of all kinds: a value of any type, which only Python code gives.
+    """Base class of all kinds: a value of any type, which only Python code can set.
 
     Attributes:
-        repeated: Whether the command-line option may be given several times; ``read`` then takes a list.
+        repeated: Whether the command-line option may be repeated; ``read`` then takes a list.
     """
 
     repeated = False
 
     @property
     def range(self) -> str:
-        """The allowed values in words, for the help text; empty if the help text says them."""
+        """The range of values for the help text; empty if the help text of the setting states it."""
         return ""
 
     def read(self, name: str, value: Any) -> Any:
-        """Return the value that a text of the command line, or a value of a settings file, stands for.
+        """Convert a text of the command line, or a value of a settings file, to the value of the setting.
 
         Args:
-            name: The setting, for messages.
-            value: Text, or what YAML gives: a number, a boolean, a list or a mapping.
+            name: Name of the setting, for messages.
+            value: Text, or YAML data: a number, a boolean, a list or a mapping.
+
+        Returns:
+            The checked value.
 
         Raises:
-            ValueError: The text cannot be read.
-            ExplorerError: The value is out of range.
+            ValueError: The text cannot be parsed.
+            ExplorerError: The value is invalid.
         """
         return self.check(name, self.parse(value) if isinstance(value, str) else value)
 
     def parse(self, text: str) -> Any:
-        """Return the value of a text. Raises ValueError."""
+        """Return the value of a text. Raises ValueError if it cannot be parsed."""
         return text
 
     def check(self, name: str, value: Any) -> Any:
-        """Return the value in its usual type. Raises SettingError if it has a wrong type or is out of range."""
+        """Return the value in its usual type. Raises SettingError if the type is wrong or the value is out of range."""
         return value
 
     def write(self, value: Any) -> Any:
-        """Return the value as plain YAML data, which ``read`` turns into an equal value."""
+        """Return the value as plain YAML data that ``read`` converts back to an equal value."""
         return value
 
     def spell(self, value: Any) -> str:
-        """Return the value as a user types it on the command line; empty text for a value that is off."""
+        """Return the value as a user types it on the command line; empty text for None."""
         return "" if value is None else str(value)
 
 
@@ -82,9 +85,10 @@ class Whole(Kind):
     """A whole number.
 
     Attributes:
-        least: The least value.
-        most: The greatest value; None is no bound.
-        most_typed: The greatest value that text or a settings file may give: more is likely a slip. None is no bound.
+        least: The smallest valid value.
+        most: The largest valid value; None for no limit.
+        most_typed: The largest value in text or in a settings file, because a larger one is likely a typing error;
+            None for no limit.
         auto: Whether the text ``auto`` stands for None.
     """
 
@@ -145,11 +149,11 @@ class Bytes(Whole):
 
 @dataclass(frozen=True)
 class Name(Kind):
-    """One of some known names.
+    """One of a fixed set of names.
 
     Attributes:
-        what: What is named, as in "sampler".
-        known: The names.
+        what: What the name denotes, for messages, such as "sampler".
+        known: The valid names.
     """
 
     what: str
@@ -164,10 +168,10 @@ class Name(Kind):
 
 @dataclass(frozen=True)
 class Names(Kind):
-    """Some names; as text separated by commas.
+    """Several names; as text separated by commas.
 
     Attributes:
-        checked: Returns the names, each once. Raises ExplorerError for an unknown one.
+        checked: Returns the names without duplicates. Raises ExplorerError for an unknown name.
     """
 
     checked: Callable[[Sequence[str]], tuple[str, ...]]

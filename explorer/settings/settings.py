@@ -1,8 +1,8 @@
-"""Settings that describe themselves.
+"""Settings classes whose fields describe themselves.
 
-Each field of a ``Settings`` class carries its help, its kind (how it is read and checked), its command-line option and
-whether it belongs to the fingerprint of a study. The command-line options, the signature and docstring of the Python
-functions, the settings file and the reference table are made from these descriptions: a new setting is one field.
+Each field of a ``Settings`` class holds its help, its kind (how it is read and checked), its command-line option and
+whether it belongs to the fingerprint of a study. The command-line options, the signatures and docstrings of the Python
+functions, the settings file and the reference table are made from these descriptions. A new setting is one new field.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting and all that is made from it.
+    """The description of one setting.
 
     Attributes:
-        name: Its name in Python and in the settings file.
+        name: Name in Python and in the settings file.
         kind: How a value is read, checked and written.
-        help: What it does, for ``--help``, docstrings and the reference table.
-        in_python: What else a caller from Python must know, for docstrings and the reference table.
-        default: Its value if it is left out; None if the program chooses.
-        command_default: Its default on the command line, where that differs.
-        flag: Its command-line option; None if only Python code gives it.
-        metavar: What stands for the value in ``--help``.
-        envvar: The environment variable that gives the option's value; empty text for none.
-        in_fingerprint: Whether runs with different values are different studies.
-        annotation: Its type, as the source code spells it.
+        help: Description for ``--help``, docstrings and the reference table.
+        in_python: Additional description for docstrings and the reference table.
+        default: Default value; None if the program chooses.
+        command_default: Default on the command line; None if it is ``default``.
+        flag: Command-line option; None if only Python code can set it.
+        metavar: Placeholder of the value in ``--help``.
+        envvar: Environment variable that sets the option; empty text for none.
+        in_fingerprint: Whether the value is part of a study's fingerprint: another value is another study.
+        annotation: Type annotation, as in the source code.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Setting:
 
     @property
     def default_typed(self) -> str:
-        """The default as a user types it on the command line; empty text if the program chooses."""
+        """The default as a user types it on the command line; empty text for a flag or if the program chooses."""
         value = self.default if self.command_default is None else self.command_default
         return "" if isinstance(self.kind, Flag) else self.kind.spell(value)
 
     @property
     def description(self) -> str:
-        """The help for callers from Python."""
+        """The description for callers from Python."""
         return f"{self.help} {self.in_python}".rstrip()
 
     @property
     def optional(self) -> bool:
-        """Whether None is a value."""
+        """Whether None is a valid value."""
         return "None" in self.annotation
 
 
@@ -79,9 +79,18 @@ def setting(
     command_default: Any = None,
     in_fingerprint: bool = False,
 ) -> Any:
-    """Return a field of a ``Settings`` class. The arguments are the attributes of ``Setting``.
+    """Return a field of a ``Settings`` class.
 
-    ``flag`` is made from the field's name by default.
+    Args:
+        default: Default value; a dict is copied for each instance.
+        help: Description for ``--help``, docstrings and the reference table.
+        kind: How a value is read, checked and written.
+        in_python: Additional description for docstrings and the reference table.
+        flag: Command-line option; empty text makes it from the field's name, None makes no option.
+        metavar: Placeholder of the value in ``--help``.
+        envvar: Environment variable that sets the option; empty text for none.
+        command_default: Default on the command line; None if it is ``default``.
+        in_fingerprint: Whether the value is part of a study's fingerprint.
     """
     described = {
         "default": default,
@@ -94,16 +103,16 @@ def setting(
         "command_default": command_default,
         "in_fingerprint": in_fingerprint,
     }
-    if isinstance(default, dict):  # a dataclass refuses a default that can be changed
+    if isinstance(default, dict):  # a dataclass rejects a mutable default
         return field(default_factory=lambda: dict(default), metadata=described)
     return field(default=default, metadata=described)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of frozen settings: checks every field on construction.
+    """Base class of frozen settings that checks every field on construction.
 
-    A field is made by ``setting``, or holds further settings: ``field(default_factory=OtherSettings)``.
+    A field is made by ``setting``, or holds nested settings: ``field(default_factory=OtherSettings)``.
 
     Raises:
         SettingError: A value has a wrong type or is out of range.
@@ -117,7 +126,7 @@ class Settings:
 
     @classmethod
     def described(cls) -> tuple[Setting, ...]:
-        """Return all settings in the order of the fields, those of nested settings included."""
+        """Return the descriptions of all settings, nested ones included, in the order of the fields."""
         nested = _nested(cls)
         own = {each.name: (each,) for each in _own(cls)}
         names = (each.name for each in dataclasses.fields(cls))
@@ -127,15 +136,15 @@ class Settings:
 
     @classmethod
     def make(cls, given: Mapping[str, Any], base: Self | None = None) -> Self:
-        """Return settings with these values, named flat: those of nested settings stand beside the own.
+        """Return settings with these values.
 
         Args:
-            given: Values by name.
-            base: The other values; the defaults if None.
+            given: Values by name, in one flat mapping with those of nested settings.
+            base: Settings that hold the other values; the defaults if None.
 
         Raises:
             SettingError: A value has a wrong type or is out of range.
-            TypeError: There is no setting of a name.
+            TypeError: A name is not that of a setting.
         """
         known = [each.name for each in cls.described()]
         if unknown := next((name for name in given if name not in known), None):
@@ -147,7 +156,7 @@ class Settings:
         return cls(**changes) if base is None else dataclasses.replace(base, **changes)
 
     def values(self) -> dict[str, Any]:
-        """Return all values by name, flat."""
+        """Return all values by name, those of nested settings in the same flat mapping."""
         nested = _nested(type(self))
         flat: dict[str, Any] = {}
         for each in dataclasses.fields(self):
@@ -157,6 +166,7 @@ class Settings:
 
 
 def _own(cls: type[Settings]) -> Iterator[Setting]:
+    """Yield the descriptions of the fields made by ``setting``, without those of nested settings."""
     for each in dataclasses.fields(cls):
         if "kind" in each.metadata:
             flag = each.metadata["flag"]
@@ -165,7 +175,7 @@ def _own(cls: type[Settings]) -> Iterator[Setting]:
 
 
 def _nested(cls: type[Settings]) -> dict[str, type[Settings]]:
-    """Return the fields that hold further settings."""
+    """Return the fields that hold nested settings, with their classes."""
     nested: dict[str, type[Settings]] = {}
     for each in dataclasses.fields(cls):
         kind = each.default_factory
@@ -175,12 +185,15 @@ def _nested(cls: type[Settings]) -> dict[str, type[Settings]]:
 
 
 def takes_settings(cls: type[Settings]) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return a decorator that makes each setting of ``cls`` a keyword argument of a function.
+    """Return a decorator that makes each setting of a class a keyword argument of a function.
 
-    The function has a parameter ``settings``, which callers may leave out: it is given the settings that the keywords
-    say, or those of ``settings`` changed by the keywords. A parameter of the function's own that has the name of a
-    setting stands in its place. The signature shows every setting; in the docstring, a line ``{settings}`` under
-    ``Args:`` becomes one line for each.
+    The function must have a parameter ``settings``. Callers pass it, or keywords, or both: the keywords override the
+    values of ``settings``, or else the defaults. A parameter of the function with the name of a setting replaces that
+    keyword. The signature of the decorated function lists every setting, and a line ``{settings}`` under ``Args:`` in
+    its docstring becomes one line per setting.
+
+    Args:
+        cls: The class of the settings.
     """
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
@@ -203,7 +216,7 @@ def takes_settings(cls: type[Settings]) -> Callable[[Callable[..., T]], Callable
             return function(*bound.args, **bound.kwargs)
 
         call.__signature__ = _with_settings(signature, described)  # type: ignore[attr-defined]
-        if call.__doc__ is not None:  # python -OO leaves none
+        if call.__doc__ is not None:  # python -OO removes docstrings
             lines = "\n".join(f"    {each.name}: {each.description}" for each in described)
             call.__doc__ = inspect.cleandoc(call.__doc__).replace("    {settings}", lines)
         return call
@@ -212,7 +225,7 @@ def takes_settings(cls: type[Settings]) -> Callable[[Callable[..., T]], Callable
 
 
 def _with_settings(signature: inspect.Signature, described: list[Setting]) -> inspect.Signature:
-    """Return the signature with a keyword for each setting, before the function's own keywords."""
+    """Return the signature with a keyword for each setting, placed before the function's own keywords."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = dict(signature.parameters)
     own["settings"] = own["settings"].replace(default=None, annotation=f"{own['settings'].annotation} | None")

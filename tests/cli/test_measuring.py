@@ -112,7 +112,7 @@ def test_two_that_measure_take_turns(capsys):
             assert not waiting.done()
         with pytest.raises(SystemExit, match="0"):
             waiting.result()
-    assert said == "another measurement is under way on cpu; waiting for it\n"
+    assert said == "another measurement is running on cpu; waiting for it\n"
     assert len(json.loads(capsys.readouterr().out)) == 1
 
 
@@ -136,7 +136,7 @@ def test_ctrl_c_while_it_measures(tmp_path):
     [
         (["--calibrate", "he2016_orders.yaml"], "he2016_orders has 5 networks that differ; 20 are needed"),
         (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to learn from"),
-        (["--calibrate", "preact_variants.yaml", "--batch", "1,8"], "a predictor is of one setting, 2 were named"),
+        (["--calibrate", "preact_variants.yaml", "--batch", "1,8"], "a predictor has one setting, found 2"),
         (["he2016_orders.yaml#0", "--calibrate", "he2016_orders.yaml"], "leave out ARCH and --predicted"),
         (["he2016_orders.yaml#0", "-n", "5"], "-n is the number of networks of --calibrate"),
         (["he2016_orders.yaml#0", "--predicted"], "'explorer latency --calibrate SPACE' makes one"),

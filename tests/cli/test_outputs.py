@@ -46,7 +46,7 @@ def test_a_place_that_cannot_be_written_is_refused(capsys, tmp_path, lines):
             folder.mkdir()
             os.mkfifo(pipe)
         refused(capsys, line, folder, "there is a folder of that name")
-        refused(capsys, line, pipe, "it is no regular file")
+        refused(capsys, line, pipe, "it is not a regular file")
         refused(capsys, line, tmp_path / "a file" / f"x{suffix}", "a file")
         refused(capsys, line, tmp_path / f"{'x' * 300}{suffix}", "cannot be written: File name too long")
 

@@ -208,11 +208,11 @@ def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkey
     monkeypatch.setattr(loop, "evaluate", interrupted)
     status, out, err = run(capsys, *args)
     (checkpoint,) = (tmp_path / "explorer.artifacts").iterdir()
-    assert (status, out) == (130, "") and f"the same line goes on from {checkpoint}" in err
+    assert (status, out) == (130, "") and f"the same command resumes from {checkpoint}" in err
     monkeypatch.setattr(loop, "evaluate", evaluate)
     monkeypatch.setattr(one_training, "train_in_child", in_child)
     status, out, err = run(capsys, *args)
-    assert status == 0 and f"going on from {checkpoint}" in err and not checkpoint.exists()
+    assert status == 0 and f"resuming from {checkpoint}" in err and not checkpoint.exists()
     resumed, fresh = json.loads(out), json.loads(run(capsys, *args)[1])
     for document in (resumed, fresh):
         for name in ("seconds", "images_per_second"):

@@ -115,12 +115,12 @@ def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, com
         " from it"
     )
     process = command(*TRAIN)
-    assert process.stderr.readline() == f"going on from {checkpoint}\n"
+    assert process.stderr.readline() == f"resuming from {checkpoint}\n"
     wait_until(lambda: trainer(process))
     process.terminate()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (143, "") and checkpoint.exists()
-    assert f"the same line goes on from {checkpoint}" in err and err.splitlines()[-1] == "interrupted by SIGTERM"
+    assert f"the same command resumes from {checkpoint}" in err and err.splitlines()[-1] == "interrupted by SIGTERM"
     assert not trainer(process)
 
 

@@ -19,7 +19,7 @@ from tests.command_line import run
             ["search", "--space", "he2016_orders.yaml", "--trials", "lots"],
             "is not a whole number; write one as in 1000",
         ),
-        (["--storage", "x.db", "studies"], "options stand after it"),
+        (["--storage", "x.db", "studies"], "put options after it"),
         (["search", "--frobnicate"], "explorer search: No such option '--frobnicate'"),
         (["data", "lst"], "Did you mean 'list'?"),
     ],

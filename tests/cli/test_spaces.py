@@ -96,7 +96,7 @@ def test_cost_check_agrees_with_the_other_counters(capsys):
         (["cost", "preact_variants.yaml#0", "--input", "3x32", "--classes", "10"], "channels x height x width"),
         (
             ["cost", "preact_variants.yaml#0", "--data", "digits", "--classes", "5"],
-            "--data already says input and classes",
+            "--data already sets input and classes",
         ),
         (["cost", "preact_variants.yaml"], "is a space; name a network of it, as in preact_variants.yaml#0"),
         (["cost", "preact_variants.yaml#0", "--data", "digit"], "did you mean 'digits'"),

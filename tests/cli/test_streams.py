@@ -166,7 +166,7 @@ def test_what_is_logged_stands_above_a_live_display():
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (MemoryError(), "the memory ran out\n"),
+        (MemoryError(), "out of memory\n"),
         (OSError(28, "No space left on device", "a.bin"), "a.bin: No space left on device\n"),
         (OSError("odd"), "odd\n"),
         (
