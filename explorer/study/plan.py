@@ -25,7 +25,7 @@ from explorer.study.latency.objective import LatencyObjective, make_latency_obje
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.rules import choose_stopping
-from explorer.study.workers.gpu_sharing import probe_side_by_side, typical
+from explorer.study.workers.gpu_sharing import median_network, probe_side_by_side
 from explorer.study.workers.jobs import Evaluate, Evaluation, Training, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.cores import usable_cores
@@ -289,4 +289,4 @@ def _side_by_side(space: SearchSpace, training: ResolvedTraining) -> int:
     """How many trainings at once serve the device best: one a core on the CPU, on a GPU what a probe finds."""
     if training.device == "cpu":
         return usable_cores()
-    return probe_side_by_side(typical(space), training.recipe, training.device, training.precision)
+    return probe_side_by_side(median_network(space), training.recipe, training.device, training.precision)

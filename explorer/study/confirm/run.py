@@ -27,7 +27,7 @@ from explorer.study.recorded_training import find_data, training_data, training_
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
-from explorer.study.workers.pool import Children, Workplace
+from explorer.study.workers.pool import ProcessPool, Workplace
 from explorer.study.workers.watchdog import usual_limits
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
@@ -172,7 +172,7 @@ def run_confirmation(
         database.require_space()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
-        workplace = Children(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        workplace = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
         loop = ConfirmationLoop(wanted, writer, workplace, workers, progress or (lambda event: None))
         with interruptions(loop), leases_kept(writer):
             ended = loop.run()
