@@ -280,9 +280,9 @@ def test_trainings_that_share_a_gpu_keep_to_their_shares(monkeypatch, side_by_si
     CPU nothing of a GPU is touched."""
     asked = []
     monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda part, place: asked.append((part, place)))
-    objective._keep_to_its_share("cpu", side_by_side)
+    objective._limit_gpu_memory("cpu", side_by_side)
     assert not asked
-    objective._keep_to_its_share("cuda:1", side_by_side)
+    objective._limit_gpu_memory("cuda:1", side_by_side)
     assert [(round(part, 6), str(place)) for part, place in asked] == ([] if share is None else [(share, "cuda:1")])
 
 

@@ -39,7 +39,7 @@ def usual_limits(workers: int, median_seconds: float | None) -> TrialLimits:
 
     Args:
         workers: Number of parallel trials, which share the memory.
-        median_seconds: Median time of the trials so far; None for no limit on time.
+        median_seconds: Usual time of a trial; None if it is not known yet, for no limit on time.
     """
     seconds = None if median_seconds is None else max(MIN_LIMIT_SECONDS, LIMIT_MEDIANS * median_seconds)
     return TrialLimits(seconds, max(MIN_LIMIT_BYTES, int(MEMORY_SHARE * total_memory() / workers)))
