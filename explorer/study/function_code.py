@@ -1,4 +1,4 @@
-"""The identity of a caller's function: its name and a digest of its code, which are equal in every run.
+"""The identity of a caller's function: its name and a digest of its code, the same in every run.
 
 The digest covers the function's source as a syntax tree, so that comments, docstrings, formatting and the version of
 Python do not count. It also covers all that the function refers to: default arguments, captured variables, constants
@@ -147,6 +147,7 @@ class _Reader:
             self._read_object(value)
 
     def _read_partial(self, partial: functools.partial[Any]) -> None:
+        """Add a partial's function and arguments."""
         self.read(partial.func)
         for name, value in [*enumerate(partial.args), *sorted(partial.keywords.items())]:
             self.parts.append(f"argument {name}")
@@ -178,6 +179,7 @@ class _Reader:
                 self._read_named(name, value)
 
     def _read_class(self, kind: type) -> None:
+        """Add a class: its bases, methods, properties and plain class variables."""
         if not _is_own(kind):
             self.parts.append(_installed_name(kind))
             return
@@ -185,13 +187,12 @@ class _Reader:
         for base in kind.__bases__:
             self.read(base)
         for name, member in sorted(vars(kind).items()):
-            member = getattr(
-                member, "__func__", getattr(member, "fget", member)
-            )  # the function of a static method or a property
+            member = getattr(member, "__func__", getattr(member, "fget", member))  # of a static method or a property
             if isinstance(member, FunctionType) or (_is_plain(member) and not name.startswith("__")):
                 self._read_named(name, member)
 
     def _read_function(self, function: FunctionType) -> None:
+        """Add a function's source or bytecode, its default arguments and what it refers to."""
         if not _is_own(function):
             self.parts.append(_installed_name(function))
             return
