@@ -125,9 +125,7 @@ def _plan_sample(path: str, opened: Callable[[str], Study | None], search: Searc
     if study is not None and study.seed != search.seed:
         name = f"{name}-seed{search.seed}"
         study = opened(name)
-    plan = make_plan(
-        space, replace(search, workers=search.workers or 1)
-    )  # one worker: a probe for their number would train
+    plan = make_plan(space, replace(search, workers=search.workers or 1))  # 1 runs no probe for the number
     if study is not None:
         require_same(study, plan.fingerprint, plan.space.text)
     return _PlannedSample(name, plan.fingerprint)
