@@ -136,8 +136,8 @@ def _require_same_training(first: Study | _PlannedSample, second: Study | _Plann
     for field in TERMS:
         if first.fingerprint.get(field) != second.fingerprint.get(field):
             raise StudyError(
-                f"studies {first.name!r} and {second.name!r} were trained otherwise: their {field} differs; "
-                "compare studies of one data set, split, recipe and number of epochs"
+                f"studies {first.name!r} and {second.name!r} were trained with different settings: "
+                f"their {field} differs; compare studies of the same data, split, recipe and number of epochs"
             )
 
 

@@ -57,10 +57,8 @@ def make_fingerprint(
     }
     if latency is not None:
         environment = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
-        made["latency"] = {
-            **environment,
-            "device": latency.machine.device.partition(":")[0],
-        }  # without its number, as in the digest
+        device = latency.machine.device.partition(":")[0]  # without the number of a GPU, as in the digest
+        made["latency"] = {**environment, "device": device}
     functions: dict[str, Callable[..., Any]] = {"evaluate": evaluate} if evaluate else {}
     functions |= {f"cost {name}": own for name, own in costs.items()}
     if functions:
@@ -116,8 +114,8 @@ def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> Non
     if differences:
         listed = "; ".join(f"{name}: {change}" for name, change in differences.items())
         raise StoreError(
-            f"study {study.name!r} in {study.storage} was begun otherwise ({listed}); "
-            "run it as it was begun, or begin another beside it with --new-study"
+            f"study {study.name!r} in {study.storage} was created with other settings ({listed}); "
+            "use the same settings, or create another study with --new-study"
         )
 
 

@@ -32,8 +32,8 @@ def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, 
     if recorded["evaluate"] != "training" or recorded["costs"]:
         function = "evaluate" if recorded["evaluate"] != "training" else "costs"
         raise StudyError(
-            f"study {study.name!r} was begun with a function of the caller's ({function}); "
-            "run the script that began it once more: it is another worker then"
+            f"study {study.name!r} was created with a function of the caller's ({function}); "
+            "run the script that created it again: it then joins the study as another worker"
         )
     place = find_data(study, data_dir)
     return run_search(

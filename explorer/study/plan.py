@@ -201,13 +201,13 @@ def _plan_of_caller(
     """Return the plan of a search that evaluates networks with the caller's function."""
     training, workers = settings.training, settings.workers or 1
     if settings.scores:
-        raise StudyError("'evaluate' replaces training, with which scores are measured; give them as 'costs'")
+        raise StudyError("'evaluate' replaces training, so no scores are computed; compute them in 'costs'")
     if training.data is not None or training.subset is not None or training.recipe is not None:
         raise StudyError(
             "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
         )
     if settings.record_gradients:
-        raise StudyError("'evaluate' replaces training, at whose beginning gradients are recorded; leave them out")
+        raise StudyError("'evaluate' replaces training, so no gradients are recorded; leave out record_gradients")
     if workers > 1:
         _require_picklable(evaluate)
     elif settings.trial_limits != UNLIMITED:
@@ -274,8 +274,8 @@ def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_eva
     measured = tuple(name for name in objectives if name not in set(known_costs))
     if not measured:
         raise StudyError(
-            f"the objectives {', '.join(objectives)} are known without training;"
-            f" name one that it tells, as accuracy; 'explorer atlas' and 'explorer latency' tell the others"
+            f"the objectives {', '.join(objectives)} are known without training; add one that is measured, such as"
+            " accuracy; 'explorer atlas' and 'explorer latency' compute the others without a search"
         )
     if not own_evaluation:
         for name in measured:

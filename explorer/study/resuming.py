@@ -37,7 +37,9 @@ def study_name(plan: Plan, database: Database) -> str:
         recorded = find_study(database, name).seed
         if recorded != seed:
             other = f"{name}-seed{seed}"
-            _log.warning("study %r was begun with seed %d; with seed %d it is study %r", name, recorded, seed, other)
+            _log.warning(
+                "study %r was created with seed %d; with seed %d this run uses study %r", name, recorded, seed, other
+            )
             name = other
     return name
 
@@ -70,8 +72,8 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:
         raise StoreError(
-            f"study {study.name!r} in {study.storage} was begun with seed {study.seed}, found seed {seed}; leave the "
-            "seed out to go on with it, or begin another with --study NAME or --new-study"
+            f"study {study.name!r} in {study.storage} was created with seed {study.seed}, found seed {seed}; leave "
+            "out the seed to resume it, or create another study with --study NAME or --new-study"
         )
     fingerprint = _with_code(study, plan.fingerprint, settings.changed_code)
     bounds = study.limits if limits is None else asked
@@ -108,8 +110,8 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
         if changed_code != "continue" and (running or (results and not _corrects_errors(study, found))):
             holds = f"{results} of its trials have results" if results else "another process is searching it"
             raise StoreError(
-                f"study {study.name!r} in {study.storage} was begun with other code ({differences}), and {holds}; "
-                "changed_code='continue' keeps them and goes on, new_study=True or another name (study='NAME') begins "
+                f"study {study.name!r} in {study.storage} was created with other code ({differences}), and {holds}; "
+                "changed_code='continue' keeps them and resumes, new_study=True or another name (study='NAME') creates "
                 "another study"
             )
         _log.warning(
@@ -117,7 +119,8 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
         )
     elif "code" not in study.fingerprint and results:
         _log.warning(
-            "study %r was begun before studies kept the code of functions; its trials count as evaluated by this code",
+            "study %r was created before studies recorded the code of functions; its trials count as evaluated by this "
+            "code",
             study.name,
         )
     return {**study.fingerprint, "code": found["code"]}

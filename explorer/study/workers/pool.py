@@ -222,7 +222,7 @@ class ProcessPool:
                     self._remove(child)
                     if child.process.exitcode == UNGUARDED_STATUS:
                         raise StudyError(
-                            "each worker imports the script that holds 'evaluate' and would search anew in it;"
+                            "each worker imports the script that defines 'evaluate', which would search again;"
                             " put what the script does under: if __name__ == '__main__':"
                         )
                     if child.job is not None:

@@ -103,7 +103,8 @@ def _read_weights(path: Path, digest: str, expected: Mapping[str, Tensor]) -> di
         raise StudyError(f"{path}: the kept weights cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise StudyError(
-            f"{path}: the file is not the one that was written (its SHA-256 differs); remove it, and export trains anew"
+            f"{path}: the file is not the one that was written (its SHA-256 differs); "
+            "delete it, and export trains the network again"
         )
     try:
         found = load_safetensors(data)
