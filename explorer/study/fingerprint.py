@@ -127,9 +127,9 @@ def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "recipe": {**defaults, **kept["recipe"]}}
 
 
-def _differences(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, str]:
+def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
     """Return the differences between two trees: path to the recorded value and the value of this run, in words."""
-    before, now = _flat(kept), _flat(asked)
+    before, now = _flat(kept), _flat(found)
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
     return {name: f"{_shown(before.get(name))}, now {_shown(now.get(name))}" for name in names}
 

@@ -56,7 +56,7 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
         StoreError: The study was created with other settings.
     """
     settings, limits, seed = plan.settings, plan.settings.limits, plan.settings.seed
-    asked = tuple(sorted({str(limit) for limit in limits or ()}))
+    bounds = tuple(sorted({str(limit) for limit in limits or ()}))
     study = create_study(
         database,
         name,
@@ -65,7 +65,7 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
         fingerprint=plan.fingerprint,
         objectives=plan.objectives,
         seed=seed or 0,
-        limits=asked,
+        limits=bounds,
         data_places=[plan.data_place] if plan.data_place else (),
         beside=settings.new_study,
     )
@@ -76,7 +76,7 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
             "out the seed to resume it, or create another study with --study NAME or --new-study"
         )
     fingerprint = _with_code(study, plan.fingerprint, settings.changed_code)
-    bounds = study.limits if limits is None else asked
+    bounds = study.limits if limits is None else bounds
     places = study.data_places
     if plan.data_place:  # another machine may have another
         places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MAX_DATA_PLACES]

@@ -143,7 +143,7 @@ def search(space: SearchSpace, settings: SearchSettings, *, progress: Progress |
     sampler and limits may change. A seed other than the study's raises StoreError if ``study`` is given; otherwise the
     search uses the study ``<default name>-seed<seed>``. Each run retries once the trials that failed in an earlier run
     because of code, disk or a dead process. The trained weights of every network that was ever on the Pareto front are
-    kept. If latencies are measured beside ``evaluate``, ``evaluate`` should call an ``explorer.Pause`` between its
+    kept. If latencies are measured while ``evaluate`` runs, ``evaluate`` should call an ``explorer.Pause`` between its
     steps.
 
     Args:
@@ -167,8 +167,8 @@ def search(space: SearchSpace, settings: SearchSettings, *, progress: Progress |
     if result.interrupted:
         if not _interactive():
             raise interruption(result.signal, result.study)
-        goes_on = "" if result.study.database.in_memory else ", and the same call goes on with it"
-        _log.warning("the search was interrupted; this is the study so far%s", goes_on)
+        resumed = "" if result.study.database.in_memory else ", and the same call resumes it"
+        _log.warning("the search was interrupted; this is the study so far%s", resumed)
     return result.study
 
 

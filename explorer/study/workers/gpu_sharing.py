@@ -83,7 +83,7 @@ def probe_side_by_side(
         pool.stop()
     chosen = choose_count(rates)
     measured = ", ".join(f"{count}: {rate:.3g} rounds/s" for count, rate in rates.items())
-    _log.info("%d trainings side by side on %s (%s)", chosen, device, measured)
+    _log.info("%d parallel trainings on %s (%s)", chosen, device, measured)
     return chosen
 
 
@@ -122,14 +122,14 @@ def _try_alone(architecture: Architecture, probe: ThroughputProbe) -> MemoryUse 
 
 def _throughput(pool: ProcessPool, count: int) -> float | None:
     """Return the rounds per second of all ``count`` trainings together; None if one ends."""
-    begun: set[int] = set()
+    started: set[int] = set()
     until = time.monotonic() + START_SECONDS
-    while len(begun) < count and time.monotonic() < until:
+    while len(started) < count and time.monotonic() < until:
         for number, message in pool.messages(0.2):
             if not isinstance(message, Epoch):
                 return None
-            begun.add(number)
-    if len(begun) < count:
+            started.add(number)
+    if len(started) < count:
         return None
     for _ in pool.messages(0):  # rounds that ended before the window
         pass

@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision whether a training goes on.
+    """The decision whether a training continues.
 
     Attributes:
         number: Number of the job.
