@@ -76,7 +76,8 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
             "out the seed to resume it, or create another study with --study NAME or --new-study"
         )
     fingerprint = _with_code(study, plan.fingerprint, settings.changed_code)
-    bounds = study.limits if limits is None else bounds
+    if limits is None:
+        bounds = study.limits
     places = study.data_places
     if plan.data_place:  # another machine may have another
         places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MAX_DATA_PLACES]
