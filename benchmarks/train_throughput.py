@@ -32,7 +32,7 @@ from explorer.errors import DataError
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import build_network
 from explorer.space.search_space import load_space
-from explorer.study.workers.throughput_probe import made_up_images
+from explorer.study.workers.throughput_probe import synthetic_images
 from explorer.system.cores import usable_cores
 from explorer.system.environment import describe_environment
 from explorer.training.augment import draw_epoch
@@ -178,7 +178,7 @@ def load(architecture: Architecture, data_dir: str | None, steps: int) -> Datase
     try:
         return load_data("cifar10", data_dir, subset=10_000)
     except DataError:
-        return made_up_images(architecture, max(steps, 64) * BATCH)
+        return synthetic_images(architecture, max(steps, 64) * BATCH)
 
 
 def ours(

@@ -1,4 +1,7 @@
-"""Two spaces compared by the errors of their networks: of studies that are there, or of networks drawn and trained."""
+"""Comparison of two spaces by the error distributions of their networks.
+
+The networks are the trials of an existing study, or random networks of a space that are trained for the comparison.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from explorer.study.settings import SearchSettings
 from explorer.system.signals import interruption
 from explorer.training.settings import TrainingSettings
 
-NETWORKS = 20
+NETWORKS = 20  # random networks per space, by default
 
 
 @takes_settings(TrainingSettings)
@@ -39,38 +42,38 @@ def compare_spaces(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare two spaces at equal ``cost``. Each of ``a`` and ``b`` is a study of the storage, or a space.
+    """Compare two spaces at equal ``cost``.
 
-    The networks of a space are drawn uniformly and trained to the end, in a study ``SPACE-DATA-random`` that the same
-    call goes on with. A study that a sampler led is a biased sample of its space: its errors are lower than the
-    space's. What can be checked before training is checked before it.
+    For a space, random networks are trained without early stopping in a study ``SPACE-DATA-random``; the same call
+    resumes it. A study made by another sampler than ``random`` is a biased sample of its space: its errors are lower.
+    All arguments are checked before the first training.
 
     Args:
-        a: A study of the storage, or a space.
-        b: The other one.
+        a: Name of a study in ``storage``, or a space.
+        b: The other study or space.
         settings: How networks are trained; each keyword below replaces one of its settings.
         {settings}
         storage: Database of the studies.
-        cost: The cost to be equal.
-        networks: Number of networks to draw of a space.
-        workers: Networks trained side by side; one per CPU core by default.
-        seed: Of the draws and the trainings.
+        cost: The cost at which errors are compared.
+        networks: Number of random networks per space.
+        workers: Parallel trainings; one per CPU core by default.
+        seed: Seed of the random networks and their trainings.
         progress: Called with each Event of a search.
 
     Raises:
-        ExplorerError: StudyError when the two are trained otherwise, and what ``run_search`` raises.
+        ExplorerError: StudyError if the two were trained with different settings, and the errors of ``run_search``.
     """
     check_storage(storage)
     try:
-        kept = study_names(open_for_reading(storage))
+        names = study_names(open_for_reading(storage))
     except ExplorerError:
         file = database_file(storage)
         if file is not None and file.exists() and file.stat().st_size:
-            raise  # a database that cannot be read, not one that the search has yet to make
-        kept = set()
+            raise  # the database exists but cannot be read; otherwise the search creates it
+        names = set()
 
     def opened(name: str) -> Study | None:
-        return open_study(storage, name) if name in kept else None
+        return open_study(storage, name) if name in names else None
 
     search = SearchSettings(
         training=settings,
@@ -81,9 +84,8 @@ def compare_spaces(
         seed=seed,
         storage=storage,
     )
-    # All that can be wrong is found before the first training.
-    first, second = (opened(name) or _drawn(name, opened, search) for name in (a, b))
-    _require_alike(first, second)
+    first, second = (opened(name) or _plan_sample(name, opened, search) for name in (a, b))
+    _require_same_training(first, second)
     for side in (first, second):
         _require_cost(side, cost)
     studies = [
@@ -94,48 +96,53 @@ def compare_spaces(
 
 
 def _train(path: str, search: SearchSettings, progress: Progress | None) -> Study:
-    """Draw and train networks of the space."""
-    drawn = run_search(load_space(path), search, progress=progress)
-    if drawn.interrupted:
-        raise interruption(drawn.signal, drawn.study)
-    if drawn.failed:
-        raise SearchFailed(f"the networks of {path} could not be trained: {drawn.ended}", drawn.study)
-    return drawn.study
+    """Train random networks of a space."""
+    result = run_search(load_space(path), search, progress=progress)
+    if result.interrupted:
+        raise interruption(result.signal, result.study)
+    if result.failed:
+        raise SearchFailed(f"the networks of {path} could not be trained: {result.ended}", result.study)
+    return result.study
 
 
-class _Drawn(NamedTuple):
-    """A space whose networks are to be drawn: the study that they go to, and its fingerprint."""
+class _PlannedSample(NamedTuple):
+    """A study of random networks that the comparison trains.
+
+    Attributes:
+        name: Name of the study.
+        fingerprint: Its fingerprint.
+    """
 
     name: str
     fingerprint: Mapping[str, Any]
 
 
-def _drawn(path: str, opened: Callable[[str], Study | None], search: SearchSettings) -> _Drawn:
-    """Raises what a search of that space with these settings would raise."""
+def _plan_sample(path: str, opened: Callable[[str], Study | None], search: SearchSettings) -> _PlannedSample:
+    """Return the study of a space's random networks. Raises the errors that a search would raise before training."""
     space = load_space(path)
     name = f"{space.name}-{Path(search.training.data or DEFAULT_DATA).name}-random"
     study = opened(name)
     if study is not None and study.seed != search.seed:
         name = f"{name}-seed{search.seed}"
         study = opened(name)
-    plan = make_plan(space, replace(search, workers=search.workers or 1))  # without a probe for the number of workers
+    plan = make_plan(space, replace(search, workers=search.workers or 1))  # 1 runs no probe for the number
     if study is not None:
         require_same(study, plan.fingerprint, plan.space.text)
-    return _Drawn(name, plan.fingerprint)
+    return _PlannedSample(name, plan.fingerprint)
 
 
-def _require_alike(first: Study | _Drawn, second: Study | _Drawn) -> None:
-    """Raises StudyError where the two are trained otherwise: their errors would tell of that, not of the spaces."""
+def _require_same_training(first: Study | _PlannedSample, second: Study | _PlannedSample) -> None:
+    """Raise StudyError if data, split, recipe or epochs differ: errors would differ because of them."""
     for field in TERMS:
         if first.fingerprint.get(field) != second.fingerprint.get(field):
             raise StudyError(
-                f"studies {first.name!r} and {second.name!r} were trained otherwise: their {field} differs; "
-                "compare studies of one data set, split, recipe and number of epochs"
+                f"studies {first.name!r} and {second.name!r} were trained with different settings: "
+                f"their {field} differs; compare studies of the same data, split, recipe and number of epochs"
             )
 
 
-def _require_cost(side: Study | _Drawn, cost: str) -> None:
-    """Raises StudyError where the networks do not have that cost or no accuracy."""
+def _require_cost(side: Study | _PlannedSample, cost: str) -> None:
+    """Raise StudyError if the networks do not have that cost, or no accuracy."""
     if isinstance(side, Study):
         if not _sample(side, cost).costs:
             raise StudyError(f"{side.name} has no complete trial with accuracy and {cost} to compare")
@@ -146,7 +153,8 @@ def _require_cost(side: Study | _Drawn, cost: str) -> None:
 
 
 def _sample(study: Study, cost: str) -> Sample:
+    """Return costs and errors of the complete trials that have both."""
     complete = [trial for trial in study.trials(full=False) if trial.state == "complete"]
     values = [trial.quantities for trial in complete]
-    known = [(value[cost], 1 - value["accuracy"]) for value in values if cost in value and "accuracy" in value]
-    return Sample(study.name, [pair[0] for pair in known], [pair[1] for pair in known])
+    points = [(value[cost], 1 - value["accuracy"]) for value in values if cost in value and "accuracy" in value]
+    return Sample(study.name, [point[0] for point in points], [point[1] for point in points])

@@ -1,4 +1,7 @@
-"""What must not differ between two runs of one study, or its trials would not be comparable."""
+"""The fingerprint of a study: settings and data that must not differ between its runs.
+
+Trials of runs with different fingerprints would not be comparable.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,15 @@ def make_fingerprint(
 ) -> dict[str, Any]:
     """Return the fingerprint of a run.
 
-    The settings DESCRIBED have entries of their own, which say more than their values: of the data the hash of the
-    content, of the caller's functions names and digests of their code (``function_code``). Any other setting of the
-    fingerprint has an entry where it is not the default, so studies of before there was that setting are resumed.
+    The settings in ``DESCRIBED`` have entries that hold more than their values: a hash of the content of the data, and
+    names and digests of the caller's functions (``function_code``). Any other setting of the fingerprint has an entry
+    only if it differs from its default, so that studies older than the setting can be resumed.
 
     Args:
-        space: The space with the data's input.
-        settings: The settings; the recipe and the epochs of a training are chosen.
-        data: The data set's own fingerprint: name, split and a hash of the content; None for a caller's evaluation.
-        latency: Where an objective is measured, if that is a latency.
+        space: The space with the input shape and classes of the data.
+        settings: The settings, with recipe and epochs resolved.
+        data: Fingerprint of the data set: name, split and a hash of the content; None for a caller's evaluation.
+        latency: Environment of the latencies if one is an objective.
     """
     evaluate, costs = settings.evaluate, settings.costs or {}
     recipe = settings.training.recipe
@@ -53,8 +56,9 @@ def make_fingerprint(
         "evaluate": "the caller's" if evaluate else "training",
     }
     if latency is not None:
-        told = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
-        made["latency"] = {**told, "device": latency.machine.device.partition(":")[0]}  # as in the digest
+        environment = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
+        device = latency.machine.device.partition(":")[0]  # without the number of a GPU, as in the digest
+        made["latency"] = {**environment, "device": device}
     functions: dict[str, Callable[..., Any]] = {"evaluate": evaluate} if evaluate else {}
     functions |= {f"cost {name}": own for name, own in costs.items()}
     if functions:
@@ -68,8 +72,14 @@ def make_fingerprint(
 
 
 def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Where the functions of two fingerprints differ. Not counted are a function whose code the kept one does not have,
-    as in studies of before code was kept, and code that was read in another way: source, or another Python's bytecode.
+    """Return the differences between the caller's functions of two fingerprints, in words.
+
+    A function without recorded code, as in old studies, does not differ. Nor does code that was read in another way:
+    as source and as bytecode, or as bytecode of two versions of Python.
+
+    Args:
+        kept: Fingerprint of the study.
+        found: Fingerprint of this run.
     """
     differences = []
     for role, now in found.get("code", {}).items():
@@ -83,40 +93,49 @@ def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[
 
 
 def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> None:
-    """Raises StoreError, naming every difference, unless the study was begun with this fingerprint, the code of
-    functions aside (``code_differences``). ``space_text``: of the space that is searched now."""
+    """Check that a run has the fingerprint of the study. The code of functions is not compared.
+
+    Args:
+        study: The study.
+        found: Fingerprint of this run.
+        space_text: Text of the space of this run.
+
+    Raises:
+        StoreError: The fingerprints differ; the message lists all differences.
+    """
     before, now = ({name: each for name, each in made.items() if name != "code"} for made in (study.fingerprint, found))
     differences = _differences(_completed(before), now)
     if "space" in differences:
         before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
         in_text = _differences(before, now) or {"space": "another input or number of classes"}
-        differences = {**in_text, **{name: said for name, said in differences.items() if name != "space"}}
-    if "evaluate" in differences:  # what only a training has goes without saying
-        differences = {name: said for name, said in differences.items() if not name.startswith(("split", "recipe"))}
+        differences = {**in_text, **{name: change for name, change in differences.items() if name != "space"}}
+    if "evaluate" in differences:  # then split and recipe differ too, since only a training has them
+        differences = {name: change for name, change in differences.items() if not name.startswith(("split", "recipe"))}
     if differences:
-        listed = "; ".join(f"{name}: {said}" for name, said in differences.items())
+        listed = "; ".join(f"{name}: {change}" for name, change in differences.items())
         raise StoreError(
-            f"study {study.name!r} in {study.storage} was begun otherwise ({listed}); "
-            "run it as it was begun, or begin another beside it with --new-study"
+            f"study {study.name!r} in {study.storage} was created with other settings ({listed}); "
+            "use the same settings, or create another study with --new-study"
         )
 
 
 def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's fingerprint with what a recipe could not say yet when it was begun: such fields are off by default."""
+    """Return a study's fingerprint with the defaults of settings that recipes did not have when it was created."""
     if not kept.get("recipe"):
         return dict(kept)
     defaults = {field.name: field.default for field in fields(Recipe) if field.default is not MISSING}
     return {**kept, "recipe": {**defaults, **kept["recipe"]}}
 
 
-def _differences(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, str]:
-    """Where two trees differ: path -> what stands there and what stood there."""
-    before, now = _flat(kept), _flat(asked)
+def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the differences between two trees: path to the recorded value and the value of this run, in words."""
+    before, now = _flat(kept), _flat(found)
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
     return {name: f"{_shown(before.get(name))}, now {_shown(now.get(name))}" for name in names}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of a tree by path, such as "recipe.lr"."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}

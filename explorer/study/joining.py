@@ -1,4 +1,4 @@
-"""One more worker on a study that another search began, with nothing but the study to go by."""
+"""Another worker for an existing study, with the settings recorded in the study."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from explorer.training.recipe import Recipe
 
 
 def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, **settings: Any) -> SearchResult:
-    """Run a search of an existing study: space, objectives, data, split, recipe and epochs are the study's own.
+    """Run a search of an existing study with its own space, objectives, data, split, recipe and epochs.
 
     Args:
         storage: Database of the study.
-        name: The study; empty text where there is just one.
-        data_dir: As in ``find_data``; by default the data are where they were.
-        **settings: Settings of ``run_search`` that may differ between the runs of one study, and ``progress``.
+        name: Name of the study; empty if the database has just one.
+        data_dir: Folder of the data; the place recorded in the study by default.
+        **settings: Settings of ``run_search`` that may differ between runs of one study, and ``progress``.
 
     Raises:
-        ExplorerError: StoreError for a storage or a study that is not there, StudyError for one that only its own
-            script can resume, and what ``run_search`` raises.
+        ExplorerError: StoreError if the storage or the study does not exist, StudyError if the study uses functions of
+            a script and only that script can resume it, and the errors of ``run_search``.
     """
     study = open_study(storage, name)
-    begun = study.fingerprint
-    if begun["evaluate"] != "training" or begun["costs"]:
-        brought = "evaluate" if begun["evaluate"] != "training" else "costs"
+    recorded = study.fingerprint
+    if recorded["evaluate"] != "training" or recorded["costs"]:
+        function = "evaluate" if recorded["evaluate"] != "training" else "costs"
         raise StudyError(
-            f"study {study.name!r} was begun with a function of the caller's ({brought}); "
-            "run the script that began it once more: it is another worker then"
+            f"study {study.name!r} was created with a function of the caller's ({function}); "
+            "run the script that created it again: it then joins the study as another worker"
         )
     place = find_data(study, data_dir)
     return run_search(
         parse_space(study.space_text, f"the space of study {study.name!r}"),
         data=place["name"],
         data_dir=place.get("data_dir"),
-        subset=begun["split"].get("subset"),
-        skip_damaged=begun["split"].get("damaged", 0) > 0,
+        subset=recorded["split"].get("subset"),
+        skip_damaged=recorded["split"].get("damaged", 0) > 0,
         objectives=study.objectives,
-        recipe=Recipe.from_json(json.dumps(begun["recipe"])),
-        epochs=begun["epochs"],
+        recipe=Recipe.from_json(json.dumps(recorded["recipe"])),
+        epochs=recorded["epochs"],
         storage=storage,
         study=study.name,
         **settings,

@@ -1,4 +1,4 @@
-"""What a search is asked for, checked and completed before anything is written or started."""
+"""The plan of a search: its settings, checked and completed before anything is written or started."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from explorer.study.latency.objective import LatencyObjective, make_latency_obje
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.rules import choose_stopping
-from explorer.study.workers.gpu_sharing import probe_side_by_side, typical
+from explorer.study.workers.gpu_sharing import median_network, probe_side_by_side
 from explorer.study.workers.jobs import Evaluate, Evaluation, Training, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.cores import usable_cores
@@ -34,7 +34,7 @@ from explorer.training.recipe import require_several_values
 from explorer.training.settings import ResolvedTraining
 
 DEFAULT_DATA = "cluttered-digits"
-TRIED_WITH_BATCH = 20  # networks of the space that are tried with the recipe's batches before any is trained
+BATCH_SIZE_SAMPLES = 20  # random networks that are checked before training if batches have one image
 _log = logging.getLogger(__name__)
 
 
@@ -43,19 +43,19 @@ class Plan:
     """A search, ready to run.
 
     Attributes:
-        settings: The settings, nothing of the training left open.
-        space: The space with the data's input.
-        name: The name of the study.
+        settings: The settings, with all defaults of the training resolved.
+        space: The space with the input shape and classes of the data.
+        name: Name of the study, unless the database has another study of that name.
         work: What is done with a proposed network.
-        fingerprint: What must not differ between runs of the study.
-        data_place: Where the data are, from any working folder.
-        workers: Networks evaluated side by side.
-        stopping: The rule that stops trials early.
-        limits: Limits on costs known by arithmetic.
-        latency_limits: Limits on latencies that must be measured.
-        latency_objective: Measures latencies; None where no objective or limit needs them.
-        predicted: A calibrated predictor's latencies; None where there is no predictor for space and environment.
-        latency_filter: Refuses networks that are unlikely to keep ``latency_limits``.
+        fingerprint: The settings and data that must not differ between runs of the study.
+        data_place: Name and folder of the data, valid in any working folder; empty for a caller's evaluation.
+        workers: Number of parallel trials.
+        stopping: Name of the rule that stops unpromising trials early.
+        limits: Limits on costs that are computed.
+        latency_limits: Limits on latencies, which are measured.
+        latency_objective: Measures latencies; None if no objective or limit needs them.
+        predicted: Latencies of a calibrated predictor; None if there is no predictor for space and environment.
+        latency_filter: Rejects networks that are unlikely to satisfy ``latency_limits``.
     """
 
     settings: SearchSettings
@@ -74,12 +74,12 @@ class Plan:
 
     @property
     def objectives(self) -> Mapping[str, str]:
-        """Objective name -> "max" or "min"."""
+        """The objectives: name to "max" or "min"."""
         return self.settings.objectives
 
     @property
     def own_costs(self) -> Mapping[str, OwnCost]:
-        """The caller's costs."""
+        """The caller's cost functions by name."""
         return self.settings.costs or {}
 
     @property
@@ -89,31 +89,38 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """The epochs of a training, which may be stopped early."""
+        """The epochs of a training without early stopping."""
         return self.settings.training.epochs or 1
 
     @property
     def of_caller(self) -> bool:
-        """Whether a function of the caller's replaces training."""
+        """Whether the caller's function ``evaluate`` replaces training."""
         return self.settings.evaluate is not None
 
     @property
     def reused(self) -> bool:
-        """Whether a child process does trial after trial."""
+        """Whether a child process does trial after trial: on a GPU, where a process starts slowly."""
         return self.settings.training.device.startswith("cuda")
 
     @property
     def brief(self) -> bool:
-        """Whether the search has a default time: trainings on embedded data are short."""
+        """Whether the search has a default time limit: trainings on embedded data are short."""
         return not self.of_caller and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
 
     @property
     def measures_latency(self) -> bool:
-        """Whether the search measures latencies: no function of the caller's returns them."""
+        """Whether latencies are measured, not returned by a function of the caller's."""
         return _measures_latency(self.settings)
 
     def under(self, limits: Iterable[Limit]) -> Plan:
-        """This plan with these limits beside the space's own. Raises StudyError for one on what only training tells."""
+        """Return this plan with limits in addition to those of the space.
+
+        Args:
+            limits: The limits of the study.
+
+        Raises:
+            StudyError: A quantity is not known before training, or two limits exclude all networks.
+        """
         limits = (*self.space.limits, *limits)
         _check_limits(limits, known_costs(self.own_costs, self.measures_latency))
         latency_limits = tuple(limit for limit in limits if self.measures_latency and limit.cost == LATENCY)
@@ -131,17 +138,23 @@ class Plan:
         )
 
     def candidates(self) -> Candidates:
-        """What makes candidates of the space."""
+        """Return the source of the space's candidates, with their costs and limits."""
         predict = (self.predicted,) if self.predicted else ()
         return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_keep_limits, *predict)
 
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
-    """The names of what is known of a network before it is trained."""
+    """Return the names of all costs that are known before training.
+
+    Args:
+        own_costs: Names of the caller's cost functions.
+        measures_latency: Whether latencies are measured.
+    """
     return list(dict.fromkeys([*COSTS, *own_costs, *([LATENCY] if measures_latency else [])]))
 
 
 def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:
+    """Raise StudyError for an unknown cost, and for two limits that exclude all networks."""
     for limit in limits:
         if limit.cost not in known:
             raise StudyError(f"limit {limit}: {limit.cost!r} is not known before training; {_known(known, limit.cost)}")
@@ -155,10 +168,14 @@ def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:
 
 
 def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
-    """Return the search that ``settings`` describe, checked and completed. Nothing is written or started.
+    """Check and complete the settings of a search. Nothing is written or started, except a probe on a GPU.
+
+    Args:
+        space: The space.
+        settings: The settings.
 
     Raises:
-        ExplorerError: StudyError, or the errors of what is asked for: DataError, TrainingError, SpaceError.
+        ExplorerError: StudyError for settings that do not fit together, or DataError, TrainingError or SpaceError.
     """
     training = replace(settings.training, device=find_device(settings.training.device))
     settings = replace(settings, training=training)
@@ -173,23 +190,24 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
 
 
 def _measures_latency(settings: SearchSettings) -> bool:
-    answered = settings.evaluate is not None and LATENCY in settings.objectives
-    return LATENCY not in (settings.costs or {}) and not answered
+    """Return whether latencies are measured, not returned by a function of the caller's."""
+    returned = settings.evaluate is not None and LATENCY in settings.objectives
+    return LATENCY not in (settings.costs or {}) and not returned
 
 
 def _plan_of_caller(
     space: SearchSpace, settings: SearchSettings, evaluate: Evaluate, expected: tuple[str, ...]
 ) -> Plan:
-    """Return the plan of a search whose networks the caller's function evaluates."""
+    """Return the plan of a search that evaluates networks with the caller's function."""
     training, workers = settings.training, settings.workers or 1
     if settings.scores:
-        raise StudyError("'evaluate' replaces training, with which scores are measured; give them as 'costs'")
+        raise StudyError("'evaluate' replaces training, so no scores are computed; compute them in 'costs'")
     if training.data is not None or training.subset is not None or training.recipe is not None:
         raise StudyError(
             "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
         )
     if settings.record_gradients:
-        raise StudyError("'evaluate' replaces training, at whose beginning gradients are recorded; leave them out")
+        raise StudyError("'evaluate' replaces training, so no gradients are recorded; leave out record_gradients")
     if workers > 1:
         _require_picklable(evaluate)
     elif settings.trial_limits != UNLIMITED:
@@ -210,7 +228,7 @@ def _plan_of_caller(
 
 
 def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
-    """Return the plan of a search that trains networks, the data read."""
+    """Read the data and return the plan of a search that trains networks."""
     named = settings.training.data or DEFAULT_DATA
     training = settings.training.resolved(named)
     settings = replace(settings, training=training)
@@ -220,7 +238,7 @@ def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
     space = space.with_input(dataset.shape, dataset.classes)
     place = data_place(named, training.data_dir)
     batch_size = min(training.recipe.batch_size, len(dataset.train))
-    for derivation in space.sample(TRIED_WITH_BATCH) if batch_size == 1 else ():
+    for derivation in space.sample(BATCH_SIZE_SAMPLES) if batch_size == 1 else ():
         require_several_values(space.architecture(derivation), batch_size)
     workers = settings.workers or settings.workers_per_device or _side_by_side(space, training)
     work = Training(
@@ -246,18 +264,18 @@ def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
 
 
 def _latency_objective(settings: SearchSettings) -> LatencyObjective | None:
-    """Return what measures latencies, if one is an objective."""
+    """Return what measures latencies; None if latency is not a measured objective."""
     needed = LATENCY in settings.objectives and _measures_latency(settings)
     return make_latency_objective(settings.training.device) if needed else None
 
 
 def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_evaluation: bool) -> tuple[str, ...]:
-    """The objectives that are not known before the work is done."""
+    """Return the objectives that training or ``evaluate`` measures. Raises StudyError for none or an unknown one."""
     measured = tuple(name for name in objectives if name not in set(known_costs))
     if not measured:
         raise StudyError(
-            f"the objectives {', '.join(objectives)} are known without training;"
-            f" name one that it tells, as accuracy; 'explorer atlas' and 'explorer latency' tell the others"
+            f"the objectives {', '.join(objectives)} are known without training; add one that is measured, such as"
+            " accuracy; 'explorer atlas' and 'explorer latency' compute the others without a search"
         )
     if not own_evaluation:
         for name in measured:
@@ -267,26 +285,27 @@ def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_eva
 
 
 def _known(names: Iterable[str], asked: str) -> str:
+    """Return the known names, and the one that the user may have meant, for a message."""
     return f"known: {', '.join(names)}{did_you_mean(asked, names)}"
 
 
 def _require_picklable(evaluate: Evaluate) -> None:
-    """Raises StudyError for a function that child processes cannot find: they go by its module and name."""
-    mend = "put it into a module that you import, or leave workers at 1"
+    """Raise StudyError for a function that child processes cannot import by its module and name."""
+    fix = "put it into a module that you import, or leave workers at 1"
     main = sys.modules["__main__"]
     script, spec = Path(getattr(main, "__file__", None) or ""), main.__spec__
     is_importable = script.is_file() if spec is None else not spec.name.endswith("__main__")
     if getattr(evaluate, "__module__", "") == "__main__" and not is_importable:
         of = "a __main__.py" if script.name == "__main__.py" else "an interactive session"
-        raise StudyError(f"with several workers 'evaluate' cannot be a function of {of}; {mend}")
+        raise StudyError(f"with several workers 'evaluate' cannot be a function of {of}; {fix}")
     try:
         ForkingPickler.dumps(evaluate)
     except Exception as error:
-        raise StudyError(f"with several workers 'evaluate' must be picklable; {mend} ({error})") from None
+        raise StudyError(f"with several workers 'evaluate' must be picklable; {fix} ({error})") from None
 
 
 def _side_by_side(space: SearchSpace, training: ResolvedTraining) -> int:
-    """How many trainings at once serve the device best: one a core on the CPU, on a GPU what a probe finds."""
+    """Return the number of parallel trainings: one per core on a CPU, the result of a probe on a GPU."""
     if training.device == "cpu":
         return usable_cores()
-    return probe_side_by_side(typical(space), training.recipe, training.device, training.precision)
+    return probe_side_by_side(median_network(space), training.recipe, training.device, training.precision)

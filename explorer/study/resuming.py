@@ -1,4 +1,4 @@
-"""The study that a search enters: one that it goes on with, or a new one."""
+"""The study of a search: an existing study that it resumes, or a new one."""
 
 from __future__ import annotations
 
@@ -15,36 +15,48 @@ from explorer.store.study import Study
 from explorer.study.fingerprint import code_differences, require_same
 from explorer.study.plan import Plan
 
-MOST_PLACES = 8  # where a study's data lay that are remembered
+MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines may have the data in different folders
 _log = logging.getLogger(__name__)
 
 
 def study_name(plan: Plan, database: Database) -> str:
-    """Return the name of the study that the plan enters; the plan's, unless the caller left it out and it is taken."""
+    """Return the name of the study that a search resumes or creates.
+
+    Args:
+        plan: The search. Its name is changed only if the caller gave none and the study of that name has another seed.
+        database: Database of the studies.
+    """
     settings = plan.settings
     named, seed = settings.study is not None, settings.seed
     taken, name = study_names(database), check_name(plan.name)
     if not named and plan.of_caller:
-        before = f"{plan.space.name}-evaluate"  # the default name of before it had the function's
+        before = f"{plan.space.name}-evaluate"  # the default name in earlier versions
         if name not in taken and before in taken and "code" not in find_study(database, before).fingerprint:
             name = before
     if not named and not settings.new_study and seed is not None and name in taken:
-        kept = find_study(database, name).seed
-        if kept != seed:
+        recorded = find_study(database, name).seed
+        if recorded != seed:
             other = f"{name}-seed{seed}"
-            _log.warning("study %r was begun with seed %d; with seed %d it is study %r", name, kept, seed, other)
+            _log.warning(
+                "study %r was created with seed %d; with seed %d this run uses study %r", name, recorded, seed, other
+            )
             name = other
     return name
 
 
 def enter_study(plan: Plan, name: str, database: Database) -> Study:
-    """Return the study to go on with, or a new one, under the limits of the settings.
+    """Return the study to resume, or a new one, with the limits of the settings.
+
+    Args:
+        plan: The search.
+        name: Name of the study.
+        database: Database of the studies.
 
     Raises:
         StoreError: The study was created with other settings.
     """
     settings, limits, seed = plan.settings, plan.settings.limits, plan.settings.seed
-    asked = tuple(sorted({str(limit) for limit in limits or ()}))
+    bounds = tuple(sorted({str(limit) for limit in limits or ()}))
     study = create_study(
         database,
         name,
@@ -53,21 +65,22 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
         fingerprint=plan.fingerprint,
         objectives=plan.objectives,
         seed=seed or 0,
-        limits=asked,
+        limits=bounds,
         data_places=[plan.data_place] if plan.data_place else (),
         beside=settings.new_study,
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:
         raise StoreError(
-            f"study {study.name!r} in {study.storage} was begun with seed {study.seed}, found seed {seed}; leave the "
-            "seed out to go on with it, or begin another with --study NAME or --new-study"
+            f"study {study.name!r} in {study.storage} was created with seed {study.seed}, found seed {seed}; leave "
+            "out the seed to resume it, or create another study with --study NAME or --new-study"
         )
     fingerprint = _with_code(study, plan.fingerprint, settings.changed_code)
-    bounds = study.limits if limits is None else asked
+    if limits is None:
+        bounds = study.limits
     places = study.data_places
-    if plan.data_place:  # of several machines each has its own
-        places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MOST_PLACES]
+    if plan.data_place:  # another machine may have another
+        places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MAX_DATA_PLACES]
     if (dict(study.fingerprint), study.limits, study.data_places) == (fingerprint, bounds, places):
         return study
     if study.limits != bounds:
@@ -77,8 +90,16 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
 
 
 def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dict[str, Any]:
-    """The study's fingerprint with the code of the functions that it is searched with now. Raises StoreError where
-    results were computed by other code, unless they are to be kept."""
+    """Return the study's fingerprint with the code of the caller's functions in this run.
+
+    Args:
+        study: The study.
+        found: Fingerprint of this run.
+        changed_code: Setting of that name.
+
+    Raises:
+        StoreError: Trials have results of other code, and ``changed_code`` is "refuse".
+    """
     if "code" not in found:
         return dict(study.fingerprint)
     differences = "; ".join(code_differences(study.fingerprint, found))
@@ -88,10 +109,10 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
         held = (each for each in study.leases() if each.until is not None and each.until > time.time())
         running = any(not is_gone(each.worker) for each in held)
         if changed_code != "continue" and (running or (results and not _corrects_errors(study, found))):
-            told = f"{results} of its trials have results" if results else "another process is searching it"
+            holds = f"{results} of its trials have results" if results else "another process is searching it"
             raise StoreError(
-                f"study {study.name!r} in {study.storage} was begun with other code ({differences}), and {told}; "
-                "changed_code='continue' keeps them and goes on, new_study=True or another name (study='NAME') begins "
+                f"study {study.name!r} in {study.storage} was created with other code ({differences}), and {holds}; "
+                "changed_code='continue' keeps them and resumes, new_study=True or another name (study='NAME') creates "
                 "another study"
             )
         _log.warning(
@@ -99,15 +120,18 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
         )
     elif "code" not in study.fingerprint and results:
         _log.warning(
-            "study %r was begun before studies kept the code of functions; its trials count as evaluated by this code",
+            "study %r was created before studies recorded the code of functions; its trials count as evaluated by this "
+            "code",
             study.name,
         )
     return {**study.fingerprint, "code": found["code"]}
 
 
 def _corrects_errors(study: Study, found: Mapping[str, Any]) -> bool:
-    """Whether other code is likely a correction: the functions have the names that the study knows, and some trial
-    failed because the earlier code raised an error."""
-    kept = study.fingerprint.get("code", {})
-    same = all(role in kept and kept[role]["name"] == now["name"] for role, now in found["code"].items())
+    """Return whether changed code is likely a correction.
+
+    It is if the functions have the recorded names, and a trial failed because the earlier code raised an error.
+    """
+    recorded = study.fingerprint.get("code", {})
+    same = all(role in recorded and recorded[role]["name"] == now["name"] for role, now in found["code"].items())
     return same and any(record.failure == "code" for record in study.trials(full=False))

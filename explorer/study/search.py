@@ -1,5 +1,7 @@
-"""A search from beginning to end: the settings are checked, the study is entered, the loop runs under its lease and
-handles SIGINT and SIGTERM."""
+"""A search from beginning to end: check the settings, open or create the study, and run the loop.
+
+While the loop runs, the leases of its trials are renewed and SIGINT and SIGTERM are handled.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,9 @@ from explorer.study.settings import SearchSettings
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
+from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
-from explorer.study.workers.pool import Children, InProcess, Workplace, leave_the_search_to_the_parent
+from explorer.study.workers.pool import InProcess, ProcessPool, Workplace
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 
@@ -40,10 +43,10 @@ _log = logging.getLogger(__name__)
 
 
 class RecordLost(StoreError):
-    """The study cannot be read any more at the end of a search that could not write to it.
+    """The database could not be written during a search, and cannot be read at its end.
 
     Attributes:
-        trials: The trials of the study as the search last knew them, without curves and architectures.
+        trials: The trials of the study as last read by the search, without curves and architectures.
     """
 
     def __init__(self, message: str, trials: Sequence[TrialRecord] = ()):
@@ -53,9 +56,17 @@ class RecordLost(StoreError):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to. ``ended``: why it ended, in words; ``failed``: it gave up, since trial after
-    trial failed or the store could not be written to, or its study has nothing but failures; ``interrupted``: by
-    Ctrl-C or another signal, whose number is ``signal``; ``seconds``: of this search alone."""
+    """The result of a search.
+
+    Attributes:
+        study: The study, with all finished trials.
+        ended: Why the search ended, in words.
+        failed: Whether the search gave up because too many trials failed or the store could not be written, or the
+            study has failed trials only.
+        interrupted: Whether a signal, such as that of Ctrl-C, ended the search.
+        seconds: Duration of this search, without earlier runs of the study.
+        signal: Number of that signal, or 0.
+    """
 
     study: Study
     ended: str
@@ -67,22 +78,23 @@ class SearchResult:
 
 @takes_settings(SearchSettings)
 def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progress | None = None) -> SearchResult:
-    """Search ``space`` for the frontier of the objectives. The same call again resumes the study.
+    """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
 
     Args:
         space: The space, as ``load_space`` returns it.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
-        progress: Called with each Event. What it raises ends the search, with the attribute ``study``.
+        progress: Called with each Event. An exception that it raises ends the search and gets the study as its
+            attribute ``study``.
 
     Returns:
-        The study, and how the search ended.
+        The study, and why the search ended.
 
     Raises:
-        ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost when the database went
-            away while it was in use.
+        ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost if the database can be
+            neither written nor read at the end.
     """
-    leave_the_search_to_the_parent()
+    exit_while_importing()
     began = time.monotonic()
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
@@ -99,7 +111,7 @@ def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progre
         try:
             with interruptions(loop), leases_kept(loop.writer):
                 ended = loop.run()
-        except BaseException as error:  # from ``progress``, or a second Ctrl-C; the study keeps finished trials
+        except BaseException as error:  # from ``progress`` or a second Ctrl-C; the caller gets the finished trials
             BaseException.__setattr__(error, "study", found)
             raise
     finally:
@@ -116,7 +128,7 @@ def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progre
 
 
 def _opened_again(database: Database, storage: str, name: str) -> Study:
-    """The study, to read, wherever the working folder is by now."""
+    """Open the study for reading, even if the working folder has changed since the search began."""
     if database.file is None:
         return open_study(storage, name)
     kept = open_study(f"sqlite:///{database.file}", name)
@@ -125,27 +137,29 @@ def _opened_again(database: Database, storage: str, name: str) -> Study:
 
 @takes_settings(SearchSettings)
 def search(space: SearchSpace, settings: SearchSettings, *, progress: Progress | None = None) -> Study:
-    """Search ``space`` for the frontier of the objectives and return the study, for scripts.
+    """Search ``space`` for the Pareto front of the objectives and return the study, for scripts.
 
     The same call again resumes the study. Its data, objectives, recipe and epochs stay; trials, time, seed, workers,
-    sampler and limits may change. A seed other than the study's is refused; where ``study`` is left out, the study
-    ``<default name>-seed<seed>`` is taken. Each run retries once the trials that failed in an earlier run because of
-    code, disk or a dead process. The trained weights of every network that was ever on the frontier are kept. Where
-    latencies are measured beside ``evaluate``, it does well to call an ``explorer.Pause`` between its steps.
+    sampler and limits may change. A seed other than the study's raises StoreError if ``study`` is given; otherwise the
+    search uses the study ``<default name>-seed<seed>``. Each run retries once the trials that failed in an earlier run
+    because of code, disk or a dead process. The trained weights of every network that was ever on the Pareto front are
+    kept. If latencies are measured while ``evaluate`` runs, ``evaluate`` should call an ``explorer.Pause`` between its
+    steps.
 
     Args:
         space: The space, as ``load_space`` returns it.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
-        progress: Called with each Event. What it raises ends the search, with the attribute ``study``.
+        progress: Called with each Event. An exception that it raises ends the search and gets the study as its
+            attribute ``study``.
 
     Returns:
-        The study. In a notebook or another interactive session also that of an interrupted search, with a warning.
+        The study. A notebook or another interactive session gets it also after an interruption, with a warning.
 
     Raises:
-        SearchFailed: The search gave up. The attribute ``study`` holds all trials that had ended, also in memory.
+        SearchFailed: The search gave up. The attribute ``study`` holds all finished trials, also for a study in memory.
         KeyboardInterrupt: The search was interrupted; with the same attribute.
-        ExplorerError: What ``settings`` ask for cannot be searched.
+        ExplorerError: A search with these ``settings`` is not possible.
     """
     result = run_search(space, settings, progress=progress)
     if result.failed:
@@ -153,17 +167,18 @@ def search(space: SearchSpace, settings: SearchSettings, *, progress: Progress |
     if result.interrupted:
         if not _interactive():
             raise interruption(result.signal, result.study)
-        goes_on = "" if result.study.database.in_memory else ", and the same call goes on with it"
-        _log.warning("the search was interrupted; this is the study so far%s", goes_on)
+        resumed = "" if result.study.database.in_memory else ", and the same call resumes it"
+        _log.warning("the search was interrupted; this is the study so far%s", resumed)
     return result.study
 
 
 def _interactive() -> bool:
-    """Whether somebody types at this process: a Python prompt, IPython or a notebook."""
+    """Return whether this process is interactive: a Python prompt, IPython or a notebook."""
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
 
 
 def _budget(plan: Plan, study: Study, began: float) -> Budget:
+    """Return the budget of the settings, or the default budget if they name none."""
     trials, seconds, until_stable = plan.settings.trials, plan.settings.seconds, plan.settings.until_stable
     if trials is None and seconds is None and until_stable is None:
         counts = study.counts()
@@ -173,15 +188,16 @@ def _budget(plan: Plan, study: Study, began: float) -> Budget:
 
 
 def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | None) -> SearchLoop:
+    """Connect the parts of a search; remove leftovers of earlier runs from the folder of artifacts."""
     if isinstance(plan.work, Training) and not study.database.in_memory:
         plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
-    workplace: Workplace = Children(plan.work, plan.workers, plan.of_caller, plan.reused)
+    workplace: Workplace = ProcessPool(plan.work, plan.workers, plan.of_caller, plan.reused)
     if plan.of_caller and plan.workers == 1:
         workplace = InProcess(plan.work)
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
-    watch = progress or (lambda event: None)
-    return SearchLoop(plan, candidates, writer, sampler, workplace, curves, budget, watch, plan.settings.retry_failed)
+    report = progress or (lambda event: None)
+    return SearchLoop(plan, candidates, writer, sampler, workplace, curves, budget, report, plan.settings.retry_failed)

@@ -22,13 +22,13 @@ from explorer.training.settings import TrainingSettings
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
-NO_LIMITS = "none"
+NO_LIMITS = "none"  # as text for a study without limits
 CHANGED_CODE = ("refuse", "continue")
-SEEDS = -(2**63), 2**63 - 1  # that both kinds of database keep
+SEEDS = -(2**63), 2**63 - 1  # the integers that SQLite and PostgreSQL store
 
 
 class Objectives(Kind):
-    """Objective name -> "max" or "min"; as text names alone, separated by commas, which tell their directions."""
+    """A mapping of objective to "max" or "min". As text: names separated by commas, whose directions are known."""
 
     def read(self, name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -53,14 +53,14 @@ class Objectives(Kind):
 
 
 def _directions(names: list[str]) -> dict[str, str]:
-    """Return name -> max or min. Accuracies are maximised, all else is minimised."""
+    """Return each name with "max" for an accuracy and "min" for any other quantity."""
     if len(set(names)) != len(names):
         raise ExplorerError(f"--objectives {','.join(names)!r} names one twice")
     return directions(names)
 
 
 class Limits(Kind):
-    """Bounds on costs. The word ``none`` stands for no limits, where None leaves a study its own."""
+    """Bounds on costs. The text ``none`` removes all limits of a study; None keeps them."""
 
     repeated = True
 
@@ -89,7 +89,7 @@ class Function(Kind):
 
 
 class Functions(Function):
-    """Name -> a function of the caller's, each the cost of that name."""
+    """A mapping of name to a function of the caller's, which computes the cost of that name."""
 
     def check(self, name: str, value: Any) -> dict[str, Any]:
         return {cost: super(Functions, self).check(f"the cost {cost}", each) for cost, each in dict(value).items()}

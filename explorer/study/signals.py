@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from explorer.store.database import StudyIdentity
 from explorer.store.lease import renew_seconds
-from explorer.store.study import Study
 from explorer.system.signals import ending_signals, raise_interrupted
 
 REPEAT_SECONDS = 1.0  # a second signal within this time is the same request: "timeout" sends it twice
@@ -23,7 +23,7 @@ class Writer(Protocol):
     """Writes to a study for one worker that holds leases."""
 
     @property
-    def study(self) -> Study: ...
+    def study(self) -> StudyIdentity: ...
 
     def renew(self) -> None: ...
 

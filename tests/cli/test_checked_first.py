@@ -55,8 +55,8 @@ DIGITS = ("--data", "digits", "--epochs", "1")
     [
         (["compare", "tiny.yaml", "nowhere.yaml", *DIGITS], "nowhere.yaml"),
         (["compare", "tiny.yaml", "tiny.yaml", "--cost", "mac", *DIGITS], "unknown cost 'mac'"),
-        (["compare", "tiny.yaml", "one", *DIGITS], "trained otherwise: their data differs"),
-        (["compare", "one", "tiny.yaml", "--cost", "mac", *DIGITS], "trained otherwise"),
+        (["compare", "tiny.yaml", "one", *DIGITS], "trained with different settings: their data differs"),
+        (["compare", "one", "tiny.yaml", "--cost", "mac", *DIGITS], "trained with different settings"),
         (["compare", "tiny.yaml", "tiny.yaml", "--recipe", "fast", *DIGITS], "'fast'"),
         (["compare", "tiny.yaml", "tiny.yaml", "--storage", "sqlite:///absent/x.db", *DIGITS], "there is no folder"),
         (["train", "tiny.yaml#order=x", *DIGITS], "order"),

@@ -87,7 +87,7 @@ def test_other_images_in_the_same_place_are_refused(capsys, place):
     url = begin(capsys, place, "../data/grow")
     next((place / "data" / "grow" / "train").rglob("*.png")).unlink()
     status, _, err = run(capsys, "worker", "--storage", url, "--study", "one", "--trials", "2", *SETTINGS)
-    assert status == 2 and "was begun otherwise" in err
+    assert status == 2 and "was created with other settings" in err
     status, _, err = run(capsys, "confirm", "one", "--storage", url)
     assert status == 2 and "their contents differ" in err
 

@@ -78,7 +78,7 @@ def test_a_new_option_may_belong_to_the_study():
         objectives=settings.objectives, seed=0,
     )  # fmt: skip
     require_same(study, make_fingerprint(space, settings), space.text)
-    with pytest.raises(StoreError, match=r"begun otherwise \(warm_up: none, now 5\)"):
+    with pytest.raises(StoreError, match=r"created with other settings \(warm_up: none, now 5\)"):
         require_same(study, make_fingerprint(space, replace(settings, warm_up=5)), space.text)
 
 

@@ -101,7 +101,7 @@ def test_a_corrected_function_goes_on_where_it_had_raised(space, url, tmp_path, 
     after = search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.5), trials=27).study
     assert (after.counts()["complete"], after.counts()["failed"]) == (27, 0)
     assert "goes on with other code (evaluate: the code of edited.evaluate has changed)" in caplog.text
-    with pytest.raises(StoreError, match="begun with other code"):
+    with pytest.raises(StoreError, match="created with other code"):
         search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.6), trials=27)
 
 
@@ -140,7 +140,7 @@ def test_an_old_study_goes_on_with_a_warning(space, url, caplog):
     assert (study.name, study.counts()["complete"]) == ("tiny-evaluate", 4)
     assert "before studies kept the code of functions" in caplog.text
     assert study.fingerprint["code"]["evaluate"]["name"] == "evaluations.good"
-    with pytest.raises(StoreError, match="begun with other code"):
+    with pytest.raises(StoreError, match="created with other code"):
         search(space, url, another, study="tiny-evaluate")
 
 

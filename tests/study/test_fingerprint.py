@@ -38,5 +38,5 @@ def test_an_upgrade_of_the_program_resumes(space):
         seed=0,
     )
     require_same(study, fingerprint(space, RECIPES["quick"]), space.text)
-    with pytest.raises(StoreError, match=r"begun otherwise \(recipe.mixup: 0.0, now 0.2\); run it"):
+    with pytest.raises(StoreError, match=r"created with other settings \(recipe.mixup: 0.0, now 0.2\); use the same"):
         require_same(study, fingerprint(space, replace(RECIPES["quick"], mixup=0.2)), space.text)

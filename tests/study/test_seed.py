@@ -20,7 +20,7 @@ def test_another_seed_is_another_study_by_default(space, url, caplog):
     second = search(space, url, seed=1)
     assert (first.name, first.seed) == ("tiny-good", 0) and (second.name, second.seed) == ("tiny-good-seed1", 1)
     assert [r.seed for r in first.trials()] != [r.seed for r in second.trials()]
-    assert "study 'tiny-good' was begun with seed 0; with seed 1 it is study 'tiny-good-seed1'" in caplog.text
+    assert "study 'tiny-good' was created with seed 0; with seed 1 this run uses study 'tiny-good-seed1'" in caplog.text
     assert search(space, url, seed=1, trials=4).name == "tiny-good-seed1"
     assert search(space, url, seed=0, trials=4).name == search(space, url, trials=5).name == "tiny-good"
 
@@ -30,7 +30,7 @@ def test_another_seed_of_a_named_study_is_refused(space, url):
     search(space, url, study="one", seed=3)
     with pytest.raises(StoreError) as refused:
         search(space, url, study="one", seed=0)
-    assert "study 'one'" in str(refused.value) and "begun with seed 3, found seed 0" in str(refused.value)
+    assert "study 'one'" in str(refused.value) and "created with seed 3, found seed 0" in str(refused.value)
     assert "--new-study" in str(refused.value) and "\n" not in str(refused.value)
     assert search(space, url, study="one", seed=3, trials=4).counts()["complete"] == 4
     assert search(space, url, study="one", trials=5).seed == 3

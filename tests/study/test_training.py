@@ -30,7 +30,7 @@ from explorer.study.search import run_search
 from explorer.study.stopping.learning_curves import MIN_COMPLETE
 from explorer.study.workers import train_job as objective
 from explorer.study.workers.jobs import Failure, Job, Outcome, Training
-from explorer.study.workers.pool import Children
+from explorer.study.workers.pool import ProcessPool
 from explorer.study.workers.train_job import train
 from explorer.study.workers.weights import trained_network
 from explorer.training import checkpoint
@@ -181,7 +181,7 @@ def is_kept_without_weights(study) -> None:
 
 def test_a_disk_that_takes_no_weights_costs_no_training(space, tmp_path, monkeypatch):
     """Where neither checkpoint nor weights can be written (here a limit on file size), a real training is complete."""
-    monkeypatch.setattr(search_module, "Children", lambda work, *rest: Children(Limited(work), *rest))
+    monkeypatch.setattr(search_module, "ProcessPool", lambda work, *rest: ProcessPool(Limited(work), *rest))
     url = f"sqlite:///{tmp_path}/explorer.db"
     is_kept_without_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
 
@@ -280,9 +280,9 @@ def test_trainings_that_share_a_gpu_keep_to_their_shares(monkeypatch, side_by_si
     CPU nothing of a GPU is touched."""
     asked = []
     monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda part, place: asked.append((part, place)))
-    objective._keep_to_its_share("cpu", side_by_side)
+    objective._limit_gpu_memory("cpu", side_by_side)
     assert not asked
-    objective._keep_to_its_share("cuda:1", side_by_side)
+    objective._limit_gpu_memory("cuda:1", side_by_side)
     assert [(round(part, 6), str(place)) for part, place in asked] == ([] if share is None else [(share, "cuda:1")])
 
 
@@ -293,8 +293,8 @@ def test_a_training_beyond_its_share_of_a_gpu_fails_alone(space, tmp_path):
     arch = space.architecture(3)
     job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
     settings = training(epochs=1, artifacts=None, device="cuda")
-    crowded = Children(replace(settings, side_by_side=100_000), 1, reused=True)
-    roomy = Children(settings, 1, reused=True)
+    crowded = ProcessPool(replace(settings, side_by_side=100_000), 1, reused=True)
+    roomy = ProcessPool(settings, 1, reused=True)
     try:
         for place, kind in ((crowded, Failure), (roomy, Outcome)):
             place.start(job)

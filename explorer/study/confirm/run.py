@@ -27,16 +27,16 @@ from explorer.study.recorded_training import find_data, training_data, training_
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
-from explorer.study.workers.pool import Children, Workplace
+from explorer.study.workers.pool import ProcessPool, Workplace
 from explorer.study.workers.watchdog import usual_limits
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
 from explorer.system.signals import interruption
 from explorer.training.settings import ResolvedTraining
 
-POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
-RETRY_SECONDS = 2.0  # time until the store is asked again for a training, after it had none
-MAX_SEEDS = 1_000
+POLL_SECONDS = 0.2  # that the loop waits for messages; a signal is handled between two waits
+RETRY_SECONDS = 2.0  # until the database is asked again for a training, after it had none
+MAX_SEEDS = 1_000  # per network
 
 EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
 
@@ -148,7 +148,7 @@ def run_confirmation(
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no frontier to confirm")
     place = find_data(study, data_dir)
     data = training_data(study, data_dir)
-    len(data.test)  # read now, for the same reason
+    len(data.test)  # reads the test split now, for the same reason
     workers = workers or (usable_cores() if device == "cpu" else 1)
     workers = min(workers, seeds * len(frontier))
     settings = ResolvedTraining(
@@ -172,7 +172,7 @@ def run_confirmation(
         database.require_space()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
-        workplace = Children(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        workplace = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
         loop = ConfirmationLoop(wanted, writer, workplace, workers, progress or (lambda event: None))
         with interruptions(loop), leases_kept(writer):
             ended = loop.run()
@@ -208,7 +208,7 @@ def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings: Any) -> 
     if found.interrupted:
         raise interruption(found.signal, found.study)
     if found.missing or found.failed:
-        raise SearchFailed(f"not all trainings came to something: {found.ended}", found.study)
+        raise SearchFailed(f"some trainings failed or were not done: {found.ended}", found.study)
     return found.networks
 
 
@@ -217,6 +217,10 @@ class ConfirmationLoop:
 
     Attributes:
         interrupted: Set by a signal handler to end the loop.
+        signal: Number of that signal, or 0.
+        busy: Always False: its child processes compute.
+        failures: Trainings that failed since this call began, in any process, to their reasons; they are not retried.
+        done: Number of trainings that are complete or have failed since this call began.
     """
 
     def __init__(
@@ -227,27 +231,35 @@ class ConfirmationLoop:
         workers: int,
         progress: Callable[[Event], None],
     ):
+        """Prepare a loop.
+
+        Args:
+            wanted: The trainings, in the order in which they start, and the trial of each one's network.
+            writer: Writes the trainings of this worker.
+            workplace: Runs the trainings.
+            workers: Number of parallel trainings.
+            progress: Called with each event.
+        """
         self.wanted = wanted
         self.writer = writer
         self.workplace = workplace
         self.interrupted = False
-        self.busy = False  # its children compute
-        self.signal = 0  # that interrupted it
-        self.failures: dict[Wanted, str] = {}  # since this call began, here or elsewhere: none is tried twice in one
+        self.busy = False
+        self.signal = 0
+        self.failures: dict[Wanted, str] = {}
         self.done = 0
         self._workers = workers
         self._progress = progress
         self._numbers = list(wanted)
         self._running: dict[int, ConfirmationRecord] = {}
-        self._lost: Counter[int] = Counter()  # processes that a training lost through no fault of its own
+        self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
         self._times: list[float] = []
-        self._begun = 0  # the study's revision then
-        self._nothing = -RETRY_SECONDS  # when there last was nothing to begin
+        self._study = find_study(writer.study.database, writer.study.name)
+        self._first_revision = self._study.revision  # later failures belong to this call, and are not retried by it
+        self._none_wanted = -RETRY_SECONDS  # time when the database last had no training to start
 
     def run(self) -> str:
-        """Trains until there is nothing left to train; returns how that ended."""
-        study = self.writer.study
-        self._begun = find_study(study.database, study.name).revision
+        """Run trainings until all have ended; return why the loop ended."""
         self._count()
         self._report("begun")
         try:
@@ -261,7 +273,7 @@ class ConfirmationLoop:
             self.workplace.stop()
             try:
                 self.writer.release()
-            except StoreError:  # then their leases pass by themselves
+            except StoreError:  # their leases expire by themselves
                 pass
         why = "interrupted; the same line goes on" if self.interrupted else why
         self._report("finished", why=why)
@@ -281,26 +293,28 @@ class ConfirmationLoop:
         return ""
 
     def _start(self) -> bool:
-        """Begins the next training; False when none is to be begun."""
-        if time.monotonic() < self._nothing + RETRY_SECONDS:
+        """Start the next training; return False if there is none to start now."""
+        if time.monotonic() < self._none_wanted + RETRY_SECONDS:
             return False
         wanted = (each for each in self._numbers if each not in self.failures)
-        training = self.writer.claim(wanted, since=self._begun)
+        training = self.writer.claim(wanted, since=self._first_revision)
         if training is None:
-            self._nothing = time.monotonic()
+            self._none_wanted = time.monotonic()
             return False
         number = self._numbers.index(Wanted.of(training))
         self._running[number] = training
-        self._begin(number)
+        self._start_job(number)
         self._report("started", training)
         return True
 
-    def _begin(self, number: int) -> None:
+    def _start_job(self, number: int) -> None:
+        """Start the process of a training, which resumes from its checkpoint if it has one."""
         trial = self.wanted[self._numbers[number]]
         job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
         self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
 
     def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
+        """Handle a message of a training: report an epoch, or store how the training ended."""
         training, wanted = self._running[number], self._numbers[number]
         if isinstance(message, Epoch):
             self._report("epoch", training, message)
@@ -309,7 +323,7 @@ class ConfirmationLoop:
         if isinstance(message, Failure) and message.resumable and self._lost[number] < RETRIES:
             self._lost[number] += 1
             if not self.interrupted:
-                self._begin(number)  # from its checkpoint
+                self._start_job(number)
             return
         del self._running[number]
         if isinstance(message, Failure):
@@ -319,18 +333,19 @@ class ConfirmationLoop:
             ended = self.writer.finish(
                 wanted, test=message.measured, result=message.result, environment=message.environment
             )
-        if ended is None:  # its lease had passed, and another process has it now
+        if ended is None:  # its lease expired, and another process runs it now
             return
         self._times.append(ended.seconds or 0.0)
-        remove(confirmation_checkpoint(self.writer.study.artifacts, ended.digest, ended.epochs, ended.seed))
+        remove(confirmation_checkpoint(self._study.artifacts, ended.digest, ended.epochs, ended.seed))
         self._count()
         self._report("ended", ended)
 
     def _count(self) -> None:
-        kept = {Wanted.of(record): record for record in self.writer.study.confirmations()}
+        """Read from the database which trainings have ended."""
+        kept = {Wanted.of(record): record for record in self._study.confirmations()}
         ended = {each: kept[each] for each in self._numbers if each in kept}
         for each, record in ended.items():
-            if record.state == "failed" and record.revision > self._begun:
+            if record.state == "failed" and record.revision > self._first_revision:
                 self.failures.setdefault(each, record.reason)
         self.done = sum(record.state == "complete" or each in self.failures for each, record in ended.items())
 

@@ -1,4 +1,7 @@
-"""How many trainings share one GPU: found by letting more and more of them train side by side for some seconds."""
+"""The number of trainings that share one GPU.
+
+A probe runs 1, 2, 4, ... trainings in parallel for some seconds each, until more of them gain little.
+"""
 
 from __future__ import annotations
 
@@ -10,73 +13,89 @@ from explorer.costs.analytic import count_cost
 from explorer.networks.architecture import Architecture
 from explorer.records import Epoch
 from explorer.space.search_space import SearchSpace
-from explorer.study.workers.jobs import Job, Outcome, Rehearsal
-from explorer.study.workers.pool import Children
+from explorer.study.workers.jobs import Job, Outcome, ThroughputProbe
+from explorer.study.workers.pool import ProcessPool
 from explorer.system.cores import usable_cores
 from explorer.training.recipe import Recipe
 
-MOST = 16
-DRAWS = 9
-WINDOW = 2.0  # seconds for which each number of trainings is watched
-PATIENCE = 60.0  # seconds that they may take to begin
-GAIN = 1.15  # by how much twice as many must train faster together
-MEMORY_SHARE = 0.5  # of what is free: other networks of the space are larger than the typical one
+MAX_TRAININGS = 16  # at which the probe ends, however little each training takes
+SAMPLED_NETWORKS = 9  # random networks whose median is tried; odd, so that one is in the middle
+WINDOW_SECONDS = 2.0  # for which the throughput of each number of trainings is measured
+START_SECONDS = 60.0  # that the trainings have to finish their first round
+MIN_SPEEDUP = 1.15  # of the total throughput for which it is worth to double the number of trainings
+MEMORY_SHARE = 0.5  # of the free memory that trainings of the median network may use: other networks are larger
 _log = logging.getLogger(__name__)
 
 
-class Footprint(NamedTuple):
-    """What one training takes of its device's memory, and what is free for all, in bytes."""
+class MemoryUse(NamedTuple):
+    """The memory of a device, in bytes.
+
+    Attributes:
+        used: Memory that one training uses; 0 on a CPU.
+        free: Memory that is free for all trainings; 0 on a CPU.
+    """
 
     used: float
     free: float
 
 
-def typical(space: SearchSpace) -> Architecture:
-    """The network of median MACs among some draws."""
-    drawn = [space.architecture(derivation) for derivation in space.sample(DRAWS, seed=0)]
-    return sorted(drawn, key=lambda architecture: count_cost(architecture).macs)[DRAWS // 2]
+def median_network(space: SearchSpace) -> Architecture:
+    """Return the network of median MACs among some random networks of the space."""
+    drawn = [space.architecture(derivation) for derivation in space.sample(SAMPLED_NETWORKS, seed=0)]
+    return sorted(drawn, key=lambda architecture: count_cost(architecture).macs)[SAMPLED_NETWORKS // 2]
 
 
 def probe_side_by_side(
     architecture: Architecture, recipe: Recipe, device: str, precision: str, most: int | None = None
 ) -> int:
-    """The number of trainings of ``architecture`` at once, 1, 2, 4, ... up to ``most``, after which more gain little.
+    """Return the number of parallel trainings after which more of them gain little throughput.
 
-    ``most``: twice the CPU's cores when left out, for each training needs a process that feeds it. Where even one
-    cannot be tried the answer is 1: a search's first trial will say why.
+    Args:
+        architecture: The network to train.
+        recipe: Its recipe.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: Its precision, or "auto".
+        most: Largest number; twice the usable cores by default, since each training needs a process that feeds it.
+
+    Returns:
+        1, 2, 4, ...; 1 if not even one training could be tried: the first trial of the search then reports the cause.
     """
-    most = min(MOST, 2 * usable_cores()) if most is None else most
-    footprint = _try_alone(architecture, Rehearsal(recipe, device, precision, rounds=3))
-    if footprint is None:
+    most = min(MAX_TRAININGS, 2 * usable_cores()) if most is None else most
+    memory = _try_alone(architecture, ThroughputProbe(recipe, device, precision, rounds=3))
+    if memory is None:
         return 1
-    fitting = int(MEMORY_SHARE * footprint.free / footprint.used) if footprint.used else most
-    children = Children(Rehearsal(recipe, device, precision, rounds=None), most)
+    fitting = int(MEMORY_SHARE * memory.free / memory.used) if memory.used else most
+    pool = ProcessPool(ThroughputProbe(recipe, device, precision, rounds=None), most)
     rates: dict[int, float] = {}
     try:
         count = 1
         while count <= min(most, max(1, fitting)):
-            for number in range(most - children.room, count):
-                children.start(_job(architecture, number))
-            rate = _rate(children, count)
+            for number in range(most - pool.room, count):
+                pool.start(_job(architecture, number))
+            rate = _throughput(pool, count)
             if rate is None:
                 break
             rates[count] = rate
-            if count > 1 and rate < GAIN * rates[count // 2]:
+            if count > 1 and rate < MIN_SPEEDUP * rates[count // 2]:
                 break
             count *= 2
     finally:
-        children.stop()
-    chosen = choose(rates)
-    told = ", ".join(f"{count}: {rate:.3g} rounds/s" for count, rate in rates.items())
-    _log.info("%d trainings side by side on %s (%s)", chosen, device, told)
+        pool.stop()
+    chosen = choose_count(rates)
+    measured = ", ".join(f"{count}: {rate:.3g} rounds/s" for count, rate in rates.items())
+    _log.info("%d parallel trainings on %s (%s)", chosen, device, measured)
     return chosen
 
 
-def choose(rates: dict[int, float]) -> int:
-    """Of numbers of trainings with what they do together a second, the last that was worth doubling to."""
+def choose_count(rates: dict[int, float]) -> int:
+    """Return the largest number of trainings up to which each doubling increased the throughput by ``MIN_SPEEDUP``.
+
+    Args:
+        rates: Number of parallel trainings to their total throughput.
+    """
     chosen = 1
     for count in sorted(rates)[1:]:
-        if rates[count] < GAIN * rates[chosen]:
+        if rates[count] < MIN_SPEEDUP * rates[chosen]:
             break
         chosen = count
     return chosen
@@ -86,36 +105,37 @@ def _job(architecture: Architecture, number: int) -> Job:
     return Job(number, architecture.digest, architecture.to_json(), {}, seed=number)
 
 
-def _try_alone(architecture: Architecture, rehearsal: Rehearsal) -> Footprint | None:
-    children = Children(rehearsal, 1)
-    children.start(_job(architecture, 0))
-    until = time.monotonic() + PATIENCE
+def _try_alone(architecture: Architecture, probe: ThroughputProbe) -> MemoryUse | None:
+    """Train a network alone and return the memory that it used; None if it failed or took too long."""
+    pool = ProcessPool(probe, 1)
+    pool.start(_job(architecture, 0))
+    until = time.monotonic() + START_SECONDS
     try:
         while time.monotonic() < until:
-            for _, message in children.messages(0.2):
+            for _, message in pool.messages(0.2):
                 if not isinstance(message, Epoch):
-                    return Footprint(**message.measured) if isinstance(message, Outcome) else None
+                    return MemoryUse(**message.measured) if isinstance(message, Outcome) else None
     finally:
-        children.stop()
+        pool.stop()
     return None
 
 
-def _rate(children: Children, count: int) -> float | None:
-    """Rounds a second of all ``count`` trainings together, once all have begun; None when one ends."""
-    begun: set[int] = set()
-    until = time.monotonic() + PATIENCE
-    while len(begun) < count and time.monotonic() < until:
-        for number, message in children.messages(0.2):
+def _throughput(pool: ProcessPool, count: int) -> float | None:
+    """Return the rounds per second of all ``count`` trainings together; None if one ends."""
+    started: set[int] = set()
+    until = time.monotonic() + START_SECONDS
+    while len(started) < count and time.monotonic() < until:
+        for number, message in pool.messages(0.2):
             if not isinstance(message, Epoch):
                 return None
-            begun.add(number)
-    if len(begun) < count:
+            started.add(number)
+    if len(started) < count:
         return None
-    for _ in children.messages(0):  # what came in before the window
+    for _ in pool.messages(0):  # rounds that ended before the window
         pass
     rounds, began = 0, time.monotonic()
-    while time.monotonic() < began + WINDOW:
-        for _, message in children.messages(0.1):
+    while time.monotonic() < began + WINDOW_SECONDS:
+        for _, message in pool.messages(0.1):
             if not isinstance(message, Epoch):
                 return None
             rounds += 1

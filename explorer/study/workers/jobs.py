@@ -1,4 +1,7 @@
-"""What is done with a proposed network, as a value that a child process can be given, and what it may answer."""
+"""The work that is done with a proposed network, and the messages between the search and the process that does it.
+
+All are plain values that can be pickled.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,23 @@ from explorer.records import Environment, Epoch, GradientFlow, TrainingResult
 from explorer.training.recipe import Recipe
 from explorer.training.settings import ResolvedTraining
 
-NAME_LENGTH = 100
-Report = Callable[[Epoch | GradientFlow], bool]  # takes a finished epoch, answers whether to stop there; or a flow
-Evaluate = Callable[..., Mapping[str, float]]
+NAME_LENGTH = 100  # characters of the name of a quantity, which is a heading in tables
+Report = Callable[[Epoch | GradientFlow], bool]  # receives each finished epoch; returns whether to stop there
+Evaluate = Callable[..., Mapping[str, float]]  # the caller's function ``evaluate``
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One trial's network, as plain data. ``looks``: epochs after which its training waits to hear whether it
-    goes on."""
+    """The network of one trial, as plain data.
+
+    Attributes:
+        number: Number of the trial.
+        digest: Id of the architecture.
+        architecture: The architecture as JSON.
+        choices: Name of each choice to the value chosen, as text.
+        seed: Seed of the trial.
+        looks: Epochs after which the training waits for the verdict of the stopping rule.
+    """
 
     number: int
     digest: str
@@ -36,7 +47,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether job ``number`` is to ``stop`` after ``epoch``."""
+    """The decision whether a training continues.
+
+    Attributes:
+        number: Number of the job.
+        epoch: The epoch after which the rule decided.
+        stop: Whether the job is to stop there.
+    """
 
     number: int
     epoch: int
@@ -45,8 +62,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job came to. ``measured``: finite numbers; ``weights``: SHA-256 of the file written; ``ignored``: names
-    of answers that are no finite numbers and no objectives."""
+    """The result of a job.
+
+    Attributes:
+        measured: Name of a quantity to a finite number.
+        result: The training, if there was one.
+        environment: Where the job ran, if that is known.
+        weights: SHA-256 of the file of weights; empty if none was written.
+        ignored: Names of returned values that are neither finite numbers nor objectives.
+    """
 
     measured: Mapping[str, float]
     result: TrainingResult | None = None
@@ -57,8 +81,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That a job came to nothing, and why. ``kind``: one of ``records.FAILURES``; ``resumable``: through no fault of
-    its own, so it is worth another run."""
+    """The failure of a job.
+
+    Attributes:
+        reason: Why it failed, on one line.
+        kind: One of ``records.FAILURES``.
+        resumable: Whether the cause lies outside the job, so that it runs again.
+    """
 
     reason: str
     kind: str = "code"
@@ -66,22 +95,22 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """That a job raised ``error``."""
+        """Return the failure of a job that raised ``error``."""
         kind = "network" if isinstance(error, (TrainingError, ArchitectureError)) else "code"
         return cls(reason_of(error), kind, resumable=isinstance(error, KeyboardInterrupt))
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training that is measured on the validation split.
+    """Trains a network and evaluates it on the validation split.
 
     Attributes:
         settings: Data, recipe, epochs, device and precision.
-        threads: Computing threads; None: as many as torch takes, at most the usable cores.
-        artifacts: The folder for its weights and checkpoint; None keeps neither.
-        record_gradients: Whether the gradient flow at its initialisation is reported first.
-        scores: Zero-cost scores that are measured with it.
-        side_by_side: How many trainings share the device.
+        threads: CPU threads; None for torch's default, at most the usable cores.
+        artifacts: Folder for weights and checkpoint; None keeps neither.
+        record_gradients: Whether to report the gradient flow at initialisation first.
+        scores: Zero-cost scores to compute.
+        side_by_side: Number of trainings that share the device.
     """
 
     settings: ResolvedTraining
@@ -94,12 +123,12 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """A training that is measured on the test split. No weights are kept.
+    """Trains a network and evaluates it on the test split. No weights are kept.
 
     Attributes:
-        training: The training; a checkpoint lies in its folder for artifacts.
-        precisions: The precision of each network by its digest; that of ``training`` for others.
-        checkpoint: The file of the checkpoint instead.
+        training: The training; its folder of artifacts holds the checkpoint.
+        precisions: Digest of a network to its precision; other networks have that of ``training``.
+        checkpoint: File of the checkpoint; by default a file in the folder of artifacts.
     """
 
     training: Training
@@ -108,14 +137,14 @@ class Retraining:
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """A training on made-up images, to measure its speed and memory.
+class ThroughputProbe:
+    """Trains a network on synthetic images, to measure throughput and memory.
 
     Attributes:
         recipe: The recipe.
-        device: The device.
-        precision: The precision.
-        rounds: Number of rounds of some steps, each reported; None: until it is stopped.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: The precision, or "auto".
+        rounds: Number of rounds; each has some steps and is reported. None: until the process is ended.
     """
 
     recipe: Recipe
@@ -124,13 +153,19 @@ class Rehearsal:
     rounds: int | None
 
 
-TorchWork = Training | Retraining | Rehearsal  # ``objective.perform`` does it in a child process
-Work = Callable[[Job, Report], Outcome] | TorchWork  # does one job; whatever it raises is the trial's failure
+TorchWork = Training | Retraining | ThroughputProbe  # done by ``train_job.perform``
+Work = Callable[[Job, Report], Outcome] | TorchWork  # does one job; an exception is the failure of the trial
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Calls the user's ``evaluate``, which must answer with the quantities ``expected``, and may add others."""
+    """Calls the caller's ``evaluate``.
+
+    Attributes:
+        evaluate: The function.
+        epochs: Its argument ``epochs``.
+        expected: Names of the quantities that it must return; it may return others too.
+    """
 
     evaluate: Evaluate
     epochs: int | None
@@ -139,12 +174,20 @@ class Evaluation:
     def __call__(self, job: Job, report: Report) -> Outcome:
         architecture = Architecture.from_json(job.architecture, job.digest)
         answer = self.evaluate(architecture, choices=dict(job.choices), epochs=self.epochs, seed=job.seed)
-        return answered("evaluate", answer, self.expected)
+        return check_answer("evaluate", answer, self.expected)
 
 
-def answered(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
-    """The answer's finite numbers, the expected ones among them. Raises ValueError where one of these is missing or no
-    finite number: a wrong one must not look like a result."""
+def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
+    """Return the finite numbers of an answer.
+
+    Args:
+        source: Name of the function that answered, for messages.
+        answer: The answer, a mapping.
+        expected: Names of the quantities that it must have.
+
+    Raises:
+        ValueError: An expected quantity is missing or not a finite number.
+    """
     expected = tuple(expected)
     if not isinstance(answer, Mapping):
         raise ValueError(f"{source} gave {_shown(answer)}, expected a mapping with {', '.join(expected)}")
@@ -162,27 +205,39 @@ def answered(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
 
 
 def _quantity_name(name: Any) -> str:
-    """The name itself. Raises ValueError unless it is text that a table can show as a heading."""
+    """Return the name. Raises ValueError unless it is text that a table can show as a heading."""
     if isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= NAME_LENGTH:
         return name
     raise ValueError(f"{name!r} is no name of a quantity")
 
 
 def finite_number(source: str, value: Any) -> float:
-    """The value as a float. Raises ValueError unless it is a finite real number."""
+    """Return the value as a float.
+
+    Args:
+        source: What the value is, for the message.
+        value: The value.
+
+    Raises:
+        ValueError: The value is not a finite real number.
+    """
     try:
         if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer beyond the range of floats
         pass
     raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a trial failed, on one line: our own errors speak for themselves, others with their kind and place."""
+    """Return why a trial failed, on one line.
+
+    Args:
+        error: The exception. Unless it is an ExplorerError, its class and place are added to its message.
+    """
     try:
         message = str(error)
-    except Exception as failure:  # of the ``__str__`` of a user's exception
+    except Exception as failure:  # ``__str__`` of a user's exception raised it
         message = f"(its message cannot be read: __str__ raised {type(failure).__name__})"
     if isinstance(error, ExplorerError):
         return message
@@ -192,8 +247,6 @@ def reason_of(error: BaseException) -> str:
 
 
 def _shown(value: Any) -> str:
-    return (
-        f"{str(value)[:60]!r} ({type(value).__name__})"
-        if isinstance(value, str)
-        else f"{repr(value)[:60]} ({type(value).__name__})"
-    )
+    """Return the beginning of a value, and its type."""
+    text = repr(str(value)[:60]) if isinstance(value, str) else repr(value)[:60]
+    return f"{text} ({type(value).__name__})"

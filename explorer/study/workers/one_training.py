@@ -1,4 +1,4 @@
-"""One training in a process of its own: what ends that process becomes a message, and the caller goes on."""
+"""One training in a child process: if the process dies, the caller gets an error."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from explorer.errors import TrainingError
 from explorer.networks.architecture import Architecture
 from explorer.records import Epoch
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
-from explorer.study.workers.pool import Children
+from explorer.study.workers.pool import ProcessPool
 from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS
 from explorer.training.settings import ResolvedTraining
 
-POLL_SECONDS = 0.2  # between two looks for a signal
+POLL_SECONDS = 0.2  # that the loop waits for messages; a signal is handled between two waits
 
 
 def train_in_child(
@@ -28,23 +28,23 @@ def train_in_child(
     """Train ``architecture`` in a child process and measure it on the test split.
 
     Args:
-        settings: What to train it on, and how.
+        settings: Data, recipe, epochs, device and precision.
         architecture: The network.
-        seed: Of the weights and of the training.
-        checkpoint: The file to keep its state in, and to go on from; removed at the end.
-        on_epoch: Called with each epoch as it ends.
+        seed: Seed of the weights and of the training.
+        checkpoint: File of the checkpoint, from which the training resumes; removed at the end.
+        on_epoch: Called with each finished epoch.
 
     Returns:
-        The training, with the figures on the test split as ``measured``.
+        The training; ``measured`` has the metrics on the test split.
 
     Raises:
-        TrainingError: The training failed, or its process died; says where the last checkpoint is.
+        TrainingError: The training failed or its process died; the message names the last checkpoint.
     """
-    child = Children(Retraining(Training(settings, threads=None), checkpoint=checkpoint), 1, job="training")
-    child.start(Job(0, architecture.digest, architecture.to_json(), {}, seed))
+    pool = ProcessPool(Retraining(Training(settings, threads=None), checkpoint=checkpoint), 1, job="training")
+    pool.start(Job(0, architecture.digest, architecture.to_json(), {}, seed))
     try:
         while True:
-            for _, message in child.messages(POLL_SECONDS):
+            for _, message in pool.messages(POLL_SECONDS):
                 if isinstance(message, Epoch):
                     on_epoch(message)
                 elif isinstance(message, Outcome):
@@ -53,13 +53,14 @@ def train_in_child(
                 elif isinstance(message, Failure):
                     raise TrainingError(_explained(message, checkpoint))
     finally:
-        child.stop()
+        pool.stop()
 
 
 def _explained(failure: Failure, checkpoint: Path) -> str:
+    """Return why a training failed, and how to resume it if its process died."""
     if failure.kind != "died":
         return failure.reason
-    time.sleep(SIGNAL_SECONDS)  # the same signal may be on its way to this process, which then ends in order
+    time.sleep(SIGNAL_SECONDS)  # the same signal may reach this process soon, which then ends in order
     if checkpoint.exists():
         return f"{failure.reason}; the last checkpoint is {checkpoint}: run the same line again to go on from it"
     return f"{failure.reason}; it had written no checkpoint, so the same line starts from the beginning"

@@ -1,4 +1,4 @@
-"""A training on made-up images, to see how fast it goes and what memory it takes."""
+"""A training on synthetic images, to measure its throughput and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from explorer.data.dataset import Dataset
 from explorer.data.splits import Split
 from explorer.networks.architecture import Architecture
 from explorer.records import Epoch
-from explorer.study.workers.jobs import Job, Outcome, Rehearsal, Report
+from explorer.study.workers.jobs import Job, Outcome, Report, ThroughputProbe
 from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
 from explorer.training.device import AUTO, autocast, process_settings
@@ -20,24 +20,34 @@ from explorer.training.precision import choose_precision
 from explorer.training.run import build_for_training
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
-STEPS = 8  # in a round
-CONTEXT_BYTES = 600e6  # that CUDA takes for a process, beside its tensors
+STEPS = 8  # training steps in a round: few, so that a measurement of seconds has many rounds
+CONTEXT_BYTES = 600e6  # memory that CUDA takes for a process in addition to tensors
 
 
-def rehearse(rehearsal: Rehearsal, job: Job, report: Report) -> Outcome:
-    """Trains as a trial would, and tells of every round."""
-    architecture, recipe = Architecture.from_json(job.architecture, job.digest), rehearsal.recipe
-    data = made_up_images(architecture, STEPS * recipe.batch_size)
+def run_probe(probe: ThroughputProbe, job: Job, report: Report) -> Outcome:
+    """Train as a trial does, and report each round as an epoch.
+
+    Args:
+        probe: How to train.
+        job: The network to train.
+        report: Called after each round.
+
+    Returns:
+        ``used``: device memory of this process; ``free``: device memory that is free without it. Bytes; 0 on a CPU.
+    """
+    architecture, recipe = Architecture.from_json(job.architecture, job.digest), probe.recipe
+    data = synthetic_images(architecture, STEPS * recipe.batch_size)
     net = build_for_training(architecture, recipe, job.seed)
-    with process_settings(rehearsal.device, threads=1) as place:
-        net.to(place, memory_format=torch.channels_last).train()
-        precision = rehearsal.precision
+    with process_settings(probe.device, threads=1) as place:
+        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
+        net.train()
+        precision = probe.precision
         if precision == AUTO:
-            precision = choose_precision(net, tuple(data.shape), data.classes, recipe.batch_size, place)
+            precision = choose_precision(net, data.shape, data.classes, recipe.batch_size, place)
         images = Images(data.train, data, place)
         step = TrainingStep(net, make_optimiser(net, recipe), images, recipe, data.shift, autocast(place, precision))
         take_step = ReplayedStep(step, capture_cuda_graph) if place.type == "cuda" else step
-        for number in itertools.count(1) if rehearsal.rounds is None else range(1, rehearsal.rounds + 1):
+        for number in itertools.count(1) if probe.rounds is None else range(1, probe.rounds + 1):
             began = time.perf_counter()
             step.begin_epoch(draw_epoch(data, recipe, STEPS, recipe.batch_size, job.seed, number), [0.0] * STEPS)
             for _ in range(STEPS):
@@ -51,13 +61,18 @@ def rehearse(rehearsal: Rehearsal, job: Job, report: Report) -> Outcome:
     return Outcome({"used": used, "free": free})
 
 
-def made_up_images(architecture: Architecture, count: int) -> Dataset:
-    """Noise of the network's input shape, every class in turn."""
+def synthetic_images(architecture: Architecture, count: int) -> Dataset:
+    """Return a data set of random pixels.
+
+    Args:
+        architecture: The network, with its input shape and number of classes.
+        count: Number of images; their classes are 0, 1, 2, ... in turn.
+    """
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, *architecture.input), dtype=np.uint8)
     split = Split(pixels, np.arange(count, dtype=np.int64) % architecture.classes)
     channels = architecture.input.channels
     mean, std = (0.5,) * channels, (0.25,) * channels
     return Dataset(
-        "made-up images", architecture.input, architecture.classes, split, split, split, mean, std, 0, False, {}
+        "synthetic images", architecture.input, architecture.classes, split, split, split, mean, std, 0, False, {}
     )

@@ -1,6 +1,6 @@
-"""Work in a child process that imports torch: load the data, build the network, train it, save its weights.
+"""The work of a child process that imports torch: load the data, build the network, train it, save its weights.
 
-While a network trains, its state is kept in a checkpoint: a trial that was killed is resumed from there.
+A checkpoint holds the state of the training, so that a killed trial is resumed from there.
 """
 
 from __future__ import annotations
@@ -20,32 +20,48 @@ from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
 from explorer.study.workers.jobs import Job, Outcome, Report, Retraining, TorchWork, Training
-from explorer.study.workers.throughput_probe import rehearse
+from explorer.study.workers.throughput_probe import run_probe
 from explorer.system.environment import describe_environment
 from explorer.system.files import write_atomically
 from explorer.training.gradient_flow import BATCH, gradient_flow
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.run import build_for_training, usual_threads
 
-SPARED = 0.9  # of a GPU's memory trainings side by side may fill with tensors
+TENSOR_SHARE = 0.9  # of a GPU's memory that tensors of parallel trainings may fill; contexts and kernels take the rest
 _log = logging.getLogger(__name__)
 
 
 def perform(work: TorchWork, job: Job, report: Report) -> Outcome:
-    """Do the work for one job."""
+    """Do the work for one job.
+
+    Args:
+        work: What is done.
+        job: The network to do it with.
+        report: Called with each finished epoch; returns whether to stop there.
+    """
     if isinstance(work, Training):
         return train(work, job, report)
-    return train_and_test(work, job, report) if isinstance(work, Retraining) else rehearse(work, job, report)
+    return train_and_test(work, job, report) if isinstance(work, Retraining) else run_probe(work, job, report)
 
 
 def train(training: Training, job: Job, report: Report) -> Outcome:
-    """Train the job's network and measure it on the validation split."""
-    settings, data = training.settings, _data(training)
+    """Train the job's network and evaluate it on the validation split.
+
+    Args:
+        training: How to train.
+        job: The network, and the seed of weights and training.
+        report: Called with each finished epoch; returns whether to stop there. Before them it is called with the
+            gradient flow, if that is recorded.
+
+    Returns:
+        The metrics and zero-cost scores, the training, its environment, and the hash of the saved weights.
+    """
+    settings, data = training.settings, _load_data(training)
     if training.record_gradients:
-        report(_flow(training, job, data))
-    scores = _scores(training, job, data)
-    kept = training.artifacts and checkpoint_file(training.artifacts, job.digest)
-    network, result = _trained(training, job, report, data, kept)
+        report(_gradient_flow(training, job, data))
+    scores = _score(training, job, data)
+    checkpoint = training.artifacts and checkpoint_file(training.artifacts, job.digest)
+    network, result = _train(training, job, report, data, checkpoint)
     return Outcome(
         measured={**{name: getattr(result, field) for name, field in TRAINED.items()}, **scores},
         result=result,
@@ -55,20 +71,29 @@ def train(training: Training, job: Job, report: Report) -> Outcome:
 
 
 def train_and_test(work: Retraining, job: Job, report: Report) -> Outcome:
-    """Train the job's network from the job's seed and measure it on the test split. No weights are kept."""
+    """Train the job's network and evaluate it on the test split. No weights are kept.
+
+    Args:
+        work: How to train, and in which precision.
+        job: The network, and the seed of weights and training.
+        report: Called with each finished epoch; returns whether to stop there.
+
+    Returns:
+        The metrics on the test split, the training and its environment.
+    """
     training = work.training
     precision = work.precisions.get(job.digest, training.settings.precision)
     training = replace(training, settings=replace(training.settings, precision=precision))
-    settings, threads, data = training.settings, _threads(training), _data(training)
-    kept = work.checkpoint
-    if kept is None and training.artifacts:
-        kept = confirmation_checkpoint(training.artifacts, job.digest, settings.epochs, job.seed)
-    network, result = _trained(training, job, report, data, kept)
+    settings, threads, data = training.settings, _threads(training), _load_data(training)
+    checkpoint = work.checkpoint
+    if checkpoint is None and training.artifacts:
+        checkpoint = confirmation_checkpoint(training.artifacts, job.digest, settings.epochs, job.seed)
+    network, result = _train(training, job, report, data, checkpoint)
     test = evaluate_network(network, data, "test", device=settings.device, threads=threads, precision=result.precision)
     return Outcome(test._asdict(), result, describe_environment(settings.device, threads))
 
 
-def _data(training: Training) -> Dataset:
+def _load_data(training: Training) -> Dataset:
     settings = training.settings
     return load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
 
@@ -77,11 +102,12 @@ def _threads(training: Training) -> int:
     return training.threads or usual_threads()
 
 
-def _trained(
+def _train(
     training: Training, job: Job, report: Report, data: Dataset, checkpoint: Path | None
 ) -> tuple[nn.Module, TrainingResult]:
+    """Return the trained network and its training."""
     settings = training.settings
-    _keep_to_its_share(settings.device, training.side_by_side)
+    _limit_gpu_memory(settings.device, training.side_by_side)
     network = build_for_training(Architecture.from_json(job.architecture, job.digest), settings.recipe, job.seed)
     result = train_network(
         network,
@@ -98,8 +124,8 @@ def _trained(
     return network, result
 
 
-def _scores(training: Training, job: Job, data: Dataset) -> dict[str, float]:
-    """The zero-cost scores asked for, of a network of its own: those that it has."""
+def _score(training: Training, job: Job, data: Dataset) -> dict[str, float]:
+    """Return the zero-cost scores that are defined for the network, computed on a separate copy of it."""
     if not training.scores:
         return {}
     threads = torch.get_num_threads()
@@ -113,8 +139,8 @@ def _scores(training: Training, job: Job, data: Dataset) -> dict[str, float]:
     return {name: score for name, score in found.items() if score is not None}
 
 
-def _flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
-    """Through the very network that is about to be trained, on images that it will be trained on."""
+def _gradient_flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
+    """Measure the gradient flow with the same initial weights as the training, on training images."""
     return gradient_flow(
         Architecture.from_json(job.architecture, job.digest),
         batch=min(BATCH, len(data.train)),
@@ -126,16 +152,15 @@ def _flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
     )
 
 
-def _keep_to_its_share(device: str, side_by_side: int) -> None:
-    """On a GPU that trainings share, one that asks for more memory than its share fails alone and leaves the others
-    theirs. What a process takes before it has a tensor, its context and kernels, comes out of SPARED."""
+def _limit_gpu_memory(device: str, side_by_side: int) -> None:
+    """Limit the GPU memory of this process to its share, so that only a training that needs more fails."""
     place = torch.device(device)
     if place.type == "cuda" and side_by_side > 1:
-        torch.cuda.set_per_process_memory_fraction(SPARED / side_by_side, place)
+        torch.cuda.set_per_process_memory_fraction(TENSOR_SHARE / side_by_side, place)
 
 
 def _save(network: nn.Module, artifacts: Path, job: Job) -> str:
-    """Saves the weights and returns their hash; a disk that cannot take them costs the weights, not the result."""
+    """Save the weights and return their hash. If they cannot be written, warn and return an empty text."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     try:
         return write_atomically(weights_file(artifacts, job.digest), save(tensors))

@@ -1,4 +1,4 @@
-"""Limits on one trial's process and all that it starts: how long it may take, how much memory it may hold."""
+"""Limits on the time and memory of a trial's process and all processes that it starts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from explorer.system.memory import total_memory
 from explorer.system.process_tree import end_tree, resident_memory
 
-LOOK_SECONDS = 0.25  # between two looks at a process's memory
-LAST_SECONDS = 1.0  # between asking a process to end and ending it
-LONG_SECONDS, LONG_TIMES = 600.0, 20.0  # no trial is ended before ten minutes, nor before 20 times the median
-LEAST_MEMORY, MEMORY_SHARE = (
-    2 << 30,
-    0.9,
-)  # all trials may hold a share of the usable memory, each at least 2 GiB
+MEMORY_CHECK_SECONDS = 0.25  # between two readings of memory, which go through /proc
+TERM_SECONDS = 1.0  # that a process has to end after SIGTERM, before SIGKILL
+# Only a trial that hangs takes ten minutes and 20 times the median.
+MIN_LIMIT_SECONDS, LIMIT_MEDIANS = 600.0, 20.0
+# All trials together may hold a share of the usable memory, so that the rest of the machine keeps some.
+MIN_LIMIT_BYTES, MEMORY_SHARE = 2 << 30, 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
-    """``seconds``: wall time; ``memory``: resident bytes of all its processes. None is no bound."""
+    """Limits on one trial.
+
+    Attributes:
+        seconds: Wall time; None for no limit.
+        memory: Resident bytes of all its processes; None for no limit.
+    """
 
     seconds: float | None = None
     memory: int | None = None
@@ -31,41 +35,55 @@ UNLIMITED = TrialLimits()
 
 
 def usual_limits(workers: int, median_seconds: float | None) -> TrialLimits:
-    """Limits that only a trial gone wrong meets: of time, once it is known how long one takes, and of memory."""
-    seconds = None if median_seconds is None else max(LONG_SECONDS, LONG_TIMES * median_seconds)
-    return TrialLimits(seconds, max(LEAST_MEMORY, int(MEMORY_SHARE * total_memory() / workers)))
+    """Return the default limits.
+
+    Args:
+        workers: Number of parallel trials, which share the memory.
+        median_seconds: Usual time of a trial; None if it is not known yet, for no limit on time.
+    """
+    seconds = None if median_seconds is None else max(MIN_LIMIT_SECONDS, LIMIT_MEDIANS * median_seconds)
+    return TrialLimits(seconds, max(MIN_LIMIT_BYTES, int(MEMORY_SHARE * total_memory() / workers)))
 
 
 class Watchdog:
-    """Watches over one job of process ``group``, the leader of its group, and of all that it starts. ``exceeded``: the
-    limit it broke, once it has."""
+    """Ends a job that exceeds its limits.
+
+    Attributes:
+        exceeded: The limit that the job has exceeded, in words; empty if none.
+    """
 
     def __init__(self, group: int, limits: TrialLimits):
+        """Start the clock of a job.
+
+        Args:
+            group: Id of the job's process, the leader of its process group.
+            limits: Limits on this process and all its descendants.
+        """
         self.exceeded = ""
         self._group = group
         self._limits = limits
-        self._began = self._looked = time.monotonic()
-        self._asked = 0.0
+        self._began = self._checked = time.monotonic()
+        self._terminated = 0.0  # when SIGTERM was sent
 
-    def look(self) -> None:
-        """Asks the group to end when a limit is broken (SIGTERM), and ends it a second later with all its descendants
-        (SIGKILL)."""
+    def check(self) -> None:
+        """Send SIGTERM to the group if a limit is exceeded, and SIGKILL to all its descendants a second later."""
         moment = time.monotonic()
         if self.exceeded:
-            if moment > self._asked + LAST_SECONDS:
+            if moment > self._terminated + TERM_SECONDS:
                 end_tree(self._group)
             return
-        self.exceeded = self._broken(moment)
+        self.exceeded = self._exceeded_limit(moment)
         if self.exceeded:
-            self._asked = moment
+            self._terminated = moment
             _signal(self._group, signal.SIGTERM)
 
-    def _broken(self, moment: float) -> str:
+    def _exceeded_limit(self, moment: float) -> str:
+        """Return the limit that is exceeded now, in words; empty if none."""
         limits = self._limits
         if limits.seconds is not None and moment > self._began + limits.seconds:
             return f"it took longer than the {limits.seconds:g} s that a trial may take"
-        if limits.memory is not None and moment > self._looked + LOOK_SECONDS:
-            self._looked = moment
+        if limits.memory is not None and moment > self._checked + MEMORY_CHECK_SECONDS:
+            self._checked = moment
             held = resident_memory(self._group)
             if held > limits.memory:
                 return (
@@ -76,7 +94,8 @@ class Watchdog:
 
 
 def _signal(group: int, number: int) -> None:
+    """Send signal ``number`` to a process group."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # it has ended, or has not yet made itself a group
+    except (ProcessLookupError, PermissionError):  # it has ended, or is not yet the leader of a group
         pass

@@ -1,4 +1,4 @@
-"""The trained weights of a trial: those that were kept, or trained again as the trial was."""
+"""The trained weights of a trial: loaded from a file, or trained again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ from explorer.training.run import build_for_training
 
 
 class TrainedNetwork(NamedTuple):
-    """A trial's network with trained weights. ``retrained``: the new training, None when the weights were kept."""
+    """A trial's network with trained weights.
+
+    Attributes:
+        network: The network.
+        retrained: The new training; None if the weights were loaded.
+    """
 
     network: nn.Module
     retrained: TrainingResult | None
@@ -36,12 +41,21 @@ def trained_network(
     data_dir: str | Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> TrainedNetwork:
-    """The network of a complete or cached trial, trained.
+    """Return the network of a complete or cached trial with its trained weights.
 
-    Where its weights were not kept (it never was on the frontier) it is trained again with the study's
-    data, recipe and epochs and the trial's seed, threads and precision, on the CPU: on the same machine, where it
-    was trained on the CPU too, to the same last bit. Raises StudyError where that cannot be, DataError where the
-    data are missing.
+    Weights are stored for networks that were ever on the Pareto front. Another network is trained again on the CPU,
+    with the study's data, recipe and epochs and the trial's seed, threads and precision. If the trial was trained on
+    the CPU of the same machine, the weights are equal to the last bit.
+
+    Args:
+        study: The study.
+        record: The trial.
+        data_dir: Folder of the data; the place recorded in the study by default.
+        on_epoch: Called with each finished epoch of a new training.
+
+    Raises:
+        StudyError: The trial is not complete, its stored weights are damaged, or it cannot be trained again.
+        DataError: The data are missing.
     """
     if record.state == "cached" and record.same_as is not None:
         record = study.trial(record.same_as)
@@ -51,11 +65,11 @@ def trained_network(
             f"it is {record.state} {record.reason}".rstrip()
         )
     architecture = Architecture.from_json(record.architecture, record.digest)
-    kept = study.weights(record)
-    if kept is not None:
-        network = build_network(architecture, seed=record.seed)
-        network.load_state_dict(_checked(kept, record.weights, network.state_dict()))
-        return TrainedNetwork(network, None)
+    path = study.weights(record)
+    if path is not None:
+        stored = build_network(architecture, seed=record.seed)
+        stored.load_state_dict(_read_weights(path, record.weights, stored.state_dict()))
+        return TrainedNetwork(stored, None)
     recipe = training_recipe(study)
     data = training_data(study, data_dir)
     network = build_for_training(architecture, recipe, record.seed)
@@ -72,15 +86,25 @@ def trained_network(
     return TrainedNetwork(network, result)
 
 
-def _checked(path: Path, digest: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file, once it is known to be the one written, of the expected names, shapes and types."""
+def _read_weights(path: Path, digest: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Args:
+        path: The file.
+        digest: SHA-256 of the file that was written.
+        expected: Name to a tensor of the expected shape and type.
+
+    Raises:
+        StudyError: The file cannot be read, has changed, or does not fit the network.
+    """
     try:
         data = read_regular(path, largest_file(expected))
     except OSError as error:
         raise StudyError(f"{path}: the kept weights cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise StudyError(
-            f"{path}: the file is not the one that was written (its SHA-256 differs); remove it, and export trains anew"
+            f"{path}: the file is not the one that was written (its SHA-256 differs); "
+            "delete it, and export trains the network again"
         )
     try:
         found = load_safetensors(data)

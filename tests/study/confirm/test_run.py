@@ -25,7 +25,7 @@ from explorer.study.confirm import run as confirmation
 from explorer.study.confirm.run import ConfirmationLoop, confirm, run_confirmation
 from explorer.study.search import run_search
 from explorer.study.workers.jobs import Outcome, Retraining
-from explorer.study.workers.pool import Children, InProcess
+from explorer.study.workers.pool import InProcess, ProcessPool
 from explorer.study.workers.train_job import perform
 from explorer.training.run import train_architecture
 from tests.polling import wait_until
@@ -145,9 +145,9 @@ def test_a_training_whose_process_dies_costs_no_other(searched, url, tmp_path, m
     marks = tmp_path / "marks"
 
     def children(work, *rest, **more):
-        return Children(DiesAtFirst(work, marks, number, 1), *rest, **more)
+        return ProcessPool(DiesAtFirst(work, marks, number, 1), *rest, **more)
 
-    monkeypatch.setattr(confirmation, "Children", children)
+    monkeypatch.setattr(confirmation, "ProcessPool", children)
     found = run_confirmation(url, "one", seeds=1, workers=1)
     wanted = len(searched.frontier())
     assert len(complete(url)) == wanted - failed and len(marks.read_text()) == wanted + 1 - failed

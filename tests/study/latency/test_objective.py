@@ -194,7 +194,9 @@ def test_latency_as_an_objective_of_trainings(space, clock, url):
     front = study.frontier("latency_ms", "accuracy")
     assert front and study.best_under([parse_limit("latency_ms<=9")]).number in {record.number for record in front}
     clock.environment = replace(HERE, machine=replace(HERE.machine, device_name="another"))
-    with pytest.raises(StoreError, match=r'begun otherwise \(latency.device_name: "a test\'s", now "another"\)'):
+    with pytest.raises(
+        StoreError, match=r'created with other settings \(latency.device_name: "a test\'s", now "another"\)'
+    ):
         join_search(url, "one", trials=3)
     clock.environment = replace(HERE, machine=replace(HERE.machine, commit="later"))
     assert join_search(url, "one", trials=3, workers=1, stopping="none").study.counts()["complete"] == 3

@@ -7,8 +7,8 @@ import multiprocessing
 import pytest
 
 from explorer.costs.analytic import count_cost
-from explorer.study.workers import gpu_sharing as packing
-from explorer.study.workers.gpu_sharing import choose, probe_side_by_side, typical
+from explorer.study.workers import gpu_sharing
+from explorer.study.workers.gpu_sharing import choose_count, median_network, probe_side_by_side
 from explorer.training.recipe import recipe
 
 
@@ -25,18 +25,18 @@ from explorer.training.recipe import recipe
 )
 def test_doubling_goes_on_while_it_pays(rates, expected):
     """The last doubling that made them together at least 15% faster."""
-    assert choose(rates) == expected
+    assert choose_count(rates) == expected
 
 
 def test_the_typical_network_is_of_median_cost(space):
     """Of the draws as many cost less as cost more."""
     drawn = sorted(count_cost(space.architecture(d)).macs for d in space.sample(9, seed=0))
-    assert count_cost(typical(space)).macs == drawn[4]
+    assert count_cost(median_network(space)).macs == drawn[4]
 
 
 def test_a_probe_tries_and_ends(space, monkeypatch):
     """It answers with a number it tried, and leaves no process behind."""
-    monkeypatch.setattr(packing, "WINDOW", 0.3)
+    monkeypatch.setattr(gpu_sharing, "WINDOW_SECONDS", 0.3)
     before = set(multiprocessing.active_children())
     assert probe_side_by_side(space.architecture(0), recipe("quick_small"), "cpu", "float32", most=2) in (1, 2)
     assert set(multiprocessing.active_children()) == before

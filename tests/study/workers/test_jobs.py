@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.study.workers.jobs import answered
+from explorer.study.workers.jobs import check_answer
 
 EXPECTED = ("accuracy", "joules")
 values = st.one_of(
@@ -44,7 +44,7 @@ def test_a_result_is_finite_numbers_of_the_right_names(answer):
     other values are named."""
     good = isinstance(answer, dict) and all(name in answer and is_finite_number(answer[name]) for name in EXPECTED)
     try:
-        outcome = answered("evaluate", answer, EXPECTED)
+        outcome = check_answer("evaluate", answer, EXPECTED)
     except ValueError as error:
         assert not good and str(error).startswith("evaluate") and len(str(error)) < 500
     else:
@@ -59,4 +59,4 @@ def test_a_result_is_finite_numbers_of_the_right_names(answer):
 def test_a_number_too_large_for_a_float_is_no_result():
     """An integer beyond all floats is refused like infinity, not an error of another kind."""
     with pytest.raises(ValueError, match="expected a finite number"):
-        answered("evaluate", {"accuracy": 10**400}, ("accuracy",))
+        check_answer("evaluate", {"accuracy": 10**400}, ("accuracy",))

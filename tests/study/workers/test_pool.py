@@ -17,9 +17,9 @@ from explorer.records import Epoch
 from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
-from explorer.study.workers import pool as children
+from explorer.study.workers import pool
 from explorer.study.workers.jobs import Evaluation, Failure, Job, Outcome
-from explorer.study.workers.pool import Children
+from explorer.study.workers.pool import ProcessPool
 from explorer.study.workers.watchdog import TrialLimits, Watchdog, usual_limits
 from explorer.system.memory import total_memory
 from tests.polling import wait_until
@@ -34,7 +34,9 @@ def workplace():
     made = []
 
     def make(evaluate, workers=1, reused=False, work=None):
-        made.append(Children(work or Evaluation(evaluate, None, ("accuracy",)), workers, of_caller=True, reused=reused))
+        made.append(
+            ProcessPool(work or Evaluation(evaluate, None, ("accuracy",)), workers, of_caller=True, reused=reused)
+        )
         return made[-1]
 
     yield make
@@ -187,15 +189,15 @@ def test_a_stubborn_trial_is_ended_a_second_later():
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
     process.stdout.readline()
     watchdog = Watchdog(process.pid, TrialLimits(seconds=0.0))
-    watchdog.look()
+    watchdog.check()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
-    watchdog.look()
+    watchdog.check()
     assert process.poll() is None
-    wait_until(lambda: (watchdog.look(), process.poll())[1] is not None)
+    wait_until(lambda: (watchdog.check(), process.poll())[1] is not None)
     assert process.returncode == -signal.SIGKILL
     process.stdout.close()
-    watchdog.look()
+    watchdog.check()
 
 
 def test_usual_limits_leave_room_for_what_is_usual():
@@ -269,7 +271,7 @@ def test_a_reused_child_ends_with_a_failure(workplace, job):
 
 def test_a_reused_child_that_leaks_is_replaced(workplace, job, monkeypatch):
     """A child that has grown too much since its first job gets no further one."""
-    monkeypatch.setattr(children, "LEAK_BYTES", 60 << 20)
+    monkeypatch.setattr(pool, "LEAK_BYTES", 60 << 20)
     place = workplace(evaluations.leaks, reused=True)
     pids = []
     for number in range(6):
@@ -307,7 +309,7 @@ def test_ctrl_c_does_not_end_a_fork_server_that_still_imports(environment):
     code = """
 import os, signal, threading, time
 from multiprocessing import forkserver
-from explorer.study.workers.pool import Children
+from explorer.study.workers.pool import ProcessPool
 from explorer.study.workers.jobs import Evaluation, Job
 from tests.study.evaluations import good
 
@@ -320,7 +322,7 @@ def press():
 servers = []
 signal.signal(signal.SIGINT, lambda number, frame: print("pressed"))
 threading.Thread(target=press, daemon=True).start()
-workplace = Children(Evaluation(good, None, ("accuracy",)), 1)
+workplace = ProcessPool(Evaluation(good, None, ("accuracy",)), 1)
 workplace.start(Job(0, "v1-0", {}, {"depth": "1", "act": "relu"}, 0))
 print(servers == [forkserver._forkserver._forkserver_pid])
 workplace.stop()
