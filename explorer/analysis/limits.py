@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from explorer.analysis.quantities import FRACTIONS, LATENCY, MILLISECONDS, PREFIXES, UNITS, Unit
 from explorer.errors import ExplorerError, did_you_mean
@@ -47,8 +48,15 @@ class Limit:
         if not isinstance(self.bound, (int, float)) or not math.isfinite(self.bound):
             raise ExplorerError(f"limit on {self.cost}: the bound must be a finite number, found {self.bound!r}")
 
-    def allows(self, costs: Mapping[str, float]) -> bool:
-        """Whether ``costs`` keep the limit. Raises ExplorerError when the cost is not among them."""
+    def allows(self, costs: Mapping[str, Any]) -> bool:
+        """Return whether costs satisfy the limit.
+
+        Args:
+            costs: Values by name, or arrays of values, which are compared elementwise.
+
+        Raises:
+            ExplorerError: ``costs`` has no value of the limited cost.
+        """
         if self.cost not in costs:
             raise ExplorerError(f"limit {self}: no cost {self.cost!r} is known; known: {', '.join(sorted(costs))}")
         return _COMPARE[self.comparison](costs[self.cost], self.bound)
