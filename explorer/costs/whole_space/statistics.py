@@ -13,7 +13,7 @@ from explorer.networks.ops.base import OpCost
 from explorer.space.choices import Choice, Derivation
 from explorer.space.search_space import SearchSpace
 
-MAX_ENUMERATED = 20_000  # derivations that are built to count networks: some seconds
+MAX_ENUMERATED = 20_000  # derivations that are all derived to count the networks exactly
 ESTIMATION_SAMPLE = 100  # derivations from which a larger number of networks is estimated
 MAX_COSTED = 200_000  # derivations of a space whose costs are all computed
 COST_SAMPLE = 10_000  # derivations drawn from a larger space
