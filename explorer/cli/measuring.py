@@ -14,7 +14,7 @@ from explorer.cli.address import find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
-from explorer.records import Latency
+from explorer.measure.result import Latency
 from explorer.space.search_space import load_space
 from explorer.system.files import require_writable
 
