@@ -334,11 +334,11 @@ class BlockFlow:
     Attributes:
         stage: The number of the stage, from 1.
         block: The number of the block in its stage, from 1.
-        grad_norm: The norm of the gradient.
-        cosine: The cosine of the gradients.
-        shortcut_share: The share of the shortcut in the gradient, in 0..1.
-        dead_share: The share of dead activations, in 0..1.
-        signal_var: The variance of the signal.
+        grad_norm: The norm of the gradient of the block's output.
+        cosine: The cosine of this gradient and that of the last block of the stage.
+        shortcut_share: The share of the shortcut in the squared norm of the gradient of the block's input, in 0..1.
+        dead_share: The share of channels of the block's activations that are 0 everywhere, in 0..1.
+        signal_var: The variance of the block's output, averaged over the channels.
     """
 
     stage: int

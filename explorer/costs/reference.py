@@ -139,7 +139,7 @@ class CheckReport:
         """Yield the lines that compare the totals."""
         yield f"params      ours {self.params:,}, built network {self.params_built:,}"
         yield f"activations ours {self.activations:,}, fvcore {self.fvcore_activations:,}"
-        yield f"MACs        ours {self.macs:,}; the others' own totals, less what is no product:"
+        yield f"MACs        ours {self.macs:,}; totals of the other counters, minus operations that are not products:"
         for counter in self.counters:
             yield f"  {counter}"
 

@@ -79,7 +79,7 @@ class Latency:
         reference_ms: The latency of the fixed reference network in the same measurement.
         drift: The relative change of the reference latency during the measurement.
         contended: Whether other processes used the device.
-        notes: Which other load there was.
+        notes: Notes on other load of the device.
         device_state: Clocks (MHz) and temperature before and after, by name; None if the device does not report them.
         peak_memory_bytes: The peak memory of the device; None if unknown.
         joules_per_image: The energy per image; None if unknown.

@@ -93,9 +93,9 @@ class Block:
         branch, y = steps(self.branch[self.shared :], start)
         shortcut = merge = None
         if self.shortcut is not None:
-            shortcut, arriving = steps(self.shortcut, start)
-            y = self.merge.output_shape(y, arriving)
-            merge = MergeStep(self.merge, arriving, y)
+            shortcut, shortcut_shape = steps(self.shortcut, start)
+            y = self.merge.output_shape(y, shortcut_shape)
+            merge = MergeStep(self.merge, shortcut_shape, y)
         elif not isinstance(self.merge, Add):
             raise ArchitectureError(f"the merge {self.merge.spelling!r} needs a shortcut, this block has none")
         after, y = steps(self.after, y)

@@ -19,7 +19,7 @@ MAX_INT64_COUNT = 2**62  # counts from here on are Python integers, so that sums
 
 
 # Per question the rows that reach it, with their ranks among the derivations from there on.
-Arrived = defaultdict[Decision, list[tuple[np.ndarray, np.ndarray]]]
+Pending = defaultdict[Decision, list[tuple[np.ndarray, np.ndarray]]]
 
 
 class Column(NamedTuple):
@@ -81,11 +81,11 @@ class ChoiceColumns:
                 more.
         """
         codes = np.full((len(self.columns), len(indices)), NOT_ASKED, dtype=np.int16)
-        arrived: Arrived = defaultdict(list)
+        pending: Pending = defaultdict(list)
         if self._questions:
-            arrived[self._questions[0][0]].append((np.arange(len(indices)), indices))
+            pending[self._questions[0][0]].append((np.arange(len(indices)), indices))
         for question, column in self._questions:
-            parts = arrived.pop(question, None)
+            parts = pending.pop(question, None)
             if parts is None:
                 continue
             rows, ranks = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts))
@@ -101,7 +101,7 @@ class ChoiceColumns:
                 ranks = ranks - starts[chosen]
             chosen = chosen.astype(np.int16)
             codes[column, rows] = chosen
-            _send(question, rows, ranks, chosen, arrived)
+            _send(question, rows, ranks, chosen, pending)
         return codes
 
 
@@ -112,17 +112,17 @@ def _scope(point: Point, unit: str) -> str:
     return unit.split(".")[0] if point.scope == "stage" else unit
 
 
-def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, arrived: Arrived) -> None:
+def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, pending: Pending) -> None:
     """Pass each row on to the question that follows its answer."""
     assert question.following is not None  # ``Decisions.decisions`` yields questions with their successors
     following = list(dict.fromkeys(question.following))
     if len(following) == 1:
         if following[0].choice is not None:
-            arrived[following[0]].append((rows, ranks))
+            pending[following[0]].append((rows, ranks))
         return
     number = np.array([following.index(q) for q in question.following], dtype=np.int16)[chosen]
     for place, then in enumerate(following):
         if then.choice is not None:
             own = np.flatnonzero(number == place)
             if len(own):
-                arrived[then].append((rows[own], ranks[own]))
+                pending[then].append((rows[own], ranks[own]))

@@ -79,8 +79,8 @@ class Units:
             name = f"stage{stage}.block{block}"
         key = kind, stage, name
         if key not in self._units:
-            asks, roots = self._reads(kind, stage)
-            points = sorted(reach(asks), key=self.space.points.index)
+            questions, roots = self._reads(kind, stage)
+            points = sorted(reach(questions), key=self.space.points.index)
             own = [[c for c in self.columns.of(point, name) if self._matters(c)] for point in points]
             read = {node.name for node in reachable(self.space.rules, roots) if isinstance(node, Variable)}
             varies = any(columns and point.scope in ("block", "use") for point, columns in zip(points, own))
@@ -110,9 +110,12 @@ class Units:
         if kind == "numbers":
             return known.numbers[stage - 1], [rule.blocks, rule.width, rule.stride, rule.dilation]
         shortcuts = known.shortcuts[stage - 1]
-        asks = known.firsts if kind == "first" else known.blocks
+        questions = known.firsts if kind == "first" else known.blocks
         item = rule.first if kind == "first" else rule.block
-        return [*asks[stage - 1], *(ask for part in shortcuts.values() for ask in part)], [item, *shortcuts]
+        return [*questions[stage - 1], *(question for part in shortcuts.values() for question in part)], [
+            item,
+            *shortcuts,
+        ]
 
     # Choices
 
