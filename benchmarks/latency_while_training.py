@@ -24,9 +24,9 @@ from functools import partial
 
 from explorer.cli.address import find_architecture
 from explorer.measure.child import measure_in_child
+from explorer.measure.result import Latency
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.networks.architecture import Architecture
-from explorer.records import Latency
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device
 

@@ -35,11 +35,11 @@ OPS_HEAD = f"""{DO_NOT_EDIT}
 
 # Ops
 
-Everything that a space file may name as a layer, from the classes in `explorer/networks/ops/`. C x H x W arrives,
-Ho and Wo are the sides that leave, K is the kernel, S the squeeze, p the padding; the other letters are the arguments.
-What an op does not say it costs, it does not cost: MACs are products of convolutions, linear layers and attention,
-without biases, norms, activations, pooling and sums; activations are the elements that these products put out. An
-argument in [brackets] may be left out, its value is then the one behind "=", or what the words say.
+All layers of space files, from the classes in `explorer/networks/ops/`. The input has the shape C x H x W, Ho and Wo
+are the output sides, K is the kernel, S the squeeze, p the padding; the other letters are the arguments. A cost that an
+op does not list is 0: MACs are products of convolutions, linear layers and attention, without biases, norms,
+activations, pooling and sums; activations are the output elements of these products. An argument in [brackets] is
+optional; its default follows "=", or is described in words.
 """
 
 ROLES = {

@@ -1,6 +1,6 @@
-"""The values that are kept: what was measured, on what, and how each trial ended. Free of torch.
+"""The records of trials, trainings and measurements. They do not import torch.
 
-All are frozen and go to JSON and back without loss (``to_json``, ``from_json``).
+All are frozen and can be written to JSON and read back without loss.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Which machine and versions a number comes from. ``threads``: computing threads of the process
-    that made it; ``versions``: package -> version; ``commit``: of this project, where known."""
+    """The machine and the versions with which a value was measured.
+
+    Attributes:
+        device: The torch device, for instance ``cpu`` or ``cuda:0``.
+        device_name: The name of the CPU or GPU.
+        threads: The computing threads of the process.
+        platform: The operating system.
+        python: The version of Python.
+        versions: Package -> version.
+        commit: The commit of this project; empty if unknown.
+    """
 
     device: str
     device_name: str
@@ -35,14 +44,23 @@ class Environment:
 
     @property
     def digest(self) -> str:
-        """Equal for two environments exactly when all their fields are."""
+        """A hash of all fields."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch of a training, counted from 1. Accuracies are fractions 0..1; ``seconds`` is the
-    time of its training steps alone, validation left out."""
+    """The metrics of one epoch of a training.
+
+    Attributes:
+        epoch: The number of the epoch, from 1.
+        train_loss: Mean loss of the training steps.
+        val_loss: Loss on the validation split.
+        val_accuracy: Accuracy on the validation split, in 0..1.
+        val_top5: Top-5 accuracy on the validation split, in 0..1.
+        lr: The learning rate.
+        seconds: The time of the training steps, without validation.
+    """
 
     epoch: int
     train_loss: float
@@ -55,10 +73,17 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What one training came to: the last epoch's validation figures and the whole curve.
+    """The result of one training.
 
-    ``seconds``: wall time of the whole training; ``images_per_second``: of training steps alone;
-    ``precision``: in which the network computed while it was trained, float32 or bfloat16.
+    Attributes:
+        val_accuracy: Validation accuracy after the last epoch, in 0..1.
+        val_loss: Validation loss after the last epoch.
+        val_top5: Top-5 validation accuracy after the last epoch, in 0..1.
+        epochs: The number of epochs.
+        seconds: Wall time of the whole training.
+        images_per_second: Throughput of the training steps, without validation.
+        curve: The metrics of each epoch.
+        precision: The number format of the computation, float32 or bfloat16.
     """
 
     val_accuracy: float
@@ -71,17 +96,26 @@ class TrainingResult:
     precision: str = "float32"
 
     def to_json(self) -> str:
+        """Return the result as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> TrainingResult:
+        """Return the result that ``to_json`` wrote."""
         data = json.loads(text)
         return cls(**{**data, "curve": tuple(Epoch(**epoch) for epoch in data["curve"])})
 
 
 class Curve(NamedTuple):
-    """A training's course in little room: for each epoch the validation figures, the epoch's number from 1, and the
-    seconds of training steps (validation left out) until its end."""
+    """The learning curve of a training in compact form, with one value per epoch.
+
+    Attributes:
+        val_accuracy: Validation accuracies, in 0..1.
+        val_top5: Top-5 validation accuracies, in 0..1.
+        val_loss: Validation losses.
+        epochs: The numbers of the epochs, from 1.
+        seconds: The time of all training steps so far, without validation.
+    """
 
     val_accuracy: tuple[float, ...]
     val_top5: tuple[float, ...]
@@ -91,7 +125,7 @@ class Curve(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str) -> Curve:
-        """Of a training as ``TrainingResult.to_json`` gives it: thousands are read in a third of the time."""
+        """Read the curve from ``TrainingResult.to_json``, three times as fast as ``TrainingResult.from_json``."""
         columns = list(zip(*map(_CURVE_FIELDS, json.loads(text)["curve"]))) or [()] * len(cls._fields)
         accuracy, top5, loss, epochs, seconds = columns
         return cls(accuracy, top5, loss, epochs, tuple(accumulate(seconds)))
@@ -107,27 +141,43 @@ FAILURES = {  # kind of failure -> what failed
     "network": "the network cannot be built, or its training diverged",
     "lost": "the trial's worker was lost, time after time",
 }
-CURABLE = ("code", "died")  # by a change outside the network: such a trial is retried by the next run
+# Failures that a change outside the network can fix. The next run retries these trials.
+CURABLE = ("code", "died")
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """One trial as the store keeps it.
+    """One trial of a study.
 
-    ``state``: running; complete (trained to the end); stopped (ended early, its curve kept); failed
-    (``reason`` says why); cached (the same network had been evaluated in trial ``same_as``, its
-    values were taken over); rejected (a limit refused it before training, ``reason`` names it); interrupted (its
-    process or its search ended first, ``reason`` says how; the next search resumes it).
-    ``choices``: choice point -> alternative's text. ``costs``: params, macs, activations and more.
-    ``objectives``: name -> value, of a complete or cached trial; of a stopped one its zero-cost scores alone, where
-    such are measured. ``weights``: SHA-256 of the file that keeps them, empty where none is kept. ``latency``: of a
-    measured ``latency_ms`` among the costs, its ``environment`` (as LatencyEnvironment gives it, with the digest),
-    whether it was ``contended``, and ``notes`` by what; on a GPU the ``device_state`` that a Latency has.
-    ``attempt``: how many times the trial was begun. ``failure``: of a failed trial the kind, one of ``FAILURES``; empty
-    for an interrupted one and for one that failed with its twin. ``revision`` grows with every change to a trial of the
-    study. Times are seconds since the epoch; ``duration``: seconds of the trial's last attempt by a monotonic clock,
-    None in records of before it was measured. ``expected``: of a stopped trial the objectives that it would have come
-    to, for samplers; empty where that cannot be told.
+    Attributes:
+        number: The number of the trial.
+        state: running; complete (trained to the end); stopped (stopped early, with its curve); failed (see ``reason``);
+            cached (the same network was evaluated in trial ``same_as``, whose values are copied); rejected (it violates
+            the limit in ``reason`` before training); interrupted (its process or search ended, see ``reason``; the next
+            search resumes it).
+        digest: The digest of the network.
+        architecture: The network as JSON text.
+        choices: Choice point -> text of the alternative.
+        costs: Name -> value: params, macs, activations and others.
+        objectives: Name -> value, for a complete or cached trial. A stopped trial has only its zero-cost scores, if
+            these are measured.
+        result: The result of the training.
+        reason: Why the trial failed, was rejected or interrupted.
+        same_as: The number of the trial whose values a cached trial has.
+        seed: The seed of the training.
+        attempt: The number of times that the trial was started.
+        worker: The name of the worker.
+        environment: The machine and versions of the training.
+        latency: Details of a measured ``latency_ms``: its ``environment`` (``LatencyEnvironment.to_dict``), whether it
+            was ``contended``, the ``notes`` on other load, and on a GPU the ``device_state`` of ``Latency``.
+        failure: The kind of failure of a failed trial, a key of ``FAILURES``; empty for an interrupted trial and for
+            one that failed because the trial of the same network did.
+        weights: SHA-256 of the file of its weights; empty if they are not kept.
+        started: Start time in seconds since 1970.
+        finished: End time in seconds since 1970.
+        revision: Increases with every change to a trial of the study.
+        duration: Seconds of the last attempt by a monotonic clock; None in older records.
+        expected: The predicted final objectives of a stopped trial, for samplers; empty if unknown.
     """
 
     number: int
@@ -153,7 +203,7 @@ class TrialRecord:
     duration: float | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
 
-    def __hash__(self) -> int:  # of the fields that tell records apart; mappings have no hash
+    def __hash__(self) -> int:  # mappings have no hash; these fields distinguish records
         return hash((self.number, self.digest, self.state, self.revision))
 
     def value(self, name: str) -> float | None:
@@ -162,13 +212,13 @@ class TrialRecord:
 
     @property
     def quantities(self) -> dict[str, float]:
-        """Its costs and objectives by name."""
+        """The costs and objectives by name."""
         return {**self.costs, **self.objectives}
 
     @property
     def seconds(self) -> float | None:
-        """How long it took: ``duration`` where that was measured, else from start to end by the wall clock, which may
-        have been set in between; None while running."""
+        """The time of the trial: ``duration`` if it was measured, else the difference of the wall clock, which may have
+        been changed in between. None while the trial is running."""
         return _seconds(self.duration, self.started, self.finished)
 
 
@@ -180,9 +230,14 @@ def _seconds(measured: float | None, started: float | None, finished: float | No
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds a trial that is under way, and until when (seconds since the epoch) that may be believed.
+    """The lease of a running trial by a worker.
 
-    ``until`` is None for a trial whose training was cut short and that waits for a worker to take it up again.
+    Attributes:
+        number: The number of the trial.
+        worker: The name of the worker.
+        attempt: The number of the attempt.
+        until: The time when the lease expires, in seconds since 1970; None for an interrupted trial that waits for a
+            worker to resume it.
     """
 
     number: int
@@ -193,11 +248,22 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationRecord:
-    """One training of a network of the frontier from a fresh seed, tested on the split that no search sees.
+    """One training of a network of the Pareto front from a fresh seed, evaluated on the test split.
 
-    ``state``: running, complete, or failed (``reason`` says why). ``test``: accuracy, top5 and loss on the test split,
-    once complete; ``result``: the training itself, with its validation figures. ``revision`` grows with every
-    change to the study. Times are seconds since the epoch.
+    Attributes:
+        digest: The digest of the network.
+        seed: The seed of the training.
+        epochs: The number of epochs.
+        state: running, complete or failed (see ``reason``).
+        reason: Why the training failed.
+        test: ``accuracy``, ``top5`` and ``loss`` on the test split; empty until complete.
+        result: The result of the training, with its validation metrics.
+        attempt: The number of times that the training was started.
+        worker: The name of the worker.
+        environment: The machine and versions of the training.
+        started: Start time in seconds since 1970.
+        finished: End time in seconds since 1970.
+        revision: Increases with every change to the study.
     """
 
     digest: str
@@ -219,20 +285,27 @@ class ConfirmationRecord:
 
     @property
     def seconds(self) -> float | None:
-        """How long the training took; of one that failed, from start to end by the wall clock. None while running."""
+        """The time of the training, by the wall clock if it failed. None while it is running."""
         return _seconds(self.result.seconds if self.result is not None else None, self.started, self.finished)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What several trainings of one network from fresh seeds came to on the test split.
+    """The test results of one network that was trained from several fresh seeds.
 
-    ``trial``: the study's trial of that network; ``x``: its cost in the quantity asked for; ``epochs``: of each
-    training; ``test``: a value for each of the ``seeds`` (how many there are), in the order of their drawing, and
-    ``test_mean`` and ``test_std`` (of one training, K - 1 in the denominator; None for a single one) of them.
-    ``validation_mean``: of the same trainings on the validation split. ``failed``: trainings that came to nothing.
-    ``frontier_probability``: that no confirmed network of at most its cost has a better mean
-    (``explorer.analysis.noise``); None where no network has two seeds, so that nothing is known of the noise.
+    Attributes:
+        trial: The number of the study's trial of the network.
+        digest: The digest of the network.
+        x: Its value of the requested cost.
+        epochs: The number of epochs of each training.
+        seeds: The number of complete trainings.
+        test: The test result of each of them, in order of start.
+        test_mean: Their mean; None without any.
+        test_std: The standard deviation of one training (K - 1 in the denominator); None for fewer than two.
+        validation_mean: The mean of the same trainings on the validation split.
+        failed: The number of failed trainings.
+        frontier_probability: The probability that no confirmed network of at most this cost has a better mean
+            (``explorer.analysis.noise``); None if no network has two seeds, since the noise is then unknown.
     """
 
     trial: int
@@ -248,14 +321,25 @@ class Confirmed:
     frontier_probability: float | None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the results as a mapping for JSON."""
         return {**asdict(self), "test": list(self.test)}
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFlow:
-    """Gradient and signal at one residual block of a network at its initialisation (``training/gradient_flow.py``
-    has the formulas). ``stage`` and ``block`` count from 1, the block within its stage; shares lie in 0..1. None is a
-    figure that is not finite, or a cosine that is not defined."""
+    """Gradient and signal at one residual block of an initialised network.
+
+    ``explorer.training.gradient_flow`` has the formulas. A value is None if it is not finite or not defined.
+
+    Attributes:
+        stage: The number of the stage, from 1.
+        block: The number of the block in its stage, from 1.
+        grad_norm: The norm of the gradient of the block's output.
+        cosine: The cosine of this gradient and that of the last block of the stage.
+        shortcut_share: The share of the shortcut in the squared norm of the gradient of the block's input, in 0..1.
+        dead_share: The share of channels of the block's activations that are 0 everywhere, in 0..1.
+        signal_var: The variance of the block's output, averaged over the channels.
+    """
 
     stage: int
     block: int
@@ -268,10 +352,15 @@ class BlockFlow:
 
 @dataclass(frozen=True, slots=True)
 class GradientFlow:
-    """The flow through all blocks of the network ``digest``, in their order.
+    """The gradient flow through all blocks of a network.
 
-    ``seed``: of the initial weights and of what is drawn; ``batch``: images; ``source``: the name of the data set that
-    the images are of, or ``noise``; ``loss``: the batch's mean cross-entropy.
+    Attributes:
+        digest: The digest of the network.
+        seed: The seed of the initial weights and of the random choices.
+        batch: The number of images.
+        source: The name of the data set of the images, or ``noise``.
+        loss: The mean cross-entropy of the batch; None if it is not finite.
+        blocks: The blocks in the order of computation.
     """
 
     digest: str
@@ -282,110 +371,16 @@ class GradientFlow:
     blocks: tuple[BlockFlow, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``explorer gradients --json`` gives it."""
+        """Return the mapping that ``explorer gradients --json`` prints."""
         return {**asdict(self), "blocks": [asdict(block) for block in self.blocks]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> GradientFlow:
-        """What ``to_dict`` gave."""
+        """Return the value that ``to_dict`` wrote."""
         return cls(**{**data, "blocks": tuple(BlockFlow(**block) for block in data["blocks"])})
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyEnvironment:
-    """All that a latency depends on beside the network, as one value: latencies of different digests are not compared.
-
-    ``batch``: images a run; ``dtype``: float32, tf32, bfloat16 or float16; ``layout``: nchw or channels_last;
-    ``mode``: eager, graph (CUDA-graph replay), compile or onnxruntime; ``limits``: what bounds the device's clocks
-    and power (MHz, W), where it says so; ``protocol``: the version of the way of measuring.
-    """
-
-    machine: Environment
-    batch: int
-    dtype: str
-    layout: str
-    mode: str
-    protocol: int
-    limits: Mapping[str, float] = field(default_factory=dict)
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    @property
-    def digest(self) -> str:
-        """Equal for two environments when all fields are, but for two: this project's commit, for which ``protocol``
-        stands, and the number of the GPU, for cards of one model, driver and limits are alike."""
-        data = asdict(self)
-        del data["machine"]["commit"]
-        data["machine"]["device"] = self.machine.device.partition(":")[0]
-        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Flat, with the digest."""
-        data = asdict(self)
-        return {"digest": self.digest, **data.pop("machine"), **data}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> LatencyEnvironment:
-        """What ``to_dict`` gave."""
-        machine = Environment(**{f.name: data[f.name] for f in fields(Environment)})
-        return cls(machine, **{f.name: data[f.name] for f in fields(cls) if f.name != "machine"})
-
-    def __str__(self) -> str:
-        return f"{self.machine.device_name}, {self.mode}, {self.dtype}, {self.layout}, batch {self.batch}"
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """How long a network takes for one batch, and how that was found out.
-
-    ``reported_ms``: the statistic for frontiers: on a GPU the median, on a CPU a low statistic that other load does
-    not inflate (``method`` says it in words). ``median_ms``, ``p05_ms``, ``p95_ms``: of the ``runs`` as they came,
-    other load included; ``ci95_ms``: a 95% confidence interval of that median. ``throughput``: images a second at
-    ``reported_ms``. ``reference_ms``: the fixed reference network's time in the same measurement, and ``drift`` the
-    share by which it moved within it. ``contended``: other work shared the device; ``notes`` says what.
-    ``device_state``: its clocks (MHz) and temperature before and after, by name; that, ``peak_memory_bytes`` and
-    ``joules_per_image`` are None where the device does not tell.
-    """
-
-    digest: str
-    reported_ms: float
-    median_ms: float
-    p05_ms: float
-    p95_ms: float
-    ci95_ms: tuple[float, float]
-    runs: int
-    throughput: float
-    method: str
-    environment: LatencyEnvironment
-    reference_ms: float
-    drift: float
-    contended: bool = False
-    notes: tuple[str, ...] = ()
-    device_state: Mapping[str, list[float]] | None = None
-    peak_memory_bytes: int | None = None
-    joules_per_image: float | None = None
-
-    def __hash__(self) -> int:
-        return hash((self.digest, self.reported_ms, self.environment))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``explorer latency --json`` gives it: what the device did not tell is left out."""
-        data = {f.name: getattr(self, f.name) for f in fields(self)}
-        environment = data.pop("environment")
-        known = {name: value for name, value in data.items() if value is not None}
-        setting = {name: getattr(environment, name) for name in ("batch", "dtype", "layout", "mode")}
-        return {"digest": known.pop("digest"), **setting, **known, "environment": environment.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Latency:
-        """What ``to_dict`` gave."""
-        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        values |= {"ci95_ms": tuple(data["ci95_ms"]), "notes": tuple(data["notes"])}
-        return cls(**{**values, "environment": LatencyEnvironment.from_dict(data["environment"])})
-
-
 def environment_from_json(text: str) -> Environment:
-    """The environment that ``json.dumps(asdict(...))`` wrote; unknown fields of a later version are dropped."""
+    """Return the environment that ``json.dumps(asdict(...))`` wrote. Unknown fields of later versions are ignored."""
     data: dict[str, Any] = json.loads(text)
     return Environment(**{key: value for key, value in data.items() if key in {f.name for f in fields(Environment)}})

@@ -1,4 +1,4 @@
-"""Whether latencies were measured in one environment, so that they compare networks and not machines."""
+"""Check whether latencies were measured in one environment, since only those are comparable."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from typing import Any
 
 from explorer.records import TrialRecord
 
-CLOCKS_APART = 0.10  # what a drift may come to within a measurement, too; a card's own ups and downs are less
+# The largest relative difference of GPU clocks that counts as equal. It is also the limit of the drift within a
+# measurement; the normal variation of a GPU is smaller.
+CLOCK_TOLERANCE = 0.10
 
 
 def mixed_environments(records: Iterable[TrialRecord]) -> str:
-    """In how many environments the latencies of these trials were measured, and in what these differ; empty for one.
-    Clocks that a GPU kept and that lie more than CLOCKS_APART from each other count as a difference: somebody locked
-    them in between, which the driver does not tell."""
+    """Describe the environments in which the latencies of trials were measured.
+
+    GPU clocks that differ by more than ``CLOCK_TOLERANCE`` count as different environments: somebody locked them
+    between the measurements, which the driver does not report.
+
+    Args:
+        records: The trials.
+
+    Returns:
+        The number of environments and their differences; empty if there is one.
+    """
     measured = [record.latency for record in records if record.latency]
     found = {latency["environment"]["digest"]: latency["environment"] for latency in measured}
     if len(found) < 2:
-        kept = [max(latency["device_state"]["sm_mhz"]) for latency in measured if _tells_clock(latency)]
-        apart = kept and max(kept) > (1 + CLOCKS_APART) * min(kept)
-        return f"one environment at clocks from {min(kept):g} to {max(kept):g} MHz" if apart else ""
+        kept = [max(latency["device_state"]["sm_mhz"]) for latency in measured if _has_clock(latency)]
+        differ = kept and max(kept) > (1 + CLOCK_TOLERANCE) * min(kept)
+        return f"one environment at clocks from {min(kept):g} to {max(kept):g} MHz" if differ else ""
     flat = [
         {**each, **each["versions"], **each["limits"], "device": each.get("device", "").partition(":")[0]}
         for each in found.values()
@@ -32,5 +42,5 @@ def mixed_environments(records: Iterable[TrialRecord]) -> str:
     return f"{len(found)} environments ({'; '.join(differing)})"
 
 
-def _tells_clock(latency: Mapping[str, Any]) -> bool:
+def _has_clock(latency: Mapping[str, Any]) -> bool:
     return "sm_mhz" in (latency.get("device_state") or {})

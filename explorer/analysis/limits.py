@@ -1,4 +1,4 @@
-"""A bound on a cost or an objective, as users write it: ``macs <= 50M``, ``accuracy>=60%``, ``latency<=2ms``."""
+"""Limits on costs and objectives and their text form: ``macs <= 50M``, ``accuracy>=60%``, ``latency<=2ms``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from explorer.analysis.quantities import FRACTIONS, LATENCY, MILLISECONDS, PREFIXES, UNITS, Unit
 from explorer.errors import ExplorerError, did_you_mean
@@ -32,9 +33,15 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """``cost`` compared (``<= >= < >``) with ``bound``, for instance macs <= 50,000,000.
+    """A limit on a cost or an objective, for instance macs <= 50,000,000.
 
-    Raises ExplorerError for another comparison, and for a bound that is not a finite number.
+    Attributes:
+        cost: The name of the cost or objective.
+        comparison: ``<=``, ``>=``, ``<`` or ``>``.
+        bound: The bound, finite.
+
+    Raises:
+        ExplorerError: The comparison is unknown, or the bound is not a finite number.
     """
 
     cost: str
@@ -47,15 +54,27 @@ class Limit:
         if not isinstance(self.bound, (int, float)) or not math.isfinite(self.bound):
             raise ExplorerError(f"limit on {self.cost}: the bound must be a finite number, found {self.bound!r}")
 
-    def allows(self, costs: Mapping[str, float]) -> bool:
-        """Whether ``costs`` keep the limit. Raises ExplorerError when the cost is not among them."""
+    def allows(self, costs: Mapping[str, Any]) -> bool:
+        """Return whether costs satisfy the limit.
+
+        Args:
+            costs: Values by name, or arrays of values, which are compared elementwise.
+
+        Raises:
+            ExplorerError: ``costs`` has no value of the limited cost.
+        """
         if self.cost not in costs:
             raise ExplorerError(f"limit {self}: no cost {self.cost!r} is known; known: {', '.join(sorted(costs))}")
         return _COMPARE[self.comparison](costs[self.cost], self.bound)
 
     def excess(self, costs: Mapping[str, float]) -> float:
-        """By how much ``costs`` break the limit, above 0 exactly when they do: the logarithm of the ratio to the
-        bound where both are positive, else the difference."""
+        """Return by how much costs violate the limit; positive exactly if they do.
+
+        It is the logarithm of the ratio to the bound if both are positive, else the difference.
+
+        Args:
+            costs: Values by name, including the limited cost.
+        """
         value = costs[self.cost]
         beyond = math.log(value / self.bound) if value > 0 and self.bound > 0 else value - self.bound
         beyond = beyond if self.comparison[0] == "<" else -beyond
@@ -70,7 +89,15 @@ class Limit:
 
 
 def parse_bound(cost: str, text: str) -> Limit:
-    """The limit on ``cost`` that ``text`` ("<= 50M") states. Raises ExplorerError."""
+    """Parse a bound, as in "<= 50M".
+
+    Args:
+        cost: The name of the limited cost or objective.
+        text: A comparison and a number, with a suffix or a unit of the cost.
+
+    Raises:
+        ExplorerError: The text is no valid bound.
+    """
     match = _BOUND.fullmatch(text)
     if not match:
         raise ExplorerError(f"{text[:80]!r} is not a bound; write a comparison and a number, as in '<= 50M' or '> 0.9'")
@@ -90,11 +117,15 @@ def parse_bound(cost: str, text: str) -> Limit:
 
 
 def parse_limit(text: str | Limit) -> Limit:
-    """The limit that ``text`` states, as in "macs<=50M"; a Limit is returned as it is.
+    """Parse a limit, as in "macs<=50M".
 
-    Accepted are ``<= >= < >``, the cost on either side, exponents (1e6), the suffixes k, M, G and T, the quantity's own
-    unit (MACs, ms, GiB), and percent of an accuracy. ``latency`` with a unit of time is ``latency_ms``. Raises
-    ExplorerError.
+    Args:
+        text: A cost, a comparison (``<= >= < >``) and a number, with the cost on either side. The number may have an
+            exponent (1e6), a suffix k, M, G or T, the unit of the quantity (MACs, ms, GiB), or % for an accuracy.
+            ``latency`` with a unit of time is ``latency_ms``. A ``Limit`` is returned unchanged.
+
+    Raises:
+        ExplorerError: The text is no valid limit.
     """
     if isinstance(text, Limit):
         return text
@@ -113,12 +144,12 @@ def parse_limit(text: str | Limit) -> Limit:
 
 
 def _unit_of(cost: str) -> Unit:
-    """The unit of ``cost``; one that has none in the table may be followed by its own name."""
+    """Return the unit of ``cost``. A quantity without one in the table has its name as the unit."""
     return UNITS.get(cost) or Unit({cost.lower(): Fraction(1)})
 
 
 def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
-    """Why ``unit`` cannot follow a number of ``cost``, and what can."""
+    """Return why ``unit`` is no unit of ``cost``, and a suggested fix."""
     near = "" if cost in UNITS else did_you_mean(cost, UNITS)
     if unit == "%":
         return f"a percentage is understood for {' and '.join(FRACTIONS)} only; write a number, as in '> 0.9'{near}"
@@ -132,7 +163,7 @@ def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
 
 
 def _hint(text: str) -> str:
-    """The likely meaning of what is not a limit, as it would be written."""
+    """Return the suggested fix for a text that is not a limit; empty if there is none."""
     repaired = re.sub(r"(?<![<>=])={1,2}(?![<>=])", "<=", text)
     repaired = re.sub(r"\b10\s*(?:\^|\*\*)\s*(?=[0-9])", "1e", repaired)
     repaired = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", repaired)

@@ -1,8 +1,8 @@
-"""What the noise of training does to a frontier: pure functions of numbers, and of the records of trainings.
+"""The effect of training noise on a Pareto front, as pure functions of numbers and records of trainings.
 
-A training's accuracy depends on its seed. Two figures come of it: the standard deviation of one training, pooled
-over networks that were trained from several seeds, and the probability that a network is on the frontier, given
-that deviation. Both are stated as formulas below; neither is made up where nothing was repeated.
+The accuracy of a training depends on its seed. From networks that were trained with several seeds this module computes
+the pooled standard deviation of one training, and from it the probability that a network is on the front. Without
+repeated trainings both are unknown (None).
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from explorer.analysis.quantities import TRAINED, is_maximised
 from explorer.errors import StoreError, did_you_mean
 from explorer.records import ConfirmationRecord, Confirmed, TrainingResult, TrialRecord
 
-REACH = 8.0  # standard errors beyond which a normal's tail (6e-16) is left out
-FINENESS = 4  # grid points in the smallest standard error; the trapezoid rule then errs by less than 1e-15
+TAIL_CUTOFF = 8.0  # standard errors beyond which the tail of a normal distribution (6e-16) is ignored
+GRID_POINTS_PER_ERROR = 4  # per smallest standard error; the error of the trapezoid rule is then below 1e-15
 
 
 def pooled_std(groups: Iterable[Sequence[float]]) -> float | None:
-    """The standard deviation of one value, from groups (networks) of values that differ by chance (the seed) alone:
+    """Return the pooled standard deviation of one value.
 
         s = sqrt( sum_i sum_k (a_ik - mean_i)^2 / sum_i (K_i - 1) ),  K_i: values of group i
 
-    None when no group has two values: then nothing is known of the noise.
+    Args:
+        groups: Values that differ only by chance within a group, for instance one network trained with several seeds.
+
+    Returns:
+        The standard deviation; None if no group has two values.
     """
     squares, free = 0.0, 0
     for group in groups:
@@ -39,17 +43,24 @@ def pooled_std(groups: Iterable[Sequence[float]]) -> float | None:
 
 
 def frontier_probabilities(costs: Sequence[float], values: Sequence[float], errors: Sequence[float]) -> list[float]:
-    """For each network the probability that no other of at most its cost has a better mean value.
+    """Return for each network the probability that no other network of at most its cost has a better mean value.
 
-    ``costs``: exact, minimised. ``values``: estimated means, maximised (who minimises negates first). ``errors``: their
-    standard errors, all positive, or all 0, when the answer is whether a point is non-dominated, of equals the first.
-    Each true mean is taken as normal about its estimate v_i, independent of the others (a flat prior), so that
+    The posterior of each true mean is normal around its estimate v_i, independent of the others (a flat prior). Then
 
         P_i = integral over m of  phi((m - v_i) / e_i) / e_i  *  product of  Phi((m - v_j) / e_j)
                                                                  over all j != i with cost_j <= cost_i
 
-    by the trapezoid rule. The cheapest network has 1; of networks of one cost exactly one is non-dominated, so
-    that theirs add up to at most 1. Raises ValueError for errors of both kinds.
+    which is computed by the trapezoid rule. The cheapest network has the probability 1. Of networks with equal costs
+    exactly one is non-dominated, so their probabilities add up to at most 1.
+
+    Args:
+        costs: (n,) exact costs, minimised.
+        values: (n,) estimated means, maximised; negate values that are minimised.
+        errors: (n,) standard errors of the means, all positive or all 0. With 0 the result is 1 for non-dominated
+            points (the first of equal points) and 0 for others.
+
+    Raises:
+        ValueError: Some errors are positive and others are not.
     """
     if not any(errors):
         front = set(non_dominated([(cost, -value) for cost, value in zip(costs, values, strict=True)]))
@@ -60,39 +71,54 @@ def frontier_probabilities(costs: Sequence[float], values: Sequence[float], erro
 
     mean, error = np.asarray(values, float), np.asarray(errors, float)
     groups = [list(group) for _, group in groupby(np.argsort(costs, kind="stable").tolist(), key=lambda i: costs[i])]
-    groups = _contenders(groups, mean, error)
+    groups = _candidates(groups, mean, error)
     kept = np.array([place for group in groups for place in group])
-    step = error[kept].min() / FINENESS
-    low, high = (mean[kept] - REACH * error[kept]).min(), (mean[kept] + REACH * error[kept]).max()
+    step = error[kept].min() / GRID_POINTS_PER_ERROR
+    low, high = (mean[kept] - TAIL_CUTOFF * error[kept]).min(), (mean[kept] + TAIL_CUTOFF * error[kept]).max()
     grid = np.arange(low, high + step, step)
-    beaten = np.zeros_like(grid)  # log of the product of Phi over all networks of at most this cost
+    log_cdf = np.zeros_like(grid)  # log of the product of Phi over all networks of at most this cost
     out = np.zeros(len(mean))
     for group in groups:
         for place in group:
-            end = np.searchsorted(grid, mean[place] + REACH * error[place])
-            beaten[:end] += log_ndtr((grid[:end] - mean[place]) / error[place])
+            end = np.searchsorted(grid, mean[place] + TAIL_CUTOFF * error[place])
+            log_cdf[:end] += log_ndtr((grid[:end] - mean[place]) / error[place])
         for place in group:
-            begin, end = np.searchsorted(grid, mean[place] + error[place] * np.array([-REACH, REACH]))
+            begin, end = np.searchsorted(grid, mean[place] + error[place] * np.array([-TAIL_CUTOFF, TAIL_CUTOFF]))
             z = (grid[begin:end] - mean[place]) / error[place]
-            density = np.exp(-0.5 * z * z + beaten[begin:end] - log_ndtr(z)) / math.sqrt(2 * math.pi)
+            density = np.exp(-0.5 * z * z + log_cdf[begin:end] - log_ndtr(z)) / math.sqrt(2 * math.pi)
             out[place] = density.sum() * step / error[place]
-    return out.round(12).tolist()  # what the rule errs by is no figure
+    rounded: list[float] = out.round(12).tolist()  # without the error of the trapezoid rule
+    return rounded
 
 
-def _contenders(groups: list[list[int]], mean: np.ndarray, error: np.ndarray) -> list[list[int]]:
-    """The networks that may be on the frontier at all: those left out are beaten by a cheaper one beyond doubt, and
-    so beat no other that the cheaper one does not."""
-    surely, out = -math.inf, []
+def _candidates(groups: list[list[int]], mean: np.ndarray, error: np.ndarray) -> list[list[int]]:
+    """Return the networks that can be on the front. A cheaper network certainly dominates each of the others, and
+    with it all networks that those could dominate."""
+    certain, out = -math.inf, []
     for group in groups:
-        surely = max(surely, *(mean[place] - REACH * error[place] for place in group))
-        out.append([place for place in group if mean[place] + REACH * error[place] > surely])
+        certain = max(certain, *(mean[place] - TAIL_CUTOFF * error[place] for place in group))
+        out.append([place for place in group if mean[place] + TAIL_CUTOFF * error[place] > certain])
     return out
 
 
 def confirmed_networks(
     confirmations: Iterable[ConfirmationRecord], trials: Iterable[TrialRecord], x: str, y: str, epochs: int | None
 ) -> list[Confirmed]:
-    """Return what ``Study.confirmed`` does, for the networks of ``trials``."""
+    """Return the test results of networks that were trained from fresh seeds, as ``Study.confirmed`` does.
+
+    Args:
+        confirmations: The trainings from fresh seeds.
+        trials: The trials whose networks are wanted.
+        x: The cost.
+        y: The quantity that was tested: accuracy, top5 or loss.
+        epochs: The number of epochs of the trainings; None for that of the last finished one.
+
+    Returns:
+        The networks in ascending order of cost.
+
+    Raises:
+        StoreError: ``y`` is not tested.
+    """
     if y not in TRAINED:
         raise StoreError(f"networks are tested for {', '.join(TRAINED)}, not for {y!r}{did_you_mean(y, TRAINED)}")
     records = [record for record in confirmations if record.state != "running"]
@@ -139,12 +165,18 @@ def _with_probabilities(networks: list[Confirmed], y: str) -> list[Confirmed]:
     sign = 1 if is_maximised(y) else -1
     values = [sign * each.test_mean for each in tested]  # type: ignore[operator]
     errors = [noise / math.sqrt(each.seeds) for each in tested]
-    told = dict(zip((e.digest for e in tested), frontier_probabilities([e.x for e in tested], values, errors)))
-    return [replace(each, frontier_probability=told.get(each.digest)) for each in networks]
+    probabilities = dict(zip((e.digest for e in tested), frontier_probabilities([e.x for e in tested], values, errors)))
+    return [replace(each, frontier_probability=probabilities.get(each.digest)) for each in networks]
 
 
 def training_noise(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> float | None:
-    """Return what ``Study.training_noise`` does. ``epochs``: of a trial of the study."""
+    """Return the standard deviation of one training, as ``Study.training_noise`` does.
+
+    Args:
+        confirmations: The trainings from fresh seeds.
+        y: The quantity, on the validation split.
+        epochs: The number of epochs of a trial; other trainings do not count.
+    """
     return pooled_std(_validations(confirmations, y, epochs).values())
 
 
@@ -156,15 +188,15 @@ def trial_probabilities(
     sign: int,
     epochs: int | None,
 ) -> dict[int, float]:
-    """Return what ``Study.frontier_probabilities`` does, for ``trials``.
+    """Return trial number -> probability of being on the front, as ``Study.frontier_probabilities`` does.
 
     Args:
         confirmations: The trainings from fresh seeds.
         trials: The trials to compare.
         x: The cost.
-        y: The quantity whose mean over seeds counts.
-        sign: 1 where ``y`` is maximised, else -1.
-        epochs: Those of a trial; longer or shorter trainings from fresh seeds do not count.
+        y: The quantity whose mean over seeds is compared.
+        sign: 1 if ``y`` is maximised, else -1.
+        epochs: The number of epochs of a trial; other trainings from fresh seeds do not count.
     """
     repeats = _validations(confirmations, y, epochs)
     noise = pooled_std(repeats.values())
@@ -183,7 +215,7 @@ def trial_probabilities(
 
 
 def _validations(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> dict[str, list[float]]:
-    """The validation values of the complete trainings of ``epochs`` epochs, by network."""
+    """Return digest -> validation values of the complete trainings of ``epochs`` epochs."""
     out: dict[str, list[float]] = {}
     for record in confirmations:
         value = _validation(record.result, y)

@@ -1,6 +1,6 @@
-"""The non-dominated set and the volume it dominates, as pure functions on numbers.
+"""The non-dominated set and its hypervolume, as pure functions of numbers.
 
-All coordinates are minimised; who maximises negates first. All are finite.
+All coordinates are finite and minimised; negate objectives that are maximised.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ Point = Sequence[float]
 
 
 def non_dominated(points: Sequence[Point]) -> list[int]:
-    """The places, in ascending order, of the points that no other point dominates; of equal points the first.
+    """Return the indices of the non-dominated points, in ascending order; of equal points the first.
 
-    In lexicographic order a point can be dominated only by one before it, and then also by one
-    already kept; so each point meets the front alone, not all others.
+    In lexicographic order a point can be dominated only by an earlier one, and then also by one on the front. So each
+    point is compared with the front only.
+
+    Args:
+        points: (n, d) coordinates.
     """
     order = sorted(range(len(points)), key=lambda place: (tuple(points[place]), place))
     front: list[int] = []
@@ -25,11 +28,14 @@ def non_dominated(points: Sequence[Point]) -> list[int]:
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """The volume of what lies between the points and ``reference``: dominated by the first, dominating the second.
+    """Return the hypervolume: the volume that the points dominate, bounded by ``reference``.
 
-    Points that do not beat the reference in every coordinate add nothing. Exact, by slicing along
-    the last coordinate (Zitzler 1999; While et al. 2006): meant for fronts of some hundred points
-    in two to four coordinates.
+    The result is exact, by slicing along the last coordinate (Zitzler 1999; While et al. 2006). It is suited for fronts
+    of some hundred points in two to four coordinates.
+
+    Args:
+        points: (n, d) coordinates. Points that are not below the reference in every coordinate add nothing.
+        reference: (d,) the upper bounds.
     """
     inside = [tuple(point) for point in points if all(a < r for a, r in zip(point, reference))]
     front = sorted((inside[place] for place in non_dominated(inside)), key=lambda point: point[-1])

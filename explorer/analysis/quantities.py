@@ -1,7 +1,7 @@
-"""The quantities that the explorer knows by name: what each is, its unit, and which way is better.
+"""The table of quantities: kind, unit, title and direction of each cost, objective and score.
 
-``QUANTITIES`` has one row per quantity. Limits, spaces, the store, searches, the command line and the dashboard all
-ask this table. A new analytic cost is one row here and one formula of the same name in ``explorer.costs.analytic``.
+``QUANTITIES`` has one row per quantity, which limits, spaces, the store, searches, the command line and the dashboard
+use. A new analytic cost is one row here and one formula of the same name in ``explorer.costs.analytic``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 # cost: counted from the architecture alone. latency: measured before training. objective: measured by training.
-# score: a zero-cost score. spent: what a training has used so far. own: defined by the caller.
+# score: a zero-cost score. spent: used by a training so far. own: defined by the caller.
 Kind = Literal["cost", "latency", "objective", "score", "spent", "own"]
 
 LATENCY = "latency_ms"
@@ -25,7 +25,7 @@ class Scale(NamedTuple):
     Attributes:
         divisor: What the amount is divided by.
         name: The unit on an axis; empty for a bare number.
-        suffix: What stands behind a single value.
+        suffix: The text after a single value.
     """
 
     divisor: float
@@ -38,11 +38,11 @@ BARE = Scale(1, "", "")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How amounts of a quantity are written in a limit, and shown.
+    """The unit of a quantity, in limits and on axes.
 
     Attributes:
         words: Unit in lower case -> factor of a number before it.
-        scales: Largest divisor first; the last one shows any amount.
+        scales: In descending order of divisor; the last one fits any amount.
         prefixed: Whether k, M, G or T may precede a word.
     """
 
@@ -51,7 +51,7 @@ class Unit:
     prefixed: bool = True
 
     def factor(self, word: str) -> Fraction | None:
-        """Return the factor of a number before ``word`` (a unit, a prefix or both); None if it is no unit of these."""
+        """Return the factor of a number before ``word`` (a unit, a prefix or both); None if it is another unit."""
         if word in PREFIXES:
             return Fraction(PREFIXES[word])
         if word.lower() in self.words:
@@ -62,7 +62,7 @@ class Unit:
         return None
 
     def scale(self, values: Iterable[float]) -> Scale:
-        """Return the scale in which the largest of ``values`` reads well."""
+        """Return the scale for ``values``: the first with a divisor up to their largest magnitude."""
         largest = max((abs(value) for value in values), default=0.0)
         return next((scale for scale in self.scales[:-1] if largest >= scale.divisor), self.scales[-1])
 
@@ -72,7 +72,7 @@ def _named(*words: str) -> dict[str, Fraction]:
 
 
 def _count(*words: str) -> Unit:
-    """Return the unit of a large whole number, which a limit may follow by one of ``words``."""
+    """Return the unit of a large whole number with the names ``words``."""
     return Unit(_named(*words), (*LARGE, BARE))
 
 
@@ -102,13 +102,13 @@ class Quantity:
     """One row of the table.
 
     Attributes:
-        name: In JSON, in limits and as an objective.
-        kind: Where its values come from.
-        unit: How its amounts are written and shown.
-        title: On axes and in headings.
-        about: What it counts, for help and model cards; empty where the title says it.
-        condition: Under which setting it holds, where it depends on one.
-        maximised: Whether more of it is better.
+        name: The name in JSON, in limits and as an objective.
+        kind: The source of its values.
+        unit: Its unit.
+        title: The title on axes and in headings.
+        about: The description for help and model cards; empty if the title suffices.
+        condition: The setting in which it is computed; empty if it depends on none.
+        maximised: Whether larger values are better.
         field: Of an objective, the field of ``Epoch``, ``TrainingResult`` and ``Curve`` that holds it.
     """
 
@@ -123,7 +123,7 @@ class Quantity:
 
     @property
     def description(self) -> str:
-        """What it counts and under which setting, in one line."""
+        """The description and the condition, in one line."""
         return (self.about or self.title) + (f" ({self.condition})" if self.condition else "")
 
 
@@ -156,25 +156,30 @@ def names(*kinds: Kind) -> tuple[str, ...]:
     return tuple(row.name for row in QUANTITIES.values() if row.kind in kinds)
 
 
-COSTS = names("cost")  # of every network, without training or measuring
+COSTS = names("cost")  # known for every network without training or measurement
 BEFORE_TRAINING = names("cost", "latency")
-TRAINED = {name: QUANTITIES[name].field for name in names("objective")}  # what a training measures -> its field
+TRAINED = {name: QUANTITIES[name].field for name in names("objective")}  # measured by training: name -> field
 SCORES = names("score")
 FRACTIONS = tuple(row.name for row in QUANTITIES.values() if row.unit is FRACTION)
-UNITS = {row.name: row.unit for row in QUANTITIES.values() if row.unit.words}  # those that limits may state
+UNITS = {row.name: row.unit for row in QUANTITIES.values() if row.unit.words}  # those with names for limits
 
 
 def quantity_named(name: str) -> Quantity:
-    """Return the row of ``name``; for a name that the caller defined, a row without a unit (bytes for ``*_bytes``)."""
+    """Return the row of ``name``; for a name defined by the caller a row without a unit (bytes for ``*_bytes``)."""
     own = BYTES if name.endswith("_bytes") else NUMBER
     return QUANTITIES.get(name) or Quantity(name, "own", own, name)
 
 
 def is_maximised(name: str, objectives: Mapping[str, str] | None = None) -> bool:
-    """Return whether more of ``name`` is better: as ``objectives`` (name -> "max" or "min") says, else the table."""
+    """Return whether larger values are better.
+
+    Args:
+        name: The quantity.
+        objectives: Name -> "max" or "min", which overrides the table.
+    """
     return (objectives or {}).get(name, "max" if quantity_named(name).maximised else "min") == "max"
 
 
 def directions(listed: Iterable[str]) -> dict[str, str]:
-    """Return name -> "max" or "min" for objectives that are given by name alone."""
+    """Return name -> "max" or "min", by the table, for a list of objectives."""
     return {name: "max" if is_maximised(name) else "min" for name in listed}

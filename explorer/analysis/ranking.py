@@ -1,4 +1,4 @@
-"""How well numbers known before training rank what training found."""
+"""Rank correlations between quantities known before training and the results of training."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-FEWEST = 4  # networks, without which a correlation has no interval
+FEWEST = 4  # networks; with fewer the interval of a correlation is undefined
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """Spearman's rank correlation of ``name`` with what was trained, over ``networks`` networks that have both.
+    """Spearman's rank correlation of a quantity with a trained objective.
 
-    ``ci95``: by Fisher's z with the variance of Bonett and Wright 2000 (Psychometrika 65, eq. 3). ``at_equal_macs``:
-    the partial correlation given the rank of MACs, which shows what ``name`` says beyond size. None where
-    there are fewer than FEWEST networks, or all are alike.
+    The values are None if there are fewer than FEWEST networks, or if all values are equal.
+
+    Attributes:
+        name: The quantity.
+        networks: The number of networks that have both values.
+        rho: The rank correlation.
+        ci95: Its 95% interval, by Fisher's z with the variance of Bonett and Wright 2000 (Psychometrika 65, eq. 3).
+        at_equal_macs: The partial correlation given the rank of MACs, that is without the effect of size.
     """
 
     name: str
@@ -29,13 +34,20 @@ class Correlation:
     at_equal_macs: float | None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the correlation as a mapping for JSON."""
         return asdict(self)
 
 
 def rank_correlations(
     numbers: Mapping[str, Sequence[float | None]], trained: Sequence[float], macs: Sequence[float]
 ) -> list[Correlation]:
-    """One for each of the ``numbers``, the strongest first. All are of the same networks in order; None is left out."""
+    """Return the rank correlation of each quantity with the trained objective, in descending order of strength.
+
+    Args:
+        numbers: Quantity -> (n,) its value for each network; networks with None are left out.
+        trained: (n,) the objective of each network.
+        macs: (n,) the MACs of each network.
+    """
     found = [_correlation(name, values, trained, macs) for name, values in numbers.items()]
     return sorted(found, key=lambda each: -abs(each.rho or 0.0))
 

@@ -19,6 +19,8 @@ from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
 from explorer.records import Latency, LatencyEnvironment
 from explorer.space.search_space import SearchSpace, load_space
+from explorer.measure.result import Latency
+from explorer.space.search_space import load_space
 from explorer.system.files import require_writable
 
 if TYPE_CHECKING:  # the functions import them when they are called

@@ -1,1 +1,1 @@
-"""What a network costs: counted from the architecture, and checked against other counters."""
+"""The costs of networks, counted from the architecture and checked against other counters."""

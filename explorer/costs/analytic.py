@@ -1,4 +1,4 @@
-"""Architecture to Cost, by summing its ops. No torch, no building."""
+"""The costs of an architecture, summed over its ops without building the network and without torch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from explorer.networks.ops.base import FREE, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 from explorer.networks.walk import PlacedBlock
 
-WEIGHT_LAYERS = ("conv", "linear")  # by role
+WEIGHT_LAYERS = ("conv", "linear")  # the roles of weight layers
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 
 
-Count: TypeAlias = Any  # an int, or an array of ints for as many networks
+Count: TypeAlias = Any  # an int for one network, or an integer array for many
 
 
 class Totals(NamedTuple):
-    """What the walk through a network finds, from which every cost is computed.
+    """The sums and maxima over the ops of a network, from which every cost is computed.
 
     Attributes:
         params: Trainable parameters.
         macs: Multiply-accumulates, one image.
-        activations: Elements put out by conv and linear layers and attention, one image.
+        activations: Output elements of conv layers, linear layers and attention, one image.
         weight_layers: Conv and linear layers on the longest path.
         receptive_field: Side in input pixels.
-        live_elements: Elements of feature maps live at once at the worst moment, whole batch.
-        bytes_per_element: Of weights and feature maps.
+        live_elements: The largest number of feature map elements in memory at once, whole batch.
+        bytes_per_element: Bytes of an element of weights and feature maps.
     """
 
     params: Count
@@ -43,21 +43,25 @@ class Totals(NamedTuple):
 
 
 def _formula(formula: Callable[[Totals], Count]) -> Any:
-    """Return a field of ``Cost`` with its formula, which uses arithmetic that arrays know, too."""
+    """Return a field of ``Cost`` with its formula, whose arithmetic also works on arrays."""
     return field(metadata={"formula": formula})
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a network costs, one image. Each field has a row of the same name in ``explorer.analysis.quantities``.
+    """The costs of a network for one image. Each field has a row of the same name in ``explorer.analysis.quantities``.
 
-    ``params``: trainable parameters. ``macs``: multiply-accumulates of conv, linear and attention
-    products, without biases, norms, activations, pooling and additions; ``flops`` = 2 * macs.
-    ``activations``: elements that conv and linear layers put out (Radosavovic et al. 2020), and attention's products.
-    ``weight_layers``: conv and linear layers on the longest way through, shortcuts and attention
-    left out (the 20 of ResNet-20). ``receptive_field``: side in input pixels, attention and global
-    pooling left out. ``peak_memory_bytes``: weights and feature maps live at once in inference,
-    float32, batch 1, every op writing a new map.
+    Attributes:
+        params: Trainable parameters.
+        macs: Multiply-accumulates of conv, linear and attention products, without biases, norms, activations, pooling
+            and additions.
+        flops: 2 * macs.
+        activations: Output elements of conv and linear layers (Radosavovic et al. 2020) and of the products of
+            attention.
+        weight_layers: Conv and linear layers on the longest path, without shortcuts and attention (20 for ResNet-20).
+        receptive_field: Side in input pixels, without attention and global pooling.
+        peak_memory_bytes: The largest size of weights and feature maps in memory at once in inference: float32,
+            batch 1, each op writes a new map.
     """
 
     params: int = _formula(lambda total: total.params)
@@ -69,6 +73,7 @@ class Cost:
     peak_memory_bytes: int = _formula(lambda total: total.bytes_per_element * (total.params + total.live_elements))
 
     def to_dict(self) -> dict[str, int]:
+        """Return every cost by name."""
         return asdict(self)
 
 
@@ -76,16 +81,26 @@ FORMULAS: dict[str, Callable[[Totals], Count]] = {each.name: each.metadata["form
 
 
 def costs_of(totals: Totals) -> dict[str, Count]:
-    """Return every cost by name, of one network or of many."""
+    """Return every cost by name.
+
+    Args:
+        totals: Of one network, or with an array per field of many.
+    """
     return {name: FORMULAS[name](totals) for name in COSTS}
 
 
-class Passage(NamedTuple):
-    """What a feature map meets on its way through a piece of a network.
+class SegmentCost(NamedTuple):
+    """The cost of a segment of a network: a stem, a transition, a block or a head.
 
-    ``shape`` leaves the piece. ``growth`` and ``jump``: by how much the receptive field grows, and how many
-    times farther apart neighbours of the map lie afterwards, in pixels of the arriving map.
-    ``peak``: elements live at once at the worst moment.
+    Attributes:
+        shape: The output shape.
+        params: Trainable parameters.
+        macs: Multiply-accumulates.
+        activations: Output elements of conv and linear layers and attention.
+        weight_layers: Conv and linear layers on the longest path.
+        growth: By how much the receptive field grows, in pixels of the input map.
+        jump: The product of the strides.
+        peak: The largest number of elements in memory at once.
     """
 
     shape: TensorShape
@@ -99,25 +114,31 @@ class Passage(NamedTuple):
 
 
 def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32") -> Cost:
-    """The cost of a network; ``batch`` and ``dtype`` matter to ``peak_memory_bytes`` alone."""
+    """Return the cost of a network.
+
+    Args:
+        architecture: The network.
+        batch: Images per batch; affects only ``peak_memory_bytes``.
+        dtype: A key of ``BYTES_PER_ELEMENT``; affects only ``peak_memory_bytes``.
+    """
     require_architecture(architecture)
-    known: Known = {}
-    blocks: dict[int, Passage] = {}  # by the id of the parts: a block that repeats is counted once
-    passages = []
+    cache: CountsCache = {}
+    blocks: dict[int, SegmentCost] = {}  # by the id of the parts: repeated blocks are counted once
+    costs = []
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
             key = id(segment.parts)
             if key not in blocks:
-                blocks[key] = _pass_block(segment.parts, segment.x, known)
-            passages.append(blocks[key])
+                blocks[key] = _block_cost(segment.parts, segment.x, cache)
+            costs.append(blocks[key])
         else:
-            passages.append(_pass(segment.x, segment.y, known, segment.steps))
+            costs.append(_segment_cost(segment.x, segment.y, cache, segment.steps))
     params = macs = activations = weight_layers = peak = 0
     field = jump = 1
-    for _, more_params, more_macs, more_activations, layers, growth, stride, high in passages:
-        params += more_params
-        macs += more_macs
-        activations += more_activations
+    for _, own_params, own_macs, own_activations, layers, growth, stride, high in costs:
+        params += own_params
+        macs += own_macs
+        activations += own_activations
         weight_layers += layers
         field += growth * jump
         jump *= stride
@@ -127,24 +148,24 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
     return Cost(**costs_of(totals))
 
 
-def pass_ops(ops: tuple[Op, ...], x: TensorShape) -> Passage:
-    """Ops one after the other."""
+def ops_cost(ops: tuple[Op, ...], x: TensorShape) -> SegmentCost:
+    """Return the cost of a sequence of ops for an input of shape ``x``."""
     made, y = steps(ops, x)
-    return _pass(x, y, {}, made)
+    return _segment_cost(x, y, {}, made)
 
 
-def pass_block(block: Block, x: TensorShape) -> Passage:
-    """A block for an arriving ``x``."""
-    return _pass_block(block.parts(x), x, {})
+def block_cost(block: Block, x: TensorShape) -> SegmentCost:
+    """Return the cost of a block for an input of shape ``x``."""
+    return _block_cost(block.parts(x), x, {})
 
 
-# What one op adds for one arriving shape: the elements that leave; params, macs, activations; whether it is a
-# weight layer; what it adds to the receptive field, and its stride.
+# The counts of one op for one input shape: output elements; params, macs, activations; whether it is a weight layer;
+# effective kernel - 1; stride.
 Counts = tuple[int, int, int, int, bool, int, int]
 
-# Counts by op and arriving shape, within one network: an op that repeats is asked once. The ops are kept
-# alive by the network, so their ids stay theirs.
-Known = dict[tuple[int, TensorShape], Counts]
+# Counts by the id of an op and its input shape, for one network: each op is evaluated once per shape. The network keeps
+# its ops alive, so ids are unique.
+CountsCache = dict[tuple[int, TensorShape], Counts]
 
 
 def _count(op: Op, x: TensorShape, y: TensorShape) -> Counts:
@@ -154,30 +175,30 @@ def _count(op: Op, x: TensorShape, y: TensorShape) -> Counts:
     return y.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, window - 1, stride
 
 
-def _pass_block(parts: Parts, x: TensorShape, known: Known) -> Passage:
+def _block_cost(parts: Parts, x: TensorShape, cache: CountsCache) -> SegmentCost:
     pre, branch, shortcut, merge, after, y = parts
     if merge is None or shortcut is None:
-        return _pass(x, y, known, pre + branch + after)
-    return _pass(x, y, known, pre, merge, branch, shortcut, after)
+        return _segment_cost(x, y, cache, pre + branch + after)
+    return _segment_cost(x, y, cache, pre, merge, branch, shortcut, after)
 
 
-def _pass(
+def _segment_cost(
     x: TensorShape,
     y: TensorShape,
-    known: Known,
+    cache: CountsCache,
     ops: tuple[Step, ...],
     merge: MergeStep | None = None,
     branch: tuple[Step, ...] = (),
     shortcut: tuple[Step, ...] = (),
     after: tuple[Step, ...] = (),
-) -> Passage:
-    """The way through ``ops`` and, where there is a merge, a residual block behind them."""
+) -> SegmentCost:
+    """Return the cost of ``ops`` and, with a merge, of the branch, shortcut, merge and further ops after them."""
     params = macs = activations = weight_layers = growth = held = 0
     jump = 1
     peak = elements = live = x.elements
     for place, part in enumerate((ops,) if merge is None else (ops, branch, shortcut, after)):
         if place == 1:
-            # The block's input stays live while the branch runs; under its first op it is the arriving map itself.
+            # The shortcut's input stays in memory while the branch runs. It is also the input of the first op.
             start_elements, start_growth, start_jump = elements, growth, jump
             held, live = elements, elements
         elif place == 2:
@@ -186,29 +207,29 @@ def _pass(
             held, live = branch_elements, branch_elements + elements
         elif merge is not None and place == 3:
             if type(merge.op).cost is not Merge.cost:
-                more = merge.op.cost(merge.x)
-                params += more.params
-                macs += more.macs
-                activations += more.activations
-            live = branch_elements + elements  # branch and shortcut, and what they come to
+                own = merge.op.cost(merge.x)
+                params += own.params
+                macs += own.macs
+                activations += own.activations
+            live = branch_elements + elements  # the inputs of the merge; its output is added below
             elements = merge.y.elements
             peak = max(peak, live + elements)
             growth, jump, weight_layers = max(growth, branch_growth), branch_jump, branch_layers
             held, live = 0, elements
-        for op, arriving, leaving in part:
-            key = id(op), arriving
-            counts = known.get(key)
+        for op, op_x, op_y in part:
+            key = id(op), op_x
+            counts = cache.get(key)
             if counts is None:
-                counts = known[key] = _count(op, arriving, leaving)
-            elements, more_params, more_macs, more_activations, weighs, wider, stride = counts
-            params += more_params
-            macs += more_macs
-            activations += more_activations
-            weight_layers += weighs
-            growth += wider * jump
+                counts = cache[key] = _count(op, op_x, op_y)
+            elements, own_params, own_macs, own_activations, is_weight_layer, kernel_growth, stride = counts
+            params += own_params
+            macs += own_macs
+            activations += own_activations
+            weight_layers += is_weight_layer
+            growth += kernel_growth * jump
             jump *= stride
             live += elements
             if live > peak:
                 peak = live
             live = held + elements
-    return Passage(y, params, macs, activations, weight_layers, growth, jump, peak)
+    return SegmentCost(y, params, macs, activations, weight_layers, growth, jump, peak)

@@ -1,11 +1,15 @@
-"""The outside counters that our costs are checked against, layer by layer: fvcore, torch, ptflops.
+"""Check the costs layer by layer against three independent counters: fvcore, torch and ptflops.
 
-Of one network they give different totals, because each counts other things:
-- fvcore counts conv, linear and matmul products, and norms and pooling, which are left out here; activation
-  functions, products and sums of maps it does not count at all.
-- torch's FlopCounterMode counts two FLOPs a product of conv and matmul, and nothing else; half of it is ours.
-- ptflops (aten backend) counts conv and matmul products and a MAC for each bias that they add.
-None of them sees attention that torch runs as one fused kernel on a CPU; ours is built of plain matmuls, which all see.
+Their totals for one network differ, because they count different operations:
+
+- fvcore counts conv, linear and matmul products, norms and pooling, but no activation functions, products and sums of
+  maps. Norms and pooling are subtracted here.
+- torch's FlopCounterMode counts two FLOPs per multiply-accumulate of conv and matmul, and nothing else. Half of its
+  count are MACs.
+- ptflops (aten backend) counts conv and matmul products and one MAC per added bias.
+
+None of them counts attention that torch runs as one fused kernel on a CPU. The attention of this project uses plain
+matmuls, which all three count.
 """
 
 from __future__ import annotations
@@ -22,13 +26,25 @@ from explorer.costs.analytic import count_cost
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import build_network
 
+# The operators of fvcore whose counts are MACs.
 PRODUCTS = ("conv", "linear", "matmul", "addmm", "bmm", "einsum")
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCheck:
-    """MACs of one layer by all counters, ptflops with the ``biases`` that it counts; and the elements that its
-    products put out, ours and fvcore's."""
+    """The counts of one layer by all counters.
+
+    Attributes:
+        path: The path of the layer, as in ``Layer``.
+        op: The op in the space language.
+        ours: MACs by this project.
+        fvcore: MACs by fvcore.
+        torch: MACs by torch.
+        ptflops: MACs by ptflops, including ``biases``.
+        biases: The additions of biases that ptflops counts.
+        activations: Output elements of products by this project.
+        fvcore_activations: Output elements of products by fvcore.
+    """
 
     path: str
     op: str
@@ -43,7 +59,14 @@ class LayerCheck:
 
 @dataclass(frozen=True, slots=True)
 class CounterCheck:
-    """One counter's own total, what of it is no product (``left_out``), and what it does not count at all."""
+    """The total of one counter.
+
+    Attributes:
+        counter: Its name.
+        total: Its own total.
+        left_out: The part of the total that are not products, by kind.
+        not_counted: The operations that it does not count.
+    """
 
     counter: str
     total: int
@@ -52,6 +75,7 @@ class CounterCheck:
 
     @property
     def products(self) -> int:
+        """The MACs of products: ``total`` without ``left_out``."""
         return self.total - sum(self.left_out.values())
 
     def __str__(self) -> str:
@@ -62,7 +86,23 @@ class CounterCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Totals by counter, the layers that have any products, and every unexplained difference."""
+    """The result of a check.
+
+    Attributes:
+        params: Trainable parameters by this project.
+        params_built: Trainable parameters of the built network.
+        macs: MACs by this project.
+        activations: Activations by this project.
+        fvcore_activations: Activations by fvcore.
+        counters: The totals of fvcore, torch and ptflops.
+        layers: The layers with a count above 0.
+        differences: Every unexplained difference, in words; empty if all counts agree.
+        fvcore_macs: Products by fvcore.
+        torch_macs: Products by torch.
+        ptflops_macs: The total of ptflops.
+        ptflops_biases: The additions of biases by ptflops.
+        ptflops_elementwise: Other operations by ptflops that are not products.
+    """
 
     params: int
     params_built: int
@@ -91,19 +131,28 @@ class CheckReport:
             object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the report as a mapping for JSON."""
         counters = [asdict(counter) | {"products": counter.products} for counter in self.counters]
         return asdict(self) | {"counters": counters}
 
     def explanation(self) -> Iterator[str]:
+        """Yield the lines that compare the totals."""
         yield f"params      ours {self.params:,}, built network {self.params_built:,}"
         yield f"activations ours {self.activations:,}, fvcore {self.fvcore_activations:,}"
-        yield f"MACs        ours {self.macs:,}; the others' own totals, less what is no product:"
+        yield f"MACs        ours {self.macs:,}; totals of the other counters, minus operations that are not products:"
         for counter in self.counters:
             yield f"  {counter}"
 
 
 class _Counts(NamedTuple):
-    """A counter's numbers: by module of the network, its own total, and the other fields of ``CounterCheck``."""
+    """The counts of one counter.
+
+    Attributes:
+        by_module: Module of the network -> MACs.
+        total: As in ``CounterCheck``, like the other fields.
+        left_out: See there.
+        not_counted: See there.
+    """
 
     by_module: Mapping[str, int]
     total: int
@@ -112,7 +161,11 @@ class _Counts(NamedTuple):
 
 
 def check_cost(architecture: Architecture) -> CheckReport:
-    """Our counts beside the three counters', on the built network, one image, CPU."""
+    """Compare the analytic costs of a network with the three counters.
+
+    Args:
+        architecture: The network. It is built and run on one image on the CPU.
+    """
     network = build_network(architecture).eval()
     image = torch.zeros(1, *architecture.input)
     cost = count_cost(architecture)
@@ -150,7 +203,7 @@ def check_cost(architecture: Architecture) -> CheckReport:
             layers.append(layer)
     counters = tuple(CounterCheck(name, c.total, c.left_out, c.not_counted) for name, c in counts.items())
     params = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    # The totals hold what no layer of ours answers for.
+    # The totals include operations that belong to no layer.
     totals = [("params", cost.params, "the built network has", params)]
     totals += [("MACs", cost.macs, f"{counter.counter} finds", counter.products) for counter in counters]
     totals.append(("activations", cost.activations, "fvcore finds", put_out[""]))
@@ -161,12 +214,12 @@ def check_cost(architecture: Architecture) -> CheckReport:
 
 
 def _below(counts: Mapping[str, int], name: str) -> int:
-    """The sum over a module and all within it."""
+    """Return the sum over a module and its submodules."""
     return sum(count for module, count in counts.items() if module == name or module.startswith(f"{name}."))
 
 
 def _biases(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
-    """Module name -> elements that its conv or linear layers add a bias to, where they do."""
+    """Return module name -> output elements, for conv and linear layers with a bias."""
     found: dict[str, int] = {}
     handles = []
     for name, module in network.named_modules():
@@ -183,8 +236,8 @@ def _biases(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
     return found
 
 
-def _quiet(analysis: Any) -> Any:
-    # fvcore logs every op that it does not count.
+def _without_warnings(analysis: Any) -> Any:
+    # fvcore logs a warning for each op that it does not count.
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
 
@@ -196,7 +249,7 @@ def _products(by_module: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
 def _fvcore(network: nn.Module, image: torch.Tensor) -> _Counts:
     from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]  # it has no annotations
 
-    analysis = _quiet(FlopCountAnalysis(network, image))
+    analysis = _without_warnings(FlopCountAnalysis(network, image))
     by_module = _products(analysis.by_module_and_operator())
     left_out = {op: int(count) for op, count in analysis.by_operator().items() if op not in PRODUCTS}
     not_counted = tuple(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops())) or ("nothing",)
@@ -206,7 +259,7 @@ def _fvcore(network: nn.Module, image: torch.Tensor) -> _Counts:
 def _fvcore_activations(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
     from fvcore.nn import ActivationCountAnalysis
 
-    return _products(_quiet(ActivationCountAnalysis(network, image)).by_module_and_operator())
+    return _products(_without_warnings(ActivationCountAnalysis(network, image)).by_module_and_operator())
 
 
 def _torch(network: nn.Module, image: torch.Tensor) -> _Counts:
@@ -230,7 +283,7 @@ def _ptflops(network: nn.Module, image: torch.Tensor, biases: Mapping[str, int])
     counter = FlopCounterMode(output_params={"print_params": {}, "serialize_params": {}})
     handles = []
     for name, module in network.named_modules():
-        if name:  # its own hooks see only the modules directly below the root
+        if name:  # the hooks of ptflops cover only the direct children of the root
             handles.append(module.register_forward_pre_hook(counter.enter_module(name)))
             handles.append(module.register_forward_hook(counter.exit_module(name)))
     with counter, torch.no_grad():

@@ -12,9 +12,9 @@ from dataclasses import asdict
 
 from explorer.errors import MeasurementError
 from explorer.measure.protocol import MeasurementFailed
+from explorer.measure.result import Latency
 from explorer.measure.settings import Setting
 from explorer.networks.architecture import Architecture
-from explorer.records import Latency
 
 # glibc gives large maps back to the system and takes them anew in every run, which costs more than some layers and
 # depends on where the heap happens to end. Servers use allocators that keep them; so does the child.

@@ -27,12 +27,13 @@ from explorer.measure.protocol import (
     pace,
     take_turns,
 )
+from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.measure.statistics import median, median_interval, quantile
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network, build_network
 from explorer.networks.ops.base import TensorShape
-from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.records import Environment
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device
 

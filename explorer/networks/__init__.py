@@ -1,1 +1,1 @@
-"""Architecture to torch: the built module and its initialisation."""
+"""Architectures: their ops, blocks and canonical form, and the torch modules built from them."""

@@ -1,7 +1,7 @@
-"""The one value that every later stage shares: a residual network with nothing left to choose.
+"""``Architecture``: a residual network without open choices, the value that all later steps share.
 
-An ``Architecture`` is a stem, stages of blocks and a head, all of ops with literal numbers. It is
-frozen, checked when it is made, and equal to another when both compute the same function.
+An ``Architecture`` is a stem, stages of blocks and a head, all of ops with literal numbers. It is frozen, checked on
+construction, and equal to another one if both compute the same function.
 """
 
 from __future__ import annotations
@@ -23,19 +23,29 @@ from explorer.networks.ops.merge import merge_from_json
 from explorer.networks.walk import Layer, PlacedBlock, Segment, at_place, walk
 from explorer.system.strict_json import parse_json
 
-FORMAT = 1
-DIGEST_VERSION = "v1"
-MAX_LAYERS = 10_000
-MAX_SIDE = 4_096
-MAX_BLOCKS = 2_000
-MAX_JSON_BYTES = 1 << 24  # 10,000 layers take some 4 MB
+FORMAT = 1  # of the JSON text
+DIGEST_VERSION = "v1"  # of the canonical form, see ``Architecture.digest``
+# Upper bounds far above those of published networks, so that a typing error is reported and does not exhaust memory.
+MAX_LAYERS = 10_000  # ops of a network
+MAX_SIDE = 4_096  # height and width of an image
+MAX_BLOCKS = 2_000  # of a stage
+MAX_JSON_BYTES = 1 << 24  # of a file that is read; 10,000 layers take about 4 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
-    """A residual network: ``input`` (channels, height, width), ``classes``, stem, stages, head.
+    """A residual network with literal numbers.
 
-    Raises ArchitectureError on construction when a shape does not fit, or a bound is passed.
+    Attributes:
+        input: The shape of an image: channels, height, width.
+        classes: The number of classes.
+        stem: The ops before the first stage.
+        stages: The stages, at least one, each with at least one block.
+        head: The ops after the last stage; their output is (classes, 1, 1).
+        output: The output shape of the head.
+
+    Raises:
+        ArchitectureError: A shape does not fit, or a number is out of range.
     """
 
     input: TensorShape
@@ -60,20 +70,22 @@ class Architecture:
         for number, stage in enumerate(self.stages, 1):
             if len(stage.blocks) > MAX_BLOCKS:
                 raise ArchitectureError(
-                    f"stage {number} has {len(stage.blocks)} blocks, at most {MAX_BLOCKS} may stand"
+                    f"stage {number} has {len(stage.blocks):,} blocks; a stage has at most {MAX_BLOCKS:,} blocks"
                 )
         if self.layer_count > MAX_LAYERS:
-            raise ArchitectureError(f"the network has {self.layer_count:,} layers, at most {MAX_LAYERS:,} may stand")
+            raise ArchitectureError(
+                f"the network has {self.layer_count:,} layers; a network has at most {MAX_LAYERS:,} layers"
+            )
         output = self.segments[-1].y
         if output != (self.classes, 1, 1):
             raise ArchitectureError(
-                f"the head puts out {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
+                f"the head has the output {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
             )
         object.__setattr__(self, "output", output)
 
     @property
     def layer_count(self) -> int:
-        """The number of ops, those of the shortcuts included."""
+        """The number of ops, including those of the shortcuts."""
         stages = sum(len(stage.transition) + sum(block.layer_count for block in stage.blocks) for stage in self.stages)
         return len(self.stem) + stages + len(self.head)
 
@@ -83,30 +95,30 @@ class Architecture:
         return tuple(walk(self.input, self.stem, self.stages, self.head))
 
     def blocks(self) -> Iterator[PlacedBlock]:
-        """Every block in the order of computation, with its shapes."""
+        """Yield every block in the order of computation, with its shapes."""
         return (segment for segment in self.segments if isinstance(segment, PlacedBlock))
 
     def layers(self) -> Iterator[Layer]:
-        """Every op and merge in the order of computation, with its shapes."""
+        """Yield every op and merge in the order of computation, with its shapes."""
         return chain.from_iterable(segment.layers() for segment in self.segments)
 
     def stage_shapes(self) -> list[TensorShape]:
-        """The shape after the stem and after each stage."""
+        """Return the shape after the stem and after each stage."""
         shapes = {segment.stage: segment.y for segment in self.segments}
         return list(shapes.values())[:-1]
 
     @cached_property
     def digest(self) -> str:
-        """The identity: equal for two architectures exactly when both compute the same function.
+        """The identity: equal for two architectures exactly if both have the same canonical form.
 
-        A SHA-256 of the canonical form; its prefix is the version of that form, so that a better
-        one later does not silently orphan what is stored under this one.
+        It is a SHA-256 of the canonical form. Its prefix is the version of that form, so that values stored under an
+        earlier version are not mistaken for those of a later one.
         """
         form = canonical_text(self.input, self.classes, self.segments)
         return f"{DIGEST_VERSION}-{hashlib.sha256(form.encode()).hexdigest()[:32]}"
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state for pickle and copy. The segments follow from the rest and are left out."""
+        """Return the state for pickle and copy, without the segments, which are computed again."""
         return {name: value for name, value in vars(self).items() if name != "segments"}
 
     def __eq__(self, other: object) -> bool:
@@ -116,7 +128,7 @@ class Architecture:
         return hash(self.digest)
 
     def to_json(self) -> str:
-        """The architecture as JSON text; ``from_json`` gives it back without loss."""
+        """Return the architecture as JSON text, which ``from_json`` reads without loss."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -137,12 +149,19 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str | bytes, digest: str = "") -> Architecture:
-        """The architecture that ``to_json`` wrote, of this digest where one is given. Raises ArchitectureError for
-        anything else."""
+        """Return the architecture that ``to_json`` wrote.
+
+        Args:
+            text: The JSON text.
+            digest: The expected digest; empty for any.
+
+        Raises:
+            ArchitectureError: The text is no valid architecture, or has another digest.
+        """
         try:
             data = parse_json(text)
         except ValueError as error:
-            raise ArchitectureError(f"not JSON that can be read: {error}") from None
+            raise ArchitectureError(f"not valid JSON: {error}") from None
         keys = {"format", "digest", "input", "classes", "stem", "stages", "head"}
         if not isinstance(data, dict) or not keys - {"digest"} <= set(data) <= keys:
             found = ", ".join(map(str, data))[:200] if isinstance(data, dict) else type(data).__name__
@@ -170,7 +189,7 @@ class Architecture:
 
 
 def _listed(data: Any, place: str) -> list[Any]:
-    """``data`` if it is a list; ``place``: where it stands in the JSON text, here and below, for the message."""
+    """Return ``data`` if it is a list. ``place``: its place in the JSON text, for messages, here and below."""
     if not isinstance(data, list) or len(data) > MAX_LAYERS:
         found = f"one of {len(data):,}" if isinstance(data, list) else f"{str(data)[:80]!r}"
         raise ArchitectureError(f"{place}: expected a list of at most {MAX_LAYERS:,}, found {found}")
@@ -193,7 +212,7 @@ def _stage_from_json(data: Any, place: str) -> Stage:
 def _block_from_json(data: Any, place: str) -> Block:
     required = {"branch", "merge", "after", "shortcut"}
     if not isinstance(data, dict) or not required <= set(data) <= required | {"shared"}:
-        raise ArchitectureError(f"{place}: a block has the keys {', '.join(sorted(required))} and perhaps shared")
+        raise ArchitectureError(f"{place}: a block has the keys {', '.join(sorted(required))} and optionally shared")
     branch = _ops_from_json(data["branch"], f"{place}.branch")
     shared = data.get("shared", 0)
     if not _whole_numbers([shared], 1) or shared > len(branch):
@@ -214,6 +233,10 @@ def _whole_numbers(values: Any, length: int) -> bool:
 
 
 def require_architecture(value: object) -> None:
-    """Raises TypeError for what is not an Architecture."""
+    """Check the type of an argument.
+
+    Raises:
+        TypeError: ``value`` is not an Architecture.
+    """
     if not isinstance(value, Architecture):
-        raise TypeError(f"an Architecture is needed, as space.architecture(0) gives it; found {value!r:.80}")
+        raise TypeError(f"expected an Architecture, for instance space.architecture(0); found {value!r:.80}")

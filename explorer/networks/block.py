@@ -1,4 +1,4 @@
-"""A residual block, and a stage of blocks: what an architecture is made of."""
+"""Residual blocks and stages, the parts of an architecture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from explorer.networks.ops.merge import Add, Merge
 
 
 class Step(NamedTuple):
-    """An op with the shape ``x`` that arrives at it and the shape ``y`` that leaves."""
+    """An op with its shapes.
+
+    Attributes:
+        op: The op.
+        x: The input shape.
+        y: The output shape.
+    """
 
     op: Op
     x: TensorShape
@@ -20,7 +26,13 @@ class Step(NamedTuple):
 
 
 class MergeStep(NamedTuple):
-    """A merge with the shape ``x`` that the shortcut brings and the shape ``y`` that leaves."""
+    """A merge with its shapes.
+
+    Attributes:
+        op: The merge.
+        x: The output shape of the shortcut.
+        y: The output shape of the merge.
+    """
 
     op: Merge
     x: TensorShape
@@ -28,15 +40,15 @@ class MergeStep(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A block for one arriving shape, under the names that its parts have in the built network.
+    """The ops of a block with their shapes, by the names that the parts have in the built network.
 
     Attributes:
         pre: The ops that branch and shortcut share.
         branch: The other ops of the branch.
         shortcut: The ops of the shortcut; None for a plain block.
         merge: The merge; None for a plain block.
-        after: The ops behind the merge.
-        y: The leaving shape.
+        after: The ops after the merge.
+        y: The output shape.
     """
 
     pre: tuple[Step, ...]
@@ -49,15 +61,15 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A residual branch, its merge with the shortcut, and what follows the merge.
+    """A residual branch, a shortcut, their merge, and the ops after the merge.
 
     Attributes:
         branch: The ops of the branch, the shared ones first.
-        merge: How branch and shortcut meet.
-        after: The ops behind the merge.
+        merge: How branch and shortcut are combined.
+        after: The ops after the merge.
         shortcut: The ops of the shortcut; empty for the identity, None for a plain block.
-        shared: How many leading ops of the branch the shortcut is taken after. 0 takes it from the block's
-            input, more is the shared pre-activation of He et al. 2016 (appendix).
+        shared: The number of leading ops of the branch that the shortcut shares. With 0 the shortcut starts at the
+            block's input; more is the shared pre-activation of He et al. 2016 (appendix).
     """
 
     branch: tuple[Op, ...]
@@ -68,32 +80,37 @@ class Block:
 
     @property
     def layer_count(self) -> int:
-        """The number of ops, those of the shortcut included."""
+        """The number of ops, including those of the shortcut."""
         return len(self.branch) + len(self.shortcut or ()) + len(self.after)
 
     def parts(self, x: TensorShape) -> Parts:
-        """The block's ops with their shapes, for an arriving ``x``.
+        """Return the block's ops with their shapes, for an input of shape ``x``.
 
         Raises:
-            ArchitectureError: A shape does not fit, or branch and shortcut do not meet.
+            ArchitectureError: A shape does not fit, or branch and shortcut do not match.
         """
         pre, start = steps(self.branch[: self.shared], x)
         branch, y = steps(self.branch[self.shared :], start)
         shortcut = merge = None
         if self.shortcut is not None:
-            shortcut, arriving = steps(self.shortcut, start)
-            y = self.merge.output_shape(y, arriving)
-            merge = MergeStep(self.merge, arriving, y)
+            shortcut, shortcut_shape = steps(self.shortcut, start)
+            y = self.merge.output_shape(y, shortcut_shape)
+            merge = MergeStep(self.merge, shortcut_shape, y)
         elif not isinstance(self.merge, Add):
             raise ArchitectureError(f"the merge {self.merge.spelling!r} needs a shortcut, this block has none")
         after, y = steps(self.after, y)
         return Parts(pre, branch, shortcut, merge, after, y)
 
     def output_shape(self, x: TensorShape) -> TensorShape:
-        """The leaving shape for an arriving ``x``. Raises ArchitectureError as ``parts`` does."""
+        """Return the output shape for an input of shape ``x``.
+
+        Raises:
+            ArchitectureError: As in ``parts``.
+        """
         return self.parts(x).y
 
     def to_json(self) -> dict[str, Any]:
+        """Return the block as a mapping for JSON, without ``shared`` if it is 0."""
         out: dict[str, Any] = {"branch": ops_to_json(self.branch), "merge": self.merge.to_json()}
         out["after"] = ops_to_json(self.after)
         out["shortcut"] = None if self.shortcut is None else ops_to_json(self.shortcut)
@@ -102,20 +119,33 @@ class Block:
         return out
 
     def __str__(self) -> str:
-        """The block as a line of the language, with literal numbers."""
+        """Return the block in the space language, with literal numbers."""
         return " ".join(map(str, (*self.branch, self.merge, *self.after)))
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Blocks of one output size, with the ops of the transition that opens the stage, if any."""
+    """Blocks with one output shape.
+
+    Attributes:
+        blocks: The blocks in order.
+        transition: The ops before the first block; mostly none.
+    """
 
     blocks: tuple[Block, ...]
     transition: tuple[Op, ...] = ()
 
 
 def steps(ops: Iterable[Op], x: TensorShape) -> tuple[tuple[Step, ...], TensorShape]:
-    """Ops one after the other for an arriving ``x``, with their shapes; and the shape that leaves."""
+    """Return a sequence of ops with their shapes, and the output shape of the last.
+
+    Args:
+        ops: The ops in order.
+        x: The input shape of the first op.
+
+    Raises:
+        ArchitectureError: A shape does not fit.
+    """
     made = []
     for op in ops:
         y = op.output_shape(x)
@@ -125,4 +155,5 @@ def steps(ops: Iterable[Op], x: TensorShape) -> tuple[tuple[Step, ...], TensorSh
 
 
 def ops_to_json(ops: Iterable[Op]) -> list[dict[str, Any]]:
+    """Return the ops as a list for JSON."""
     return [op.to_json() for op in ops]

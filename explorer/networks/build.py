@@ -1,4 +1,4 @@
-"""Architecture to ``torch.nn.Module``: the same tree of stem, stages, blocks and head."""
+"""Build an architecture as a ``torch.nn.Module`` with the same tree of stem, stages, blocks and head."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from torch import Tensor, nn
 
 from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Parts, Step
-from explorer.networks.init import initialise, silence_last_norm
+from explorer.networks.init import initialise, zero_last_norm
 from explorer.networks.ops.base import Call
 from explorer.networks.randomness import DrawsFrom, float32_on_cpu
 from explorer.networks.walk import PlacedBlock
 
 
 def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_norm: bool = False) -> Network:
-    """The network, initialised from ``seed``: neither torch's random state nor its default dtype and device matter,
-    and none of them changes. The weights are float32, on the CPU.
+    """Build and initialise a network. Its weights are float32 on the CPU.
 
-    ``zero_init_last_norm``: residual blocks begin as their shortcut (``silence_last_norm``).
+    The function neither depends on torch's global random state, default dtype and default device nor changes them.
+
+    Args:
+        architecture: The network to build.
+        seed: The seed of the initial weights.
+        zero_init_last_norm: Whether residual blocks start as their shortcut (``zero_last_norm``); default False.
     """
     require_architecture(architecture)
     generator = torch.Generator().manual_seed(seed)
@@ -30,12 +34,12 @@ def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_n
         initialise(network)
         if zero_init_last_norm:
             for placed in architecture.blocks():
-                silence_last_norm(placed.parts, network.block(placed).branch)
+                zero_last_norm(placed.parts, network.block(placed).branch)
     return network
 
 
 def instantiate(call: Call) -> nn.Module:
-    """The torch module that a constructor call describes; calls among its arguments come first."""
+    """Return the torch module that a constructor call describes. Calls among its arguments are instantiated first."""
 
     def value(argument: Any) -> Any:
         return instantiate(argument) if isinstance(argument, Call) else argument
@@ -47,7 +51,7 @@ def instantiate(call: Call) -> nn.Module:
 
 @functools.cache
 def _own_class(make: Callable[[], type]) -> type[nn.Module]:
-    """The class that ``make`` returns. Its instances are pickled by the name of ``make``, as the class has none."""
+    """Return the class that ``make`` returns. Its instances are pickled by the name of ``make``: the class is local."""
     made: Any = make()
     made.__reduce_ex__ = lambda self, protocol: (_blank, (make,), self.__dict__)
     own: type[nn.Module] = made
@@ -55,7 +59,7 @@ def _own_class(make: Callable[[], type]) -> type[nn.Module]:
 
 
 def _blank(make: Callable[[], type]) -> nn.Module:
-    """A module without state, for pickle."""
+    """Return a module without state, which pickle fills."""
     own = _own_class(make)
     return own.__new__(own)
 
@@ -67,7 +71,7 @@ def _sequence(steps: Iterable[Step]) -> nn.Sequential:
 class ResidualBlock(nn.Module):
     """``after(merge(branch(pre(x)), shortcut(pre(x))))``, x: (N, C, H, W).
 
-    ``pre`` holds the layers that branch and shortcut share, mostly none.
+    ``pre`` has the layers that branch and shortcut share, mostly none.
     """
 
     def __init__(self, parts: Parts):
@@ -90,7 +94,11 @@ class ResidualBlock(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, stages, head; x: (N, C, H, W) images to (N, classes) logits. It keeps its ``architecture``."""
+    """A network of stem, stages and head, from images (N, C, H, W) to logits (N, classes).
+
+    Attributes:
+        architecture: The architecture that was built.
+    """
 
     def __init__(self, architecture: Architecture):
         super().__init__()
@@ -105,7 +113,7 @@ class Network(nn.Module):
                 holders[segment.stage].extend(_sequence(segment.steps))
 
     def block(self, placed: PlacedBlock) -> ResidualBlock:
-        """The module of a block of the architecture."""
+        """Return the module of a block of the architecture."""
         module = self.get_submodule(placed.module)
         assert isinstance(module, ResidualBlock)
         return module

@@ -1,14 +1,14 @@
-"""The computation of a network without the ways to spell it: what a digest is taken of.
+"""The canonical form of a network: its computation, independent of how it is written. A digest is its hash.
 
-What does not change the computation does not show:
+These differences do not change the computation, so they do not appear in the canonical form:
 
-- the division into stages, a shared pre-activation (written before the block that shares it), where a layer
-  stands relative to the merge of a block without a shortcut, which side of a sum is called the shortcut;
-- ops that change nothing in their place, or come to a simpler one (each op knows: ``Op.canonical``);
-- an activation that leaves all values that can arrive as they are: a ReLU after a ReLU, or after pooling or gating
-  of one;
-- whether an activation stands before or behind an op that only moves values, or takes the largest;
-- constant factors in a row; what branch and shortcut both do first, without weights.
+- the division into stages; a shared pre-activation (written before the block that shares it); whether a layer is
+  before or after the merge of a block without a shortcut; which operand of a sum is the shortcut;
+- ops that are the identity in their place, or equal to a simpler op (``Op.canonical``);
+- an activation that is the identity on all possible inputs, for instance a ReLU after a ReLU, or after pooling or
+  gating of a ReLU;
+- the order of an activation and an op that only moves values or takes a maximum;
+- consecutive constant factors; equal first ops without weights of branch and shortcut.
 """
 
 from __future__ import annotations
@@ -27,22 +27,34 @@ from explorer.networks.walk import PlacedBlock, Segment
 
 
 def canonical_text(image: TensorShape, classes: int, segments: Iterable[Segment]) -> str:
-    """The canonical form of a network as JSON with sorted keys and no blanks: what the digest is of.
+    """Return the canonical form of a network as JSON with sorted keys and no blanks.
 
-    It holds input, classes, and ``net``: a list of ops and of ``{"branch": [...], "shortcut": [...], "merge": ...}``.
+    It has ``input``, ``classes`` and ``net``, a list of ops and of
+    ``{"branch": [...], "shortcut": [...], "merge": ...}``.
+
+    Args:
+        image: The shape of an image.
+        classes: The number of classes.
+        segments: The stem, transitions, blocks and head in the order of computation.
     """
-    line = _Line(image, {})
+    sequence = _Sequence(image, {})
     for segment in segments:
         if isinstance(segment, PlacedBlock):
-            line.add_block(segment.block)
+            sequence.add_block(segment.block)
         else:
-            line.extend(step.op for step in segment.steps)
-    return f'{{"classes":{classes},"input":[{",".join(map(str, image))}],"net":{line}}}'
+            sequence.extend(step.op for step in segment.steps)
+    return f'{{"classes":{classes},"input":[{",".join(map(str, image))}],"net":{sequence}}}'
 
 
 class _Canonical(NamedTuple):
-    """An op in its place: ``given``, in its simplest form (None when it changes nothing), that form's JSON, the
-    shape that leaves."""
+    """The canonical form of an op for one input shape.
+
+    Attributes:
+        given: The op.
+        simple: Its simplest form; None for the identity.
+        text: The JSON of that form; empty for the identity.
+        output: The output shape.
+    """
 
     given: Op
     simple: Op | None
@@ -51,7 +63,15 @@ class _Canonical(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """A step of a line: its JSON, the op (None for a residual block), and the shape and bounds before it."""
+    """A step of a sequence.
+
+    Attributes:
+        text: Its JSON.
+        op: The op; None for a residual block.
+        shape: The input shape.
+        low: Lower bound of the inputs.
+        high: Upper bound of the inputs.
+    """
 
     text: str
     op: Op | None
@@ -60,15 +80,22 @@ class _Step(NamedTuple):
     high: float
 
 
-class _Line:
-    """A run of canonical steps, each an op or a residual block. ``low`` and ``high`` bound the values at its end.
-    ``known``: what ops and blocks come to in their places, within one network."""
+class _Sequence:
+    """A sequence of canonical steps, each an op or a residual block.
 
-    __slots__ = ("high", "known", "low", "shape", "steps")
+    Attributes:
+        steps: The steps so far.
+        shape: The output shape of the last step.
+        low: Lower bound of the outputs.
+        high: Upper bound of the outputs.
+        cache: The canonical forms of ops and blocks by id, input shape and bounds, for one network.
+    """
 
-    def __init__(self, shape: TensorShape, known: dict[Any, Any], low: float = -math.inf, high: float = math.inf):
+    __slots__ = ("cache", "high", "low", "shape", "steps")
+
+    def __init__(self, shape: TensorShape, cache: dict[Any, Any], low: float = -math.inf, high: float = math.inf):
         self.steps: list[_Step] = []
-        self.known = known
+        self.cache = cache
         self.shape, self.low, self.high = shape, low, high
 
     def __str__(self) -> str:
@@ -79,13 +106,13 @@ class _Line:
             self._add(op)
 
     def _add(self, op: Op) -> None:
-        # What is known is kept, so that no other op can have its id.
+        # The cache keeps its ops alive, so that no other op gets the same id.
         cls = type(op)
         everywhere = cls.canonical is Op.canonical and cls.output_shape is Op.output_shape
         key = id(op) if everywhere else (id(op), self.shape)
-        found = self.known.get(key)
+        found = self.cache.get(key)
         if found is None:
-            found = self.known[key] = _canonical(op, self.shape)
+            found = self.cache[key] = _canonical(op, self.shape)
         _, simple, text, output = found
         if everywhere:
             output = self.shape
@@ -121,9 +148,9 @@ class _Line:
             if shared:
                 self.extend(block.branch[:shared])
             key = id(block), self.shape, self.low, self.high
-            found = self.known.get(key)
+            found = self.cache.get(key)
             if found is None:
-                found = self.known[key] = self._merged(
+                found = self.cache[key] = self._merged(
                     block.branch[shared:], block.shortcut[shared - block.shared :], block.merge
                 )
             self._append(*found)
@@ -132,8 +159,8 @@ class _Line:
     def _merged(
         self, branch_ops: tuple[Op, ...], shortcut_ops: tuple[Op, ...], merge: Merge
     ) -> tuple[str, None, tuple[float, float], TensorShape]:
-        """Both ways of a block from here to their merge, as one step."""
-        branch, shortcut = (_Line(self.shape, self.known, self.low, self.high) for _ in range(2))
+        """Return branch and shortcut, up to and including their merge, as one step."""
+        branch, shortcut = (_Sequence(self.shape, self.cache, self.low, self.high) for _ in range(2))
         branch.extend(branch_ops)
         shortcut.extend(shortcut_ops)
         values = merge.values((branch.low, branch.high), (shortcut.low, shortcut.high))
@@ -144,11 +171,11 @@ class _Line:
         return text, None, values, shape
 
 
-def _is_shortcut(way: _Line, other: _Line) -> bool:
-    """Which of two ways is called the shortcut where either could be: the one with fewer ops."""
-    if len(way.steps) == len(other.steps):
-        return str(way) < str(other)
-    return len(way.steps) < len(other.steps)
+def _is_shortcut(side: _Sequence, other: _Sequence) -> bool:
+    """Return whether ``side`` is the shortcut of a sum: it has fewer ops, or as many and the smaller text."""
+    if len(side.steps) == len(other.steps):
+        return str(side) < str(other)
+    return len(side.steps) < len(other.steps)
 
 
 def _canonical(op: Op, x: TensorShape) -> _Canonical:
@@ -157,7 +184,7 @@ def _canonical(op: Op, x: TensorShape) -> _Canonical:
 
 
 def _compact(data: dict[str, Any]) -> str:
-    """JSON with sorted keys and no blanks. Whole numbers, which ops mostly hold, need no encoder."""
+    """Return JSON with sorted keys and no blanks. Whole numbers, the most frequent values, bypass the encoder."""
     return "{" + ",".join([f'"{key}":{_text(data[key])}' for key in sorted(data)]) + "}"
 
 
@@ -169,7 +196,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...], x: TensorShape) -> bool:
-    """True when both begin with the same op without weights or chance: doing it once does the same."""
+    """Return whether both start with the same deterministic op without weights, so that it can be computed once."""
     if not (branch and shortcut) or branch[0].role in ("conv", "norm", "regulariser") or branch[0] != shortcut[0]:
         return False
     return branch[0].cost(x).params == 0

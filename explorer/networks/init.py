@@ -1,4 +1,4 @@
-"""Initialisation, with its sources."""
+"""Initialisation of weights, with its sources."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from torch import nn
 from explorer.networks.block import Parts
 from explorer.networks.ops.merge import Concatenate
 
-_LINEAR_IN_SCALE = ("attention", "regulariser", "scale")  # ops that pass a scale of 0 on, and its gradient back
+_LINEAR_IN_SCALE = ("attention", "regulariser", "scale")  # roles whose output is 0 for an input of 0, with a gradient
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolutions N(0, sqrt(2 / (k*k*out))), the fan-out form of He et al. 2015 (arXiv:1502.01852, eq. 14),
-    as the CIFAR networks of He et al. 2016 use it; norms 1 and 0, the classifier's bias 0.
+    """Initialise all weights of a network from torch's random generator.
 
-    A grouped convolution's fan-out counts the outputs of one group, those that an input reaches: torch's own
-    count of all of them would start a depthwise convolution with an almost silent output. Biases that an op
-    sets on purpose (gates) stay as they are.
+    Convolutions are drawn from N(0, sqrt(2 / (k*k*out))), the fan-out form of He et al. 2015 (arXiv:1502.01852,
+    eq. 14) that the CIFAR networks of He et al. 2016 use. Norms have scale 1 and shift 0, the classifier has bias 0.
+
+    The fan-out of a grouped convolution counts the outputs of one group, which are those that depend on an input.
+    torch counts the outputs of all groups, which would give a depthwise convolution outputs close to 0. Biases that an
+    op sets (gates) do not change.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -30,12 +32,16 @@ def initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def silence_last_norm(parts: Parts, branch: nn.Sequential) -> None:
-    """Sets the scale of the norm that ends a block's ``branch`` to 0: the block begins as its shortcut.
+def zero_last_norm(parts: Parts, branch: nn.Sequential) -> None:
+    """Set the scale of the norm that ends a block's branch to 0, so that the block starts as its shortcut.
 
-    Goyal et al. 2017 (arXiv:1706.02677, 5.1) and He, T. et al. 2019 (arXiv:1812.01187, 3.1). A branch whose
-    last norm has an activation or a conv behind it, as in full pre-activation, stays as it is: behind a ReLU
-    a scale of 0 would get no gradient and never leave 0. So do blocks without a shortcut or that concatenate.
+    Sources: Goyal et al. 2017 (arXiv:1706.02677, 5.1) and He, T. et al. 2019 (arXiv:1812.01187, 3.1). A branch does
+    not change if an activation or a conv follows its last norm, as in full pre-activation: before a ReLU a scale of 0
+    would get no gradient and stay 0. Blocks without a shortcut and blocks that concatenate do not change either.
+
+    Args:
+        parts: The ops of the block.
+        branch: The modules of its branch.
     """
     if parts.merge is None or isinstance(parts.merge.op, Concatenate):
         return

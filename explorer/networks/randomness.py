@@ -1,7 +1,7 @@
-"""Random numbers from a generator of one's own, in code that has no argument for one.
+"""Random numbers from a given generator, in torch code that has no argument for one.
 
-torch's modules draw their initial weights, and dropout its mask, from a generator that all threads share.
-Two threads that seed it get each other's numbers. ``DrawsFrom`` applies to the calling thread only.
+torch's modules draw initial weights and dropout masks from a global generator that all threads share. Two threads that
+both seed it disturb each other. ``DrawsFrom`` applies to the calling thread only.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _FACTORIES = frozenset((torch.empty, torch.zeros, torch.ones, torch.full, torch.
 
 @contextmanager
 def float32_on_cpu() -> Iterator[None]:
-    """Within the ``with`` block, this thread's new tensors are float32 on the CPU, whatever the defaults are."""
+    """Create new tensors of this thread as float32 on the CPU in the ``with`` block, whatever torch's defaults are."""
     if torch.get_default_dtype() is torch.float32 and torch.get_default_device().type == "cpu":
-        yield  # without the mode, which runs Python code at each of torch's functions
+        yield  # the mode would run Python code at each call of a torch function
     else:
         with _Float32OnCPU():
             yield
@@ -56,10 +56,13 @@ class _Float32OnCPU(TorchFunctionMode):
 
 
 class DrawsFrom(TorchFunctionMode):
-    """Within the ``with`` block, the random numbers that this thread asks torch for come from ``generator``.
+    """Draw the random numbers of this thread from ``generator`` in the ``with`` block.
 
-    A CPU generator with the seed s gives the numbers that ``torch.manual_seed(s)`` leads to. This holds for functions
-    that take a generator, and for dropout, which has no argument for one.
+    A CPU generator with the seed s gives the same numbers as ``torch.manual_seed(s)``. This holds for functions that
+    take a generator and for dropout, which does not.
+
+    Args:
+        generator: The source of the random numbers.
     """
 
     def __init__(self, generator: torch.Generator):
@@ -81,7 +84,7 @@ class DrawsFrom(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _dropout(self, x: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
-        """The steps that ``torch.dropout`` takes on a CPU."""
+        """Compute dropout by the same steps as ``torch.dropout`` on a CPU."""
         if not training or p == 0:
             return x
         return x * torch.empty_like(x).bernoulli_(1 - p, generator=self._generator).div_(1 - p)
@@ -89,9 +92,11 @@ class DrawsFrom(TorchFunctionMode):
 
 @contextmanager
 def dropping_from(net: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Within the ``with`` block, dropout and stochastic depth of ``net`` draw from ``generator``.
+    """Draw dropout and stochastic depth of ``net`` from ``generator`` in the ``with`` block.
 
-    A GPU's generator is used as it is: it is the one that they draw from.
+    Args:
+        net: The network.
+        generator: The generator on the CPU. A generator on a GPU changes nothing: the modules use it anyway.
     """
     is_cpu = generator.device.type == "cpu"
     modules = [module for module in net.modules() if is_cpu and isinstance(module, (nn.Dropout, drop_path()))]

@@ -1,6 +1,6 @@
-"""A network's layers in the order of computation, each with its place, its shapes and its module.
+"""The layers of a network in the order of computation, with their places, shapes and modules.
 
-``walk`` yields the stem, the transitions, the blocks and the head; the ``layers`` of each are its ops.
+``walk`` yields the stem, the transitions, the blocks and the head. The method ``layers`` of each yields its ops.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 
 class Layer(NamedTuple):
-    """An op (or a merge) in its place.
+    """An op or a merge with its place in the network.
 
     Attributes:
-        stage: The stage's number from 1; 0 for the stem, one more than the last stage's for the head.
-        block: The block's number in its stage from 1; 0 outside of blocks.
-        part: stem, transition or head; within a block pre, branch, shortcut, merge or after.
+        stage: The number of the stage, from 1; 0 for the stem, the number of stages + 1 for the head.
+        block: The number of the block in its stage, from 1; 0 outside of blocks.
+        part: stem, transition or head; in a block pre, branch, shortcut, merge or after.
         path: ``stem.0``, ``stage2.transition.0``, ``stage2.block1.branch.3``, ``stage1.block2.merge``, ``head.2``.
             Stages and blocks count from 1, ops from 0. The ops of ``pre`` are the first of the branch.
         module: The name of its module in the built network: ``stages.1.0.branch.1``. A plain sum has no module.
-        op: The op.
-        x: The arriving shape; at a merge that of the shortcut.
-        y: The leaving shape.
+        op: The op or merge.
+        x: The input shape; for a merge the output shape of the shortcut.
+        y: The output shape.
     """
 
     stage: int
@@ -54,8 +54,8 @@ class OpRun(NamedTuple):
         part: stem, transition or head.
         stage: As in ``Layer``.
         steps: The ops with their shapes.
-        x: The arriving shape.
-        y: The leaving shape.
+        x: The input shape.
+        y: The output shape.
     """
 
     part: str
@@ -71,24 +71,26 @@ class OpRun(NamedTuple):
 
     @property
     def module(self) -> str:
-        """The name of the module in the built network that holds those of the ops: ``stem``, ``stages.1``, ``head``."""
+        """The name of the module in the built network that contains the ops: ``stem``, ``stages.1``, ``head``."""
         return f"stages.{self.stage - 1}" if self.part == "transition" else self.part
 
     def layers(self) -> Iterator[Layer]:
+        """Yield the ops in order."""
         path, module = self.path, self.module
         for index, step in enumerate(self.steps):
             yield Layer(self.stage, 0, self.part, f"{path}.{index}", f"{module}.{index}", *step)
 
 
 class PlacedBlock(NamedTuple):
-    """A block in its place.
+    """A block with its place in the network.
 
     Attributes:
-        stage: The stage's number from 1.
-        number: The block's number in its stage from 1.
-        module_index: The index of the block's module in that of its stage, where the ops of a transition come first.
+        stage: The number of the stage, from 1.
+        number: The number of the block in its stage, from 1.
+        module_index: The index of the block's module in the module of its stage, which starts with the ops of the
+            transition.
         block: The block.
-        x: The arriving shape.
+        x: The input shape.
         parts: The block's ops with their shapes.
     """
 
@@ -101,12 +103,12 @@ class PlacedBlock(NamedTuple):
 
     @property
     def y(self) -> TensorShape:
-        """The leaving shape."""
+        """The output shape."""
         return self.parts.y
 
     @property
     def branch_shape(self) -> TensorShape:
-        """The shape that leaves the branch."""
+        """The output shape of the branch."""
         return (self.x, *(step.y for step in (*self.parts.pre, *self.parts.branch)))[-1]
 
     @property
@@ -120,6 +122,7 @@ class PlacedBlock(NamedTuple):
         return f"stages.{self.stage - 1}.{self.module_index}"
 
     def layers(self) -> Iterator[Layer]:
+        """Yield the ops of the block and its merge, in order."""
         pre, branch, shortcut, merge, after, _ = self.parts
         stage, number, path, module = self.stage, self.number, self.path, self.module
         for index, step in enumerate(pre):
@@ -144,13 +147,13 @@ def walk(
     """Yield the stem, then each stage's transition (mostly without ops) and blocks, then the head.
 
     Args:
-        image: The shape of an image, which arrives at the stem.
+        image: The shape of an image, the input of the stem.
         stem: The ops of the stem.
         stages: The stages.
         head: The ops of the head.
 
     Raises:
-        ArchitectureError: A shape does not fit; the message begins with the place.
+        ArchitectureError: A shape does not fit; the message starts with the place.
     """
     made, x = at_place("stem", steps, stem, image)
     yield OpRun("stem", 0, made, image, x)
@@ -158,7 +161,7 @@ def walk(
         made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
         yield OpRun("transition", number, made, x, y)
         x = y
-        known: dict[tuple[int, TensorShape], Parts] = {}  # a block that repeats is computed once
+        known: dict[tuple[int, TensorShape], Parts] = {}  # repeated blocks are computed once
         for index, block in enumerate(stage.blocks, len(stage.transition)):
             place, key = index - len(stage.transition) + 1, (id(block), x)
             parts = known.get(key)
@@ -171,7 +174,17 @@ def walk(
 
 
 def at_place(place: str, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What ``compute`` returns. An ArchitectureError that it raises gets the place before its message."""
+    """Return ``compute(*args, **kwargs)``, with ``place`` before the message of an error.
+
+    Args:
+        place: Where in the network or file, for instance "stage 1, block 2".
+        compute: The function to call.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Raises:
+        ArchitectureError: ``compute`` raises it.
+    """
     try:
         return compute(*args, **kwargs)
     except ArchitectureError as error:

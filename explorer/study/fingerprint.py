@@ -11,8 +11,8 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from explorer.errors import StoreError
+from explorer.measure.result import LatencyEnvironment
 from explorer.networks.architecture import DIGEST_VERSION
-from explorer.records import LatencyEnvironment
 from explorer.space.language.parse import content
 from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study

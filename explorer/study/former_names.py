@@ -24,6 +24,7 @@ _FORMER_MODULES = {
     "explorer.analysis.pareto": "explorer.frontier",
     "explorer.costs.analytic": "explorer.costing.analytic",
     "explorer.costs.reference": "explorer.costing.reference",
+    "explorer.measure.result": "explorer.records",
     "explorer.networks.architecture": "explorer.architecture",
     "explorer.networks.build": "explorer.network.build",
     "explorer.networks.ops": "explorer.ops",

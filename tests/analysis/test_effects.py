@@ -118,5 +118,5 @@ def test_a_choice_that_only_some_are_asked_is_compared_among_them():
 def test_more_combinations_than_a_number_holds(monkeypatch):
     """Twins are found however many ways there are to answer all choices."""
     expected = choice_effects(grid(0.01))
-    monkeypatch.setattr("explorer.analysis.effects.LARGEST", 4)
+    monkeypatch.setattr("explorer.analysis.effects.MAX_COMBINATIONS", 4)
     assert choice_effects(grid(0.01)) == expected

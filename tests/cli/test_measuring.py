@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from explorer.cli import main
-from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.measure.result import Latency, LatencyEnvironment
+from explorer.records import Environment
 from explorer.space.search_space import load_space
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending

@@ -13,8 +13,9 @@ import explorer
 from explorer.errors import MeasurementError
 from explorer.measure import child
 from explorer.measure.protocol import MeasurementFailed
+from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import make_settings
-from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.records import Environment
 from explorer.space.search_space import load_space
 
 SPACE = load_space("he2016_orders.yaml")

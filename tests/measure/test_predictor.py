@@ -12,8 +12,8 @@ from explorer.errors import MeasurementError
 from explorer.measure.predictor import calibration, predictor
 from explorer.measure.predictor.features import count_features
 from explorer.measure.predictor.predictor import Predictor, find_predictor, fit, save
+from explorer.measure.result import LatencyEnvironment
 from explorer.measure.settings import Setting
-from explorer.records import LatencyEnvironment
 from explorer.space.search_space import load_space
 from explorer.system.environment import describe_environment
 

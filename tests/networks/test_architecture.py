@@ -577,11 +577,11 @@ TAMPERED = {
     ),
     "a merge that does not fit": (
         lambda d: d["stages"][0]["blocks"][0].update(merge={"op": "cat"}),
-        "the digest in the file is|groups|brings",
+        "the digest in the file is|groups|needs equal shapes",
     ),
     "shapes that do not meet": (
         lambda d: d["stages"][0]["blocks"][0]["branch"][0].update(out=16),
-        "stage 1, block 1: the branch brings 16x16x16",
+        "stage 1, block 1: the merge '\\+' needs equal shapes: the branch has 16x16x16",
     ),
     "ops that are no list": (lambda d: d.update(stem={"op": "bn"}), "stem: expected a list of at most 10,000"),
     "a head for other classes": (lambda d: d.update(classes=11), "11 classes need 11x1x1"),
@@ -633,13 +633,13 @@ def test_an_architecture_is_frozen():
         (lambda: network(Block(BRANCH), classes=0), "classes must lie in"),
         (
             lambda: network(Block((Conv(3, 16),))),
-            "stage 1, block 1: the branch brings 16x8x8 to '\\+', the shortcut 8x8x8",
+            "stage 1, block 1: the merge '\\+' needs equal shapes: the branch has 16x8x8, the shortcut 8x8x8",
         ),
-        (lambda: network(Block(BRANCH), Block((Conv(3, 8, stride=2),))), "stage 1, block 2: the branch brings 8x4x4"),
-        (lambda: network(Block(BRANCH), head=(Linear(9),)), "the head puts out 9x1x1, 10 classes need 10x1x1"),
+        (lambda: network(Block(BRANCH), Block((Conv(3, 8, stride=2),))), "stage 1, block 2: .* the branch has 8x4x4"),
+        (lambda: network(Block(BRANCH), head=(Linear(9),)), "the head has the output 9x1x1, 10 classes need 10x1x1"),
         (
             lambda: network(Block(BRANCH), stem=(Conv(9, 8), Conv(8, 8), AvgPool(2, 2))),
-            "the head puts out|does not fit",
+            "the head has the output|does not fit",
         ),
         (lambda: network(*[Block(())] * 2_001), "stage 1 has 2001 blocks, at most 2000"),
         (lambda: network(*[Block(BRANCH * 2)] * 2_000), "the network has 12,004 layers, at most 10,000"),

@@ -149,11 +149,11 @@ ERRORS: dict[str, list[Error]] = {
             {"shortcut": "{same: bn}"},
         ),
         Error(
-            "6:7: the head puts out 16x1x1, 10 classes need 10x1x1; end it with 'fc'",
+            "6:7: the head has the output 16x1x1, 10 classes need 10x1x1; end it with 'fc'",
             {"head": "gap"},
             {"head": "gap fc"},
         ),
-        Error("6:7: the head puts out 16x1x1", {"head": "gap fc?"}, {"head": "gap drop(0.1)? fc"}),
+        Error("6:7: the head has the output 16x1x1", {"head": "gap fc?"}, {"head": "gap drop(0.1)? fc"}),
         Error(
             "5:16: stage 1: the merge 'cat' needs a shortcut, here it is 'none'",
             {"block": "conv3x3 cat", "shortcut": "{same: none}"},
@@ -244,7 +244,7 @@ ERRORS: dict[str, list[Error]] = {
             {"stages": "{blocks: 1, width: 8}"},
         ),
         Error(
-            "5:20: stage 1: 5 groups do not divide the 12 arriving channels of conv3x3(out=8, g=5);"
+            "5:20: stage 1: 5 groups do not divide the 12 input channels of conv3x3(out=8, g=5);"
             " nearest that fit: 4, 6",
             {"block": "conv3x3(12) conv3x3(g=5) +"},
             {"block": "conv3x3(12) conv3x3(g=4) +"},
@@ -255,7 +255,8 @@ ERRORS: dict[str, list[Error]] = {
             {"block": "conv3x3(12) conv3x3(g=groups) +", "grammar": {"groups": "2 | 4"}},
         ),
         Error(
-            "5:24: with wide=2: stage 1: the branch brings 16x16x16 to '+', the shortcut 8x16x16",
+            "5:24: with wide=2: stage 1: the merge '+' needs equal shapes: the branch has 16x16x16,"
+            " the shortcut 8x16x16",
             {"block": "conv3x3(w*wide) +", "grammar": {"wide": "1 | 2"}, "shortcut": "{changed: conv1x1}"},
             {"block": "conv3x3(w*wide) +", "grammar": {"wide": "1 | 2"}, "shortcut": "{changed: conv1x1(w*wide)}"},
         ),
@@ -270,7 +271,7 @@ ERRORS: dict[str, list[Error]] = {
             {"shortcut": "{changed: subsample}"},
         ),
         Error(
-            "3:23: the stem: conv4x4(out=8) does not fit on an arriving 8x2x2: the window is larger than the map",
+            "3:23: the stem: conv4x4(out=8) does not fit an input of 8x2x2: the window is larger than the map",
             {"stem": "conv3x3(8, s=8) conv4x4(8)", "input": "3x16x16"},
             {"stem": "conv3x3(8, s=4) conv4x4(8)", "stages": "{blocks: 1, width: 8}"},
         ),

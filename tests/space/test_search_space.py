@@ -477,7 +477,7 @@ def test_another_input_is_checked_anew():
     """with_input keeps the rules and the count, and refuses an input on which a network cannot be built."""
     made = space(stem="conv4x4(8, s=4)")
     assert made.with_input((1, 32, 32), 7).architecture(0).input == (1, 32, 32)
-    with pytest.raises(SpaceError, match="does not fit on an arriving 3x2x2"):
+    with pytest.raises(SpaceError, match="does not fit an input of 3x2x2"):
         made.with_input((3, 2, 2), 10)
 
 

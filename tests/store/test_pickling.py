@@ -11,7 +11,8 @@ import numpy
 import pytest
 
 import explorer
-from explorer.records import ConfirmationRecord, LatencyEnvironment
+from explorer.measure.result import LatencyEnvironment
+from explorer.records import ConfirmationRecord
 from explorer.store import open_study
 from explorer.store.study import Study
 from explorer.system.environment import describe_environment

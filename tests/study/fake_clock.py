@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from explorer.analysis.limits import parse_limit
 from explorer.costs.analytic import count_cost
-from explorer.records import Environment, Latency, LatencyEnvironment
+from explorer.measure.result import Latency, LatencyEnvironment
+from explorer.records import Environment
 from explorer.study.search import run_search
 from tests.study.evaluations import good
 

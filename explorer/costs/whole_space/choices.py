@@ -1,7 +1,6 @@
-"""The choices of many derivations at once, as columns of numbers.
+"""The choices of many derivations at once, as columns of integers.
 
-What ``Decisions.unrank`` does for one index is done here for an array of them: all rows that have come to
-the same question are answered together.
+This is ``Decisions.unrank`` for an array of indices: all rows that reach the same question are processed together.
 """
 
 from __future__ import annotations
@@ -15,19 +14,36 @@ from explorer.space.count.decisions import Decision
 from explorer.space.grammar import Point
 from explorer.space.search_space import SearchSpace
 
-ABSENT = -1
-WHOLE = 2**62  # counts below it are reckoned with in int64, larger ones as Python's integers
+NOT_ASKED = -1  # the code of a choice that a derivation does not have
+MAX_INT64_COUNT = 2**62  # counts from here on are Python integers, so that sums of int64 do not overflow
+
+
+# Per question the rows that reach it, with their ranks among the derivations from there on.
+Pending = defaultdict[Decision, list[tuple[np.ndarray, np.ndarray]]]
 
 
 class Column(NamedTuple):
-    """A choice point in its place, as ``attn@stage2``, and the alternatives' texts."""
+    """A choice point in its place.
+
+    Attributes:
+        name: For instance ``attn@stage2``.
+        options: The texts of the alternatives.
+    """
 
     name: str
     options: tuple[str, ...]
 
 
 class ChoiceColumns:
-    """All choice points that a space's derivations can come to, a column each, in the order asked."""
+    """All choice points of a space, one column each, in the order in which they are asked.
+
+    Attributes:
+        total: The number of derivations.
+        columns: The columns.
+
+    Args:
+        space: The space.
+    """
 
     def __init__(self, space: SearchSpace):
         decisions = space.decisions
@@ -37,43 +53,44 @@ class ChoiceColumns:
         self._places: dict[tuple[Point, str], list[int]] = defaultdict(list)
         numbers: dict[str, int] = {}
         for question in decisions.decisions():
-            if question.choice is None:
+            point, choice = question.point, question.choice
+            if point is None or choice is None:  # the end
                 continue
             if not question.sizes:
                 decisions.measure(question)
-            name = question.choice.name
+            name = choice.name
             if name not in numbers:
                 numbers[name] = len(self.columns)
-                self.columns.append(Column(*question.choice))
-                self._places[question.point, _scope(question.point, question.unit)].append(numbers[name])
+                self.columns.append(Column(*choice))
+                self._places[point, _scope(point, question.unit)].append(numbers[name])
             self._questions.append((question, numbers[name]))
 
     def of(self, point: Point, unit: str) -> list[int]:
-        """The columns that say what ``point`` is in a unit: none where it does not arise, several where
-        it is drawn at each use."""
+        """Return the columns of ``point`` in a unit: none if it is not asked there, several if it is drawn per use."""
         return self._places.get((point, _scope(point, unit)), [])
 
     def named(self, point: Point) -> list[int]:
-        """The columns of a point, wherever it stands."""
+        """Return the columns of a point in all its places."""
         return [column for (known, _), several in self._places.items() if known is point for column in several]
 
     def codes(self, indices: np.ndarray) -> np.ndarray:
-        """The chosen options of the derivations ``indices``, (columns, rows) of int16; -1 where a point is not asked.
+        """Return the chosen options of derivations: (columns, rows) of int16, -1 for a choice that is not asked.
 
-        ``indices`` lie in [0, count), in int64 or, where the count passes 2^62, as Python's integers.
+        Args:
+            indices: The ranks of the derivations, in [0, total): int64, or Python integers if the total is 2^62 or
+                more.
         """
-        codes = np.full((len(self.columns), len(indices)), ABSENT, dtype=np.int16)
-        # What has come to a question: which rows, and their ranks among the walks from there.
-        arrived: dict[Decision, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+        codes = np.full((len(self.columns), len(indices)), NOT_ASKED, dtype=np.int16)
+        pending: Pending = defaultdict(list)
         if self._questions:
-            arrived[self._questions[0][0]].append((np.arange(len(indices)), indices))
+            pending[self._questions[0][0]].append((np.arange(len(indices)), indices))
         for question, column in self._questions:
-            parts = arrived.pop(question, None)
+            parts = pending.pop(question, None)
             if parts is None:
                 continue
             rows, ranks = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts))
             sizes = question.sizes
-            if ranks.dtype == object and sum(sizes) < WHOLE:
+            if ranks.dtype == object and sum(sizes) < MAX_INT64_COUNT:
                 ranks = ranks.astype(np.int64)
             if len(set(sizes)) == 1:
                 chosen = ranks // sizes[0]
@@ -84,27 +101,28 @@ class ChoiceColumns:
                 ranks = ranks - starts[chosen]
             chosen = chosen.astype(np.int16)
             codes[column, rows] = chosen
-            _send(question, rows, ranks, chosen, arrived)
+            _send(question, rows, ranks, chosen, pending)
         return codes
 
 
 def _scope(point: Point, unit: str) -> str:
-    """Within what a point has one answer, or counts its uses."""
+    """Return the scope in which a point has one answer, or in which its uses are counted."""
     if point.scope == "network":
         return ""
     return unit.split(".")[0] if point.scope == "stage" else unit
 
 
-def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, arrived: dict) -> None:
-    """Each row to the question that its answer leads to."""
+def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, pending: Pending) -> None:
+    """Pass each row on to the question that follows its answer."""
+    assert question.following is not None  # ``Decisions.decisions`` yields questions with their successors
     following = list(dict.fromkeys(question.following))
     if len(following) == 1:
         if following[0].choice is not None:
-            arrived[following[0]].append((rows, ranks))
+            pending[following[0]].append((rows, ranks))
         return
     number = np.array([following.index(q) for q in question.following], dtype=np.int16)[chosen]
     for place, then in enumerate(following):
         if then.choice is not None:
             own = np.flatnonzero(number == place)
             if len(own):
-                arrived[then].append((rows[own], ranks[own]))
+                pending[then].append((rows[own], ranks[own]))

@@ -1,9 +1,9 @@
-"""The costs of many derivations at once, to the last unit those of their architectures.
+"""The exact costs of many derivations at once.
 
-A network is a line of units: the stem, the transition and the blocks of each stage, the head. What a unit
-costs follows from its own choices and from what arrives at it. Rows that agree in those share it: each
-distinct unit is derived and costed once, by the code that a single network takes, and a row's costs are
-sums over what its units came to.
+A network is a sequence of units: the stem, the transition and the blocks of each stage, the head. The cost of a unit
+depends on its choices, its input shape and its stage's width, stride and dilation. Rows that are equal in these share
+the unit: each distinct unit is derived and costed once, by the same code as for a single network. The costs of a row
+are sums over its units.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from explorer.costs.analytic import BYTES_PER_ELEMENT, Passage, Totals, costs_of, pass_block, pass_ops
+from explorer.costs.analytic import BYTES_PER_ELEMENT, SegmentCost, Totals, block_cost, costs_of, ops_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.grouping import Numbered, Part, grouped
 from explorer.costs.whole_space.units import Table, Unit, Units
@@ -26,28 +26,40 @@ from explorer.space.grammar import Copied, Fault, reachable
 from explorer.space.search_space import SearchSpace
 
 SUMS = ("params", "macs", "activations", "weight_layers", "layers")
-LARGEST = 2**62  # what a cost may come to
+MAX_COST = 2**62  # below the largest int64, so that sums do not overflow
 
-Copies = tuple[tuple[Op, ...], tuple[Op, ...]]  # what ``post`` and ``pre`` would copy from a block
+Copies = tuple[tuple[Op, ...], tuple[Op, ...]]  # the layers that ``post`` and ``pre`` copy from a block
 NO_COPIES: Copies = ((), ())
 Values = tuple[int, ...]  # a row of a ``Table``
 
 
 class NetworkCosts:
-    """Costs of a space's derivations, given their choices as columns. It remembers the units it has met."""
+    """Compute the costs of a space's derivations from their choices. It caches the units between calls.
+
+    Args:
+        space: The space.
+        columns: Its choice columns.
+    """
 
     def __init__(self, space: SearchSpace, columns: ChoiceColumns):
         self.space = space
         self.units = Units(space, columns)
-        self.shapes, self.headers, self.copies = Numbered(), Numbered(), Numbered()
+        self.shapes: Numbered[TensorShape] = Numbered()
+        self.headers: Numbered[StageNumbers] = Numbered()  # with 0 for the number of blocks
+        self.copies: Numbered[Copies] = Numbered()
         self.copying = any(isinstance(node, Copied) for node in reachable(space.rules, [space.stem, space.head]))
         self.copies.number(NO_COPIES)
         self._tables: dict[Hashable, Table] = {}
 
     def __call__(self, indices: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
-        """The costs of derivations ``indices``, whose choices are ``codes`` (columns, rows): name -> (rows,) of int64.
+        """Return the costs of derivations: name -> (rows,) of int64.
 
-        Raises SpaceError, located, when one of them cannot be built.
+        Args:
+            indices: (rows,) the ranks of the derivations.
+            codes: (columns, rows) their choices, as ``ChoiceColumns.codes`` returns them.
+
+        Raises:
+            SpaceError: One of the networks cannot be built; the message has the place in the file.
         """
         rows = _Rows(self, codes)
         try:
@@ -55,23 +67,23 @@ class NetworkCosts:
         except Fault as fault:
             raise self.space.error(str(fault), fault.place) from None
         for row in np.flatnonzero(rows.sums["layers"] > MAX_LAYERS)[:1]:
-            self.space.architecture(int(indices[row]))  # refuses it, and says why
+            self.space.architecture(int(indices[row]))  # raises the error with its reason
         return rows.costs()
 
     def table(self, unit: Unit, what: str) -> Table:
-        """What the units of this kind came to. In another place a unit may have other choices, hence ``counts``."""
+        """Return the table of this kind of units. Its key has ``counts``, as choices differ between places."""
         return self._tables.setdefault((unit.kind, unit.stage, unit.counts, what), Table())
 
-    def values(self, passage: Passage, layers: int, copies: Copies = NO_COPIES) -> Values:
-        """A row of a table. Raises Fault when sums of such would pass the bounds of int64."""
-        if max(passage[1:]) * MAX_LAYERS >= LARGEST:
-            raise Fault((1, 1), f"a part of a network comes to {max(passage[1:]):,}, too much for a table of costs")
+    def values(self, cost: SegmentCost, layers: int, copies: Copies = NO_COPIES) -> Values:
+        """Return a row of a table. Raises Fault if sums of such rows could overflow int64."""
+        if max(cost[1:]) * MAX_LAYERS >= MAX_COST:
+            raise Fault((1, 1), f"a part of a network has a cost of {max(cost[1:]):,}, too large for a table of costs")
         number = self.copies.number(copies if self.copying else NO_COPIES)
-        return (*passage[1:], self.shapes.number(passage.shape), layers, number)
+        return (*cost[1:], self.shapes.number(cost.shape), layers, number)
 
 
 class _Rows:
-    """Rows on their way through the network, and what they have come to so far."""
+    """The rows of a batch and their costs up to the current unit."""
 
     def __init__(self, known: NetworkCosts, codes: np.ndarray):
         self.known, self.space, self.codes = known, known.space, codes
@@ -81,10 +93,11 @@ class _Rows:
         self.growth, self.jump = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
         self.peak = np.full(count, self.space.input.elements, dtype=np.int64)
         self.shape = np.full(count, known.shapes.number(self.space.input), dtype=np.int64)
-        self.place = np.zeros(count, dtype=np.int64)  # how many blocks were passed
-        self.copies = np.zeros(count, dtype=np.int64)  # what may be copied from the block passed last, by number
+        self.place = np.zeros(count, dtype=np.int64)  # the number of blocks so far
+        self.copies = np.zeros(count, dtype=np.int64)  # by number: the layers to copy from the previous block
 
     def costs(self) -> dict[str, np.ndarray]:
+        """Return every cost by name, after ``walk``."""
         return costs_of(
             Totals(
                 params=self.sums["params"],
@@ -98,29 +111,31 @@ class _Rows:
         )
 
     def walk(self) -> None:
-        """Raises Fault where a network cannot be built."""
+        """Add up the costs of all units. Raises Fault if a network cannot be built."""
         known, last = self.known, len(self.space.stages)
         self.header, self.blocks = zip(*map(self._numbers, range(1, last + 1)))
-        self.total = sum(self.blocks)
+        self.total: np.ndarray = np.sum(self.blocks, axis=0)
         stem = known.units.unit("stem")
-        table, places = self._meet(stem, self.all, [self._header(1, self.all)], self._bare_stem, what="bare")
+        table, places = self._look_up(
+            stem, self.all, [self._header(1, self.all)], self._stem_without_copies, what="bare"
+        )
         self.shape = table["shape"][places]
         for k in range(1, last + 1):
             if k > 1 and self.space.transition is not None:
                 unit = known.units.unit("transition", k)
-                self._pass(*self._meet(unit, self.all, self._arriving(k, self.all), self._transition, 1), self.all)
+                self._advance(*self._look_up(unit, self.all, self._inputs(k, self.all), self._transition, 1), self.all)
             self._stage(k)
             self.place = self.place + self.blocks[k - 1]
         head = known.units.unit("head")
-        parts = [*self._arriving(last, self.all), Part(self.copies, len(known.copies.values))]
-        self._pass(*self._meet(head, self.all, parts, self._head), self.all)
+        parts = [*self._inputs(last, self.all), Part(self.copies, len(known.copies.values))]
+        self._advance(*self._look_up(head, self.all, parts, self._head), self.all)
 
     def _stage(self, k: int) -> None:
-        """All blocks of a stage. Blocks that only repeat are passed at once."""
+        """Add the blocks of a stage. Blocks that only repeat are added at once."""
         rows, j = self.all, 1
         while len(rows):
             unit = self.known.units.unit("first" if j == 1 else "block", k, j)
-            table, places = self._meet(unit, rows, self._arriving(k, rows), self._block, j)
+            table, places = self._look_up(unit, rows, self._inputs(k, rows), self._block, j)
             if k == j == 1:
                 self._stem(table["copies"][places])
             left = self.blocks[k - 1][rows] - j
@@ -128,21 +143,21 @@ class _Rows:
             if j > 1 and not unit.varies:
                 same = (table["shape"][places] == self.shape[rows]) & (table["jump"][places] == 1)
                 times += same * left
-            self._pass(table, places, rows, times)
+            self._advance(table, places, rows, times)
             rows, j = rows[left >= times], j + 1
             if len(rows) == len(self.all):
                 rows = self.all
 
     def _stem(self, copies: np.ndarray) -> None:
-        """The stem, with what it copies from the first block."""
+        """Add the stem, with the layers that it copies from the first block."""
         self.copies = copies
         parts = [self._header(1, self.all), Part(copies, len(self.known.copies.values))]
-        self._pass(*self._meet(self.known.units.unit("stem"), self.all, parts, self._stem_in_full), self.all)
+        self._advance(*self._look_up(self.known.units.unit("stem"), self.all, parts, self._stem_with_copies), self.all)
 
-    # Rows and the units they meet
+    # Groups of rows and their units
 
     def _numbers(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of stage ``k``: the number of its width, stride and dilation among the headers; its blocks."""
+        """Return for stage ``k`` the number of the header (width, stride, dilation) and the blocks of each row."""
         known = self.known
         unit = known.units.unit("numbers", k)
         groups, first = grouped(known.units.choices(unit, self.codes), len(self.all))
@@ -156,28 +171,34 @@ class _Rows:
     def _header(self, k: int, rows: np.ndarray) -> Part:
         return Part(self.header[k - 1][rows], len(self.known.headers.values))
 
-    def _arriving(self, k: int, rows: np.ndarray) -> list[Part]:
-        """What meets a unit of stage ``k``: a shape, and the stage's width, stride and dilation."""
+    def _inputs(self, k: int, rows: np.ndarray) -> list[Part]:
+        """Return the inputs of a unit of stage ``k``: a shape, and the stage's width, stride and dilation."""
         return [Part(self.shape[rows], len(self.known.shapes.values)), self._header(k, rows)]
 
-    def _meet(
+    def _look_up(
         self,
         unit: Unit,
         rows: np.ndarray,
-        arriving: list[Part],
+        inputs: list[Part],
         make: Callable[[Unit, int, int], Values],
         place: int = 0,
         what: str = "",
     ) -> tuple[Table, np.ndarray]:
-        """The table of a unit's kind and each row's place in it; what is not there yet is made.
+        """Return the table of a unit's kind and the index of each row's unit in it. Missing units are added.
 
-        ``place``: the next block's behind the blocks passed, from 1.
+        Args:
+            unit: The unit.
+            rows: The rows.
+            inputs: The keys beside the unit's choices.
+            make: Computes a missing unit for one row.
+            place: The number of the block in its stage, from 1; 0 for other units.
+            what: Distinguishes tables of one kind.
         """
-        parts = [*self.known.units.choices(unit, self.codes if rows is self.all else self.codes[:, rows]), *arriving]
+        parts = [*self.known.units.choices(unit, self.codes if rows is self.all else self.codes[:, rows]), *inputs]
         if unit.by_place:
-            parts.append(_counting(self.place[rows] + place))
+            parts.append(_counter_part(self.place[rows] + place))
         if unit.by_total:
-            parts.append(_counting(self.total[rows]))
+            parts.append(_counter_part(self.total[rows]))
         groups, first = grouped(parts, len(rows))
         table = self.known.table(unit, what)
         places = []
@@ -187,12 +208,12 @@ class _Rows:
             places.append(table.append(key, make(unit, row, place)) if found is None else found)
         return table, np.array(places)[groups]
 
-    def _pass(self, table: Table, places: np.ndarray, rows: np.ndarray, times: np.ndarray | int = 1) -> None:
-        """Rows pass the units they met, ``times`` over where a unit leaves the map's size as it is."""
+    def _advance(self, table: Table, places: np.ndarray, rows: np.ndarray, times: np.ndarray | int = 1) -> None:
+        """Add the costs of the units to the rows, ``times`` over where a unit repeats."""
         here = slice(None) if rows is self.all else rows
         jump = self.jump[here]
         growth = table["growth"][places]
-        if int(np.max(times)) * int(jump.max()) * (int(growth.max()) + int(table["jump"].max())) >= LARGEST:
+        if int(np.max(times)) * int(jump.max()) * (int(growth.max()) + int(table["jump"].max())) >= MAX_COST:
             raise Fault((1, 1), "a receptive field too large for a table of costs")
         for name, sums in self.sums.items():
             sums[here] += table[name][places] * times
@@ -202,23 +223,23 @@ class _Rows:
         self.shape[here] = table["shape"][places]
         self.copies[here] = table["copies"][places]
 
-    # Single units, made from the choices of one row
+    # The costs of single units, derived from the choices of one row
 
     def _at(self, k: int, row: int) -> tuple[TensorShape, StageNumbers, int]:
-        """For a row in stage ``k``: the arriving shape, the stage's header, the network's number of blocks."""
+        """Return for a row in stage ``k`` the input shape, the header and the network's number of blocks."""
         known = self.known
         return known.shapes.values[self.shape[row]], known.headers.values[self.header[k - 1][row]], int(self.total[row])
 
     def _copies_at(self, row: int) -> Copies:
         return self.known.copies.values[self.copies[row]]
 
-    def _bare_stem(self, unit: Unit, row: int, place: int) -> Values:
-        return self._made_stem(unit, row, ())
+    def _stem_without_copies(self, unit: Unit, row: int, place: int) -> Values:
+        return self._stem_cost(unit, row, ())
 
-    def _stem_in_full(self, unit: Unit, row: int, place: int) -> Values:
-        return self._made_stem(unit, row, self._copies_at(row)[0])
+    def _stem_with_copies(self, unit: Unit, row: int, place: int) -> Values:
+        return self._stem_cost(unit, row, self._copies_at(row)[0])
 
-    def _made_stem(self, unit: Unit, row: int, posts: tuple[Op, ...]) -> Values:
+    def _stem_cost(self, unit: Unit, row: int, posts: tuple[Op, ...]) -> Values:
         space = self.space
         _, stage, total = self._at(1, row)
         layers = space.deriver.stem_layers(self._answers(unit, row), stage.width, total)
@@ -236,7 +257,7 @@ class _Rows:
         i = int(self.place[row]) + place
         block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total, {})
         copies = tuple(post_layers(block)), tuple(pre_layers(block))
-        return self.known.values(pass_block(block, x), max(1, block.layer_count), copies)
+        return self.known.values(block_cost(block, x), max(1, block.layer_count), copies)
 
     def _head(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(len(self.space.stages), row)
@@ -248,8 +269,8 @@ class _Rows:
         return self.known.units.answers(unit, self.codes, row)
 
     def _values(self, ops: tuple[Op, ...], x: TensorShape) -> Values:
-        return self.known.values(pass_ops(ops, x), len(ops))
+        return self.known.values(ops_cost(ops, x), len(ops))
 
 
-def _counting(numbers: np.ndarray) -> Part:
+def _counter_part(numbers: np.ndarray) -> Part:
     return Part(numbers, int(numbers.max()) + 1)

@@ -1,23 +1,31 @@
-"""Rows that agree, found by number."""
+"""Groups of rows with equal values."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-DENSE = 2**21  # keys below it are numbered through a table, larger ones by sorting
+DENSE = 2**21  # up to this many keys a lookup table (16 MiB) is used; sorting otherwise
 
 
-class Numbered:
-    """Values by number, equal ones under one."""
+V = TypeVar("V", bound=Hashable)
+
+
+class Numbered(Generic[V]):
+    """Distinct values, numbered from 0 in the order in which they are added.
+
+    Attributes:
+        values: The values by number.
+    """
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._numbers: dict[Hashable, int] = {}
+        self.values: list[V] = []
+        self._numbers: dict[V, int] = {}
 
-    def number(self, value: Hashable) -> int:
+    def number(self, value: V) -> int:
+        """Return the number of ``value``, which is added if it is new."""
         number = self._numbers.setdefault(value, len(self.values))
         if number == len(self.values):
             self.values.append(value)
@@ -25,14 +33,27 @@ class Numbered:
 
 
 class Part(NamedTuple):
-    """One of the things that rows may agree in: numbers in [0, size), one a row."""
+    """One of the keys by which rows are grouped.
+
+    Attributes:
+        numbers: (rows,) integers in [0, size).
+        size: The number of possible values.
+    """
 
     numbers: np.ndarray
     size: int
 
 
 def grouped(parts: Sequence[Part], rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that agree in all parts: the number of each row's group, from 0, and one row of each group."""
+    """Group rows that are equal in all parts.
+
+    Args:
+        parts: The keys.
+        rows: The number of rows.
+
+    Returns:
+        The group of each row, from 0, and one row of each group.
+    """
     key, size = np.zeros(rows, dtype=np.int64), 1
     for numbers, count in parts:
         if count == 1:

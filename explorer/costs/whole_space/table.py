@@ -1,4 +1,4 @@
-"""The atlas: what every network of a space costs, or a uniform draw of them, as a table or a Parquet file."""
+"""The atlas: the costs of all networks of a space, or of a uniform sample, as a table or a Parquet file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.analysis.quantities import COSTS
-from explorer.costs.whole_space.choices import ABSENT, WHOLE, ChoiceColumns
+from explorer.costs.whole_space.choices import MAX_INT64_COUNT, NOT_ASKED, ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts
 from explorer.errors import ExplorerError
 from explorer.space.search_space import FORMAT, SearchSpace
@@ -23,15 +23,21 @@ from explorer.system.files import write_whole
 if TYPE_CHECKING:
     import pandas
 
-LARGEST = 100_000_000  # rows: some minutes of work and gigabytes of file
-CELLS = 2**23  # of choices at a time: what bounds the memory
-ROWS = 65_536  # at a time at most: what stays in a processor's cache
+MAX_ROWS = 100_000_000  # of an atlas: a few minutes and a file of some gigabytes
+MAX_BATCH_CELLS = 2**23  # rows times choices of a batch, which bounds the memory
+MAX_BATCH_ROWS = 65_536  # rows of a batch, which fit into a processor's cache
 
-Progress = Callable[[int], object]  # is told how many rows are done
+Progress = Callable[[int], object]  # receives the number of finished rows
 
 
-class Written(NamedTuple):
-    """``seconds``: costing and writing, the space already read. ``ranges``: cost -> (least, greatest)."""
+class AtlasSummary(NamedTuple):
+    """A summary of a written atlas.
+
+    Attributes:
+        rows: The number of rows.
+        seconds: The time to compute and write them, without reading the space.
+        ranges: Cost -> (minimum, maximum).
+    """
 
     rows: int
     seconds: float
@@ -39,24 +45,46 @@ class Written(NamedTuple):
 
 
 def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.DataFrame:
-    """The costs of all derivations of a space, or of ``n`` different ones drawn uniformly (or all there are).
+    """Return the costs of the derivations of a space, without building networks.
 
-    One row a derivation, in rank order: ``index`` (as text where the space has 2^62 derivations or more), a
-    categorical column a choice point (missing where it is not asked; ``choice.NAME`` where NAME is the name of a
-    cost), and the costs by their names in ``Cost``. Nothing is built.
+    Args:
+        space: The space.
+        n: The number of distinct derivations to draw uniformly; all if there are fewer. Default: all.
+        seed: The seed of the draw.
 
-    Raises ExplorerError when that is more than 100,000,000 rows, SpaceError when a network cannot be built.
+    Returns:
+        One row per derivation in rank order: ``index`` (text if the space has 2^62 derivations or more), a categorical
+        column per choice point (missing where it is not asked; ``choice.NAME`` if NAME is the name of a cost), and the
+        costs by their names in ``Cost``.
+
+    Raises:
+        ExplorerError: The table would have more than 100,000,000 rows.
+        SpaceError: A network cannot be built.
     """
     schema, tables = _tables(space, n, seed)
-    return pyarrow.Table.from_batches(list(tables), schema).to_pandas()
+    frame: pandas.DataFrame = pyarrow.Table.from_batches(list(tables), schema).to_pandas()
+    return frame
 
 
 def write_atlas(
     space: SearchSpace, path: Path, n: int | None = None, seed: int = 0, progress: Progress = lambda rows: None
-) -> Written:
-    """Writes the atlas as a Parquet file, whole or not at all, in bounded memory. Raises as ``atlas`` does."""
+) -> AtlasSummary:
+    """Write the atlas as a Parquet file, atomically and in bounded memory.
+
+    Args:
+        space: The space.
+        path: The file.
+        n: As in ``atlas``.
+        seed: As in ``atlas``.
+        progress: Called after each batch with the number of finished rows.
+
+    Raises:
+        ExplorerError: As in ``atlas``, or the file cannot be written.
+        SpaceError: As in ``atlas``.
+    """
     started = time.perf_counter()
-    rows, ranges = 0, {}
+    rows = 0
+    ranges: dict[str, tuple[int, int]] = {}
 
     def write(temporary: Path) -> None:
         nonlocal rows
@@ -67,20 +95,20 @@ def write_atlas(
                 rows += batch.num_rows
                 for name in COSTS:
                     values = np.frombuffer(batch.column(name).buffers()[1], np.int64)
-                    low, high = ranges.get(name, (values[0], values[0]))
-                    ranges[name] = (min(low, values.min()), max(high, values.max()))
+                    least, most = int(values.min()), int(values.max())
+                    low, high = ranges.get(name, (least, most))
+                    ranges[name] = (min(low, least), max(high, most))
                 progress(rows)
 
     try:
         write_whole(path, write)
     except OSError as error:
         raise ExplorerError(f"{path}: cannot be written: {error.strerror or error}") from None
-    whole = {name: (int(low), int(high)) for name, (low, high) in ranges.items()}
-    return Written(rows, time.perf_counter() - started, whole)
+    return AtlasSummary(rows, time.perf_counter() - started, ranges)
 
 
 def is_atlas(path: Path) -> bool:
-    """Whether the file is a table that ``write_atlas`` wrote."""
+    """Return whether the file was written by ``write_atlas``."""
     try:
         return b"explorer" in (parquet.read_schema(path).metadata or {})
     except pyarrow.ArrowInvalid:
@@ -88,29 +116,40 @@ def is_atlas(path: Path) -> bool:
 
 
 def rows_of(space: SearchSpace, n: int | None) -> int:
-    """How many rows an atlas has. Raises ExplorerError when they are too many."""
+    """Return the number of rows of an atlas.
+
+    Raises:
+        ExplorerError: There are more than 100,000,000.
+    """
     total = space.count()
     rows = total if n is None else min(n, total)
-    if rows > LARGEST:
+    if rows > MAX_ROWS:
         shown = f"{total:,}" if total < 10**15 else f"some 10^{len(str(total)) - 1}"
         raise space.error(
-            f"the space has {shown} derivations; an atlas holds at most {LARGEST:,}: draw some, as in -n 1000000"
+            f"the space has {shown} derivations; an atlas holds at most {MAX_ROWS:,}: draw some, as in -n 1000000"
         )
     return rows
 
 
 def choice_names(schema: pyarrow.Schema) -> list[str]:
-    """The columns of an atlas that are choices."""
+    """Return the names of the columns of an atlas that are choices."""
     return [field.name for field in schema if pyarrow.types.is_dictionary(field.type)]
 
 
-def survey(
+def cost_batches(
     space: SearchSpace, rows: int, seed: int, columns: ChoiceColumns | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
-    """Indices, choices (``ChoiceColumns.codes``) and costs of so many derivations, a few at a time, in rank order."""
+    """Yield indices, choices (``ChoiceColumns.codes``) and costs of derivations in batches, in rank order.
+
+    Args:
+        space: The space.
+        rows: The number of derivations: all, or fewer, which are then drawn uniformly.
+        seed: The seed of the draw.
+        columns: The choice columns of the space, if they are known.
+    """
     columns = columns or ChoiceColumns(space)
     costs = NetworkCosts(space, columns)
-    step = min(ROWS, max(1, CELLS // (len(columns.columns) + 1)))
+    step = min(MAX_BATCH_ROWS, max(1, MAX_BATCH_CELLS // (len(columns.columns) + 1)))
     drawn = None if rows == columns.total else draw(columns.total, rows, seed)
     for start in range(0, rows, step):
         end = min(start + step, rows)
@@ -130,10 +169,10 @@ def _batches(
     space: SearchSpace, rows: int, seed: int, columns: ChoiceColumns, schema: pyarrow.Schema
 ) -> Iterator[pyarrow.RecordBatch]:
     options = [_texts(column.options) for column in columns.columns]
-    for indices, codes, costs in survey(space, rows, seed, columns):
-        shown = _column(indices) if columns.total < WHOLE else _texts(map(str, indices))
+    for indices, codes, costs in cost_batches(space, rows, seed, columns):
+        shown = _column(indices) if columns.total < MAX_INT64_COUNT else _texts(map(str, indices))
         choices = [
-            pyarrow.DictionaryArray.from_arrays(_column(own, own != ABSENT), texts)
+            pyarrow.DictionaryArray.from_arrays(_column(own, own != NOT_ASKED), texts)
             for own, texts in zip(codes, options)
         ]
         yield pyarrow.RecordBatch.from_arrays(
@@ -141,7 +180,7 @@ def _batches(
         )
 
 
-# Arrays from their buffers: ``pyarrow.array`` would import pandas, which takes longer than most atlases.
+# These build arrays from buffers: ``pyarrow.array`` would import pandas, which takes longer than most atlases.
 
 
 def _texts(texts: Iterable[str]) -> pyarrow.Array:
@@ -157,15 +196,21 @@ def _column(values: np.ndarray, valid: np.ndarray | None = None) -> pyarrow.Arra
 
 
 def draw(total: int, n: int, seed: int) -> np.ndarray:
-    """``n`` different whole numbers below ``total``, each such set as likely as any other, in ascending order."""
+    """Draw ``n`` distinct integers in [0, total) uniformly; return them in ascending order.
+
+    Args:
+        total: The upper bound, exclusive.
+        n: The number of integers, at most ``total``.
+        seed: The seed of the draw.
+    """
     source = random.Random(f"{FORMAT}:atlas:{seed}")
-    if total >= WHOLE:
+    if total >= MAX_INT64_COUNT:
         found: set[int] = set()
         while len(found) < n:
             found.add(source.randrange(total))
         return np.array(sorted(found), dtype=object)
     numbers = np.random.default_rng(source.getrandbits(128))
-    few = min(n, total - n)  # those to take, or those to leave out
+    few = min(n, total - n)  # draws the chosen integers, or the excluded ones if these are fewer
     drawn = np.empty(0, dtype=np.int64)
     while len(drawn) < few:
         drawn = np.unique(np.concatenate([drawn, numbers.integers(0, total, few - len(drawn))]))
@@ -189,7 +234,7 @@ def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
     }
     return pyarrow.schema(
         [
-            ("index", whole if columns.total < WHOLE else pyarrow.string()),
+            ("index", whole if columns.total < MAX_INT64_COUNT else pyarrow.string()),
             *((f"choice.{name}" if name in taken else name, text) for name, _ in columns.columns),
             *((name, whole) for name in COSTS),
         ],

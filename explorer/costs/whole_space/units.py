@@ -1,4 +1,4 @@
-"""The units that networks are lines of: what each follows from, and tables of what they came to."""
+"""The units of a network (stem, transitions, blocks, head): the choices each depends on, and tables of their costs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from explorer.space.search_space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit in its place. ``kind``: numbers, stem, transition, first, block or head; ``name``: as choices name it.
+    """A unit in its place.
 
-    ``columns``: the choices that matter to its costs, so many (``counts``) for each point it can come to.
-    ``by_place``, ``by_total``: whether it reads the variables ``i`` and ``n``; ``varies``: whether the next block of
-    its stage may differ though the same arrives.
+    Attributes:
+        kind: numbers, stem, transition, first, block or head.
+        stage: The number of the stage, from 1; 0 outside of stages.
+        name: The name of its place in the names of choices.
+        columns: The columns of the choices that affect its costs.
+        counts: How many of ``columns`` belong to each choice point.
+        by_place: Whether it uses the variable ``i``.
+        by_total: Whether it uses the variable ``n``.
+        varies: Whether the next block of the stage may differ for the same input shape.
     """
 
     kind: str
@@ -36,7 +42,16 @@ class Unit:
 
 
 class Units:
-    """The units of a space, and how the choice columns answer them."""
+    """The units of a space and their choices.
+
+    Attributes:
+        space: The space.
+        columns: Its choice columns.
+
+    Args:
+        space: The space.
+        columns: Its choice columns.
+    """
 
     def __init__(self, space: SearchSpace, columns: ChoiceColumns):
         self.space, self.columns = space, columns
@@ -47,19 +62,25 @@ class Units:
         roots += [root for root in (space.stem, space.transition, space.head) if root is not None]
         for node in reachable(space.rules, roots):
             if isinstance(node, Alternatives):
-                classes = self._alike(node)
+                classes = self._cost_classes(node)
                 for column in columns.named(node.point):
                     self._classes[column] = classes
 
     def unit(self, kind: str, stage: int = 0, block: int = 0) -> Unit:
-        """The unit of a kind in its place; ``block`` counts within the stage."""
+        """Return the unit of a kind in its place.
+
+        Args:
+            kind: As in ``Unit``.
+            stage: The number of the stage, from 1; 0 outside of stages.
+            block: The number of the block in its stage, from 1; 0 outside of blocks.
+        """
         name = {"numbers": f"stage{stage}", "transition": f"stage{stage}.transition"}.get(kind, kind)
         if block:
             name = f"stage{stage}.block{block}"
         key = kind, stage, name
         if key not in self._units:
-            asks, roots = self._reads(kind, stage)
-            points = sorted(reach(asks), key=self.space.points.index)
+            questions, roots = self._reads(kind, stage)
+            points = sorted(reach(questions), key=self.space.points.index)
             own = [[c for c in self.columns.of(point, name) if self._matters(c)] for point in points]
             read = {node.name for node in reachable(self.space.rules, roots) if isinstance(node, Variable)}
             varies = any(columns and point.scope in ("block", "use") for point, columns in zip(points, own))
@@ -76,36 +97,40 @@ class Units:
         return self._units[key]
 
     def _reads(self, kind: str, stage: int) -> tuple[Iterable[Question], list[Node]]:
-        """What a unit may ask, and the expressions it reads."""
+        """Return the questions of a unit and the expressions that it reads."""
         space, known = self.space, self.space.decisions.automaton.questions
         if kind == "stem":
             return known.stem, [space.stem]
         if kind == "head":
             return known.head, [space.head]
         if kind == "transition":
+            assert space.transition is not None
             return known.transition, [space.transition]
         rule = space.stages[stage - 1]
         if kind == "numbers":
             return known.numbers[stage - 1], [rule.blocks, rule.width, rule.stride, rule.dilation]
         shortcuts = known.shortcuts[stage - 1]
-        asks = known.firsts if kind == "first" else known.blocks
+        questions = known.firsts if kind == "first" else known.blocks
         item = rule.first if kind == "first" else rule.block
-        return [*asks[stage - 1], *(ask for part in shortcuts.values() for ask in part)], [item, *shortcuts]
+        return [*questions[stage - 1], *(question for part in shortcuts.values() for question in part)], [
+            item,
+            *shortcuts,
+        ]
 
     # Choices
 
     def choices(self, unit: Unit, codes: np.ndarray) -> list[Part]:
-        """The unit's choices in rows of ``codes``, as far as they matter to costs."""
+        """Return the choices of the unit in rows of ``codes``, as far as they affect costs."""
         parts = []
         for column in unit.columns:
             classes = self._classes.get(column)
-            own = codes[column] + 1  # 0 where it is not asked
+            own = codes[column] + 1  # 0 if it is not asked
             options = len(self.columns.columns[column].options)
             parts.append(Part(own, options + 1) if classes is None else Part(classes[own], int(classes.max()) + 1))
         return parts
 
     def answers(self, unit: Unit, codes: np.ndarray, row: int) -> Lookup:
-        """Answers the choices of a unit as they are in a row."""
+        """Return the lookup that answers the choices of a unit with those of a row."""
         uses: dict[Point, int] = {}
 
         def lookup(point: Point) -> int:
@@ -118,35 +143,44 @@ class Units:
         classes = self._classes.get(column)
         return classes is None or classes.max() > 1
 
-    def _alike(self, node: Alternatives) -> np.ndarray:
-        """The class of each option: 0 for no answer, then from 1; those of a class cost the same anywhere."""
-        looks: dict[Hashable, int] = {}
+    def _cost_classes(self, node: Alternatives) -> np.ndarray:
+        """Return the class of each option, from 1; 0 for no answer. Options of one class always cost the same."""
+        classes: dict[Hashable, int] = {}
         found = [0]
         for number, option in enumerate(node.options):
-            look = self._look(option)
-            found.append(looks.setdefault(number if look is None else look, len(looks) + 1))
+            key = self._cost_key(option)
+            found.append(classes.setdefault(number if key is None else key, len(classes) + 1))
         return np.array(found)
 
-    def _look(self, node: Node) -> tuple | None:
-        """What costs can see of layers that neither change a shape nor have choices or variables; None for others."""
+    def _cost_key(self, node: Node) -> tuple[Hashable, ...] | None:
+        """Return what costs depend on, for layers that keep the shape and have no choices or variables; else None."""
         if isinstance(node, Group):
-            parts = [self._look(item) for item in node.items]
-            return None if None in parts else tuple(look for part in parts for look in part)
+            parts: list[Hashable] = []
+            for item in node.items:
+                part = self._cost_key(item)
+                if part is None:
+                    return None
+                parts += part
+            return tuple(parts)
         if isinstance(node, Reference) and node.name not in self.space.deriver.program.named:
-            return self._look(self.space.rules[node.name])
+            return self._cost_key(self.space.rules[node.name])
         if isinstance(node, OpItem):
             layer = self.space.deriver.program.settled(node)
-            if layer is not None and layer.is_free:
-                cost = type(layer.what).cost
-                own = () if cost is Op.cost else tuple(getattr(layer.what, f.name) for f in fields(layer.what))
-                return ((layer.what.role, cost, own),)
+            if layer is not None and layer.is_free and isinstance(op := layer.what, Op):
+                cost = type(op).cost
+                own = () if cost is Op.cost else tuple(getattr(op, field.name) for field in fields(op))
+                return ((op.role, cost, own),)
         return None
 
 
 class Table:
-    """What the distinct units of one kind came to, in the order they were met: ``ROWS`` of whole numbers.
+    """The costs of the distinct units of one kind, in the order in which they are added.
 
-    ``shape`` is the number of the shape that leaves, ``copies`` that of the layers which stem and head may copy.
+    ``table[row]`` is an array with one integer per unit. ``shape`` is the number of the output shape, ``copies`` the
+    number of the layers that stem and head may copy; the other rows are those of ``SegmentCost``.
+
+    Attributes:
+        places: Key of a unit -> its index.
     """
 
     ROWS = ("params", "macs", "activations", "weight_layers", "growth", "jump", "peak", "shape", "layers", "copies")
@@ -157,6 +191,7 @@ class Table:
         self._array = np.empty((len(self.ROWS), 0), dtype=np.int64)
 
     def append(self, key: tuple[int, ...], values: tuple[int, ...]) -> int:
+        """Add a unit and return its index."""
         self._made.append(values)
         return self.places.setdefault(key, len(self._made) - 1)
 
@@ -165,4 +200,5 @@ class Table:
         if known < len(self._made):
             more = np.array(self._made[known:], dtype=np.int64).T
             self._array = np.concatenate([self._array, more], axis=1)
-        return self._array[self.ROWS.index(row)]
+        values: np.ndarray = self._array[self.ROWS.index(row)]
+        return values

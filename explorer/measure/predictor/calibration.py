@@ -8,9 +8,9 @@ from typing import NamedTuple
 from explorer.errors import MeasurementError
 from explorer.measure.child import measure_in_child
 from explorer.measure.predictor.predictor import FEWEST, Predictor, find_predictor, fit
+from explorer.measure.result import Latency
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.networks.architecture import Architecture
-from explorer.records import Latency
 from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from explorer.errors import MeasurementError
 from explorer.measure.predictor.features import AT, ON, WHOLE, count_features
+from explorer.measure.result import LatencyEnvironment
 from explorer.networks.architecture import Architecture
-from explorer.records import LatencyEnvironment
 from explorer.system.files import read_regular, slug, write_atomically
 from explorer.system.strict_json import parse_json
 from explorer.system.user_folders import user_data

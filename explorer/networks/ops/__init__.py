@@ -1,4 +1,4 @@
-"""Every op, registered by its import here: a new op is one file in this folder and one line below."""
+"""All ops. Importing a module registers its ops: a new op is one file in this folder and one line below."""
 
 from explorer.networks.ops import (  # noqa: F401
     activation,

@@ -1,4 +1,4 @@
-"""Activations: elementwise, shape and channels stay, no MACs."""
+"""Activations: elementwise functions that keep the shape and count no MACs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, 
 
 
 class Activation(Op):
-    """What the activations share: elementwise, shape and channels stay.
+    """Base class of the activations.
 
-    ``least`` and ``most`` bound what leaves. ``identity``: between these bounds values are left as they are.
-    ``rising``: larger values never come out smaller, so that the largest of a window stays the largest.
+    Attributes:
+        torch_class: The name of the class in ``torch.nn``.
+        least: Lower bound of the outputs.
+        most: Upper bound of the outputs.
+        identity: The interval (low, high) in which the activation returns its input unchanged.
+        rising: Whether the function is non-decreasing, so that it commutes with taking a maximum.
     """
 
     __slots__ = ()
@@ -25,17 +29,17 @@ class Activation(Op):
     rising = False
 
     def keeps(self, low: float, high: float) -> bool:
-        """Whether it changes nothing where all that arrives lies in low..high."""
+        """Return whether the activation is the identity on inputs in low..high."""
         return self.identity[0] <= low and high <= self.identity[1]
 
     def passes(self, op: Op, x: TensorShape) -> bool:
-        """Whether doing ``op`` first and this activation then comes to the same."""
+        """Return whether the activation commutes with ``op``: both orders compute the same function."""
         if self.cost(x).params or op.output_shape(x).channels != x.channels:
             return False
         return op.moves or (op.selects and self.rising)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        # Every one of them keeps the sign, and none makes a value larger, those of 0..1 apart.
+        # All activations keep the sign. None increases a value, except those with outputs in 0..1.
         return max(self.least, 0.0 if low >= 0 else -math.inf), min(self.most, max(high, 0.0, min(self.most, 1.0)))
 
     def module(self, x: TensorShape) -> Call:
@@ -91,7 +95,7 @@ class LeakyReLU(Activation):
 @registry.add
 @dataclass(frozen=True, slots=True)
 class PReLU(Activation):
-    """Leaky ReLU with a trained slope a channel (He et al. 2015, arXiv:1502.01852)."""
+    """Leaky ReLU with one trained slope per channel (He et al. 2015, arXiv:1502.01852)."""
 
     spelling = "prelu"
     cost_rule = {"params": "C"}

@@ -1,12 +1,12 @@
-"""What every op is made of: shapes, costs, arguments, and the torch module it stands for.
+"""The base class of ops: spelling, arguments, output shape, cost and torch module.
 
-An op is one frozen dataclass in a file of this folder. Its fields are literal numbers, so that an
-architecture built from ops needs no space file to be understood. The class says, in one place,
+An op is one frozen dataclass in a file of this folder. Its fields are literal numbers, so an architecture of ops can
+be read without the space file. The class defines in one place
 
-- how the space language spells it (``spelling``, ``arguments``),
-- what it does to a shape (``output_shape``) and what it costs (``cost``), both without torch,
-- which torch module it is (``module``): one constructor call that ``build`` executes and that
-  exported code prints, so the two cannot differ.
+- how the space language spells the op (``spelling``, ``arguments``),
+- its output shape (``output_shape``) and its cost (``cost``), both without torch,
+- its torch module (``module``): one constructor call, which ``build_network`` executes and exported code prints, so
+  that both agree.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from explorer.errors import ArchitectureError
 
+# Upper bounds of the arguments, far above those of published networks. They keep a typing error in a space file or a
+# corrupt JSON file from asking for terabytes.
 MAX_CHANNELS = 65_536
 MAX_KERNEL = 63
 MAX_STRIDE = 63
 
 
 class TensorShape(NamedTuple):
-    """One image's feature map: channels, height, width."""
+    """The shape of the feature map of one image: channels, height, width."""
 
     channels: int
     height: int
@@ -37,19 +39,24 @@ class TensorShape(NamedTuple):
 
     @property
     def positions(self) -> int:
+        """Height times width."""
         return self.height * self.width
 
     @property
     def elements(self) -> int:
+        """Channels times height times width."""
         return self.channels * self.height * self.width
 
 
 class OpCost(NamedTuple):
-    """What one op costs for one image.
+    """The cost of one op for one image.
 
-    ``params``: trainable parameters. ``macs``: multiply-accumulates of conv, linear and attention
-    products, without biases, norms, activations, pooling and additions. ``activations``: elements that
-    conv and linear layers put out (Radosavovic et al. 2020, arXiv:2003.13678, section 3.1), and attention's products.
+    Attributes:
+        params: Trainable parameters.
+        macs: Multiply-accumulates of conv, linear and attention products, without biases, norms, activations, pooling
+            and additions.
+        activations: Output elements of conv and linear layers (Radosavovic et al. 2020, arXiv:2003.13678,
+            section 3.1) and of the products of attention.
     """
 
     params: int = 0
@@ -57,18 +64,26 @@ class OpCost(NamedTuple):
     activations: int = 0
 
     def plus(self, other: OpCost) -> OpCost:
+        """Return the sum of both costs, field by field."""
         return OpCost(self.params + other.params, self.macs + other.macs, self.activations + other.activations)
 
 
-FREE = OpCost()
+FREE = OpCost()  # the cost of an op without parameters and products
 
 
 class Argument(NamedTuple):
-    """An argument as the language spells it.
+    """An argument of an op in the space language.
 
-    ``kind`` is ``whole``, ``number``, ``word`` (one of ``words``) or ``activation`` (an activation op).
-    ``low`` and ``high`` are inclusive. An argument without a default in its op's fields and not
-    supplied by the op's ``bind`` must be written.
+    An argument is required if its field has no default and the op's ``bind`` does not supply a value.
+
+    Attributes:
+        name: The name in the language.
+        field: The field of the op.
+        kind: ``whole``, ``number``, ``word`` (one of ``words``) or ``activation`` (an activation op).
+        about: The description in the documentation.
+        low: The smallest value, inclusive.
+        high: The largest value, inclusive.
+        words: The values of an argument of the kind ``word``.
     """
 
     name: str
@@ -81,8 +96,14 @@ class Argument(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What surrounds an op when its spelling is bound: the arriving shape, the stage's width ``w``
-    (None where there is none) and the stride that this op is to apply if it takes the block's."""
+    """The context in which a spelling is bound to an op.
+
+    Attributes:
+        shape: The input shape of the op.
+        width: The width ``w`` of the stage; None outside of stages.
+        stride: The stride that the op applies if it takes the stride of its block.
+        classes: The number of classes.
+    """
 
     shape: TensorShape
     width: int | None
@@ -93,8 +114,11 @@ class Context(NamedTuple):
 class Call(NamedTuple):
     """A torch module as one constructor call: ``torch_class(*args, **kwargs)``.
 
-    ``torch_class`` is the name of a class of ``torch.nn`` or a function of no arguments that
-    returns a class of our own, which then imports torch itself and nothing else.
+    Attributes:
+        torch_class: The name of a class in ``torch.nn``, or a function without arguments that returns a class of this
+            project. Such a function imports torch and nothing else.
+        args: The positional arguments; a ``Call`` among them is a module.
+        kwargs: The keyword arguments, likewise.
     """
 
     torch_class: str | Callable[[], type]
@@ -104,20 +128,21 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation on one feature map, with literal numbers.
+    """An operation on one feature map, with literal numbers as fields.
 
-    Class attributes, one set for each op:
-    ``spelling``    the name in the language, without a kernel size;
-    ``role``        conv, norm, activation, attention, pool, regulariser, scale, linear;
-    ``sized``       True when the spelling ends in KxK (``conv3x3``), None when it may;
-    ``takes_stride`` how the block's stride reaches it: "conv" (by the rule for convs), "pool"
-                    (always, when written without a size) or "" (never by itself);
-    ``arguments``   the arguments in order, the first ``positional`` of them also without a name;
-    ``moves``       it only puts values into other places, or leaves some out;
-    ``selects``     each value that leaves is the largest of some that arrive;
-    ``shape_rule``  what leaves for an arriving C x H x W, as the reference page prints it;
-    ``cost_rule``   what it costs, likewise: formulas in C, H, W, the leaving side Ho and Wo, the arguments by their
-                    names, K (kernel) and S (squeeze). Tests work them out and compare them with ``cost``.
+    Attributes:
+        spelling: The name in the language, without a kernel size.
+        role: conv, norm, activation, attention, pool, regulariser, scale or linear.
+        sized: Whether the spelling ends in KxK (``conv3x3``); None if the size is optional.
+        takes_stride: How the op takes the stride of its block: "conv" (by the rule for convolutions), "pool" (always,
+            if written without a size) or "" (never).
+        arguments: The arguments in order.
+        positional: How many of the first arguments may be written without a name.
+        moves: Whether the op only moves or drops values.
+        selects: Whether each output value is the maximum of some input values.
+        shape_rule: The output shape for an input of C x H x W, as the reference page prints it.
+        cost_rule: The cost, likewise: formulas in C, H, W, the output sides Ho and Wo, the names of the arguments, K
+            (kernel) and S (squeeze). Tests evaluate the formulas and compare them with ``cost``.
     """
 
     spelling: ClassVar[str]
@@ -133,9 +158,15 @@ class Op:
 
     @classmethod
     def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Op:
-        """The op that a spelling means in its place. ``given``: field name -> checked value.
+        """Return the op that a spelling means in its context.
 
-        Raises ArchitectureError when the arguments do not fit the arriving shape.
+        Args:
+            kernel: The kernel size of the spelling; None without one.
+            given: The arguments that are written: field name -> checked value.
+            context: The input shape, width, stride and number of classes.
+
+        Raises:
+            ArchitectureError: The arguments do not fit the input shape.
         """
         if lacking := cls.lacking(given):
             raise ArchitectureError(f"{cls.spelling} needs {', '.join(lacking)}")
@@ -145,58 +176,62 @@ class Op:
 
     @classmethod
     def binds_itself(cls) -> bool:
-        """Whether the op has a ``bind`` of its own."""
+        """Return whether the class overrides ``bind``."""
         own, plain = cls.bind.__func__, Op.bind.__func__  # type: ignore[attr-defined]  # classmethods have it
         return own is not plain
 
     @classmethod
     def spelled(cls, kernel: int | None) -> str:
-        """The spelling with its kernel size: ``conv3x3``."""
+        """Return the spelling with its kernel size: ``conv3x3``."""
         return cls.spelling if kernel is None else f"{cls.spelling}{kernel}x{kernel}"
 
     @classmethod
     def pools(cls, kernel: int | None) -> bool:
-        """Whether the block's stride always reaches it, when it is written with that kernel size."""
+        """Return whether the op, written with that kernel size, always takes the stride of its block."""
         return kernel is None and cls.takes_stride == "pool"
 
     @classmethod
     def lacking(cls, given: Collection[str]) -> list[str]:
-        """The arguments that must be written and are not among the fields ``given``."""
+        """Return the names of the required arguments whose fields are not in ``given``."""
         if cls.binds_itself():
-            return []  # its own ``bind`` supplies what is left out
+            return []  # its ``bind`` supplies the values
         needed = {field.name for field in fields(cls) if field.default is MISSING}
         return [argument.name for argument in cls.arguments if argument.field in needed and argument.field not in given]
 
     def output_shape(self, x: TensorShape) -> TensorShape:
-        """The shape put out for an arriving ``x``. Raises ArchitectureError when it does not fit."""
+        """Return the output shape for an input of shape ``x``.
+
+        Raises:
+            ArchitectureError: The op does not fit the input.
+        """
         return x
 
     def cost(self, x: TensorShape) -> OpCost:
-        """The cost for an arriving ``x``, one image."""
+        """Return the cost for one image, for an input of shape ``x``."""
         return FREE
 
     def canonical(self, x: TensorShape) -> Op | None:
-        """The simplest op of the same effect on an arriving ``x``; None when it changes nothing."""
+        """Return the simplest op that computes the same function of an input of shape ``x``; None for the identity."""
         return self
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        """Between which bounds what leaves lies, in training as well, where all that arrives lies in low..high."""
+        """Return the bounds of the outputs, in training and evaluation, for inputs in low..high."""
         return -math.inf, math.inf
 
     def module(self, x: TensorShape) -> Call:
-        """The torch module for an arriving ``x``."""
+        """Return the torch module for an input of shape ``x``."""
         raise NotImplementedError
 
     def is_depthwise(self, x: TensorShape) -> bool:
-        """Whether it convolves each channel of an arriving ``x`` by itself. A convolution of one channel is dense."""
+        """Return whether the op convolves each channel of ``x`` separately. A convolution of one channel is dense."""
         return False
 
     def receptive(self) -> tuple[int, int]:
-        """(effective kernel, stride): what the op adds to the receptive field."""
+        """Return (effective kernel, stride), from which the receptive field is computed."""
         return 1, 1
 
     def to_json(self) -> dict[str, Any]:
-        """``{"op": ..., field: value}``, fields at their default left out."""
+        """Return ``{"op": ..., field: value}`` without the fields at their default."""
         out: dict[str, Any] = {"op": self.spelling}
         for name, default in _defaults(type(self)):  # type: ignore[arg-type]  # mypy takes the hash of instances
             value = getattr(self, name)
@@ -205,7 +240,7 @@ class Op:
         return out
 
     def __str__(self) -> str:
-        """The op as the language spells it, with literal numbers."""
+        """Return the op in the space language, with literal numbers."""
         names = {argument.field: argument.name for argument in self.arguments}
         size, shown = "", []
         for field in fields(self):
@@ -219,7 +254,7 @@ class Op:
 
 @cache
 def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
-    """An op's fields with their defaults; MISSING, which nothing equals, where there is none."""
+    """Return the fields of an op with their defaults. A field without one has MISSING, which equals no value."""
     return tuple((field.name, field.default) for field in fields(cls))
 
 
@@ -231,19 +266,28 @@ AnyOp = TypeVar("AnyOp", bound=Op)
 
 
 class Registry:
-    """The ops by their spelling. Filled at import, never changed afterwards."""
+    """The ops by spelling. Importing the package fills it; it does not change afterwards.
+
+    Attributes:
+        by_spelling: Spelling -> class of the op.
+    """
 
     def __init__(self) -> None:
         self.by_spelling: dict[str, type[Op]] = {}
 
     def add(self, cls: type[AnyOp]) -> type[AnyOp]:
+        """Register a class of ops and return it, for use as a decorator."""
         if cls.spelling in self.by_spelling:
             raise ValueError(f"two ops are spelled {cls.spelling!r}")
         self.by_spelling[cls.spelling] = cls
         return cls
 
     def from_json(self, data: Any) -> Op:
-        """The op that ``to_json`` wrote. Raises ArchitectureError for anything else."""
+        """Return the op that ``to_json`` wrote.
+
+        Raises:
+            ArchitectureError: ``data`` is no valid op.
+        """
         if not isinstance(data, dict) or not isinstance(data.get("op"), str):
             raise ArchitectureError(f'an op is a mapping with "op", found {str(data)[:80]!r}')
         cls = self.by_spelling.get(data["op"])
@@ -268,21 +312,27 @@ class Registry:
         argument = next((argument for argument in cls.arguments if argument.field == key), None)
         if argument is None:
             argument = Argument(key, key, "whole", "", *((1, MAX_KERNEL) if key == "kernel" else (0, MAX_CHANNELS)))
-        if argument.kind == "activation":  # the one field that holds an op; activations hold none themselves
+        if argument.kind == "activation":  # only these fields hold an op, and activations have no such field
             value = (
                 self.from_json(value) if isinstance(value, dict) and value.get("op") in self.activations() else value
             )
         return check_argument(cls.spelling, argument, value)
 
     def activations(self) -> tuple[str, ...]:
-        """The spellings of the activations."""
+        """Return the spellings of the activations."""
         return tuple(spelling for spelling, op in self.by_spelling.items() if op.role == "activation")
 
 
 def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
-    """``value`` as its kind: int for a whole number, float (a Fraction stays exact), text, activation op.
+    """Return ``value`` in the type of the argument's kind.
 
-    Raises ArchitectureError when it is of the wrong kind or out of range.
+    Args:
+        spelling: The op, for messages.
+        argument: The argument.
+        value: The value. ``whole`` becomes an int, ``number`` a float; a Fraction stays exact.
+
+    Raises:
+        ArchitectureError: The value is of the wrong kind or out of range.
     """
     where = f"{argument.name} of {spelling}"
     if argument.kind == "activation":

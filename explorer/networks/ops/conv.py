@@ -1,4 +1,4 @@
-"""Convolution: dense, grouped, depthwise, dilated."""
+"""Convolutions: dense, grouped, depthwise, dilated."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ BIAS = Argument("bias", "bias", "whole", "1: with a bias", 0, 1)
 
 
 def convolved_side(side: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """The output side of a convolution or pooling window (rounding down)."""
+    """Return the output side of a convolution or pooling, rounded down."""
     return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 @registry.add
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
-    """A square convolution. Odd kernels pad ``dilation * (kernel - 1) / 2``, even ones nothing.
+    """A square convolution, padded by ``dilation * (kernel - 1) / 2`` for odd kernels and by 0 for even ones.
 
-    In the language an output width left out is the stage's width ``w``.
+    In the language ``out`` defaults to the stage's width ``w``.
     """
 
     spelling = "conv"
@@ -68,15 +68,15 @@ class Conv(Op):
         if self.groups != 1:
             self._check_groups(channels)
         stride = self.stride
-        # What the padding leaves of the kernel's reach is taken off each side.
+        # The padding of an odd kernel makes up for its reach; without padding the reach shortens each side.
         reach = 0 if self.kernel % 2 else self.dilation * (self.kernel - 1)
         height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
         if height < 1 or width < 1:
-            raise ArchitectureError(f"{self} does not fit on an arriving {x}: the window is larger than the map")
+            raise ArchitectureError(f"{self} does not fit an input of {x}: the window is larger than the map")
         return TensorShape(self.out, height, width)
 
-    def _check_groups(self, arriving: int) -> None:
-        for side, channels in (("arriving", arriving), ("output", self.out)):
+    def _check_groups(self, channels_in: int) -> None:
+        for side, channels in (("input", channels_in), ("output", self.out)):
             if channels % self.groups:
                 fitting = [g for g in range(1, channels + 1) if channels % g == 0]
                 nearest = sorted(fitting, key=lambda g: abs(g - self.groups))[:2]
@@ -95,10 +95,10 @@ class Conv(Op):
         dilation, stride = self.dilation, self.stride
         if self.kernel == 1:
             dilation = 1
-        elif self.kernel % 2:  # further out than the map is large, all but the middle of the kernel sees padding
+        elif self.kernel % 2:  # at a larger dilation only the centre of the kernel lies on the map
             dilation = min(dilation, max(x[1:]))
         if stride > 1 and self.output_shape(x) == replace(self, stride=1).output_shape(x):
-            stride = 1  # there is one window
+            stride = 1  # a single window
         if (dilation, stride) == (self.dilation, self.stride):
             return self
         return replace(self, dilation=dilation, stride=stride)
@@ -118,14 +118,14 @@ class Conv(Op):
 @registry.add
 @dataclass(frozen=True, slots=True)
 class DepthwiseConv(Op):
-    """A convolution of each channel by itself: bound at once to a ``Conv`` with a group a channel."""
+    """A convolution of each channel separately: a ``Conv`` with one group per channel."""
 
     spelling = "dwconv"
     role = "conv"
     sized = True
     takes_stride = "conv"
     arguments = (
-        Argument("out", "out", "whole", "output channels, a multiple of the arriving; as many when left out"),
+        Argument("out", "out", "whole", "output channels, a multiple of the input channels, which is the default"),
         STRIDE,
         DILATION,
         BIAS,

@@ -36,10 +36,10 @@ def convolutional_attention() -> type:
 @registry.add
 @dataclass(frozen=True, slots=True)
 class ConvolutionalAttention(Op):
-    """CBAM (Woo et al. 2018, arXiv:1807.06521, eq. 2 and 3), without biases, as the equations have it.
+    """CBAM (Woo et al. 2018, arXiv:1807.06521, eq. 2 and 3), without biases, as in the equations.
 
-    The channel gate's two layers see the average and the maximum, so their products count twice; the
-    spatial gate is a 7x7 convolution of two maps to one.
+    The two layers of the channel gate process the average and the maximum, so their products count twice. The spatial
+    gate is a 7x7 convolution of two maps to one.
     """
 
     spelling = "cbam"

@@ -24,7 +24,7 @@ def flat_linear() -> type:
 @registry.add
 @dataclass(frozen=True, slots=True)
 class Linear(Op):
-    """A fully connected layer on the flattened map; the number of classes wide unless told."""
+    """A fully connected layer on the flattened map, by default with one output per class."""
 
     spelling = "fc"
     role = "linear"

@@ -1,4 +1,4 @@
-"""How a residual branch meets its shortcut."""
+"""Merges: how a block combines its residual branch with its shortcut."""
 
 from __future__ import annotations
 
@@ -13,33 +13,52 @@ from explorer.networks.ops.scale import gate_cost
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """The meeting of branch and shortcut; ``spelling`` as the language writes it."""
+    """The base class of merges, which combine branch and shortcut.
+
+    Attributes:
+        spelling: The name in the language.
+        role: Always ``merge``.
+        arguments: The arguments in order.
+        shape_rule: The output shape, as the reference page prints it.
+        cost_rule: The cost, as formulas in the shape C x H x W.
+    """
 
     spelling: ClassVar[str]
     role: ClassVar[str] = "merge"
     arguments: ClassVar[tuple[Argument, ...]] = ()
-    shape_rule: ClassVar[str] = "C x H x W, which both bring"
+    shape_rule: ClassVar[str] = "C x H x W, the shape of both"
     cost_rule: ClassVar[Mapping[str, str]] = {}
 
     def output_shape(self, branch: TensorShape, shortcut: TensorShape) -> TensorShape:
-        """The merged shape. Raises ArchitectureError when the two do not meet."""
+        """Return the merged shape.
+
+        Args:
+            branch: The output shape of the branch.
+            shortcut: The output shape of the shortcut.
+
+        Raises:
+            ArchitectureError: The two shapes do not match.
+        """
         if branch != shortcut:
-            raise ArchitectureError(f"the branch brings {branch} to {self.spelling!r}, the shortcut {shortcut}")
+            raise ArchitectureError(
+                f"the merge {self.spelling!r} needs equal shapes: the branch has {branch}, the shortcut {shortcut}"
+            )
         return branch
 
     def values(self, branch: tuple[float, float], shortcut: tuple[float, float]) -> tuple[float, float]:
-        """Between which bounds the merged values lie, for such bounds of both."""
+        """Return the bounds of the merged values, given the bounds (low, high) of both sides."""
         return min(branch[0], shortcut[0]), max(branch[1], shortcut[1])
 
     def cost(self, x: TensorShape) -> OpCost:
-        """The cost for the block's input ``x``."""
+        """Return the cost for one image, for a shortcut of shape ``x``."""
         return FREE
 
     def module(self, x: TensorShape) -> Call | None:
-        """The torch module of (branch, shortcut), or None for a plain sum."""
+        """Return the torch module with the inputs (branch, shortcut); None for a plain sum."""
         return None
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``{"op": ..., field: value}``."""
         return {"op": self.spelling}
 
     def __str__(self) -> str:
@@ -78,10 +97,12 @@ class Concatenate(Merge):
 
     def output_shape(self, branch: TensorShape, shortcut: TensorShape) -> TensorShape:
         if branch[1:] != shortcut[1:]:
-            raise ArchitectureError(f"the branch brings {branch} to 'cat', the shortcut {shortcut}: sizes differ")
+            raise ArchitectureError(
+                f"the merge 'cat' needs equal height and width: the branch has {branch}, the shortcut {shortcut}"
+            )
         channels = branch.channels + shortcut.channels
         if channels > MAX_CHANNELS:
-            raise ArchitectureError(f"'cat' comes to {channels:,} channels; at most {MAX_CHANNELS:,} may stand")
+            raise ArchitectureError(f"'cat' gives {channels:,} channels; a layer has at most {MAX_CHANNELS:,}")
         return branch._replace(channels=channels)
 
     def module(self, x: TensorShape) -> Call:
@@ -133,7 +154,11 @@ MERGES = {merge.spelling: merge for merge in (Add, Concatenate, Gate)}
 
 
 def merge_from_json(data: Any) -> Merge:
-    """The merge that ``to_json`` wrote. Raises ArchitectureError for anything else."""
+    """Return the merge that ``to_json`` wrote.
+
+    Raises:
+        ArchitectureError: ``data`` is no valid merge.
+    """
     if not isinstance(data, dict) or not isinstance(data.get("op"), str) or data["op"] not in MERGES:
         raise ArchitectureError(f"a merge is one of {', '.join(MERGES)}, found {str(data)[:80]!r}")
     cls = MERGES[data["op"]]

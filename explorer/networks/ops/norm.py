@@ -1,4 +1,4 @@
-"""Normalisation layers. Each has a trainable scale and shift a channel and counts no MACs."""
+"""Normalisation layers. Each has a trainable scale and shift per channel and counts no MACs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, 
 
 
 class _Norm(Op):
-    """What the norms share: the shape stays, two parameters a channel."""
+    """Base class of the norms: same shape, two parameters per channel."""
 
     __slots__ = ()
     role = "norm"
@@ -20,9 +20,9 @@ class _Norm(Op):
 
 
 def _several_values(op: Op, x: TensorShape, values: int) -> TensorShape:
-    """``x``, unless each value would be normalised by itself, which leaves nothing of it."""
+    """Return ``x``. Raises ArchitectureError if each value would be normalised by itself, which always gives 0."""
     if values == 1:
-        raise ArchitectureError(f"{op} on an arriving {x} would normalise each value by itself")
+        raise ArchitectureError(f"{op} on an input of {x} would normalise each value by itself")
     return x
 
 
@@ -49,7 +49,7 @@ class GroupNorm(_Norm):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.groups:
-            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} arriving channels")
+            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} input channels")
         return _several_values(self, x, x.elements // self.groups)
 
     def canonical(self, x: TensorShape) -> Op:
@@ -64,7 +64,7 @@ class GroupNorm(_Norm):
 class InstanceNorm(_Norm):
     """Instance normalisation with scale and shift (Ulyanov et al. 2016, arXiv:1607.08022).
 
-    The same computation as group normalisation with a group a channel, and built as that.
+    Built as group normalisation with one group per channel, which is the same computation.
     """
 
     spelling = "in_"

@@ -1,4 +1,4 @@
-"""Pooling and subsampling: what shrinks a map without weights."""
+"""Pooling and subsampling, without weights."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from explorer.networks.ops.conv import STRIDE, convolved_side
 
 def _pooled(op: Op, x: TensorShape, height: int, width: int, channels: int | None = None) -> TensorShape:
     if height < 1 or width < 1:
-        raise ArchitectureError(f"{op} does not fit on an arriving {x}: the window is larger than the map")
+        raise ArchitectureError(f"{op} does not fit an input of {x}: the window is larger than the map")
     return TensorShape(x.channels if channels is None else channels, height, width)
 
 
 @registry.add
 @dataclass(frozen=True, slots=True)
 class MaxPool(Op):
-    """Max pooling, padded by (K-1)//2, rounding down; stride 1 unless given."""
+    """Max pooling, padded by (K-1)//2, sides rounded down; the default stride is 1."""
 
     spelling = "maxpool"
     role = "pool"
@@ -55,10 +55,10 @@ class MaxPool(Op):
 class AvgPool(Op):
     """Average pooling, sides rounded up, padding not counted.
 
-    ``avgpool`` alone pools windows of the block's stride (the ResNet-D shortcut, He T. et al. 2019,
-    arXiv:1812.01187) and vanishes at stride 1; ``avgpoolKxK`` pads (K-1)//2, stride 1 unless given.
-    Without padding the last window may hang over the edge. With it, the map comes out as large as
-    a convolution of that kernel and stride would make it, so that the two may meet at a merge.
+    ``avgpool`` without a size pools windows of the block's stride (the ResNet-D shortcut, He T. et al. 2019,
+    arXiv:1812.01187) and is the identity at stride 1. ``avgpoolKxK`` pads by (K-1)//2; its default stride is 1.
+    Without padding the last window may extend beyond the edge. With padding the output has the size of a convolution
+    of the same kernel and stride, so that both can be merged.
     """
 
     spelling = "avgpool"
@@ -93,7 +93,7 @@ class AvgPool(Op):
     def _side(self, side: int) -> int:
         if self.padding:
             return convolved_side(side, self.kernel, self.stride, self.padding)
-        # Rounding up, but no window may begin beyond the edge.
+        # Rounded up, but no window starts beyond the edge.
         out = -((side - self.kernel) // -self.stride) + 1
         return out - 1 if (out - 1) * self.stride >= side else out
 
@@ -104,7 +104,7 @@ class AvgPool(Op):
         if self.kernel == 1:
             return Subsample(self.stride, x.channels).canonical(x)
         if not self.padding and self.kernel >= max(x[1:]):
-            return GlobalAveragePool().canonical(x)  # one window sees the whole map
+            return GlobalAveragePool().canonical(x)  # one window covers the whole map
         return self
 
     def values(self, low: float, high: float) -> tuple[float, float]:
@@ -143,8 +143,8 @@ def blur_pool() -> type:
 class BlurPool(Op):
     """Anti-aliased subsampling: a fixed binomial 3x3 filter and the block's stride (Zhang 2019, arXiv:1904.11486).
 
-    Edges are reflected, so a side of 1 does not fit. The filter is fixed: no parameters, and as in all
-    pooling no MACs.
+    Edges are reflected, so each side must be at least 2. The filter has no parameters and, like all pooling, counts no
+    MACs.
     """
 
     spelling = "blurpool"
@@ -161,7 +161,7 @@ class BlurPool(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if min(x[1:]) < 2:
-            raise ArchitectureError(f"{self} does not fit on an arriving {x}: it needs sides of at least 2")
+            raise ArchitectureError(f"{self} does not fit an input of {x}: it needs sides of at least 2")
         return _pooled(self, x, *(convolved_side(side, 3, self.stride, 1) for side in x[1:]))
 
     def values(self, low: float, high: float) -> tuple[float, float]:
@@ -213,14 +213,16 @@ class Subsample(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if self.out < x.channels:
-            raise ArchitectureError(f"subsample only adds channels: {x.channels} arrive and {self.out} are to leave")
+            raise ArchitectureError(
+                f"subsample only adds channels: found {x.channels} input and {self.out} output channels"
+            )
         return _pooled(self, x, -(x.height // -self.stride), -(x.width // -self.stride), self.out)
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.stride == 1 and self.out == x.channels else self
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        return min(low, 0.0), max(high, 0.0)  # channels that were missing are zeros
+        return min(low, 0.0), max(high, 0.0)  # added channels are zeros
 
     def receptive(self) -> tuple[int, int]:
         return 1, self.stride

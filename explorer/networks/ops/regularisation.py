@@ -1,4 +1,4 @@
-"""Dropout and stochastic depth: they act in training and are the identity afterwards."""
+"""Dropout and stochastic depth: active in training, the identity in evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROBABILITY = Argument("p", "p", "number", "probability of dropping", 0.0, 0.999
 
 
 class _Dropping(Op):
-    """What both share: nothing happens with p = 0; in training what is kept is divided by 1 - p."""
+    """Base class of both. With p = 0 the op is the identity; in training kept values are divided by 1 - p."""
 
     __slots__ = ()
     role = "regulariser"
@@ -63,7 +63,7 @@ def drop_path() -> type:
 @registry.add
 @dataclass(frozen=True, slots=True)
 class DropPath(_Dropping):
-    """Stochastic depth, a whole sample at a time, rescaled in training (Huang et al. 2016, arXiv:1603.09382)."""
+    """Stochastic depth per sample, rescaled in training (Huang et al. 2016, arXiv:1603.09382)."""
 
     spelling = "droppath"
 

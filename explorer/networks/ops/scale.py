@@ -1,4 +1,4 @@
-"""Scaling, gating of the shortcut and shuffling: what changes a map's values but not its shape."""
+"""Scaling, gating of the shortcut and channel shuffling: these keep the shape."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def layer_scale() -> type:
 @registry.add
 @dataclass(frozen=True, slots=True)
 class LayerScale(Op):
-    """A trained factor a channel, small at first (Touvron et al. 2021, arXiv:2103.17239)."""
+    """One trained factor per channel, initially small (Touvron et al. 2021, arXiv:2103.17239)."""
 
     spelling = "layerscale"
     role = "scale"
@@ -123,7 +123,7 @@ class ShortcutGate(Op):
 
 
 def gate_cost(x: TensorShape) -> OpCost:
-    """A C to C 1x1 convolution with bias, as both gates of He et al. 2016 use."""
+    """Return the cost of a 1x1 convolution from C to C channels with bias, which both gates of He et al. 2016 use."""
     weights = x.channels * x.channels
     return OpCost(weights + x.channels, weights * x.positions, x.elements)
 
@@ -142,11 +142,11 @@ class ChannelShuffle(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.groups:
-            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} arriving channels")
+            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} input channels")
         return x
 
     def canonical(self, x: TensorShape) -> Op | None:
-        # One group, or one channel a group, leaves every channel where it was.
+        # With one group, or one channel per group, no channel moves.
         return None if self.groups in (1, x.channels) else self
 
     def values(self, low: float, high: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Multi-head self-attention over positions, as bottleneck transformers use it in place of a 3x3 convolution."""
+"""Multi-head self-attention over positions, which bottleneck transformers use in place of a 3x3 convolution."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def self_attention() -> type:
 class SelfAttention(Op):
     """Multi-head self-attention over all positions (Srinivas et al. 2021, arXiv:2101.11605, Fig. 4).
 
-    Q, K and V are one 1x1 product each without bias; ``relative`` adds trained vectors for vertical
-    and horizontal distances; there is no output projection. With C channels and N = H W positions:
-    3 C^2 N MACs for Q, K, V; 2 N^2 C for the two attention products; N C (2H - 1 + 2W - 1) for distances.
-    Every product counts among the activations: 3 N C; heads N^2 and N C; heads N (2H - 1 + 2W - 1).
+    Q, K and V are one 1x1 product each without bias. ``relative`` adds trained vectors for vertical and horizontal
+    distances. There is no output projection. With C channels and N = H W positions the MACs are 3 C^2 N for Q, K and V,
+    2 N^2 C for the two attention products and N C (2H - 1 + 2W - 1) for the distances. The outputs of every product
+    count as activations: 3 N C; heads N^2 and N C; heads N (2H - 1 + 2W - 1).
     """
 
     spelling = "mhsa"
@@ -70,12 +70,12 @@ class SelfAttention(Op):
             "position",
             "position",
             "word",
-            "relative distances, or none: then the terms in H + W - 1 fall away",
+            "relative distances, or none: without the terms in H + W - 1",
             words=("relative", "none"),
         ),
     )
 
-    # With `position=none` the terms of the distances, those in (H + W - 1), fall away.
+    # For position=relative. With position=none the terms in (H + W - 1), those of the distances, are absent.
     cost_rule = {
         "params": "3*C*C + 2*(H + W - 1)*C/heads",
         "macs": "3*C*C*H*W + 2*H*W*H*W*C + 2*(H + W - 1)*C*H*W",
@@ -87,7 +87,7 @@ class SelfAttention(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.heads:
-            raise ArchitectureError(f"{self.heads} heads of {self} do not divide the {x.channels} arriving channels")
+            raise ArchitectureError(f"{self.heads} heads of {self} do not divide the {x.channels} input channels")
         return x
 
     def cost(self, x: TensorShape) -> OpCost:

@@ -13,7 +13,7 @@ from explorer.networks.ops.base import MAX_CHANNELS, Argument, Call, Context, Op
 
 
 def nearest_multiple(value: Fraction | float, multiple: int) -> int:
-    """``value`` rounded to the nearest multiple (halves up), at least one multiple."""
+    """Return ``value`` rounded to the nearest multiple (halves up), at least ``multiple``."""
     return max(multiple, math.floor(Fraction(value) / multiple + Fraction(1, 2)) * multiple)
 
 
@@ -42,9 +42,9 @@ def squeeze_excitation() -> type:
 class SqueezeExcitation(Op):
     """Global average, 1x1 conv to ``squeeze`` channels, act, 1x1 conv back, gate, product.
 
-    The SE ratio divides the width of *the tensor being gated*: C/r rounded down, at least 1; with
-    ``round=m`` to the nearest multiple of m, at least m, and with ``least=0.9`` one multiple more where
-    that falls below nine tenths of C/r (MobileNetV3's rule); with ``width`` exactly that.
+    The SE ratio divides the width of *the tensor being gated*: the squeeze has C/r channels, rounded down, at least 1.
+    With ``round=m`` it is rounded to the nearest multiple of m, at least m; ``least=0.9`` adds one multiple where the
+    result is below nine tenths of C/r (the rule of MobileNetV3). ``width`` sets the number of channels directly.
     """
 
     spelling = "se"
@@ -52,7 +52,7 @@ class SqueezeExcitation(Op):
     arguments = (
         Argument("r", "ratio", "number", "C / r channels in the squeeze", 1e-3, 65_536),
         Argument("round", "multiple", "whole", "round the squeeze to the nearest multiple of this"),
-        Argument("least", "least", "number", "with round: no less than this share of C / r", 0.0, 1.0),
+        Argument("least", "least", "number", "with round: at least this share of C / r", 0.0, 1.0),
         Argument("width", "squeeze", "whole", "the squeeze's channels, instead of r"),
         Argument("act", "act", "activation", "after the first 1x1 conv"),
         Argument("gate", "gate", "activation", "after the second 1x1 conv"),
@@ -74,7 +74,7 @@ class SqueezeExcitation(Op):
             given["squeeze"] = squeeze + multiple if multiple and squeeze < least * exact else squeeze
             if given["squeeze"] > MAX_CHANNELS:
                 raise ArchitectureError(
-                    f"the squeeze of se comes to {given['squeeze']:,} channels; at most {MAX_CHANNELS:,} may stand"
+                    f"the squeeze of se has {given['squeeze']:,} channels; a layer has at most {MAX_CHANNELS:,}"
                 )
         return cls(**given)
 

@@ -147,7 +147,7 @@ def bind_head(
     ops, y = bind(layers, x, width, 1, classes, "the head", bound=bound)
     if y != (classes, 1, 1):
         place = layers[-1].place if layers else (1, 1)
-        raise Fault(place, f"the head puts out {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
+        raise Fault(place, f"the head has the output {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
     return ops, y
 
 

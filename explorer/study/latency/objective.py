@@ -14,9 +14,10 @@ from explorer.analysis.limits import Limit
 from explorer.analysis.quantities import LATENCY
 from explorer.errors import ExplorerError
 from explorer.measure.child import measure_in_child
+from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import Setting, default_mode
 from explorer.networks.architecture import Architecture
-from explorer.records import Latency, LatencyEnvironment, TrialRecord
+from explorer.records import TrialRecord
 from explorer.study.candidates import Candidate, refused
 from explorer.system.device_lock import measuring
 from explorer.system.environment import find_device

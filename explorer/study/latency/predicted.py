@@ -10,8 +10,9 @@ from pathlib import Path
 from explorer.analysis.quantities import LATENCY
 from explorer.errors import MeasurementError
 from explorer.measure.predictor.predictor import Predictor, find_own_predictor
+from explorer.measure.result import LatencyEnvironment
 from explorer.networks.architecture import Architecture
-from explorer.records import LatencyEnvironment, TrialRecord
+from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.search_space import SearchSpace
 

@@ -413,7 +413,7 @@ def test_the_squeeze(ratio, extra, squeeze):
 def test_a_squeeze_has_a_bound():
     """A ratio far below one squeezes to no more than 65,536 channels."""
     assert bound("se", None, {"ratio": 0.001}, TensorShape(64, 1, 1)).squeeze in (63_999, 64_000)
-    with pytest.raises(ArchitectureError, match=r"the squeeze of se comes to 12[78],[09]"):
+    with pytest.raises(ArchitectureError, match=r"the squeeze of se has 12[78],[09]"):
         bound("se", None, {"ratio": 0.001}, TensorShape(128, 1, 1))
 
 
@@ -489,7 +489,7 @@ def test_concatenation_puts_the_shortcut_first():
 def test_groups_that_do_not_divide_name_the_nearest_that_do():
     """The error of a grouped convolution proposes the divisors on either side."""
     with pytest.raises(
-        ArchitectureError, match=r"5 groups do not divide the 12 arriving channels.*nearest that fit: 4, 6"
+        ArchitectureError, match=r"5 groups do not divide the 12 input channels.*nearest that fit: 4, 6"
     ):
         Conv(3, 20, groups=5).output_shape(TensorShape(12, 4, 4))
     assert Conv(3, 20, groups=4).output_shape(TensorShape(12, 4, 4)) == (20, 4, 4)
@@ -511,7 +511,7 @@ def test_subsampling_is_option_a():
     image = torch.arange(32.0).reshape(1, 2, 4, 4)
     out = built(op, TensorShape(2, 4, 4))(image)
     assert out[0, 0].tolist() == [[0, 2], [8, 10]] and out[0, 2].abs().sum() == 0
-    with pytest.raises(ArchitectureError, match="subsample only adds channels: 2 arrive and 1 are to leave"):
+    with pytest.raises(ArchitectureError, match="subsample only adds channels: found 2 input and 1 output channels"):
         bound("subsample", None, {"stride": 2, "out": 1}, TensorShape(2, 4, 4)).output_shape(TensorShape(2, 4, 4))
 
 

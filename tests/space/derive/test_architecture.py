@@ -110,7 +110,7 @@ def test_a_network_has_at_most_ten_thousand_layers():
     sections = {"input": "1x1x1", "stem": "conv1x1(4)", "stages": "{blocks: 1, width: 4}"}
     # The stem's and the block's conv and the classifier are the other three; gap vanishes on a map of 1x1.
     assert only(**sections, block="(relu silu){4998} bn conv1x1 +").layer_count == 10_000
-    with pytest.raises(SpaceError, match="the network has 10,001 layers, at most 10,000 may stand"):
+    with pytest.raises(SpaceError, match="the network has 10,001 layers; a network has at most 10,000 layers"):
         space(**sections, block="(relu silu){4998} bn bn conv1x1 +")
     with pytest.raises(SpaceError, match="a block of stage 1 can have 19,999 layers; at most 10,000"):
         space(**sections, block="(relu silu){9999} conv1x1 +")

@@ -193,7 +193,7 @@ def test_concatenation_has_a_bound():
     """What cat comes to is at most 65,536 channels."""
     sections = {"block": "conv1x1 cat", "stem": "conv1x1(w)", "input": "1x1x1"}
     assert only(**sections, stages="{blocks: 3, width: 16384}").stage_shapes()[-1].channels == 65_536
-    with pytest.raises(SpaceError, match="'cat' comes to 65,540 channels"):
+    with pytest.raises(SpaceError, match="'cat' gives 65,540 channels"):
         space(**sections, stages="{blocks: 3, width: 16385}")
 
 
