@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from explorer.records import ConfirmationRecord, Environment, TrainingResult
 from explorer.store import lease
-from explorer.store.checking import DamagedRow, read_environment, shown
+from explorer.store.checking import DamagedRow, describe, read_environment
 from explorer.store.database import StudyIdentity
 from explorer.store.lease import Held, LeaseWatch
 from explorer.store.rows import keep_environment, lock_study, next_revision, now, read_row, short, to_row
@@ -40,10 +40,10 @@ def read_confirmations(study: StudyIdentity, since_revision: int = 0) -> list[Co
 def _to_record(row: Row[*tuple[Any, ...]]) -> ConfirmationRecord:
     """The training that a row holds. Raises DamagedRow."""
     data = row._asdict()
-    where = f"explorer_confirmations, network {shown(data['digest'])}, seed {shown(data['seed'])}"
+    where = f"explorer_confirmations, network {describe(data['digest'])}, seed {describe(data['seed'])}"
     values = {name: value for name, value in read_row(where, confirmations, data).items() if name in _FIELDS}
     if values["state"] == "complete" and "accuracy" not in values["test"]:
-        raise DamagedRow(f"{where}, column test: a complete training has an accuracy, found {shown(data['test'])}")
+        raise DamagedRow(f"{where}, column test: a complete training has an accuracy, found {describe(data['test'])}")
     values["environment"] = read_environment(data["environment"], data.get("environment_json"))
     return ConfirmationRecord(**values)
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, case, extract, func, select
 
 from explorer.records import Environment, State, TrainingResult, TrialRecord
-from explorer.store.checking import DamagedRow, Stored, read_environment, shown
+from explorer.store.checking import DamagedRow, Stored, describe, read_environment
 from explorer.store.schema import STORED, architectures, environments, studies, trials
 
 REASON_LENGTH = 500
@@ -44,7 +44,7 @@ def read_row(where: str, table: Table, row: Mapping[str, Any]) -> dict[str, Any]
         if name in row:
             value = row[name]
             if check is not None and not check.passes(value):
-                raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {shown(value)}")
+                raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {describe(value)}")
             found[name] = value if load is None else load(f"{where}, column {name}", value)
     return found
 
@@ -99,7 +99,7 @@ _RECORD_COLUMNS = [column for column in trials.c if column.name in _RECORD_FIELD
 
 def trial_row(number: Any) -> str:
     """The row of a trial, in words."""
-    return f"explorer_trials, trial {number if type(number) is int else shown(number)}"
+    return f"explorer_trials, trial {number if type(number) is int else describe(number)}"
 
 
 def now(connection: Connection) -> float:

@@ -35,23 +35,23 @@ from sqlalchemy import (
 from explorer.errors import StoreError
 from explorer.records import FAILURES, STATES
 from explorer.store.checking import (
+    DATA_PLACES,
     FLAG,
     LATENCY,
     LIMITS,
-    LONGEST_REASON,
-    MOMENT,
-    NETWORK,
+    MAX_REASON_LENGTH,
+    NETWORK_DIGEST,
     NUMBER,
     NUMBERS,
     OBJECT,
     OBJECTIVES,
-    PLACES,
     RESULT,
     SECONDS,
-    SEEDS,
+    SEED_RANGE,
     SETTINGS,
     SHA256,
     TEXTS,
+    TIMESTAMP,
     Check,
     Stored,
     json_list,
@@ -96,15 +96,15 @@ studies = Table(
     metadata,
     _column("id", Integer, whole(0), primary_key=True),
     _column("name", PlainText(200), text(200, 1), unique=True),
-    _column("created", Float, MOMENT),
+    _column("created", Float, TIMESTAMP),
     _column("space_name", PlainText(), text(10_000)),
     _column("space_text", PlainText(), text()),
     _column("fingerprint", PlainText(), json_object(SETTINGS)),  # what must not differ when the study is resumed
     _column("objectives", PlainText(), json_object(OBJECTIVES)),  # name -> "max" or "min"
-    _column("seed", BigInteger, whole(*SEEDS)),
+    _column("seed", BigInteger, whole(*SEED_RANGE)),
     _column("revision", BigInteger, whole(0)),
     _column("limits", PlainText(), json_list(LIMITS), server_default="[]"),
-    _column("data_places", PlainText(), json_list(PLACES), server_default="[]"),
+    _column("data_places", PlainText(), json_list(DATA_PLACES), server_default="[]"),
 )
 
 architectures = Table(
@@ -127,14 +127,14 @@ trials = Table(
     _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
     _column("number", Integer, whole(0), primary_key=True, autoincrement=False),
     _column("state", PlainText(10), one_of(*(state for state in STATES if state != "interrupted"))),
-    _column("reason", PlainText(), text(LONGEST_REASON), default=""),
-    _column("digest", PlainText(80), NETWORK, ForeignKey("explorer_architectures.digest")),
+    _column("reason", PlainText(), text(MAX_REASON_LENGTH), default=""),
+    _column("digest", PlainText(80), NETWORK_DIGEST, ForeignKey("explorer_architectures.digest")),
     _column("choices", PlainText(), json_object(TEXTS)),  # choice point -> the chosen alternative's text
     _column("costs", PlainText(), json_object(NUMBERS)),
     _column("objectives", PlainText(), json_object(NUMBERS), default="{}"),
     _column("result", PlainText(), RESULT, nullable=True),  # a TrainingResult with its curve
     _column("same_as", Integer, optional(whole(0)), nullable=True),  # the trial that holds the same network
-    _column("seed", BigInteger, whole(*SEEDS)),
+    _column("seed", BigInteger, whole(*SEED_RANGE)),
     _column("attempt", Integer, whole(1), default=1),
     _column("worker", PlainText(), text(1_000)),  # the process that runs the trial, or ran it last
     _column("lease_until", Float, optional(NUMBER), nullable=True),  # of a running trial
@@ -149,8 +149,8 @@ trials = Table(
         default="",
     ),
     _column("sampler_notes", PlainText(), json_object(OBJECT), default="{}"),
-    _column("started", Float, MOMENT),
-    _column("finished", Float, optional(MOMENT), nullable=True),
+    _column("started", Float, TIMESTAMP),
+    _column("finished", Float, optional(TIMESTAMP), nullable=True),
     _column("revision", BigInteger, whole(0)),
     _column("latency", PlainText(), json_object(LATENCY), server_default="{}"),  # how ``latency_ms`` was measured
     _column("failure", PlainText(10), one_of("", *FAILURES), server_default=""),
@@ -174,11 +174,11 @@ confirmations = Table(  # one row a training: the key forbids a second of the sa
     "explorer_confirmations",
     metadata,
     _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
-    _column("digest", PlainText(80), NETWORK, ForeignKey("explorer_architectures.digest"), primary_key=True),
+    _column("digest", PlainText(80), NETWORK_DIGEST, ForeignKey("explorer_architectures.digest"), primary_key=True),
     _column("epochs", Integer, whole(1), primary_key=True, autoincrement=False),
-    _column("seed", BigInteger, whole(*SEEDS), primary_key=True, autoincrement=False),
+    _column("seed", BigInteger, whole(*SEED_RANGE), primary_key=True, autoincrement=False),
     _column("state", PlainText(10), one_of("running", "complete", "failed")),
-    _column("reason", PlainText(), text(LONGEST_REASON), default=""),
+    _column("reason", PlainText(), text(MAX_REASON_LENGTH), default=""),
     _column("test", PlainText(), json_object(NUMBERS), default="{}"),  # accuracy, top5, loss -> number, on test images
     _column("result", PlainText(), RESULT, nullable=True),
     _column("attempt", Integer, whole(1), default=1),
@@ -187,8 +187,8 @@ confirmations = Table(  # one row a training: the key forbids a second of the sa
     _column(
         "environment", PlainText(80), optional(text(80)), ForeignKey("explorer_environments.digest"), nullable=True
     ),
-    _column("started", Float, MOMENT),
-    _column("finished", Float, optional(MOMENT), nullable=True),
+    _column("started", Float, TIMESTAMP),
+    _column("finished", Float, optional(TIMESTAMP), nullable=True),
     _column("revision", BigInteger, whole(0)),  # of the study, as a trial's
     Index("explorer_confirmations_by_revision", "study_id", "revision"),
     info={SINCE: 2},

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from explorer.errors import StoreError, did_you_mean
-from explorer.store.checking import MOMENT, check_row, shown
+from explorer.store.checking import TIMESTAMP, check_row, describe
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import STATE, insert_once, now, read_row, to_row
 from explorer.store.schema import studies, trials
@@ -110,7 +110,7 @@ def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
             counts = count_states((group[1], group[2]) for group in own)
             times = [moment for group in own for moment in group[3:] if moment is not None]
             for moment in times:
-                check_row(f"explorer_trials, study {study.name!r}", {"started": moment}, {"started": MOMENT})
+                check_row(f"explorer_trials, study {study.name!r}", {"started": moment}, {"started": TIMESTAMP})
             data = str(study.fingerprint.get("data") or "")
             changed = max(times, default=study.created)
             out.append(
@@ -180,7 +180,7 @@ def change_study(
 
 def _to_study(row: Row[Any], database: Database) -> Study:
     data = row._asdict()
-    values = read_row(f"explorer_studies, study {shown(data['name'])}", studies, data)
+    values = read_row(f"explorer_studies, study {describe(data['name'])}", studies, data)
     values["fingerprint"] = _Fingerprint(data["name"], values["fingerprint"])
     return Study(database=database, **values)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Row, func, select
 
 from explorer.records import STATES, Curve, Environment, Lease, TrialRecord
-from explorer.store.checking import DamagedRow, check_row, damage_at, one_of, read_environment, shown
+from explorer.store.checking import DamagedRow, check_row, damage_at, describe, one_of, read_environment
 from explorer.store.database import StudyIdentity
 from explorer.store.rows import STATE, read_row, select_trials, to_record, trial_row
 from explorer.store.schema import environments, trials
@@ -73,7 +73,7 @@ def read_environments(study: StudyIdentity) -> dict[int, Environment]:
         for number, digest in connection.execute(made_on):
             environment = known.get(digest)
             if environment is None:
-                raise DamagedRow(f"{trial_row(number)}: there is no environment {shown(digest)}")
+                raise DamagedRow(f"{trial_row(number)}: there is no environment {describe(digest)}")
             found[number] = environment
         return found
 
