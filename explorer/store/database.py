@@ -32,7 +32,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from explorer.errors import StoreError
 from explorer.store import migrations
 from explorer.store.checking import DamagedRow
-from explorer.store.passwords import words_of
+from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
@@ -128,7 +128,7 @@ class Database:
                         on_trouble()
                     if time.monotonic() + pause > end or self.hurry.is_set():
                         raise
-                    _log.warning("%s: %s; trying again in %.1f s", self.shown, words_of(error), pause)
+                    _log.warning("%s: %s; trying again in %.1f s", self.shown, driver_message(error), pause)
                 self.hurry.wait(pause)
                 pause = min(2 * pause, 10.0)
 
@@ -193,7 +193,7 @@ class Database:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
             kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
-            raise kind(f"{self.shown}: cannot {verb} this database: {words_of(error)}") from error
+            raise kind(f"{self.shown}: cannot {verb} this database: {driver_message(error)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
 

@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from explorer.errors import StoreError
-from explorer.store.passwords import words_of
+from explorer.store.passwords import driver_message
 from explorer.system.files import write_whole
 
 BUSY_SECONDS = 60
@@ -65,7 +65,7 @@ def check_pages(file: Path, storage: str) -> None:
         with engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     except SQLAlchemyError as error:
-        found = words_of(error)
+        found = driver_message(error)
     finally:
         engine.dispose()
     if found != "ok":
@@ -107,7 +107,7 @@ def without_locks(file: Path, storage: str) -> bool:
             if log.exists() and log.stat().st_size:
                 raise StoreError(f"{storage}: {NO_LOCKS.format(folder=folder)}") from None
             return True
-        if "locked" in words_of(error):
+        if "locked" in driver_message(error):
             _log.warning("%s: locked by another program; waiting for it up to %d s", storage, BUSY_SECONDS)
         return False
     except SQLAlchemyError:  # a damaged file: the first reading will say so

@@ -26,7 +26,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from explorer.records import State, TrialRecord
 from explorer.store import spool
 from explorer.store.checking import read_result
-from explorer.store.claims import TrialLeases, is_total_reached, of_trial, place, settle_waiting, unfinished
+from explorer.store.claims import TrialLeases, claim_network, end_waiting_trials, is_total_reached, of_trial, unfinished
 from explorer.store.database import UnstorableValue, open_for_writing
 from explorer.store.lease import is_gone
 from explorer.store.rows import (
@@ -152,7 +152,9 @@ class StudyWriter(TrialLeases):
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
                 return []
             numbers = (
-                [number] if ending.resumable else [number, *settle_waiting(connection, self.study.id, number, revision)]
+                [number]
+                if ending.resumable
+                else [number, *end_waiting_trials(connection, self.study.id, number, revision)]
             )
             return self._records(connection, numbers)
 
@@ -203,7 +205,7 @@ class StudyWriter(TrialLeases):
                 return None
             moment = now(connection)
             if refusal is None:
-                values = place(connection, self.study.id, row.digest, row.number, self.worker)
+                values = claim_network(connection, self.study.id, row.digest, row.number, self.worker)
             else:
                 values = {"worker": self.worker, "finished": moment, **_refusal(*refusal)}
             measured = {"latency": latency} if latency else {}
@@ -226,7 +228,7 @@ class StudyWriter(TrialLeases):
             row = connection.execute(wanted).first()
             if row is None or is_total_reached(connection, self.study.id, total):
                 return None
-            values = place(connection, self.study.id, row.digest, row.number, self.worker)
+            values = claim_network(connection, self.study.id, row.digest, row.number, self.worker)
             values |= {"started": now(connection), "resumable": False, "in_order": False}
             values |= {"revision": next_revision(connection, self.study.id)}
             values["attempt"] = row.attempt + (0 if row.in_order else 1)
@@ -264,7 +266,7 @@ class StudyWriter(TrialLeases):
             values = proposal_row(proposal) | {"study_id": self.study.id, "number": number}
             values |= {"started": moment, "revision": revision}
             if refusal is None:
-                values |= place(connection, self.study.id, proposal.digest, number, self.worker)
+                values |= claim_network(connection, self.study.id, proposal.digest, number, self.worker)
             else:
                 values |= {"worker": self.worker, "finished": moment, **refusal}
             connection.execute(trials.insert().values(**values))
