@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
 
-LEASE_SECONDS = 60.0  # longer than a short outage of the database or network, short enough to resume trials soon
+LEASE_SECONDS = 60.0  # without a renewal, after which other workers may resume the trial
 RENEW_SHARE = 0.25  # of a lease, between two renewals: three may fail before the lease expires
 RETRIES = 3  # times that a trial whose worker was lost is resumed: the trial may be what kills the workers
 
