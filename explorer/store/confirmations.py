@@ -21,7 +21,7 @@ from explorer.store import lease
 from explorer.store.checking import DamagedRow, describe, read_environment
 from explorer.store.database import StudyIdentity
 from explorer.store.lease import HeldLease, LeaseWatch
-from explorer.store.rows import keep_environment, lock_study, next_revision, now, read_row, short, to_row
+from explorer.store.rows import insert_environment, lock_study, next_revision, now, read_row, short, to_row
 from explorer.store.schema import confirmations, environments
 
 _FIELDS = {each.name for each in fields(ConfirmationRecord)}
@@ -161,7 +161,7 @@ class ConfirmationWriter:
             }
             values = to_row(confirmations, changed)
             if environment is not None:
-                values["environment"] = keep_environment(connection, environment)
+                values["environment"] = insert_environment(connection, environment)
             own = (*self._is(training), confirmations.c.worker == self.worker, confirmations.c.state == "running")
             if connection.execute(confirmations.update().where(*own).values(**values)).rowcount == 0:
                 return None

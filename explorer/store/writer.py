@@ -33,8 +33,8 @@ from explorer.store.rows import (
     Ending,
     Proposal,
     ending_row,
+    insert_environment,
     insert_once,
-    keep_environment,
     lock_study,
     next_revision,
     now,
@@ -143,7 +143,9 @@ class StudyWriter(TrialLeases):
             remove(path)
         if not ended:
             _log.warning(
-                "trial %d ended %s, but another worker has resumed it: nothing was written", number, ending.state
+                "trial %d ended %s, but this worker no longer holds its lease: nothing was written",
+                number,
+                ending.state,
             )
         return ended
 
@@ -191,19 +193,15 @@ class StudyWriter(TrialLeases):
             if ending.result is None:
                 del values["result"]  # the result of an earlier attempt is kept
             if ending.environment is not None:
-                values["environment"] = keep_environment(connection, ending.environment)
+                values["environment"] = insert_environment(connection, ending.environment)
             final = ending.state == "failed" and not ending.resumable
             values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": now(connection)}
             values["revision"] = revision
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
                 return []
-            numbers = (
-                [number]
-                if ending.resumable
-                else [number, *end_waiting_trials(connection, self.study.id, number, revision)]
-            )
-            return self._records(connection, numbers)
+            waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, revision)
+            return self._records(connection, [number, *waiting])
 
         return self._write(work, on_trouble=on_trouble or (lambda: None))
 
@@ -295,7 +293,7 @@ class StudyWriter(TrialLeases):
         return None if reopened is None else self._with_lease(reopened)
 
     def _resume(self, query: Select[Any], total: int | None = None) -> TrialRecord | None:
-        """Begin the trial that ``query`` selects again, as this worker's. None if there is none or ``total`` is reached."""
+        """Resume the first trial that ``query`` selects. None if there is none or ``total`` is reached."""
 
         def work(connection: Connection) -> TrialRecord | None:
             lock_study(connection, self.study.id)  # so that no two workers resume the same trial

@@ -116,7 +116,7 @@ def test_a_late_ending_is_logged(writer, caplog):
     another(writer).take_up()
     with caplog.at_level(logging.WARNING):
         writer.finish(0, COMPLETE)
-    assert "no longer this worker's" in caplog.text
+    assert "no longer holds its lease" in caplog.text
 
 
 def test_a_trial_that_loses_its_workers_is_given_up(writer):
