@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from explorer.records import TrialRecord
 from explorer.store import lease
-from explorer.store.database import PATIENCE_SECONDS
+from explorer.store.database import RETRY_SECONDS
 from explorer.store.lease import RETRIES, HeldLease, LeaseWatch
 from explorer.store.rows import lock_study, next_revision, now, select_trials, short, to_record
 from explorer.store.schema import claims, trials
@@ -186,7 +186,7 @@ class TrialLeases:
             fail_running(connection, self.study.id, final, ended, failure="code")
             return self._records(connection, [row.number for row in rows])
 
-        return self._write(work, patience=10.0)
+        return self._write(work, retry_seconds=10.0)
 
     def renew(self) -> None:
         """Renew the leases of this worker's running trials, and observe the leases of other workers.
@@ -208,7 +208,7 @@ class TrialLeases:
                 connection.execute(trials.update().where(*lost).values(**until, **again))
             self._observe_leases(connection)
 
-        self._write(work, patience=lease.LEASE_SECONDS)
+        self._write(work, retry_seconds=lease.LEASE_SECONDS)
 
     def reap(self) -> list[TrialRecord]:
         """Fail the running trials whose worker is lost (``LeaseWatch``), and return them.
@@ -256,7 +256,7 @@ class TrialLeases:
     def _write(
         self,
         work: Callable[[Connection], T],
-        patience: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> T:
         """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads."""
@@ -265,7 +265,7 @@ class TrialLeases:
             lock_study(connection, self.study.id)
             return work(connection)
 
-        return self.study.database.write(locked, patience, on_trouble)
+        return self.study.database.write(locked, retry_seconds, on_trouble)
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))

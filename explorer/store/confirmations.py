@@ -182,7 +182,7 @@ class ConfirmationWriter:
             connection.execute(confirmations.update().where(*self._mine()).values(lease_until=until))
             self._observe_leases(connection)
 
-        self.study.database.write(work, patience=lease.LEASE_SECONDS)
+        self.study.database.write(work, retry_seconds=lease.LEASE_SECONDS)
 
     def release(self) -> None:
         """Release this worker's running trainings, so that other workers can claim them.
@@ -194,7 +194,7 @@ class ConfirmationWriter:
         def work(connection: Connection) -> None:
             connection.execute(confirmations.update().where(*self._mine()).values(lease_until=None))
 
-        self.study.database.write(work, patience=10.0)
+        self.study.database.write(work, retry_seconds=10.0)
 
     def _observe_leases(self, connection: Connection) -> set[Any]:
         """Observe the leases of other workers; return the running trainings whose worker is lost."""

@@ -19,7 +19,7 @@ from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store.checking import DamagedRow, Stored, describe, read_environment
 from explorer.store.schema import STORED, architectures, environments, studies, trials
 
-REASON_LENGTH = 500  # characters of a reason that are stored: enough for one message on a few lines of a terminal
+REASON_LENGTH = 500  # characters of a reason that are stored; a longer one is cut
 STATE = case((trials.c.resumable, "interrupted"), else_=trials.c.state)  # a resumable trial is stored as failed
 
 
@@ -113,7 +113,7 @@ def trial_row(number: Any) -> str:
 
 
 def now(connection: Connection) -> float:
-    """Return the seconds since the epoch by the database's clock, with which all machines agree."""
+    """Return the seconds since the epoch by the database's clock, which is the same for all machines."""
     if connection.dialect.name == "sqlite":
         return time.time()  # its processes share one machine, and SQLite's own clock counts whole seconds
     return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
@@ -188,7 +188,7 @@ def _columns(value: Proposal | Ending, excluded: str) -> dict[str, Any]:
 def lock_study(connection: Connection, study_id: int) -> None:
     """Lock the study's row until the commit, so that no two transactions change its trials at the same time.
 
-    SQLite ignores the lock; it has only one writing transaction at a time.
+    This has no effect on SQLite, which has only one writing transaction at a time.
     """
     connection.execute(select(studies.c.id).where(studies.c.id == study_id).with_for_update())
 

@@ -159,7 +159,7 @@ def test_the_file_is_absolute_from_the_start(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     assert study.counts()["complete"] == 0
-    study.database.write(lambda connection: None, patience=0)
+    study.database.write(lambda connection: None, retry_seconds=0)
     (tmp_path / "gone").rmdir()
     with pytest.raises(StoreError, match="the current folder was removed"):
         sqlite_file(parse_storage("x.db"))

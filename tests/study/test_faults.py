@@ -284,7 +284,7 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
     def opened(storage):
         database = open_for_writing(storage)
         event.listen(database.engine, "before_cursor_execute", finishing)
-        database.hurry.set()
+        database.stop_retrying.set()
         return database
 
     def evaluate(architecture, *, choices, epochs, seed):
