@@ -167,7 +167,7 @@ class Database:
         if self.file is None:
             yield
             return
-        message = "%s: locked for %d s, perhaps by another program; the explorer waits for the lock up to %d s"
+        message = "%s: still waiting after %d s to write; another program may hold a lock on it; waiting up to %d s"
         arguments = [message, self.shown, LOCK_WARNING_SECONDS, BUSY_SECONDS]
         timer = threading.Timer(LOCK_WARNING_SECONDS, _log.warning, arguments)
         timer.daemon = True
@@ -184,7 +184,7 @@ class Database:
         if identity(self.file) != self.opened:
             raise StoreError(
                 f"{self.shown}: the file {self.file} was removed or replaced while in use;"
-                " what is written now is lost; put it back and run the same line again"
+                " what is written now is lost; put it back and run the same command again"
             )
 
     def require_space(self) -> None:
@@ -218,7 +218,7 @@ class Database:
             kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
             raise kind(f"{self.shown}: cannot {verb} this database: {driver_message(error)}") from error
         except DamagedRow as error:
-            raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
+            raise StoreError(f"{self.shown}: {error}; the row is damaged, restore a backup of the database") from error
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def require_no_workers(connection: Connection, shown: str) -> None:
                 raise StoreError(
                     f"{shown}: a worker of an earlier version of the explorer still runs a training on host "
                     f"{worker.partition(':')[0]!r}; end it, or wait up to {LEASE_SECONDS:.0f} s if it was killed, then "
-                    "run the same line again"
+                    "run the same command again"
                 )
 
 

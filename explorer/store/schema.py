@@ -235,7 +235,7 @@ def check_no_views(connection: Connection, shown: str) -> None:
     query = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view') AND coalesce(rootpage, 0) = 0"
     for name in connection.exec_driver_sql(query).scalars():
         if name.lower() in metadata.tables:
-            raise StoreError(f"{shown}: {name} is a view, expected a table; put back a copy of the database")
+            raise StoreError(f"{shown}: {name} is a view, expected a table; restore a backup of the database")
 
 
 def check_no_triggers(connection: Connection, shown: str) -> None:
@@ -251,7 +251,7 @@ def check_no_triggers(connection: Connection, shown: str) -> None:
         if table.lower() in metadata.tables:
             raise StoreError(
                 f"{shown}: the table {table} has a trigger, {printable(name)[:80]!r}, which the explorer did not make;"
-                " it can be read, not written to; drop the trigger, or put back a copy of the database"
+                " it can be read, not written to; drop the trigger, or restore a backup of the database"
             )
 
 
@@ -265,7 +265,7 @@ def _check_columns(connection: Connection, shown: str) -> None:
             if name in computed or name not in columns:
                 fault = "is computed, expected a stored one" if name in computed else "is missing"
                 where = f"the column {name} of the table {table.name}" if columns else f"the table {table.name}"
-                raise StoreError(f"{shown}: {where} {fault}; put back a copy of the database")
+                raise StoreError(f"{shown}: {where} {fault}; restore a backup of the database")
 
 
 def _check_types(connection: Connection, shown: str) -> None:
@@ -280,7 +280,7 @@ def _check_types(connection: Connection, shown: str) -> None:
             name = next(name for name, expected in names.items() if f"'{kinds[name]}'" not in expected)
             raise StoreError(
                 f"{shown}: {table.name}, row {row}, column {name}: expected {names[name]}, found '{kinds[name]}'; "
-                "the row is damaged, put back a copy of the database"
+                "the row is damaged, restore a backup of the database"
             )
 
 

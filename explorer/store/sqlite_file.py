@@ -77,8 +77,8 @@ def check_pages(file: Path, storage: str) -> None:
     if found != "ok":
         result = " ".join(str(found).split())[:200]
         raise StoreError(
-            f"{storage}: {file} is damaged (quick_check: {result}); put back a copy, "
-            "or save what is left with sqlite3's .recover"
+            f"{storage}: {file} is damaged (quick_check: {result}); restore a backup, "
+            "or recover what is left with sqlite3's .recover"
         )
 
 
@@ -222,7 +222,7 @@ def back_up(file: Path, found: int, shown: str) -> Path:
         raise StoreError(
             f"{shown}: its tables are of version {found}; before they change it is copied to {path.name}, for which "
             f"{needed / 2**20:.1f} MiB are needed on its disk and {free / 2**20:.1f} are free; free some and run the "
-            "same line again"
+            "same command again"
         )
 
     def write(temporary: Path) -> None:

@@ -256,5 +256,5 @@ class _Fingerprint(dict[str, Any]):
     def __missing__(self, entry: str) -> Any:
         raise StoreError(
             f"study {self._study!r} does not say its {entry!r} (explorer_studies, column fingerprint); "
-            "put back a copy of the database"
+            "restore a backup of the database"
         )

@@ -163,7 +163,7 @@ def test_the_row_and_the_column_are_named(damaged, column, value, said):
     """The message says the table, the row, the column, what was found, what was expected and what to do."""
     with pytest.raises(StoreError, match=said) as caught:
         read_all(damaged("explorer_trials", column, value))
-    assert "damaged" in str(caught.value) and "put back a copy" in str(caught.value)
+    assert "damaged" in str(caught.value) and "restore a backup" in str(caught.value)
 
 
 def test_compare_names_the_damage_of_its_studies(damaged, capsys):
