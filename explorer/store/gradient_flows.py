@@ -38,7 +38,7 @@ def read_gradient_flow(study: StudyIdentity, digest: str) -> GradientFlow | None
         return flow
 
 
-def keep_gradient_flow(study: StudyIdentity, flow: GradientFlow) -> None:
+def save_gradient_flow(study: StudyIdentity, flow: GradientFlow) -> None:
     """Write the gradient flow of a network of the study, in place of an earlier one.
 
     Raises:

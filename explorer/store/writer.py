@@ -2,7 +2,7 @@
 
     (proposal) --> running ---------------> complete | stopped | failed
                       |  lease expired, worker lost, Ctrl-C
-                      +--> failed, resumable --(take_up)--> running, attempt + 1, same number and seed
+                      +--> failed, resumable --(resume)--> running, attempt + 1, same number and seed
     failed --(retry)--> running, attempt + 1, same number and seed
     stopped --(reopen)--> running, attempt + 1, same number and seed
     (proposal, network has ended in another trial) --> cached, or failed for the same reason
@@ -205,7 +205,7 @@ class StudyWriter(TrialLeases):
 
         return self._write(work, on_trouble=on_trouble or (lambda: None))
 
-    def take_up(self, total: int | None = None) -> TrialRecord | None:
+    def resume(self, total: int | None = None) -> TrialRecord | None:
         """Resume the first interrupted trial, with its number and seed.
 
         Args:
@@ -230,7 +230,7 @@ class StudyWriter(TrialLeases):
             if connection.execute(first).first() is None:
                 return None
 
-        resumed = self._resume(first, total)
+        resumed = self._restart(first, total)
         return None if resumed is None else self._with_lease(resumed)
 
     def retry(
@@ -289,10 +289,10 @@ class StudyWriter(TrialLeases):
         Raises:
             StoreError: The database cannot be written to.
         """
-        reopened = self._resume(select(trials).where(*of_trial(self.study.id, number), trials.c.state == "stopped"))
+        reopened = self._restart(select(trials).where(*of_trial(self.study.id, number), trials.c.state == "stopped"))
         return None if reopened is None else self._with_lease(reopened)
 
-    def _resume(self, query: Select[Any], total: int | None = None) -> TrialRecord | None:
+    def _restart(self, query: Select[Any], total: int | None = None) -> TrialRecord | None:
         """Resume the first trial that ``query`` selects. None if there is none or ``total`` is reached."""
 
         def work(connection: Connection) -> TrialRecord | None:

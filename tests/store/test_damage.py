@@ -17,7 +17,7 @@ from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, w
 from explorer.store.cleaning import removable_files
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
-from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending, Proposal
 from explorer.store.schema import metadata
@@ -61,7 +61,7 @@ def whole(tmp_path_factory):
         writer.finish(
             number, Ending(**{f: getattr(ending, f) for f in ending.__slots__} | {"environment": ENVIRONMENT})
         )
-        keep_gradient_flow(
+        save_gradient_flow(
             study, GradientFlow(network.digest, 0, 8, "noise", 1.0, (BlockFlow(1, 1, 1.0, 0.1, 0.5, 0.0, 1.0),))
         )
     network = space.architecture(3)

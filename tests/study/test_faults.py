@@ -183,7 +183,7 @@ def test_kills_between_asking_and_the_lease(url, tmp_path):
     assert statement > 5 and [record.state for record in records] == ["running"]
     heir = StudyWriter(make_study(url), new_worker())
     assert [record.reason for record in heir.reap()] == ["interrupted: its worker was lost"]
-    assert heir.take_up().attempt == 2
+    assert heir.resume().attempt == 2
     heir.finish(0, Ending("complete", {"accuracy": 1.0, "macs": 1.0}))
     invariant(url, tmp_path)
 
