@@ -14,7 +14,7 @@ from explorer.settings.settings import takes_settings
 from explorer.space.search_space import load_space
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
-from explorer.store.study import TRAINING_SETTINGS, Study
+from explorer.store.study import TERMS, Study
 from explorer.study.events import Progress
 from explorer.study.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
@@ -126,7 +126,7 @@ def _drawn(path: str, opened: Callable[[str], Study | None], search: SearchSetti
 
 def _require_alike(first: Study | _Drawn, second: Study | _Drawn) -> None:
     """Raises StudyError where the two are trained otherwise: their errors would tell of that, not of the spaces."""
-    for field in TRAINING_SETTINGS:
+    for field in TERMS:
         if first.fingerprint.get(field) != second.fingerprint.get(field):
             raise StudyError(
                 f"studies {first.name!r} and {second.name!r} were trained otherwise: their {field} differs; "
