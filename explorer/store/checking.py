@@ -230,9 +230,9 @@ def read_result(where: str, value: Any) -> TrainingResult | None:
         numbers = [getattr(result, name) for name in _RESULT_NUMBERS]
         curve = [getattr(epoch, name) for epoch in result.curve for name in Epoch.__dataclass_fields__]
         if not all(type(each) in (int, float) for each in (*numbers, *curve)) or not whole(0).passes(result.epochs):
-            raise ValueError("a figure that is no number")
+            raise ValueError("a value is not a number")
         if type(result.precision) is not str:
-            raise ValueError("a precision that is no text")
+            raise ValueError("precision is not a string")
     return result
 
 
@@ -266,9 +266,9 @@ def read_environment(digest: Any, value: Any) -> Environment | None:
             environment.commit,
         )
         if not (all(type(each) is str for each in texts) and TEXTS.passes(environment.versions)):
-            raise ValueError("a field that is no text")
+            raise ValueError("a field is not a string")
         if not whole(0).passes(environment.threads):
-            raise ValueError("a number of threads that is none")
+            raise ValueError("threads is not a whole number of at least 0")
     return environment
 
 

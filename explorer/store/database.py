@@ -184,7 +184,7 @@ class Database:
         if identity(self.file) != self.opened:
             raise StoreError(
                 f"{self.shown}: the file {self.file} was removed or replaced while in use;"
-                " what is written now is lost; put it back and run the same command again"
+                " data written now is lost; put the file back and run the same command again"
             )
 
     def require_space(self) -> None:
@@ -194,7 +194,7 @@ class Database:
         free = shutil.disk_usage(self.file.resolve().parent).free
         if free < FREE_BYTES:
             raise StoreError(
-                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search wants "
+                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search needs "
                 f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
             )
 
@@ -346,7 +346,7 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     shown, file = shown_storage(url), sqlite_file(url)
     if file is not None:
         if not file.parent.is_dir():
-            raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
+            raise StoreError(f"{shown}: there is no folder {file.parent}; create it, or give another --storage")
         check_writable(file, shown)
         if not has_locks(file.resolve().parent):
             raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")

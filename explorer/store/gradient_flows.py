@@ -34,7 +34,7 @@ def read_gradient_flow(study: StudyIdentity, digest: str) -> GradientFlow | None
             flow = GradientFlow.from_dict(data)
             numbers = [flow.loss, *(getattr(b, name) for b in flow.blocks for name in BlockFlow.__dataclass_fields__)]
             if not all(each is None or is_number(each) for each in numbers) or flow.digest != digest:
-                raise ValueError("a figure that is no number, or another network")
+                raise ValueError("a value is not a number, or the digest is that of another network")
         return flow
 
 

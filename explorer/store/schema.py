@@ -251,7 +251,7 @@ def check_no_triggers(connection: Connection, shown: str) -> None:
         if table.lower() in metadata.tables:
             raise StoreError(
                 f"{shown}: the table {table} has a trigger, {printable(name)[:80]!r}, which the explorer did not make;"
-                " it can be read, not written to; drop the trigger, or restore a backup of the database"
+                " the database can be read but not written to; drop the trigger, or restore a backup of the database"
             )
 
 
@@ -263,7 +263,7 @@ def _check_columns(connection: Connection, shown: str) -> None:
         computed = {row[1] for row in stored if row[6]}
         for name in (column.name for column in table.c):
             if name in computed or name not in columns:
-                fault = "is computed, expected a stored one" if name in computed else "is missing"
+                fault = "is computed, expected a stored column" if name in computed else "is missing"
                 where = f"the column {name} of the table {table.name}" if columns else f"the table {table.name}"
                 raise StoreError(f"{shown}: {where} {fault}; restore a backup of the database")
 

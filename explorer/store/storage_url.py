@@ -50,8 +50,8 @@ def parse_storage(storage: str | os.PathLike[str]) -> URL:
     if name in ("postgres", "postgresql"):
         return _server_url(driver or "psycopg", rest)
     raise StoreError(
-        f"{scheme[0]}{HIDDEN}: a storage is a path, sqlite:///FILE or {SERVER_STORAGE}, this is neither"
-        f"; a path with a colon is written as in ./a:b.db"
+        f"{scheme[0]}{HIDDEN}: expected a path, sqlite:///FILE or {SERVER_STORAGE} as the storage"
+        f"; write a path with a colon as in ./a:b.db"
     )
 
 
@@ -107,9 +107,9 @@ def _sqlite_url(text: str, rest: str) -> URL:
 def _file_url(path: str) -> URL:
     """Return the URL of an SQLite file. Raises StoreError if the path cannot be that of a file."""
     if "\0" in path:
-        raise StoreError(f"{path!r}: a path holds no NUL character")
+        raise StoreError(f"{path!r}: a path cannot contain a NUL character")
     if os.name != "nt" and PureWindowsPath(path).drive.endswith(":"):
-        raise StoreError(f"{path}: a path of Windows, which this system has not; give one of this machine's")
+        raise StoreError(f"{path}: a path with a Windows drive, which this system does not have; give another path")
     path = os.path.expanduser(path)
     if path.endswith(os.sep) or os.path.isdir(path):
         raise StoreError(

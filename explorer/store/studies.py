@@ -255,6 +255,6 @@ class _Fingerprint(dict[str, Any]):
 
     def __missing__(self, entry: str) -> Any:
         raise StoreError(
-            f"study {self._study!r} does not say its {entry!r} (explorer_studies, column fingerprint); "
+            f"study {self._study!r} has no entry {entry!r} in its settings (explorer_studies, column fingerprint); "
             "restore a backup of the database"
         )

@@ -380,8 +380,8 @@ class Study(StudyIdentity):
     def _require_one_environment(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         if LATENCY in names and (found := mixed_environments(records)):
             raise StoreError(
-                f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
-                " --mix-environments (in Python mix_environments=True) puts them together all the same"
+                f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks;"
+                " --mix-environments (in Python mix_environments=True) compares them anyway"
             )
 
 

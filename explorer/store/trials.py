@@ -66,7 +66,7 @@ def _curve(number: int, result: Any) -> Curve:
     with damage_at(f"{trial_row(number)}, column result"):
         curve = Curve.from_json(result)
         if not all(type(value) in (int, float) for column in curve for value in column):
-            raise ValueError("a figure that is no number")
+            raise ValueError("a value is not a number")
         return curve
 
 

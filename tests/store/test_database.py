@@ -299,7 +299,7 @@ def test_a_read_only_folder_is_read_and_not_written_to(archive):
     "storage, message",
     [
         ("studies", "write sqlite:///studies for a file of this name"),
-        ("mysql://u:canary@h/x", "is neither"),
+        ("mysql://u:canary@h/x", "expected a path, sqlite:///FILE or"),
         ("sqlite://", "in memory"),
         ("sqlite:///x.db?mode=ro", "a plain path"),
         ("postgres ql://u:canary@h/x", "not a storage URL"),

@@ -268,7 +268,7 @@ def test_a_disk_that_is_really_full(tmp_path, environment):
 def test_a_nearly_full_disk_is_refused_before_anything_is_written(space, url, tmp_path, monkeypatch):
     """R8: without room for a search's record none is begun, in one line."""
     monkeypatch.setattr(store_database, "FREE_BYTES", 1 << 60)
-    with pytest.raises(StoreError, match=r"only \d+ MiB are free on its disk, a search wants 1099511627776; free some"):
+    with pytest.raises(StoreError, match=r"only \d+ MiB are free on its disk, a search needs 1099511627776; free some"):
         run_search(space, evaluate=good, storage=url, study="one", trials=1)
 
 
