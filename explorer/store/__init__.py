@@ -1,6 +1,6 @@
-"""The record of every study: what was tried, what it cost, what came of it.
+"""The database of studies: their trials, the costs of the networks and the results.
 
-Imported without torch, optuna or pandas.
+The package does not import torch, optuna or pandas.
 """
 
 from __future__ import annotations

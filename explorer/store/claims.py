@@ -1,8 +1,8 @@
-"""Which trial has a network, and which worker has a trial.
+"""Claims of trials on networks, and leases of workers on trials.
 
-The first trial of a network gets it. A later one waits while that one runs and ends with it, or is answered from it.
-A trial that runs belongs to a worker by a lease; when the worker is lost, others may resume the trial. Each function is
-part of a transaction that has locked the study.
+The first trial of a network claims it. While that trial runs, a later trial of the same network waits and ends with it;
+after that, a later trial takes its result. A worker holds a lease on each trial that it runs. When the worker is lost,
+other workers may resume the trial. Each function is part of a transaction that has locked the study.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from explorer.records import TrialRecord
 from explorer.store import lease
-from explorer.store.database import PATIENCE_SECONDS
-from explorer.store.lease import RETRIES, Held, LeaseWatch
+from explorer.store.database import RETRY_SECONDS
+from explorer.store.lease import RETRIES, HeldLease, LeaseWatch
 from explorer.store.rows import lock_study, next_revision, now, select_trials, short, to_record
 from explorer.store.schema import claims, trials
 from explorer.store.study import Study
@@ -25,24 +25,33 @@ T = TypeVar("T")
 
 
 def of_trial(study_id: int, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """The conditions on the row of one trial."""
+    """Return the conditions that select the row of one trial."""
     return trials.c.study_id == study_id, trials.c.number == number
 
 
 def among(study_id: int, numbers: Sequence[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """The conditions on the rows of several trials."""
+    """Return the conditions that select the rows of several trials."""
     return trials.c.study_id == study_id, trials.c.number.in_(numbers)
 
 
 def unfinished() -> ColumnElement[bool]:
-    """The condition on trials that run, and on those that wait to be resumed."""
+    """Return the condition that selects running and interrupted trials."""
     return or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
 
 
-def place(connection: Connection, study_id: int, digest: str, number: int, worker: str) -> dict[str, Any]:
-    """Give the network ``digest`` to trial ``number`` unless another has it; return the values of the trial's columns.
+def claim_network(connection: Connection, study_id: int, digest: str, number: int, worker: str) -> dict[str, Any]:
+    """Claim a network for a trial unless another trial has claimed it.
 
-    The trial runs, waits for the one that has its network, or is answered from it.
+    Args:
+        connection: A connection of a transaction that has locked the study.
+        study_id: The study's row.
+        digest: The network's digest.
+        number: The trial's number.
+        worker: The name of the worker that begins the trial.
+
+    Returns:
+        The values of the trial's columns. The trial runs, waits for the trial that has claimed its network, or takes
+        the result of that trial.
     """
     claim = {"study_id": study_id, "digest": digest, "number": number}
     holder = connection.scalar(select(claims.c.number).where(claims.c.study_id == study_id, claims.c.digest == digest))
@@ -52,41 +61,61 @@ def place(connection: Connection, study_id: int, digest: str, number: int, worke
     values["lease_until"] = now(connection) + lease.LEASE_SECONDS
     if holder is None or holder == number:
         return values
-    twin = connection.execute(select(trials).where(*of_trial(study_id, holder))).one()
-    if twin.state == "running" or twin.resumable:
+    holding = connection.execute(select(trials).where(*of_trial(study_id, holder))).one()
+    if holding.state == "running" or holding.resumable:
         return {**values, "same_as": holder}
-    return {**values, **_answered(twin), "finished": now(connection), "lease_until": None}
+    return {**values, **_shared_result(holding), "finished": now(connection), "lease_until": None}
 
 
-def settle_waiting(connection: Connection, study_id: int, holder: int, revision: int) -> list[int]:
-    """End the trials that waited for trial ``holder`` as that one ended, and those that failed with it in an earlier
-    attempt; return their numbers."""
-    unsettled = or_(trials.c.state == "running", and_(trials.c.state == "failed", ~trials.c.resumable))
-    waiting = (trials.c.study_id == study_id, trials.c.same_as == holder, unsettled)
+def end_waiting_trials(connection: Connection, study_id: int, holder: int, revision: int) -> list[int]:
+    """End the trials that wait for a trial of the same network, and those that failed with it in an earlier attempt.
+
+    Args:
+        connection: A connection of a transaction that has locked the study.
+        study_id: The study's row.
+        holder: The number of the trial that has claimed the network. It has ended; the others end in the same way.
+        revision: The revision of this change.
+
+    Returns:
+        The numbers of the trials that were changed.
+    """
+    can_change = or_(trials.c.state == "running", and_(trials.c.state == "failed", ~trials.c.resumable))
+    waiting = (trials.c.study_id == study_id, trials.c.same_as == holder, can_change)
     numbers = list(connection.scalars(select(trials.c.number).where(*waiting)))
-    twin = connection.execute(select(trials).where(*of_trial(study_id, holder))).one()
-    values = {**_answered(twin), "finished": now(connection), "lease_until": None, "revision": revision}
+    holding = connection.execute(select(trials).where(*of_trial(study_id, holder))).one()
+    values = {**_shared_result(holding), "finished": now(connection), "lease_until": None, "revision": revision}
     connection.execute(trials.update().where(*waiting).values(**values))
     return numbers
 
 
 def fail_running(connection: Connection, study_id: int, numbers: Sequence[int], reason: str, failure: str = "") -> None:
-    """Fail running trials. ``failure``: the kind, which makes it final; empty for trials to be resumed."""
+    """Fail running trials.
+
+    Args:
+        connection: A connection of a transaction that has locked the study.
+        study_id: The study's row.
+        numbers: The numbers of the trials.
+        reason: Why they fail.
+        failure: The kind of a final failure, one of ``records.FAILURES``. Empty: the trials are interrupted and can be
+            resumed.
+    """
     if not numbers:
         return
     revision = next_revision(connection, study_id)
-    kind = case((trials.c.same_as.is_(None), failure), else_="")  # one that waits fails with its twin
+    kind = case((trials.c.same_as.is_(None), failure), else_="")  # a waiting trial fails with the one it waits for
     values = {"state": "failed", "reason": reason, "resumable": not failure, "failure": kind, "lease_until": None}
     values |= {"finished": now(connection), "revision": revision}
     connection.execute(trials.update().where(*among(study_id, numbers)).values(**values))
     if failure:
         for number in numbers:
-            settle_waiting(connection, study_id, number, revision)
+            end_waiting_trials(connection, study_id, number, revision)
 
 
 def is_total_reached(connection: Connection, study_id: int, total: int | None) -> bool:
-    """Whether ``total`` trials are complete, stopped or under way. Asked within the transaction that begins another, so
-    that several workers together do not pass it."""
+    """Return whether ``total`` trials are complete, stopped or running; False if ``total`` is None.
+
+    The transaction that begins another trial calls this, so that several workers together do not exceed the total.
+    """
     if total is None:
         return False
     counted = or_(
@@ -96,29 +125,29 @@ def is_total_reached(connection: Connection, study_id: int, total: int | None) -
     return connection.execute(query).scalar_one() >= total
 
 
-def _answered(twin: Any) -> dict[str, Any]:
-    """What a trial of the same network as the ended trial ``twin`` is given."""
-    if twin.state in ("complete", "stopped"):
+def _shared_result(ended: Any) -> dict[str, Any]:
+    """Return the values of a trial's columns that come from the ended trial of the same network."""
+    if ended.state in ("complete", "stopped"):
         return {
             "state": "cached",
-            "same_as": twin.number,
+            "same_as": ended.number,
             "reason": "",
-            "objectives": twin.objectives,
-            "environment": twin.environment,
+            "objectives": ended.objectives,
+            "environment": ended.environment,
         }
-    reason = short(f"the same network failed in trial {twin.number}: {twin.reason}")
-    return {"state": "failed", "same_as": twin.number, "reason": reason}
+    reason = short(f"the same network failed in trial {ended.number}: {ended.reason}")
+    return {"state": "failed", "same_as": ended.number, "reason": reason}
 
 
 @dataclass(frozen=True)
 class TrialLeases:
-    """The leases of one ``worker`` on trials of ``study``.
+    """The leases of one worker on trials of a study.
 
     Attributes:
         study: The study.
         worker: The worker's name.
-        watch: What this process has seen of the leases of other workers.
-        held: The trials that this worker runs.
+        watch: The leases of other workers, as this process has observed them.
+        held: The numbers of the trials that this worker runs.
     """
 
     study: Study
@@ -127,12 +156,21 @@ class TrialLeases:
     held: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def interrupt(self, reason: str, crashed: bool = False) -> list[TrialRecord]:
-        """Ends all of this worker's running trials as failed, to be taken up again by who comes next. This is in order,
-        so it uses up no attempt: attempts are counted to find trials that end their workers.
+        """Interrupt all running trials of this worker, so that any worker can resume them.
 
-        A database that is away is not waited for long: without this, the leases pass by themselves.
-        ``crashed``: the search could not go on, perhaps because of one of these trials: as for trials whose worker was
-        lost, the failure is final after RETRIES times.
+        An interruption does not count as an attempt: attempts are counted to find trials that crash their workers. A
+        database that cannot be written to is retried for 10 seconds only, since the leases also expire without this.
+
+        Args:
+            reason: Why the trials are interrupted.
+            crashed: The search crashed, perhaps because of one of these trials. Then the attempt counts, and the
+                failure is final after RETRIES resumptions, as for trials whose worker was lost.
+
+        Returns:
+            The interrupted trials.
+
+        Raises:
+            StoreError: The database cannot be written to.
         """
         self.held.clear()
 
@@ -148,11 +186,16 @@ class TrialLeases:
             fail_running(connection, self.study.id, final, ended, failure="code")
             return self._records(connection, [row.number for row in rows])
 
-        return self._write(work, patience=10.0)
+        return self._write(work, retry_seconds=10.0)
 
     def renew(self) -> None:
-        """Extends the leases of this worker's running trials, takes back those that it runs and that were taken for
-        lost, and looks at the leases of the others."""
+        """Renew the leases of this worker's running trials, and observe the leases of other workers.
+
+        A trial that still runs here but that another worker has failed as lost becomes running again.
+
+        Raises:
+            StoreError: The database cannot be written to within the duration of a lease.
+        """
 
         def work(connection: Connection) -> None:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker)
@@ -163,19 +206,22 @@ class TrialLeases:
                 again = {"state": "running", "reason": "", "resumable": False, "finished": None}
                 again["revision"] = next_revision(connection, self.study.id)
                 connection.execute(trials.update().where(*lost).values(**until, **again))
-            self._look(connection)
+            self._observe_leases(connection)
 
-        self._write(work, patience=lease.LEASE_SECONDS)
+        self._write(work, retry_seconds=lease.LEASE_SECONDS)
 
     def reap(self) -> list[TrialRecord]:
-        """Fails the running trials whose worker is lost (``LeaseWatch``), and returns them.
+        """Fail the running trials whose worker is lost (``LeaseWatch``), and return them.
 
-        They may be taken up again, RETRIES times; after that the failure is final: such a trial may
-        well be what kills its workers.
+        Any worker may resume such a trial. After RETRIES resumptions the failure is final, because the trial may be
+        what kills its workers.
+
+        Raises:
+            StoreError: The database cannot be written to.
         """
 
         def work(connection: Connection) -> list[TrialRecord]:
-            lost = self._look(connection)
+            lost = self._observe_leases(connection)
             again = [number for number, attempt in lost.items() if attempt <= RETRIES]
             final = [number for number, attempt in lost.items() if attempt > RETRIES]
             fail_running(connection, self.study.id, again, "interrupted: its worker was lost")
@@ -185,38 +231,41 @@ class TrialLeases:
         return self._write(work)
 
     def undecided(self) -> int:
-        """How many networks other workers train that may live or be lost: which it is shows within a lease."""
+        """Return the number of networks that are trained by workers of which it is unknown whether they run.
+
+        After the duration of a lease each of these workers is known to run or known to be lost.
+        """
         numbers = cast(list[int], self.watch.undecided())
         if not numbers:
             return 0
-        waited_for = (*among(self.study.id, numbers), trials.c.state == "running", trials.c.same_as.is_(None))
+        training = (*among(self.study.id, numbers), trials.c.state == "running", trials.c.same_as.is_(None))
         with self.study.database.read() as connection:
-            return connection.execute(select(func.count()).where(*waited_for)).scalar_one()
+            return connection.execute(select(func.count()).where(*training)).scalar_one()
 
-    def _look(self, connection: Connection) -> dict[int, int]:
-        """The running trials whose worker is lost, by what this process has seen: number -> attempt, in order."""
+    def _observe_leases(self, connection: Connection) -> dict[int, int]:
+        """Observe the leases of other workers; return the attempt of each trial whose worker is lost, by number."""
         c = trials.c
         running = (c.study_id == self.study.id, c.state == "running", c.worker != self.worker)
         columns = (c.number, c.worker, c.attempt, c.lease_until)
         rows = connection.execute(select(*columns).where(*running).order_by(c.number)).all()
-        lost = self.watch.look(
-            Held(row.number, row.worker, row.lease_until and (row.attempt, row.lease_until)) for row in rows
+        lost = self.watch.observe(
+            HeldLease(row.number, row.worker, row.lease_until and (row.attempt, row.lease_until)) for row in rows
         )
         return {row.number: row.attempt for row in rows if row.number in lost}
 
     def _write(
         self,
         work: Callable[[Connection], T],
-        patience: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> T:
-        """``Database.write``, with the study locked first: what ``work`` reads stays so until it has written."""
+        """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads."""
 
         def locked(connection: Connection) -> T:
             lock_study(connection, self.study.id)
             return work(connection)
 
-        return self.study.database.write(locked, patience, on_trouble)
+        return self.study.database.write(locked, retry_seconds, on_trouble)
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))

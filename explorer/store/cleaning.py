@@ -1,8 +1,8 @@
-"""Which of a study's files nothing needs any more: weights of networks that were beaten, and what dead workers left.
+"""List the files of a study that are no longer needed: weights of dominated networks, and files of lost workers.
 
-Needed are the weights of every network on a frontier (of all objectives together, or of one that is learnt over any one
-cost) and of running trials, and the checkpoints of trainings that run or wait to be taken up again. Whatever is
-no such file of a network of this study is left alone. Weights that are gone are trained again when they are asked for.
+These files are needed: the weights of running trials and of every network on a frontier (of all objectives together, or
+of one measured objective versus one cost), and the checkpoints of trainings that run or can be resumed. Files that
+belong to no network of the study are never listed. Weights that were removed are trained again on demand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ _CONFIRMATION = re.compile(r"(.+)\.(\d+)-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Removable:
-    """A file that nothing needs, its size, and why nothing does."""
+    """A file that is no longer needed.
+
+    Attributes:
+        path: The file.
+        bytes: Its size in bytes.
+        reason: Why it is not needed.
+    """
 
     path: Path
     bytes: int
@@ -34,46 +40,51 @@ class Removable:
 
 
 def removable_files(study: Study) -> list[Removable]:
-    """The study's files that may be removed, by name. Nothing is removed here. Raises StoreError."""
+    """Return the study's files that may be removed, sorted by name. This function removes nothing.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
     folder = study.artifacts
-    # The files before the records: what a worker finishes in between is then known as finished, and kept.
+    # The files are listed before the records are read, so that a file of a trial that ends in between is kept.
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
     stale = set(abandoned(folder, older_than=time.time() - ABANDONED_SECONDS))
-    underway = _underway(study)
+    unfinished = _unfinished_networks(study)
     records = study.trials(full=False)
     complete = [trial for trial in records if trial.state == "complete"]
-    best = underway | {trial.digest for trial in _on_a_frontier(study, complete)}
+    needed_weights = unfinished | {trial.digest for trial in _on_a_frontier(study, complete)}
     known = {trial.digest: trial.number for trial in reversed(records)}
     confirming = {(r.digest, r.epochs, r.seed) for r in study.confirmations() if r.state == "running"}
-    found = []
+    removable = []
     for path in files:
         reason = ""
         if path in stale:
             reason = "left half-written by a process that is gone"
-        elif path.suffix == ".safetensors" and path.stem in known and path.stem not in best:
+        elif path.suffix == ".safetensors" and path.stem in known and path.stem not in needed_weights:
             reason = f"weights of trial {known[path.stem]}, on no frontier"
         elif path.suffix == ".checkpoint":
             match = _CONFIRMATION.fullmatch(path.stem)
             digest = path.stem if match is None else match[1]
-            needed = digest in underway if match is None else (digest, int(match[2]), int(match[3])) in confirming
+            needed = digest in unfinished if match is None else (digest, int(match[2]), int(match[3])) in confirming
             reason = "checkpoint of a training that has ended" if digest in known and not needed else ""
         if reason:
-            found.append(Removable(path, path.stat().st_size, reason))
-    return found
+            removable.append(Removable(path, path.stat().st_size, reason))
+    return removable
 
 
-def _underway(study: Study) -> set[str]:
-    """The networks of trials that run, or wait to be taken up again."""
-    left = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
+def _unfinished_networks(study: Study) -> set[str]:
+    """Return the digests of the networks of running and interrupted trials."""
+    unfinished = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
     with study.database.read() as connection:
-        return set(connection.scalars(select(trials.c.digest).where(trials.c.study_id == study.id, left)))
+        return set(connection.scalars(select(trials.c.digest).where(trials.c.study_id == study.id, unfinished)))
 
 
 def _on_a_frontier(study: Study, complete: list[TrialRecord]) -> Iterable[TrialRecord]:
+    """Yield the trials on the frontier of all objectives and on each frontier of a measured objective versus a cost."""
     costs = dict.fromkeys(name for trial in complete for name in trial.costs)
-    learnt = [name for name in dict.fromkeys([*study.objectives, "accuracy"]) if name not in costs]
-    for names in (tuple(study.objectives), *((cost, name) for cost in costs for name in learnt)):
+    measured = [name for name in dict.fromkeys([*study.objectives, "accuracy"]) if name not in costs]
+    for names in (tuple(study.objectives), *((cost, name) for cost in costs for name in measured)):
         values = [trial.quantities for trial in complete]
-        places = [place for place, value in enumerate(values) if all(name in value for name in names)]
-        points = [[study.sign(name) * values[place][name] for name in names] for place in places]
-        yield from (complete[places[place]] for place in non_dominated(points))
+        indices = [index for index, value in enumerate(values) if all(name in value for name in names)]
+        points = [[study.sign(name) * values[index][name] for name in names] for index in indices]
+        yield from (complete[indices[index]] for index in non_dominated(points))

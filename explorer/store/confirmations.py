@@ -1,11 +1,11 @@
-"""The trainings of a study's networks from fresh seeds: how they are read, and how one is claimed and ends.
+"""Read and write confirmations: trainings of a study's networks from fresh seeds.
 
     (wanted) --claim--> running --finish--> complete | failed
-                           |  its worker gone, its lease passed, Ctrl-C
-                           +--> claimed by whoever comes next, attempt + 1
+                           |  worker lost, lease expired, Ctrl-C
+                           +--> claimed by the next worker, attempt + 1
 
-Each arrow is one transaction, and the table's key is network, epochs and seed: of two who confirm one study at once
-each trains what the other has not claimed, and nothing is trained twice.
+Each arrow is one transaction. The key of the table is network, epochs and seed. So several processes can confirm one
+study at the same time, and no training runs twice.
 """
 
 from __future__ import annotations
@@ -18,17 +18,25 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from explorer.records import ConfirmationRecord, Environment, TrainingResult
 from explorer.store import lease
-from explorer.store.checking import DamagedRow, read_environment, shown
+from explorer.store.checking import DamagedRow, describe, read_environment
 from explorer.store.database import StudyIdentity
-from explorer.store.lease import Held, LeaseWatch
-from explorer.store.rows import keep_environment, lock_study, next_revision, now, read_row, short, to_row
+from explorer.store.lease import HeldLease, LeaseWatch
+from explorer.store.rows import insert_environment, lock_study, next_revision, now, read_row, short, to_row
 from explorer.store.schema import confirmations, environments
 
 _FIELDS = {each.name for each in fields(ConfirmationRecord)}
 
 
 def read_confirmations(study: StudyIdentity, since_revision: int = 0) -> list[ConfirmationRecord]:
-    """Every training of ``explorer confirm``, in the order in which they began."""
+    """Return the confirmations of a study in the order in which they began.
+
+    Args:
+        study: The study.
+        since_revision: Only confirmations that changed after this revision; 0 for all.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
     joined = confirmations.outerjoin(environments, confirmations.c.environment == environments.c.digest)
     mine = (confirmations.c.study_id == study.id, confirmations.c.revision > since_revision)
     query = select(*confirmations.c, environments.c.json.label("environment_json")).select_from(joined).where(*mine)
@@ -38,19 +46,25 @@ def read_confirmations(study: StudyIdentity, since_revision: int = 0) -> list[Co
 
 
 def _to_record(row: Row[*tuple[Any, ...]]) -> ConfirmationRecord:
-    """The training that a row holds. Raises DamagedRow."""
+    """Return the confirmation that a row stores. Raises DamagedRow."""
     data = row._asdict()
-    where = f"explorer_confirmations, network {shown(data['digest'])}, seed {shown(data['seed'])}"
+    where = f"explorer_confirmations, network {describe(data['digest'])}, seed {describe(data['seed'])}"
     values = {name: value for name, value in read_row(where, confirmations, data).items() if name in _FIELDS}
     if values["state"] == "complete" and "accuracy" not in values["test"]:
-        raise DamagedRow(f"{where}, column test: a complete training has an accuracy, found {shown(data['test'])}")
+        raise DamagedRow(f"{where}, column test: a complete training has an accuracy, found {describe(data['test'])}")
     values["environment"] = read_environment(data["environment"], data.get("environment_json"))
     return ConfirmationRecord(**values)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A training that is asked for: which network, how many epochs, from which seed."""
+    """A requested confirmation.
+
+    Attributes:
+        digest: The network's digest.
+        epochs: The number of epochs.
+        seed: The seed of the training.
+    """
 
     digest: str
     epochs: int
@@ -58,41 +72,57 @@ class Wanted:
 
     @classmethod
     def of(cls, record: ConfirmationRecord) -> Wanted:
+        """Return the request that a record answers."""
         return cls(record.digest, record.epochs, record.seed)
 
 
 @dataclass(frozen=True)
 class ConfirmationWriter:
-    """The writing side of ``study``'s confirmations for one ``worker``. ``watch``: what this process has seen of the
-    leases of other workers."""
+    """Writes the confirmations of a study on behalf of one worker.
+
+    Attributes:
+        study: The study.
+        worker: The worker's name.
+        watch: The leases of other workers, as this process has observed them.
+    """
 
     study: StudyIdentity
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
 
     def claim(self, wanted: Iterable[Wanted], since: int | None = None) -> ConfirmationRecord | None:
-        """The first of the wanted trainings that nobody has done or is doing, now this worker's; None when there is
-        none. One that failed is done again, what failed it may have passed; with ``since``, a revision of the
-        study, unless it failed after that."""
-        asked = list(wanted)
+        """Claim the first of the wanted trainings that is neither complete nor running.
+
+        Args:
+            wanted: The requested trainings, in order of preference.
+            since: A revision of the study: trainings that failed after it are not claimed. None: all failed trainings
+                can be claimed again, since the cause of the failure may be gone.
+
+        Returns:
+            The training, which now belongs to this worker; None if there is none to claim.
+
+        Raises:
+            StoreError: The database cannot be written to.
+        """
+        requested = list(wanted)
 
         def work(connection: Connection) -> ConfirmationRecord | None:
             lock_study(connection, self.study.id)
-            moment, lost = now(connection), self._look(connection)
+            started, lost = now(connection), self._observe_leases(connection)
 
             def failed_before(row: Any) -> bool:
                 return row.state == "failed" and (since is None or row.revision <= since)
 
             columns = [column for column in confirmations.c if column is not confirmations.c.result]
             rows = connection.execute(select(*columns).where(confirmations.c.study_id == self.study.id))
-            kept = {(row.digest, row.epochs, row.seed): row for row in rows}
-            for each in asked:
-                row = kept.get((each.digest, each.epochs, each.seed))
+            known = {(row.digest, row.epochs, row.seed): row for row in rows}
+            for each in requested:
+                row = known.get((each.digest, each.epochs, each.seed))
                 if row is None or failed_before(row) or each in lost:
-                    return self._take(connection, each, row, moment)
+                    return self._start(connection, each, row, started)
             return None
 
-        return self.study.database.write(work) if asked else None
+        return self.study.database.write(work) if requested else None
 
     def finish(
         self,
@@ -103,8 +133,21 @@ class ConfirmationWriter:
         environment: Environment | None = None,
         reason: str = "",
     ) -> ConfirmationRecord | None:
-        """Ends a training of this worker's: complete with ``test``, else failed with ``reason``. None when it is this
-        worker's no longer. Raises StoreError when the database cannot be written to, however long that is tried."""
+        """Write the result of a training that this worker runs.
+
+        Args:
+            training: The training.
+            test: Metric -> value on the test split. None: the training failed.
+            result: The result of the training, if there is one.
+            environment: Where the network was trained.
+            reason: Why the training failed.
+
+        Returns:
+            The confirmation, or None if it no longer belongs to this worker.
+
+        Raises:
+            StoreError: The database cannot be written to, even after retries.
+        """
 
         def work(connection: Connection) -> ConfirmationRecord | None:
             changed = {
@@ -118,7 +161,7 @@ class ConfirmationWriter:
             }
             values = to_row(confirmations, changed)
             if environment is not None:
-                values["environment"] = keep_environment(connection, environment)
+                values["environment"] = insert_environment(connection, environment)
             own = (*self._is(training), confirmations.c.worker == self.worker, confirmations.c.state == "running")
             if connection.execute(confirmations.update().where(*own).values(**values)).rowcount == 0:
                 return None
@@ -127,31 +170,39 @@ class ConfirmationWriter:
         return self.study.database.write(work)
 
     def renew(self) -> None:
-        """Extends the leases of this worker's running trainings, and looks at those of the others."""
+        """Renew the leases of this worker's running trainings, and observe the leases of other workers.
+
+        Raises:
+            StoreError: The database cannot be written to within the duration of a lease.
+        """
 
         def work(connection: Connection) -> None:
             lock_study(connection, self.study.id)
             until = now(connection) + lease.LEASE_SECONDS
             connection.execute(confirmations.update().where(*self._mine()).values(lease_until=until))
-            self._look(connection)
+            self._observe_leases(connection)
 
-        self.study.database.write(work, patience=lease.LEASE_SECONDS)
+        self.study.database.write(work, retry_seconds=lease.LEASE_SECONDS)
 
     def release(self) -> None:
-        """Leaves this worker's running trainings to whoever comes next."""
+        """Release this worker's running trainings, so that other workers can claim them.
+
+        Raises:
+            StoreError: The database cannot be written to within 10 seconds.
+        """
 
         def work(connection: Connection) -> None:
             connection.execute(confirmations.update().where(*self._mine()).values(lease_until=None))
 
-        self.study.database.write(work, patience=10.0)
+        self.study.database.write(work, retry_seconds=10.0)
 
-    def _look(self, connection: Connection) -> set[Any]:
-        """The running trainings whose worker is lost, by what this process has seen."""
+    def _observe_leases(self, connection: Connection) -> set[Any]:
+        """Observe the leases of other workers; return the running trainings whose worker is lost."""
         c = confirmations.c
         columns = (c.digest, c.epochs, c.seed, c.worker, c.attempt, c.lease_until)
         running = (c.study_id == self.study.id, c.state == "running", c.worker != self.worker)
-        return self.watch.look(
-            Held(
+        return self.watch.observe(
+            HeldLease(
                 Wanted(row.digest, row.epochs, row.seed),
                 row.worker,
                 row.lease_until and (row.attempt, row.lease_until),
@@ -159,7 +210,8 @@ class ConfirmationWriter:
             for row in connection.execute(select(*columns).where(*running))
         )
 
-    def _take(self, connection: Connection, training: Wanted, row: Any, moment: float) -> ConfirmationRecord:
+    def _start(self, connection: Connection, training: Wanted, row: Any, started: float) -> ConfirmationRecord:
+        """Write a training as running on this worker. ``row``: its row of an earlier attempt, or None."""
         begun: dict[str, Any] = {
             "state": "running",
             "reason": "",
@@ -167,8 +219,8 @@ class ConfirmationWriter:
             "result": None,
             "attempt": 1 if row is None else row.attempt + 1,
             "worker": self.worker,
-            "lease_until": moment + lease.LEASE_SECONDS,
-            "started": moment,
+            "lease_until": started + lease.LEASE_SECONDS,
+            "started": started,
             "finished": None,
             "revision": next_revision(connection, self.study.id),
         }

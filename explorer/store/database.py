@@ -1,7 +1,7 @@
-"""A database: where it lies, how it is opened for reading or writing, and what its errors mean.
+"""Open a database for reading or writing, retry failed writes, and turn driver errors into StoreErrors.
 
-Opened for writing, a database of an earlier version is migrated, after a copy of an SQLite file was made beside it.
-Opened for reading, it stays as it is, and each read sees its tables as those of today (``migrations``).
+A database of an earlier schema version is migrated when it is opened for writing; an SQLite file is copied before. When
+it is opened for reading, it does not change, and each read sees its tables as the current ones (``migrations``).
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ from sqlalchemy.pool import NullPool, StaticPool
 from explorer.errors import StoreError
 from explorer.store import migrations
 from explorer.store.checking import DamagedRow
-from explorer.store.passwords import words_of
+from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
+    LOCK_WARNING_SECONDS,
     NO_LOCKS,
-    TOLD_SECONDS,
     back_up,
-    begin_as_asked,
     check_file,
     check_pages,
     check_writable,
@@ -47,41 +46,49 @@ from explorer.store.sqlite_file import (
     identity,
     make_durable,
     reading_engine,
+    use_explicit_transactions,
     without_locks,
 )
 from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.system.files import remove
 
-PATIENCE_SECONDS = 600
-FIRST_PAUSE = 0.1
-FREE_BYTES = 256 << 20  # without which no search is begun
-_CREATION_LOCK = 0x6578706C  # the number of this project's advisory lock on PostgreSQL
-_UNSTORABLE = (DataError, InterfaceError, ProgrammingError)  # what drivers raise for a value that they do not take
+RETRY_SECONDS = 600  # how long a failed write is retried: a training may have taken hours
+FIRST_PAUSE = 0.1  # seconds before the first retry; each later pause is twice as long
+MAX_PAUSE = 10.0  # seconds between two retries at most
+FREE_BYTES = 256 << 20  # free disk space without which no search begins
+_CREATION_LOCK = 0x6578706C  # the key of this project's advisory lock on PostgreSQL ("expl" in ASCII)
+_UNSTORABLE = (DataError, InterfaceError, ProgrammingError)  # raised by drivers for a value that they cannot store
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class UnstorableValue(StoreError):
-    """A value that the database does not take; no waiting helps."""
+    """A value that the database cannot store. A retry would fail as well."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """An opened database. ``shown``: its URL without the password; ``file``: an SQLite database's path;
-    ``opened``: which file that was, where it is written to; ``hurry``: set from outside to wait no longer for a
-    database that cannot be written to; ``earlier``: its tables were of an earlier version when it was opened to be
-    read."""
+    """An open database.
 
-    engine: Engine = field(repr=False)  # it may show a password that stands in the URL's query
+    Attributes:
+        engine: SQLAlchemy's engine.
+        shown: The database in messages, its URL without the password.
+        file: The path of an SQLite database; None for a server or a database in memory.
+        opened: The identity of the file when it was opened for writing, to detect that it was replaced.
+        stop_retrying: An event that is set to stop the retries of failed writes, when the user interrupts the search.
+        earlier: Whether the tables were of an earlier schema version when the database was opened for reading.
+    """
+
+    engine: Engine = field(repr=False)  # its representation may contain a password in the URL's query
     shown: str
     file: Path | None
     opened: tuple[int, int] | None = field(default=None, compare=False, repr=False)
-    hurry: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    stop_retrying: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
     earlier: bool = field(default=False, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[str], Database], tuple[str]]:
-        """A copy sent to another process opens the same database for reading."""
+        """Pickle the database so that another process opens it for reading."""
         if self.in_memory:
             raise TypeError(
                 "a study in memory cannot be sent to another process or written to a file;"
@@ -91,63 +98,78 @@ class Database:
         return open_for_reading, (url.render_as_string(hide_password=False),)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Database:
-        return self  # it is a handle: a copy would be of the same database
+        return self  # a handle: a copy would refer to the same database
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to read from, one consistent snapshot. Raises StoreError."""
-        with self._explained("read"), self.engine.connect() as connection:
+        """Yield a connection that reads one consistent snapshot.
+
+        Raises:
+            StoreError: The database cannot be read, or a row is damaged.
+        """
+        with self._store_errors("read"), self.engine.connect() as connection:
             if self.earlier:
                 found = migrations.found_version(connection, self.shown)
-                if found < migrations.SCHEMA_VERSION:  # nobody has migrated it in the meantime
+                if found < migrations.SCHEMA_VERSION:  # no other process has migrated it in the meantime
                     migrations.show_as_current(connection, found)
             yield connection
 
     def write(
         self,
         work: Callable[[Connection], T],
-        patience: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> T:
-        """What ``work`` returns, run in one transaction.
+        """Run a function in one writing transaction.
 
-        A database that is locked, full or away is tried again, ever more slowly, for ``patience``
-        seconds: the result of an hour's training is worth the wait. Before the first wait ``on_trouble``
-        is called. Raises StoreError when the patience is at its end.
+        If the database is locked, full or unavailable, the transaction is retried with growing pauses.
+
+        Args:
+            work: Writes to the database by the connection that it is given. It may run several times.
+            retry_seconds: For how long a failed transaction is retried.
+            on_trouble: Called once, before the first pause.
+
+        Returns:
+            The value that ``work`` returns.
+
+        Raises:
+            StoreError: The database still cannot be written to after ``retry_seconds``.
         """
-        end, pause = time.monotonic() + patience, FIRST_PAUSE
-        with self._explained("write to"):
+        end, pause = time.monotonic() + retry_seconds, FIRST_PAUSE
+        with self._store_errors("write to"):
             while True:
                 try:
                     with self._writing() as connection:
-                        done = work(connection)
-                    self._require_its_file()
-                    return done
+                        result = work(connection)
+                    self._require_same_file()
+                    return result
                 except OperationalError as error:
                     if pause == FIRST_PAUSE:
                         on_trouble()
-                    if time.monotonic() + pause > end or self.hurry.is_set():
+                    if time.monotonic() + pause > end or self.stop_retrying.is_set():
                         raise
-                    _log.warning("%s: %s; trying again in %.1f s", self.shown, words_of(error), pause)
-                self.hurry.wait(pause)
-                pause = min(2 * pause, 10.0)
+                    _log.warning("%s: %s; trying again in %.1f s", self.shown, driver_message(error), pause)
+                self.stop_retrying.wait(pause)
+                pause = min(2 * pause, MAX_PAUSE)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        """Yield a connection in a writing transaction, which is committed at the end."""
         with ExitStack() as opened:
-            with self._told_when_locked():
+            with self._warning_while_locked():
                 connection = opened.enter_context(self.engine.connect()).execution_options(writes=True)
                 opened.enter_context(connection.begin())
             yield connection
 
     @contextmanager
-    def _told_when_locked(self) -> Iterator[None]:
-        """Says in the log, while SQLite waits for another program's lock without a word, that it does."""
+    def _warning_while_locked(self) -> Iterator[None]:
+        """Log a warning if SQLite waits for another program's lock for more than LOCK_WARNING_SECONDS."""
         if self.file is None:
             yield
             return
-        said = "%s: still waiting after %d s to write; another program may hold a lock on it, up to %d s are waited for"
-        timer = threading.Timer(TOLD_SECONDS, _log.warning, [said, self.shown, TOLD_SECONDS, BUSY_SECONDS])
+        message = "%s: still waiting after %d s to write; another program may hold a lock on it; waiting up to %d s"
+        arguments = [message, self.shown, LOCK_WARNING_SECONDS, BUSY_SECONDS]
+        timer = threading.Timer(LOCK_WARNING_SECONDS, _log.warning, arguments)
         timer.daemon = True
         timer.start()
         try:
@@ -155,52 +177,59 @@ class Database:
         finally:
             timer.cancel()
 
-    def _require_its_file(self) -> None:
-        """Raises StoreError when the file that is open is no longer the one of its name: what is written to a removed
-        file is gone with its last reader."""
+    def _require_same_file(self) -> None:
+        """Raise StoreError if the open file was removed or replaced: data written to it would be lost on closing."""
         if self.file is None or self.opened is None:
             return
         if identity(self.file) != self.opened:
             raise StoreError(
                 f"{self.shown}: the file {self.file} was removed or replaced while in use;"
-                " what is written now is lost; put it back and run the same line again"
+                " data written now is lost; put the file back and run the same command again"
             )
 
     def require_space(self) -> None:
-        """Raises StoreError when the disk of an SQLite database is nearly full: better now than after an hour."""
+        """Raise StoreError if the disk of an SQLite database has less than FREE_BYTES free, before a long search."""
         if self.file is None:
             return
         free = shutil.disk_usage(self.file.resolve().parent).free
         if free < FREE_BYTES:
             raise StoreError(
-                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search wants "
+                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search needs "
                 f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
             )
 
     @property
     def in_memory(self) -> bool:
-        """True for a database that nobody else can open."""
+        """Whether the database is in memory, so that no other process can open it."""
         return self.file is None and self.engine.dialect.name == "sqlite"
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
     @contextmanager
-    def _explained(self, verb: str) -> Iterator[None]:
+    def _store_errors(self, verb: str) -> Iterator[None]:
+        """Raise StoreErrors in place of the errors of the driver and of damaged rows."""
         try:
             yield
         except (UnicodeError, OverflowError) as error:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
             kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
-            raise kind(f"{self.shown}: cannot {verb} this database: {words_of(error)}") from error
+            raise kind(f"{self.shown}: cannot {verb} this database: {driver_message(error)}") from error
         except DamagedRow as error:
-            raise StoreError(f"{self.shown}: {error}; the row is damaged, put back a copy of the database") from error
+            raise StoreError(f"{self.shown}: {error}; the row is damaged, restore a backup of the database") from error
 
 
 @dataclass(frozen=True)
 class StudyIdentity:
-    """Which study of which database: ``id`` is its row."""
+    """The database, row and name of a study.
+
+    Attributes:
+        database: The database.
+        id: The study's row in ``explorer_studies``.
+        name: The study's name.
+    """
 
     database: Database = field(repr=False, compare=False)
     id: int = field(repr=False)
@@ -208,7 +237,14 @@ class StudyIdentity:
 
 
 def open_for_reading(storage: str | os.PathLike[str]) -> Database:
-    """The database at ``storage``, read only. Raises StoreError when it is absent, unreadable or not an explorer's."""
+    """Open a database for reading.
+
+    Args:
+        storage: A URL (``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``) or the path of an SQLite file.
+
+    Raises:
+        StoreError: The database does not exist or cannot be read, or it has no tables of the explorer.
+    """
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
     if file is None:
@@ -228,11 +264,14 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
 
 
 def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
-    """The database at ``storage``, its tables made where they are missing and migrated where they are of an earlier
-    version; None: one in memory, gone with it.
+    """Open a database for writing. Missing tables are created, tables of an earlier schema version are migrated.
 
-    Raises StoreError, before anything is written, for a file that is no database, for tables of a later version, and
-    for an earlier one while a worker of that version runs.
+    Args:
+        storage: A URL or a path, as for ``open_for_reading``. None: a new database in memory.
+
+    Raises:
+        StoreError: The file is not a database, the tables are of a later version, or they are of an earlier version and
+            a worker of that version runs. Nothing was written.
     """
     check_storage(storage)
     if storage is None:
@@ -251,14 +290,16 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
             database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), shown, file)
             event.listen(database.engine, "connect", make_durable)
     if database.engine.dialect.name == "sqlite":
-        begin_as_asked(database.engine)
+        use_explicit_transactions(database.engine)
     _make_tables(database)
     return replace(database, opened=identity(database.file)) if database.file else database
 
 
 def _make_tables(database: Database) -> None:
-    """Make the missing tables, or migrate those of an earlier version, in one transaction: of several processes that
-    open the database at once, one does, and the others wait."""
+    """Create missing tables, or migrate tables of an earlier schema version, in one transaction.
+
+    If several processes open the database at the same time, one does this and the others wait.
+    """
     copies: list[Path] = []
 
     def work(connection: Connection) -> int:
@@ -279,28 +320,33 @@ def _make_tables(database: Database) -> None:
         return found
 
     try:
-        found = database.write(work, patience=0)
+        found = database.write(work, retry_seconds=0)
     except BaseException:
         database.close()
-        for copy in copies:  # the database is as it was
+        for copy in copies:  # the database has not changed
             remove(copy)
         raise
     if found < migrations.SCHEMA_VERSION:
-        kept = f"a copy as it was is {copies[0]}" if copies else "no copy of a server's database is made"
-        changed = "%s: its tables were of version %d and now are of version %d; %s"
-        _log.warning(changed, database.shown, found, migrations.SCHEMA_VERSION, kept)
+        backup = f"a copy as it was is {copies[0]}" if copies else "no copy of a server's database is made"
+        message = "%s: its tables were of version %d and now are of version %d; %s"
+        _log.warning(message, database.shown, found, migrations.SCHEMA_VERSION, backup)
 
 
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
-    """Raises StoreError for a storage that cannot be written to, as far as can be told without opening it: asked before
-    long work."""
+    """Raise StoreError if a storage cannot be written to, as far as this shows without opening it.
+
+    Called before long work, so that it does not fail at its end.
+
+    Args:
+        storage: A URL or a path, as for ``open_for_reading``. None: a database in memory, which can be written to.
+    """
     if storage is None:
         return
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
     if file is not None:
         if not file.parent.is_dir():
-            raise StoreError(f"{shown}: there is no folder {file.parent}; make it, or give another --storage")
+            raise StoreError(f"{shown}: there is no folder {file.parent}; create it, or give another --storage")
         check_writable(file, shown)
         if not has_locks(file.resolve().parent):
             raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")
@@ -309,11 +355,19 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
 
 
 def database_file(storage: str | os.PathLike[str]) -> Path | None:
-    """The file of the database at ``storage``, which need not exist; None for a server's. Raises StoreError."""
+    """Return the file of an SQLite database, which may not exist; None for a server.
+
+    Args:
+        storage: A URL or a path, as for ``open_for_reading``.
+
+    Raises:
+        StoreError: ``storage`` is not a valid URL or path.
+    """
     return sqlite_file(parse_storage(storage))
 
 
 def _engine(url: URL, **options: Any) -> Engine:
+    """Create an engine. Raises StoreError if its driver is not installed."""
     try:
         return sqlalchemy.create_engine(url, **options)
     except (ImportError, NoSuchModuleError) as error:

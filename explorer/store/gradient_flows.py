@@ -1,4 +1,4 @@
-"""The gradient flows that a search recorded, one a network of a study."""
+"""Read and write the gradient flows that a search records, one for each network of a study."""
 
 from __future__ import annotations
 
@@ -14,24 +14,36 @@ from explorer.store.schema import gradients
 
 
 def read_gradient_flow(study: StudyIdentity, digest: str) -> GradientFlow | None:
-    """The recorded flow of that network; None where there is none."""
+    """Return the recorded gradient flow of a network, or None if there is none.
+
+    Args:
+        study: The study.
+        digest: The network's digest.
+
+    Raises:
+        StoreError: The database cannot be read, or the row is damaged.
+    """
     query = select(gradients.c.json).where(gradients.c.study_id == study.id, gradients.c.digest == digest)
     with study.database.read() as connection:
-        kept = connection.scalar(query)
-        if kept is None:
+        text = connection.scalar(query)
+        if text is None:
             return None
         where = f"explorer_gradients, network {digest}, column json"
-        data = read_json(where, kept, OBJECT)
+        data = read_json(where, text, OBJECT)
         with damage_at(where):
             flow = GradientFlow.from_dict(data)
-            figures = [flow.loss, *(getattr(b, name) for b in flow.blocks for name in BlockFlow.__dataclass_fields__)]
-            if not all(each is None or is_number(each) for each in figures) or flow.digest != digest:
-                raise ValueError("a figure that is no number, or another network")
+            numbers = [flow.loss, *(getattr(b, name) for b in flow.blocks for name in BlockFlow.__dataclass_fields__)]
+            if not all(each is None or is_number(each) for each in numbers) or flow.digest != digest:
+                raise ValueError("a value is not a number, or the digest is that of another network")
         return flow
 
 
-def keep_gradient_flow(study: StudyIdentity, flow: GradientFlow) -> None:
-    """Writes the flow of a network of the study, in place of an earlier one. Raises StoreError."""
+def save_gradient_flow(study: StudyIdentity, flow: GradientFlow) -> None:
+    """Write the gradient flow of a network of the study, in place of an earlier one.
+
+    Raises:
+        StoreError: The database cannot be written to.
+    """
     own = (gradients.c.study_id == study.id, gradients.c.digest == flow.digest)
 
     def work(connection: Connection) -> None:

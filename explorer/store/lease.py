@@ -1,9 +1,9 @@
-"""Who runs a trial, and when that worker is lost.
+"""Leases on running trials, and the detection of lost workers.
 
-A running trial has a worker and a lease that the worker renews every ``RENEW_SHARE`` of ``LEASE_SECONDS``. Clocks of
-several machines may differ and machines may sleep, so that nobody trusts the time written in a lease: a worker is lost
-when its process has ended on this very machine, or when this process has itself watched the lease for
-``LEASE_SECONDS`` without a renewal.
+A running trial has a worker and a lease that the worker renews every ``RENEW_SHARE`` of ``LEASE_SECONDS``. The clocks
+of several machines may differ and machines may sleep, so no process trusts the time written in a lease. A worker is
+lost if its process has ended on this machine, or if this process has itself watched the lease for ``LEASE_SECONDS``
+without a renewal.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any, NamedTuple
 
 from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
 
-LEASE_SECONDS = 60.0
-RENEW_SHARE = 0.25  # of a lease, between two renewals and between two looks at the leases of others
-RETRIES = 3  # times that a trial whose worker was lost is taken up again: it may be what kills the workers
+LEASE_SECONDS = 60.0  # without a renewal, after which other workers may resume the trial
+RENEW_SHARE = 0.25  # of a lease, between two renewals: three may fail before the lease expires
+RETRIES = 3  # times that a trial whose worker was lost is resumed: the trial may be what kills the workers
 
 
 def renew_seconds() -> float:
-    """Return the seconds between two renewals, and between two looks at the leases of others."""
+    """Return the interval in seconds at which a worker renews its leases and checks those of other workers."""
     return LEASE_SECONDS * RENEW_SHARE
 
 
 def new_worker() -> str:
-    """Return a new name for a worker in this process: host:pid space:pid:start of the process:random."""
+    """Return a new worker name, ``host:pid namespace:pid:start of the process:random``, for this process."""
     pid = os.getpid()
     return f"{platform.node() or 'localhost'}:{pid_space()}:{pid}:{process_start(pid)}:{secrets.token_hex(4)}"
 
@@ -37,15 +37,19 @@ def new_worker() -> str:
 def is_gone(worker: str) -> bool:
     """Return whether the worker's process ran on this machine, in this container, and has ended.
 
-    False where that cannot be known: then only its lease says whether it lives. This is so for the names that earlier
-    versions gave, host:pid:start:random.
+    Args:
+        worker: The worker's name.
+
+    Returns:
+        False also if that is unknown; then only the worker's lease shows whether it runs. Names of earlier versions
+        (``host:pid:start:random``) are always unknown.
     """
     _, space, pid, start, _ = _parts(worker)
     return pid.isdecimal() and has_ended(space, int(pid), start)
 
 
-def is_here(worker: str) -> bool:
-    """Return whether the worker's process can be seen from this one and runs."""
+def _runs_here(worker: str) -> bool:
+    """Return whether the worker's process is visible from this process and runs."""
     _, space, pid, start, _ = _parts(worker)
     return space == pid_space() != UNKNOWN and pid.isdecimal() and not has_ended(space, int(pid), start)
 
@@ -55,58 +59,75 @@ def _parts(worker: str) -> list[str]:
     return parts if len(parts) == 5 else ["", UNKNOWN, "", "", ""]
 
 
-class Held(NamedTuple):
-    """A running trial or training: its key, who holds it, and what changes with every renewal."""
+class HeldLease(NamedTuple):
+    """A worker's lease on a running trial or training.
+
+    Attributes:
+        key: Identifies the trial or training.
+        worker: The name of the worker.
+        renewal: A value that changes with every renewal; None if the worker has released the lease.
+    """
 
     key: Hashable
     worker: str
-    mark: Any
+    renewal: Any
 
 
 @dataclass(slots=True)
-class _Seen:
-    held: Held
+class _Observation:
+    lease: HeldLease
     seconds: float = 0.0  # watched since the last renewal
-    renewed: bool = False  # while it was watched
+    renewed: bool = False  # at least once while this process watched
 
 
 class LeaseWatch:
-    """What this process has seen of the leases of others.
+    """The leases of other workers as this process has observed them.
 
-    ``look`` is called within a writing transaction of the database, so that a database that is locked for everybody
-    adds nothing; neither do the seconds in which this process did not run.
+    ``observe`` is called within a writing transaction. So the time in which the database is locked for all workers does
+    not count as time without a renewal. Nor does time in which this process did not run.
+
+    Args:
+        clock: Returns a monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._last: float | None = None
-        self._seen: dict[Hashable, _Seen] = {}
+        self._observations: dict[Hashable, _Observation] = {}
 
-    def look(self, held: Iterable[Held]) -> set[Hashable]:
-        """Note the leases as they are now; return the keys of those whose worker is lost."""
-        moment = self._clock()
-        # Time that passed without a look counts as one interval: the machine may have slept, holders with it.
-        step = 0.0 if self._last is None else min(max(moment - self._last, 0.0), renew_seconds())
-        self._last = moment
-        self._seen = {each.key: self._watched(each, step) for each in held}
+    def observe(self, leases: Iterable[HeldLease]) -> set[Hashable]:
+        """Record the current leases.
+
+        Args:
+            leases: All leases of other workers.
+
+        Returns:
+            The keys of the leases whose worker is lost.
+        """
+        current = self._clock()
+        # A longer pause counts as one interval: the machine may have slept, and the other workers on it too.
+        elapsed = 0.0 if self._last is None else min(max(current - self._last, 0.0), renew_seconds())
+        self._last = current
+        self._observations = {each.key: self._updated(each, elapsed) for each in leases}
         return {
             key
-            for key, seen in self._seen.items()
-            if seen.held.mark is None or seen.seconds >= LEASE_SECONDS or is_gone(seen.held.worker)
+            for key, seen in self._observations.items()
+            if seen.lease.renewal is None or seen.seconds >= LEASE_SECONDS or is_gone(seen.lease.worker)
         }
 
     def undecided(self) -> list[Hashable]:
-        """Return the keys of the last look whose worker is neither known to live nor known to be lost."""
+        """Return the keys of the observed leases whose worker is neither known to run nor known to be lost."""
         return [
             key
-            for key, seen in self._seen.items()
-            if not is_here(seen.held.worker) and not (seen.renewed and seen.seconds < 2 * renew_seconds())
+            for key, seen in self._observations.items()
+            if not _runs_here(seen.lease.worker) and not (seen.renewed and seen.seconds < 2 * renew_seconds())
         ]
 
-    def _watched(self, held: Held, step: float) -> _Seen:
-        earlier = self._seen.get(held.key)
-        if earlier is None or earlier.held.worker != held.worker:
-            return _Seen(held)
-        if earlier.held == held:
-            return _Seen(held, earlier.seconds + step, earlier.renewed)
-        return _Seen(held, renewed=True)
+    def _updated(self, lease: HeldLease, elapsed: float) -> _Observation:
+        """Return the observation of a lease after ``elapsed`` more seconds."""
+        earlier = self._observations.get(lease.key)
+        if earlier is None or earlier.lease.worker != lease.worker:
+            return _Observation(lease)
+        if earlier.lease == lease:
+            return _Observation(lease, earlier.seconds + elapsed, earlier.renewed)
+        return _Observation(lease, renewed=True)

@@ -1,9 +1,9 @@
-"""Databases of earlier versions: how their tables become those of today, and how they are read as they are.
+"""Migration of databases of earlier schema versions, and reading such databases without changing them.
 
-A step leads from one version to the next: it lists the columns that it adds, changes or renames, each with the SQL
-expression of its value. To write, ``migrate`` alters the tables and fills the columns with these expressions. To read,
-``show_as_current`` makes temporary views with the same expressions in place of the columns, and the database does not
-change. A step states types and expressions in full, because ``schema`` describes only the tables of today.
+A step leads from one schema version to the next. It lists the columns that it adds, changes or renames, each with the
+SQL expression of its value. For writing, ``migrate`` alters the tables and fills the columns with these expressions.
+For reading, ``show_as_current`` creates temporary views with the same expressions, and the database does not change. A
+step contains types and expressions in full, because ``schema`` describes only the current tables.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from explorer.store.lease import LEASE_SECONDS, is_gone
 from explorer.store.rows import now
 from explorer.store.schema import SINCE, confirmations, metadata, trials, version
 
-Sql = dict[str, str]  # kind of database -> an expression
+Sql = dict[str, str]  # database dialect ("sqlite", "postgresql") -> SQL expression
 
 
 @dataclass(frozen=True)
 class Change:
-    """A column that a version adds, changes or renames.
+    """A column that a schema version adds, changes or renames.
 
     Attributes:
         table: The name of the table.
         column: The name of the column in the new version.
-        value: The column's value, an expression of the columns of the version before; for each kind of database where
-            these differ.
-        kind: Type, default and constraint of a new column; empty for one that is there already.
-        renamed_from: The column's name in the version before, where that was another.
+        value: The SQL expression of the column's value, in terms of the previous version's columns; one per dialect if
+            the dialects differ.
+        kind: The type, default and constraint of a new column; empty for an existing column.
+        renamed_from: The column's previous name; empty if it was the same.
     """
 
     table: str
@@ -41,17 +41,23 @@ class Change:
 
     @property
     def replaces(self) -> str:
-        """The column of the version before whose place it takes; for a new column its own name."""
+        """The column of the previous version that this column replaces; for a new column its own name."""
         return self.renamed_from or self.column
 
     def value_on(self, database: str) -> str:
-        """The expression for that kind of database."""
+        """Return the SQL expression for a dialect."""
         return self.value if isinstance(self.value, str) else self.value[database]
 
 
 def entry(column: str, name: str, default: str = "NULL", cast: str = "text") -> Sql:
-    """The entry ``name`` of the JSON object in ``column``. ``default``: where there is none; ``cast``: the type on
-    PostgreSQL."""
+    """Return the SQL expression of an entry of a JSON object.
+
+    Args:
+        column: The column with the JSON object.
+        name: The name of the entry.
+        default: The expression to use if the object has no such entry.
+        cast: The type of the value on PostgreSQL.
+    """
     return {
         "sqlite": f"coalesce(json_extract({column}, '$.\"{name}\"'), {default})",
         "postgresql": f"coalesce(({column}::json ->> '{name}')::{cast}, {default})",
@@ -59,16 +65,18 @@ def entry(column: str, name: str, default: str = "NULL", cast: str = "text") -> 
 
 
 def without(column: str, *names: str) -> Sql:
-    """The JSON object in ``column`` without these entries."""
+    """Return the SQL expression of the JSON object in ``column`` without the entries ``names``."""
     paths = ", ".join(f"'$.\"{name}\"'" for name in names)
     removed = " - ".join(f"'{name}'" for name in names)
     return {"sqlite": f"json_remove({column}, {paths})", "postgresql": f"({column}::jsonb - {removed})::text"}
 
 
 def step_2() -> list[Change]:
-    """Facts of a trial that lay among the sampler's notes, and limits and places of data that lay in the fingerprint,
-    get columns of their own. An explorer of version 1 that still has the database open finds no column ``sampler``:
-    it ends instead of writing facts where nobody looks for them."""
+    """Move values from the sampler's notes of a trial and from a study's fingerprint to columns of their own.
+
+    The column ``sampler`` is renamed, so that a process of version 1 that still has the database open fails instead of
+    writing values that no version reads.
+    """
     notes = ("latency", "failure", "seconds", "expected", "given_up", "in_order")
     of_trials = {
         "latency": ("VARCHAR DEFAULT '{}' NOT NULL", entry("sampler", "explorer:latency", "'{}'")),
@@ -90,7 +98,10 @@ def step_2() -> list[Change]:
 
 
 def _failure() -> Sql:
-    """The kind of a trial's failure. Before kinds were kept, the reason alone told it."""
+    """Return the SQL expression of the kind of a trial's failure.
+
+    Early databases of version 1 have no kind; it is derived from the text of the reason.
+    """
     by_reason = (
         "CASE WHEN reason LIKE 'it took longer than%' OR reason LIKE 'it held %' THEN 'limit'"
         " WHEN reason LIKE '%not finite%' THEN 'network'"
@@ -103,12 +114,20 @@ def _failure() -> Sql:
     }
 
 
-STEPS = (step_2(),)  # in their order: the first leads from version 1 to 2
+STEPS = (step_2(),)  # in order: the first leads from version 1 to version 2
 SCHEMA_VERSION = 1 + len(STEPS)
 
 
 def found_version(connection: Connection, shown: str) -> int:
-    """Return the version of the tables. Raises StoreError where there are none, and for a version that is not known."""
+    """Return the schema version of a database.
+
+    Args:
+        connection: A connection to the database.
+        shown: The database in messages, its URL without the password.
+
+    Raises:
+        StoreError: The database has no tables of the explorer, or their version is unknown.
+    """
     if not inspect(connection).has_table(version.name):
         raise StoreError(
             f"{shown}: this database holds no studies of the explorer; give the storage that 'explorer search' wrote"
@@ -116,33 +135,38 @@ def found_version(connection: Connection, shown: str) -> int:
     found = connection.scalar(select(version.c.version))
     if type(found) is int and 1 <= found <= SCHEMA_VERSION:
         return found
-    kept = found if isinstance(found, int) else repr(found)[:20]
+    stated = found if isinstance(found, int) else repr(found)[:20]
     newer = isinstance(found, int) and found > SCHEMA_VERSION
     fix = "update the explorer" if newer else "read it with the version that wrote it"
     raise StoreError(
-        f"{shown}: the tables are of version {kept}, this explorer reads versions 1 to {SCHEMA_VERSION}; {fix}"
+        f"{shown}: the tables are of version {stated}, this explorer reads versions 1 to {SCHEMA_VERSION}; {fix}"
     )
 
 
 def require_no_workers(connection: Connection, shown: str) -> None:
-    """Raise StoreError while a worker of an earlier version holds a lease: it could not go on with changed tables."""
-    moment = now(connection)
+    """Raise StoreError if a worker of an earlier version holds a lease, since changed tables would make it fail.
+
+    Args:
+        connection: A connection to the database.
+        shown: The database in messages.
+    """
+    current_time = now(connection)
     for table in (trials, confirmations):
         if not inspect(connection).has_table(table.name):
             continue
-        held = select(table.c.worker).where(table.c.state == "running", table.c.lease_until > moment)
+        held = select(table.c.worker).where(table.c.state == "running", table.c.lease_until > current_time)
         for worker in connection.scalars(held):
             if not is_gone(worker):
                 raise StoreError(
                     f"{shown}: a worker of an earlier version of the explorer still runs a training on host "
                     f"{worker.partition(':')[0]!r}; end it, or wait up to {LEASE_SECONDS:.0f} s if it was killed, then "
-                    "run the same line again"
+                    "run the same command again"
                 )
 
 
 def migrate(connection: Connection, found: int) -> None:
-    """Turn the tables of version ``found`` into those of today, within the transaction of ``connection``."""
-    if connection.dialect.name == "postgresql":  # those who read the version next wait until the tables have changed
+    """Change the tables of schema version ``found`` to the current version, in the transaction of ``connection``."""
+    if connection.dialect.name == "postgresql":  # other processes that read the version wait for the commit
         connection.execute(text(f"LOCK TABLE {version.name} IN ACCESS EXCLUSIVE MODE"))
     present = set(inspect(connection).get_table_names())
     for step in STEPS[found - 1 :]:
@@ -162,7 +186,7 @@ def migrate(connection: Connection, found: int) -> None:
 
 
 def show_as_current(connection: Connection, found: int) -> None:
-    """Let ``connection`` see the tables of version ``found`` as those of today, by temporary views of their names."""
+    """Create temporary views through which ``connection`` reads tables of version ``found`` as the current tables."""
     inspector = inspect(connection)
     for table in metadata.sorted_tables:
         if inspector.has_table(table.name):
@@ -175,7 +199,7 @@ def show_as_current(connection: Connection, found: int) -> None:
 
 
 def _as_current(connection: Connection, table: Table, columns: list[str], found: int) -> str:
-    """The query that gives a table of version ``found`` the columns of today; empty for a table that did not change."""
+    """Return the query with the current columns of a table of version ``found``; empty if the table is the same."""
     sqlite = connection.dialect.name == "sqlite"
     query, quote = "", connection.dialect.identifier_preparer.quote
     source = f"main.{table.name}" if sqlite else table.name
@@ -193,6 +217,6 @@ def _as_current(connection: Connection, table: Table, columns: list[str], found:
 
 
 def _empty(connection: Connection, table: Table) -> str:
-    """A query with the columns of ``table`` and no rows."""
+    """Return a query with the columns of ``table`` and no rows."""
     kinds = {column.name: column.type.compile(connection.dialect) for column in table.c}
     return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in kinds.items())} WHERE false"

@@ -1,4 +1,4 @@
-"""Passwords of databases, hidden in every text that people or files get to see."""
+"""Removal of database passwords from messages, logs and files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _CREDENTIALS = re.compile(
 
 
 def has_password(storage: str) -> bool:
-    """Whether a storage, well formed or not, holds a password."""
+    """Return whether a storage contains a password; the storage need not be a valid URL."""
     return hide_passwords(storage) != storage
 
 
 def hide_passwords(text: str) -> str:
-    """Return a message with ``***`` in place of the passwords of the URLs and connection strings in it.
+    """Return a text with ``***`` in place of the passwords of its URLs and connection strings.
 
-    A URL of PostgreSQL loses all between its user name and the last ``@`` of the line, since a password may hold an
-    unescaped ``@``; after a parameter such as ``password=`` the rest of the line is hidden.
+    In a PostgreSQL URL everything between the user name and the last ``@`` of the line is replaced, since a password
+    may contain an unescaped ``@``. After a parameter such as ``password=`` the rest of the line is replaced.
     """
 
     def hidden(found: re.Match[str]) -> str:
@@ -34,6 +34,9 @@ def hide_passwords(text: str) -> str:
     return _CREDENTIALS.sub(hidden, _SECRET_VALUE.sub(rf"\1{HIDDEN}", text))
 
 
-def words_of(error: Exception) -> str:
-    """Return a driver's message as one line without passwords; SQLAlchemy's own adds statement and parameters."""
+def driver_message(error: Exception) -> str:
+    """Return a database driver's message as one line without passwords, of at most 300 characters.
+
+    The message of SQLAlchemy's own exception would add the statement and its parameters.
+    """
     return hide_passwords(" ".join(str(getattr(error, "orig", None) or error).split()))[:300]

@@ -1,7 +1,7 @@
-"""Between the rows of the database and values: ``schema`` says how each column is kept.
+"""Conversion between database rows and values; ``schema`` defines how each column stores its value.
 
-A trial is read as a ``TrialRecord``; it is written as a ``Proposal`` when it begins and an ``Ending`` when it ends. The
-field of any of them that has the name of a column of ``schema.trials`` is kept in that column.
+A trial is read as a ``TrialRecord``. It is written as a ``Proposal`` when it begins and as an ``Ending`` when it ends.
+A field of these classes is stored in the column of ``schema.trials`` that has the same name.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, case, extract, func, select
 
 from explorer.records import Environment, State, TrainingResult, TrialRecord
-from explorer.store.checking import DamagedRow, Stored, read_environment, shown
+from explorer.store.checking import DamagedRow, Stored, describe, read_environment
 from explorer.store.schema import STORED, architectures, environments, studies, trials
 
-REASON_LENGTH = 500
+REASON_LENGTH = 500  # characters of a reason that are stored; a longer one is cut
 STATE = case((trials.c.resumable, "interrupted"), else_=trials.c.state)  # a resumable trial is stored as failed
 
 
@@ -29,39 +29,49 @@ def _stored(table: Table) -> dict[str, Stored]:
 
 
 def read_row(where: str, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a row holds, by column.
+    """Return the fields that a row stores, by column.
 
     Args:
-        where: The row in words, for messages.
-        table: The table; a column that is no part of ``row`` was not selected.
+        where: The table and the row in words, for messages.
+        table: The table. Columns that are not in ``row`` were not selected and are skipped.
         row: The values by column.
 
     Raises:
         DamagedRow: A value is not what the explorer writes.
     """
-    found = {}
+    fields_by_column = {}
     for name, (check, load, _) in _stored(table).items():
         if name in row:
             value = row[name]
             if check is not None and not check.passes(value):
-                raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {shown(value)}")
-            found[name] = value if load is None else load(f"{where}, column {name}", value)
-    return found
+                raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {describe(value)}")
+            fields_by_column[name] = value if load is None else load(f"{where}, column {name}", value)
+    return fields_by_column
 
 
 def to_row(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the columns that hold these fields."""
+    """Return the column values that store these fields.
+
+    Args:
+        table: The table.
+        values: The fields by column.
+    """
     stored = _stored(table)
     dumps = {name: stored[name].dump for name in values}
     return {name: value if (dump := dumps[name]) is None else dump(value) for name, value in values.items()}
 
 
 def select_trials(study_id: int, full: bool) -> Select[Any]:
-    """The study's trials in order of their numbers; ``full`` adds architecture, curve and environment."""
-    mine = trials.c.study_id == study_id
+    """Return the query of a study's trials in order of their numbers.
+
+    Args:
+        study_id: The study's row.
+        full: Whether to select architecture, training curve and environment as well.
+    """
+    of_study = trials.c.study_id == study_id
     if not full:
         light = (column for column in _RECORD_COLUMNS if column is not trials.c.result)
-        return select(*light).where(mine).order_by(trials.c.number)
+        return select(*light).where(of_study).order_by(trials.c.number)
     joined = trials.outerjoin(architectures, trials.c.digest == architectures.c.digest).outerjoin(
         environments, trials.c.environment == environments.c.digest
     )
@@ -70,11 +80,11 @@ def select_trials(study_id: int, full: bool) -> Select[Any]:
         architectures.c.json.label("architecture_json"),
         environments.c.json.label("environment_json"),
     )
-    return select(*columns).select_from(joined).where(mine).order_by(trials.c.number)
+    return select(*columns).select_from(joined).where(of_study).order_by(trials.c.number)
 
 
 def to_record(row: Row[Any]) -> TrialRecord:
-    """The trial that a row of ``select_trials`` holds. Raises DamagedRow."""
+    """Return the trial that a row of ``select_trials`` stores. Raises DamagedRow."""
     data = row._asdict()
     where = trial_row(data["number"])
     values = read_row(where, trials, data)
@@ -98,14 +108,14 @@ _RECORD_COLUMNS = [column for column in trials.c if column.name in _RECORD_FIELD
 
 
 def trial_row(number: Any) -> str:
-    """The row of a trial, in words."""
-    return f"explorer_trials, trial {number if type(number) is int else shown(number)}"
+    """Return the table and row of a trial in words, for messages."""
+    return f"explorer_trials, trial {number if type(number) is int else describe(number)}"
 
 
 def now(connection: Connection) -> float:
-    """Seconds since the epoch by the database's clock: leases of several machines are compared on it."""
+    """Return the seconds since the epoch by the database's clock, which is the same for all machines."""
     if connection.dialect.name == "sqlite":
-        return time.time()  # its users share the machine, and its own clock counts whole seconds
+        return time.time()  # its processes share one machine, and SQLite's own clock counts whole seconds
     return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
@@ -116,11 +126,11 @@ class Proposal:
     Attributes:
         digest: The network's digest.
         architecture: The JSON of its architecture.
-        choices: Choice point -> the chosen alternative's text.
+        choices: Choice point -> the text of the chosen alternative.
         costs: The costs that are known before the evaluation.
         seed: The seed of its training.
-        sampler_notes: The sampler's own notes, given back when the trial resumes.
-        latency: How ``latency_ms`` among the costs was measured; empty where it was not.
+        sampler_notes: Notes of the sampler, which are returned to it when the trial is resumed.
+        latency: How the cost ``latency_ms`` was measured; empty if it was not.
     """
 
     digest: str
@@ -134,19 +144,19 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a trial ended.
+    """The result of a trial.
 
     Attributes:
-        state: complete, stopped or failed.
-        objectives: All that was measured.
-        result: The training, if there was one.
-        reason: Why it failed or was stopped.
-        environment: Where it was trained.
-        weights: SHA-256 of the file of weights that is kept; empty where none is.
-        resumable: It failed through no fault of its own, and is to be taken up again.
-        expected: The objectives that a stopped trial would have come to, for samplers; empty where that cannot be told.
-        duration: Seconds that it took by a monotonic clock; None where that was not measured.
-        failure: The kind of a failure, one of ``records.FAILURES``; "code" where it is left out.
+        state: "complete", "stopped" or "failed".
+        objectives: All measured values.
+        result: The result of the training, if there was one.
+        reason: Why the trial failed or was stopped.
+        environment: Where the network was trained.
+        weights: The SHA-256 of the saved file of weights; empty if weights were not saved.
+        resumable: Whether the trial was interrupted and can be resumed.
+        expected: The objectives that a stopped trial is expected to reach, for samplers; empty if unknown.
+        duration: The seconds that the trial took by a monotonic clock; None if not measured.
+        failure: The kind of a failure, one of ``records.FAILURES``; empty means "code".
     """
 
     state: State
@@ -162,42 +172,56 @@ class Ending:
 
 
 def proposal_row(proposal: Proposal) -> dict[str, Any]:
-    """Return the values of the columns that a proposal gives."""
+    """Return the column values that store a proposal, except the architecture, which is in another table."""
     return _columns(proposal, "architecture")
 
 
 def ending_row(ending: Ending) -> dict[str, Any]:
-    """Return the values of the columns that an ending gives, all but the environment's."""
+    """Return the column values that store an ending, except the environment, which is in another table."""
     return _columns(ending, "environment")
 
 
-def _columns(value: Proposal | Ending, left_out: str) -> dict[str, Any]:
-    return to_row(trials, {each.name: getattr(value, each.name) for each in fields(value) if each.name != left_out})
+def _columns(value: Proposal | Ending, excluded: str) -> dict[str, Any]:
+    return to_row(trials, {each.name: getattr(value, each.name) for each in fields(value) if each.name != excluded})
 
 
 def lock_study(connection: Connection, study_id: int) -> None:
-    """Locks the study's row until the commit, so that two transactions never change its trials at once. SQLite has one
-    writing transaction at a time anyway."""
+    """Lock the study's row until the commit, so that no two transactions change its trials at the same time.
+
+    This has no effect on SQLite, which has only one writing transaction at a time.
+    """
     connection.execute(select(studies.c.id).where(studies.c.id == study_id).with_for_update())
 
 
 def next_revision(connection: Connection, study_id: int) -> int:
-    """One more than the study's last. Its row stays locked until the commit, so revisions appear in their order."""
-    mine = studies.c.id == study_id
-    connection.execute(studies.update().where(mine).values(revision=studies.c.revision + 1))
-    return connection.scalar(select(studies.c.revision).where(mine))  # type: ignore[return-value]
+    """Increment the study's revision and return it.
+
+    The study's row stays locked until the commit, so revisions become visible in their order.
+    """
+    of_study = studies.c.id == study_id
+    connection.execute(studies.update().where(of_study).values(revision=studies.c.revision + 1))
+    return connection.scalar(select(studies.c.revision).where(of_study))  # type: ignore[return-value]
 
 
-def keep_environment(connection: Connection, environment: Environment) -> str:
-    """Writes the environment unless it is there; returns its digest."""
+def insert_environment(connection: Connection, environment: Environment) -> str:
+    """Insert the environment unless it exists; return its digest."""
     row = {"digest": environment.digest, "json": json.dumps(asdict(environment))}
     insert_once(connection, environments, "digest", row)
     return environment.digest
 
 
 def insert_once(connection: Connection, table: Table, key: str, row: Mapping[str, Any]) -> bool:
-    """Inserts a row unless its key is there; returns whether it did. On PostgreSQL another transaction may insert it in
-    between."""
+    """Insert a row unless its key exists, also if another transaction inserts it at the same time.
+
+    Args:
+        connection: A connection of a writing transaction.
+        table: The table.
+        key: The name of the key column.
+        row: The values by column.
+
+    Returns:
+        Whether the row was inserted.
+    """
     dialect = connection.dialect.name
     if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
@@ -208,6 +232,6 @@ def insert_once(connection: Connection, table: Table, key: str, row: Mapping[str
 
 
 def short(reason: str) -> str:
-    """One line of at most REASON_LENGTH characters."""
+    """Return a reason as one line of at most REASON_LENGTH characters."""
     line = " ".join(reason.split())
     return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"

@@ -1,7 +1,8 @@
-"""Results that could not be written at once, kept in files beside the study's artifacts until they are.
+"""Files of results that could not be written to the database yet, in the study's artifacts folder.
 
-A training may be hours of work, a database away for minutes. What has ended is flushed to the disk when its
-first writing fails; whoever writes to the study next delivers what a lost process left there.
+A training may take hours, and the database may be unavailable for minutes. If the first attempt to write a result
+fails, the result is saved to a file. If its process is then lost, the next worker of the study writes it to the
+database.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ from explorer.store.rows import Ending, ending_row, read_row, short
 from explorer.store.schema import trials
 from explorer.system.files import read_regular, write_atomically
 
-MAX_BYTES = 64 << 20  # of a result's file; a curve of 100,000 epochs takes 20 MB
+MAX_BYTES = 64 << 20  # size of a result's file that is read; a curve of 100,000 epochs takes 20 MB
 _log = logging.getLogger(__name__)
 
 
 _STATES = {"state": one_of("complete", "stopped", "failed")}
-_RENAMED = {"seconds": "duration"}  # entries of files of earlier versions, which held dicts where columns hold JSON
+_RENAMED = {"seconds": "duration"}  # entries of files of earlier versions, in which JSON columns are dicts
 
 
 class Unsent(NamedTuple):
-    """A result in a file, and whose it is."""
+    """A result in a file.
+
+    Attributes:
+        path: The file.
+        worker: The worker that ran the trial.
+        number: The trial's number.
+        ending: The trial's result.
+    """
 
     path: Path
     worker: str
@@ -37,7 +45,20 @@ class Unsent(NamedTuple):
 
 
 def keep(folder: Path, worker: str, number: int, ending: Ending) -> Path:
-    """Write a result to a file of ``folder``; return its path. Raises OSError where that cannot be."""
+    """Write a result to a file.
+
+    Args:
+        folder: The folder of such files.
+        worker: The worker that ran the trial.
+        number: The trial's number.
+        ending: The trial's result.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     entries = ending_row(ending) | {"reason": short(ending.reason), "environment": None}
     if ending.environment is not None:
         entries["environment"] = json.dumps(asdict(ending.environment))
@@ -47,7 +68,7 @@ def keep(folder: Path, worker: str, number: int, ending: Ending) -> Path:
 
 
 def unsent(folder: Path) -> Iterator[Unsent]:
-    """The results in the files of ``folder``; one that cannot be read is named in the log and left alone."""
+    """Yield the results in the files of ``folder``. A file that cannot be read is logged and skipped."""
     for path in sorted(folder.glob("*.json")):
         try:
             yield _read(path)
@@ -56,12 +77,12 @@ def unsent(folder: Path) -> Iterator[Unsent]:
 
 
 def _read(path: Path) -> Unsent:
-    kept = json.loads(read_regular(path, MAX_BYTES, follow_links=False))
-    entries = {_RENAMED.get(name, name): entry for name, entry in kept["ending"].items()}
+    content = json.loads(read_regular(path, MAX_BYTES, follow_links=False))
+    entries = {_RENAMED.get(name, name): entry for name, entry in content["ending"].items()}
     entries = {name: json.dumps(entry) if type(entry) is dict else entry for name, entry in entries.items()}
     environment = entries.pop("environment")
     entries["reason"] = short(entries["reason"])
     check_row("the result", entries, _STATES)
-    values = read_row("the result", trials, {"worker": kept["worker"], "number": kept["number"], **entries})
+    values = read_row("the result", trials, {"worker": content["worker"], "number": content["number"], **entries})
     values["environment"] = None if environment is None else environment_from_json(environment)
     return Unsent(path, values.pop("worker"), values.pop("number"), Ending(**values))

@@ -1,8 +1,8 @@
-"""An SQLite database as a file: whether it can be read, written and locked, how it is opened, how it is copied.
+"""Check, open and copy the file of an SQLite database.
 
-To write, the file is opened in WAL mode with ``synchronous=FULL`` and a busy timeout of a minute: an acknowledged write
-survives a crash, readers never wait for a writer, and sixteen writers lose nothing. To read, it is opened read only:
-nothing is created, and no table is altered.
+For writing, the file is opened in WAL mode with ``synchronous=FULL`` and a busy timeout of one minute. So a committed
+write survives a crash, readers never wait for a writer, and sixteen concurrent writers lose nothing. For reading, the
+file is opened read-only: no table is created or altered.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from explorer.errors import StoreError
-from explorer.store.passwords import words_of
+from explorer.store.passwords import driver_message
 from explorer.system.files import write_whole
 
-BUSY_SECONDS = 60
-TOLD_SECONDS = 3  # of waiting for a lock, after which the log says so
+BUSY_SECONDS = 60  # that SQLite waits for another program's lock before it raises an error
+LOCK_WARNING_SECONDS = 3  # of waiting for a lock before a warning is logged
 _SQLITE_MAGIC = b"SQLite format 3\0"
 NO_LOCKS = (
     "the file system of {folder} does not support file locks, which SQLite needs; "
@@ -41,6 +41,12 @@ _log = logging.getLogger(__name__)
 
 
 def check_file(file: Path, storage: str) -> None:
+    """Raise StoreError unless the file is readable and an SQLite database.
+
+    Args:
+        file: The file.
+        storage: The database in messages.
+    """
     try:
         with file.open("rb") as stream:
             head = stream.read(len(_SQLITE_MAGIC))
@@ -52,40 +58,40 @@ def check_file(file: Path, storage: str) -> None:
 
 
 def check_writable(file: Path, storage: str) -> None:
-    """SQLite writes to the file and to two more beside it."""
+    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files beside it."""
     for place in (file.resolve().parent, file):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
 
 
 def check_pages(file: Path, storage: str) -> None:
-    """Refuses to write to a database with a damaged page, which would bury what is left of it."""
+    """Raise StoreError if a page of the database is damaged: writing to it could destroy the remaining data."""
     engine = reading_engine(file)
     try:
         with engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     except SQLAlchemyError as error:
-        found = words_of(error)
+        found = driver_message(error)
     finally:
         engine.dispose()
     if found != "ok":
-        said = " ".join(str(found).split())[:200]
+        result = " ".join(str(found).split())[:200]
         raise StoreError(
-            f"{storage}: {file} is damaged (quick_check: {said}); put back a copy, "
-            "or save what is left with sqlite3's .recover"
+            f"{storage}: {file} is damaged (quick_check: {result}); restore a backup, "
+            "or recover what is left with sqlite3's .recover"
         )
 
 
 def has_locks(folder: Path) -> bool:
-    """Whether files of the folder can be locked, as SQLite locks its own. True where that cannot be tried.
+    """Return whether files of a folder can be locked as SQLite locks them; True if this cannot be tested.
 
-    The file that is tried is a new one: to close another handle of the database's file would release SQLite's locks.
+    The test locks a new file, because closing a second handle of the database's file would release SQLite's locks.
     """
     try:
         with tempfile.NamedTemporaryFile(prefix=".explorer-lock-", dir=folder) as probe:
             try:
                 fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # nobody else knows this file: it is the file system that refuses
+            except OSError:  # no other process uses this file, so the file system does not support locks
                 return False
     except OSError:
         pass
@@ -93,9 +99,18 @@ def has_locks(folder: Path) -> bool:
 
 
 def without_locks(file: Path, storage: str) -> bool:
-    """Whether the file must be read without locks, since its file system has none. Raises StoreError where that would
-    not read all of it. Says so when another program holds a lock that has to be waited for."""
-    engine = reading_engine(file, timeout=TOLD_SECONDS)
+    """Return whether the file must be read without locks, because its file system does not support them.
+
+    Logs a warning if another program holds a lock on the file.
+
+    Args:
+        file: The database's file.
+        storage: The database in messages.
+
+    Raises:
+        StoreError: Its file system does not support locks, and it has a write-ahead log, which SQLite would not read.
+    """
+    engine = reading_engine(file, timeout=LOCK_WARNING_SECONDS)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
@@ -107,37 +122,45 @@ def without_locks(file: Path, storage: str) -> bool:
             if log.exists() and log.stat().st_size:
                 raise StoreError(f"{storage}: {NO_LOCKS.format(folder=folder)}") from None
             return True
-        if "locked" in words_of(error):
+        if "locked" in driver_message(error):
             _log.warning("%s: locked by another program; waiting for it up to %d s", storage, BUSY_SECONDS)
         return False
-    except SQLAlchemyError:  # a damaged file: the first reading will say so
+    except SQLAlchemyError:  # a damaged file: the first read raises the error
         return False
     finally:
         engine.dispose()
 
 
 def reading_engine(file: Path, without_locks: bool = False, timeout: float = BUSY_SECONDS) -> Engine:
-    """Return an engine that decides at each connection how to open the file.
+    """Return an engine that opens the file read-only. Each transaction reads one consistent state.
 
-    A reader of a database in WAL mode makes a file beside it; where that cannot be, and nobody writes, SQLite must be
-    told that the file does not change. Each transaction reads one state of the database.
+    A reader of a database in WAL mode creates a file beside it. If the folder is read-only and there is no write-ahead
+    log, the connection is opened as immutable instead, since no process can write.
+
+    Args:
+        file: The database's file.
+        without_locks: Whether to open the file as immutable in any case.
+        timeout: How long SQLite waits for another program's lock, in seconds.
     """
     path, log = file.resolve(), file.resolve().with_name(f"{file.resolve().name}-wal")
 
     def connect() -> sqlite3.Connection:
-        at_rest = not os.access(path.parent, os.W_OK) and not log.exists()
-        uri = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if at_rest or without_locks else ''}"
+        unchanging = not os.access(path.parent, os.W_OK) and not log.exists()
+        uri = f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if unchanging or without_locks else ''}"
         connection = sqlite3.connect(uri, uri=True, timeout=timeout)
-        connection.execute("PRAGMA temp_store=MEMORY").close()  # of views; no folder need be writable
+        connection.execute("PRAGMA temp_store=MEMORY").close()  # for temporary views: no folder may be writable
         return connection
 
     engine = sqlalchemy.create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool, creator=connect)
-    begin_as_asked(engine)
+    use_explicit_transactions(engine)
     return engine
 
 
 def make_durable(connection: Any, _record: Any) -> None:
-    """WAL needs the file alone for a moment, and that switch does not honour the busy timeout: hence the loop."""
+    """Set a new connection to WAL mode and ``synchronous=FULL``, and enforce foreign keys.
+
+    The change to WAL mode needs an exclusive lock and ignores the busy timeout, so it is retried in a loop.
+    """
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -151,12 +174,14 @@ def make_durable(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys=ON").close()
 
 
-def begin_as_asked(engine: Engine) -> None:
-    """Begin transactions explicitly, so that all reads of one see the same state. A writing transaction takes the write
-    lock at its start: one that began by reading could not wait for it."""
+def use_explicit_transactions(engine: Engine) -> None:
+    """Begin transactions explicitly, so that all reads of a transaction see the same state.
+
+    A writing transaction acquires the write lock at its start. If it read first, SQLite would not wait for the lock.
+    """
 
     @event.listens_for(engine, "connect", insert=True)
-    def leave_beginning_to_us(connection: Any, _record: Any) -> None:
+    def disable_implicit_begin(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
 
     @event.listens_for(engine, "begin")
@@ -165,36 +190,39 @@ def begin_as_asked(engine: Engine) -> None:
 
 
 def identity(file: Path) -> tuple[int, int] | None:
-    """What tells a file from another of its name; None when there is none."""
+    """Return device and inode, which identify a file independently of its name; None if there is no such file."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def back_up(file: Path, found: int, shown: str) -> Path:
-    """Copy the database ``file`` with what its write-ahead log holds; return the path of the copy.
+    """Copy a database file, including the content of its write-ahead log.
 
-    The copy is ``NAME.v1.bak`` for tables of version 1, or ``NAME.v1-2.bak`` and so on: no file is overwritten. It
-    has the mode of the original and is complete on the disk when this returns. The caller holds the database's
-    write lock, so that nothing is written meanwhile.
+    The copy is named ``NAME.v1.bak`` for tables of version 1, or ``NAME.v1-2.bak`` and so on: no file is overwritten.
+    It has the mode of the original and is flushed to the disk. The caller holds the database's write lock, so that no
+    process writes during the copy.
 
     Args:
         file: The database's file.
-        found: The version of its tables.
+        found: The schema version of its tables.
         shown: The database in messages.
 
+    Returns:
+        The path of the copy.
+
     Raises:
-        StoreError: The disk lacks room for the copy and as much again, or the copy cannot be written.
+        StoreError: The disk has not twice the file's size free, or the copy cannot be written.
     """
     needed, free = 2 * file.stat().st_size, shutil.disk_usage(file.parent).free
-    path = next(path for path in _names(file, found) if not os.path.lexists(path))
+    path = next(path for path in _backup_names(file, found) if not os.path.lexists(path))
     if free < needed:
         raise StoreError(
             f"{shown}: its tables are of version {found}; before they change it is copied to {path.name}, for which "
             f"{needed / 2**20:.1f} MiB are needed on its disk and {free / 2**20:.1f} are free; free some and run the "
-            "same line again"
+            "same command again"
         )
 
     def write(temporary: Path) -> None:
@@ -214,7 +242,8 @@ def back_up(file: Path, found: int, shown: str) -> Path:
     return path
 
 
-def _names(file: Path, found: int) -> Iterator[Path]:
+def _backup_names(file: Path, found: int) -> Iterator[Path]:
+    """Yield the possible paths of a backup in order of preference."""
     yield file.with_name(f"{file.name}.v{found}.bak")
     for number in count(2):
         yield file.with_name(f"{file.name}.v{found}-{number}.bak")

@@ -1,4 +1,4 @@
-"""Storage URLs: what a user may write for a database, where its file lies, and how it is shown without its password."""
+"""Parse storage URLs and paths, find the file of a database, and format URLs without passwords."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from explorer.store.passwords import HIDDEN, hide_passwords
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 SERVER_STORAGE = "postgresql://USER@HOST/DATABASE"
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # two characters at least: C: is a drive
-# A URL that lacks its scheme or its colon, or a connection string of libpq: each may hold a password.
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # at least two characters: "C:" is a drive
+# A URL without scheme or colon, or a connection string of libpq; both may contain a password.
 _NO_PATH = re.compile(
     r"://|:.*@|\A(postgres\w*|sqlite)//|\bpassword\s*=|\A\w+\s*=\s*('[^']*'|\S+)\s+\w+\s*=", re.DOTALL | re.IGNORECASE
 )
@@ -28,10 +28,10 @@ def parse_storage(storage: str | os.PathLike[str]) -> URL:
 
     Args:
         storage: A URL (``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``) or the path of an SQLite file. ``~`` at
-            the start of a path is the home folder. PostgreSQL is reached through psycopg unless a driver is named.
+            the start of a path is the home folder. The default driver of PostgreSQL is psycopg.
 
     Raises:
-        StoreError: ``storage`` names no database. The message contains no password.
+        StoreError: ``storage`` is not a valid URL or path. The message contains no password.
     """
     if isinstance(storage, os.PathLike):
         return _file_url(os.fspath(storage))
@@ -50,20 +50,24 @@ def parse_storage(storage: str | os.PathLike[str]) -> URL:
     if name in ("postgres", "postgresql"):
         return _server_url(driver or "psycopg", rest)
     raise StoreError(
-        f"{scheme[0]}{HIDDEN}: a storage is a path, sqlite:///FILE or {SERVER_STORAGE}, this is neither"
-        f"; a path with a colon is written as in ./a:b.db"
+        f"{scheme[0]}{HIDDEN}: expected a path, sqlite:///FILE or {SERVER_STORAGE} as the storage"
+        f"; write a path with a colon as in ./a:b.db"
     )
 
 
 def shown_storage(url: URL) -> str:
-    """The URL as text without its password."""
+    """Return a URL as text without its password."""
     if url.get_backend_name() == "sqlite":
         return f"sqlite:///{url.database}"
     return hide_passwords(url.render_as_string(hide_password=True))
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """The absolute path of an SQLite database, which need not exist; None for a server's. Raises StoreError."""
+    """Return the absolute path of an SQLite database, which may not exist; None for a server.
+
+    Raises:
+        StoreError: The path is relative, and the current folder was removed.
+    """
     if url.get_backend_name() != "sqlite":
         return None
     try:
@@ -75,7 +79,7 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def _path_url(text: str) -> URL:
-    """A text without a scheme: the path of a file, unless it looks like anything else."""
+    """Return the URL of a text without a scheme, the path of a file. Raises StoreError if it is no path."""
     if _NO_PATH.search(text):
         raise StoreError(f"this is not a storage URL; write a path, {DEFAULT_STORAGE} or {SERVER_STORAGE}")
     if text == ":memory:":
@@ -86,6 +90,7 @@ def _path_url(text: str) -> URL:
 
 
 def _sqlite_url(text: str, rest: str) -> URL:
+    """Return the URL of a text with the scheme ``sqlite``; ``rest`` follows the scheme."""
     slashes = len(rest) - len(rest.lstrip("/"))
     if slashes == 1:
         raise StoreError(
@@ -100,10 +105,11 @@ def _sqlite_url(text: str, rest: str) -> URL:
 
 
 def _file_url(path: str) -> URL:
+    """Return the URL of an SQLite file. Raises StoreError if the path cannot be that of a file."""
     if "\0" in path:
-        raise StoreError(f"{path!r}: a path holds no NUL character")
+        raise StoreError(f"{path!r}: a path cannot contain a NUL character")
     if os.name != "nt" and PureWindowsPath(path).drive.endswith(":"):
-        raise StoreError(f"{path}: a path of Windows, which this system has not; give one of this machine's")
+        raise StoreError(f"{path}: a path with a Windows drive, which this system does not have; give another path")
     path = os.path.expanduser(path)
     if path.endswith(os.sep) or os.path.isdir(path):
         raise StoreError(
@@ -115,7 +121,10 @@ def _file_url(path: str) -> URL:
 
 
 def _server_url(driver: str, rest: str) -> URL:
-    """The URL of a PostgreSQL server; one whose host, port or database may hold a part of the password is refused."""
+    """Return the URL of a PostgreSQL database. ``rest``: the text that follows the scheme.
+
+    Raises StoreError if host, port or database could contain a part of the password.
+    """
     text = f"postgresql+{driver}:{rest}"
     try:
         url = sqlalchemy.make_url(text)
@@ -125,7 +134,7 @@ def _server_url(driver: str, rest: str) -> URL:
         is_clear = rest.startswith("//") and rest.count("@") <= 1 and "\0" not in rest
         if is_clear and is_host and is_database and (url.port or 0) < 65_536:
             return url
-    except (ArgumentError, ValueError):  # of the port, or of a text that is not UTF-8
+    except (ArgumentError, ValueError):  # an invalid port, or a text that cannot be encoded as UTF-8
         pass
     raise StoreError(
         f"postgresql:{HIDDEN} is not a storage URL; write {SERVER_STORAGE} and give the password in PGPASSWORD or"

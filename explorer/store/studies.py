@@ -1,7 +1,7 @@
-"""The studies of a storage: one by its name, all in a list, and whether they changed since; how one is made.
+"""Open, list, create and change the studies of a storage.
 
-Of several processes that make a study at once, one does. Later its limits, the places of its data and, where the caller
-says so, the code of its functions may change, nothing else.
+If several processes create the same study at the same time, one creates it and the others open it. Later only its
+limits, the places of its data and, at the user's request, the recorded code of the user's functions can change.
 """
 
 from __future__ import annotations
@@ -14,19 +14,29 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from explorer.errors import StoreError, did_you_mean
-from explorer.store.checking import MOMENT, check_row, shown
+from explorer.store.checking import TIMESTAMP, check_row, describe
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import STATE, insert_once, now, read_row, to_row
 from explorer.store.schema import studies, trials
 from explorer.store.study import Study
 from explorer.store.trials import count_states
 
-NAME_LENGTH = 200
+NAME_LENGTH = 200  # characters at most, the length of the column
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One line about a study. ``data``: the data set's name; ``changed``: when a trial last began or ended."""
+    """A study in a list of studies.
+
+    Attributes:
+        name: The study's name.
+        space_name: The name of the search space.
+        data: The name of the data set; empty if there is none.
+        objectives: Objective -> "max" or "min".
+        counts: State -> number of trials.
+        created: When the study was created, in seconds since the epoch.
+        changed: When a trial last began or ended, in seconds since the epoch.
+    """
 
     name: str
     space_name: str
@@ -38,15 +48,28 @@ class StudySummary:
 
 
 def open_study(storage: str = DEFAULT_STORAGE, name: str = "") -> Study:
-    """The study of this name, read only; the name may be left out where there is just one.
+    """Open a study for reading.
 
-    Raises StoreError for a storage that is absent or unreadable, and for an unknown study.
+    Args:
+        storage: A URL (``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``) or the path of an SQLite file.
+        name: The study's name. May be empty if the storage has only one study.
+
+    Raises:
+        StoreError: The storage does not exist or cannot be read, or it has no study of this name.
     """
     return find_study(open_for_reading(storage), name)
 
 
 def find_study(database: Database, name: str) -> Study:
-    """The study of this name in an open database. Raises StoreError for an unknown one."""
+    """Return a study of an open database.
+
+    Args:
+        database: The database.
+        name: The study's name. May be empty if the database has only one study.
+
+    Raises:
+        StoreError: The database has no study of this name.
+    """
     query = select(studies)
     with database.read() as connection:
         row = connection.execute(query.where(studies.c.name == name)).first() if name else None
@@ -60,16 +83,16 @@ def find_study(database: Database, name: str) -> Study:
     listed = ", ".join(repr(each[:60]) for each in names[:20]) + (
         f" and {len(names) - 20} more" if len(names) > 20 else ""
     )
-    asked = (
+    fault = (
         f"there is no study {name!r} in {database.shown}"
         if name
         else f"{database.shown} holds several studies, name one"
     )
-    raise StoreError(f"{asked}; it holds {listed}{_hint(name, names) if name else ''}")
+    raise StoreError(f"{fault}; it holds {listed}{_hint(name, names) if name else ''}")
 
 
 def _hint(name: str, names: list[str]) -> str:
-    """Return a hint for a study name that is not in the storage."""
+    """Return a suggested fix for a study name that is not in the storage."""
     study, colon, _ = name.rpartition(":")
     if colon and study in names:
         return f"; name the study alone: {study!r}"
@@ -81,46 +104,57 @@ def _hint(name: str, names: list[str]) -> str:
 
 
 def study_names(database: Database) -> set[str]:
-    """The names that are taken."""
+    """Return the names of the database's studies."""
     with database.read() as connection:
         return set(connection.scalars(select(studies.c.name)))
 
 
 def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
-    """The studies' names and the revision of each one's last change: the cheapest way to see whether there was one.
+    """Return the revision of each study by its name: the cheapest way to detect a change.
 
-    Raises StoreError for a storage that is absent or unreadable.
+    Args:
+        storage: A URL or a path, as for ``open_study``.
+
+    Raises:
+        StoreError: The storage does not exist or cannot be read.
     """
     with open_for_reading(storage).read() as connection:
         return dict(iter(connection.execute(select(studies.c.name, studies.c.revision))))
 
 
 def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
-    """The studies in a storage, by name. Raises StoreError for a storage that is absent or unreadable."""
+    """Return the studies of a storage, sorted by name.
+
+    Args:
+        storage: A URL or a path, as for ``open_study``.
+
+    Raises:
+        StoreError: The storage does not exist or cannot be read, or a row is damaged.
+    """
     database = open_for_reading(storage)
     of_trials = select(
         trials.c.study_id, STATE, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
     ).group_by(trials.c.study_id, STATE)
-    out = []
+    summaries = []
     with database.read() as connection:
         by_state = connection.execute(of_trials).all()
         for row in connection.execute(select(studies).order_by(studies.c.name)):
             study = _to_study(row, database)
             own = [group for group in by_state if group[0] == study.id]
             counts = count_states((group[1], group[2]) for group in own)
-            times = [moment for group in own for moment in group[3:] if moment is not None]
-            for moment in times:
-                check_row(f"explorer_trials, study {study.name!r}", {"started": moment}, {"started": MOMENT})
+            times = [time for group in own for time in group[3:] if time is not None]
+            for time in times:
+                check_row(f"explorer_trials, study {study.name!r}", {"started": time}, {"started": TIMESTAMP})
             data = str(study.fingerprint.get("data") or "")
             changed = max(times, default=study.created)
-            out.append(
+            summaries.append(
                 StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed)
             )
-    return out
+    return summaries
 
 
 def check_name(name: str) -> str:
-    """The name itself. Raises StoreError unless it is printable text of 1 to 200 characters."""
+    """Return the name. Raises StoreError unless it is printable text of 1 to 200 characters."""
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
         raise StoreError(f"study name {str(name)[:60]!r}: a name is printable text of 1 to {NAME_LENGTH} characters")
     return name
@@ -139,10 +173,23 @@ def create_study(
     data_places: Sequence[Mapping[str, str]] = (),
     beside: bool = False,
 ) -> Study:
-    """The study of this name, made now unless it is there already: of several who make it at once, one does.
+    """Create a study unless one of this name exists; return the study of this name.
 
-    ``beside``: a new study in any case, under the first free name of NAME, NAME-2, NAME-3 and so on; of several who ask
-    for one at once each gets its own.
+    Args:
+        database: The database, opened for writing.
+        name: The study's name.
+        space_name: The name of the search space.
+        space_text: The text of the space file.
+        fingerprint: The settings that must be the same when the study is resumed.
+        objectives: Objective -> "max" or "min".
+        seed: The seed of the sampler.
+        limits: Limits on the costs of its networks, as "macs<=4M".
+        data_places: Where its data were found, the latest place first.
+        beside: Whether to create a new study in any case, with the first free name of NAME, NAME-2, NAME-3, ... Several
+            processes that do so at the same time create one study each.
+
+    Raises:
+        StoreError: The name is invalid, or the database cannot be written to.
     """
     check_name(name)
     values = {
@@ -159,9 +206,9 @@ def create_study(
 
     def work(connection: Connection) -> str:
         row["created"] = now(connection)
-        for tried in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
-            if insert_once(connection, studies, "name", {**row, "name": check_name(tried)}):
-                return tried
+        for candidate in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
+            if insert_once(connection, studies, "name", {**row, "name": check_name(candidate)}):
+                return candidate
         return name
 
     return find_study(database, database.write(work))
@@ -170,7 +217,20 @@ def create_study(
 def change_study(
     study: Study, *, fingerprint: Mapping[str, Any], limits: Sequence[str], data_places: Sequence[Mapping[str, str]]
 ) -> Study:
-    """The study with these in place of its own, from now on and for all who join it."""
+    """Change the settings of a study that may change, also for workers that join it later.
+
+    Args:
+        study: The study, opened for writing.
+        fingerprint: The settings that must be the same when the study is resumed.
+        limits: Limits on the costs of its networks, as "macs<=4M".
+        data_places: Where its data were found, the latest place first.
+
+    Returns:
+        The study as changed.
+
+    Raises:
+        StoreError: The database cannot be written to.
+    """
     values = to_row(studies, {"fingerprint": fingerprint, "limits": limits, "data_places": data_places})
     study.database.write(
         lambda connection: connection.execute(studies.update().where(studies.c.id == study.id).values(**values))
@@ -179,14 +239,15 @@ def change_study(
 
 
 def _to_study(row: Row[Any], database: Database) -> Study:
+    """Return the study that a row stores. Raises DamagedRow."""
     data = row._asdict()
-    values = read_row(f"explorer_studies, study {shown(data['name'])}", studies, data)
+    values = read_row(f"explorer_studies, study {describe(data['name'])}", studies, data)
     values["fingerprint"] = _Fingerprint(data["name"], values["fingerprint"])
     return Study(database=database, **values)
 
 
 class _Fingerprint(dict[str, Any]):
-    """What must not differ when a study is taken up again. An entry that is missing is damage, not a bug."""
+    """The settings of a study that must be the same when it is resumed. A missing entry raises StoreError."""
 
     def __init__(self, study: str, entries: Mapping[str, Any]):
         super().__init__(entries)
@@ -194,6 +255,6 @@ class _Fingerprint(dict[str, Any]):
 
     def __missing__(self, entry: str) -> Any:
         raise StoreError(
-            f"study {self._study!r} does not say its {entry!r} (explorer_studies, column fingerprint); "
-            "put back a copy of the database"
+            f"study {self._study!r} has no entry {entry!r} in its settings (explorer_studies, column fingerprint); "
+            "restore a backup of the database"
         )

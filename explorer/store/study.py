@@ -1,4 +1,4 @@
-"""A study, to read: its trials, its frontier, its best under a budget. Each answer is read anew."""
+"""Read a study: its trials, its frontier, its best network within limits. Each call reads the database."""
 
 from __future__ import annotations
 
@@ -34,17 +34,26 @@ from explorer.store.trials import (
 if TYPE_CHECKING:
     import pandas
 
-TERMS = ("data", "split", "recipe", "epochs")  # of a fingerprint: studies that differ in one trained otherwise
+TERMS = ("data", "split", "recipe", "epochs")  # entries of a fingerprint that change what is trained
 
 
 @dataclass(frozen=True)
 class Study(StudyIdentity):
-    """One study. ``objectives``: name -> "max" or "min"; ``created``: seconds since the epoch;
-    ``fingerprint``: what must not differ when it is taken up again; ``limits``: bounds on costs, as users write
-    them, that its networks are to keep; ``data_places``: where its data lay when it was searched, the last place
-    first, as ``name`` and ``data_dir`` of ``load_data``; none for embedded data and in studies of before they were
-    kept; ``revision``: of the last change there was when it was opened, to a trial, a training from a fresh seed or a
-    gradient flow."""
+    """A study of a database, opened for reading.
+
+    Attributes:
+        space_name: The name of the search space.
+        space_text: The text of the space file.
+        objectives: Objective -> "max" or "min".
+        fingerprint: The settings that must be the same when the study is resumed.
+        seed: The seed of the sampler.
+        created: When the study was created, in seconds since the epoch.
+        limits: Limits on the costs of its networks, as users write them ("macs<=4M").
+        data_places: Where its data were found, the latest place first, as the arguments ``name`` and ``data_dir`` of
+            ``load_data``. Empty for embedded data and in studies of versions that did not record this.
+        revision: The number of the last change when the study was opened. Changes to trials, confirmations and
+            gradient flows are numbered.
+    """
 
     space_name: str
     space_text: str = field(repr=False)
@@ -65,50 +74,66 @@ class Study(StudyIdentity):
         return self.database.shown
 
     def trials(self, since_revision: int = 0, *, full: bool = True) -> list[TrialRecord]:
-        """The trials in order of their numbers; of those, with ``since_revision``, the ones changed after it.
+        """Return the trials in order of their numbers.
 
-        ``full=False`` leaves out architecture, training curve and environment, which takes a tenth of the time.
+        Args:
+            since_revision: Only trials that changed after this revision; 0 for all.
+            full: Whether to read architecture, training curve and environment. Without them, reading takes a tenth of
+                the time.
+
+        Raises:
+            StoreError: The database cannot be read, or a row is damaged. All methods raise it.
         """
         changed = (trials.c.revision > since_revision,) if since_revision else ()
         return read_trials(self, self.objectives, *changed, full=full)
 
     def trial(self, number: int) -> TrialRecord:
-        """One trial with all that is kept of it. Raises StoreError when there is none of this number, TypeError for
-        what is not a whole number."""
+        """Return one trial with architecture, training curve and environment.
+
+        Args:
+            number: The trial's number.
+
+        Raises:
+            StoreError: The study has no trial of this number.
+            TypeError: ``number`` is not an integer.
+        """
         number = operator.index(number)
         found = read_trials(self, self.objectives, trials.c.number == number, full=True)
         if found:
             return found[0]
         count = sum(self.counts().values())
-        held = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
-        raise StoreError(f"study {self.name!r} has no trial {number}; {held}")
+        known = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
+        raise StoreError(f"study {self.name!r} has no trial {number}; {known}")
 
     def curves(self, since_revision: int = 0) -> dict[int, Curve]:
-        """Trial number -> the course of its training, of all trials that have one; of those, with
-        ``since_revision``, the ones changed after it."""
+        """Return the training curves of trials that changed after this revision (0: all), by the trials' numbers."""
         return read_curves(self, since_revision)
 
     def environments(self) -> dict[int, Environment]:
-        """Trial number -> on what it was trained, of the trials where that is known."""
+        """Return the environments in which trials were trained, by the trials' numbers."""
         return read_environments(self)
 
     def leases(self) -> list[Lease]:
-        """The trials under way and those that wait to be taken up again, in order of their numbers."""
+        """Return the leases of running and interrupted trials, in order of the trials' numbers."""
         return read_leases(self)
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in each state; every state is named."""
+        """Return the number of trials in each state, for all states."""
         return read_counts(self)
 
     def frontier(
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> list[TrialRecord]:
-        """The complete trials that no other beats in both quantities, by ascending ``x``; of equals the first.
-        ``x``, ``y``: those of ``plane`` by default.
+        """Return the non-dominated complete trials by ascending ``x``. Of trials with equal values, the first counts.
 
-        Any objective or cost may be named. Accuracies are maximised, costs minimised, objectives as the
-        study says. Raises StoreError for a quantity that the study does not know, and for latencies measured in
-        several environments unless ``mix_environments``.
+        Args:
+            x: An objective or cost; by default ``x`` of ``plane``. Objectives are maximised or minimised as in the
+                study, accuracies are maximised, costs are minimised.
+            y: As for ``x``.
+            mix_environments: Whether to compare latencies that were measured in several environments.
+
+        Raises:
+            StoreError: The study has no such quantity, or latencies were measured in several environments.
         """
         light = self._complete()
         x, y = self.axes(x, y)
@@ -118,8 +143,8 @@ class Study(StudyIdentity):
             self._require_one_environment(names, light)
         known = [record for record in light if all(record.value(name) is not None for name in names)]
         front = non_dominated([self._minimised(record, names) for record in known])
-        return self._filled(
-            sorted((known[place] for place in front), key=lambda record: (record.value(x), record.number))
+        return self._with_details(
+            sorted((known[index] for index in front), key=lambda record: (record.value(x), record.number))
         )
 
     def best_under(
@@ -129,11 +154,19 @@ class Study(StudyIdentity):
         *,
         mix_environments: bool = False,
     ) -> TrialRecord | None:
-        """The complete trial of best ``objective`` (``y`` of ``plane`` by default) that keeps every limit, or None.
+        """Return the complete trial with the best objective within limits.
 
-        ``limits``: one or several, as "macs<=4M" or a Limit. A trial without the quantity breaks a limit on it.
-        ``mix_environments``: as in ``frontier``. Raises StoreError for a quantity that the study does not know, and for
-        a bound above 1 on an accuracy that the study keeps as a fraction.
+        Args:
+            limits: One or several limits, as "macs<=4M" or a Limit. A trial without the quantity exceeds the limit.
+            objective: The objective; by default ``y`` of ``plane``.
+            mix_environments: As for ``frontier``.
+
+        Returns:
+            The trial, or None if no complete trial is within the limits.
+
+        Raises:
+            StoreError: The study has no such quantity, latencies were measured in several environments, or a limit
+                above 1 is given for an accuracy, which the study stores as a fraction.
         """
         objective = self.axes(None, objective)[1]
         limits, light = self._limits(limits), self._complete()
@@ -141,17 +174,18 @@ class Study(StudyIdentity):
         self._require_fractions(limits, light)
         if not mix_environments:
             self._require_one_environment([objective, *(limit.cost for limit in limits)], light)
-        fit = [
+        within = [
             record
             for record in light
             if record.value(objective) is not None and all(_excess(limit, record) <= 0 for limit in limits)
         ]
-        if not fit:
+        if not within:
             return None
-        return self._filled([min(fit, key=lambda record: (self._minimised(record, [objective]), record.number))])[0]
+        best = min(within, key=lambda record: (self._minimised(record, [objective]), record.number))
+        return self._with_details([best])[0]
 
     def nearest_to(self, limits: Iterable[Limit | str] | Limit | str) -> TrialRecord | None:
-        """The complete trial that breaks ``limits`` least; None where no trial has all their quantities."""
+        """Return the complete trial that exceeds the limits least, or None if no trial has all their quantities."""
         limits = self._limits(limits)
         known = [record for record in self._complete() if all(record.value(limit.cost) is not None for limit in limits)]
         return min(known, key=lambda record: max(_excess(limit, record) for limit in limits), default=None)
@@ -161,122 +195,143 @@ class Study(StudyIdentity):
         return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
 
     def mixed_environments(self) -> str:
-        """In how many environments the latencies of the complete trials were measured, and in what these differ;
-        empty for one."""
+        """Return in words how many environments latencies were measured in, and how these differ; empty for one."""
         return mixed_environments(self._complete())
 
     def require_one_environment(self, names: Iterable[str]) -> None:
-        """Raises StoreError when latency is among the quantities ``names`` and was measured in several environments."""
+        """Raise StoreError if latency is among the quantities ``names`` and was measured in several environments."""
         self._require_one_environment(names, self._complete())
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
-        """What the complete trials dominate in the space of the objectives, up to ``reference``.
+        """Return the hypervolume that the complete trials dominate in the space of the objectives.
 
-        Without one it is the worst value of each objective so far, so that two studies compare only
-        under a stated reference.
+        Args:
+            reference: Objective -> value of the reference point. By default the worst value of each objective so far;
+                to compare two studies, pass the same reference.
+
+        Returns:
+            The hypervolume; 0 without complete trials.
         """
         names = list(self.objectives)
         points = [self._minimised(record, names) for record in self._complete()]
         if not points:
             return 0.0
         if reference is None:
-            corner = [max(column) for column in zip(*points)]
+            reference_point = [max(column) for column in zip(*points)]
         else:
-            corner = [self.sign(name) * reference[name] for name in names]
-        return hypervolume(points, corner)
+            reference_point = [self.sign(name) * reference[name] for name in names]
+        return hypervolume(points, reference_point)
 
     def savings(self) -> dict[str, int]:
-        """What was not trained: ``trainings_saved``, trials answered from another of the same network;
-        ``epochs_saved`` by ending trainings early, beside the ``epochs_trained`` of complete and stopped trials, with
-        those of trainings that were stopped and begun anew later."""
+        """Return the trainings and epochs that the study saved.
+
+        Returns:
+            ``trainings_saved``: trials with the result of another trial of the same network. ``epochs_saved``: epochs
+            saved by early stopping. ``epochs_trained``: epochs of complete and stopped trials, including those of
+            trainings that were stopped and later restarted.
+        """
         return read_savings(self, self.objectives, self.fingerprint.get("epochs") or 0)
 
     def to_frame(self) -> pandas.DataFrame:
-        """One row a trial: number, state, digest, a column per choice point, objectives, costs, seconds, reason.
+        """Return a data frame with one row per trial.
 
-        A choice point that was not asked (the space is conditional) is None. A choice point or quantity whose name is
-        another column's stands as ``choice.<name>`` or ``value.<name>``.
+        The columns are number, state, digest, one per choice point, objectives, costs, seconds, reason. A choice point
+        that does not apply to a network (the space is conditional) is None. If the name of a choice point or quantity
+        is also that of another column, its column is named ``choice.<name>`` or ``value.<name>``.
         """
         return trials_frame(self.trials(full=False), self.objectives)
 
     @property
     def plane(self) -> tuple[str, str]:
-        """(x, y) of the study's frontier, chosen from its objectives.
+        """The quantities (x, y) of the study's frontier, chosen from its objectives.
 
-        ``y``: the first one to maximise among those that an evaluation measures, or else the first of these. ``x``: the
-        first other one to minimise that is a cost, or else the first other one to minimise that is no measure of a
-        training, or else ``macs``. Costs are the analytic ones, ``latency_ms`` and the caller's own.
+        ``y`` is the first maximised objective that an evaluation measures, else the first that an evaluation measures.
+        ``x`` is the first other minimised objective that is a cost, else the first other minimised objective that is
+        no training metric, else ``macs``. Costs are the analytic costs, ``latency_ms`` and the user's own costs.
         """
-        ways = self.objectives
+        directions = self.objectives
         costs = {*BEFORE_TRAINING, *self.fingerprint.get("costs", ())}
-        measured = [name for name in ways if name not in costs] or list(ways)
-        y = next((name for name in measured if ways[name] == "max"), measured[0])
-        minimised = [name for name, way in ways.items() if way == "min" and name not in (y, *TRAINED)]
+        measured = [name for name in directions if name not in costs] or list(directions)
+        y = next((name for name in measured if directions[name] == "max"), measured[0])
+        minimised = [name for name, way in directions.items() if way == "min" and name not in (y, *TRAINED)]
         return next((name for name in minimised if name in costs), next(iter(minimised), "macs")), y
 
     def axes(self, x: str | None = None, y: str | None = None) -> tuple[str, str]:
-        """``x`` and ``y``, with those of ``plane`` where one is None."""
+        """Return ``x`` and ``y``, each replaced by that of ``plane`` if it is None."""
         default_x, default_y = self.plane
         return x or default_x, y or default_y
 
     @property
     def cost_objective(self) -> str:
-        """The cost over which frontiers are drawn: ``x`` of ``plane``."""
+        """The cost on the x-axis of frontiers: ``x`` of ``plane``."""
         return self.plane[0]
 
     def confirmations(self, since_revision: int = 0) -> list[ConfirmationRecord]:
-        """Every training that ``explorer confirm`` began, in that order; of those, with ``since_revision``, the ones
-        changed after it."""
+        """Return the trainings of ``explorer confirm`` that changed after this revision (0: all), by their start."""
         return read_confirmations(self, since_revision)
 
     def confirmed(
         self, x: str | None = None, y: str = "accuracy", *, epochs: int | None = None, mix_environments: bool = False
     ) -> list[Confirmed]:
-        """The networks that were trained from fresh seeds, with their test figures, by ascending ``x``.
+        """Return the networks that were trained from fresh seeds, with their test metrics, by ascending ``x``.
 
-        ``x``: any cost or objective, ``cost_objective`` by default; ``y``: accuracy, top5 or loss. ``epochs``: only
-        trainings of that many, by default of as many as the one confirmed last, since others do not compare. Their
-        ``frontier_probability`` is among the networks given. Raises StoreError for an unknown ``x`` or ``y``, and
-        for latencies of several environments unless ``mix_environments``.
+        Args:
+            x: A cost or objective; by default ``cost_objective``.
+            y: "accuracy", "top5" or "loss".
+            epochs: Only trainings of this number of epochs, since others are not comparable. By default the number of
+                the latest confirmation.
+            mix_environments: As for ``frontier``.
+
+        Returns:
+            The networks. The ``frontier_probability`` of each is relative to the others returned.
+
+        Raises:
+            StoreError: ``x`` or ``y`` is unknown, or latencies were measured in several environments.
         """
         x = x or self.cost_objective
         return confirmed_networks(self.confirmations(), self._comparable([x], mix_environments), x, y, epochs)
 
     def training_noise(self, y: str | None = None) -> float | None:
-        """The standard deviation over seeds of one training's ``y`` (that of ``plane`` by default) on the validation
-        split, pooled over the networks that were confirmed with the study's own number of epochs
-        (``explorer.analysis.noise``); None where none was twice."""
+        """Return the standard deviation of ``y`` (by default that of ``plane``) over seeds, on the validation split.
+
+        The variance is pooled over the networks that were confirmed with the study's own number of epochs
+        (``explorer.analysis.noise``). None if no network was confirmed with at least two seeds.
+        """
         return training_noise(self.confirmations(), self.axes(None, y)[1], self.fingerprint.get("epochs"))
 
     def frontier_probabilities(
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> dict[int, float]:
-        """Trial number -> probability that no complete trial of at most its ``x`` has a better mean ``y`` over seeds,
-        on the validation split (``explorer.analysis.noise``); empty where ``training_noise`` is None.
+        """Return the probability of each complete trial to be on the frontier of mean values over seeds.
 
-        The mean of a confirmed network is that of its fresh seeds, with the standard error s / sqrt(K); of any other
-        the trial's one value, with s. Errors as for ``frontier``.
+        It is the probability that no complete trial with at most the same ``x`` has a better mean ``y`` over seeds, on
+        the validation split (``explorer.analysis.noise``). A network confirmed with K seeds has their mean and the
+        standard error s / sqrt(K); another network has the one value of its trial and the standard error s.
+        Arguments and errors are those of ``frontier``.
+
+        Returns:
+            Trial number -> probability; empty if ``training_noise`` is None.
         """
         x, y = self.axes(x, y)
         records, epochs = self._comparable([x, y], mix_environments), self.fingerprint.get("epochs")
         return trial_probabilities(self.confirmations(), records, x, y, -self.sign(y), epochs)
 
     def gradient_flow(self, digest: str) -> GradientFlow | None:
-        """How gradients flow through that network at its initialisation, where a search recorded it."""
+        """Return the gradient flow at initialisation of the network ``digest``, or None if it was not recorded."""
         return read_gradient_flow(self, digest)
 
     def weights(self, record: TrialRecord) -> Path | None:
-        """The safetensors file with the trial's trained weights, or None where they were not kept."""
+        """Return the safetensors file of the trial's trained weights, or None if they were not kept."""
         path = weights_file(self.artifacts, record.digest)
         return path if record.weights and path.is_file() else None
 
     @property
     def artifacts(self) -> Path:
-        """The folder of the study's files, which need not exist."""
+        """The folder of the study's files. It may not exist."""
         return artifacts_folder(self.database.file, self.name, self.created)
 
     def _comparable(self, names: list[str], mix_environments: bool) -> list[TrialRecord]:
-        """The complete trials. Raises StoreError when they do not know these quantities, or do not compare by them."""
+        """Return the complete trials. Raises StoreError if these quantities are unknown or not comparable."""
         light = self._complete()
         if light:
             self._require(names, light)
@@ -287,21 +342,22 @@ class Study(StudyIdentity):
     def _complete(self) -> list[TrialRecord]:
         return read_trials(self, self.objectives, trials.c.state == "complete", full=False)
 
-    def _filled(self, light: list[TrialRecord]) -> list[TrialRecord]:
+    def _with_details(self, light: list[TrialRecord]) -> list[TrialRecord]:
+        """Return the same trials with architecture, training curve and environment."""
         numbers = [record.number for record in light]
         found = read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
         full = {record.number: record for record in found}
         return [full[number] for number in numbers]
 
     def sign(self, name: str) -> int:
-        """-1 for a quantity that is maximised, 1 for one that is minimised: objectives as the study says."""
+        """Return -1 for a quantity that is maximised and 1 for one that is minimised; objectives as in the study."""
         return -1 if is_maximised(name, self.objectives) else 1
 
     def _minimised(self, record: TrialRecord, names: Iterable[str]) -> list[float]:
         return [self.sign(name) * record.value(name) for name in names]  # type: ignore[operator]
 
     def require_known(self, names: Iterable[str]) -> None:
-        """Raises StoreError for a quantity that neither the study's objectives nor its complete trials have."""
+        """Raise StoreError for a quantity that is neither an objective of the study nor in its complete trials."""
         self._require(names, self._complete())
 
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
@@ -324,12 +380,12 @@ class Study(StudyIdentity):
     def _require_one_environment(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         if LATENCY in names and (found := mixed_environments(records)):
             raise StoreError(
-                f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks:"
-                " --mix-environments (in Python mix_environments=True) puts them together all the same"
+                f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks;"
+                " --mix-environments (in Python mix_environments=True) compares them anyway"
             )
 
 
 def _excess(limit: Limit, record: TrialRecord) -> float:
-    """As ``Limit.excess``; infinite for a trial without the quantity."""
+    """Return ``Limit.excess`` of a trial; infinity if the trial does not have the quantity."""
     value = record.value(limit.cost)
     return math.inf if value is None else limit.excess({limit.cost: value})

@@ -1,4 +1,4 @@
-"""The trials of a study, to read: whole records, curves, environments, leases, counts, and all as a table."""
+"""Read the trials of a study: records, training curves, environments, leases, counts, and a data frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Row, func, select
 
 from explorer.records import STATES, Curve, Environment, Lease, TrialRecord
-from explorer.store.checking import DamagedRow, check_row, damage_at, one_of, read_environment, shown
+from explorer.store.checking import DamagedRow, check_row, damage_at, describe, one_of, read_environment
 from explorer.store.database import StudyIdentity
 from explorer.store.rows import STATE, read_row, select_trials, to_record, trial_row
 from explorer.store.schema import environments, trials
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
 
 
 def read_trials(
-    study: StudyIdentity, objectives: Iterable[str], *wanted: ColumnElement[bool], full: bool
+    study: StudyIdentity, objectives: Iterable[str], *conditions: ColumnElement[bool], full: bool
 ) -> list[TrialRecord]:
-    """Return the trials that fulfil the conditions ``wanted``, in order of their numbers.
+    """Return the trials that fulfil all conditions, in order of their numbers.
 
     Args:
         study: The study.
-        objectives: Its objectives, of which a complete trial has a value each.
-        *wanted: Conditions on the columns of ``schema.trials``.
-        full: Whether architecture, training curve and environment are read as well.
+        objectives: The names of its objectives. A complete trial has a value of each.
+        *conditions: Conditions on the columns of ``schema.trials``.
+        full: Whether to read architecture, training curve and environment as well.
 
     Raises:
         StoreError: The database cannot be read, or a row is damaged.
     """
     names = list(objectives)
     with study.database.read() as connection:
-        return [_checked(row, names) for row in connection.execute(select_trials(study.id, full).where(*wanted))]
+        return [_checked(row, names) for row in connection.execute(select_trials(study.id, full).where(*conditions))]
 
 
 def _checked(row: Row[Any], objectives: list[str]) -> TrialRecord:
+    """Return the trial that a row stores. Raises DamagedRow, also if a complete trial lacks an objective."""
     record = to_record(row)
     if record.state == "complete":
         missing = [name for name in objectives if name not in record.objectives and name not in record.costs]
@@ -46,10 +47,18 @@ def _checked(row: Row[Any], objectives: list[str]) -> TrialRecord:
 
 
 def read_curves(study: StudyIdentity, since_revision: int) -> dict[int, Curve]:
-    """Return the curve of each training that has one and changed after that revision, by the trial's number."""
-    kept = (trials.c.study_id == study.id, trials.c.result.is_not(None), trials.c.revision > since_revision)
+    """Return the training curves of the trials that have one, by the trials' numbers.
+
+    Args:
+        study: The study.
+        since_revision: Only trials that changed after this revision; 0 for all.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
+    with_curve = (trials.c.study_id == study.id, trials.c.result.is_not(None), trials.c.revision > since_revision)
     with study.database.read() as connection:
-        rows = connection.execute(select(trials.c.number, trials.c.result).where(*kept))
+        rows = connection.execute(select(trials.c.number, trials.c.result).where(*with_curve))
         return {number: _curve(number, result) for number, result in rows}
 
 
@@ -57,29 +66,37 @@ def _curve(number: int, result: Any) -> Curve:
     with damage_at(f"{trial_row(number)}, column result"):
         curve = Curve.from_json(result)
         if not all(type(value) in (int, float) for column in curve for value in column):
-            raise ValueError("a figure that is no number")
+            raise ValueError("a value is not a number")
         return curve
 
 
 def read_environments(study: StudyIdentity) -> dict[int, Environment]:
-    """Return where each trial was trained, by its number, where that is known."""
-    made_on = select(trials.c.number, trials.c.environment).where(
+    """Return the environments in which trials were trained, by the trials' numbers; only of trials that have one.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
+    query = select(trials.c.number, trials.c.environment).where(
         trials.c.study_id == study.id, trials.c.environment.is_not(None)
     )
     with study.database.read() as connection:
         rows = connection.execute(select(environments)).all()
         known = {digest: read_environment(digest, content) for digest, content in rows}
-        found: dict[int, Environment] = {}
-        for number, digest in connection.execute(made_on):
+        by_number: dict[int, Environment] = {}
+        for number, digest in connection.execute(query):
             environment = known.get(digest)
             if environment is None:
-                raise DamagedRow(f"{trial_row(number)}: there is no environment {shown(digest)}")
-            found[number] = environment
-        return found
+                raise DamagedRow(f"{trial_row(number)}: there is no environment {describe(digest)}")
+            by_number[number] = environment
+        return by_number
 
 
 def read_leases(study: StudyIdentity) -> list[Lease]:
-    """Return who holds the trials that run, and the trials that wait to be resumed, in order of their numbers."""
+    """Return the leases of running and interrupted trials, in order of the trials' numbers.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
     held = trials.c.state == "running"
     columns = (trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until, held.label("held"))
     query = select(*columns).where(trials.c.study_id == study.id, held | trials.c.resumable)
@@ -94,14 +111,25 @@ def read_leases(study: StudyIdentity) -> list[Lease]:
 
 
 def read_counts(study: StudyIdentity) -> dict[str, int]:
-    """Return how many trials are in each state; every state is named."""
+    """Return the number of trials in each state, for all states.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
     query = select(STATE, func.count()).where(trials.c.study_id == study.id).group_by(STATE)
     with study.database.read() as connection:
         return count_states(iter(connection.execute(query)))
 
 
 def count_states(rows: Iterable[Any]) -> dict[str, int]:
-    """Return how many trials are in each state, of rows of a state and a number. Raises DamagedRow."""
+    """Return the number of trials in each state, for all states.
+
+    Args:
+        rows: Pairs of a state and a number of trials.
+
+    Raises:
+        DamagedRow: A state is unknown.
+    """
     counts: dict[str, int] = dict.fromkeys(STATES, 0)
     for state, number in rows:
         check_row("explorer_trials", {"state": state}, {"state": one_of(*STATES)})
@@ -110,7 +138,16 @@ def count_states(rows: Iterable[Any]) -> dict[str, int]:
 
 
 def read_savings(study: StudyIdentity, objectives: Iterable[str], epochs: int) -> dict[str, int]:
-    """Return what ``Study.savings`` does. ``epochs``: of a training that is not stopped."""
+    """Return the trainings and epochs that the study saved, as described at ``Study.savings``.
+
+    Args:
+        study: The study.
+        objectives: The names of its objectives.
+        epochs: The number of epochs of a training that is not stopped.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
     counts = read_counts(study)
     stopped = read_trials(study, objectives, trials.c.state == "stopped", full=True)
     given_up = _epochs_given_up(study)
@@ -123,7 +160,7 @@ def read_savings(study: StudyIdentity, objectives: Iterable[str], epochs: int) -
 
 
 def _epochs_given_up(study: StudyIdentity) -> int:
-    """The epochs of trainings that were stopped and begun again later, of trials that have ended."""
+    """Return the epochs of trainings that were stopped and later restarted, in trials that have ended."""
     ended = (trials.c.study_id == study.id, trials.c.state.in_(("complete", "stopped")))
     query = select(trials.c.number, trials.c.epochs_given_up).where(*ended, trials.c.epochs_given_up != 0)
     with study.database.read() as connection:
@@ -132,7 +169,12 @@ def _epochs_given_up(study: StudyIdentity) -> int:
 
 
 def trials_frame(records: Sequence[TrialRecord], objectives: Iterable[str]) -> pandas.DataFrame:
-    """Return one row a trial, as ``Study.to_frame`` describes it. ``objectives``: those of the study."""
+    """Return a data frame with one row per trial and the columns described at ``Study.to_frame``.
+
+    Args:
+        records: The trials.
+        objectives: The names of the study's objectives.
+    """
     import pandas
 
     choices = dict.fromkeys(name for record in records for name in record.choices)
@@ -141,10 +183,10 @@ def trials_frame(records: Sequence[TrialRecord], objectives: Iterable[str]) -> p
     first, last = ("number", "state", "digest"), ("seconds", "reason")
     columns: dict[str, list[Any]] = {name: [getattr(record, name) for record in records] for name in first}
     for name in choices:
-        shown = f"choice.{name}" if name in (*first, *last, *numbers) else name
-        columns[shown] = [record.choices.get(name) for record in records]
+        header = f"choice.{name}" if name in (*first, *last, *numbers) else name
+        columns[header] = [record.choices.get(name) for record in records]
     for name in numbers:
-        shown = f"value.{name}" if name in (*first, *last) else name
-        columns[shown] = [record.value(name) for record in records]
+        header = f"value.{name}" if name in (*first, *last) else name
+        columns[header] = [record.value(name) for record in records]
     columns |= {name: [getattr(record, name) for record in records] for name in last}
     return pandas.DataFrame(columns)

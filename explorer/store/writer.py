@@ -1,16 +1,16 @@
-"""A study, to write: how a trial begins, ends, waits for its twin, is lost and is taken up again.
+"""Write the trials of a study: begin, end, interrupt, resume and retry them.
 
-    (asked) --> running ------------------> complete | stopped | failed
-                   |  lease passes, worker gone, Ctrl-C
-                   +--> failed, resumable --(take_up)--> running, attempt + 1, same number and seed
+    (proposal) --> running ---------------> complete | stopped | failed
+                      |  lease expired, worker lost, Ctrl-C
+                      +--> failed, resumable --(resume)--> running, attempt + 1, same number and seed
     failed --(retry)--> running, attempt + 1, same number and seed
     stopped --(reopen)--> running, attempt + 1, same number and seed
-    (asked, network finished before) -----> cached, or failed as that one did
-    (asked, network running) -> running, same_as --(that one ends)--> cached or failed
-    (asked, against a limit) -------------> rejected
+    (proposal, network has ended in another trial) --> cached, or failed for the same reason
+    (proposal, network runs in another trial) --> running, same_as --(that trial ends)--> cached or failed
+    (proposal, a limit is exceeded) --> rejected
 
-Each arrow is one transaction. Numbers are 0, 1, 2, ... without gaps: a trial gets its number in the
-transaction that gives it its lease and its network, so a worker killed at any point leaves no ghost.
+Each arrow is one transaction. Trials are numbered 0, 1, 2, ... without gaps. One transaction gives a trial its number,
+its lease and its claim on the network, so a worker that is killed at any time leaves no incomplete trial.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from explorer.records import State, TrialRecord
 from explorer.store import spool
 from explorer.store.checking import read_result
-from explorer.store.claims import TrialLeases, is_total_reached, of_trial, place, settle_waiting, unfinished
+from explorer.store.claims import TrialLeases, claim_network, end_waiting_trials, is_total_reached, of_trial, unfinished
 from explorer.store.database import UnstorableValue, open_for_writing
 from explorer.store.lease import is_gone
 from explorer.store.rows import (
     Ending,
     Proposal,
     ending_row,
+    insert_environment,
     insert_once,
-    keep_environment,
     lock_study,
     next_revision,
     now,
@@ -52,69 +52,116 @@ _log = logging.getLogger(__name__)
 
 
 class NumberTaken(Exception):
-    """Another worker began a trial of this number first: look at what it began, and ask again."""
+    """Another worker has begun the trial of this number: read its trials, then propose again."""
 
 
 def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
-    """An existing study, to write. Raises StoreError as ``open_study`` does."""
+    """Open an existing study for writing.
+
+    Args:
+        storage: A URL or a path; None for a database in memory.
+        name: The study's name. Empty: the only study of the storage.
+        worker: The name of the worker, from ``new_worker``.
+
+    Raises:
+        StoreError: The storage cannot be written to, or has no study of this name.
+    """
     database = open_for_writing(storage)
     return StudyWriter(find_study(database, name), worker)
 
 
 @dataclass(frozen=True)
 class StudyWriter(TrialLeases):
-    """The writing side of ``study`` for one ``worker``."""
+    """Writes the trials of a study on behalf of one worker."""
 
     def begin(self, number: int, proposal: Proposal, total: int | None = None) -> TrialRecord:
-        """Begins trial ``number``, which must be the study's next, or answers it from a trial of the same network.
+        """Begin a trial, or give it the result of a trial of the same network.
 
-        The record returned is ``running`` with no ``same_as``: run it now; running with ``same_as``: it
-        waits for that trial and ends with it; or it is ended already. Raises NumberTaken, also when ``total``
-        trials are complete, stopped or under way.
+        Args:
+            number: The trial's number, which must be the study's next.
+            proposal: The network and its costs.
+            total: The most trials that are complete, stopped or running. None: no limit.
+
+        Returns:
+            The trial. If it is running without ``same_as``, the worker evaluates it. If it is running with ``same_as``,
+            it waits for that trial and ends with it. Otherwise it has ended.
+
+        Raises:
+            NumberTaken: Another worker has begun the trial of this number, or ``total`` is reached.
+            StoreError: The database cannot be written to.
         """
-        return self._held(self._add(number, proposal, None, total))
+        return self._with_lease(self._add(number, proposal, None, total))
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
-        """Writes trial ``number`` as ended before it began: rejected by a limit, or failed for want of a cost."""
+        """Write a trial that is not evaluated.
+
+        Args:
+            number: The trial's number, which must be the study's next.
+            proposal: The network and its costs.
+            state: "rejected" by a limit, or "failed" if a cost cannot be computed.
+            reason: Why it is not evaluated.
+
+        Raises:
+            NumberTaken: Another worker has begun the trial of this number.
+            StoreError: The database cannot be written to.
+        """
         return self._add(number, proposal, _refusal(state, reason))
 
     def finish(self, number: int, ending: Ending) -> list[TrialRecord]:
-        """Ends a trial of this worker's, and every trial that waited for it; returns them, this one first.
+        """Write the result of a trial of this worker, and of all trials that wait for it.
 
-        A trial that was lost, and that nobody has taken up since, is ended too: its result is valid. Empty when another
-        worker has taken it up. While the database cannot be written to, the ending lies in a file (``deliver``).
+        The result also counts if the trial was failed as lost and no worker has resumed it. While the database cannot
+        be written to, the result is kept in a file (``deliver``).
+
+        Args:
+            number: The trial's number.
+            ending: The trial's result.
+
+        Returns:
+            The trials that ended, this one first. Empty if another worker has resumed the trial.
+
+        Raises:
+            StoreError: The database cannot be written to, even after retries.
         """
-        kept: list[Path] = []
+        saved: list[Path] = []
 
-        def keep() -> None:
+        def save_to_file() -> None:
             try:
-                kept.append(spool.keep(self._spool, self.worker, number, ending))
-            except OSError as error:  # the disk may be what is in trouble: then this process is all there is
+                saved.append(spool.keep(self._spool, self.worker, number, ending))
+            except OSError as error:  # the disk itself may fail: then only this process has the result
                 _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
 
         own = (*of_trial(self.study.id, number), trials.c.worker == self.worker, unfinished())
-        on_trouble = keep if not self.study.database.in_memory else None
+        on_trouble = save_to_file if not self.study.database.in_memory else None
         try:
             ended = self._finish(number, ending, own, on_trouble)
-        except UnstorableValue as error:  # to take the trial up again would end in the same way
+        except UnstorableValue as error:  # if the trial were resumed, it would end in the same way
             _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
             plain = Ending("failed", reason=f"its result cannot be stored: {error}")
             ended = self._finish(number, plain, own, on_trouble)
-        for path in kept:
+        for path in saved:
             remove(path)
         if not ended:
             _log.warning(
-                "trial %d ended %s, but it is no longer this worker's: nothing was written", number, ending.state
+                "trial %d ended %s, but this worker no longer holds its lease: nothing was written",
+                number,
+                ending.state,
             )
         return ended
 
     def deliver(self) -> list[TrialRecord]:
-        """Ends the trials whose results lost workers left in files, unless another has taken them up meanwhile.
+        """Write the results that lost workers saved to files, except of trials that another worker has resumed.
 
-        The file of a worker whose lease may still be valid is left for later.
+        Files of workers whose lease may still be valid are skipped.
+
+        Returns:
+            The trials that ended.
+
+        Raises:
+            StoreError: The database cannot be written to.
         """
         delivered: list[TrialRecord] = []
-        if self.study.database.in_memory:  # nobody else has written to it
+        if self.study.database.in_memory:  # no other worker can have written to it
             return delivered
         for path, worker, number, ending in spool.unsent(self._spool):
             theirs = (*of_trial(self.study.id, number), trials.c.worker == worker)
@@ -137,47 +184,54 @@ class StudyWriter(TrialLeases):
         held: tuple[ColumnElement[bool], ...],
         on_trouble: Callable[[], None] | None = None,
     ) -> list[TrialRecord]:
+        """Write the result of the trial that the conditions ``held`` select, and end the trials that wait for it."""
+
         def work(connection: Connection) -> list[TrialRecord]:
             self.held.discard(number)
             revision = next_revision(connection, self.study.id)
             values = ending_row(ending)
             if ending.result is None:
-                del values["result"]  # that of an earlier attempt stays
+                del values["result"]  # the result of an earlier attempt is kept
             if ending.environment is not None:
-                values["environment"] = keep_environment(connection, ending.environment)
+                values["environment"] = insert_environment(connection, ending.environment)
             final = ending.state == "failed" and not ending.resumable
             values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": now(connection)}
             values["revision"] = revision
             if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
                 return []
-            numbers = (
-                [number] if ending.resumable else [number, *settle_waiting(connection, self.study.id, number, revision)]
-            )
-            return self._records(connection, numbers)
+            waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, revision)
+            return self._records(connection, [number, *waiting])
 
         return self._write(work, on_trouble=on_trouble or (lambda: None))
 
-    def take_up(self, total: int | None = None) -> TrialRecord | None:
-        """The first interrupted trial, now this worker's, under its own number and seed; None when there is none,
-        or when ``total`` trials are complete, stopped or under way.
+    def resume(self, total: int | None = None) -> TrialRecord | None:
+        """Resume the first interrupted trial, with its number and seed.
 
-        Its state is as ``begin`` says: the network may have been finished in the meantime.
+        Args:
+            total: The most trials that are complete, stopped or running. None: no limit.
+
+        Returns:
+            The trial, in a state as returned by ``begin``: another trial of the network may have ended in the meantime.
+            None if no trial is interrupted, or if ``total`` is reached.
+
+        Raises:
+            StoreError: The database cannot be written to.
         """
-        waits: tuple[ColumnElement[bool], ...] = (
+        interrupted: tuple[ColumnElement[bool], ...] = (
             trials.c.study_id == self.study.id,
             trials.c.state == "failed",
             trials.c.resumable,
         )
-        if self.held:  # one of them may have been taken for lost while it runs here
-            waits = (*waits, trials.c.number.not_in(self.held))
-        first = select(trials).where(*waits).order_by(trials.c.number).limit(1)
+        if self.held:  # another worker may have failed one of them as lost although it runs here
+            interrupted = (*interrupted, trials.c.number.not_in(self.held))
+        first = select(trials).where(*interrupted).order_by(trials.c.number).limit(1)
         with self.study.database.read() as connection:
             if connection.execute(first).first() is None:
                 return None
 
-        taken = self._resume(first, total)
-        return None if taken is None else self._held(taken)
+        resumed = self._restart(first, total)
+        return None if resumed is None else self._with_lease(resumed)
 
     def retry(
         self,
@@ -187,12 +241,20 @@ class StudyWriter(TrialLeases):
         refusal: tuple[State, str] | None,
         total: int | None = None,
     ) -> TrialRecord | None:
-        """The failed trial, now this worker's, under its own number and seed, with its ``costs`` of today; None when
-        another worker has retried it since ``failed`` was read, or when ``total`` trials are complete, stopped or
-        under way.
+        """Retry a failed trial, with its number and seed.
 
-        ``refusal``: the state and reason to end it with at once; ``latency``: how its latency was measured now; empty
-        where that was not done again.
+        Args:
+            failed: The failed trial.
+            costs: The costs of its network, computed again.
+            latency: How its latency was measured again; empty if it was not.
+            refusal: The state and reason with which the trial ends without evaluation; None to evaluate it.
+            total: The most trials that are complete, stopped or running. None: no limit.
+
+        Returns:
+            The trial. None if another worker has retried it since ``failed`` was read, or if ``total`` is reached.
+
+        Raises:
+            StoreError: The database cannot be written to.
         """
 
         def work(connection: Connection) -> TrialRecord | None:
@@ -201,32 +263,44 @@ class StudyWriter(TrialLeases):
             row = connection.execute(query).first()
             if row is None or is_total_reached(connection, self.study.id, total):
                 return None
-            moment = now(connection)
+            started = now(connection)
             if refusal is None:
-                values = place(connection, self.study.id, row.digest, row.number, self.worker)
+                values = claim_network(connection, self.study.id, row.digest, row.number, self.worker)
             else:
-                values = {"worker": self.worker, "finished": moment, **_refusal(*refusal)}
+                values = {"worker": self.worker, "finished": started, **_refusal(*refusal)}
             measured = {"latency": latency} if latency else {}
-            values |= to_row(trials, {"attempt": row.attempt + 1, "started": moment, "costs": costs, **measured})
+            values |= to_row(trials, {"attempt": row.attempt + 1, "started": started, "costs": costs, **measured})
             values["revision"] = next_revision(connection, self.study.id)
             connection.execute(trials.update().where(*of_trial(self.study.id, row.number)).values(**values))
             return self._records(connection, [row.number])[0]
 
-        taken = self._write(work)
-        return None if taken is None else self._held(taken)
+        retried = self._write(work)
+        return None if retried is None else self._with_lease(retried)
 
     def reopen(self, number: int) -> TrialRecord | None:
-        """The stopped trial, now this worker's, to be trained again from its beginning; None when another has it."""
-        taken = self._resume(select(trials).where(*of_trial(self.study.id, number), trials.c.state == "stopped"))
-        return None if taken is None else self._held(taken)
+        """Train a trial that was stopped early again, from its first epoch.
 
-    def _resume(self, wanted: Select[Any], total: int | None = None) -> TrialRecord | None:
+        Args:
+            number: The trial's number.
+
+        Returns:
+            The trial. None if it is not stopped any more, since another worker has reopened it.
+
+        Raises:
+            StoreError: The database cannot be written to.
+        """
+        reopened = self._restart(select(trials).where(*of_trial(self.study.id, number), trials.c.state == "stopped"))
+        return None if reopened is None else self._with_lease(reopened)
+
+    def _restart(self, query: Select[Any], total: int | None = None) -> TrialRecord | None:
+        """Resume the first trial that ``query`` selects. None if there is none or ``total`` is reached."""
+
         def work(connection: Connection) -> TrialRecord | None:
-            lock_study(connection, self.study.id)  # or two workers may take the same trial
-            row = connection.execute(wanted).first()
+            lock_study(connection, self.study.id)  # so that no two workers resume the same trial
+            row = connection.execute(query).first()
             if row is None or is_total_reached(connection, self.study.id, total):
                 return None
-            values = place(connection, self.study.id, row.digest, row.number, self.worker)
+            values = claim_network(connection, self.study.id, row.digest, row.number, self.worker)
             values |= {"started": now(connection), "resumable": False, "in_order": False}
             values |= {"revision": next_revision(connection, self.study.id)}
             values["attempt"] = row.attempt + (0 if row.in_order else 1)
@@ -239,7 +313,14 @@ class StudyWriter(TrialLeases):
         return self._write(work)
 
     def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """What the sampler noted on those trials when it proposed them."""
+        """Return the notes that the sampler kept with its proposals, by the trials' numbers.
+
+        Args:
+            numbers: The numbers of the trials.
+
+        Raises:
+            StoreError: The database cannot be read, or a row is damaged.
+        """
         query = select(trials.c.number, trials.c.sampler_notes).where(trials.c.study_id == self.study.id)
         if len(numbers) == 1:
             query = query.where(trials.c.number == numbers[0])
@@ -251,6 +332,8 @@ class StudyWriter(TrialLeases):
     def _add(
         self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None
     ) -> TrialRecord:
+        """Write a new trial. ``refusal``: the values of its columns if it is not evaluated."""
+
         def work(connection: Connection) -> TrialRecord:
             revision = next_revision(connection, self.study.id)
             next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
@@ -258,26 +341,27 @@ class StudyWriter(TrialLeases):
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
             if is_total_reached(connection, self.study.id, total):
                 raise NumberTaken(f"the {total} trials of study {self.study.name!r} are under way")
-            moment = now(connection)
+            started = now(connection)
             row = {"digest": proposal.digest, "json": proposal.architecture}
             insert_once(connection, architectures, "digest", row)
             values = proposal_row(proposal) | {"study_id": self.study.id, "number": number}
-            values |= {"started": moment, "revision": revision}
+            values |= {"started": started, "revision": revision}
             if refusal is None:
-                values |= place(connection, self.study.id, proposal.digest, number, self.worker)
+                values |= claim_network(connection, self.study.id, proposal.digest, number, self.worker)
             else:
-                values |= {"worker": self.worker, "finished": moment, **refusal}
+                values |= {"worker": self.worker, "finished": started, **refusal}
             connection.execute(trials.insert().values(**values))
             return self._records(connection, [number])[0]
 
         return self._write(work)
 
-    def _held(self, record: TrialRecord) -> TrialRecord:
-        """The record itself, noted as one that this worker runs."""
+    def _with_lease(self, record: TrialRecord) -> TrialRecord:
+        """Add the trial to ``held`` if it is running; return it."""
         if record.state == "running":
             self.held.add(record.number)
         return record
 
 
 def _refusal(state: State, reason: str) -> dict[str, Any]:
+    """Return the values of the columns of a trial that ends without evaluation."""
     return {"state": state, "reason": short(reason), "failure": "code" if state == "failed" else ""}

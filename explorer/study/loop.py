@@ -19,7 +19,7 @@ from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
-from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import RETRIES, renew_seconds
 from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
@@ -214,7 +214,7 @@ class SearchLoop:
                 return spent
             if self.budget.has_failed():
                 return self._failure_reason()
-            record = self.writer.take_up(self.budget.target) or self._retry() or self._reopen() or self._propose()
+            record = self.writer.resume(self.budget.target) or self._retry() or self._reopen() or self._propose()
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
             if record is None:
@@ -303,7 +303,7 @@ class SearchLoop:
         """Handle a message of a job: judge an epoch by the stopping rule, or store how the trial ended."""
         record = self.trial_index.records[number]
         if isinstance(message, GradientFlow):
-            keep_gradient_flow(self.writer.study, message)
+            save_gradient_flow(self.writer.study, message)
             return
         if isinstance(message, Epoch):
             reason = self.curves.add_epoch(record, message)

@@ -68,7 +68,7 @@ def interruptions(loop: Loop) -> Iterator[None]:
             return
         began = time.monotonic()
         loop.interrupted, loop.signal = True, number
-        loop.writer.study.database.hurry.set()
+        loop.writer.study.database.stop_retrying.set()
         if loop.busy:
             raise_interrupted(number)
 

@@ -21,7 +21,7 @@ from explorer.records import BlockFlow, GradientFlow
 from explorer.space.choices import named_choices
 from explorer.space.search_space import load_space
 from explorer.store import open_study
-from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import LEASE_SECONDS
 from explorer.store.rows import Ending, Proposal
 from explorer.study.search import run_search
@@ -341,7 +341,7 @@ def test_recorded_gradients_are_drawn(page, study):
     assert "--record-gradients" in texts(page("architecture"))
     trial = study.frontier()[-1]
     blocks = tuple(BlockFlow(1, k, 0.1 * k, 0.5, 0.6, 0.1, 1.0) for k in (1, 2, 3))
-    keep_gradient_flow(study, GradientFlow(trial.digest, 0, 32, "digits", 2.3, blocks))
+    save_gradient_flow(study, GradientFlow(trial.digest, 0, 32, "digits", 2.3, blocks))
     at = page("architecture")
     assert "32 images of digits" in texts(at)
     assert len(at.get("plotly_chart")) == 3

@@ -14,7 +14,7 @@ from explorer.errors import StoreError
 from explorer.records import BlockFlow, Environment, Epoch, GradientFlow, TrainingResult
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
-from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
 from explorer.store.studies import find_study, open_study
@@ -139,8 +139,8 @@ def test_changes_are_told_by_revision(study):
 def test_gradient_flows_are_kept_by_network(study):
     """What was written is read back, the later in place of the earlier; of another network there is none."""
     flow = GradientFlow("v1-a", 3, 32, "noise", 2.3, (BlockFlow(1, 1, 0.5, 0.9, 0.4, 0.0, 1.5),))
-    keep_gradient_flow(study, GradientFlow("v1-a", 1, 8, "noise", 2.0, ()))
-    keep_gradient_flow(study, flow)
+    save_gradient_flow(study, GradientFlow("v1-a", 1, 8, "noise", 2.0, ()))
+    save_gradient_flow(study, flow)
     assert study.gradient_flow("v1-a") == flow and study.gradient_flow("v1-b") is None
 
 

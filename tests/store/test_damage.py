@@ -17,7 +17,7 @@ from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, w
 from explorer.store.cleaning import removable_files
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
-from explorer.store.gradient_flows import keep_gradient_flow
+from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending, Proposal
 from explorer.store.schema import metadata
@@ -61,7 +61,7 @@ def whole(tmp_path_factory):
         writer.finish(
             number, Ending(**{f: getattr(ending, f) for f in ending.__slots__} | {"environment": ENVIRONMENT})
         )
-        keep_gradient_flow(
+        save_gradient_flow(
             study, GradientFlow(network.digest, 0, 8, "noise", 1.0, (BlockFlow(1, 1, 1.0, 0.1, 0.5, 0.0, 1.0),))
         )
     network = space.architecture(3)
@@ -163,7 +163,7 @@ def test_the_row_and_the_column_are_named(damaged, column, value, said):
     """The message says the table, the row, the column, what was found, what was expected and what to do."""
     with pytest.raises(StoreError, match=said) as caught:
         read_all(damaged("explorer_trials", column, value))
-    assert "damaged" in str(caught.value) and "put back a copy" in str(caught.value)
+    assert "damaged" in str(caught.value) and "restore a backup" in str(caught.value)
 
 
 def test_compare_names_the_damage_of_its_studies(damaged, capsys):

@@ -99,7 +99,7 @@ def test_a_write_that_cannot_be_is_tried_again(url, caplog):
     assert caplog.text.count("database or disk is full; trying again") == 2
     calls.clear()
     with pytest.raises(StoreError, match="cannot write to this database: database or disk is full"):
-        database.write(full_twice, patience=0)
+        database.write(full_twice, retry_seconds=0)
     assert len(calls) == 1
     database.close()
 
@@ -259,7 +259,7 @@ def test_readers_cannot_write(url):
     study = open_study(url, "one")
     with pytest.raises(StoreError, match="readonly"):
         StudyWriter(study, new_worker()).study.database.write(
-            lambda connection: connection.exec_driver_sql("DELETE FROM explorer_studies"), patience=0
+            lambda connection: connection.exec_driver_sql("DELETE FROM explorer_studies"), retry_seconds=0
         )
     assert open_study(url, "one") == study
 
@@ -299,7 +299,7 @@ def test_a_read_only_folder_is_read_and_not_written_to(archive):
     "storage, message",
     [
         ("studies", "write sqlite:///studies for a file of this name"),
-        ("mysql://u:canary@h/x", "is neither"),
+        ("mysql://u:canary@h/x", "expected a path, sqlite:///FILE or"),
         ("sqlite://", "in memory"),
         ("sqlite:///x.db?mode=ro", "a plain path"),
         ("postgres ql://u:canary@h/x", "not a storage URL"),
@@ -359,7 +359,7 @@ def test_a_file_system_without_locks_is_named_and_can_be_read(url, tmp_path, mon
 
 def test_a_lock_that_is_waited_for_is_told(url, tmp_path, monkeypatch, caplog):
     """Who waits for another program's lock says so before long, and goes on when the lock is released."""
-    monkeypatch.setattr(store_database, "TOLD_SECONDS", 0.1)
+    monkeypatch.setattr(store_database, "LOCK_WARNING_SECONDS", 0.1)
     writer = StudyWriter(make_study(url), new_worker())
     with closing(sqlite3.connect(tmp_path / "explorer.db", isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -67,4 +67,4 @@ def test_a_killed_worker_is_lost_after_a_lease(url, monkeypatch):
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
     heir = open_writer(url, "killed", new_worker())
     assert [record.number for record in [*heir.reap(), *heir.reap()]] == [0]
-    assert (heir.take_up().attempt, heir.study.trial(0).state) == (2, "running")
+    assert (heir.resume().attempt, heir.study.trial(0).state) == (2, "running")

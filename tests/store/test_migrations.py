@@ -263,7 +263,7 @@ def test_a_study_goes_on(full):
 def test_a_trial_that_begins_again_keeps_count(full):
     """An attempt that its search interrupted is not counted, and the epochs of a stopped one are kept."""
     writer = open_writer(url_of(full), "interrupted", new_worker())
-    assert writer.take_up().attempt == 1
+    assert writer.resume().attempt == 1
     writer.study.database.close()
     writer = open_writer(url_of(full), "stopped", new_worker())
     (record,) = [record for record in writer.study.trials() if record.number == 3]
@@ -443,7 +443,7 @@ def test_postgresql_is_read_and_migrated(request, full):
     migrate(storage)
     assert everything(storage) == told
     writer = open_writer(storage, "interrupted", new_worker())
-    assert writer.take_up().attempt == 1
+    assert writer.resume().attempt == 1
     writer.study.database.close()
 
 
@@ -472,7 +472,7 @@ before = open_study(url, "measured").trials()
 assert {record.priority for record in before} == {7}, before
 open_for_writing(url).close()
 assert open_study(url, "measured").trials() == before
-assert open_writer(url, "interrupted", new_worker()).take_up().priority == 7
+assert open_writer(url, "interrupted", new_worker()).resume().priority == 7
 open_for_writing(f"{url}.new").close()
 print("kept")
 """

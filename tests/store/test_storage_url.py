@@ -133,13 +133,13 @@ def test_each_folder_name_is_only_a_name(folder, tmp_path, monkeypatch):
         ("sqlite:/x.db", "write sqlite:///x.db for a file in the current folder, or sqlite:////x.db for /x.db"),
         ("sqlite//x.db", "this is not a storage URL"),
         ("nonsense", "write sqlite:///nonsense for a file of this name"),
-        ("C:\\x.db", "a path of Windows"),
-        ("sqlite:///C:/x.db", "a path of Windows"),
+        ("C:\\x.db", "a path with a Windows drive"),
+        ("sqlite:///C:/x.db", "a path with a Windows drive"),
         ("", "the storage is empty"),
         (":memory:", "in memory"),
         (".", "is a folder; name the file in it, as in sqlite:///./explorer.db"),
-        ("data:v1/x.db", "a path with a colon is written as in ./a:b.db"),
-        ("x\0.db", "no NUL character"),
+        ("data:v1/x.db", "write a path with a colon as in ./a:b.db"),
+        ("x\0.db", "cannot contain a NUL character"),
         (5, "found int"),
         ("/dev/zero", "is a device or a pipe; name a file"),
     ],
@@ -159,7 +159,7 @@ def test_the_file_is_absolute_from_the_start(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     assert study.counts()["complete"] == 0
-    study.database.write(lambda connection: None, patience=0)
+    study.database.write(lambda connection: None, retry_seconds=0)
     (tmp_path / "gone").rmdir()
     with pytest.raises(StoreError, match="the current folder was removed"):
         sqlite_file(parse_storage("x.db"))

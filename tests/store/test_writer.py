@@ -98,25 +98,25 @@ def test_a_lost_trial_is_taken_up_under_its_number(writer):
     """A trial whose lease passed resumes under its number and seed as attempt 2; its late worker writes nothing."""
     begun = writer.begin(0, proposal("a"))
     heir = another(writer)
-    assert heir.reap() == [] and heir.take_up() is None
+    assert heir.reap() == [] and heir.resume() is None
     (lost,) = reap_after_a_lease(heir)
     assert (lost.state, lost.reason) == ("interrupted", "interrupted: its worker was lost")
-    resumed = heir.take_up()
+    resumed = heir.resume()
     assert (resumed.state, resumed.number, resumed.attempt, resumed.seed) == ("running", 0, 2, begun.seed)
     assert resumed.worker == heir.worker and resumed.architecture == begun.architecture and resumed.finished is None
     assert writer.finish(0, Ending("failed", reason="late")) == []
     assert heir.finish(0, COMPLETE)[0].state == "complete"
-    assert heir.take_up() is None
+    assert heir.resume() is None
 
 
 def test_a_late_ending_is_logged(writer, caplog):
     """The worker that lost its trial is told so in the log."""
     writer.begin(0, proposal("a"))
     reap_after_a_lease(another(writer))
-    another(writer).take_up()
+    another(writer).resume()
     with caplog.at_level(logging.WARNING):
         writer.finish(0, COMPLETE)
-    assert "no longer this worker's" in caplog.text
+    assert "no longer holds its lease" in caplog.text
 
 
 def test_a_trial_that_loses_its_workers_is_given_up(writer):
@@ -124,12 +124,12 @@ def test_a_trial_that_loses_its_workers_is_given_up(writer):
     writer.begin(0, proposal("a"))
     for _ in range(RETRIES):
         reap_after_a_lease(another(writer))
-        assert another(writer).take_up() is not None
+        assert another(writer).resume() is not None
     patient = another(writer)
     patient.begin(1, proposal("a"))
     (given_up,) = reap_after_a_lease(patient)
     assert given_up.reason == f"its worker was lost {RETRIES + 1} times"
-    assert patient.take_up() is None
+    assert patient.resume() is None
     waited = writer.study.trial(1)
     assert waited.state == "failed" and waited.reason.startswith("the same network failed in trial 0")
 
@@ -141,7 +141,7 @@ def test_a_waiting_twin_survives_its_holders_loss(writer):
     heir.begin(1, proposal("a"))
     writer.interrupt("Ctrl-C")
     assert writer.study.trial(1).state == "running"
-    assert heir.take_up().number == 0
+    assert heir.resume().number == 0
     assert [r.state for r in heir.finish(0, COMPLETE)] == ["complete", "cached"]
 
 
@@ -152,7 +152,7 @@ def test_a_twin_taken_up_late_is_answered(writer):
     brief.begin(1, proposal("a"))
     brief.interrupt("Ctrl-C")
     writer.finish(0, COMPLETE)
-    assert writer.take_up().state == "cached"
+    assert writer.resume().state == "cached"
 
 
 def test_renewal_keeps_a_lease(writer):
@@ -208,7 +208,7 @@ def test_a_result_that_comes_late_is_kept_unless_another_took_the_trial_up(write
     heir.begin(1, proposal("a"))
     reap_after_a_lease(heir)
     assert [(r.number, r.state) for r in writer.finish(0, COMPLETE)] == [(0, "complete"), (1, "cached")]
-    assert heir.take_up() is None
+    assert heir.resume() is None
 
 
 def test_a_worker_takes_back_what_it_runs(writer):
@@ -216,12 +216,12 @@ def test_a_worker_takes_back_what_it_runs(writer):
     then it does not begin it a second time."""
     writer.begin(0, proposal("a"))
     reap_after_a_lease(another(writer))
-    assert writer.take_up() is None
+    assert writer.resume() is None
     writer.renew()
     assert [(r.state, r.attempt, r.reason) for r in writer.study.trials()] == [("running", 1, "")]
     writer.interrupt("Ctrl-C")
     writer.renew()
-    assert writer.study.trial(0).state == "interrupted" and another(writer).take_up().attempt == 1
+    assert writer.study.trial(0).state == "interrupted" and another(writer).resume().attempt == 1
 
 
 def test_it_is_told_whose_workers_may_live(writer):
@@ -268,7 +268,7 @@ def test_any_reason_can_be_stored_and_shown(writer, said):
     writer.begin(0, dataclasses.replace(proposal("a"), choices={"order": said}, sampler_notes={"note": said}))
     (ended,) = writer.finish(0, Ending("failed", reason=said))
     assert ended.state == "failed" and ended.reason == ended.choices["order"] == printable(said) != said
-    assert writer.study.trial(0) == ended and writer.take_up() is None
+    assert writer.study.trial(0) == ended and writer.resume() is None
     assert all(32 <= ord(sign) < 127 for sign in ended.reason)
 
 
@@ -277,7 +277,7 @@ def test_a_result_that_cannot_be_stored_fails_its_trial(writer, caplog):
     writer.begin(0, proposal("a"))
     (ended,) = writer.finish(0, dataclasses.replace(COMPLETE, weights=object()))
     assert ended.state == "failed" and ended.reason.startswith("its result cannot be stored: ")
-    assert "cannot be stored" in caplog.text and another(writer).take_up() is None
+    assert "cannot be stored" in caplog.text and another(writer).resume() is None
 
 
 def test_a_trial_whose_searches_crash_is_given_up(writer):
@@ -285,15 +285,15 @@ def test_a_trial_whose_searches_crash_is_given_up(writer):
     writer.begin(0, proposal("a"))
     for _ in range(RETRIES + 2):
         writer.interrupt("Ctrl-C")
-        assert writer.take_up().attempt == 1
+        assert writer.resume().attempt == 1
     for _ in range(RETRIES):
         writer.interrupt("the search ended", crashed=True)
-        assert writer.take_up() is not None
+        assert writer.resume() is not None
     (given_up,) = writer.interrupt("the search ended", crashed=True)
-    assert given_up.state == "failed" and writer.take_up() is None
+    assert given_up.state == "failed" and writer.resume() is None
     writer.begin(1, proposal("b"))
     writer.interrupt("the search ended", crashed=True)
-    assert writer.take_up().number == 1
+    assert writer.resume().number == 1
 
 
 def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
@@ -314,7 +314,7 @@ def take_up_all(storage: str, number: int, begun) -> None:
     """One of several processes that take up all interrupted trials at once, and say which they got."""
     writer = StudyWriter(make_study(storage), new_worker())
     begun.wait(60)
-    while (record := writer.take_up()) is not None:
+    while (record := writer.resume()) is not None:
         writer.finish(record.number, dataclasses.replace(COMPLETE, objectives={"accuracy": float(number), "macs": 1.0}))
 
 

@@ -183,7 +183,7 @@ def test_kills_between_asking_and_the_lease(url, tmp_path):
     assert statement > 5 and [record.state for record in records] == ["running"]
     heir = StudyWriter(make_study(url), new_worker())
     assert [record.reason for record in heir.reap()] == ["interrupted: its worker was lost"]
-    assert heir.take_up().attempt == 2
+    assert heir.resume().attempt == 2
     heir.finish(0, Ending("complete", {"accuracy": 1.0, "macs": 1.0}))
     invariant(url, tmp_path)
 
@@ -268,7 +268,7 @@ def test_a_disk_that_is_really_full(tmp_path, environment):
 def test_a_nearly_full_disk_is_refused_before_anything_is_written(space, url, tmp_path, monkeypatch):
     """R8: without room for a search's record none is begun, in one line."""
     monkeypatch.setattr(store_database, "FREE_BYTES", 1 << 60)
-    with pytest.raises(StoreError, match=r"only \d+ MiB are free on its disk, a search wants 1099511627776; free some"):
+    with pytest.raises(StoreError, match=r"only \d+ MiB are free on its disk, a search needs 1099511627776; free some"):
         run_search(space, evaluate=good, storage=url, study="one", trials=1)
 
 
@@ -284,7 +284,7 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
     def opened(storage):
         database = open_for_writing(storage)
         event.listen(database.engine, "before_cursor_execute", finishing)
-        database.hurry.set()
+        database.stop_retrying.set()
         return database
 
     def evaluate(architecture, *, choices, epochs, seed):
