@@ -18,7 +18,7 @@ from explorer.export.card import model_card
 from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
 from explorer.export.model_py.code import write_code
 from explorer.export.space_file import space_text
-from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
+from explorer.export.transfer import Backbone, Subject, feature_maps, replace_classifier
 from explorer.export.verify.check import check_code
 from explorer.export.verify.comparison import Exported, exported_outputs, max_abs_difference, own_outputs
 from explorer.export.verify.formats import FILES, RUN, check_formats
@@ -83,7 +83,7 @@ def export_architecture(
     with FreshProcess() if own_process else nullcontext(fresh) as fresh:  # it loads torch while the network is made
         network = build_network(architecture) if state_dict is None else load_weights(architecture, state_dict)
         if head_classes is not None:
-            architecture, state = fresh_head(architecture, network.state_dict(), head_classes)
+            architecture, state = replace_classifier(architecture, network.state_dict(), head_classes)
             network = load_weights(architecture, state)
         subject = Subject(architecture, maps, head_classes, trained=state_dict is not None)
         module = (Backbone(network, maps) if maps else network).eval()
