@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from explorer.export.drawing import plain_word, plain_words
+from explorer.export.drawing import op_name, op_names
 from explorer.export.model_py.calls import Column, Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, literal, method, sequential
 from explorer.networks.block import Block, Parts
@@ -113,7 +113,7 @@ class BlockClass:
             return lines + _step("return self.branch(x)" if branch else "return x", branch)
         lines += _step("y = self.branch(x)", branch) if branch else []
         y = "y" if branch else "x"
-        shortcut, after = (" ".join(map(plain_word, ops or ())) for ops in (block.shortcut, block.after))
+        shortcut, after = (" ".join(map(op_name, ops or ())) for ops in (block.shortcut, block.after))
         if calls.shortcut is not None:
             x = "self.shortcut(x)" if shortcut else "x"
             y = f"{y} + {x}" if calls.merge is None else f"self.merge({y}, {x})"
@@ -124,14 +124,14 @@ class BlockClass:
 
     def _branch_words(self) -> list[str]:
         """The ops of the branch without their numbers; ``convKxK`` where the blocks differ in the size."""
-        branches = (plain_words((*placed.parts.pre, *placed.parts.branch)) for placed in self.uses)
+        branches = (op_names((*placed.parts.pre, *placed.parts.branch)) for placed in self.uses)
         return [words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*branches)]
 
     def _about(self) -> tuple[str, str]:
         """The block as the space language draws it, without its numbers, and where the shortcut leaves."""
         block = self.uses[0].block
         words = self._branch_words()
-        drawn = " ".join([*words, block.merge.spelling, *map(plain_word, block.after)])
+        drawn = " ".join([*words, block.merge.spelling, *map(op_name, block.after)])
         if block.shortcut is None:
             return drawn, "Without a shortcut."
         if not block.shared:

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, takewhile
 from typing import NamedTuple
 
-from explorer.export.drawing import plain_word
+from explorer.export.drawing import op_name
 from explorer.export.model_py.blocks import block_classes, calls_of, distinct_blocks, skeleton
 from explorer.export.model_py.calls import Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
@@ -140,7 +140,7 @@ def _fixed(name: str, ops: tuple[Op, ...], layers: list[Layer]) -> list[str]:
     """The class of a stem or a head, nothing when it has no layers."""
     if not layers:
         return []
-    words = " ".join(map(plain_word, ops))
+    words = " ".join(map(op_name, ops))
     body = lines_of(sequential(_literal_layers(layers), "super().__init__"), 8)
     about = docstring(f"{words}: {layers[0].x} to {layers[-1].y}.")
     return [f"class {name}(nn.Sequential):", *about, "", *method("__init__", {}, "None", body)]
