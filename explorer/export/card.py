@@ -125,11 +125,9 @@ def model_card(
         if rows or key in ("accuracy", ""):
             parts += [f"## {heading}\n", _table(rows) if rows else "Nothing is recorded.\n"]
     if space:
-        introduction = (
-            "## The network in the space language\n\nWhat stands before `+` is the residual branch, what follows"
-        )
+        intro = "## The network in the space language\n\nWhat stands before `+` is the residual branch, what follows"
         whole = " The whole network, its head included." if subject.features else ""
-        parts.append(f"{introduction} it comes after the merge.{whole}\n\n```yaml\n{space}```\n")
+        parts.append(f"{intro} it comes after the merge.{whole}\n\n```yaml\n{space}```\n")
     parts += _loading(subject, formats)
     if max_abs_diff:
         parts.append(
