@@ -181,11 +181,13 @@ def _largest_file_bytes(architecture: Architecture) -> int:
 
 
 def _check_digest(folder: Path, name: str, found: str, expected: str) -> None:
+    """Raise an ExportError unless the SHA-256 of a file is the expected one."""
     if found != expected:
         raise ExportError(f"{folder}: {name} is not the file that was exported; export the network again")
 
 
 def _read(folder: Path, name: str, max_bytes: int) -> bytes:
+    """Read a file as ``_open`` does."""
     with _open(folder, name, max_bytes) as stream:
         return stream.read(max_bytes)
 

@@ -174,6 +174,7 @@ class _Writer:
 
 
 def _json_text(data: Any) -> str:
+    """Return JSON with one entry a line."""
     return json.dumps(data, indent=1) + "\n"
 
 

@@ -87,8 +87,8 @@ class StageEntry:
     @property
     def block(self) -> str:
         """The text of the stage's blocks; ``s=s`` in it also fits the further blocks, whose stride is 1."""
-        alike = not self.rest or re.sub(r"\(s=s\)|, s=s", "", self.first.text) == self.rest[0].text
-        return self.first.text if alike else self.rest[0].text
+        one_text = not self.rest or re.sub(r"\(s=s\)|, s=s", "", self.first.text) == self.rest[0].text
+        return self.first.text if one_text else self.rest[0].text
 
 
 def _write_space(architecture: Architecture) -> str | None:

@@ -89,9 +89,9 @@ def spell_runs(runs: list[Run], classes: int) -> list[str]:
     for index, run in enumerate(runs):
         groups.setdefault(tuple(map(_kind, run.steps)), []).append(index)
     for members in groups.values():
-        alike = [runs[index] for index in members]
-        columns = zip(*(zip(run.steps, run.supplied_strides()) for run in alike))
-        words = [_spell_column(list(column), [run.place for run in alike], classes) for column in columns]
+        similar = [runs[index] for index in members]
+        columns = zip(*(zip(run.steps, run.supplied_strides()) for run in similar))
+        words = [_spell_column(list(column), [run.place for run in similar], classes) for column in columns]
         for index, text in zip(members, zip(*words)):
             texts[index] = " ".join(text)
     return texts

@@ -50,15 +50,15 @@ def feature_maps(architecture: Architecture, stages: Iterable[int]) -> tuple[Fea
     Raises:
         ExportError: The network has no such stage, or a stage is given twice.
     """
-    wanted = list(stages)
+    numbers = list(stages)
     count = len(architecture.stages)
-    for stage in wanted:
+    for stage in numbers:
         if not 1 <= stage <= count:
             raise ExportError(f"the network has no stage {stage}; its stages are 1 to {count}")
-        if wanted.count(stage) > 1:
+        if numbers.count(stage) > 1:
             raise ExportError(f"the features name stage {stage} twice")
     shapes = architecture.stage_shapes()
-    return tuple(FeatureMap(stage, shapes[stage], _reduction(architecture, stage)) for stage in sorted(wanted))
+    return tuple(FeatureMap(stage, shapes[stage], _reduction(architecture, stage)) for stage in sorted(numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _reduction(architecture: Architecture, stage: int) -> int:
 
 
 class Backbone(nn.Module):
-    """A network without its head, up to the last stage whose feature map is wanted.
+    """A network without its head, up to the last stage whose feature map is returned.
 
     Attributes:
         out_indices: Numbers of the stages whose maps are returned, from 1.
@@ -160,9 +160,9 @@ def replace_classifier(
     head = list(architecture.head)
     try:
         head[place] = replace(classifier, out=classes)
-        made = replace(architecture, classes=classes, head=tuple(head))
+        changed = replace(architecture, classes=classes, head=tuple(head))
     except ArchitectureError as error:
         raise ExportError(f"cannot build a head for {classes} classes: {error}") from None
-    state = build_network(made, seed=0).state_dict()
+    state = build_network(changed, seed=0).state_dict()
     kept = {key: value for key, value in (state_dict or {}).items() if not key.startswith(f"head.{place}.")}
-    return made, {**state, **kept}
+    return changed, {**state, **kept}

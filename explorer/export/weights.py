@@ -49,26 +49,26 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
     """
     network = build_network(architecture, seed=0).eval()
     expected = network.state_dict()
-    found = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
-    found = convert_keys(find_state_dict(found), architecture, expected)
-    found = {**{key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}, **found}
-    for key in (*expected, *found):
-        if key not in found:
-            raise ExportError(f"the weights lack {key!r}; they are of another network{did_you_mean(key, found)}")
+    state = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
+    state = convert_keys(find_state_dict(state), architecture, expected)
+    state = {**{key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}, **state}
+    for key in (*expected, *state):
+        if key not in state:
+            raise ExportError(f"the weights lack {key!r}; they are of another network{did_you_mean(key, state)}")
         if key not in expected:
             raise ExportError(f"the weights hold {key!r}, which this network lacks{did_you_mean(key, expected)}")
-        given, own = found[key], expected[key]
+        given, own = state[key], expected[key]
         if not isinstance(given, Tensor):
             raise ExportError(f"the weights' {key!r} is a {type(given).__name__}, expected a tensor")
         if (given.shape, given.dtype) != (own.shape, own.dtype):
-            is_now, wanted = (f"{value.dtype} {tuple(value.shape)}" for value in (given, own))
+            given_text, expected_text = (f"{value.dtype} {tuple(value.shape)}" for value in (given, own))
             suggestion = "; convert it with .float()" if given.shape == own.shape and given.is_floating_point() else ""
-            raise ExportError(f"the weights' {key!r} is {is_now}, this network's is {wanted}{suggestion}")
+            raise ExportError(f"the weights' {key!r} is {given_text}, this network's is {expected_text}{suggestion}")
         if not torch.isfinite(given).all():
             raise ExportError(f"the weights' {key!r} has values that are not finite; the training has diverged")
         if key.endswith("running_var") and (given < 0).any():
             raise ExportError(f"the weights' {key!r} has negative values; a batch norm's variance is at least 0")
-    network.load_state_dict(dict(found))
+    network.load_state_dict(dict(state))
     return network
 
 
@@ -82,10 +82,10 @@ def find_state_dict(weights: Mapping[str, Any]) -> dict[str, Tensor]:
         The state dict with the keys of the unwrapped network.
     """
     inside = next((weights[name] for name in CHECKPOINT_KEYS if isinstance(weights.get(name), Mapping)), weights)
-    found = {key.replace("_orig_mod.", ""): value for key, value in inside.items() if key != "n_averaged"}
-    while found and (prefix := next((name for name in PREFIXES if all(key.startswith(name) for key in found)), "")):
-        found = {key.removeprefix(prefix): value for key, value in found.items()}
-    return found
+    state = {key.replace("_orig_mod.", ""): value for key, value in inside.items() if key != "n_averaged"}
+    while state and (prefix := next((name for name in PREFIXES if all(key.startswith(name) for key in state)), "")):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
 
 
 def read_weights(path: str | os.PathLike[str], max_bytes: int = MAX_FILE_BYTES) -> dict[str, Tensor]:

@@ -136,12 +136,19 @@ def naswot(net: Network, sample: Batch) -> float | None:
 
     K_ij is the number of units before an activation, over the whole network, that have the same sign for images i
     and j. The score grows with the number of units, that is, with the network's activations.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+
+    Returns:
+        The score; None for a network without activations.
     """
-    alike = torch.zeros(len(sample.images), len(sample.images), dtype=torch.float64)
+    kernel = torch.zeros(len(sample.images), len(sample.images), dtype=torch.float64)
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         side = (inputs[0] > 0).flatten(1).float()
-        alike.add_((side @ side.T + (1 - side) @ (1 - side).T).double())
+        kernel.add_((side @ side.T + (1 - side) @ (1 - side).T).double())
 
     activations = [module for module in net.modules() if isinstance(module, ACTIVATIONS)]
     hooks = [module.register_forward_pre_hook(count) for module in activations]
@@ -149,7 +156,7 @@ def naswot(net: Network, sample: Batch) -> float | None:
         net(sample.images)
     for hook in hooks:
         hook.remove()
-    return float(torch.linalg.slogdet(alike).logabsdet) if activations else None
+    return float(torch.linalg.slogdet(kernel).logabsdet) if activations else None
 
 
 def synflow(net: Network, sample: Batch) -> float:
@@ -160,6 +167,10 @@ def synflow(net: Network, sample: Batch) -> float:
 
     Activations are removed too. All values are positive, so the paper's ReLU changes nothing, but a bounded activation
     such as ReLU6 saturates and has gradient 0. The sigmoids of gates stay.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
     """
     net = net.double()
     with torch.no_grad():
@@ -175,13 +186,22 @@ def grad_norm(net: Network, sample: Batch) -> float:
     """Sum over layers of the Euclidean norm of the loss gradient with respect to the layer's weights.
 
     Source: Abdelfattah et al. 2021, arXiv:2101.08134, section 3.2. The score grows with width and depth.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
     """
     torch.autograd.backward(F.cross_entropy(net(sample.images), sample.labels))
     return sum(float(w.grad.norm()) for w in _weights(net) if w.grad is not None)
 
 
 def snip(net: Network, sample: Batch) -> float:
-    """Sum over weights of |w dL/dw| (Lee et al. 2019, arXiv:1810.02340, eq. 6; the sum as in Abdelfattah et al.)."""
+    """Sum over weights of |w dL/dw| (Lee et al. 2019, arXiv:1810.02340, eq. 6; the sum as in Abdelfattah et al.).
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+    """
     torch.autograd.backward(F.cross_entropy(net(sample.images), sample.labels))
     return sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None)
 
@@ -191,6 +211,10 @@ def jacob_cov(net: Network, sample: Batch) -> float:
 
     The matrix correlates, between images, the gradients of the summed logits with respect to the input (the first
     version of Mellor et al., arXiv:2006.04647v1, eq. 3). The score is high if these gradients differ between images.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
     """
     images = sample.images.clone().requires_grad_()
     net(images).sum().backward()
@@ -208,6 +232,10 @@ def zen(net: Network, sample: Batch) -> float | None:
     Lin et al. 2021, arXiv:2102.01063, algorithm 1: weights and input are standard normal, and shortcuts are removed.
     Batch norm divides by a standard deviation; the score adds the log of each one. The score does not depend on data
     and grows with depth and width.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
 
     Returns:
         The score; None unless all norms are batch norms, because the scaling of other norms is not undone.

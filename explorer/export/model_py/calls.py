@@ -120,8 +120,8 @@ class Parameters:
         """
         if _literal(column):
             return _literal(column)
-        alike = re.compile(rf"{name}(_\d+)?")
-        existing = (own for own in self.others if alike.fullmatch(own) and self.others[own] == column)
+        numbered = re.compile(rf"{name}(_\d+)?")
+        existing = (own for own in self.others if numbered.fullmatch(own) and self.others[own] == column)
         own = next(existing, "") or self._free(name)
         self.others[own] = column
         return own
@@ -158,9 +158,8 @@ def write_layers(columns: list[list[Layer]], in_channels: str, parameters: Param
         if not all(layer.keeps for layer in layers):
             out_channels = parameters.width(tuple(layer.y.channels for layer in layers))
         input_widths = tuple(layer.x.channels for layer in layers)
-        written.append(
-            _write_call([layer.call for layer in layers], input_widths, in_channels, out_channels, parameters)
-        )
+        calls = [layer.call for layer in layers]
+        written.append(_write_call(calls, input_widths, in_channels, out_channels, parameters))
         in_channels = out_channels
     return written, in_channels
 

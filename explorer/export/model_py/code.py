@@ -68,7 +68,7 @@ def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()
         written.append(Written("Stage", (*_literal_layers(transition), *_collapsed(calls)), spread=True))
 
     pieces = [source.text.splitlines() for source in own]
-    pieces += [_fixed("Stem", architecture.stem, stem), *(made.lines() for made in classes.values())]
+    pieces += [_fixed("Stem", architecture.stem, stem), *(block_class.lines() for block_class in classes.values())]
     pieces += [_stage(any(transitions)), _fixed("Head", architecture.head, head)]
     pieces += [_network(architecture, written, features)]
     text = "\n\n\n".join("\n".join(lines) for lines in pieces if lines)
@@ -146,9 +146,8 @@ def _about(subject: Subject) -> list[str]:
     lines += ["", "Layers as the space language spells them, with their sources:", ""]
     known = {type(layer.op): layer.op for layer in subject.layers()}
     for cls, op in known.items():
-        about = ": ".join(
-            [op.spelling, *inspect.cleandoc(cls.__doc__ or "").splitlines()[:1]]
-        )  # python -OO removes docstrings
+        first_line = inspect.cleandoc(cls.__doc__ or "").splitlines()[:1]  # python -OO removes docstrings
+        about = ": ".join([op.spelling, *first_line])
         lines += textwrap.wrap(about, 96, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)
     return [*lines, '"""']
 
@@ -280,9 +279,9 @@ def _own_source(function: Callable[[], type]) -> OwnSource:
 
 def _imports(own: list[OwnSource], text: str) -> list[str]:
     """Write the import statements of the file."""
-    wanted = {("torch", "Tensor"), ("torch", "nn"), *(pair for source in own for pair in source.imports)}
+    names = {("torch", "Tensor"), ("torch", "nn"), *(pair for source in own for pair in source.imports)}
     modules: dict[str, list[str]] = {}
-    for module, name in sorted(wanted):
+    for module, name in sorted(names):
         modules.setdefault(module, []).append(name)
     whole = ["import torch"] if re.search(r"\btorch\.", text) else []
     return [*whole, *(f"from {module} import {', '.join(names)}" for module, names in modules.items())]

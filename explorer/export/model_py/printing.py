@@ -107,6 +107,7 @@ def docstring(summary: str, rest: str = "", indent: int = 4) -> list[str]:
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
+    """Wrap text to the line length, less the indentation."""
     return textwrap.wrap(text, LINE_LENGTH - indent, break_long_words=False, break_on_hyphens=False)
 
 

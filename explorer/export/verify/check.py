@@ -76,12 +76,14 @@ def _check_statement(statement: ast.stmt, classes: set[str]) -> None:
 
 
 def _is_allowed_constant(value: object) -> bool:
+    """Return whether the value is a number, None, or a string of feature_info."""
     if isinstance(value, str):
         return ALLOWED_STRING.fullmatch(value) is not None
     return type(value) in (int, float, bool, type(None))
 
 
 def _is_allowed_call(function: ast.expr, classes: set[str]) -> bool:
+    """Return whether the called expression is a layer, a class of the file, a layer attribute or ``flatten``."""
     if isinstance(function, ast.Name):
         return function.id in classes | {"super", "range"}
     if isinstance(function, ast.Subscript):  # self.stages[0](x)
@@ -96,5 +98,6 @@ def _is_allowed_call(function: ast.expr, classes: set[str]) -> bool:
 
 
 def _refuse(node: ast.AST, what: str) -> None:
+    """Raise an ExportError that names the line and the text of a node."""
     text = ast.unparse(node)[:80]
     raise ExportError(f"model.py, line {getattr(node, 'lineno', 1)}: {what} is not allowed in exported code: {text!r}")

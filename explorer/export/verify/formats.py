@@ -32,15 +32,15 @@ def check_formats(formats: Iterable[str] | None = None) -> frozenset[str]:
     """
     if formats is None:
         return frozenset(name for name in FILES if not lacking_packages(name))
-    wanted = frozenset([formats] if isinstance(formats, str) else formats)
-    for name in sorted(wanted):
+    chosen = frozenset([formats] if isinstance(formats, str) else formats)
+    for name in sorted(chosen):
         if name not in FILES:
             near = did_you_mean(name, FILES)
             raise ExportError(f"unknown export format {name[:40]!r}; known: {', '.join(FILES)}{near}")
         if lacking := lacking_packages(name):
             command = "pip install 'explorer[export]'"
             raise ExportError(f"the format {name!r} needs {' and '.join(lacking)}: {command}, or leave it out")
-    return wanted
+    return chosen
 
 
 def lacking_packages(name: str) -> list[str]:

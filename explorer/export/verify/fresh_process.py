@@ -61,7 +61,7 @@ LOAD: dict[str, Callable[[str], Run]] = {"python": python, "pt2": pt2, "onnx": o
 
 def handle(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequence[int], Sequence[str]]]) -> None:
     """Handle one request; see the top of this file."""
-    found: dict[str, torch.Tensor] = {}
+    outputs: dict[str, torch.Tensor] = {}
     for number, (folder, shape, formats) in enumerate(models):
         for name in formats:
             run = LOAD[name](folder)
@@ -70,9 +70,9 @@ def handle(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequenc
                 with torch.inference_mode():
                     results = run(x)
                 for index, y in enumerate([results] if isinstance(results, torch.Tensor) else results):
-                    found[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
+                    outputs[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
     with open(out, "wb") as file:  # safetensors.save_file raises no OSError on a full disk
-        file.write(save(found))
+        file.write(save(outputs))
 
 
 if __name__ == "__main__":

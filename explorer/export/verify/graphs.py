@@ -38,18 +38,18 @@ def graph_files(
         ExportError: torch cannot trace the network, ONNX has no operator for it, or the weights are too large for one
             ONNX file.
     """
-    wanted = [name for name in GRAPHS if name in formats]
-    if not wanted:
+    chosen = [name for name in GRAPHS if name in formats]
+    if not chosen:
         return {}
     write: dict[str, Callable[[torch.export.ExportedProgram], bytes]]
     write = {"pt2": _pt2, "onnx": partial(_onnx, outputs=outputs)}
     try:
         with _without_warnings():
             program = _trace(network, shape)
-            return {name: write[name](program) for name in wanted}
+            return {name: write[name](program) for name in chosen}
     except (RuntimeError, ValueError, TypeError) as error:  # torch's own exporters raise subclasses of these
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise ExportError(f"torch cannot write the network as {' or '.join(wanted)}: {reason[0][:200]}") from error
+        raise ExportError(f"torch cannot write the network as {' or '.join(chosen)}: {reason[0][:200]}") from error
 
 
 def _trace(network: nn.Module, shape: Sequence[int]) -> torch.export.ExportedProgram:
@@ -62,12 +62,14 @@ def _trace(network: nn.Module, shape: Sequence[int]) -> torch.export.ExportedPro
 
 
 def _pt2(program: torch.export.ExportedProgram) -> bytes:
+    """Return the content of ``model.pt2``."""
     stream = io.BytesIO()
     torch.export.save(program, stream)
     return stream.getvalue()
 
 
 def _onnx(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> bytes:
+    """Return the content of ``model.onnx``."""
     size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
     if size > MAX_ONNX_BYTES:
         raise ExportError(f"weights of {size:,} bytes do not fit one ONNX file; leave out the format 'onnx'")

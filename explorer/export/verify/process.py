@@ -12,7 +12,7 @@ from typing import Any
 
 from explorer.errors import ExportError
 
-TIMEOUT_SECONDS = 600  # for one request; a network that takes longer is taken to hang
+TIMEOUT_SECONDS = 600  # for one request; a longer run is treated as a hang
 RUNNER = Path(__file__).with_name("fresh_process.py")
 
 
@@ -35,6 +35,7 @@ class FreshProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
         self._stderr.close()
