@@ -1,1 +1,1 @@
-"""A chosen architecture as a folder that stands on its own: spec, weights, code, model card."""
+"""Export of a network as a self-contained folder: architecture, weights, code and model card."""

@@ -1,4 +1,4 @@
-"""The model card: what the exported network is, costs and reached, where it comes from, how each file is loaded."""
+"""The model card of an export: structure, costs, accuracy, origin, and how to load each file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from explorer.analysis.quantities import quantity_named
-from explorer.export.drawing import Drawn, drawn_stages, plain_words
+from explorer.export.drawing import Diagram, op_names, stage_diagrams
 from explorer.export.transfer import Subject
 from explorer.networks.walk import OpRun
 
-# Parts of the provenance that have a heading of their own; the rest stands under the last.
+# Key of the provenance -> heading of its section; "" is the section of all other keys.
 HEADINGS = {
     "accuracy": "Accuracy",
     "recipe": "Recipe",
@@ -23,7 +23,7 @@ HEADINGS = {
     "environment": "Environment",
     "": "Provenance",
 }
-MAX_TEXT = 200
+MAX_TEXT = 200  # characters of one value in a table
 UNTRAINED = "**Not trained**: the weights are an initialisation, from seed 0.\n"
 FRESH_HEAD = (
     "**The classifier is not trained**: it was made anew for {classes} classes and initialised from seed 0. All other\n"
@@ -37,7 +37,7 @@ The network ends with its stages: it has no head and puts out a list of feature 
 
 {table}"""
 
-# What is typed in the folder: five lines at most load the network, one more runs it.
+# Format -> (description, Python code to run in the folder).
 LOADING = {
     "python": (
         "`model.py` with the weights (torch and safetensors)",
@@ -88,17 +88,26 @@ def model_card(
     provenance: Mapping[str, Any],
     max_abs_diff: Mapping[str, float],
 ) -> str:
-    """The text of ``README.md``. ``formats``: those that were written; ``space``: the network in the space language,
-    empty where that is not exported. ``provenance``: what is known of its origin, nested as it may be, and shown as
-    text only."""
+    """Write the model card.
+
+    Args:
+        subject: The exported network.
+        formats: The formats that were written.
+        space: The network in the space language; empty if it is not exported.
+        provenance: The origin of the network, nested mappings; every value is shown as escaped text.
+        max_abs_diff: Format -> largest difference between its outputs and the network's.
+
+    Returns:
+        The text of ``README.md``.
+    """
     architecture = subject.architecture
-    puts_out = "feature maps" if subject.features else f"{architecture.classes} classes"
+    outputs = "feature maps" if subject.features else f"{architecture.classes} classes"
     parts = [
         f"# Residual network {architecture.digest}\n",
-        f"{architecture.input} images (channels x height x width), {puts_out}.\n",
+        f"{architecture.input} images (channels x height x width), {outputs}.\n",
         *([] if subject.trained else [UNTRAINED]),
         *([FRESH_HEAD.format(classes=subject.head_classes)] if subject.head_classes is not None else []),
-        *_drawing(subject),
+        *_structure(subject),
     ]
     if subject.features:
         rows = {
@@ -116,9 +125,9 @@ def model_card(
         if rows or key in ("accuracy", ""):
             parts += [f"## {heading}\n", _table(rows) if rows else "Nothing is recorded.\n"]
     if space:
-        drawn = "## The network in the space language\n\nWhat stands before `+` is the residual branch, what follows"
+        intro = "## The network in the space language\n\nWhat stands before `+` is the residual branch, what follows"
         whole = " The whole network, its head included." if subject.features else ""
-        parts.append(f"{drawn} it comes after the merge.{whole}\n\n```yaml\n{space}```\n")
+        parts.append(f"{intro} it comes after the merge.{whole}\n\n```yaml\n{space}```\n")
     parts += _loading(subject, formats)
     if max_abs_diff:
         parts.append(
@@ -131,12 +140,12 @@ def model_card(
     return "\n".join([*parts, LICENCE])
 
 
-def _drawing(subject: Subject) -> list[str]:
-    """The layers of stem and head in a line, the stages as letters, and each letter's block drawn."""
+def _structure(subject: Subject) -> list[str]:
+    """Write a table of stem, stages and head, in which letters stand for blocks, and the diagram of each block."""
     architecture, shapes = subject.architecture, subject.architecture.stage_shapes()
-    stages = drawn_stages(architecture)[: subject.features[-1].stage if subject.features else None]
-    words = {run.path: plain_words(run.steps) for run in architecture.segments if isinstance(run, OpRun)}
-    letters: dict[Drawn, str] = {}
+    stages = stage_diagrams(architecture)[: subject.features[-1].stage if subject.features else None]
+    words = {run.path: op_names(run.steps) for run in architecture.segments if isinstance(run, OpRun)}
+    letters: dict[Diagram, str] = {}
     names = (
         "".join(pair).strip() for pair in itertools.product((" ", *string.ascii_uppercase), string.ascii_uppercase)
     )
@@ -156,14 +165,14 @@ def _drawing(subject: Subject) -> list[str]:
 
 
 def _loading(subject: Subject, formats: Sequence[str]) -> list[str]:
-    """How each format that was written is loaded, for images that stand above."""
+    """Write how each exported format is loaded, for images of the network's input shape."""
     shape = ", ".join(map(str, subject.architecture.input))
     outputs, first = ("features", "") if subject.features else ("logits", "[0]")
-    able = {"pt2", "onnx", *(("python",) if "safetensors" in formats else ())}
+    loadable = {"pt2", "onnx", *(("python",) if "safetensors" in formats else ())}
     if "safetensors" in formats and not subject.features:
-        able.add("yaml")  # the space language has no networks without a head
+        loadable.add("yaml")  # the space language has no networks without a head; the weights do not fit
     parts = []
-    for name in (name for name in LOADING if name in formats and name in able):
+    for name in (name for name in LOADING if name in formats and name in loadable):
         about, code = LOADING[name]
         lines = code.format(outputs=outputs, first=first, shape=shape)
         parts.append(f"{about}:\n\n```python\n{lines}\n```\n")
@@ -171,11 +180,12 @@ def _loading(subject: Subject, formats: Sequence[str]) -> list[str]:
 
 
 def _table(rows: Mapping[str, str]) -> str:
+    """Format rows, name -> Markdown, as a table of two columns."""
     return "".join(["| | |\n|---|---|\n", *(f"| {_text(name)} | {text} |\n" for name, text in rows.items())])
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of every entry of nested mappings."""
+    """Yield (dotted name, value) for every entry of nested mappings."""
     if not isinstance(value, Mapping):
         yield name, value
         return
@@ -184,10 +194,10 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    """A value as one line of Markdown that shows it and does nothing else."""
+    """Escape a value as one line of Markdown that shows it literally."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     printable = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:MAX_TEXT])
     escaped = re.sub(r"[\\`*_{}\[\]#!|~$]", r"\\\g<0>", html.escape(printable, quote=False))
-    # Many renderers make links of bare addresses; an entity is not looked at for that.
+    # Many renderers turn bare addresses into links; an HTML entity prevents this.
     escaped = re.sub(r":(?=//)|(?<=www)\.|@", lambda found: f"&#{ord(found[0])};", escaped)
     return escaped + ("..." if len(text) > MAX_TEXT else "")

@@ -1,4 +1,4 @@
-"""A block as a drawing in text: the branch on the left, the shortcut on the right, where they meet, what follows."""
+"""Text diagrams of blocks: the branch on the left, the shortcut on the right, then the merge and what follows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from explorer.networks.block import Step
 from explorer.networks.ops.base import Op
 from explorer.networks.walk import PlacedBlock
 
-GAP = 4  # blanks between branch and shortcut
+GAP = 4  # spaces between branch and shortcut
 
 
-class Drawn(NamedTuple):
-    """A kind of block without its numbers. ``shortcut`` is None where there is none."""
+class Diagram(NamedTuple):
+    """A block without its numbers, as a diagram; equal diagrams are one kind of block.
+
+    Each field holds names of ops, such as ``conv3x3``.
+
+    Attributes:
+        pre: Ops before the shortcut leaves.
+        branch: Ops of the residual branch.
+        shortcut: Ops of the shortcut, empty for the identity; None without a shortcut.
+        merge: The merge of branch and shortcut.
+        after: Ops after the merge.
+    """
 
     pre: tuple[str, ...]
     branch: tuple[str, ...]
@@ -23,53 +33,73 @@ class Drawn(NamedTuple):
     after: tuple[str, ...]
 
     def __str__(self) -> str:
+        """Return the diagram, several lines of text."""
         width = max(map(len, ("x", *self.pre, *self.branch)))
         left = width // 2
         lines = [f"{word:^{width}}" for word in ("x", *self.pre)]
         if self.shortcut is None:
             lines += [f"{word:^{width}}" for word in (*self.branch, *self.after)]
             return "\n".join(line.rstrip() for line in lines)
-        other = max(map(len, ("│", *self.shortcut)))
-        right = width + GAP + other // 2
+        shortcut_width = max(map(len, ("│", *self.shortcut)))
+        right = width + GAP + shortcut_width // 2
         lines.append(" " * left + "├" + "─" * (right - left - 1) + "┐")
         height = max(len(self.branch), len(self.shortcut), 1)
         for word, opposite in zip(_column(self.branch, height), _column(self.shortcut, height)):
-            lines.append(f"{word:^{width}}{' ' * GAP}{opposite:^{other}}")
+            lines.append(f"{word:^{width}}{' ' * GAP}{opposite:^{shortcut_width}}")
         middle = (left + right) // 2
-        meeting = f" {self.merge} "
-        start = middle - len(meeting) // 2
-        lines.append(" " * left + "└" + f"{'─' * (start - left - 1)}{meeting}".ljust(right - left - 1, "─") + "┘")
+        merge = f" {self.merge} "
+        start = middle - len(merge) // 2
+        lines.append(" " * left + "└" + f"{'─' * (start - left - 1)}{merge}".ljust(right - left - 1, "─") + "┘")
         lines += [" " * (middle - len(word) // 2) + word for word in self.after]
         return "\n".join(line.rstrip() for line in lines)
 
 
 def _column(words: Sequence[str], height: int) -> list[str]:
-    """The words in the middle of a column of so many rows, with the line drawn through above and below."""
+    """Centre the words in a column of ``height`` rows, with a vertical line above and below."""
     above = (height - len(words)) // 2
     return ["│"] * above + list(words) + ["│"] * (height - len(words) - above)
 
 
-def draw_block(placed: PlacedBlock) -> Drawn:
-    """The kind of a block."""
+def block_diagram(placed: PlacedBlock) -> Diagram:
+    """Return the diagram of a block.
+
+    Args:
+        placed: The block in its network.
+    """
     pre, branch, shortcut, _, after, _ = placed.parts
-    other = None if shortcut is None else tuple(plain_words(shortcut))
+    other = None if shortcut is None else tuple(op_names(shortcut))
     merge = placed.block.merge.spelling
-    return Drawn(tuple(plain_words(pre)), tuple(plain_words(branch)), other, merge, tuple(plain_words(after)))
+    return Diagram(tuple(op_names(pre)), tuple(op_names(branch)), other, merge, tuple(op_names(after)))
 
 
-def drawn_stages(architecture: Architecture) -> list[list[Drawn]]:
-    """The kind of each block, stage by stage."""
-    stages: list[list[Drawn]] = [[] for _ in architecture.stages]
+def stage_diagrams(architecture: Architecture) -> list[list[Diagram]]:
+    """Return the diagrams of all blocks.
+
+    Args:
+        architecture: The network.
+
+    Returns:
+        For each stage the diagrams of its blocks.
+    """
+    stages: list[list[Diagram]] = [[] for _ in architecture.stages]
     for placed in architecture.blocks():
-        stages[placed.stage - 1].append(draw_block(placed))
+        stages[placed.stage - 1].append(block_diagram(placed))
     return stages
 
 
-def plain_words(steps: Iterable[Step]) -> list[str]:
-    """Ops as the language spells them, without their arguments: ``conv3x3``, ``dwconv5x5``, ``bn``."""
-    return [("dw" if op.is_depthwise(x) else "") + plain_word(op) for op, x, _ in steps]
+def op_names(steps: Iterable[Step]) -> list[str]:
+    """Return the names of ops in the space language without arguments: ``conv3x3``, ``dwconv5x5``, ``bn``.
+
+    Args:
+        steps: Ops with their shapes, which tell whether a convolution is depthwise.
+    """
+    return [("dw" if op.is_depthwise(x) else "") + op_name(op) for op, x, _ in steps]
 
 
-def plain_word(op: Op) -> str:
-    """An op without its arguments: ``conv3x3``, for a depthwise convolution as well."""
+def op_name(op: Op) -> str:
+    """Return the name of an op without arguments: ``conv3x3``, also for a depthwise convolution.
+
+    Args:
+        op: The op.
+    """
     return str(op).split("(")[0]

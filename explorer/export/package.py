@@ -1,4 +1,7 @@
-"""An architecture to a folder that stands on its own: written whole or not at all, checked before it appears."""
+"""Export of an architecture to a self-contained folder.
+
+The folder is written under a temporary name, checked, and renamed, so that it is complete or absent.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from explorer.export.card import model_card
 from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
 from explorer.export.model_py.code import write_code
 from explorer.export.space_file import space_text
-from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
+from explorer.export.transfer import Backbone, Subject, feature_maps, replace_classifier
 from explorer.export.verify.check import check_code
 from explorer.export.verify.comparison import Exported, exported_outputs, max_abs_difference, own_outputs
 from explorer.export.verify.formats import FILES, RUN, check_formats
@@ -29,13 +32,19 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.build import build_network
 from explorer.system.files import sweep, whole_folder, write_atomically
 
-STALE_SECONDS = 3600
+STALE_SECONDS = 3600  # older temporary folders belong to exports that were killed
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """``files``: the names in ``directory``. ``max_abs_diff``: format -> the largest difference between
-    its outputs and the network's, for the formats that can be run. ``architecture``: as exported."""
+    """A written export.
+
+    Attributes:
+        directory: The folder.
+        architecture: The exported architecture; with ``head_classes`` it has the new classifier.
+        files: Names of the files in the folder.
+        max_abs_diff: Format -> largest difference between its outputs and the network's, for formats that can be run.
+    """
 
     directory: Path
     architecture: Architecture
@@ -55,62 +64,70 @@ def export_architecture(
     accuracy: float | None = None,
     fresh: FreshProcess | None = None,
 ) -> ExportResult:
-    """Writes ``directory`` with the network in each of the ``formats``, its model card and a manifest.
+    """Export a network to a folder, with its model card and a manifest.
 
-    ``state_dict``: the weights, with any of the keys that ``load_weights`` knows; without them the initialisation of
-    seed 0 is exported, and the card says so. ``formats``: of yaml, python, safetensors, onnx and pt2; all whose
-    packages are installed when left out. ``features``: stages, from 1: the network without its head, which puts out
-    their feature maps. ``head_classes``: a new classifier for so many classes.
+    The folder appears when all files are written and checked: ``model.py`` is parsed; code, ONNX and .pt2 run in a
+    fresh process with batches of 1, 2 and 7. An unchanged earlier export is replaced.
 
-    ``provenance``: what is to be remembered (study, trial, accuracy, data, recipe, environment): anything that JSON
-    can hold; it goes to the card and ``provenance.json`` alone. ``accuracy``: the fraction 0..1 that was reached.
-    ``fresh``: the process to compare in, where one was begun already, perhaps for several networks.
+    Args:
+        architecture: The network.
+        directory: The folder: absent, empty, or an unchanged earlier export.
+        state_dict: Weights, with any keys that ``load_weights`` accepts; by default the initialisation of seed 0,
+            which the model card states.
+        formats: Of yaml, python, safetensors, onnx and pt2; by default all whose packages are installed.
+        features: Stages, from 1. If given, the export is a backbone without a head that returns their feature maps.
+        head_classes: Number of classes of a new, untrained classifier; by default the network keeps its own.
+        provenance: The origin of the network (study, trial, accuracy, data, recipe, environment), any JSON values. They
+            go to the model card and ``provenance.json`` only.
+        accuracy: Accuracy that the network reached with these weights, 0 to 1.
+        fresh: A process in which the files are run, to share it between exports; by default a new one.
 
-    The folder appears when all of it is written and checked: ``model.py`` is parsed; code, ONNX and .pt2 are run in a
-    fresh process, with batches of 1, 2 and 7. A folder that is an earlier export, unchanged, is replaced.
+    Returns:
+        The written folder.
 
-    Raises ExportError when the target holds anything else, the weights are not the network's, the outputs
-    differ by more than 1e-5, or a file cannot be written.
+    Raises:
+        ExportError: The folder holds anything else, the weights are of another network, outputs differ by more than
+            ``max_abs_difference`` allows, or a file cannot be written.
     """
-    wanted = check_formats(formats)
+    chosen = check_formats(formats)
     target = check_target(directory)
     maps = feature_maps(architecture, features)
     if maps and head_classes is not None:
         raise ExportError("a backbone has no head; choose features or a number of classes")
-    remembered = _plain(provenance or {})
-    runnable = [name for name in RUN if name in wanted]
+    recorded = _as_json(provenance or {})
+    runnable = [name for name in RUN if name in chosen]
     own_process = fresh is None and runnable
-    with FreshProcess() if own_process else nullcontext(fresh) as fresh:  # it loads torch while the network is made
+    with FreshProcess() if own_process else nullcontext(fresh) as fresh:  # it imports torch while the network is built
         network = build_network(architecture) if state_dict is None else load_weights(architecture, state_dict)
         if head_classes is not None:
-            architecture, state = fresh_head(architecture, network.state_dict(), head_classes)
+            architecture, state = replace_classifier(architecture, network.state_dict(), head_classes)
             network = load_weights(architecture, state)
         subject = Subject(architecture, maps, head_classes, trained=state_dict is not None)
         module = (Backbone(network, maps) if maps else network).eval()
-        origin = {
+        fields = {
             "features": [feature.stage for feature in maps],
             "trained": subject.trained,
             "accuracy": accuracy if subject.whole else None,
             "costs": subject.costs,
-            "provenance": remembered,
+            "provenance": recorded,
         }
         try:
             with whole_folder(target) as folder:
                 write = _Writer(folder)
-                space = space_text(architecture) if "yaml" in wanted else ""
-                _write_network(write, subject, module, space, wanted)
+                space = space_text(architecture) if "yaml" in chosen else ""
+                _write_network(write, subject, module, space, chosen)
                 differences: dict[str, float] = {}
                 if fresh is not None and runnable:
                     (found,) = exported_outputs(fresh, [Exported(folder, architecture.input, runnable)])
                     expected = own_outputs(module, architecture.input)
                     differences = {name: max_abs_difference(FILES[name], found[name], expected) for name in runnable}
-                if "safetensors" not in wanted:
+                if "safetensors" not in chosen:
                     write.remove(FILES["safetensors"])
                 written = [name for name in FILES if FILES[name] in write.digests]
-                write("README.md", model_card(subject, written, space, remembered, differences))
-                write(PROVENANCE, _lines({**origin, "max_abs_diff": differences}))
+                write("README.md", model_card(subject, written, space, recorded, differences))
+                write(PROVENANCE, _json_text({**fields, "max_abs_diff": differences}))
                 manifest = {"format": FORMAT, "digest": architecture.digest, "files": dict(write.digests)}
-                write(MANIFEST, _lines(manifest))
+                write(MANIFEST, _json_text(manifest))
             sweep(target.parent, older_than=time.time() - STALE_SECONDS)
         except OSError as error:
             raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
@@ -118,9 +135,9 @@ def export_architecture(
 
 
 def _write_network(write: _Writer, subject: Subject, module: nn.Module, space: str, formats: frozenset[str]) -> None:
-    """``architecture.json`` and the files of the formats; the weights also where only the code needs them."""
+    """Write ``architecture.json`` and the files of the formats; the weights also if only the code needs them."""
     architecture = subject.architecture
-    write(ARCHITECTURE, _lines(json.loads(architecture.to_json())))
+    write(ARCHITECTURE, _json_text(json.loads(architecture.to_json())))
     if space:
         write(FILES["yaml"], space)
     if {"python", "safetensors"} & formats:
@@ -135,27 +152,36 @@ def _write_network(write: _Writer, subject: Subject, module: nn.Module, space: s
 
 
 class _Writer:
-    """Writes files into a folder; ``digests``: name -> SHA-256 of those that are there."""
+    """Writes files into a folder.
+
+    Attributes:
+        folder: The folder.
+        digests: File name -> SHA-256, for each file in the folder.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.digests: dict[str, str] = {}
 
     def __call__(self, name: str, data: str | bytes) -> None:
+        """Write a file and record its SHA-256."""
         self.digests[name] = write_atomically(self.folder / name, data.encode() if isinstance(data, str) else data)
 
     def remove(self, name: str) -> None:
+        """Delete a file if it was written."""
         if self.digests.pop(name, None):
             (self.folder / name).unlink()
 
 
-def _lines(data: Any) -> str:
+def _json_text(data: Any) -> str:
+    """Return JSON with one entry a line."""
     return json.dumps(data, indent=1) + "\n"
 
 
-def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _as_json(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance as JSON reads it back."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(provenance), allow_nan=False))
+        values: dict[str, Any] = json.loads(json.dumps(dict(provenance), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ExportError(f"the provenance must be what JSON can hold: {str(error)[:100]}") from None
-    return plain
+        raise ExportError(f"the provenance cannot be written as JSON: {str(error)[:100]}") from None
+    return values

@@ -1,4 +1,4 @@
-"""What transfer learning takes from a network: the feature maps of its stages, or all of it with a new classifier."""
+"""Networks for transfer learning: a backbone that returns feature maps, or the network with a new classifier."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ from explorer.networks.walk import Layer, Segment
 
 
 class FeatureMap(NamedTuple):
-    """What a stage puts out. ``stage`` counts from 1; ``reduction``: the input pixels between neighbours of the map,
-    which is the product of all strides so far."""
+    """The output of a stage.
+
+    Attributes:
+        stage: Number of the stage, from 1.
+        shape: Shape of the map.
+        reduction: Input pixels between neighbours of the map: the product of all strides up to this stage.
+    """
 
     stage: int
     shape: TensorShape
@@ -28,29 +33,43 @@ class FeatureMap(NamedTuple):
 
     @property
     def info(self) -> dict[str, int | str]:
-        """The entry of ``feature_info``, with timm's names."""
+        """The entry of ``feature_info``, with timm's keys."""
         return {"num_chs": self.shape.channels, "reduction": self.reduction, "module": f"stages.{self.stage - 1}"}
 
 
 def feature_maps(architecture: Architecture, stages: Iterable[int]) -> tuple[FeatureMap, ...]:
-    """The feature maps of these stages, in order. Raises ExportError for a stage that there is not, or named twice."""
-    wanted = list(stages)
+    """Describe the feature maps of some stages.
+
+    Args:
+        architecture: The network.
+        stages: Numbers of stages, from 1.
+
+    Returns:
+        The feature maps, in the order of the stages.
+
+    Raises:
+        ExportError: The network has no such stage, or a stage is given twice.
+    """
+    numbers = list(stages)
     count = len(architecture.stages)
-    for stage in wanted:
+    for stage in numbers:
         if not 1 <= stage <= count:
             raise ExportError(f"the network has no stage {stage}; its stages are 1 to {count}")
-        if wanted.count(stage) > 1:
-            raise ExportError(f"stage {stage} is named twice among the features")
+        if numbers.count(stage) > 1:
+            raise ExportError(f"the features name stage {stage} twice")
     shapes = architecture.stage_shapes()
-    return tuple(FeatureMap(stage, shapes[stage], _reduction(architecture, stage)) for stage in sorted(wanted))
+    return tuple(FeatureMap(stage, shapes[stage], _reduction(architecture, stage)) for stage in sorted(numbers))
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is exported: a network, or the part of it that gives some ``features``, without a head.
+    """The network that is exported, whole or as a backbone.
 
-    ``head_classes``: the classes of a new, untrained classifier, None where the network has its own.
-    ``trained``: False for weights that are an initialisation.
+    Attributes:
+        architecture: The network.
+        features: Feature maps that a backbone returns; empty for a whole network.
+        head_classes: Number of classes of a new, untrained classifier; None if the network keeps its own.
+        trained: False if the weights are an initialisation.
     """
 
     architecture: Architecture
@@ -60,12 +79,12 @@ class Subject:
 
     @property
     def whole(self) -> bool:
-        """Whether it is the network itself: what was measured of that holds of this."""
+        """Whether this is the whole network with its own classifier, so that its measured accuracy applies."""
         return not self.features and self.head_classes is None
 
     @property
     def costs(self) -> dict[str, int]:
-        """Name -> count, as ``count_cost`` names them; of a backbone those that add up over layers."""
+        """Cost -> count, with the names of ``count_cost``; for a backbone only costs that are sums over layers."""
         if not self.features:
             return count_cost(self.architecture).to_dict()
         cost = FREE
@@ -74,23 +93,29 @@ class Subject:
         return {"params": cost.params, "macs": cost.macs, "flops": 2 * cost.macs, "activations": cost.activations}
 
     def segments(self) -> Iterator[Segment]:
-        """The parts of the network that are exported."""
+        """Return the exported segments of the network."""
         segments = self.architecture.segments
         return (each for each in segments if not self.features or each.stage <= self.features[-1].stage)
 
     def layers(self) -> Iterator[Layer]:
-        """The layers that are exported."""
+        """Return the exported layers."""
         return chain.from_iterable(segment.layers() for segment in self.segments())
 
 
 def _reduction(architecture: Architecture, stage: int) -> int:
-    """The product of the strides on the way through the branches, which a shortcut's equals."""
+    """Return the product of the strides along the residual branches; a shortcut has the stride of its branch."""
     layers = (layer for layer in architecture.layers() if layer.stage <= stage and layer.part != "shortcut")
     return math.prod(layer.op.receptive()[1] for layer in layers if isinstance(layer.op, Op))
 
 
 class Backbone(nn.Module):
-    """A network up to the last of some stages; x: (N, C, H, W) images to the list of those stages' feature maps."""
+    """A network without its head, up to the last stage whose feature map is returned.
+
+    Attributes:
+        out_indices: Numbers of the stages whose maps are returned, from 1.
+        stem: The stem of the network.
+        stages: The stages up to the last of ``out_indices``.
+    """
 
     def __init__(self, network: Network, features: Sequence[FeatureMap]):
         super().__init__()
@@ -99,6 +124,7 @@ class Backbone(nn.Module):
         self.stages = network.stages[: self.out_indices[-1]]
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the feature maps of the stages ``out_indices`` for ``x``, (N, C, H, W) images."""
         x = self.stem(x)
         maps = []
         for number, stage in enumerate(self.stages, 1):
@@ -108,24 +134,35 @@ class Backbone(nn.Module):
         return maps
 
 
-def fresh_head(
+def replace_classifier(
     architecture: Architecture, state_dict: Mapping[str, Tensor] | None, classes: int
 ) -> tuple[Architecture, dict[str, Tensor]]:
-    """The network for another number of classes: its classifier, the last layer of the head that has an output width,
-    is made anew and initialised from seed 0; all other weights stay. Returns the network and all its weights.
+    """Replace the classifier of a network by an untrained one for another number of classes.
 
-    Raises ExportError when the head has no such layer.
+    The classifier is the last layer of the head that has an output width. All other weights are kept.
+
+    Args:
+        architecture: The network.
+        state_dict: Its weights; None for the initialisation of seed 0.
+        classes: Number of classes of the new classifier, which is initialised with seed 0.
+
+    Returns:
+        The new architecture and its state dict.
+
+    Raises:
+        ExportError: The head has no layer whose output width is the number of classes, or no valid network has this
+            number of classes.
     """
     place = next((k for k in reversed(range(len(architecture.head))) if hasattr(architecture.head[k], "out")), None)
     classifier: Any = None if place is None else architecture.head[place]
     if place is None or classifier.out != architecture.classes:
-        raise ExportError("the head has no layer that puts out the classes; it cannot be made for others")
+        raise ExportError("the head has no layer with one output per class; its classifier cannot be replaced")
     head = list(architecture.head)
     try:
         head[place] = replace(classifier, out=classes)
-        made = replace(architecture, classes=classes, head=tuple(head))
+        changed = replace(architecture, classes=classes, head=tuple(head))
     except ArchitectureError as error:
-        raise ExportError(f"no head for {classes} classes: {error}") from None
-    state = build_network(made, seed=0).state_dict()
+        raise ExportError(f"cannot build a head for {classes} classes: {error}") from None
+    state = build_network(changed, seed=0).state_dict()
     kept = {key: value for key, value in (state_dict or {}).items() if not key.startswith(f"head.{place}.")}
-    return made, {**state, **kept}
+    return changed, {**state, **kept}

@@ -1,1 +1,1 @@
-"""What an untrained network promises: zero-cost scores, and how well they rank what training finds."""
+"""Zero-cost scores of untrained networks, and their rank correlation with the costs."""

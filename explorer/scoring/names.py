@@ -1,4 +1,4 @@
-"""The zero-cost scores by name, for who asks for them without computing any."""
+"""The names of the zero-cost scores, without importing torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ NAMES = SCORES
 
 
 def check_scores(names: Iterable[str]) -> tuple[str, ...]:
-    """The names themselves, once each. Raises ExplorerError when one is no score."""
+    """Return the names without duplicates.
+
+    Args:
+        names: Names of scores.
+
+    Returns:
+        Each name once, in the order given.
+
+    Raises:
+        ExplorerError: A name is not in NAMES.
+    """
     names = tuple(dict.fromkeys(names))
     for name in names:
         if name not in NAMES:

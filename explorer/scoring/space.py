@@ -1,4 +1,4 @@
-"""The scores of networks drawn from a space, and how they go with what costs nothing to know."""
+"""Scores of networks sampled from a space, and their rank correlation with the analytic costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
 from explorer.space.search_space import SearchSpace
 
-PLAIN = OpCost._fields  # the costs that add up over layers
+PLAIN = OpCost._fields  # the costs that are sums over layers: params, macs, activations
 
 Row = Mapping[str, Any]
 
@@ -20,8 +20,19 @@ Row = Mapping[str, Any]
 def score_networks(
     space: SearchSpace, indices: Iterable[int], score: Callable[[Architecture], Mapping[str, float | None]]
 ) -> Iterator[Row]:
-    """One row for each network of the derivations ``indices``, the first of equal ones: index, digest, params, macs,
-    activations and what ``score`` gives. Raises SpaceError for a network that cannot be built."""
+    """Score the networks of some derivations of a space.
+
+    Args:
+        space: The search space.
+        indices: Indices of derivations. Of derivations that give equal networks only the first is scored.
+        score: A function of an architecture that returns its scores by name.
+
+    Yields:
+        One row per distinct network: index, digest, params, macs, activations and the scores.
+
+    Raises:
+        SpaceError: A network cannot be built.
+    """
     seen = set()
     for index in map(int, indices):
         architecture = space.architecture(index)
@@ -34,13 +45,30 @@ def score_networks(
 
 
 def drawn(space: SearchSpace, n: int, seed: int) -> list[int]:
-    """The indices of ``n`` different derivations, uniformly drawn; of all where there are no more."""
+    """Sample derivations uniformly, without replacement.
+
+    Args:
+        space: The search space.
+        n: Number of derivations; all are returned if the space has fewer.
+        seed: Seed of the sample.
+
+    Returns:
+        The indices of the derivations.
+    """
     indices: list[int] = draw(space.count(), min(n, space.count()), seed).tolist()
     return indices
 
 
 def beside_costs(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Correlation]]:
-    """For each of PLAIN how the scores ``names`` rank the networks as it does."""
+    """Rank correlations of scores with costs.
+
+    Args:
+        rows: Rows of ``score_networks``.
+        names: Names of scores in the rows.
+
+    Returns:
+        Cost in PLAIN -> the correlation of each score with that cost, over all and at equal MACs.
+    """
     columns = {name: [row[name] for row in rows] for name in (*PLAIN, *names)}
     scores = {name: columns[name] for name in names}
     return {plain: rank_correlations(scores, columns[plain], columns["macs"]) for plain in PLAIN}

@@ -1,7 +1,7 @@
-"""Zero-cost scores: one pass through an untrained network, hoped to rank networks as training would.
+"""Zero-cost scores: proxies for trained accuracy, computed from one batch through an untrained network.
 
-They rank networks of one space for one task; their sizes mean nothing by themselves, and mostly they measure how large
-a network is again. Report them beside params, MACs and activations (``explorer scores --study``).
+A score ranks networks of one space for one task; its value has no meaning by itself. Most scores correlate strongly
+with the size of the network. Report them beside params, MACs and activations (``explorer scores --study``).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from explorer.networks.ops.base import TensorShape
 from explorer.scoring.names import NAMES, check_scores
 from explorer.training.convolutions import sound_convolutions
 
-BATCH = 32
-DISTURBANCE = 0.01  # zen's alpha
-GATES = (nn.Sigmoid, nn.Hardsigmoid)
-RIDGE = 1e-5  # jacob_cov's k
+BATCH = 32  # images per score by default
+ZEN_ALPHA = 0.01  # scale of zen's input noise, alpha in the paper
+GATES = (nn.Sigmoid, nn.Hardsigmoid)  # of squeeze-and-excitation
+JACOB_COV_K = 1e-5  # added to each eigenvalue, k in the paper
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 ACTIVATIONS = tuple(
     getattr(nn, str(op().module(TensorShape(1, 1, 1)).torch_class))
@@ -41,7 +41,13 @@ ACTIVATIONS = tuple(
 
 @dataclass(frozen=True)
 class Batch:
-    """What scores look at: ``images`` (N, C, H, W), float32, and ``labels`` (N,). ``seed``: of what a score draws."""
+    """The input of a score.
+
+    Attributes:
+        images: (N, C, H, W), float32.
+        labels: (N,), the class of each image.
+        seed: Seed of the random numbers that a score draws.
+    """
 
     images: Tensor
     labels: Tensor
@@ -56,33 +62,57 @@ def score_architecture(
     batch: int = BATCH,
     seed: int = 0,
 ) -> dict[str, float | None]:
-    """The scores of those ``names`` (of NAMES; all when left out) of the network as it is initialised by ``seed``.
+    """Compute zero-cost scores of an untrained network.
 
-    ``data``: the first ``batch`` of its shuffled training images are looked at; without it, standard normal noise
-    with random labels. Each score is finite, higher hoped to be better, or None where the network has none: naswot
-    without an activation, zen with another norm than batch norm, or a number that is not finite. The same arguments
-    give the same scores on the same machine; the global random state is left alone.
+    The same arguments give the same scores on the same machine. The global random state does not change.
 
-    Raises ExplorerError for an unknown score or a data set of another shape.
+    Args:
+        architecture: The network.
+        names: Scores to compute, of NAMES; all by default.
+        data: Data set whose first ``batch`` shuffled training images are the input; by default standard normal noise
+            with random labels.
+        batch: Number of images, at least 2.
+        seed: Seed of the initialisation, the shuffle and the noise.
+
+    Returns:
+        Score -> a finite number, expected to be higher for better networks. None if the score is undefined: naswot
+        without activations, zen with a norm other than batch norm, or a value that is not finite.
+
+    Raises:
+        ExplorerError: A score is unknown, the batch is smaller than 2, or the data set has another shape or number of
+            classes.
     """
     names = check_scores(NAMES if names is None else names)
     found: dict[str, float | None] = {}
     with torch.inference_mode(False), torch.enable_grad():
-        seen = _batch(architecture, data, batch, seed)
+        sample = _batch(architecture, data, batch, seed)
         for name in names:
-            net = _as_at_start(architecture, seed)
+            net = _initialised(architecture, seed)
             with sound_convolutions(net):
-                score = SCORES[name](net, seen)
+                score = SCORES[name](net, sample)
             found[name] = score if score is not None and math.isfinite(score) else None
     return found
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """One score as a cost function of ``explorer.search``: ``costs={"naswot": Scorer("naswot")}``.
+    """One score as a cost function of ``explorer.search``.
 
-    So the sampler ``frontier`` takes it as a feature of its surrogate; it then scores some thousand networks
-    before it proposes the first. Raises ExplorerError for a network that has no such score: it is not trained then.
+    The sampler ``frontier`` uses a cost function as a feature of its surrogate model. It scores some thousand
+    candidates before it proposes the first network.
+
+    Attributes:
+        name: The score, one of NAMES.
+        data: As in ``score_architecture``.
+        batch: As in ``score_architecture``.
+        seed: As in ``score_architecture``.
+
+    Raises:
+        ExplorerError: On construction, the score is unknown. On a call, the network has no finite score; the search
+            does not train that network.
+
+    Example:
+        ``explorer.search(space, costs={"naswot": Scorer("naswot")})``
     """
 
     name: str
@@ -101,78 +131,119 @@ class Scorer:
         return score
 
 
-def naswot(net: Network, seen: Batch) -> float | None:
-    """log |det K|, K_ij the number of activations, over the whole network, that images i and j leave on the same
-    side of 0 (Mellor et al. 2021, arXiv:2006.04647, eq. 2). It grows with the number of
-    units, that is with the network's activations."""
-    alike = torch.zeros(len(seen.images), len(seen.images), dtype=torch.float64)
+def naswot(net: Network, sample: Batch) -> float | None:
+    """log |det K| (Mellor et al. 2021, arXiv:2006.04647, eq. 2).
+
+    K_ij is the number of units before an activation, over the whole network, that have the same sign for images i
+    and j. The score grows with the number of units, that is, with the network's activations.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+
+    Returns:
+        The score; None for a network without activations.
+    """
+    kernel = torch.zeros(len(sample.images), len(sample.images), dtype=torch.float64)
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         side = (inputs[0] > 0).flatten(1).float()
-        alike.add_((side @ side.T + (1 - side) @ (1 - side).T).double())
+        kernel.add_((side @ side.T + (1 - side) @ (1 - side).T).double())
 
     activations = [module for module in net.modules() if isinstance(module, ACTIVATIONS)]
     hooks = [module.register_forward_pre_hook(count) for module in activations]
     with torch.no_grad():
-        net(seen.images)
+        net(sample.images)
     for hook in hooks:
         hook.remove()
-    return float(torch.linalg.slogdet(alike).logabsdet) if activations else None
+    return float(torch.linalg.slogdet(kernel).logabsdet) if activations else None
 
 
-def synflow(net: Network, seen: Batch) -> float:
-    """log of the sum over weights of |w dR/dw|, R the sum of logits of an input of ones, with absolute parameters
-    and no norms, in double precision (Tanaka et al. 2020, arXiv:2006.05467, eq. 2). It sees no data.
+def synflow(net: Network, sample: Batch) -> float:
+    """log of the sum over weights of |w dR/dw| (Tanaka et al. 2020, arXiv:2006.05467, eq. 2).
 
-    Activations are left out as well: all that flows is positive, where the ReLU of the paper changes nothing, but one
-    that is bounded, such as ReLU6, would stop all flow. The sigmoids of gates stay.
+    R is the sum of the logits for an input of ones. All parameters are replaced by their absolute values, norms are
+    removed, and the pass runs in double precision. The score does not depend on data.
+
+    Activations are removed too. All values are positive, so the paper's ReLU changes nothing, but a bounded activation
+    such as ReLU6 saturates and has gradient 0. The sigmoids of gates stay.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
     """
     net = net.double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.abs_()
-    left_out = (m for m in net.modules() if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES))
-    with _replaced(left_out, lambda module, x: x):
-        net(torch.ones_like(seen.images[:1], dtype=torch.float64)).sum().backward()
+    removed = (m for m in net.modules() if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES))
+    with _replaced(removed, lambda module, x: x):
+        net(torch.ones_like(sample.images[:1], dtype=torch.float64)).sum().backward()
     return _log(sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None))
 
 
-def grad_norm(net: Network, seen: Batch) -> float:
-    """The sum over layers of the Euclidean norm of the loss's gradient for their weights (Abdelfattah et al. 2021,
-    arXiv:2101.08134, section 3.2). It grows with width and depth."""
-    torch.autograd.backward(F.cross_entropy(net(seen.images), seen.labels))
+def grad_norm(net: Network, sample: Batch) -> float:
+    """Sum over layers of the Euclidean norm of the loss gradient with respect to the layer's weights.
+
+    Source: Abdelfattah et al. 2021, arXiv:2101.08134, section 3.2. The score grows with width and depth.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+    """
+    torch.autograd.backward(F.cross_entropy(net(sample.images), sample.labels))
     return sum(float(w.grad.norm()) for w in _weights(net) if w.grad is not None)
 
 
-def snip(net: Network, seen: Batch) -> float:
-    """The sum over weights of |w dL/dw| (Lee et al. 2019, arXiv:1810.02340, eq. 6, summed as by Abdelfattah et al.)."""
-    torch.autograd.backward(F.cross_entropy(net(seen.images), seen.labels))
+def snip(net: Network, sample: Batch) -> float:
+    """Sum over weights of |w dL/dw| (Lee et al. 2019, arXiv:1810.02340, eq. 6; the sum as in Abdelfattah et al.).
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+    """
+    torch.autograd.backward(F.cross_entropy(net(sample.images), sample.labels))
     return sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None)
 
 
-def jacob_cov(net: Network, seen: Batch) -> float:
-    """Minus the sum of log(l + k) + 1 / (l + k) over the eigenvalues l of the correlation matrix of the images'
-    input gradients of the summed logits, k = 1e-5 (the first version of Mellor et al., arXiv:2006.04647v1, eq. 3).
-    No two images look alike to a network that scores high."""
-    images = seen.images.clone().requires_grad_()
+def jacob_cov(net: Network, sample: Batch) -> float:
+    """Minus the sum of log(l + k) + 1 / (l + k) over the eigenvalues l of a correlation matrix, k = 1e-5.
+
+    The matrix correlates, between images, the gradients of the summed logits with respect to the input (the first
+    version of Mellor et al., arXiv:2006.04647v1, eq. 3). The score is high if these gradients differ between images.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+    """
+    images = sample.images.clone().requires_grad_()
     net(images).sum().backward()
     assert images.grad is not None
     correlation = torch.corrcoef(images.grad.flatten(1).double())
     if not torch.isfinite(correlation).all():
-        return math.nan  # an image that no logit depends on
-    eigenvalues = torch.linalg.eigvalsh(correlation) + RIDGE
+        return math.nan  # no logit depends on one of the images: its correlation is undefined
+    eigenvalues = torch.linalg.eigvalsh(correlation) + JACOB_COV_K
     return -float((eigenvalues.log() + 1 / eigenvalues).sum()) if eigenvalues.min() > 0 else math.nan
 
 
-def zen(net: Network, seen: Batch) -> float | None:
-    """log of the mean change of the last feature map when noise is added to a normal input, plus the sum over batch
-    norms of log of the standard deviation that they divide by: standard normal weights, additions of a shortcut left
-    out (Lin et al. 2021, arXiv:2102.01063, algorithm 1). It sees no data and rewards depth and width. None unless all
-    norms are batch norms: others divide, too, by what is not put back."""
+def zen(net: Network, sample: Batch) -> float | None:
+    """log of the mean change of the last feature map under input noise, with the scaling of batch norm undone.
+
+    Lin et al. 2021, arXiv:2102.01063, algorithm 1: weights and input are standard normal, and shortcuts are removed.
+    Batch norm divides by a standard deviation; the score adds the log of each one. The score does not depend on data
+    and grows with depth and width.
+
+    Args:
+        net: The initialised network, which the score may change.
+        sample: The input.
+
+    Returns:
+        The score; None unless all norms are batch norms, because the scaling of other norms is not undone.
+    """
     norms = [module for module in net.modules() if isinstance(module, NORMS)]
     if not all(isinstance(norm, _BatchNorm) for norm in norms):
         return None
-    random = torch.Generator().manual_seed(seen.seed)
+    random = torch.Generator().manual_seed(sample.seed)
     for weight in _weights(net):
         nn.init.normal_(weight, generator=random)
     spreads: list[float] = []
@@ -180,8 +251,8 @@ def zen(net: Network, seen: Batch) -> float | None:
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         spreads.append(0.5 * _log(float(inputs[0].double().var((0, 2, 3), correction=0).mean())))
 
-    x = torch.empty_like(seen.images).normal_(generator=random)
-    near = x + DISTURBANCE * torch.empty_like(x).normal_(generator=random)
+    x = torch.empty_like(sample.images).normal_(generator=random)
+    near = x + ZEN_ALPHA * torch.empty_like(x).normal_(generator=random)
     blocks = (m for m in net.modules() if isinstance(m, ResidualBlock) and m.merge is None and len(m.branch))
     with torch.no_grad(), _replaced(blocks, lambda block, x: block.after(block.branch(block.pre(x)))):
         hooks = [norm.register_forward_pre_hook(note) for norm in norms]
@@ -198,6 +269,7 @@ SCORES: dict[str, Callable[[Network, Batch], float | None]] = {
 
 
 def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: int) -> Batch:
+    """Draw the images and labels of the scores; see ``score_architecture``."""
     if size < 2:
         raise ExplorerError(f"a batch of scores has at least 2 images, found {size}")
     random = torch.Generator().manual_seed(seed)
@@ -207,8 +279,8 @@ def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: in
         return Batch(noise, labels, seed)
     if (data.shape, data.classes) != (architecture.input, architecture.classes):
         raise ExplorerError(
-            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {data.name} has "
-            f"{data.shape} and {data.classes}; derive it with space.with_input(shape, classes)"
+            f"the network takes {architecture.input} images of {architecture.classes} classes, {data.name} has "
+            f"{data.shape} and {data.classes}; derive the network with space.with_input(shape, classes)"
         )
     from explorer.training.batches import Images
 
@@ -218,8 +290,8 @@ def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: in
     return Batch(images.normalise(images.pixels[order]), images.labels[order], seed)
 
 
-def _as_at_start(architecture: Architecture, seed: int) -> Network:
-    """The network with the statistics of the batch in its norms, and all that drops at random kept."""
+def _initialised(architecture: Architecture, seed: int) -> Network:
+    """Return the initialised network: batch norms use batch statistics, dropout and stochastic depth are off."""
     net = build_network(architecture, seed).eval()
     for module in net.modules():
         if isinstance(module, _BatchNorm):
@@ -228,12 +300,12 @@ def _as_at_start(architecture: Architecture, seed: int) -> Network:
 
 
 def _weights(net: nn.Module) -> list[Tensor]:
-    """Those of convolutions and linear layers: no scales, no position tables."""
+    """Return the weights of convolutions and linear layers, without norm scales and position tables."""
     return [module.weight for module in net.modules() if isinstance(module, (_ConvNd, nn.Linear))]
 
 
 def _features(net: Network, x: Tensor) -> Tensor:
-    """The last feature map before it is pooled."""
+    """Return the last feature map, before the pooling of the head."""
     x = net.stem(x)
     for stage in net.stages:
         x = stage(x)
@@ -246,7 +318,7 @@ def _features(net: Network, x: Tensor) -> Tensor:
 
 @contextmanager
 def _replaced(modules: Iterable[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> Iterator[None]:
-    """Within the ``with`` block the modules compute ``forward(module, x)``."""
+    """Replace the forward methods of modules by ``forward(module, x)`` inside the ``with`` block."""
     changed = list(modules)
     for module in changed:
         module.forward = lambda x, module=module: forward(module, x)
@@ -258,4 +330,5 @@ def _replaced(modules: Iterable[nn.Module], forward: Callable[[Any, Tensor], Ten
 
 
 def _log(value: float) -> float:
+    """Return the logarithm, NaN unless the value is positive and finite."""
     return math.log(value) if 0 < value < math.inf else math.nan

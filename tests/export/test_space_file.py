@@ -92,7 +92,7 @@ def test_what_the_language_cannot_say_is_refused():
         return Architecture((3, 8, 8), 2, (), (Stage((block,)),), (GlobalAveragePool(), Linear(2)))
 
     assert "changed: conv1x1" in space_text(network({}))
-    with pytest.raises(ExportError, match=r"no spelling in the space language.*format 'yaml'"):
+    with pytest.raises(ExportError, match=r"space language cannot express this network.*format 'yaml'"):
         space_text(network({"merge": Gate(-2.0)}))
 
 

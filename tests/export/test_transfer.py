@@ -15,7 +15,7 @@ from explorer.data.dataset import load_data
 from explorer.errors import ExportError
 from explorer.export.manifest import check_package
 from explorer.export.package import export_architecture
-from explorer.export.transfer import Backbone, Subject, feature_maps, fresh_head
+from explorer.export.transfer import Backbone, Subject, feature_maps, replace_classifier
 from explorer.space.search_space import load_space, parse_space
 from explorer.training.run import train_architecture
 from tests.export.generated_code import imported
@@ -113,7 +113,7 @@ def test_stages_that_are_not_there_are_refused(architecture, stages):
 def test_a_new_head_changes_the_classifier_alone(architecture):
     """For 7 classes the last layer is new, initialised, and of the right shape; every other weight is the old one."""
     network = randomised(architecture)
-    made, state = fresh_head(architecture, network.state_dict(), 7)
+    made, state = replace_classifier(architecture, network.state_dict(), 7)
     old = network.state_dict()
     assert (made.classes, made.output) == (7, (7, 1, 1)) and state.keys() == old.keys()
     changed = {key for key in old if not torch.equal(old[key], state[key])}
@@ -122,13 +122,13 @@ def test_a_new_head_changes_the_classifier_alone(architecture):
 
 
 def test_a_head_that_ends_with_a_convolution_is_made_anew_too():
-    """The layer that puts out the classes is found where pooling follows it; a head without one is refused."""
+    """The layer with one output per class is found where pooling follows it; a head without one is refused."""
     text = HEADER + SPACES["no stem, no classifier"]
-    made, state = fresh_head(parse_space(text).architecture(0), None, 9)
+    made, state = replace_classifier(parse_space(text).architecture(0), None, 9)
     assert made.output == (9, 1, 1) and state["head.0.weight"].shape[0] == 9
     bare = "input: 3x8x8\nclasses: 4\nstem: none\nstages: {blocks: 1, width: 4}\nblock: conv3x3 +\nhead: gap\n"
-    with pytest.raises(ExportError, match="no layer that puts out the classes"):
-        fresh_head(parse_space(bare).architecture(0), None, 9)
+    with pytest.raises(ExportError, match="no layer with one output per class"):
+        replace_classifier(parse_space(bare).architecture(0), None, 9)
 
 
 def test_features_and_a_new_head_exclude_each_other(architecture, tmp_path):

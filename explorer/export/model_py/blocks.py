@@ -1,4 +1,4 @@
-"""Residual blocks as classes: those that differ only in numbers share one, with the numbers as parameters."""
+"""Generated classes of residual blocks; blocks that differ only in numbers share a class with parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from explorer.export.drawing import plain_word, plain_words
+from explorer.export.drawing import op_name, op_names
 from explorer.export.model_py.calls import Column, Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, literal, method, sequential
 from explorer.networks.block import Block, Parts
@@ -14,12 +14,19 @@ from explorer.networks.ops.base import Call, TensorShape
 from explorer.networks.ops.conv import Conv
 from explorer.networks.walk import PlacedBlock
 
-Skeleton = tuple[Any, ...]
+Structure = tuple[Any, ...]
 
 
 class Calls(NamedTuple):
-    """A block's layers by the attribute that holds them; ``shortcut`` is None where there is none,
-    ``merge`` where it is a plain sum."""
+    """The layers of a block by the attribute that holds them.
+
+    Attributes:
+        pre: Layers before the shortcut leaves.
+        branch: Layers of the residual branch.
+        shortcut: Layers of the shortcut, empty for the identity; None without a shortcut.
+        merge: The module of the merge; None for a plain sum.
+        after: Layers after the merge.
+    """
 
     pre: list[Layer]
     branch: list[Layer]
@@ -29,6 +36,11 @@ class Calls(NamedTuple):
 
 
 def calls_of(parts: Parts) -> Calls:
+    """Return the layers of a block.
+
+    Args:
+        parts: The ops of the block with their shapes.
+    """
     shortcut = None if parts.shortcut is None else layers_of(parts.shortcut)
     merge = None
     if parts.merge is not None:
@@ -38,25 +50,35 @@ def calls_of(parts: Parts) -> Calls:
     return Calls(layers_of(parts.pre), layers_of(parts.branch), shortcut, merge, layers_of(parts.after))
 
 
-def skeleton(calls: Calls) -> Skeleton:
-    """What two blocks must have in common to share a class: everything but numbers."""
+def structure_of(calls: Calls) -> Structure:
+    """Return what two blocks must have in common to share a class: everything but numbers.
+
+    Args:
+        calls: The layers of a block.
+    """
     return tuple(
-        None if part is None else tuple(_head(layer.call) for layer in ([part] if isinstance(part, Layer) else part))
+        None if part is None else tuple(_classes(layer.call) for layer in ([part] if isinstance(part, Layer) else part))
         for part in calls
     )
 
 
-def _head(call: Call) -> Skeleton:
-    return (call.torch_class, *(_head(argument) if isinstance(argument, Call) else None for argument in call.args))
+def _classes(call: Call) -> Structure:
+    """Return the class that a call constructs, and those of the calls among its arguments."""
+    return (call.torch_class, *(_classes(argument) if isinstance(argument, Call) else None for argument in call.args))
 
 
 class BlockClass:
-    """The class of blocks with one skeleton. ``uses``: those that it is for, of equal ones the first."""
+    """The generated class of blocks with one structure.
+
+    Args:
+        name: Name of the class.
+        uses: The blocks that the class is for; of equal blocks only the first.
+    """
 
     def __init__(self, name: str, uses: list[PlacedBlock]):
         self.name = name
         self.uses = uses
-        self.places = {_use(placed): place for place, placed in enumerate(uses)}
+        self.positions = {_identity(placed): position for position, placed in enumerate(uses)}
         self.calls = [calls_of(placed.parts) for placed in uses]
         parameters = Parameters(
             tuple(placed.x.channels for placed in uses), tuple(placed.y.channels for placed in uses)
@@ -66,36 +88,41 @@ class BlockClass:
         self.widths = parameters.widths
 
     def call(self, placed: PlacedBlock) -> Written:
-        """How a block is made: channels by position, other numbers by name."""
-        place = self.places[_use(placed)]
-        values = {name: literal(column[place]) for name, column in self.columns.items()}
+        """Write the constructor call of a block: channels by position, other numbers by name.
+
+        Args:
+            placed: The block.
+        """
+        position = self.positions[_identity(placed)]
+        values = {name: literal(column[position]) for name, column in self.columns.items()}
         arguments = [value if name in self.widths else f"{name}={value}" for name, value in values.items()]
         return Written(self.name, tuple(arguments))
 
     def _attributes(self, parameters: Parameters) -> list[str]:
-        """The lines of ``__init__`` that make the layers."""
+        """Write the lines of ``__init__`` that construct the layers."""
         lines: list[str] = []
 
-        def write(attribute: str, arriving: str) -> str:
-            """Writes one attribute; returns the channels that leave it."""
+        def write(attribute: str, in_channels: str) -> str:
+            """Write one attribute; return the code for its output channels."""
             columns = [list(column) for column in zip(*(getattr(calls, attribute) or () for calls in self.calls))]
             if not columns:
-                return arriving
-            written, leaving = write_layers(columns, arriving, parameters)
+                return in_channels
+            written, out_channels = write_layers(columns, in_channels, parameters)
             lines.extend(lines_of(sequential(written), 8, f"self.{attribute} = "))
-            return leaving
+            return out_channels
 
-        start = write("pre", parameters.arriving())
-        leaving = write("branch", start)
-        arriving = write("shortcut", start)
+        start = write("pre", parameters.in_channels())
+        out_channels = write("branch", start)
+        merged = write("shortcut", start)
         merges = [calls.merge for calls in self.calls if calls.merge]
         if merges:
-            written, leaving = write_layers([merges], arriving, parameters)
+            written, out_channels = write_layers([merges], merged, parameters)
             lines.extend(lines_of(written[0], 8, "self.merge = "))
-        write("after", leaving)
+        write("after", out_channels)
         return lines
 
     def lines(self) -> list[str]:
+        """Return the lines of the class."""
         lines = [f"class {self.name}(nn.Module):", *docstring(*self._about()), ""]
         if self.body:
             types = {name: _type(column) for name, column in self.columns.items()}
@@ -104,7 +131,7 @@ class BlockClass:
         return lines + method("forward", {"x": "Tensor"}, "Tensor", self._forward())
 
     def _forward(self) -> list[str]:
-        """A step a line, with the layers that it takes in their order."""
+        """Write the lines of ``forward``, one step a line, each with its layers as a comment."""
         calls, block = self.calls[0], self.uses[0].block
         words = self._branch_words()
         shared, branch = words[: block.shared], words[block.shared :]
@@ -113,7 +140,7 @@ class BlockClass:
             return lines + _step("return self.branch(x)" if branch else "return x", branch)
         lines += _step("y = self.branch(x)", branch) if branch else []
         y = "y" if branch else "x"
-        shortcut, after = (" ".join(map(plain_word, ops or ())) for ops in (block.shortcut, block.after))
+        shortcut, after = (" ".join(map(op_name, ops or ())) for ops in (block.shortcut, block.after))
         if calls.shortcut is not None:
             x = "self.shortcut(x)" if shortcut else "x"
             y = f"{y} + {x}" if calls.merge is None else f"self.merge({y}, {x})"
@@ -123,25 +150,25 @@ class BlockClass:
         return lines + _step(f"return self.after({y})" if after else f"return {y}", [after or shortcut])
 
     def _branch_words(self) -> list[str]:
-        """The ops of the branch without their numbers; ``convKxK`` where the blocks differ in the size."""
-        branches = (plain_words((*placed.parts.pre, *placed.parts.branch)) for placed in self.uses)
+        """Return the ops of the branch without numbers; ``convKxK`` if the blocks differ in kernel size."""
+        branches = (op_names((*placed.parts.pre, *placed.parts.branch)) for placed in self.uses)
         return [words[0] if len(set(words)) == 1 else _any_size(words[0]) for words in zip(*branches)]
 
     def _about(self) -> tuple[str, str]:
-        """The block as the space language draws it, without its numbers, and where the shortcut leaves."""
+        """Write the docstring: the block in the space language without numbers, and where the shortcut leaves."""
         block = self.uses[0].block
         words = self._branch_words()
-        drawn = " ".join([*words, block.merge.spelling, *map(plain_word, block.after)])
+        text = " ".join([*words, block.merge.spelling, *map(op_name, block.after)])
         if block.shortcut is None:
-            return drawn, "Without a shortcut."
+            return text, "Without a shortcut."
         if not block.shared:
-            return drawn, ""
+            return text, ""
         shared = " ".join(words[: block.shared])
-        return drawn, f"The shortcut leaves after {shared} (He et al. 2016, arXiv:1603.05027, appendix)."
+        return text, f"The shortcut leaves after {shared} (He et al. 2016, arXiv:1603.05027, appendix)."
 
 
 def _step(statement: str, words: list[str]) -> list[str]:
-    """A statement with the layers that it runs as a comment behind it, or above where they are too many."""
+    """Write a statement with its layers as a comment: after it, or above if the line is too long."""
     comment = " ".join(words)
     line = f"        {statement}  # {comment}" if comment else f"        {statement}"
     if len(line) <= LINE_LENGTH:
@@ -151,16 +178,22 @@ def _step(statement: str, words: list[str]) -> list[str]:
 
 
 def _type(column: Column) -> str:
+    """Return the type annotation of a parameter."""
     kinds = {type(value) for value in column}
     return kinds.pop().__name__ if len(kinds) == 1 else "float"
 
 
 def _any_size(word: str) -> str:
+    """Replace the size in the name of an op by ``KxK``."""
     return word.rstrip("0123456789x") + "KxK"
 
 
 def name_of(block: Block) -> str:
-    """A class name that says what a reader would: SEProjectionBottleneck."""
+    """Return a class name that describes a block: SEProjectionBottleneck.
+
+    Args:
+        block: The block.
+    """
     attention = next((op.spelling.upper() for op in block.branch if op.role == "attention"), "")
     kernels = [op.kernel for op in block.branch if isinstance(op, Conv)]
     base = "Bottleneck" if len(kernels) > 2 and kernels[0] == kernels[-1] == 1 else "Block"
@@ -177,31 +210,43 @@ def name_of(block: Block) -> str:
 
 
 def distinct_blocks(blocks: Iterable[PlacedBlock]) -> list[PlacedBlock]:
-    """The blocks, of those that are equal and have equal arriving shapes the first."""
+    """Remove duplicates: of equal blocks with equal input shapes only the first remains.
+
+    Args:
+        blocks: The blocks of a network.
+    """
     first: dict[tuple[Block, TensorShape], PlacedBlock] = {}
     for placed in blocks:
-        first.setdefault(_use(placed), placed)
+        first.setdefault(_identity(placed), placed)
     return list(first.values())
 
 
-def _use(placed: PlacedBlock) -> tuple[Block, TensorShape]:
+def _identity(placed: PlacedBlock) -> tuple[Block, TensorShape]:
+    """Return what makes two blocks construct equal layers."""
     return placed.block, placed.x
 
 
-def block_classes(blocks: Iterable[PlacedBlock], taken: set[str]) -> dict[Skeleton, BlockClass]:
-    """The classes that blocks need, by skeleton, in the order in which they are first used.
-    ``taken``: names that other classes of the file bear."""
-    groups: dict[Skeleton, list[PlacedBlock]] = {}
+def block_classes(blocks: Iterable[PlacedBlock], taken: set[str]) -> dict[Structure, BlockClass]:
+    """Return the classes of the blocks of a network.
+
+    Args:
+        blocks: The blocks.
+        taken: Names of other classes in the file.
+
+    Returns:
+        Structure -> class, in the order of first use.
+    """
+    groups: dict[Structure, list[PlacedBlock]] = {}
     for placed in distinct_blocks(blocks):
-        groups.setdefault(skeleton(calls_of(placed.parts)), []).append(placed)
-    classes: dict[Skeleton, BlockClass] = {}
+        groups.setdefault(structure_of(calls_of(placed.parts)), []).append(placed)
+    classes: dict[Structure, BlockClass] = {}
     names = set(taken)
     for key, members in groups.items():
-        wanted = name = name_of(members[0].block)
+        base = name = name_of(members[0].block)
         number = 1
         while name in names:
             number += 1
-            name = f"{wanted}{number}"
+            name = f"{base}{number}"
         names.add(name)
         classes[key] = BlockClass(name, members)
     return classes

@@ -1,4 +1,7 @@
-"""Layers as constructor calls in code: what is the same everywhere is literal, what differs is a parameter."""
+"""Constructor calls of layers in generated code.
+
+A number that is the same in all blocks of a class is a literal; a number that differs is a parameter of the class.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,21 @@ from explorer.networks.ops.conv import Conv
 
 Column = tuple[Any, ...]  # one value for each block of a class
 
-# What torch and our own classes call the channels that arrive at a layer.
-ARRIVING = ("in_channels", "num_features", "num_channels", "channels", "normalized_shape", "num_parameters")
-SPELLED = {"kernel_size": "kernel", "num_groups": "groups", "height": "map_height", "width": "map_width"}
+# Names of the input channels in the constructors of torch's layers and of this package's ops.
+INPUT_CHANNELS = ("in_channels", "num_features", "num_channels", "channels", "normalized_shape", "num_parameters")
+# Parameter of a torch constructor -> its name in the generated class.
+PARAMETER_NAMES = {"kernel_size": "kernel", "num_groups": "groups", "height": "map_height", "width": "map_width"}
 
 
 class Layer(NamedTuple):
-    """A torch module in its place. ``keeps``: its output channels are its input channels by nature,
-    not because the numbers happen to agree."""
+    """A torch module with its shapes.
+
+    Attributes:
+        call: The constructor call.
+        x: Input shape.
+        y: Output shape.
+        keeps: Whether the module always keeps the number of channels, and not only for these numbers.
+    """
 
     call: Call
     x: TensorShape
@@ -33,7 +43,11 @@ class Layer(NamedTuple):
 
 
 def layers_of(steps: Iterable[Step]) -> list[Layer]:
-    """The layers that ops are in their place."""
+    """Return the torch modules of ops.
+
+    Args:
+        steps: The ops with their shapes.
+    """
     layers = []
     for op, x, y in steps:
         chooses = isinstance(op, Conv) and not op.is_depthwise(x) and x.channels > 1
@@ -42,77 +56,119 @@ def layers_of(steps: Iterable[Step]) -> list[Layer]:
 
 
 def torch_class(call: Call) -> type:
+    """Return the class that a call constructs.
+
+    Args:
+        call: The call.
+    """
     return getattr(nn, call.torch_class) if isinstance(call.torch_class, str) else call.torch_class()
 
 
 def class_name(call: Call) -> str:
-    """The name of the called class as the exported file spells it."""
+    """Return the name of the constructed class in the generated file.
+
+    Args:
+        call: The call.
+    """
     return f"nn.{call.torch_class}" if isinstance(call.torch_class, str) else call.torch_class().__name__
 
 
 class Parameters:
-    """The numbers in which the blocks of one class differ, each under one name. ``x`` and ``y``: the
-    channels that arrive at each block and leave it. Each method gives a text: a name, or a literal
-    where the number is the same in every block."""
+    """The numbers in which the blocks of one class differ, each with one parameter name.
+
+    The methods return code: a parameter name, or a literal if the number is the same in every block.
+
+    Args:
+        x: Input channels of each block.
+        y: Output channels of each block.
+
+    Attributes:
+        widths: Parameter -> numbers of channels.
+        others: Parameter -> other numbers.
+        mentioned: Texts that the generated code contains.
+    """
 
     def __init__(self, x: Column, y: Column):
         self.widths: dict[str, Column] = {"channels": y} if x == y else {"in_channels": x, "out_channels": y}
         self.others: dict[str, Column] = {}
-        self.mentioned: set[str] = set()  # the texts that the code holds
+        self.mentioned: set[str] = set()
 
-    def arriving(self) -> str:
+    def in_channels(self) -> str:
+        """Return the code for the input channels of the block."""
         name, column = next(iter(self.widths.items()))
         return _literal(column) or name
 
     def width(self, column: Column) -> str:
-        """A number of channels that a layer chooses: the block's output, or an inner width."""
+        """Return the code for the output channels of a layer: the block's output or an inner width.
+
+        Args:
+            column: The number in each block.
+        """
         if _literal(column):
             return _literal(column)
-        known = (name for name in self.widths if name != "in_channels" and self.widths[name] == column)
-        name = next(known, "") or self._free("width")
+        existing = (name for name in self.widths if name != "in_channels" and self.widths[name] == column)
+        name = next(existing, "") or self._free("width")
         self.widths[name] = column
         return name
 
     def number(self, name: str, column: Column) -> str:
-        """Any other number; ``name`` is what it is called in the constructor."""
+        """Return the code for any other number.
+
+        Args:
+            name: Name of the parameter that it gets.
+            column: The number in each block.
+        """
         if _literal(column):
             return _literal(column)
-        alike = re.compile(rf"{name}(_\d+)?")
-        known = (own for own in self.others if alike.fullmatch(own) and self.others[own] == column)
-        own = next(known, "") or self._free(name)
+        numbered = re.compile(rf"{name}(_\d+)?")
+        existing = (own for own in self.others if numbered.fullmatch(own) and self.others[own] == column)
+        own = next(existing, "") or self._free(name)
         self.others[own] = column
         return own
 
     def _free(self, name: str) -> str:
-        """``name``, or ``name_2`` and so on where other numbers have it already."""
+        """Return ``name``, or ``name_2`` and so on if other numbers have this name."""
         names = (name if place == 1 else f"{name}_{place}" for place in count(1))
         return next(own for own in names if own not in self.widths and own not in self.others)
 
     def columns(self) -> dict[str, Column]:
-        """The parameters that the code mentions, widths first."""
+        """Return the parameters that the generated code contains, widths first."""
         return {name: column for name, column in {**self.widths, **self.others}.items() if name in self.mentioned}
 
 
 def _literal(column: Column) -> str:
-    """The one number of a column, empty where there are several."""
+    """Return the number of a column as code; empty if it has several."""
     return literal(column[0]) if len(set(column)) == 1 else ""
 
 
-def write_layers(columns: list[list[Layer]], arriving: str, parameters: Parameters) -> tuple[list[Written], str]:
-    """A run of layers, ``columns[k]`` being layer k of each block; and the name of the channels that leave."""
+def write_layers(columns: list[list[Layer]], in_channels: str, parameters: Parameters) -> tuple[list[Written], str]:
+    """Write the constructor calls of a sequence of layers.
+
+    Args:
+        columns: ``columns[k]`` is layer k in each block.
+        in_channels: Code for the input channels.
+        parameters: The parameters of the class; new ones are added.
+
+    Returns:
+        The calls, and the code for the output channels.
+    """
     written = []
     for layers in columns:
-        leaving = arriving
+        out_channels = in_channels
         if not all(layer.keeps for layer in layers):
-            leaving = parameters.width(tuple(layer.y.channels for layer in layers))
-        channels = tuple(layer.x.channels for layer in layers)
-        written.append(_write_call([layer.call for layer in layers], channels, arriving, leaving, parameters))
-        arriving = leaving
-    return written, arriving
+            out_channels = parameters.width(tuple(layer.y.channels for layer in layers))
+        input_widths = tuple(layer.x.channels for layer in layers)
+        calls = [layer.call for layer in layers]
+        written.append(_write_call(calls, input_widths, in_channels, out_channels, parameters))
+        in_channels = out_channels
+    return written, in_channels
 
 
-def _write_call(calls: list[Call], channels: Column, arriving: str, leaving: str, parameters: Parameters) -> Written:
-    constructor = inspect.signature(torch_class(calls[0]))  # blocks of one skeleton call the same class here
+def _write_call(
+    calls: list[Call], input_widths: Column, in_channels: str, out_channels: str, parameters: Parameters
+) -> Written:
+    """Write the constructor call of one layer; ``input_widths`` are its input channels in each block."""
+    constructor = inspect.signature(torch_class(calls[0]))  # blocks of one structure construct the same class here
     signature = constructor.parameters
     bound = [constructor.bind(*call.args, **call.kwargs).arguments for call in calls]
     columns = {
@@ -123,15 +179,15 @@ def _write_call(calls: list[Call], channels: Column, arriving: str, leaving: str
     texts = {}
     for name, column in columns.items():
         if isinstance(column[0], Call):
-            texts[name] = one_line(_write_call(list(column), channels, arriving, leaving, parameters))
-        elif name in (*ARRIVING, "groups") and column == channels:  # groups: a depthwise convolution
-            texts[name] = arriving
+            texts[name] = one_line(_write_call(list(column), input_widths, in_channels, out_channels, parameters))
+        elif name in (*INPUT_CHANNELS, "groups") and column == input_widths:  # groups: a depthwise convolution
+            texts[name] = in_channels
         elif name == "out_channels":
-            texts[name] = leaving
-        elif name == "padding" and _follows(columns):
-            pass  # below, when the kernel and the dilation have their texts
+            texts[name] = out_channels
+        elif name == "padding" and _is_centred(columns):
+            pass  # written below from the code of kernel and dilation
         else:
-            texts[name] = parameters.number(SPELLED.get(name, name), column)
+            texts[name] = parameters.number(PARAMETER_NAMES.get(name, name), column)
     if "padding" in columns and "padding" not in texts:
         texts["padding"] = _padding(columns, texts)
     parameters.mentioned.update(texts.values())
@@ -142,14 +198,14 @@ def _write_call(calls: list[Call], channels: Column, arriving: str, leaving: str
     return Written(class_name(calls[0]), tuple(shown))
 
 
-def _follows(columns: dict[str, Column]) -> bool:
-    """Whether the padding is what keeps an odd kernel centred, in every block."""
+def _is_centred(columns: dict[str, Column]) -> bool:
+    """Return whether the padding keeps an odd kernel centred, in every block."""
     dilations = columns.get("dilation", (1,) * len(columns["padding"]))
     return all(k % 2 and p == d * (k // 2) for k, p, d in zip(columns["kernel_size"], columns["padding"], dilations))
 
 
 def _padding(columns: dict[str, Column], texts: dict[str, str]) -> str:
-    """``2 * dilation`` and its kin; a plain number where nothing varies."""
+    """Write the padding in terms of kernel and dilation, such as ``2 * dilation``; a literal if it is constant."""
     if len(set(columns["padding"])) == 1:
         return literal(columns["padding"][0])
     kernels = set(columns["kernel_size"])

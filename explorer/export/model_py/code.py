@@ -1,4 +1,4 @@
-"""Architecture to the text of ``model.py``: a network written out in torch alone."""
+"""Generation of ``model.py``: a network as Python code that needs only torch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from functools import cache
 from itertools import chain, takewhile
 from typing import NamedTuple
 
-from explorer.export.drawing import plain_word
-from explorer.export.model_py.blocks import block_classes, calls_of, distinct_blocks, skeleton
+from explorer.export.drawing import op_name
+from explorer.export.model_py.blocks import block_classes, calls_of, distinct_blocks, structure_of
 from explorer.export.model_py.calls import Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
 from explorer.export.transfer import FeatureMap, Subject
@@ -21,23 +21,36 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import Call, Op
 from explorer.networks.walk import OpRun, PlacedBlock
 
-REPEATED = 4  # from this many equal blocks on, a comprehension says it shorter
-STAGE_INDENT = 16
+REPEATED = 4  # this many equal blocks or more are written as a comprehension, which is then shorter
+STAGE_INDENT = 16  # of a block in ``Network.__init__``, in spaces
 
 
 class ModelCode(NamedTuple):
-    """The text of a ``model.py``; ``verbatim``: those of its statements that are copies of this
-    package's own source (the classes of ops), as opposed to what was generated."""
+    """The code of a network.
+
+    Attributes:
+        text: The text of ``model.py``.
+        verbatim: The parts of the text that are copies of this package's source (classes of ops), not generated.
+    """
 
     text: str
     verbatim: tuple[str, ...]
 
 
 def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()) -> ModelCode:
-    """The code of a network, or of the backbone that gives its ``features``. The keys of the state dict are those
-    of ``build_network``'s.
+    """Generate the code of a network.
 
-    Raises ExportError when a number of the architecture is not one.
+    The keys of its state dict are those of ``build_network``.
+
+    Args:
+        architecture: The network.
+        features: Feature maps that a backbone returns; empty for the whole network.
+
+    Returns:
+        The code.
+
+    Raises:
+        ExportError: A number of the architecture is not a finite number.
     """
     subject = Subject(architecture, features)
     blocks = [segment for segment in subject.segments() if isinstance(segment, PlacedBlock)]
@@ -51,11 +64,11 @@ def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()
     written = []
     for number, transition in enumerate(transitions, 1):
         placed = (block for block in blocks if block.stage == number)
-        calls = [classes[skeleton(calls_of(block.parts))].call(block) for block in placed]
+        calls = [classes[structure_of(calls_of(block.parts))].call(block) for block in placed]
         written.append(Written("Stage", (*_literal_layers(transition), *_collapsed(calls)), spread=True))
 
     pieces = [source.text.splitlines() for source in own]
-    pieces += [_fixed("Stem", architecture.stem, stem), *(made.lines() for made in classes.values())]
+    pieces += [_fixed("Stem", architecture.stem, stem), *(block_class.lines() for block_class in classes.values())]
     pieces += [_stage(any(transitions)), _fixed("Head", architecture.head, head)]
     pieces += [_network(architecture, written, features)]
     text = "\n\n\n".join("\n".join(lines) for lines in pieces if lines)
@@ -64,6 +77,7 @@ def write_code(architecture: Architecture, features: tuple[FeatureMap, ...] = ()
 
 
 def _layers_of_blocks(blocks: Iterable[PlacedBlock]) -> Iterator[Layer]:
+    """Yield the layers of all distinct blocks."""
     for placed in distinct_blocks(blocks):
         calls = calls_of(placed.parts)
         merge = [calls.merge] if calls.merge else []
@@ -71,14 +85,14 @@ def _layers_of_blocks(blocks: Iterable[PlacedBlock]) -> Iterator[Layer]:
 
 
 def _literal_layers(layers: list[Layer]) -> list[Written]:
-    """Layers that stand once in a network, all their numbers literal."""
+    """Write layers that occur once in a network: all numbers are literals."""
     x = tuple(layer.x.channels for layer in layers[:1])
     parameters = Parameters(x, x)
-    return write_layers([[layer] for layer in layers], parameters.arriving(), parameters)[0] if layers else []
+    return write_layers([[layer] for layer in layers], parameters.in_channels(), parameters)[0] if layers else []
 
 
 def _collapsed(calls: list[Written]) -> list[Written | str]:
-    """Runs of many calls that are equal, or whose one number grows evenly, as a comprehension."""
+    """Write runs of equal calls, or of calls whose one number grows by a constant step, as comprehensions."""
     out: list[Written | str] = []
     at = 0
     while at < len(calls):
@@ -90,13 +104,13 @@ def _collapsed(calls: list[Written]) -> list[Written | str]:
 
 
 def _equal(calls: list[Written]) -> tuple[str, int]:
-    """The comprehension for the equal calls at the start, and how many they are."""
+    """Return the comprehension for the equal calls at the start, and their number."""
     length = next((k for k, call in enumerate(calls) if call != calls[0]), len(calls))
     return f"*[{one_line(calls[0])} for _ in range({length})]", length
 
 
 def _growing(calls: list[Written]) -> tuple[str, int]:
-    """The same for calls with one whole number, each by the same step larger than the last: dense layers."""
+    """Return the same for calls with one whole number that grows by a constant step, as in dense layers."""
     counting = takewhile(lambda call: _counts(call, calls[0]), calls)
     numbers = [int(str(call.arguments[0])) for call in counting]
     length = 1
@@ -112,14 +126,15 @@ def _growing(calls: list[Written]) -> tuple[str, int]:
 
 
 def _counts(call: Written, first: Written) -> bool:
-    """Whether a call is of the first one's class, with a whole number as its only argument."""
+    """Return whether a call is of the first call's class and has one argument, a whole number."""
     return call.name == first.name and len(call.arguments) == 1 and str(call.arguments[0]).isdigit()
 
 
-# What stands before the blocks and after them
+# The docstring, stem, head and network
 
 
 def _about(subject: Subject) -> list[str]:
+    """Write the docstring of the file."""
     architecture, costs = subject.architecture, subject.costs
     what = "feature maps" if subject.features else f"{architecture.classes} logits"
     summary = f"A residual network: {architecture.input} images to {what}."
@@ -131,27 +146,30 @@ def _about(subject: Subject) -> list[str]:
     lines += ["", "Layers as the space language spells them, with their sources:", ""]
     known = {type(layer.op): layer.op for layer in subject.layers()}
     for cls, op in known.items():
-        about = ": ".join([op.spelling, *inspect.cleandoc(cls.__doc__ or "").splitlines()[:1]])  # none under python -OO
+        first_line = inspect.cleandoc(cls.__doc__ or "").splitlines()[:1]  # python -OO removes docstrings
+        about = ": ".join([op.spelling, *first_line])
         lines += textwrap.wrap(about, 96, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False)
     return [*lines, '"""']
 
 
 def _fixed(name: str, ops: tuple[Op, ...], layers: list[Layer]) -> list[str]:
-    """The class of a stem or a head, nothing when it has no layers."""
+    """Write the class of a stem or a head; nothing if it has no layers."""
     if not layers:
         return []
-    words = " ".join(map(plain_word, ops))
+    words = " ".join(map(op_name, ops))
     body = lines_of(sequential(_literal_layers(layers), "super().__init__"), 8)
     about = docstring(f"{words}: {layers[0].x} to {layers[-1].y}.")
     return [f"class {name}(nn.Sequential):", *about, "", *method("__init__", {}, "None", body)]
 
 
 def _stage(transitions: bool) -> list[str]:
+    """Write the class ``Stage``."""
     about = "A transition, then blocks" if transitions else "Blocks"
     return ["class Stage(nn.Sequential):", *docstring(f"{about} of one resolution, one after the other.")]
 
 
 def _network(architecture: Architecture, stages: list[Written], features: Sequence[FeatureMap]) -> list[str]:
+    """Write the class ``Network``."""
     channels, height, width = architecture.input
     images = f"x: (N, {channels}, {height}, {width}) images to"
     body = ["        super().__init__()"]
@@ -186,7 +204,7 @@ def _network(architecture: Architecture, stages: list[Written], features: Sequen
 
 
 def _feature_attributes(features: Sequence[FeatureMap]) -> list[str]:
-    """``out_indices`` and ``feature_info`` as timm names them; a stage's index is its number."""
+    """Write ``out_indices`` and ``feature_info``, with timm's names; the index of a stage is its number."""
     entries = [json.dumps(feature.info) for feature in features]
     if len(features) == 1:
         return [f"    out_indices = ({features[0].stage},)", f"    feature_info = ({entries[0]},)"]
@@ -200,21 +218,27 @@ def _feature_attributes(features: Sequence[FeatureMap]) -> list[str]:
 
 
 def _feature_steps(features: Sequence[FeatureMap]) -> list[str]:
-    """A line a stage; those whose maps are asked for keep them under a name of their own."""
+    """Write one line of ``forward`` for each stage; a map that is returned gets a variable of its own."""
     names = {feature.stage: f"stage{feature.stage}" for feature in features}
-    lines, arriving = [], "x"
+    lines, source = [], "x"
     for number in range(1, features[-1].stage + 1):
-        leaving = names.get(number, "x")
-        lines.append(f"        {leaving} = self.stages[{number - 1}]({arriving})")
-        arriving = leaving
+        target = names.get(number, "x")
+        lines.append(f"        {target} = self.stages[{number - 1}]({source})")
+        source = target
     return [*lines, f"        return [{', '.join(names.values())}]"]
 
 
-# The classes of our own ops
+# The classes of this package's ops
 
 
 class OwnSource(NamedTuple):
-    """What an op's class function holds: the statements but for imports, and the imports."""
+    """The source of an op's classes.
+
+    Attributes:
+        text: The class definitions.
+        names: Names of the classes.
+        imports: (module, name) pairs that they import.
+    """
 
     text: str
     names: tuple[str, ...]
@@ -222,7 +246,7 @@ class OwnSource(NamedTuple):
 
 
 def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
-    """The sources of the classes that are not torch's own, each once, in the order of first use."""
+    """Return the sources of the classes that are not part of torch, each once, in the order of first use."""
     functions: dict[Callable[[], type], None] = {}
 
     def collect(call: Call) -> None:
@@ -239,6 +263,7 @@ def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
 
 @cache
 def _own_source(function: Callable[[], type]) -> OwnSource:
+    """Read the source of the function that defines an op's classes."""
     source = textwrap.dedent(inspect.getsource(function))
     lines = source.splitlines()
     definition = ast.parse(source).body[0]
@@ -253,9 +278,10 @@ def _own_source(function: Callable[[], type]) -> OwnSource:
 
 
 def _imports(own: list[OwnSource], text: str) -> list[str]:
-    wanted = {("torch", "Tensor"), ("torch", "nn"), *(pair for source in own for pair in source.imports)}
+    """Write the import statements of the file."""
+    names = {("torch", "Tensor"), ("torch", "nn"), *(pair for source in own for pair in source.imports)}
     modules: dict[str, list[str]] = {}
-    for module, name in sorted(wanted):
+    for module, name in sorted(names):
         modules.setdefault(module, []).append(name)
     whole = ["import torch"] if re.search(r"\btorch\.", text) else []
     return [*whole, *(f"from {module} import {', '.join(names)}" for module, names in modules.items())]

@@ -1,4 +1,4 @@
-"""Is exported code what it should be? By its syntax tree: nothing that makes no layer may stand in it."""
+"""Check of the generated code against an allow-list of syntax, names and calls."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from torch import nn
 from explorer.errors import ExportError
 from explorer.export.model_py.code import ModelCode
 
-MODULES = ("torch", "torch.nn", "torch.nn.functional")
-NAMES = {"nn", "Tensor", "self", "int", "float", "bool", "list", "super", "range", "out_indices", "feature_info"}
-LOCAL = re.compile(r"[xy_]|channels|stage\d+")
-WORDS = re.compile(r"num_chs|reduction|module|stages\.\d+")  # what feature_info says
-NODES = (
+ALLOWED_MODULES = ("torch", "torch.nn", "torch.nn.functional")
+ALLOWED_NAMES = {
+    *("nn", "Tensor", "self", "int", "float", "bool", "list", "super", "range"),
+    *("out_indices", "feature_info"),
+}
+LOCAL_NAME = re.compile(r"[xy_]|channels|stage\d+")
+ALLOWED_STRING = re.compile(r"num_chs|reduction|module|stages\.\d+")  # the keys and modules of feature_info
+ALLOWED_NODES = (
     *(ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg),
     *(ast.Expr, ast.Assign, ast.Return, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.Name, ast.Constant),
     *(ast.Load, ast.Store, ast.Dict, ast.List, ast.Tuple, ast.Starred, ast.ListComp, ast.comprehension),
@@ -24,9 +27,13 @@ NODES = (
 
 
 def check_code(code: ModelCode) -> None:
-    """Raises ExportError unless the generated statements hold nothing but classes of torch layers and numbers.
+    """Check that generated code contains only classes built from torch layers and numbers.
 
-    Copies of this package's own source (``code.verbatim``) are recognised and pass.
+    Args:
+        code: The code. Copies of this package's own source (``code.verbatim``) are not checked.
+
+    Raises:
+        ExportError: A statement contains syntax, a name, a call or a constant that is not on the allow-list.
     """
     own = {node for text in code.verbatim for node in _statements(text)}
     tree = ast.parse(code.text)
@@ -38,42 +45,45 @@ def check_code(code: ModelCode) -> None:
 
 @cache
 def _statements(text: str) -> frozenset[str]:
-    """The statements of a piece of this package's own source, in a form that can be compared."""
+    """Parse source text into the dumps of its statements, which can be compared."""
     return frozenset(ast.dump(node) for node in ast.parse(text).body)
 
 
 def _check_statement(statement: ast.stmt, classes: set[str]) -> None:
+    """Check every node of a statement; ``classes`` are the classes that the file defines."""
     nodes = list(ast.walk(statement))
-    known = NAMES | classes | {node.arg for node in nodes if isinstance(node, ast.arg)}
+    known = ALLOWED_NAMES | classes | {node.arg for node in nodes if isinstance(node, ast.arg)}
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     for node in nodes:
-        if not isinstance(node, NODES):
+        if not isinstance(node, ALLOWED_NODES):
             _refuse(node, "this kind of syntax")
-        if isinstance(node, ast.Name) and node.id not in known and not LOCAL.fullmatch(node.id):
-            _refuse(node, "a name that is not the file's own")
+        if isinstance(node, ast.Name) and node.id not in known and not LOCAL_NAME.fullmatch(node.id):
+            _refuse(node, "a name that the file does not define")
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and ast.unparse(node) != "super().__init__":
             _refuse(node, "a private attribute")
-        if isinstance(node, ast.Constant) and id(node) not in docstrings and not _plain(node.value):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings and not _is_allowed_constant(node.value):
             _refuse(node, "a constant that is not a number")
         if isinstance(node, ast.Expr) and not isinstance(node.value, (ast.Call, ast.Constant)):
             _refuse(node, "an expression without effect")
-        if isinstance(node, ast.Call) and not _may_be_called(node.func, classes):
-            _refuse(node, "a call that makes no layer")
-        if isinstance(node, ast.Import) and any(alias.name not in MODULES for alias in node.names):
+        if isinstance(node, ast.Call) and not _is_allowed_call(node.func, classes):
+            _refuse(node, "a call other than of a layer")
+        if isinstance(node, ast.Import) and any(alias.name not in ALLOWED_MODULES for alias in node.names):
             _refuse(node, "an import")
-        if isinstance(node, ast.ImportFrom) and (node.module not in MODULES or node.level):
+        if isinstance(node, ast.ImportFrom) and (node.module not in ALLOWED_MODULES or node.level):
             _refuse(node, "an import")
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.decorator_list:
             _refuse(node, "a decorator")
 
 
-def _plain(value: object) -> bool:
+def _is_allowed_constant(value: object) -> bool:
+    """Return whether the value is a number, None, or a string of feature_info."""
     if isinstance(value, str):
-        return WORDS.fullmatch(value) is not None
+        return ALLOWED_STRING.fullmatch(value) is not None
     return type(value) in (int, float, bool, type(None))
 
 
-def _may_be_called(function: ast.expr, classes: set[str]) -> bool:
+def _is_allowed_call(function: ast.expr, classes: set[str]) -> bool:
+    """Return whether the called expression is a layer, a class of the file, a layer attribute or ``flatten``."""
     if isinstance(function, ast.Name):
         return function.id in classes | {"super", "range"}
     if isinstance(function, ast.Subscript):  # self.stages[0](x)
@@ -81,12 +91,13 @@ def _may_be_called(function: ast.expr, classes: set[str]) -> bool:
     if not isinstance(function, ast.Attribute):
         return False
     if isinstance(function.value, ast.Name) and function.value.id == "nn":
-        made = getattr(nn, function.attr, None)
-        return isinstance(made, type) and issubclass(made, nn.Module)
+        layer = getattr(nn, function.attr, None)
+        return isinstance(layer, type) and issubclass(layer, nn.Module)
     own = isinstance(function.value, ast.Name) and function.value.id == "self"
     return own or function.attr == "flatten" or ast.unparse(function) == "super().__init__"
 
 
 def _refuse(node: ast.AST, what: str) -> None:
+    """Raise an ExportError that names the line and the text of a node."""
     text = ast.unparse(node)[:80]
-    raise ExportError(f"model.py, line {getattr(node, 'lineno', 1)}: {what} may not stand in exported code: {text!r}")
+    raise ExportError(f"model.py, line {getattr(node, 'lineno', 1)}: {what} is not allowed in exported code: {text!r}")

@@ -1,14 +1,16 @@
-"""Run as a script, in a process of its own: what exported folders put out, as a safetensors file.
+"""Script that runs exported folders in a separate process and writes their outputs as a safetensors file.
 
-Standard input, a request a line: ``{"batches": [n, ...], "out": file, "models": [[folder, [C, H, W], [format, ...]],
-...]}``; standard output, an empty line when ``out`` is written. Imports torch and what each format is loaded with,
-never the package that exported, so that what it loads is seen to need nothing of it.
+Standard input: one request a line, ``{"batches": [n, ...], "out": file, "models": [[folder, [C, H, W], [format, ...]],
+...]}``. Standard output: an empty line when ``out`` is written. The keys of ``out`` are ``model/format/batch/output``.
+
+The script imports torch and the libraries that load each format, but not this package: an exported folder must work
+without it.
 """
 
 import gc
 
 if __name__ == "__main__":
-    gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the time
+    gc.disable()  # imported modules are not garbage; collecting during imports takes a tenth of the time
 
 import importlib.util
 import json
@@ -20,10 +22,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-Run = Callable[[torch.Tensor], Any]  # images -> what the network puts out, a tensor or several
+Run = Callable[[torch.Tensor], Any]  # images -> one output or a list of outputs
 
 
 def python(folder: str) -> Run:
+    """Load ``model.py`` with the weights of ``model.safetensors``."""
     spec = importlib.util.spec_from_file_location("exported_model", f"{folder}/model.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -34,11 +37,12 @@ def python(folder: str) -> Run:
 
 
 def pt2(folder: str) -> Run:
+    """Load ``model.pt2``."""
     return torch.export.load(f"{folder}/model.pt2").module()
 
 
 def onnx(folder: str) -> Run:
-    """ONNX Runtime where it is installed, else the reference evaluator that comes with onnx."""
+    """Load ``model.onnx`` with ONNX Runtime if it is installed, else with the reference evaluator of onnx."""
     if importlib.util.find_spec("onnxruntime"):
         import onnxruntime  # type: ignore[import-untyped]  # it has no annotations
 
@@ -55,8 +59,9 @@ def onnx(folder: str) -> Run:
 LOAD: dict[str, Callable[[str], Run]] = {"python": python, "pt2": pt2, "onnx": onnx}
 
 
-def answer(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequence[int], Sequence[str]]]) -> None:
-    found: dict[str, torch.Tensor] = {}
+def handle(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequence[int], Sequence[str]]]) -> None:
+    """Handle one request; see the top of this file."""
+    outputs: dict[str, torch.Tensor] = {}
     for number, (folder, shape, formats) in enumerate(models):
         for name in formats:
             run = LOAD[name](folder)
@@ -65,15 +70,15 @@ def answer(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequenc
                 with torch.inference_mode():
                     results = run(x)
                 for index, y in enumerate([results] if isinstance(results, torch.Tensor) else results):
-                    found[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
+                    outputs[f"{number}/{name}/{batch}/{index}"] = y.clone().contiguous()
     with open(out, "wb") as file:  # safetensors.save_file raises no OSError on a full disk
-        file.write(save(found))
+        file.write(save(outputs))
 
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed is no answer
-    torch.set_num_threads(1)  # as where the network's own outputs are computed
+    os.dup2(2, 1)  # other code may print to standard output; its text goes to stderr
+    torch.set_num_threads(1)  # as in the process that runs the network itself
     for line in sys.stdin:
-        answer(**json.loads(line))
+        handle(**json.loads(line))
         print(file=answers, flush=True)

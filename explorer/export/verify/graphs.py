@@ -1,4 +1,4 @@
-"""A network as a graph that runs without any Python of its own: torch.export's .pt2, and ONNX. Both take any batch."""
+"""Export of a network as a graph for inference: torch.export's .pt2, and ONNX. Both accept any batch size."""
 
 from __future__ import annotations
 
@@ -16,74 +16,87 @@ from torch import nn
 from explorer.errors import ExportError
 
 GRAPHS = ("pt2", "onnx")
-MAX_ONNX_BYTES = 2_000_000_000  # a protobuf message, and so a self-contained ONNX file, ends at 2 GiB
-EXAMPLE_BATCH = 2  # of the images that are traced; 1 would be taken for a constant
+MAX_ONNX_BYTES = 2_000_000_000  # a protobuf message, and so a self-contained ONNX file, has at most 2 GiB
+EXAMPLE_BATCH = 2  # images in the traced input; torch.export treats a batch of 1 as a constant
 
 
 def graph_files(
     network: nn.Module, shape: Sequence[int], outputs: Sequence[str], formats: Iterable[str]
 ) -> dict[str, bytes]:
-    """``model.pt2`` and ``model.onnx``, those that are among the formats: format -> content.
+    """Write a network as ``model.pt2`` and ``model.onnx``.
 
-    ``shape``: the (channels, height, width) of an image; ``outputs``: the names of what the network puts out.
-    Raises ExportError when torch cannot trace the network, or ONNX has no operator for it.
+    Args:
+        network: The network; it is left in evaluation mode.
+        shape: (C, H, W) of an image.
+        outputs: Names of the outputs in ONNX.
+        formats: Formats; those other than ``pt2`` and ``onnx`` are ignored.
+
+    Returns:
+        Format -> content of the file.
+
+    Raises:
+        ExportError: torch cannot trace the network, ONNX has no operator for it, or the weights are too large for one
+            ONNX file.
     """
-    wanted = [name for name in GRAPHS if name in formats]
-    if not wanted:
+    chosen = [name for name in GRAPHS if name in formats]
+    if not chosen:
         return {}
     write: dict[str, Callable[[torch.export.ExportedProgram], bytes]]
     write = {"pt2": _pt2, "onnx": partial(_onnx, outputs=outputs)}
     try:
-        with _quiet():
-            program = _traced(network, shape)
-            return {name: write[name](program) for name in wanted}
+        with _without_warnings():
+            program = _trace(network, shape)
+            return {name: write[name](program) for name in chosen}
     except (RuntimeError, ValueError, TypeError) as error:  # torch's own exporters raise subclasses of these
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise ExportError(f"torch cannot write the network as {' or '.join(wanted)}: {reason[0][:200]}") from error
+        raise ExportError(f"torch cannot write the network as {' or '.join(chosen)}: {reason[0][:200]}") from error
 
 
-def _traced(network: nn.Module, shape: Sequence[int]) -> torch.export.ExportedProgram:
+def _trace(network: nn.Module, shape: Sequence[int]) -> torch.export.ExportedProgram:
+    """Trace the network with a variable batch size."""
     images = torch.zeros(EXAMPLE_BATCH, *shape)
     program = torch.export.export(network.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # the paths of this machine's files
+        node.meta.pop("stack_trace", None)  # it holds file paths of this machine
     return program
 
 
 def _pt2(program: torch.export.ExportedProgram) -> bytes:
+    """Return the content of ``model.pt2``."""
     stream = io.BytesIO()
     torch.export.save(program, stream)
     return stream.getvalue()
 
 
 def _onnx(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> bytes:
+    """Return the content of ``model.onnx``."""
     size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
     if size > MAX_ONNX_BYTES:
         raise ExportError(f"weights of {size:,} bytes do not fit one ONNX file; leave out the format 'onnx'")
-    made = torch.onnx.export(
+    exported = torch.onnx.export(
         program, dynamo=True, verbose=False, input_names=["images"], output_names=list(outputs), external_data=False
     )
-    assert made is not None  # as with every export by dynamo
-    graph = made.model.graph
+    assert exported is not None  # always with dynamo=True
+    graph = exported.model.graph
     graph.metadata_props.clear()
     (batch,) = {str(value.shape[0]) for value in graph.inputs if value.shape is not None}
     for value in [*graph.inputs, *(value for node in graph for value in node.outputs)]:
         if value.shape is not None:
-            value.shape = type(value.shape)([_renamed(side, batch) for side in value.shape])
+            value.shape = type(value.shape)([_rename_batch(dimension, batch) for dimension in value.shape])
     for node in graph:
-        node.metadata_props.clear()  # this machine's file names, and classes of this package
-    data: bytes = made.model_proto.SerializeToString()
+        node.metadata_props.clear()  # they hold file names of this machine and classes of this package
+    data: bytes = exported.model_proto.SerializeToString()
     return data
 
 
-def _renamed(side: object, batch: str) -> int | str:
-    """A side of a shape, with torch's name for the batch (s77) replaced by a plain one."""
-    return side if isinstance(side, int) else re.sub(rf"\b{re.escape(batch)}\b", "batch", str(side))
+def _rename_batch(dimension: object, batch: str) -> int | str:
+    """Replace torch's name of the batch dimension, such as ``s77``, by ``batch`` in one dimension of a shape."""
+    return dimension if isinstance(dimension, int) else re.sub(rf"\b{re.escape(batch)}\b", "batch", str(dimension))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps back what torch's exporters say of their own insides: deprecations, operators of packages not installed."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress the exporters' warnings about deprecations and about operators of packages that are not installed."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

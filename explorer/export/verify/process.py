@@ -1,4 +1,4 @@
-"""A process of its own to run exported models in: new, without this package, begun before this one needs it."""
+"""A separate process that runs exported models without importing this package."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from typing import Any
 
 from explorer.errors import ExportError
 
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 600  # for one request; a longer run is treated as a hang
 RUNNER = Path(__file__).with_name("fresh_process.py")
 
 
 class FreshProcess:
-    """A new process that imports torch and then waits for requests. Begun early, it does so beside this one, which
-    therefore imports no torch for it. It answers one request after another, to the first that fails."""
+    """A new process that imports torch and then waits for requests.
+
+    The process imports torch while the caller does other work, so start it early. It handles one request after
+    another and ends at the first failure. Use it in a ``with`` block, which ends the process.
+    """
 
     def __init__(self) -> None:
         command = [sys.executable, "-P", "-B", str(RUNNER)]
         pipe = subprocess.PIPE
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open until __exit__)
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, text=True)
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open until __exit__)
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._stderr, text=True)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
 
@@ -32,24 +35,29 @@ class FreshProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
-        self._said.close()
+        self._stderr.close()
 
-    def answer(self, request: dict[str, Any]) -> None:
-        """Returns when the process has done what ``fresh_process.py`` says of a request.
+    def run(self, request: dict[str, Any]) -> None:
+        """Send a request and wait until it is done.
 
-        Raises ExportError when something fails in the process, or takes longer than ten minutes.
+        Args:
+            request: The request, as described in ``fresh_process.py``.
+
+        Raises:
+            ExportError: The process failed, or did not answer within 600 s.
         """
         try:
             print(json.dumps(request), file=self._requests, flush=True)
         except BrokenPipeError:
-            pass  # it ended before it was asked; why is read below
+            pass  # the process has ended; its last line of stderr is read below
         answered, _, _ = select([self._answers], [], [], TIMEOUT_SECONDS)
         if not answered:
-            raise ExportError(f"the exported network gave nothing within {TIMEOUT_SECONDS} s")
+            raise ExportError(f"the exported network did not finish within {TIMEOUT_SECONDS} s in a fresh process")
         if not self._answers.readline():
             status = self._process.wait()
-            self._said.seek(0)
-            last = self._said.read().strip().splitlines()[-1:] or [f"exit status {status}"]
+            self._stderr.seek(0)
+            last = self._stderr.read().strip().splitlines()[-1:] or [f"exit status {status}"]
             raise ExportError(f"the exported network fails in a fresh process: {last[0][:300]}")
