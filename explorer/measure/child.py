@@ -31,11 +31,11 @@ def measure_in_child(
     device: str,
     threads: int = 1,
     cores: Collection[int] | None = None,
-    patience: float = 1.0,
+    time_scale: float = 1.0,
     on_latency: Callable[[Latency], object] = lambda latency: None,
 ) -> list[Latency]:
     """Each architecture under each setting, in the order given. ``on_latency`` hears of each as it is measured.
-    ``patience``: below 1 for numbers in which an error of some per cent may be.
+    ``time_scale``: below 1 for numbers in which an error of some per cent may be.
 
     Raises MeasurementError for what cannot be measured, and MeasurementFailed where measuring came to nothing.
     """
@@ -45,7 +45,7 @@ def measure_in_child(
         "device": device,
         "threads": threads,
         "cores": None if cores is None else sorted(cores),
-        "patience": patience,
+        "time_scale": time_scale,
     }
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(sys.path)}
     found: list[Latency] = []

@@ -30,7 +30,7 @@ def main() -> None:
             request["device"],
             request["threads"],
             request["cores"],
-            request["patience"],
+            request["time_scale"],
         ):
             answers.write(json.dumps(latency.to_dict()) + "\n")
     except ExplorerError as error:

@@ -15,37 +15,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explorer.measure.cpu import compiled, laid_out, random_images
+from explorer.measure.cpu import compiled, convert, random_images
 from explorer.measure.fold import InferenceForm
-from explorer.measure.protocol import Contestant, Effort, Run
+from explorer.measure.protocol import Run, StoppingRule, Workload
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median, median_interval
 from explorer.networks.ops.base import TensorShape
 from explorer.system.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 
-MOST_INPUTS = 16
-SETTLED_SHARE = 0.005  # of the median, half its interval
+MAX_INPUTS = 16
+CONVERGED_SHARE = 0.005  # of the median, half its interval
 CAPTURE_WARM_UPS = 3  # eager passes before a capture: libraries choose their algorithms and get their workspaces
-MOST_QUEUED = 300  # replays that wait in the device's queue, each with two events; it holds about a thousand
+MAX_QUEUED = 300  # replays that wait in the device's queue, each with two events; it holds about a thousand
 SLEEP_CYCLES = 40_000  # device cycles, some 20 us, in which the host is to queue one replay; doubled where it cannot
-MOST_SLEEP_CYCLES = 1_280_000
-OBSERVED_CYCLES = 40_000_000  # some 20 ms of work, while NVML is asked: an idle card lowers its clocks
+MAX_SLEEP_CYCLES = 1_280_000
+BUSY_CYCLES = 40_000_000  # some 20 ms of work, while NVML is asked: an idle card lowers its clocks
 ENERGY_MS = 200.0  # the energy counter moves every 20 to 100 ms
-ENERGY_TURN_MS = 5.0  # of work between two looks at it
+ENERGY_POLL_MS = 5.0  # of work between two looks at it
 
 
-def has_settled(runs: Sequence[Run]) -> bool:
-    """Whether the interval of the median reaches no further than SETTLED_SHARE to either side."""
+def has_converged(runs: Sequence[Run]) -> bool:
+    """Whether the interval of the median reaches no further than CONVERGED_SHARE to either side."""
     times = [run.ms for run in runs]
     low, high = median_interval(times)
-    return (high - low) / 2 <= SETTLED_SHARE * median(times)
+    return (high - low) / 2 <= CONVERGED_SHARE * median(times)
 
 
 class Cuda:
     """The GPU ``name`` ("cuda:0"). ``cuda``: torch.cuda, or what behaves like it; ``monitor``: NVML's view of it;
-    ``patience``: below 1 for a number in which an error of some per cent may be."""
+    ``time_scale``: below 1 for a number in which an error of some per cent may be."""
 
-    corrects = True
+    corrects_drift = True
     threads = 1  # of the host's, which only launches
 
     def __init__(
@@ -53,11 +53,13 @@ class Cuda:
         name: str = "cuda:0",
         cuda: Any = None,
         monitor: Nvml | NoNvml | None = None,
-        patience: float = 1.0,
+        time_scale: float = 1.0,
     ):
         self.name = name
-        self.effort = Effort(has_settled, turn_ms=20 * patience, least_runs=50, most_ms=400 * patience, warm_up_ms=200)
-        self._reads_energy = patience >= 1
+        self.stopping_rule = StoppingRule(
+            has_converged, turn_ms=20 * time_scale, min_runs=50, max_ms=400 * time_scale, max_warm_up_ms=200
+        )
+        self._reads_energy = time_scale >= 1
         self._cuda = torch.cuda if cuda is None else cuda
         self._properties = self._cuda.get_device_properties(name)
         self._capturing: tuple[Any, Any] | None = None  # the stream on which graphs are captured, and their memory
@@ -78,15 +80,15 @@ class Cuda:
             self._cuda.set_rng_state(drawn, self.name)
             torch.backends.cudnn.benchmark = trying_out
 
-    def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
+    def workload(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Workload:
         """The network on the device, compiled or captured where the mode says so, with its inputs."""
-        x, module = laid_out(random_images(setting.batch, shape), form.module, setting, self.name)
+        x, module = convert(random_images(setting.batch, shape), form.module, setting, self.name)
         with _precision(setting), torch.inference_mode():
             inputs = [torch.randn_like(x) for _ in range(self.input_count(x))]
             peak = self._peak_bytes(module, inputs[0])
             call = compiled(module, inputs[0]) if setting.mode == "compile" else module
             launches = self._captured(call, inputs) if setting.mode == "graph" else [partial(call, x) for x in inputs]
-        # A graph knows the addresses of weights and inputs and does not keep them alive: the contestant does.
+        # A graph knows the addresses of weights and inputs and does not keep them alive: the workload does.
         return _OnDevice(self._cuda, launches, setting, peak, keeps=(module, inputs))
 
     def _peak_bytes(self, module: nn.Module, x: Tensor) -> int:
@@ -103,9 +105,9 @@ class Cuda:
         return fixed + int(cuda.max_memory_allocated(self.name)) - int(held)
 
     def input_count(self, x: Tensor) -> int:
-        """How many inputs are taken in turn: more than twice the L2 cache holds, and at most MOST_INPUTS."""
+        """How many inputs are taken in turn: more than twice the L2 cache holds, and at most MAX_INPUTS."""
         cache = getattr(self._properties, "L2_cache_size", 0)
-        return min(MOST_INPUTS, max(2, -(-2 * cache // (x.numel() * x.element_size()))))
+        return min(MAX_INPUTS, max(2, -(-2 * cache // (x.numel() * x.element_size()))))
 
     def _captured(self, module: Callable[[Tensor], Any], inputs: Sequence[Tensor]) -> list[Callable[[], Any]]:
         """One graph an input; they share their memory with each other and with those of other networks, for they never
@@ -138,7 +140,7 @@ class Cuda:
 
     def observe(self) -> GpuState:
         """While it computes, for an idle card lowers its clocks."""
-        self._cuda._sleep(OBSERVED_CYCLES)
+        self._cuda._sleep(BUSY_CYCLES)
         state = self.monitor.state()
         self._cuda.synchronize()
         return state
@@ -152,26 +154,26 @@ class Cuda:
     def limits(self) -> dict[str, float]:
         return self.monitor.limits()
 
-    def peak_memory(self, contestant: _OnDevice) -> int | None:
-        return contestant.peak_memory_bytes
+    def peak_memory(self, workload: _OnDevice) -> int | None:
+        return workload.peak_memory_bytes
 
-    def joules_per_image(self, contestant: _OnDevice) -> float | None:
+    def joules_per_image(self, workload: _OnDevice) -> float | None:
         """The card's whole energy while it does nothing else, by the image: between two moments at which its counter
         moved, ENERGY_MS of work apart or a little more. None where it does not tell or does not move, or where there
-        is no patience for it."""
+        is no time_scale for it."""
         if not self._reads_energy or self.monitor.joules() is None:
             return None
-        one_ms, count = contestant.work(1, self.monitor.joules)
-        times = max(1, min(MOST_QUEUED, round(ENERGY_TURN_MS / one_ms))) if one_ms > 0 else MOST_QUEUED
+        one_ms, count = workload.work(1, self.monitor.joules)
+        times = max(1, min(MAX_QUEUED, round(ENERGY_POLL_MS / one_ms))) if one_ms > 0 else MAX_QUEUED
         first: tuple[float, int, float] | None = None
         runs, ms = 0, 0.0
         while count is not None and ms < 3 * ENERGY_MS:
-            before, (took_ms, count) = count, contestant.work(times, self.monitor.joules)
+            before, (took_ms, count) = count, workload.work(times, self.monitor.joules)
             if count is not None and count > before:  # the counter has moved
                 if first is None:
                     first = count, runs, ms
                 elif ms - first[2] >= ENERGY_MS:
-                    return float(count - first[0]) / (runs - first[1]) / contestant.setting.batch
+                    return float(count - first[0]) / (runs - first[1]) / workload.setting.batch
             runs, ms = runs + times, ms + took_ms
         return None
 
@@ -198,7 +200,7 @@ class _OnDevice:
         """
         runs: list[Run] = []
         while len(runs) < times:
-            runs += self._queued(min(times - len(runs), MOST_QUEUED))
+            runs += self._queued(min(times - len(runs), MAX_QUEUED))
         return runs
 
     def work(self, times: int, meanwhile: Callable[[], Any]) -> tuple[float, Any]:
@@ -232,7 +234,7 @@ class _OnDevice:
                 ended.record()
                 last = ended
             cuda.synchronize()
-        if starved and self._sleep_cycles < MOST_SLEEP_CYCLES:
+        if starved and self._sleep_cycles < MAX_SLEEP_CYCLES:
             self._sleep_cycles *= 2
             return self._queued(times)
         times_ms = [began.elapsed_time(ended) for began, ended in events]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from explorer.errors import MeasurementError
 from explorer.measure.child import measure_in_child
-from explorer.measure.predictor.predictor import FEWEST, Predictor, find_predictor, fit
+from explorer.measure.predictor.predictor import MIN_NETWORKS, Predictor, find_predictor, fit
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.networks.architecture import Architecture
 from explorer.records import Latency
@@ -15,8 +15,8 @@ from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
 NETWORKS = 160
-PATIENCE = 0.3  # a part of a second a network: the fit evens single errors out
-DRAWS = 20  # for each network wanted, before a space counts as having no more
+TIME_SCALE = 0.3  # a part of a second a network: the fit evens single errors out
+DRAWS_PER_NETWORK = 20  # for each network wanted, before a space counts as having no more
 
 
 class Calibration(NamedTuple):
@@ -43,24 +43,26 @@ def calibrate(
     number counts. ``on_latency`` hears of each measurement. Raises MeasurementError when the space has too few
     networks, and what measuring raises.
     """
-    if networks < FEWEST:
+    if networks < MIN_NETWORKS:
         raise MeasurementError(
-            f"{networks} networks are too few to learn from and to test on; ask for {FEWEST} or more"
+            f"{networks} networks are too few to learn from and to test on; ask for {MIN_NETWORKS} or more"
         )
     drawn: dict[str, Architecture] = {}
-    for derivation in space.sample(min(DRAWS * networks, max(1_000, networks)), seed=seed):
+    for derivation in space.sample(min(DRAWS_PER_NETWORK * networks, max(1_000, networks)), seed=seed):
         architecture = space.architecture(derivation)
         drawn.setdefault(architecture.digest, architecture)
         if len(drawn) == networks:
             break
-    if len(drawn) < FEWEST:
-        raise MeasurementError(f"{space.name} has {len(drawn)} networks that differ; {FEWEST} are needed to learn from")
+    if len(drawn) < MIN_NETWORKS:
+        raise MeasurementError(
+            f"{space.name} has {len(drawn)} networks that differ; {MIN_NETWORKS} are needed to learn from"
+        )
     architectures = list(drawn.values())
-    measured = measure_in_child(architectures, [setting], device, threads, cores, PATIENCE, on_latency)
+    measured = measure_in_child(architectures, [setting], device, threads, cores, TIME_SCALE, on_latency)
     again = [place for place, latency in enumerate(measured) if latency.contended]
     if again:
         chosen = [architectures[place] for place in again]
-        second = measure_in_child(chosen, [setting], device, threads, cores, PATIENCE, on_latency)
+        second = measure_in_child(chosen, [setting], device, threads, cores, TIME_SCALE, on_latency)
         for place, latency in zip(again, second):
             measured[place] = min(measured[place], latency, key=lambda each: (each.contended, each.reported_ms))
     times = [latency.reported_ms for latency in measured]

@@ -27,8 +27,8 @@ from explorer.system.user_folders import user_data
 
 FORMAT = 3
 FOLDS = 5
-WITHIN = 0.10
-FEWEST = 20
+TOLERANCE = 0.10
+MIN_NETWORKS = 20
 MAX_BYTES = 1 << 24
 PARTICULAR, LOOKUP = 0.1, 0.05  # tried from 0.05 to 1 on 160 networks of preact_variants; it matters little
 ALPHAS = tuple(10.0**power for power in range(-6, 3))
@@ -119,9 +119,9 @@ def fit(
     space: tuple[str, str],
 ) -> Predictor:
     """The predictor of measured latencies, with its error on held-out ones. Raises MeasurementError for too few."""
-    if len(architectures) < FEWEST:
+    if len(architectures) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{len(architectures)} networks are too few to learn from and to test on; at least {FEWEST} are needed"
+            f"{len(architectures)} networks are too few to learn from and to test on; at least {MIN_NETWORKS} are needed"
         )
     counted = [count_features(architecture, environment.batch) for architecture in architectures]
     names = sorted({name for each in counted for name in each})
@@ -136,7 +136,7 @@ def fit(
         predicted[held_out] = intercept + x[held_out] @ ms
     off = predicted / y - 1
     error = PredictorError(
-        within_10_percent=float(np.mean(np.abs(off) <= WITHIN)),
+        within_10_percent=float(np.mean(np.abs(off) <= TOLERANCE)),
         median=float(np.median(np.abs(off))),
         p90=float(np.percentile(np.abs(off), 90)),
         rmspe=float(np.sqrt(np.mean(off**2))),
