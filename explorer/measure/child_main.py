@@ -1,7 +1,7 @@
 """The main function of the process that ``explorer.measure.child`` starts.
 
-It reads one JSON request from standard input and writes one JSON line to standard output for each latency, as soon as it
-is measured.
+It reads one JSON request from standard input. It writes one JSON line to standard output for each latency, as soon as
+it is measured.
 """
 
 from __future__ import annotations

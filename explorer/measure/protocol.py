@@ -1,4 +1,4 @@
-"""The measurement protocol of every device: networks are timed in turn (A B A B), with a fixed reference network between.
+"""The measurement protocol of every device: networks are timed in turn (A B A B) with a fixed reference network.
 
 A device provides a *workload* for each network and setting, which runs the network and returns the time of each run.
 This module decides how often and in which order workloads run. It reads no clock.

@@ -230,7 +230,7 @@ def test_energy_is_read_where_the_counter_moves(every_ms, within):
 
 
 def test_energy_that_is_not_counted_is_left_out():
-    """A counter that stands still or falls silent gives no number, after a bounded time; nor does a short measurement."""
+    """A counter that stands still or falls silent gives no number, after a bounded time, nor a short measurement."""
     for answer in (5_000, [5_000, 5_000, 6_000, FakeNvml.NVMLError("gone")]):
         fake = FakeCuda(replay_ms=0.5)
         device = Cuda("cuda:0", fake, Nvml(FakeNvml(nvmlDeviceGetTotalEnergyConsumption=answer), "0"))
