@@ -107,7 +107,10 @@ class Predictor:
             text: The JSON text.
 
         Raises:
-            ValueError: The text is not a predictor of this format. KeyError, TypeError and AttributeError mean the same.
+            ValueError: The text is not JSON, has another format, or holds a number that is not finite or not positive.
+            KeyError: A field is missing.
+            TypeError: A field has another type.
+            AttributeError: A field has another type.
         """
         data = parse_json(text)
         if data["format"] != FORMAT:
