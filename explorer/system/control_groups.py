@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")
-OWN = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")  # where the control groups are mounted
+OWN = Path("/proc/self/cgroup")  # states the groups of this process
 
 
 def group_folders(controller: str, groups: Path = GROUPS, own: Path = OWN) -> list[Path]:
