@@ -60,7 +60,7 @@ class Nvml:
 
     def state(self) -> GpuState:
         """Return the state of the GPU now."""
-        # Clocks are read first: the caller keeps the GPU busy for some milliseconds only, and the other reads take a few.
+        # Clocks are read first: the caller keeps the GPU busy for some milliseconds, and the other reads take a few.
         clocks = [self._ask_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
         answers = (self._ask_card(name) for name in _REASONS)
         reasons = next((bits for bits in answers if bits is not None), 0)
@@ -99,8 +99,8 @@ class Nvml:
     def limits(self) -> dict[str, float]:
         """Return the limits of clocks and power that NVML reports.
 
-        Clocks locked with ``nvidia-smi -lgc`` are not among them, since NVML can set but not read them. Nor is the power
-        limit that a notebook changes from moment to moment.
+        Clocks locked with ``nvidia-smi -lgc`` are not among them, since NVML can set but not read them. Neither is the
+        power limit that a notebook changes from moment to moment.
 
         Returns:
             Name -> value: the highest clocks ``sm_mhz`` and ``memory_mhz``; ``application_sm_mhz`` and

@@ -15,7 +15,7 @@ REPEAT_SECONDS = 0.05  # after which the finalizer that a signal interrupted has
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal other than SIGINT asked the process to end.
+    """A signal asked the process to end.
 
     Attributes:
         number: Number of the signal.
@@ -84,7 +84,7 @@ def signal_name(number: int) -> str:
 def interruption(number: int, study: object) -> KeyboardInterrupt:
     """Return the exception for an interrupted search.
 
-    For SIGINT this is KeyboardInterrupt itself. Only for that type Python ends a script by SIGINT, and only then a shell
+    For SIGINT this is KeyboardInterrupt itself. Only for that type does Python end a script by SIGINT, so that a shell
     that runs the script in a loop ends too.
 
     Args:
