@@ -14,7 +14,7 @@ from explorer.records import Latency
 from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
-NETWORKS = 160  # measured in some minutes, and enough for the stated error on the shipped spaces
+NETWORKS = 160  # the number behind the errors stated in docs/latency.md
 TIME_SCALE = 0.3  # of the full measuring time; the fit averages the larger errors of single measurements
 DRAWS_PER_NETWORK = 20  # samples for each network wanted, after which the space counts as exhausted
 

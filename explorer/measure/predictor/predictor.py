@@ -29,7 +29,7 @@ FORMAT = 3  # of predictor files
 FOLDS = 5  # of the cross-validation
 TOLERANCE = 0.10  # relative error of PredictorError.within_10_percent
 MIN_NETWORKS = 20  # with fewer, each fold tests on less than four networks and the stated error means little
-MAX_BYTES = 1 << 24  # of a predictor file; one has some 100 KiB
+MAX_BYTES = 1 << 24  # of a predictor file, far above a real one; bounds what is read
 # Scale of features of one map size and of one shape, relative to general ones. Values from 0.05 to 1 were tried on 160
 # networks of preact_variants and made little difference.
 MAP_SIZE_SCALE, SHAPE_SCALE = 0.1, 0.05
