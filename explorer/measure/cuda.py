@@ -249,15 +249,15 @@ class _OnDevice:
             runs += self._queued(min(times - len(runs), MAX_QUEUED))
         return runs
 
-    def work(self, times: int, meanwhile: Callable[[], Any]) -> tuple[float, Any]:
+    def work(self, times: int, while_running: Callable[[], Any]) -> tuple[float, Any]:
         """Run the network ``times`` times without a pause.
 
         Args:
             times: Number of runs.
-            meanwhile: Called after all runs have been queued.
+            while_running: Called after all runs have been queued.
 
         Returns:
-            The milliseconds of all runs together, and the result of ``meanwhile``.
+            The milliseconds of all runs together, and the result of ``while_running``.
         """
         began, ended = (self._cuda.Event(enable_timing=True) for _ in range(2))
         with _precision(self.setting), torch.inference_mode():
@@ -265,7 +265,7 @@ class _OnDevice:
             for _ in range(times):
                 next(self._launches)()
             ended.record()
-            answer = meanwhile()
+            answer = while_running()
             self._cuda.synchronize()
         return began.elapsed_time(ended), answer
 
@@ -273,14 +273,14 @@ class _OnDevice:
         """Run the network ``times`` times, at most MAX_QUEUED, with events around each run."""
         cuda, queue = self._cuda, self.setting.mode == "graph"
         events = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in range(times)]
-        ran_dry, last = False, None
+        was_idle, last = False, None
         with _precision(self.setting), torch.inference_mode():
             cuda.synchronize()
             if queue:
                 cuda._sleep(self._sleep_cycles * times)
             for began, ended in events:
                 if queue:
-                    ran_dry = ran_dry or (last is not None and last.query())
+                    was_idle = was_idle or (last is not None and last.query())
                 else:
                     cuda.synchronize()
                 began.record()
@@ -288,7 +288,7 @@ class _OnDevice:
                 ended.record()
                 last = ended
             cuda.synchronize()
-        if ran_dry and self._sleep_cycles < MAX_SLEEP_CYCLES:
+        if was_idle and self._sleep_cycles < MAX_SLEEP_CYCLES:
             self._sleep_cycles *= 2
             return self._queued(times)
         times_ms = [began.elapsed_time(ended) for began, ended in events]
@@ -308,10 +308,10 @@ def _precision(setting: Setting) -> Iterator[None]:
 def _switch_tf32(restored: ExitStack, older: Any, newer: Sequence[Any], setting: Setting) -> None:
     """Turn TF32 on or off, and register with ``restored`` the calls that restore the earlier values.
 
-    Since torch 2.9 there is ``fp32_precision`` of ``newer`` beside ``allow_tf32`` of ``older``. ``allow_tf32`` keeps a
-    value of its own and raises RuntimeError on reading while the two disagree. In that case it must not be written: its
-    earlier value is unknown and cannot be restored, so the two would disagree for good, and torch.export, which reads
-    it, would fail.
+    Since torch 2.9 there is ``fp32_precision`` of ``newer`` in addition to ``allow_tf32`` of ``older``. ``allow_tf32``
+    keeps a value of its own and raises RuntimeError on reading while the two disagree. In that case it must not be
+    written: its earlier value is unknown and cannot be restored, so the two would disagree for good, and torch.export,
+    which reads it, would fail.
     """
     on = setting.dtype == "tf32"
     before = [(owner, owner.fp32_precision) for owner in newer if hasattr(owner, "fp32_precision")]

@@ -1,4 +1,4 @@
-"""A lock for each device: one process measures at a time, and trainings wait between two steps meanwhile.
+"""A lock for each device: one process measures at a time, and trainings wait between two steps until it ends.
 
 It is a lock of the operating system on a file (flock), which is released when its holder ends in any way. Where the
 file cannot be created, measurements and trainings run side by side, and the measurements are marked as contended.
@@ -20,7 +20,7 @@ from explorer.system.files import slug
 from explorer.system.user_folders import user_cache
 
 GRACE = 30.0  # seconds that a training waits in total, in addition to the time that it has computed
-POLL_SECONDS = 0.02  # between two checks of the lock; short beside a measurement, and cheap
+POLL_SECONDS = 0.02  # between two checks of the lock; much shorter than a measurement
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +38,7 @@ def measuring(device: str, on_wait: Callable[[], object] = lambda: None) -> Iter
     file = _open(_lock_file(device))
     try:
         if file is None:
-            _log.warning("%s cannot be written: nobody waits for this measurement", _lock_file(device))
+            _log.warning("%s cannot be written: other work will not wait for this measurement", _lock_file(device))
         elif not _locked(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
             on_wait()
             _locked(file, fcntl.LOCK_EX)

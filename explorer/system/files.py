@@ -1,6 +1,6 @@
 """Bounded reads of files that users name, atomic writes of files and folders, and file names for any text.
 
-A new file or folder is written beside its target under a name that begins with ``.writing-`` and identifies the
+A new file or folder is written next to its target under a name that begins with ``.writing-`` and identifies the
 writer, flushed to the disk, and renamed. After a crash the target has its old or its new content, never a part.
 """
 

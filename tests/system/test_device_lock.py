@@ -84,13 +84,15 @@ def test_a_callers_own_work_waits_too(holder):
 
 
 def test_where_no_lock_can_be_kept(monkeypatch, tmp_path, caplog):
-    """Measuring goes on and says that nobody waits for it; trainings go on."""
+    """Measuring goes on and says that other work will not wait for it; trainings go on."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with measuring("cpu"), Pause("cpu") as pause:
         assert pause() == 0.0
     (said,) = caplog.messages
-    assert "file/explorer/measuring/" in said and said.endswith("cannot be written: nobody waits for this measurement")
+    assert "file/explorer/measuring/" in said and said.endswith(
+        "cannot be written: other work will not wait for this measurement"
+    )
 
 
 def test_who_measures_waits_for_another_and_hears_of_it(holder):

@@ -313,5 +313,5 @@ def _read(path: Path) -> Predictor:
         return Predictor.from_json(read_regular(path, MAX_BYTES))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MeasurementError(
-            f"{path}: not a predictor ({error}); remove it, and 'explorer latency --calibrate SPACE' makes it anew"
+            f"{path}: not a predictor ({error}); remove it, and run 'explorer latency --calibrate SPACE' again"
         ) from None
