@@ -47,7 +47,7 @@ def test_a_training_waits_until_the_measurement_is_over(holder):
         began = time.monotonic()
         timer = subprocess.Popen([sys.executable, "-c", f"import time, os; time.sleep(0.5); os.kill({holder.pid}, 9)"])
         waited = pause()
-        assert 0 < waited <= time.monotonic() - began < device_lock.GRACE
+        assert 0 < waited <= time.monotonic() - began < device_lock.BASE_WAIT_SECONDS
         timer.wait()
         holder.wait()
         assert holder.returncode == -signal.SIGKILL and pause() == 0.0
@@ -55,7 +55,7 @@ def test_a_training_waits_until_the_measurement_is_over(holder):
 
 def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
     """Beside one who measures without end it has waited a grace time, and then as long as it has computed."""
-    monkeypatch.setattr(device_lock, "GRACE", 0.2)
+    monkeypatch.setattr(device_lock, "BASE_WAIT_SECONDS", 0.2)
     with Pause("cpu") as pause:
         began = time.monotonic()
         first = pause()
