@@ -116,7 +116,7 @@ class Cpu:
         """Pin threads and set torch's number of threads within the ``with`` block; restore both afterwards.
 
         With one computing thread only the calling thread is pinned, else all threads of the process. Threads that
-        start within the block get the affinity that the calling thread had before.
+        started within the block get the affinity that the calling thread had before it.
         """
         pinned, threads, collecting = bool(self.cores), torch.get_num_threads(), gc.isenabled()
         own = threading.get_native_id()

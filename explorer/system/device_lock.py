@@ -19,7 +19,7 @@ from explorer.system.environment import device_identity
 from explorer.system.files import slug
 from explorer.system.user_folders import user_cache
 
-BASE_WAIT_SECONDS = 30.0  # seconds that a training waits in total, in addition to the time that it has computed
+BASE_WAIT_SECONDS = 30.0  # that a training may wait in total, in addition to the time that it has computed
 POLL_SECONDS = 0.02  # between two checks of the lock; much shorter than a measurement
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Pause:
                 pause()
                 step(batch)
 
-    All waits together are at most the time that the work has computed, and BASE_WAIT_SECONDS seconds.
+    All waits together are at most the time that the work has computed, plus BASE_WAIT_SECONDS.
 
     Args:
         device: "auto" (the first GPU, else the CPU), "cpu" or "cuda:N".

@@ -170,22 +170,22 @@ def fit(
     names = sorted({name for each in counted for name in each})
     x = np.array([[each.get(name, 0.0) for name in names] for each in counted])
     y = np.array(latencies_ms)
-    weights = np.array([SHAPE_SCALE if AT in name else MAP_SIZE_SCALE if ON in name else 1.0 for name in names])
+    scales = np.array([SHAPE_SCALE if AT in name else MAP_SIZE_SCALE if ON in name else 1.0 for name in names])
     predicted = np.empty_like(y)
     folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
     for fold in range(FOLDS):
         held_out = folds == fold
-        intercept, ms = _ridge(x[~held_out], y[~held_out], weights)
+        intercept, ms = _ridge(x[~held_out], y[~held_out], scales)
         predicted[held_out] = intercept + x[held_out] @ ms
-    off = predicted / y - 1
+    relative_error = predicted / y - 1
     error = PredictorError(
-        within_10_percent=float(np.mean(np.abs(off) <= TOLERANCE)),
-        median=float(np.median(np.abs(off))),
-        p90=float(np.percentile(np.abs(off), 90)),
-        rmspe=float(np.sqrt(np.mean(off**2))),
-        bias=float(np.mean(off)),
+        within_10_percent=float(np.mean(np.abs(relative_error) <= TOLERANCE)),
+        median=float(np.median(np.abs(relative_error))),
+        p90=float(np.percentile(np.abs(relative_error), 90)),
+        rmspe=float(np.sqrt(np.mean(relative_error**2))),
+        bias=float(np.mean(relative_error)),
     )
-    intercept, ms = _ridge(x, y, weights)
+    intercept, ms = _ridge(x, y, scales)
     known = {name: float(value) for name, value in zip(names, ms) if value}
     measured = {architecture.digest: float(ms) for architecture, ms in zip(architectures, latencies_ms)}
     return Predictor(environment, space, error, tuple(sorted(_kinds(names))), measured, float(intercept), known)
@@ -197,13 +197,13 @@ def _kinds(names: Iterable[str]) -> set[str]:
     return {group for group in groups if group != WHOLE and ON not in group}
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+def _ridge(x: np.ndarray, y: np.ndarray, scales: np.ndarray) -> tuple[float, np.ndarray]:
     """Fit a ridge regression on relative errors.
 
     Args:
         x: Features, (networks, features).
         y: Latencies in milliseconds, (networks,).
-        weights: Scale of each feature, (features,); a smaller one means more shrinkage.
+        scales: Scale of each feature, (features,); a smaller one means more shrinkage.
 
     Returns:
         The intercept and the coefficients (features,), in milliseconds. A network's squared error has the inverse
@@ -211,9 +211,9 @@ def _ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, np
     """
     from sklearn.linear_model import RidgeCV
 
-    scale = x.std(axis=0)
-    used = scale > 0
-    unit = scale[used] / weights[used]
+    deviation = x.std(axis=0)
+    used = deviation > 0
+    unit = deviation[used] / scales[used]
     model = RidgeCV(alphas=ALPHAS).fit(x[:, used] / unit, y, sample_weight=(y.mean() / y) ** 2)
     ms = np.zeros(x.shape[1])
     ms[used] = model.coef_ / unit
@@ -309,6 +309,7 @@ def _stored(environment: LatencyEnvironment, folder: Path | None) -> list[Predic
 
 
 def _read(path: Path) -> Predictor:
+    """Return the predictor in a file; raise MeasurementError if the file is not one."""
     try:
         return Predictor.from_json(read_regular(path, MAX_BYTES))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
