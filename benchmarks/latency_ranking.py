@@ -47,7 +47,7 @@ def main() -> None:
     if device == "cpu":
         print("measured on a CPU: how these ranks agree with a GPU's is no check of the ranking on a GPU")
     architectures = [member(ours[key]) for key in asked]
-    latencies = measure_in_child(architectures, settings, device, patience=options.patience)
+    latencies = measure_in_child(architectures, settings, device, time_scale=options.patience)
     measured = {key: latency.throughput for key, latency in zip(asked, latencies)}
     print(f"contended: {sum(latency.contended for latency in latencies)} of {len(latencies)}")
     for (name, side), rate in sorted(measured.items(), key=lambda item: item[1]):

@@ -16,11 +16,9 @@ from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
+from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.networks.architecture import Architecture
-from explorer.records import Latency, LatencyEnvironment
 from explorer.space.search_space import SearchSpace, load_space
-from explorer.measure.result import Latency
-from explorer.space.search_space import load_space
 from explorer.system.files import require_writable
 
 if TYPE_CHECKING:  # the functions import them when they are called

@@ -1,4 +1,5 @@
-"""Measuring in a process of its own: the caller's threads, pinning, allocator and caches neither help nor suffer."""
+"""Measurements in a process of their own, so that they and the caller's threads, pinning, allocator and caches do not
+affect each other."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ from explorer.measure.result import Latency
 from explorer.measure.settings import Setting
 from explorer.networks.architecture import Architecture
 
-# glibc gives large maps back to the system and takes them anew in every run, which costs more than some layers and
-# depends on where the heap happens to end. Servers use allocators that keep them; so does the child.
+# By default glibc returns large blocks to the system and maps them again in every run. This takes longer than some
+# layers, and depends on the end address of the heap. Servers use allocators that keep memory, and so does this process.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-# Ctrl-C ends it without a word, for it is the parent that answers to the user.
+# SIGINT ends the process without a traceback, because the parent reports Ctrl-C to the user.
 _MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from explorer.measure.child_main import main; main()"
 )
@@ -31,13 +32,26 @@ def measure_in_child(
     device: str,
     threads: int = 1,
     cores: Collection[int] | None = None,
-    patience: float = 1.0,
+    time_scale: float = 1.0,
     on_latency: Callable[[Latency], object] = lambda latency: None,
 ) -> list[Latency]:
-    """Each architecture under each setting, in the order given. ``on_latency`` hears of each as it is measured.
-    ``patience``: below 1 for numbers in which an error of some per cent may be.
+    """Measure each architecture under each setting in a new process.
 
-    Raises MeasurementError for what cannot be measured, and MeasurementFailed where measuring came to nothing.
+    Args:
+        architectures: The architectures.
+        settings: The settings.
+        device: A device name from ``find_device``.
+        threads: Computing threads on a CPU.
+        cores: Numbers of the CPU cores to pin to. Default: the least busy ones.
+        time_scale: Factor on the measuring time; below 1 the error grows to some per cent.
+        on_latency: Called with each latency as soon as it is measured.
+
+    Returns:
+        The latencies: all settings of the first architecture, then those of the second, and so on.
+
+    Raises:
+        MeasurementError: The device cannot run one of them.
+        MeasurementFailed: The device changed during the measurement, or the process died.
     """
     request = {
         "architectures": [architecture.to_json() for architecture in architectures],
@@ -45,16 +59,16 @@ def measure_in_child(
         "device": device,
         "threads": threads,
         "cores": None if cores is None else sorted(cores),
-        "patience": patience,
+        "time_scale": time_scale,
     }
-    own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(sys.path)}
-    found: list[Latency] = []
+    variables = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(sys.path)}
+    latencies: list[Latency] = []
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _MAIN],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **KEEP_MEMORY, **own},
+        env={**os.environ, **KEEP_MEMORY, **variables},
     ) as child:
         try:
             assert child.stdin is not None and child.stdout is not None
@@ -64,10 +78,10 @@ def measure_in_child(
                 answer = json.loads(line)
                 if "error" in answer:
                     raise (MeasurementFailed if answer["failed"] else MeasurementError)(answer["error"])
-                found.append(Latency.from_dict(answer))
-                on_latency(found[-1])
+                latencies.append(Latency.from_dict(answer))
+                on_latency(latencies[-1])
         except BrokenPipeError:
-            pass  # it died before it had read: its status says how
+            pass  # the process died before it read the request; its exit status is reported below
         finally:
             if sys.exc_info()[0] is not None:
                 child.kill()
@@ -76,6 +90,6 @@ def measure_in_child(
             "the measuring process was killed, as the system does where memory runs out; name a smaller batch or fewer"
             " networks at once"
         )
-    if child.returncode or len(found) < len(architectures) * len(settings):
+    if child.returncode or len(latencies) < len(architectures) * len(settings):
         raise MeasurementFailed(f"the measuring process ended with status {child.returncode} and without a result")
-    return found
+    return latencies

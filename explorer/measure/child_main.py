@@ -1,6 +1,7 @@
-"""What a measuring process runs: it answers for ``explorer.measure.child``.
+"""The main function of the process that ``explorer.measure.child`` starts.
 
-Standard input: one JSON request; standard output: one JSON line for each latency, as it is measured.
+It reads one JSON request from standard input. It writes one JSON line to standard output for each latency, as soon as
+it is measured.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from explorer.networks.architecture import Architecture
 
 
 def main() -> None:
-    """Answer one request."""
+    """Measure what one request asks for; write an error as a JSON line with ``error`` and ``failed``."""
     request = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print, torch at its import too, must not stand between the answers
+    os.dup2(2, 1)  # what libraries print, as torch does at its import, goes to standard error
 
     from explorer.measure.latency import measure_architectures
 
@@ -30,11 +31,11 @@ def main() -> None:
             request["device"],
             request["threads"],
             request["cores"],
-            request["patience"],
+            request["time_scale"],
         ):
             answers.write(json.dumps(latency.to_dict()) + "\n")
     except ExplorerError as error:
         answers.write(json.dumps({"error": str(error), "failed": isinstance(error, MeasurementFailed)}) + "\n")
-    except Exception as error:  # torch's own, as when the device's memory is too small
-        said = (str(error).strip().splitlines() or [""])[0]
-        answers.write(json.dumps({"error": f"{type(error).__name__}: {said}", "failed": True}) + "\n")
+    except Exception as error:  # torch's errors, for example out of memory
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        answers.write(json.dumps({"error": f"{type(error).__name__}: {first_line}", "failed": True}) + "\n")

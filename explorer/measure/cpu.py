@@ -1,4 +1,4 @@
-"""Timing on a CPU that others use too: a few pinned threads, and a statistic that their work does not inflate."""
+"""Timing on a CPU that other processes use too: few pinned threads, and a statistic that is robust to other load."""
 
 from __future__ import annotations
 
@@ -21,40 +21,53 @@ from torch import Tensor, fx, nn
 
 from explorer.errors import MeasurementError
 from explorer.measure.fold import InferenceForm
-from explorer.measure.protocol import Contestant, Effort, Run
+from explorer.measure.protocol import Run, StoppingRule, Workload
 from explorer.measure.settings import Setting
 from explorer.networks.ops.base import TensorShape
 from explorer.system.cores import allowed_cores
 
-PART_MS = 0.5  # the shortest stretch of a network that is timed by itself
-SETTLED_SHARE = 0.005
-LEAST_MS = 500.0
-CONTENDED_SHARE = 0.05  # of the pinned cores' time that went to others
-BUSY_SHARE = 0.5  # of the other cores' time: they share caches, perhaps even the core itself
-MOST_COMPILED = 1 << 16  # modules of one class in one process
+PART_MS = 0.5  # shortest part of a network that is timed on its own: reading the clock more often would cost time
+CONVERGED_SHARE = 0.005  # largest share by which the second half of the runs may still lower the statistic
+MIN_TOTAL_MS = 500.0  # the network's own time before the statistic can count as converged
+CONTENDED_SHARE = 0.05  # share of the pinned cores' time used by other processes above which a run is contended
+BUSY_SHARE = 0.5  # the same for the other cores, which share caches with the pinned ones, or even the physical core
+RECOMPILE_LIMIT = 1 << 16  # torch's default of 8 compiled modules of one class is fewer than a search measures
 TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def low_statistic(runs: Sequence[Run]) -> float:
-    """The sum, over the parts of the network, of the shortest time that the part ever took, in ms.
+    """Return the sum, over the parts of the network, of the shortest time of each part, in milliseconds.
 
-    Other load can lengthen a run and never shorten it. On a busy machine no run of a long network is spared, but
-    each part of it is, now and then. A time of 0 is a clock of processor time that had not moved on, as happens on a
-    busy virtual machine, and does not count.
+    Other load can lengthen a run and never shorten it. On a busy machine no run of a long network is undisturbed, but
+    each of its parts is undisturbed in some run. Times of 0 are left out: on a busy virtual machine the clock of
+    processor time sometimes does not advance.
+
+    Args:
+        runs: At least one run; all have the same number of parts.
     """
     return sum(min((ms for ms in part if ms > 0), default=0.0) for part in zip(*(run.parts for run in runs)))
 
 
-def has_settled(runs: Sequence[Run], least_ms: float = LEAST_MS) -> bool:
-    """Whether the second half of the runs lowered the low statistic by no more than SETTLED_SHARE, and the runs
-    amount to ``least_ms`` of the network's own time."""
-    if sum(sum(run.parts) for run in runs) < least_ms:
+def has_converged(runs: Sequence[Run], min_total_ms: float = MIN_TOTAL_MS) -> bool:
+    """Return whether the second half of the runs lowered the low statistic by at most CONVERGED_SHARE.
+
+    Args:
+        runs: All runs so far.
+        min_total_ms: The network's own time over all runs, in milliseconds, below which the answer is False.
+    """
+    if sum(sum(run.parts) for run in runs) < min_total_ms:
         return False
-    return low_statistic(runs[: len(runs) // 2]) <= (1 + SETTLED_SHARE) * low_statistic(runs)
+    return low_statistic(runs[: len(runs) // 2]) <= (1 + CONVERGED_SHARE) * low_statistic(runs)
 
 
 class CpuTimes(NamedTuple):
-    """Seconds since the machine started that each core was at work, idle ones left out; and those of this process."""
+    """Processor time used up to one moment.
+
+    Attributes:
+        cores: Number of a core -> seconds that it has worked since the machine started, without idle time.
+        own: Processor seconds of this process.
+        moment: Seconds of the monotonic clock.
+    """
 
     cores: dict[int, float]
     own: float
@@ -62,16 +75,21 @@ class CpuTimes(NamedTuple):
 
 
 class Cpu:
-    """The CPU as a device to measure on: ``threads`` computing threads, pinned to as many ``cores``, by default those
-    that are least busy now. ``patience``: below 1 for a number in which an error of some per cent may be.
+    """The CPU as a device to measure on.
 
-    Raises MeasurementError for cores that this process may not use.
+    Args:
+        threads: Computing threads, at least 1 and at most the number of cores.
+        cores: Numbers of the cores to pin to. Default: the ``threads`` cores that are least busy now.
+        time_scale: Factor on the measuring time; below 1 the error grows to some per cent.
+
+    Raises:
+        MeasurementError: This process may not use one of the cores, or there are more threads than cores.
     """
 
     name = "cpu"
-    corrects = False  # a shortest time needs no correction for the load of other moments
+    corrects_drift = False  # the shortest time of a part does not depend on the load at other times
 
-    def __init__(self, threads: int = 1, cores: Collection[int] | None = None, patience: float = 1.0):
+    def __init__(self, threads: int = 1, cores: Collection[int] | None = None, time_scale: float = 1.0):
         if threads < 1:
             raise MeasurementError(f"threads must be at least 1, found {threads}")
         allowed = allowed_cores()
@@ -81,22 +99,25 @@ class Cpu:
         if allowed and threads > len(cores or allowed):
             raise MeasurementError(f"{threads} threads on {len(cores or allowed)} cores would wait for each other")
         self.threads = threads
-        self.effort = Effort(
-            partial(has_settled, least_ms=patience * LEAST_MS),
+        self.stopping_rule = StoppingRule(
+            partial(has_converged, min_total_ms=time_scale * MIN_TOTAL_MS),
             turn_ms=10,
-            least_runs=max(6, round(40 * patience)),
-            most_ms=12_000 * patience,
-            warm_up_ms=1_000 * patience,
+            min_runs=max(6, round(40 * time_scale)),
+            max_ms=12_000 * time_scale,
+            max_warm_up_ms=1_000 * time_scale,
         )
         self.cores = sorted(cores) if cores else least_busy(allowed)[:threads]
-        # One thread's work shows in its own clock, which stands still while the thread does not run. The work of
-        # several has no such clock: theirs is the wall's.
+        # The CPU clock of a thread stops while another process has the core. Several threads have no common CPU clock,
+        # so wall time is used for them.
         self._clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Pins this thread and sets torch's threads, of which the process may have some already; all is put back
-        afterwards, and threads that were begun within are where this one was."""
+        """Pin threads and set torch's number of threads within the ``with`` block; restore both afterwards.
+
+        With one computing thread only the calling thread is pinned, else all threads of the process. Threads that
+        started within the block get the affinity that the calling thread had before it.
+        """
         pinned, threads, collecting = bool(self.cores), torch.get_num_threads(), gc.isenabled()
         own = threading.get_native_id()
         before = _affinities() if pinned else {}
@@ -113,70 +134,103 @@ class Cpu:
             if collecting:
                 gc.enable()
 
-    def contestant(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Contestant:
-        """The network, ready to be run. Raises MeasurementError when it cannot be in this mode."""
-        x, module = laid_out(random_images(setting.batch, shape), form.module, setting)
+    def workload(self, form: InferenceForm, setting: Setting, shape: TensorShape) -> Workload:
+        """Return the network as a workload.
+
+        Args:
+            form: The network's inference form.
+            setting: Batch, dtype, layout and mode.
+            shape: Shape of one input image.
+
+        Raises:
+            MeasurementError: The network cannot run in this mode.
+        """
+        x, module = convert(random_images(setting.batch, shape), form.module, setting)
         if setting.mode == "onnxruntime":
-            return _Whole(_onnx_session(module, x, self.threads), self._clock)
+            return _WholeNetwork(_onnx_session(module, x, self.threads), self._clock)
         if setting.mode == "compile":
-            return _Whole(partial(compiled(module, x), x), self._clock)
+            return _WholeNetwork(partial(compiled(module, x), x), self._clock)
         if not isinstance(module, fx.GraphModule):
-            return _Whole(partial(module, x), self._clock)
-        return _InParts(module, x, self._clock)
+            return _WholeNetwork(partial(module, x), self._clock)
+        return _NetworkInParts(module, x, self._clock)
 
     def statistic(self, runs: Sequence[Run]) -> float:
+        """Return the reported time, the low statistic, in milliseconds."""
         return low_statistic(runs)
 
     def method(self) -> str:
+        """Return a line that says how the reported time is measured."""
         cores = f", pinned to core {', '.join(map(str, self.cores))}" if self.cores else ", not pinned"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         clock = "its CPU time" if self.threads == 1 else "wall time"
         return f"{threads}{cores}; reported: sum of the shortest times of parts of {PART_MS:g} ms and more, {clock}"
 
     def observe(self) -> CpuTimes:
+        """Return the processor times now."""
         return cpu_times()
 
     def limits(self) -> dict[str, float]:
-        """A CPU does not tell."""
+        """Return nothing: the limits of a CPU's clocks are not read."""
         return {}
 
-    def peak_memory(self, contestant: Contestant) -> int | None:
+    def peak_memory(self, workload: Workload) -> int | None:
+        """Return None: the memory of a workload on a CPU is not measured."""
         return None
 
-    def joules_per_image(self, contestant: Contestant) -> float | None:
+    def joules_per_image(self, workload: Workload) -> float | None:
+        """Return None: the energy of a CPU is not measured."""
         return None
 
     def readings(self, before: CpuTimes, after: CpuTimes) -> None:
-        """A CPU tells neither clocks nor temperature."""
+        """Return None: the clocks and temperature of a CPU are not read."""
 
     def disturbance(self, before: CpuTimes, after: CpuTimes) -> list[str]:
-        """What other work there was in between, in words; empty when there was none to speak of."""
+        """Return a note for each kind of other load between the two observations; see ``other_load``."""
         return other_load(before, after, self.cores)
 
 
 def _affinities() -> dict[int, set[int]]:
-    """Of this thread, and of the process's others where the system lists them, the cores that it may use."""
+    """Return thread id -> cores that the thread may use.
+
+    Covers all threads of the process on Linux, else only the calling thread.
+    """
     found = {threading.get_native_id(): os.sched_getaffinity(0)}
     tasks = "/proc/self/task"
     for name in os.listdir(tasks) if os.path.isdir(tasks) else ():
-        with suppress(ProcessLookupError):  # it has ended meanwhile
+        with suppress(ProcessLookupError):  # the thread has ended since
             found[int(name)] = os.sched_getaffinity(int(name))
     return found
 
 
 def _pin(thread: int, cores: Collection[int]) -> None:
+    """Bind a thread to the cores; do nothing if the thread has ended."""
     with suppress(ProcessLookupError):
         os.sched_setaffinity(thread, cores)
 
 
 def random_images(batch: int, shape: TensorShape) -> Tensor:
-    """(batch, C, H, W), float32 on the CPU whatever the caller's defaults; the same at every call."""
+    """Return the same random images at every call, whatever torch's default device and dtype.
+
+    Args:
+        batch: Number of images.
+        shape: Shape (C, H, W) of one image.
+
+    Returns:
+        A float32 tensor (batch, C, H, W) on the CPU.
+    """
     generator = torch.Generator("cpu").manual_seed(0)
     return torch.randn(batch, *shape, generator=generator, device="cpu", dtype=torch.float32)
 
 
-def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu") -> tuple[Tensor, nn.Module]:
-    """Input and a copy of the network in the setting's dtype and layout on ``device``."""
+def convert(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu") -> tuple[Tensor, nn.Module]:
+    """Return the input and a copy of the network in the setting's dtype and layout.
+
+    Args:
+        x: Input (N, C, H, W).
+        module: The network, which stays as it is.
+        setting: The dtype and layout.
+        device: torch device of the results.
+    """
     memory_format = torch.channels_last if setting.layout == "channels_last" else torch.contiguous_format
     dtype = TORCH_DTYPES[setting.dtype]
     module = copy.deepcopy(module)
@@ -184,8 +238,8 @@ def laid_out(x: Tensor, module: nn.Module, setting: Setting, device: str = "cpu"
     return x.to(device=device, dtype=dtype, memory_format=memory_format), module
 
 
-class _Whole:
-    """A network that is timed from end to end."""
+class _WholeNetwork:
+    """A network that is timed from end to end, as one part."""
 
     def __init__(self, call: Callable[[], Any], clock: Callable[[], int]):
         self._call = call
@@ -202,35 +256,39 @@ class _Whole:
         return runs
 
 
-class _InParts:
-    """A traced network that reads the clock on its way, between stretches of PART_MS and more."""
+class _NetworkInParts:
+    """A traced network that reads the clock between parts of at least PART_MS.
+
+    Five runs with a clock reading after every operation decide where the parts end.
+    """
 
     def __init__(self, module: fx.GraphModule, x: Tensor, clock: Callable[[], int]):
         self._x = x
         self._clock = clock
         self._stamps: list[int] = []
         names = [node.name for node in module.graph.nodes if node.op not in ("placeholder", "get_attr", "output")]
-        self._module = self._marked(module, names[:-1])
+        self._module = self._with_clock(module, names[:-1])
         shortest = [min(part) for part in zip(*(run.parts for run in self.run(5)))]
-        ends, since = [], 0.0
+        ends, part_ms = [], 0.0
         for name, ms in zip(names[:-1], shortest):
-            since += ms
-            if since >= PART_MS:
+            part_ms += ms
+            if part_ms >= PART_MS:
                 ends.append(name)
-                since = 0.0
-        self._module = self._marked(module, ends)
+                part_ms = 0.0
+        self._module = self._with_clock(module, ends)
 
-    def _marked(self, module: fx.GraphModule, after: Collection[str]) -> fx.GraphModule:
+    def _with_clock(self, module: fx.GraphModule, after: Collection[str]) -> fx.GraphModule:
+        """Return a copy of the module that reads the clock after the operations named ``after``."""
         stamps, clock = self._stamps, self._clock
 
-        def mark() -> None:
+        def read_clock() -> None:
             stamps.append(clock())
 
         graph = copy.deepcopy(module.graph)
         for node in list(graph.nodes):
             if node.name in set(after):
                 with graph.inserting_after(node):
-                    graph.call_function(mark)
+                    graph.call_function(read_clock)
         return fx.GraphModule(module, graph)
 
     def run(self, times: int) -> list[Run]:
@@ -249,36 +307,44 @@ class _InParts:
 
 
 def compiled(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
-    """The network compiled for inputs of exactly this shape, now and not at its first run.
+    """Compile a network for inputs of exactly the shape of ``x``, at once rather than at its first run.
 
-    Of modules of one class, or of one on another shape, torch would compile the second for any shape and run the ninth
-    uncompiled, without a word that reaches the caller.
+    With torch's defaults the second module of one class, or the second input shape of a module, would be compiled for
+    any shape, and the ninth would silently run uncompiled.
+
+    Args:
+        module: The network.
+        x: An input, which is run once.
+
+    Returns:
+        The compiled network.
     """
-    by_itself = torch._dynamo.config.patch(recompile_limit=MOST_COMPILED)
-    with warnings.catch_warnings(), torch.inference_mode(), by_itself:
-        warnings.simplefilter("ignore")  # of its own making: the compiler uses what torch has deprecated
+    unlimited = torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT)
+    with warnings.catch_warnings(), torch.inference_mode(), unlimited:
+        warnings.simplefilter("ignore")  # the compiler itself uses deprecated parts of torch
         call = torch.compile(module, dynamic=False)
         call(x)
     return call
 
 
 def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
+    """Export the network to ONNX and return a function that runs it on ``x`` in onnxruntime."""
     import io
 
     import onnxruntime
 
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # of its own insides, as above
+    logger.setLevel(logging.ERROR)  # the exporter warns about its own internals, as above
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
-            assert program is not None  # as it is with dynamo
+            assert program is not None  # with dynamo=True it never is
     finally:
         logger.setLevel(level)
     model = io.BytesIO()
-    program.save(model)  # type: ignore[arg-type]  # it also writes to an open file
+    program.save(model)  # type: ignore[arg-type]  # save() also accepts an open file; torch annotates paths only
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -287,7 +353,11 @@ def _onnx_session(module: nn.Module, x: Tensor, threads: int) -> Callable[[], An
 
 
 def cpu_times(stat: Path = Path("/proc/stat")) -> CpuTimes:
-    """What Linux counts; no cores elsewhere."""
+    """Return the processor times that Linux counts; without cores on other systems.
+
+    Args:
+        stat: The kernel's statistics file.
+    """
     cores = {}
     try:
         lines = stat.read_text().splitlines()
@@ -304,7 +374,12 @@ def cpu_times(stat: Path = Path("/proc/stat")) -> CpuTimes:
 
 
 def least_busy(cores: Sequence[int], moment: float = 0.1) -> list[int]:
-    """The cores, those that are least at work within the next ``moment`` seconds first."""
+    """Return the cores, the least busy first.
+
+    Args:
+        cores: Numbers of the cores.
+        moment: Seconds over which their load is observed; the call takes as long.
+    """
     if len(cores) < 2:
         return list(cores)
     before = cpu_times()
@@ -314,14 +389,24 @@ def least_busy(cores: Sequence[int], moment: float = 0.1) -> list[int]:
 
 
 def other_load(before: CpuTimes, after: CpuTimes, pinned: Collection[int]) -> list[str]:
-    """Who else worked between the two: on the ``pinned`` cores beside this process, and on the others."""
+    """Describe the load of other processes between two observations.
+
+    Args:
+        before: The processor times at the start.
+        after: The processor times at the end.
+        pinned: Numbers of the cores that this process is pinned to.
+
+    Returns:
+        A note if other processes took more than CONTENDED_SHARE of the pinned cores' time, and one if the other cores
+        were busy for more than BUSY_SHARE of the time.
+    """
     elapsed = after.moment - before.moment
     worked = {core: after.cores[core] - before.cores.get(core, 0.0) for core in after.cores}
     others = [core for core in worked if core not in pinned]
     notes = []
     if pinned and elapsed > 0 and worked:
-        on_ours = sum(worked.get(core, 0.0) for core in pinned) - (after.own - before.own)
-        if (share := on_ours / elapsed / len(pinned)) > CONTENDED_SHARE:
+        others_on_pinned = sum(worked.get(core, 0.0) for core in pinned) - (after.own - before.own)
+        if (share := others_on_pinned / elapsed / len(pinned)) > CONTENDED_SHARE:
             notes.append(f"other processes took {min(share, 1):.0%} of the pinned cores' time")
     if others and elapsed > 0 and (share := sum(worked[core] for core in others) / elapsed / len(others)) > BUSY_SHARE:
         notes.append(f"the other cores were busy {min(share, 1):.0%} of the time")

@@ -1,4 +1,4 @@
-"""How long networks take: each in its inference form, timed in turn with the others and a fixed reference."""
+"""Measure the latency of networks: each in its inference form, timed in turn with the others and a fixed reference."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from explorer.measure.fold import InferenceForm, inference_form
 from explorer.measure.predictor import reference
 from explorer.measure.protocol import (
     VERSION,
-    Contestant,
     MeasurementFailed,
     Timings,
-    corrected,
+    Workload,
+    correct_drift,
     drift,
-    pace,
-    take_turns,
+    round_slowdowns,
+    time_interleaved,
 )
 from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import Setting, default_mode, make_settings
@@ -37,12 +37,18 @@ from explorer.records import Environment
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device
 
-AT_ONCE = 16  # contestants that take turns; more are measured in groups
-ATTEMPTS = 3  # at a measurement whose reference drifts too far
+MAX_INTERLEAVED = 16  # workloads in one group: all of a group are in memory at once, and a round should stay short
+MAX_ATTEMPTS = 3  # measurements of a group whose reference drifts beyond MAX_DRIFT
 
 
 class Subject(NamedTuple):
-    """A network to be timed. ``digest``: its architecture's, or an empty text."""
+    """A network to measure.
+
+    Attributes:
+        network: The module.
+        shape: Shape of one input image.
+        digest: Digest of its architecture; empty if there is none.
+    """
 
     network: nn.Module
     shape: TensorShape
@@ -61,25 +67,41 @@ def latency(
     cores: Collection[int] | None = None,
     input: Sequence[int] | None = None,
 ) -> Latency:
-    """The latency of one network for one batch, measured now.
+    """Measure the latency of one network for one batch.
 
-    An Architecture is built and timed in a process of its own; a module is timed in this one, whose threads, pinning,
-    precision and random numbers are put back afterwards. ``input``: (C, H, W), needed for a module that ``build`` did
-    not make. ``mode``: eager on a CPU and graph on a GPU unless named. ``threads``, ``cores``: of a CPU; the least busy
-    cores unless named. Another measurement on the device is waited for, and this project's trainings there wait for
-    this one. Raises MeasurementError for what the device cannot do, MeasurementFailed when it changes under way.
+    An Architecture is built and measured in a process of its own. A module is measured in the calling process; its
+    threads, pinning, precision and random number generators are restored afterwards. The call waits for other
+    measurements on the device to end, and this project's trainings on the device pause during the measurement.
+
+    Args:
+        network: An architecture or a module.
+        device: "auto" (the first GPU, else the CPU), "cpu" or "cuda:N".
+        batch: Images per run, in 1..65,536.
+        dtype: "float32", "tf32", "bfloat16" or "float16".
+        layout: "nchw" or "channels_last".
+        mode: "eager", "graph" (CUDA graph), "compile" or "onnxruntime". Default: "eager" on a CPU, "graph" on a GPU.
+        threads: Computing threads on a CPU.
+        cores: Numbers of the CPU cores to pin to. Default: the least busy ones.
+        input: Shape (C, H, W) of one image. Needed for a module that ``explorer.build`` did not make.
+
+    Returns:
+        The latency, with its statistics and environment.
+
+    Raises:
+        MeasurementError: The device does not support the setting, or the input shape is not known.
+        MeasurementFailed: The device changed during the measurement, or the measuring process died.
     """
-    place = find_device(device)
-    settings = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
+    device = find_device(device)
+    settings = make_settings(device, [batch], [dtype], [layout], [mode or default_mode(device)])
     if isinstance(network, Architecture):
-        with measuring(place):
-            return measure_in_child([network], settings, place, threads, cores)[0]
+        with measuring(device):
+            return measure_in_child([network], settings, device, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input
     if shape is None:
         raise MeasurementError("the module's input is not known; say input=(channels, height, width)")
     digest = network.architecture.digest if isinstance(network, Network) else ""
-    with measuring(place):
-        return measure([Subject(network, TensorShape(*shape), digest)], settings, place, threads, cores)[0]
+    with measuring(device):
+        return measure([Subject(network, TensorShape(*shape), digest)], settings, device, threads, cores)[0]
 
 
 def measure_architectures(
@@ -88,17 +110,28 @@ def measure_architectures(
     device: str,
     threads: int = 1,
     cores: Collection[int] | None = None,
-    patience: float = 1.0,
+    time_scale: float = 1.0,
 ) -> Iterator[Latency]:
-    """Each architecture under each setting, in this process, in the order given; those near each other take turns.
+    """Measure each architecture under each setting in this process, in interleaved groups of MAX_INTERLEAVED.
 
-    ``patience``: below 1 for a number in which an error of some per cent may be.
+    Args:
+        architectures: The architectures.
+        settings: The settings.
+        device: A device name from ``find_device``.
+        threads: Computing threads on a CPU.
+        cores: Numbers of the CPU cores to pin to. Default: the least busy ones.
+        time_scale: Factor on the measuring time; below 1 the error grows to some per cent.
+
+    Yields:
+        The latencies: all settings of the first architecture, then those of the second, and so on.
     """
-    group = max(1, AT_ONCE // len(settings))
-    for start in range(0, len(architectures), group):
-        some = architectures[start : start + group]
-        subjects = [Subject(build_network(each), each.input, each.digest) for each in some]
-        yield from measure(subjects, settings, device, threads, cores, patience)
+    group_size = max(1, MAX_INTERLEAVED // len(settings))
+    for start in range(0, len(architectures), group_size):
+        group = architectures[start : start + group_size]
+        subjects = [
+            Subject(build_network(architecture), architecture.input, architecture.digest) for architecture in group
+        ]
+        yield from measure(subjects, settings, device, threads, cores, time_scale)
 
 
 def measure(
@@ -107,73 +140,106 @@ def measure(
     device: str,
     threads: int = 1,
     cores: Collection[int] | None = None,
-    patience: float = 1.0,
+    time_scale: float = 1.0,
 ) -> list[Latency]:
-    """Every subject under every setting, all taking turns, in this process."""
-    place: Any = Cpu(threads, cores, patience) if device == "cpu" else Cuda(device, patience=patience)
-    return measure_on(place, subjects, settings)
+    """Measure each subject under each setting in this process, all interleaved.
+
+    Args:
+        subjects: The networks.
+        settings: As for ``measure_architectures``, like all further arguments.
+        device: A device name from ``find_device``.
+        threads: Computing threads on a CPU.
+        cores: Numbers of the CPU cores to pin to.
+        time_scale: Factor on the measuring time.
+
+    Raises:
+        MeasurementError: The device cannot run one of them.
+        MeasurementFailed: The device drifted too far in each of MAX_ATTEMPTS attempts.
+    """
+    backend: Any = Cpu(threads, cores, time_scale) if device == "cpu" else Cuda(device, time_scale=time_scale)
+    return measure_on(backend, subjects, settings)
 
 
 def present_environment(device: str, setting: Setting, threads: int = 1) -> LatencyEnvironment:
-    """The environment that a latency measured now would carry."""
-    place: Any = Cpu(threads) if device == "cpu" else Cuda(device)
-    return _environment(place, describe_environment(place.name, place.threads), setting)
+    """Return the environment of a latency measured now.
+
+    Args:
+        device: A device name from ``find_device``.
+        setting: The setting.
+        threads: Computing threads on a CPU.
+    """
+    backend: Any = Cpu(threads) if device == "cpu" else Cuda(device)
+    return _environment(backend, describe_environment(backend.name, backend.threads), setting)
 
 
-def measure_on(place: Any, subjects: Sequence[Subject], settings: Sequence[Setting]) -> list[Latency]:
-    """``place``: a ``Cpu``, a ``Cuda``, or what behaves like one."""
-    machine = describe_environment(place.name, place.threads)
+def measure_on(backend: Any, subjects: Sequence[Subject], settings: Sequence[Setting]) -> list[Latency]:
+    """Measure each subject under each setting on a backend.
+
+    Args:
+        backend: A ``Cpu``, a ``Cuda``, or an object with the same methods.
+        subjects: The networks.
+        settings: The settings.
+
+    Raises:
+        MeasurementFailed: The device drifted too far in each of MAX_ATTEMPTS attempts.
+    """
+    machine = describe_environment(backend.name, backend.threads)
     with ExitStack() as stack:
-        stack.enter_context(place.session())
-        stack.enter_context(torch.random.fork_rng(devices=[]))  # what is drawn here is the caller's to draw
+        stack.enter_context(backend.session())
+        stack.enter_context(torch.random.fork_rng(devices=[]))  # leave the caller's random numbers as they are
         forms = [inference_form(subject.network) for subject in subjects]
         cases = [(subject, form, setting) for subject, form in zip(subjects, forms) for setting in settings]
-        contestants = [place.contestant(form, setting, subject.shape) for subject, form, setting in cases]
-        yardstick = InferenceForm(reference.reference_network(), 0, 0, traced=False)
-        judge = place.contestant(yardstick, Setting(reference.BATCH, mode=default_mode(place.name)), reference.SHAPE)
-        for attempt in range(1, ATTEMPTS + 1):
-            timings, paces, of_all = _attempt(place, contestants, judge)
+        workloads = [backend.workload(form, setting, subject.shape) for subject, form, setting in cases]
+        reference_form = InferenceForm(reference.reference_network(), 0, 0, traced=False)
+        reference_setting = Setting(reference.BATCH, mode=default_mode(backend.name))
+        reference_workload = backend.workload(reference_form, reference_setting, reference.SHAPE)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            timings, slowdowns, shared = _attempt(backend, workloads, reference_workload)
             try:
                 return [
-                    _latency(place, machine, case, contestant, timing, paces, of_all)
-                    for case, contestant, timing in zip(cases, contestants, timings)
+                    _latency(backend, machine, case, workload, timing, slowdowns, shared)
+                    for case, workload, timing in zip(cases, workloads, timings)
                 ]
             except MeasurementFailed:
-                if attempt == ATTEMPTS:
+                if attempt == MAX_ATTEMPTS:
                     raise
     raise AssertionError("an attempt returns or raises")
 
 
 def _attempt(
-    place: Any, contestants: Sequence[Contestant], judge: Contestant
+    backend: Any, workloads: Sequence[Workload], reference_workload: Workload
 ) -> tuple[list[Timings], list[float], dict[str, Any]]:
-    """Each contestant's timings, the pace of each round, and what the latencies of all of them have in common."""
+    """Return each workload's timings, the slowdown of each round, and the fields that all latencies share."""
     states: list[Any] = []
-    timings, kept = take_turns(contestants, judge, place.effort, lambda: states.append(place.observe()))
-    states.append(place.observe())
-    paces, notes = pace(kept, place.statistic), place.disturbance(*states)
-    of_all = {
-        "reference_ms": place.statistic(kept.runs),
-        "drift": drift(paces),
+    timings, reference_timings = time_interleaved(
+        workloads, reference_workload, backend.stopping_rule, lambda: states.append(backend.observe())
+    )
+    states.append(backend.observe())
+    slowdowns = round_slowdowns(reference_timings, backend.statistic)
+    notes = backend.disturbance(*states)
+    shared = {
+        "reference_ms": backend.statistic(reference_timings.runs),
+        "drift": drift(slowdowns),
         "contended": bool(notes),
         "notes": tuple(notes),
-        "device_state": place.readings(*states),
+        "device_state": backend.readings(*states),
     }
-    return timings, paces, of_all
+    return timings, slowdowns, shared
 
 
 def _latency(
-    place: Any,
+    backend: Any,
     machine: Environment,
     case: tuple[Subject, InferenceForm, Setting],
-    contestant: Any,
+    workload: Any,
     timings: Timings,
-    paces: Sequence[float],
-    of_all: Mapping[str, Any],
+    slowdowns: Sequence[float],
+    shared: Mapping[str, Any],
 ) -> Latency:
+    """Return the latency of one workload from its timings."""
     subject, form, setting = case
     times = [run.ms for run in timings.runs]
-    reported = place.statistic(corrected(timings, paces) if place.corrects else timings.runs)
+    reported = backend.statistic(correct_drift(timings, slowdowns) if backend.corrects_drift else timings.runs)
     return Latency(
         digest=subject.digest,
         reported_ms=reported,
@@ -183,17 +249,18 @@ def _latency(
         ci95_ms=median_interval(times),
         runs=len(times),
         throughput=1e3 * setting.batch / reported,
-        method=f"{form}; {place.method()}",
-        environment=_environment(place, machine, setting),
-        peak_memory_bytes=place.peak_memory(contestant),
-        joules_per_image=place.joules_per_image(contestant),
-        **of_all,
+        method=f"{form}; {backend.method()}",
+        environment=_environment(backend, machine, setting),
+        peak_memory_bytes=backend.peak_memory(workload),
+        joules_per_image=backend.joules_per_image(workload),
+        **shared,
     )
 
 
-def _environment(place: Any, machine: Environment, setting: Setting) -> LatencyEnvironment:
+def _environment(backend: Any, machine: Environment, setting: Setting) -> LatencyEnvironment:
+    """Return the environment of a latency measured on the backend under the setting."""
     if setting.mode == "onnxruntime":
         machine = replace(machine, versions={**machine.versions, "onnxruntime": version("onnxruntime")})
     return LatencyEnvironment(
-        machine, setting.batch, setting.dtype, setting.layout, setting.mode, VERSION, place.limits()
+        machine, setting.batch, setting.dtype, setting.layout, setting.mode, VERSION, backend.limits()
     )

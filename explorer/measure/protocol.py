@@ -1,8 +1,7 @@
-"""The order in which networks are timed, on any device: A B A B, a fixed reference between them.
+"""The measurement protocol of every device: networks are timed in turn (A B A B) with a fixed reference network.
 
-A device brings a *contestant* for each network and setting: something that can be run some times in a row and
-says how long each run took. What is decided here is how often and in which order; no clock is read but the
-contestants' own.
+A device provides a *workload* for each network and setting, which runs the network and returns the time of each run.
+This module decides how often and in which order workloads run. It reads no clock.
 """
 
 from __future__ import annotations
@@ -15,129 +14,186 @@ from typing import NamedTuple, Protocol
 from explorer.errors import MeasurementError
 from explorer.measure.statistics import is_steady, median
 
-VERSION = 1  # of the way of measuring; part of every latency's environment
-LEAST_WARM_UPS = 5
-MOST_DRIFT = 0.10  # of the reference, beyond which there is no telling what else it did to the networks
+VERSION = 1  # of this protocol; part of every latency's environment
+MIN_WARM_UP_RUNS = 5
+MAX_DRIFT = 0.10  # of the reference's time; beyond it a correction of the other networks' times would be a guess
 
 
 class MeasurementFailed(MeasurementError):
-    """What was asked for can be measured, and this time it could not: the device changed under way, a process died."""
+    """A valid measurement failed this time: the device changed during it, or the measuring process died."""
 
 
 class Run(NamedTuple):
-    """One pass of one batch. ``ms``: as a waiting user sees it; ``parts``: the network's own share of that, in
-    stretches of its way, in ms; one stretch where it cannot be divided."""
+    """One pass of one batch through a network.
+
+    Attributes:
+        ms: Wall time in milliseconds.
+        parts: The network's own time in milliseconds, one number for each consecutive part of the network; a single
+            number where the network cannot be divided.
+    """
 
     ms: float
     parts: tuple[float, ...]
 
 
-class Contestant(Protocol):
+class Workload(Protocol):
+    """A network on a device, ready to run with its input."""
+
     def run(self, times: int) -> list[Run]:
-        """Runs it ``times`` times in a row."""
+        """Run the network ``times`` times in a row."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """How long to go on. A turn is as many runs as fill ``turn_ms``, at least one; a contestant is done when it has
-    ``least_runs`` and ``settled`` says so of its runs, or ``most_ms`` have gone into it; never with fewer than
-    ``fewest_runs``. ``warm_up_ms`` is the most that goes into its warming up."""
+class StoppingRule:
+    """When the measurement of a workload ends.
 
-    settled: Callable[[Sequence[Run]], bool]
+    A workload is done after ``max_ms``, or earlier once it has ``min_runs`` runs that have converged. It always gets
+    at least ``required_runs``.
+
+    Attributes:
+        has_converged: Returns whether the runs so far are enough for the reported statistic.
+        turn_ms: Length of one turn, in milliseconds. A turn has at least one run.
+        min_runs: Fewest runs before ``has_converged`` is asked.
+        max_ms: Most wall time for the runs of one workload, in milliseconds.
+        max_warm_up_ms: Most wall time for the warm-up of one workload, in milliseconds.
+        required_runs: Fewest runs, whatever their time. The extremes of six values are the smallest sample that
+            encloses the median with 95% confidence.
+    """
+
+    has_converged: Callable[[Sequence[Run]], bool]
     turn_ms: float
-    least_runs: int
-    most_ms: float
-    warm_up_ms: float
-    fewest_runs: int = 6  # the fewest whose extremes are a 95% interval of the median
+    min_runs: int
+    max_ms: float
+    max_warm_up_ms: float
+    required_runs: int = 6
 
 
 @dataclass(slots=True)
 class Timings:
-    """A contestant's runs, turn by turn; ``rounds``: in which round each turn was."""
+    """The runs of one workload.
+
+    Attributes:
+        turns: The runs, one list for each turn.
+        rounds: The number of the round of each turn.
+    """
 
     turns: list[list[Run]] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
 
     @property
     def runs(self) -> list[Run]:
+        """All runs, in the order in which they were made."""
         return [run for turn in self.turns for run in turn]
 
 
-def warm_up(contestant: Contestant, most_ms: float) -> list[Run]:
-    """Runs it until the running median is steady, at least LEAST_WARM_UPS times, and no longer than ``most_ms``."""
-    runs = contestant.run(LEAST_WARM_UPS)
-    while not is_steady([run.ms for run in runs]) and sum(run.ms for run in runs) < most_ms:
-        runs += contestant.run(1)
+def warm_up(workload: Workload, max_ms: float) -> list[Run]:
+    """Run a workload until its running median is steady.
+
+    Args:
+        workload: The workload.
+        max_ms: Time after which the warm-up ends in any case, in milliseconds.
+
+    Returns:
+        The runs, at least MIN_WARM_UP_RUNS.
+    """
+    runs = workload.run(MIN_WARM_UP_RUNS)
+    while not is_steady([run.ms for run in runs]) and sum(run.ms for run in runs) < max_ms:
+        runs += workload.run(1)
     return runs
 
 
-def take_turns(
-    contestants: Sequence[Contestant],
-    reference: Contestant,
-    effort: Effort,
+def time_interleaved(
+    workloads: Sequence[Workload],
+    reference: Workload,
+    stopping_rule: StoppingRule,
     on_warm: Callable[[], object] = lambda: None,
 ) -> tuple[list[Timings], Timings]:
-    """Times all of them in rounds: the reference, then each contestant that is not done, then the next round.
+    """Time workloads in rounds: in each, the reference takes one turn, then each workload that is not done yet.
 
-    So what changes on the device meets all of them alike, and shows in the reference. Ends with the reference.
-    ``on_warm`` is called before the first round, when all are warm. Returns each one's timings, and the reference's.
+    A change of the device therefore affects all workloads alike and is visible in the reference. The last turn is the
+    reference's.
+
+    Args:
+        workloads: The workloads to time.
+        reference: The workload of the reference network.
+        stopping_rule: When a workload is done.
+        on_warm: Called after the warm-up of all workloads, before the first round.
+
+    Returns:
+        The timings of each workload, in the order given, and those of the reference.
     """
-    everyone = [reference, *contestants]
-    times = []
-    for contestant in everyone:
-        typical = median([run.ms for run in warm_up(contestant, effort.warm_up_ms)[-5:]])
-        times.append(max(1, round(effort.turn_ms / typical)) if typical > 0 else 1)
+    everyone = [reference, *workloads]
+    runs_per_turn = []
+    for workload in everyone:
+        typical_ms = median([run.ms for run in warm_up(workload, stopping_rule.max_warm_up_ms)[-5:]])
+        runs_per_turn.append(max(1, round(stopping_rule.turn_ms / typical_ms)) if typical_ms > 0 else 1)
     on_warm()
     timings = [Timings() for _ in everyone]
 
-    def turn(place: int) -> None:
-        timings[place].turns.append(everyone[place].run(times[place]))
-        timings[place].rounds.append(number)
+    def take_turn(index: int) -> None:
+        timings[index].turns.append(everyone[index].run(runs_per_turn[index]))
+        timings[index].rounds.append(number)
 
-    number, waiting = 0, list(range(1, len(everyone)))
-    while waiting:
-        turn(0)
-        for place in waiting:
-            turn(place)
-        waiting = [place for place in waiting if not _is_done(timings[place].runs, effort)]
+    number, unfinished = 0, list(range(1, len(everyone)))
+    while unfinished:
+        take_turn(0)
+        for index in unfinished:
+            take_turn(index)
+        unfinished = [index for index in unfinished if not _is_done(timings[index].runs, stopping_rule)]
         number += 1
-    turn(0)
+    take_turn(0)
     return timings[1:], timings[0]
 
 
-def _is_done(runs: Sequence[Run], effort: Effort) -> bool:
-    if len(runs) < effort.fewest_runs:
+def _is_done(runs: Sequence[Run], rule: StoppingRule) -> bool:
+    """Return whether the workload with these runs needs no more."""
+    if len(runs) < rule.required_runs:
         return False
-    if sum(run.ms for run in runs) >= effort.most_ms:
+    if sum(run.ms for run in runs) >= rule.max_ms:
         return True
-    return len(runs) >= effort.least_runs and effort.settled(runs)
+    return len(runs) >= rule.min_runs and rule.has_converged(runs)
 
 
-def pace(reference: Timings, statistic: Callable[[Sequence[Run]], float]) -> list[float]:
-    """For each round, how slow the device was in it: the ``statistic`` of the reference before and after the round,
-    over its median of the whole measurement. 1.0 throughout on a device that does not drift."""
-    each = [statistic(turn) for turn in reference.turns]
-    usual = median(each)
-    return [(before + after) / 2 / usual for before, after in pairwise(each)]
+def round_slowdowns(reference: Timings, statistic: Callable[[Sequence[Run]], float]) -> list[float]:
+    """Return how slow the device was in each round, relative to the whole measurement.
+
+    Args:
+        reference: Timings of the reference network: a turn before and after each round.
+        statistic: The reported time of some runs, in milliseconds.
+
+    Returns:
+        For each round, the mean reference time of the turns before and after it over the median reference time. All
+        are 1.0 on a device that does not drift.
+    """
+    turn_ms = [statistic(turn) for turn in reference.turns]
+    typical_ms = median(turn_ms)
+    return [(before + after) / 2 / typical_ms for before, after in pairwise(turn_ms)]
 
 
-def drift(paces: Sequence[float]) -> float:
-    """The share by which the slowest round was slower than the fastest."""
-    return max(paces) / min(paces) - 1
+def drift(slowdowns: Sequence[float]) -> float:
+    """Return by which share the slowest round was slower than the fastest."""
+    return max(slowdowns) / min(slowdowns) - 1
 
 
-def corrected(timings: Timings, paces: Sequence[float]) -> list[Run]:
-    """The runs, each over its round's pace. Raises MeasurementFailed when the pace changed by more than MOST_DRIFT, for
-    then the correction would be a guess."""
-    moved = drift(paces)
-    if moved > MOST_DRIFT:
+def correct_drift(timings: Timings, slowdowns: Sequence[float]) -> list[Run]:
+    """Return the runs, each divided by the slowdown of its round.
+
+    Args:
+        timings: The timings of one workload.
+        slowdowns: The slowdown of each round, from ``round_slowdowns``.
+
+    Raises:
+        MeasurementFailed: The drift is above MAX_DRIFT.
+    """
+    change = drift(slowdowns)
+    if change > MAX_DRIFT:
         raise MeasurementFailed(
-            f"the device's pace changed by {moved:.0%} during the measurement, at most {MOST_DRIFT:.0%} can be"
+            f"the device's speed changed by {change:.0%} during the measurement, at most {MAX_DRIFT:.0%} can be"
             " corrected; measure again when it is idle and its clocks are steady"
         )
     return [
-        Run(run.ms / paces[number], tuple(part / paces[number] for part in run.parts))
+        Run(run.ms / slowdowns[number], tuple(part / slowdowns[number] for part in run.parts))
         for turn, number in zip(timings.turns, timings.rounds)
         for run in turn
     ]

@@ -1,4 +1,4 @@
-"""How a network is to be run: batch, dtype, layout, mode; and which of these a device can do."""
+"""Settings of a measurement (batch, dtype, layout, mode), and which of them a device supports."""
 
 from __future__ import annotations
 
@@ -17,17 +17,25 @@ from explorer.system.environment import CPU_INFO, cpu_words
 DTYPES = ("float32", "tf32", "bfloat16", "float16")
 LAYOUTS = ("nchw", "channels_last")
 MODES = ("eager", "graph", "compile", "onnxruntime")
-MAX_BATCH = 65_536
-_HALF_FLAGS = {"avx512_fp16", "amx_fp16", "asimdhp"}  # CPUs that compute in float16, x86 and ARM
-_CAPABILITY = {"tf32": (8, 0), "bfloat16": (8, 0), "compile": (7, 0)}  # the first that have it: Ampere, Volta
-_CXX = ("clang++",) if sys.platform == "darwin" else ("g++",)  # what torch's compiler calls for a CPU,
-_CC = ("gcc", "clang")  # and triton for a GPU's launches
+MAX_BATCH = 65_536  # images; catches a mistyped batch before memory runs out
+_HALF_FLAGS = {"avx512_fp16", "amx_fp16", "asimdhp"}  # of CPUs that compute in float16, x86 and ARM
+# The first compute capability that supports it: Ampere and Volta.
+_CAPABILITY = {"tf32": (8, 0), "bfloat16": (8, 0), "compile": (7, 0)}
+_CXX = ("clang++",) if sys.platform == "darwin" else ("g++",)  # compilers that torch calls for a CPU
+_CC = ("gcc", "clang")  # compilers that triton calls for a GPU's launchers
 _ONNX_PACKAGES = ("onnxruntime", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """``batch``: images a run; the other fields are one of DTYPES, LAYOUTS and MODES."""
+    """How a network is run.
+
+    Attributes:
+        batch: Images per run, in 1..MAX_BATCH.
+        dtype: One of DTYPES.
+        layout: One of LAYOUTS.
+        mode: One of MODES.
+    """
 
     batch: int = 1
     dtype: str = "float32"
@@ -39,31 +47,44 @@ class Setting:
 
 
 def default_mode(device: str) -> str:
-    """CUDA-graph replay on a GPU, where launching each operation by itself may take longer than doing it."""
+    """Return "eager" for a CPU and "graph" for a GPU, where launching an operation can take longer than computing it.
+
+    Args:
+        device: A device name from ``find_device``.
+    """
     return "eager" if device == "cpu" else "graph"
 
 
 def make_settings(
     device: str, batches: Iterable[int], dtypes: Iterable[str], layouts: Iterable[str], modes: Iterable[str]
 ) -> list[Setting]:
-    """Every combination, each once. ``device``: as ``find_device`` gives it.
+    """Return all combinations, each once, after checking that the device supports them.
 
-    Raises MeasurementError for an unknown word, and for a combination that the device cannot do or that is missing
-    a package: before anything is measured.
+    Args:
+        device: A device name from ``find_device``.
+        batches: Images per run.
+        dtypes: Words of DTYPES.
+        layouts: Words of LAYOUTS.
+        modes: Words of MODES.
+
+    Raises:
+        MeasurementError: A word is not known, the device does not support a combination, or a package or compiler that
+            it needs is missing.
     """
-    made = list(dict.fromkeys(Setting(*words) for words in product(batches, dtypes, layouts, modes)))
-    if not made:
+    settings = list(dict.fromkeys(Setting(*words) for words in product(batches, dtypes, layouts, modes)))
+    if not settings:
         raise MeasurementError("nothing to measure: name at least one batch, dtype, layout and mode")
-    for setting in made:
+    for setting in settings:
         _check_words(setting)
-    for setting in made:
+    for setting in settings:
         fault = _cpu_fault(setting) if device == "cpu" else _cuda_fault(setting, device)
         if fault:
             raise MeasurementError(f"{setting} on {device}: {fault}")
-    return made
+    return settings
 
 
 def _check_words(setting: Setting) -> None:
+    """Raise MeasurementError unless each field has a value that some device supports."""
     if not 1 <= setting.batch <= MAX_BATCH:
         raise MeasurementError(f"a batch lies in 1..{MAX_BATCH}, found {setting.batch}")
     for what, word, known in (
@@ -76,6 +97,7 @@ def _check_words(setting: Setting) -> None:
 
 
 def _cpu_fault(setting: Setting, cpuinfo: Path = CPU_INFO) -> str:
+    """Return why a CPU cannot run this setting; empty if it can."""
     if setting.dtype == "tf32":
         return "tf32 is a number format of NVIDIA GPUs; use float32"
     if setting.dtype == "float16" and not _HALF_FLAGS & cpu_words(cpuinfo):
@@ -93,6 +115,7 @@ def _cpu_fault(setting: Setting, cpuinfo: Path = CPU_INFO) -> str:
 
 
 def _cuda_fault(setting: Setting, device: str) -> str:
+    """Return why a GPU cannot run this setting; empty if it can."""
     if setting.mode == "onnxruntime":
         return "onnxruntime is measured on a CPU alone; use graph or compile, or --device cpu"
     if setting.mode == "compile" and find_spec("triton") is None:
@@ -109,7 +132,7 @@ def _cuda_fault(setting: Setting, device: str) -> str:
 
 
 def _missing_compiler(variable: str, usual: Iterable[str]) -> str:
-    """What is missing of the compiler that the environment's ``variable`` names, or else of the ``usual`` ones."""
+    """Return which compiler is missing; empty if the one that ``variable`` names, or else a ``usual`` one, exists."""
     named = os.environ.get(variable)
     if any(map(shutil.which, [named] if named else usual)):
         return ""

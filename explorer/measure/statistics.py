@@ -1,17 +1,21 @@
-"""What is said of repeated timings: quantiles, an interval of the median, whether they are steady."""
+"""Statistics of repeated timings: quantiles, a confidence interval of the median, and whether a series is steady."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-LOW = 10.0  # percent: the reported low statistic of a CPU
-STEADY_SHARE = 0.02
-STEADY_WINDOW = 5
+STEADY_SHARE = 0.02  # largest relative difference between two running medians that counts as noise
+STEADY_WINDOW = 5  # values per running median
 
 
 def quantile(values: Sequence[float], percent: float) -> float:
-    """The ``percent`` quantile, 0..100, linear between the neighbouring order statistics."""
+    """Return a quantile, interpolated linearly between the neighbouring order statistics.
+
+    Args:
+        values: At least one value, in any order.
+        percent: Which quantile, in [0, 100].
+    """
     ordered = sorted(values)
     place = (len(ordered) - 1) * percent / 100
     below = math.floor(place)
@@ -20,15 +24,24 @@ def quantile(values: Sequence[float], percent: float) -> float:
 
 
 def median(values: Sequence[float]) -> float:
+    """Return the median of at least one value."""
     return quantile(values, 50)
 
 
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """A confidence interval of the median from order statistics, free of any assumption on the distribution.
+    """Return a confidence interval of the median from order statistics, without an assumption on the distribution.
 
     The r-th smallest and the r-th largest value enclose the median with probability
-    ``1 - 2 P(B < r)``, B binomial(n, 1/2) (David and Nagaraja, Order Statistics, 7.1); r is the largest that gives
-    at least ``confidence``. Of fewer than six values even the extremes do not: they are returned all the same.
+    ``1 - 2 P(B < r)``, B binomial(n, 1/2) (David and Nagaraja, Order Statistics, 7.1). The function uses the largest r
+    that gives at least ``confidence``.
+
+    Args:
+        values: The values, in any order. Fewer than six do not reach 95% confidence even with their extremes, which
+            are returned in that case.
+        confidence: Probability with which the interval encloses the median, in (0, 1).
+
+    Returns:
+        The lower and upper bound.
     """
     n = len(values)
     allowed = 2**n * round((1 - confidence) * 1000) // 2000  # of the 2^n equally likely patterns, on each side
@@ -43,8 +56,11 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
 
 
 def is_steady(values: Sequence[float]) -> bool:
-    """Whether the running median has settled: the medians of the last two windows of STEADY_WINDOW values
-    lie within STEADY_SHARE of each other."""
+    """Return whether the medians of the last two windows of STEADY_WINDOW values differ by at most STEADY_SHARE.
+
+    Args:
+        values: The values in the order of measurement. Fewer than two windows are not steady.
+    """
     if len(values) < 2 * STEADY_WINDOW:
         return False
     earlier, later = values[-2 * STEADY_WINDOW : -STEADY_WINDOW], values[-STEADY_WINDOW:]

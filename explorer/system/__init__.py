@@ -1,1 +1,1 @@
-"""The machine that this runs on: its cores, memory, devices, processes and files."""
+"""The machine: its cores, memory, devices, processes and files."""

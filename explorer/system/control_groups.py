@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")
-OWN = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")  # where the control groups are mounted
+OWN = Path("/proc/self/cgroup")  # states the groups of this process
 
 
 def group_folders(controller: str, groups: Path = GROUPS, own: Path = OWN) -> list[Path]:
@@ -18,8 +18,8 @@ def group_folders(controller: str, groups: Path = GROUPS, own: Path = OWN) -> li
     Args:
         controller: "cpu" or "memory".
         groups: The folder that the control groups are mounted on.
-        own: The file that states the process's group in each tree. The roots are taken where it cannot be read, and
-            where it names a group of the host that a container does not see.
+        own: The file that states the process's group in each tree. Where it cannot be read, or names a group of the
+            host that a container does not see, the limits of the root count.
     """
     places = {groups: "", groups / controller: ""}
     try:

@@ -1,4 +1,4 @@
-"""How many cores this process may use: those it is bound to, and no more than its control group has time for."""
+"""The cores that this process may use: those it is bound to, limited by the quota of its control groups."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from explorer.system.control_groups import GROUPS, OWN, group_folders
 
 
 def allowed_cores() -> list[int]:
-    """Return the numbers of the cores that this process is bound to; empty where the system does not tell (macOS)."""
+    """Return the numbers of the cores that this process is bound to; empty on systems without affinity (macOS)."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def usable_cores(groups: Path = GROUPS, own: Path = OWN) -> int:
     """Return how many cores this process may use, at least 1.
 
-    The least of the cores that it is bound to and the processor time of its control groups (version 1 or 2). In a
-    container with the time of two cores on a machine of 64 it is 2, though all 64 are seen.
+    This is the number of cores that it is bound to, or the processor quota of its control groups (version 1 or 2) if
+    that is lower. In a container with a quota of two cores on a machine of 64 the result is 2.
 
     Args:
         groups: The folder that the control groups are mounted on.
@@ -29,7 +29,7 @@ def usable_cores(groups: Path = GROUPS, own: Path = OWN) -> int:
 
 
 def _quota(folder: Path) -> float | None:
-    """The processor time of one group, in cores; None where it is not limited."""
+    """Return the processor quota of one group, in cores; None where it has none."""
     try:
         quota, period = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):

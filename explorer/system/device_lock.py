@@ -1,7 +1,7 @@
-"""Whose turn it is on a device: one process measures at a time, and trainings wait between two steps meanwhile.
+"""A lock for each device: one process measures at a time, and trainings wait between two steps until it ends.
 
-The lock is the system's on a file (flock), which is free again when its holder dies, however it dies. Where none can be
-kept, measurements and trainings go on side by side, and what is measured so is found to be contended.
+It is a lock of the operating system on a file (flock), which is released when its holder ends in any way. Where the
+file cannot be created, measurements and trainings run side by side, and the measurements are marked as contended.
 """
 
 from __future__ import annotations
@@ -19,39 +19,53 @@ from explorer.system.environment import device_identity
 from explorer.system.files import slug
 from explorer.system.user_folders import user_cache
 
-GRACE = 30.0  # seconds that a training waits in any case, beside as long as it has computed
-LOOK = 0.02  # seconds between two looks at the lock
+BASE_WAIT_SECONDS = 30.0  # that a training may wait in total, in addition to the time that it has computed
+POLL_SECONDS = 0.02  # between two checks of the lock; much shorter than a measurement
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def measuring(device: str, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Alone among those who measure on ``device``; ``on_wait`` is called where another has to be waited for."""
+    """Hold the measurement lock of a device within the ``with`` block, after waiting for other holders.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        on_wait: Called before a wait, if another process holds the lock.
+
+    Raises:
+        MeasurementError: There is no such device.
+    """
     file = _open(_lock_file(device))
     try:
         if file is None:
-            _log.warning("%s cannot be written: nobody waits for this measurement", _lock_file(device))
+            _log.warning("%s cannot be written: other work will not wait for this measurement", _lock_file(device))
         elif not _locked(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
             on_wait()
             _locked(file, fcntl.LOCK_EX)
         yield
     finally:
         if file is not None:
-            _locked(file, fcntl.LOCK_UN)  # before it is closed here: a child may hold it open
+            _locked(file, fcntl.LOCK_UN)  # closing is not enough: a child process may have inherited the file
             os.close(file)
 
 
 class Pause:
-    """Called between two steps of work on ``device`` ("auto", "cpu", "cuda:0"): waits while somebody measures a latency
-    there, and answers how many seconds that took. This project's trainings do; so may a function of the caller's:
+    """Lets work on a device wait while a latency is measured there. This project's trainings use it.
+
+    Call it between two steps of the work:
 
         with explorer.Pause("cpu") as pause:
             for batch in batches:
                 pause()
                 step(batch)
 
-    Whoever measures without end, or is stopped within, costs the work half its time and GRACE seconds. Raises
-    MeasurementError when there is no such device.
+    All waits together are at most the time that the work has computed, plus BASE_WAIT_SECONDS.
+
+    Args:
+        device: "auto" (the first GPU, else the CPU), "cpu" or "cuda:N".
+
+    Raises:
+        MeasurementError: There is no such device.
     """
 
     def __init__(self, device: str = "auto"):
@@ -59,12 +73,17 @@ class Pause:
         self._file = _open(_lock_file(device))
 
     def __call__(self) -> float:
+        """Wait while another process measures on the device.
+
+        Returns:
+            The seconds waited.
+        """
         if self._free():
             return 0.0
         began = time.monotonic()
-        most = GRACE + began - self._began - 2 * self._waited
-        while (waited := time.monotonic() - began) < most and not self._free():
-            time.sleep(LOOK)
+        longest = BASE_WAIT_SECONDS + began - self._began - 2 * self._waited
+        while (waited := time.monotonic() - began) < longest and not self._free():
+            time.sleep(POLL_SECONDS)
         self._waited += waited
         return waited
 
@@ -75,11 +94,13 @@ class Pause:
         self.close()
 
     def close(self) -> None:
+        """Close the lock file. Later calls do not wait."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def _free(self) -> bool:
+        """Return whether no process measures on the device."""
         if self._file is None or not _locked(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB):
             return self._file is None
         _locked(self._file, fcntl.LOCK_UN)
@@ -87,7 +108,7 @@ class Pause:
 
 
 def _locked(file: int, how: int) -> bool:
-    """False where another's lock is in the way. A file system without locks has none in the way."""
+    """Apply a lock operation; return False if another process holds the lock, True on a file system without locks."""
     try:
         fcntl.flock(file, how)
     except BlockingIOError:
@@ -98,6 +119,7 @@ def _locked(file: int, how: int) -> bool:
 
 
 def _open(path: Path) -> int | None:
+    """Open the lock file, and create it first if needed; None where it cannot be created."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -106,5 +128,5 @@ def _open(path: Path) -> int | None:
 
 
 def _lock_file(device: str) -> Path:
-    """In the user's cache, by the machine's name, since several machines may share that folder."""
+    """Return the lock file of a device. Its name has the machine's name, since machines may share the user's cache."""
     return user_cache("measuring") / f"{slug(platform.node())}-{slug(device_identity(device))}.lock"

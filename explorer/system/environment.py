@@ -1,4 +1,4 @@
-"""Which machine and versions a number comes from."""
+"""The machine and the versions that a measurement comes from, and names of devices."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from explorer.errors import MeasurementError, did_you_mean
 from explorer.records import Environment
 from explorer.system.nvml import driver_version
 
-# The packages whose version can change a time or an accuracy.
-PACKAGES = ("torch", "numpy")
+PACKAGES = ("torch", "numpy")  # whose version can change a time or an accuracy
 CPU_INFO = Path("/proc/cpuinfo")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda")  # names that are suggested for a mistyped device
 
 
 def describe_environment(device: str = "cpu", threads: int | None = None) -> Environment:
-    """This process's environment for work on ``device``, a name that ``find_device`` knows.
+    """Return the environment of this process for work on a device.
 
-    ``threads``: the computing threads that the work uses, by default those that torch would.
-    Raises MeasurementError when there is no such device.
+    Args:
+        device: A name that ``find_device`` knows.
+        threads: Computing threads of the work. Default: those that torch uses.
+
+    Raises:
+        MeasurementError: There is no such device.
     """
     import torch
 
@@ -44,12 +47,16 @@ def describe_environment(device: str = "cpu", threads: int | None = None) -> Env
 
 
 def find_device(name: str = "auto") -> str:
-    """The device that ``name`` means, "cpu" or "cuda:0". "auto" is the first GPU where there is one, else the CPU.
+    """Return the device that a name stands for, "cpu" or "cuda:N".
 
-    Raises MeasurementError when there is no such device.
+    Args:
+        name: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N", in any case.
+
+    Raises:
+        MeasurementError: There is no such device.
     """
     name = name.strip().lower()
-    if name == "cpu":  # before torch, whose import takes seconds
+    if name == "cpu":  # without torch, whose import takes seconds
         return name
     import torch
 
@@ -80,28 +87,47 @@ def _device_hint(name: str) -> str:
 
 
 def device_name(device: str) -> str:
-    """What the device calls itself: the CPU's model or the GPU's name. Raises MeasurementError when it is not there."""
-    place = find_device(device)
-    if place == "cpu":
+    """Return the model of the CPU or the name of the GPU.
+
+    Args:
+        device: A name that ``find_device`` knows.
+
+    Raises:
+        MeasurementError: There is no such device.
+    """
+    device = find_device(device)
+    if device == "cpu":
         return _cpu_name()
     import torch
 
-    return torch.cuda.get_device_name(place)
+    return torch.cuda.get_device_name(device)
 
 
 def device_identity(device: str) -> str:
-    """What tells the device from any other of this machine: "cpu", or the GPU's UUID, for what one process calls
-    cuda:0 may be another's cuda:1. Raises MeasurementError when it is not there."""
-    place = find_device(device)
-    if place == "cpu":
-        return place
+    """Return an identifier of the device on this machine: "cpu", or the UUID of a GPU.
+
+    Processes may number the GPUs differently, so cuda:0 of one can be cuda:1 of another.
+
+    Args:
+        device: A name that ``find_device`` knows.
+
+    Raises:
+        MeasurementError: There is no such device.
+    """
+    device = find_device(device)
+    if device == "cpu":
+        return device
     import torch
 
-    return f"GPU-{torch.cuda.get_device_properties(place).uuid}"
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def cpu_words(cpuinfo: Path = CPU_INFO) -> frozenset[str]:
-    """The words of Linux's description of the CPU, the names of its instruction sets among them; none elsewhere."""
+    """Return all words of Linux's description of the CPU, including its instruction sets; empty on other systems.
+
+    Args:
+        cpuinfo: The file with the description.
+    """
     try:
         return frozenset(cpuinfo.read_text().split())
     except OSError:
@@ -109,7 +135,7 @@ def cpu_words(cpuinfo: Path = CPU_INFO) -> frozenset[str]:
 
 
 def _cpu_name(cpuinfo: Path = CPU_INFO) -> str:
-    """The model name that Linux gives, elsewhere what Python knows."""
+    """Return the model name of the CPU from Linux, or from Python on other systems."""
     try:
         found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
     except OSError:
@@ -118,7 +144,7 @@ def _cpu_name(cpuinfo: Path = CPU_INFO) -> str:
 
 
 def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
-    """From Linux, or from NVML where a container or Windows' Linux hides that."""
+    """Return the driver version from the kernel module, or from NVML where a container or WSL hides the module."""
     try:
         found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", path.read_text())
     except OSError:
@@ -127,6 +153,7 @@ def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
 
 
 def _version(package: str) -> str:
+    """Return the version of an installed package, else an empty text."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -134,8 +161,8 @@ def _version(package: str) -> str:
 
 
 def _commit(root: Path) -> str:
-    """The commit of the checkout in ``root``, with ``-dirty`` when files differ from it; "" where it is no checkout."""
-    if not (root / ".git").exists():  # an installed package must not take the commit of a repository around it
+    """Return the commit of the checkout in ``root``, with ``-dirty`` if files differ from it; empty for no checkout."""
+    if not (root / ".git").exists():  # an installed package may lie within another project's repository
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

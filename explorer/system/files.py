@@ -1,8 +1,7 @@
-"""Files that users name, read within bounds; files and folders that are written whole or not at all; file names made
-from a user's text.
+"""Bounded reads of files that users name, atomic writes of files and folders, and file names for any text.
 
-What is written lies first beside its place under a name that begins with ``.writing-`` and says who writes, is
-flushed to the disk, and takes its place by one rename. A crash leaves the old content or the new, never a part.
+A new file or folder is written next to its target under a name that begins with ``.writing-`` and identifies the
+writer, flushed to the disk, and renamed. After a crash the target has its old or its new content, never a part.
 """
 
 from __future__ import annotations
@@ -22,22 +21,32 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.system.processes import has_ended, pid_space
 
-ABANDONED_SECONDS = 24 * 3600  # an age at which no writer is still at work: clocks of two machines may be hours apart
+ABANDONED_SECONDS = 24 * 3600  # age at which a writer on another machine has surely ended; clocks may differ by hours
 _WRITING = ".writing-"
 _EARLIER = ".earlier-"
 _log = logging.getLogger(__name__)
 
 
 def slug(name: str, apart: str = "") -> str:
-    """A file name for any text: what is plain of it, and eight hexadecimal digits of its SHA-256. ``apart``: what else
-    tells it from others of its name."""
+    """Return a file name for any text: its plain characters, and eight hexadecimal digits of its SHA-256.
+
+    Args:
+        name: The text.
+        apart: Further text that distinguishes it from others of the same name; only its hash is in the file name.
+    """
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
     return f"{plain}-{hashlib.sha256((name + apart).encode()).hexdigest()[:8]}"
 
 
 def require_writable(path: Path) -> None:
-    """Raises ExplorerError unless a file of this name can be written, as far as can be told without writing it: asked
-    before long work."""
+    """Check before long work that a file can be written, as far as this is possible without writing it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ExplorerError: There is a folder of that name, its parent is not a folder, or writing is not permitted.
+    """
     folder = path.absolute().parent
     while not os.path.lexists(folder):
         folder = folder.parent
@@ -54,12 +63,17 @@ def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool 
 
     A pipe without a writer does not block, and a device is not read.
 
+    Args:
+        path: The file.
+        most: Largest size in bytes.
+        follow_links: Whether ``path`` may be a symbolic link.
+
     Raises:
         OSError: There is no such file, it cannot be opened, or it is larger, a folder, a pipe or a device.
             ``strerror`` is one line.
     """
     try:
-        # O_NONBLOCK: a pipe would wait for its writer.
+        # O_NONBLOCK: opening a pipe would wait for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW))
     except ValueError:
         raise OSError(errno.EINVAL, "a file name holds no NUL and no half of a surrogate pair") from None
@@ -80,6 +94,11 @@ def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool 
 def read_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> bytes:
     """Return the content of a regular file of at most ``most`` bytes.
 
+    Args:
+        path: The file.
+        most: Largest size in bytes.
+        follow_links: Whether ``path`` may be a symbolic link.
+
     Raises:
         OSError: As ``open_regular``.
     """
@@ -91,12 +110,28 @@ def read_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool 
 
 
 def write_atomically(path: Path, data: bytes) -> str:
-    """Writes ``data`` to the file ``path``; returns its SHA-256."""
+    """Write a file in one step.
+
+    Args:
+        path: The file; missing parent folders are created.
+        data: Its content.
+
+    Returns:
+        The SHA-256 of the content, in hexadecimal.
+    """
     return write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> str:
-    """Has ``write`` fill a temporary file that then takes the place of ``path``; returns its SHA-256."""
+    """Write a file in one step: ``write`` fills a temporary file, which then replaces ``path``.
+
+    Args:
+        path: The file; missing parent folders are created.
+        write: Called with the path of the temporary file, which it must create.
+
+    Returns:
+        The SHA-256 of the content, in hexadecimal.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
@@ -114,10 +149,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> str:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new empty folder to write into, which takes the place of ``path`` when the ``with`` block ends well.
+    """Provide a new empty folder, which replaces ``path`` when the ``with`` block ends without an exception.
 
-    A folder that stands there already is replaced. No system call swaps two folders, so the earlier one
-    steps aside for a moment; a crash in that moment is mended by the next call, which puts it back.
+    No system call swaps two folders, so an existing folder is renamed before the new one takes its place. After a crash
+    between the two renames the next call restores it.
+
+    Args:
+        path: The folder; missing parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -138,11 +176,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
+    """Return the name under which this process writes ``path``."""
     return path.with_name(f"{_WRITING}{pid_space()}-{os.getpid()}-{path.name}")
 
 
 def _put_back(earlier: Path, path: Path) -> None:
-    """Ends a replacement: the earlier folder goes when a new one is in place, and returns when none is."""
+    """Finish a replacement: remove the earlier folder if the new one is in place, else restore it."""
     if path.exists():
         shutil.rmtree(earlier, ignore_errors=True)
     elif earlier.exists():
@@ -150,7 +189,7 @@ def _put_back(earlier: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes a folder's entries to the disk: without it a rename may be forgotten in a power cut."""
+    """Flush the entries of a folder to the disk; otherwise a rename can be lost in a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -159,7 +198,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that is no longer needed, if it is there. Where the disk refuses it stays, with a warning."""
+    """Remove a file that is no longer needed, if it exists. Log a warning if it cannot be removed."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -167,7 +206,12 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path, older_than: float) -> None:
-    """Removes what killed writers left in ``folder``, as ``abandoned`` finds it."""
+    """Remove the files and folders that ``abandoned`` finds.
+
+    Args:
+        folder: Where to look.
+        older_than: Seconds since the epoch, as for ``abandoned``.
+    """
     for stale in abandoned(folder, older_than):
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
@@ -176,19 +220,24 @@ def sweep(folder: Path, older_than: float) -> None:
 
 
 def abandoned(folder: Path, older_than: float) -> list[Path]:
-    """What killed writers left in ``folder``: all that a process wrote that is seen from here and has ended, and of
-    other machines and containers what was left before the time ``older_than``, seconds since the epoch."""
+    """Return the temporary files and folders that killed writers left.
+
+    Args:
+        folder: Where to look.
+        older_than: Seconds since the epoch. A file is abandoned if its writer ran on this machine, in this container,
+            and has ended; or if the file is older than this, whoever wrote it.
+    """
     found = []
     for stale in folder.glob(f"{_WRITING}*"):
         try:
             if _orphaned(stale) or stale.stat().st_mtime < older_than:
                 found.append(stale)
-        except FileNotFoundError:  # another process swept it
+        except FileNotFoundError:  # another process has removed it
             pass
     return found
 
 
 def _orphaned(temporary: Path) -> bool:
-    """Whether its writer can be seen from here and has ended."""
+    """Return whether the writer ran on this machine, in this container, and has ended."""
     match = re.match(rf"{re.escape(_WRITING)}(\w+)-([1-9]\d{{0,9}})-", temporary.name)
     return match is not None and has_ended(match[1], int(match[2]))

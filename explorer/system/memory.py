@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or that of its control groups where it is less."""
+"""The memory that this process may use: the machine's, limited by its control groups."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import psutil
 
 from explorer.system.control_groups import GROUPS, OWN, group_folders
 
-# A group's limit and use, in version 2 and in version 1, and the line of memory.stat with the file cache that the
-# kernel gives back first.
+# Limit and use of a group, and the key of memory.stat for file cache that the kernel frees first: version 2 and 1.
 _FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -30,8 +29,8 @@ def total_memory(groups: Path = GROUPS, own: Path = OWN) -> int:
 def available_memory(groups: Path = GROUPS, own: Path = OWN) -> int:
     """Return the bytes of ``total_memory`` that are free or can be freed at once.
 
-    Of a control group these are its limit less its use, and the file cache that the kernel gives back first
-    (``inactive_file``): what container runtimes call the working set is not available.
+    For a control group this is its limit less its use, plus the file cache that the kernel frees first
+    (``inactive_file``). So only what container runtimes call the working set counts as used.
 
     Args:
         groups: As for ``total_memory``.
@@ -52,6 +51,7 @@ def machine_memory() -> int:
 
 
 def _read(path: Path) -> int | None:
+    """Return the number in a file; None where it holds none."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):  # no such file, or "max"
@@ -59,6 +59,7 @@ def _read(path: Path) -> int | None:
 
 
 def _file_cache(folder: Path, line: str) -> int:
+    """Return the bytes that a line of memory.stat states; 0 where there is none."""
     try:
         stated = dict(each.split() for each in (folder / "memory.stat").read_text().splitlines())
         return int(stated[line])

@@ -1,7 +1,7 @@
-"""What NVIDIA's management library tells of a GPU: clocks, what slows it down, who else uses it, energy.
+"""The state of a GPU from NVIDIA's management library (NVML): clocks, throttling, other processes, energy.
 
-Each answer may be missing: the package or the driver may not be there, a virtual or partitioned card keeps some
-to itself. A missing answer is None or empty and costs nothing but itself.
+Any value may be missing, because the package or the driver is not installed, or because a virtual or partitioned card
+does not report it. A missing value is None or empty, and affects no other value.
 """
 
 from __future__ import annotations
@@ -12,18 +12,26 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-# Reasons that say nothing is wrong: it has nothing to do, or its clocks were set on purpose.
+# Clock reasons that are no disturbance: the GPU is idle, or its clocks were set on purpose.
 _HARMLESS = ("GpuIdle", "ApplicationsClocksSetting", "UserDefinedClocks", "DisplayClockSetting", "None", "All")
-_PREFIXES = ("nvmlClocksThrottleReason", "nvmlClocksEventReason")  # until CUDA 12, and since
+_PREFIXES = ("nvmlClocksThrottleReason", "nvmlClocksEventReason")  # the names before and since CUDA 12
 _REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-_KINDS = ("GPU", "MIG")  # what an identity belongs to: a whole card, or an instance of a partitioned one
-CLOCK_SHARE = 0.02  # by which a clock may differ before and after without a word
+_KINDS = ("GPU", "MIG")  # prefixes of a UUID: a whole card, or an instance of a partitioned one
+CLOCK_SHARE = 0.02  # largest relative change of a clock that is not noted
 
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """A GPU at one moment. ``slowed_by``: names of the reasons that hold its clocks down, as NVML spells them;
-    ``others``: process ids beside this one's; ``moment``: microseconds since the epoch."""
+    """The state of a GPU at one moment.
+
+    Attributes:
+        sm_mhz: Clock of the streaming multiprocessors, in MHz.
+        memory_mhz: Clock of the memory, in MHz.
+        celsius: Temperature of the GPU.
+        slowed_by: Names of the reasons that lower the clocks, as NVML spells them.
+        others: Ids of other processes on the GPU.
+        moment: Microseconds since the epoch.
+    """
 
     sm_mhz: int | None = None
     memory_mhz: int | None = None
@@ -34,9 +42,14 @@ class GpuState:
 
 
 class Nvml:
-    """The GPU, or the instance of a partitioned one (MIG), whose identity is ``uuid``, without the "GPU-" before it;
-    as ``library`` (pynvml or what behaves like it) sees it. An instance has the clocks of its card, and users of its
-    own; what it takes of the card's energy is not told."""
+    """NVML's view of a GPU, or of an instance (MIG) of a partitioned one.
+
+    An instance has the clocks of its card and processes of its own. Its share of the card's energy is not reported.
+
+    Args:
+        library: ``pynvml``, or an object with the same functions.
+        uuid: UUID of the GPU or instance, without the prefix "GPU-" or "MIG-".
+    """
 
     def __init__(self, library: Any, uuid: str):
         self._library = library
@@ -46,41 +59,54 @@ class Nvml:
         self._is_whole = not part and not (self._ask("nvmlDeviceGetMigMode") or [0])[0]
 
     def state(self) -> GpuState:
-        """Its clocks, reasons and users now."""
-        # The clocks first: whoever asks keeps the card at work for some milliseconds, and the users take a few.
+        """Return the state of the GPU now."""
+        # Clocks are read first: the caller keeps the GPU busy for some milliseconds, and the other reads take a few.
         clocks = [self._ask_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
-        told = (self._ask_card(name) for name in _REASONS)
-        reasons = next((bits for bits in told if bits is not None), 0)
-        users = self._users()
+        answers = (self._ask_card(name) for name in _REASONS)
+        reasons = next((bits for bits in answers if bits is not None), 0)
+        pids = self._pids()
         return GpuState(
             sm_mhz=clocks[0],
             memory_mhz=clocks[1],
             celsius=self._ask_card("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
             slowed_by=tuple(sorted({name for name, bit in self._reasons() if reasons & bit})),
-            others=_beside_this(users, users),
+            others=_others(pids, pids),
             moment=time.time_ns() // 1_000,
         )
 
     def at_work_since(self, moment: int) -> tuple[int, ...] | None:
-        """Processes beside this one that computed on it since; None where it does not tell, as an instance does not.
-        One that merely keeps its memory there, as a training that waits does, is none of them."""
+        """Return the ids of other processes that have computed on the GPU since a moment.
+
+        A process that only keeps memory on the GPU, such as a training that waits, is not one of them.
+
+        Args:
+            moment: Microseconds since the epoch.
+
+        Returns:
+            The ids; None where NVML does not report them, as for an instance.
+        """
         ask: Callable[..., Any] | None = getattr(self._library, "nvmlDeviceGetProcessUtilization", None)
         if self._own is None or ask is None:
             return None
         try:
             samples = ask(self._own, moment)
-        except getattr(self._library, "NVMLError_NotFound", ()):  # nobody was seen at work
+        except getattr(self._library, "NVMLError_NotFound", ()):  # no process has computed
             return ()
         except self._library.NVMLError:
             return None
-        return _beside_this((sample.pid for sample in samples if sample.smUtil > 0), self._users())
+        return _others((sample.pid for sample in samples if sample.smUtil > 0), self._pids())
 
     def limits(self) -> dict[str, float]:
-        """What bounds clocks and power, as far as it tells: ``sm_mhz`` and ``memory_mhz`` that it may reach,
-        ``application_sm_mhz`` and ``application_memory_mhz`` that were asked for (``nvidia-smi -ac``),
-        ``sm_offset_mhz`` and ``memory_offset_mhz`` that were added to what its voltage allows, and ``power_watts``
-        that it may take; what a notebook enforces from moment to moment is none of them.
-        Clocks that were locked (``nvidia-smi -lgc``) NVML can set and cannot tell."""
+        """Return the limits of clocks and power that NVML reports.
+
+        Clocks locked with ``nvidia-smi -lgc`` are not among them, since NVML can set but not read them. Neither is the
+        power limit that a notebook changes from moment to moment.
+
+        Returns:
+            Name -> value: the highest clocks ``sm_mhz`` and ``memory_mhz``; ``application_sm_mhz`` and
+            ``application_memory_mhz``, set with ``nvidia-smi -ac``; ``sm_offset_mhz`` and ``memory_offset_mhz``, added
+            to the clocks of each voltage; and ``power_watts``.
+        """
         found = {
             "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
             "memory_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("MEM")),
@@ -95,15 +121,15 @@ class Nvml:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def joules(self) -> float | None:
-        """The energy that the card has taken since its driver was loaded; None where others' is counted in it."""
+        """Return the energy of the whole card since its driver was loaded; None on a partitioned card."""
         millijoules = self._ask_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
         return None if millijoules is None else millijoules / 1000
 
     def _clock(self, name: str) -> int:
         return getattr(self._library, f"NVML_CLOCK_{name}", {"SM": 1, "MEM": 2}[name])
 
-    def _users(self) -> list[int]:
-        return [user.pid for user in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
+    def _pids(self) -> list[int]:
+        return [process.pid for process in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
 
     def _ask_card(self, function: str, *arguments: Any) -> Any:
         return self._ask_of(self._card, function, *arguments)
@@ -128,23 +154,31 @@ class Nvml:
 
 
 class NoNvml:
-    """Stands where there is no library to ask: knows nothing."""
+    """The view of a GPU without NVML: no value is known."""
 
     def state(self) -> GpuState:
+        """Return a state without values."""
         return GpuState()
 
     def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+        """Return None."""
         return None
 
     def limits(self) -> dict[str, float]:
+        """Return no limits."""
         return {}
 
     def joules(self) -> float | None:
+        """Return None."""
         return None
 
 
 def open_nvml(uuid: str) -> Nvml | NoNvml:
-    """The GPU of this identity, where nvidia-ml-py is installed."""
+    """Return NVML's view of a GPU, or a ``NoNvml`` if nvidia-ml-py is not installed.
+
+    Args:
+        uuid: UUID of the GPU or instance, without its prefix.
+    """
     try:
         import pynvml
     except ImportError:
@@ -153,7 +187,7 @@ def open_nvml(uuid: str) -> Nvml | NoNvml:
 
 
 def driver_version() -> str:
-    """As NVML tells it, empty where it cannot be asked."""
+    """Return the driver version from NVML; empty where NVML is not available."""
     try:
         import pynvml
     except ImportError:
@@ -166,7 +200,7 @@ def driver_version() -> str:
 
 
 def _find(library: Any, uuid: str) -> Any:
-    """The handle of a card or an instance, None where there is no driver, or none that is to be asked."""
+    """Return NVML's handle of the card or instance; None where there is no driver, or NVML does not know the UUID."""
     try:
         library.nvmlInit()
     except library.NVMLError:
@@ -179,31 +213,48 @@ def _find(library: Any, uuid: str) -> Any:
     return None
 
 
-def _beside_this(pids: Iterable[int], users: Collection[int]) -> tuple[int, ...]:
-    """Those of other processes; ``users``: all that are on the GPU. This one is among them whenever it asks: where it
-    is not, the numbers are a host's and this runs in a container, so one of them is its own, whichever."""
+def _others(pids: Iterable[int], on_gpu: Collection[int]) -> tuple[int, ...]:
+    """Return the ids that belong to other processes.
+
+    This process has memory on the GPU, so it is on it itself. If its own id is missing, the ids are those of the host
+    and this process runs in a container: one of them is its own, and it is unknown which.
+
+    Args:
+        pids: The ids to filter.
+        on_gpu: The ids of all processes on the GPU.
+    """
     found = sorted(set(pids) - {os.getpid()})
-    return tuple(found if os.getpid() in users or not users else found[1:])
+    return tuple(found if os.getpid() in on_gpu or not on_gpu else found[1:])
 
 
 def disturbances(before: GpuState, after: GpuState, at_work: Iterable[int] | None = None) -> list[str]:
-    """What made the card another one between the two moments or in them, in words. ``at_work``: who else computed
-    there, as ``at_work_since`` says; where that is not known everybody who was there counts."""
+    """Return a note for each disturbance of the GPU between two states.
+
+    Args:
+        before: The state at the start.
+        after: The state at the end.
+        at_work: Ids of other processes that computed in between, from ``at_work_since``. None: all other processes in
+            the two states count.
+    """
     notes = []
     if others := sorted({*before.others, *after.others} if at_work is None else at_work):
         notes.append(f"other processes used the GPU: {', '.join(map(str, others))}")
     if slowed := sorted({*before.slowed_by, *after.slowed_by}):
         notes.append(f"the GPU's clocks were held down: {', '.join(slowed)}")
-    for name, was, came in (
+    for name, earlier, later in (
         ("clock", before.sm_mhz, after.sm_mhz),
         ("memory clock", before.memory_mhz, after.memory_mhz),
     ):
-        if was and came and abs(came / was - 1) > CLOCK_SHARE:
-            notes.append(f"its {name} went from {was} to {came} MHz")
+        if earlier and later and abs(later / earlier - 1) > CLOCK_SHARE:
+            notes.append(f"its {name} went from {earlier} to {later} MHz")
     return notes
 
 
 def readings(before: GpuState, after: GpuState) -> dict[str, list[float]] | None:
-    """Clocks and temperature at the two moments, those that are told; None where none is."""
+    """Return the clocks and temperature of two states.
+
+    Returns:
+        Name -> values before and after, for those that both states have; None if there is none.
+    """
     pairs = {name: [getattr(before, name), getattr(after, name)] for name in ("sm_mhz", "memory_mhz", "celsius")}
     return {name: pair for name, pair in pairs.items() if None not in pair} or None

@@ -1,9 +1,9 @@
-"""The processes that a trial starts: found through ``/proc``, counted, and ended with the trial.
+"""The processes that a trial starts: found through ``/proc``, measured, and killed when the trial ends.
 
 A trial runs in a process whose parent is a supervisor. The supervisor is a subreaper (Linux): a descendant that opens a
-session of its own, or whose parent exits, stays below it. So the supervisor can end every process of the trial after
-the trial ended, crashed or was killed, and after the search died. Without ``/proc`` (macOS) only the trial's process
-group is ended, and memory is not counted.
+session of its own, or whose parent exits, remains its descendant. So the supervisor can kill every process of the trial
+after the trial ended, crashed or was killed, and after the search died. Without ``/proc`` (macOS) only the trial's
+process group is killed, and its memory is not measured.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_CHILD_SUBREAPER = 36
-_KILLED_SECONDS = 0.005  # that a killed process is given to vanish before the next look
-_IGNORED = (signal.SIGTERM, signal.SIGHUP)  # by the supervisor, which outlives the trial to clean up after it
+_KILLED_SECONDS = 0.005  # between two checks whether killed processes have ended
+_IGNORED = (signal.SIGTERM, signal.SIGHUP)  # by the supervisor, which must outlive the trial to kill its processes
 
 
 def resident_memory(root: int) -> int:
-    """Return the resident bytes of all descendants of process ``root``. Pages they share count for each."""
+    """Return the resident bytes of all descendants of process ``root``. Shared pages count once for each process."""
     return sum(_descendants(root).values()) * _PAGE
 
 
@@ -41,15 +41,18 @@ def end_descendants(root: int) -> None:
 def end_tree(root: int) -> None:
     """End process ``root``, its process group and all its descendants with SIGKILL."""
     end_descendants(root)
-    with suppress(ProcessLookupError, PermissionError):  # it ended, or is not yet the leader of a group
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or does not lead a group yet
         os.killpg(root, signal.SIGKILL)
 
 
 def supervise(orders: Connection) -> None:
     """Fork: return in the child, which does the work; its parent becomes the supervisor and never returns.
 
-    The supervisor ends all processes below it when the child ends, and then ends as the child did. It does the same
-    when the writing end of ``orders`` is closed, which happens when the search dies.
+    When the child ends, the supervisor kills all its descendants and exits with the child's status. When the writing
+    end of ``orders`` is closed, which happens when the search dies, it kills them and itself.
+
+    Args:
+        orders: The connection on which the child receives its work.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -61,20 +64,22 @@ def supervise(orders: Connection) -> None:
         return
     threading.Thread(target=_end_with_search, args=(orders,), daemon=True).start()
     ended, status = os.wait()
-    while ended != worker:  # an orphan of the trial's
+    while ended != worker:  # it was an orphan of the trial
         ended, status = os.wait()
     end_descendants(os.getpid())
     _end_alike(os.waitstatus_to_exitcode(status))
 
 
 def _end_with_search(orders: Connection) -> None:
+    """Wait until the search has died, and kill this process and all its descendants."""
     hung_up = select.poll()
-    hung_up.register(orders, 0)  # no data is read: they are the worker's
+    hung_up.register(orders, 0)  # no event but a hang-up: the data is for the worker
     hung_up.poll()
     end_tree(os.getpid())
 
 
 def _end_alike(exitcode: int) -> None:
+    """End this process with an exit code, or with the signal of a negative one."""
     if exitcode < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the worker has left its own core file
         with suppress(OSError):  # the action of SIGKILL cannot be set
@@ -84,6 +89,7 @@ def _end_alike(exitcode: int) -> None:
 
 
 def _kill(pid: int) -> bool:
+    """Send SIGKILL; return False if the process has ended or may not be killed."""
     try:
         os.kill(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # it ended, or runs as another user
@@ -92,10 +98,10 @@ def _kill(pid: int) -> bool:
 
 
 def _descendants(root: int) -> dict[int, int]:
-    """Process id -> resident pages of the living descendants of ``root``; empty without ``/proc``.
+    """Return process id -> resident pages of the living descendants of ``root``; empty without ``/proc``.
 
-    psutil's ``children`` answers nothing at all where one process of another user may not be read (hidepid=1), and
-    compares start times, which a change of the clock moves.
+    psutil's ``children`` is not used: it returns nothing where a process of another user may not be read (hidepid=1),
+    and it compares start times, which change with the clock.
     """
     children: dict[int, list[int]] = {}
     pages = {}
@@ -103,7 +109,7 @@ def _descendants(root: int) -> dict[int, int]:
         if name.isdigit():
             try:
                 state, parent, *rest = (_PROC / name / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except OSError:  # it has ended meanwhile
+            except OSError:  # it has ended since
                 continue
             children.setdefault(int(parent), []).append(int(name))
             if state not in "ZX":

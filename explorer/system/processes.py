@@ -1,7 +1,7 @@
 """Identify a process across machines, reboots and containers, and tell whether it has ended.
 
 A process id has a meaning only within one PID namespace of one running kernel. Containers with the same host name,
-and machines with the same host name, have different namespaces or boot ids: from there nothing can be said.
+and machines with the same host name, have different namespaces or boot ids; whether their processes ended is unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def pid_space() -> str:
     Two processes with the same value see each other's ids. ``UNKNOWN`` where this cannot be read.
     """
     try:
-        if int(os.readlink(_PROC / "self")) != os.getpid():  # a /proc that belongs to another namespace
+        if int(os.readlink(_PROC / "self")) != os.getpid():  # /proc belongs to another namespace
             return UNKNOWN
         boot = (_PROC / "sys/kernel/random/boot_id").read_text()
         spaces = [os.readlink(place) for name in ("pid", "time") if (place := _PROC / "self/ns" / name).exists()]
@@ -58,6 +58,7 @@ def has_ended(space: str, pid: int, start: str = UNKNOWN) -> bool:
 
 
 def _exists(pid: int) -> bool:
+    """Return whether a process has this id."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

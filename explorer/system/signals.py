@@ -1,5 +1,5 @@
-"""The signals that ask a process to end, as exceptions: SIGINT (Ctrl-C), SIGTERM (schedulers, containers) and SIGHUP
-(a closed terminal)."""
+"""Exceptions and handlers for the signals that end a process: SIGINT (Ctrl-C), SIGTERM (schedulers, containers) and
+SIGHUP (a closed terminal)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNAL_SECONDS = 0.5  # within which a signal sent to all processes of a group or container has reached each
-REPEAT_SECONDS = 0.05  # after which the finalizer that a signal broke into has ended
+SIGNAL_SECONDS = 0.5  # within which a signal to a process group or container reaches all its processes
+REPEAT_SECONDS = 0.05  # after which the finalizer that a signal interrupted has ended
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to end by the signal ``number``."""
+    """A signal asked the process to end.
+
+    Attributes:
+        number: Number of the signal.
+    """
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -23,14 +27,17 @@ class Interrupted(KeyboardInterrupt):
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that end a command in order. SIGHUP is left alone where it is ignored, as under ``nohup``."""
+    """Return the signals that end a command cleanly. SIGHUP is not one where it is ignored, as under ``nohup``."""
     hung_up = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
     return signal.SIGINT, signal.SIGTERM, *hung_up
 
 
 def end_in_order() -> None:
-    """Make SIGTERM and SIGHUP raise Interrupted, as SIGINT raises KeyboardInterrupt. Only the main thread can do so.
-    Without a handler SIGTERM ends a process at once, or, where it is the first of a container, not at all."""
+    """Make SIGTERM and SIGHUP raise Interrupted, as SIGINT raises KeyboardInterrupt.
+
+    Does nothing outside the main thread, where Python sets no handlers. Without a handler SIGTERM ends a process at
+    once, or has no effect on the first process of a container.
+    """
     if threading.current_thread() is threading.main_thread():
         for number in set(ending_signals()) - {signal.SIGINT}:
             signal.signal(number, raise_interrupted)
@@ -43,8 +50,10 @@ def raise_interrupted(number: int, frame: object = None) -> None:
 
 @contextmanager
 def ignored_signals_repeated() -> Iterator[None]:
-    """Within it, send a signal again if Python dropped its exception, as it does in a finalizer or a callback of the
-    garbage collector."""
+    """Within the ``with`` block, send a signal again if Python ignored its exception.
+
+    Python does so in a finalizer and in a callback of the garbage collector.
+    """
     before = sys.unraisablehook
 
     def repeat(unraisable: sys.UnraisableHookArgs) -> None:
@@ -73,10 +82,14 @@ def signal_name(number: int) -> str:
 
 
 def interruption(number: int, study: object) -> KeyboardInterrupt:
-    """Return the exception for a search that the signal ``number`` interrupted, with its study as attribute ``study``.
+    """Return the exception for an interrupted search.
 
-    For Ctrl-C this is KeyboardInterrupt itself: only on that type does Python end a script by SIGINT, and only then
-    does a shell that runs the script in a loop end too.
+    For SIGINT this is KeyboardInterrupt itself. Only for that type does Python end a script by SIGINT, so that a shell
+    that runs the script in a loop ends too.
+
+    Args:
+        number: Number of the signal.
+        study: The study with the finished trials, which becomes the exception's attribute ``study``.
     """
     hint = "interrupted; what had ended is in this exception's attribute 'study'"
     error = KeyboardInterrupt(hint) if number == signal.SIGINT else Interrupted(number)

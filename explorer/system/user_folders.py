@@ -1,19 +1,34 @@
-"""The folders of the user's that the explorer keeps its own files in, where the system's conventions put them."""
+"""The user's folders for the explorer's own files, by the XDG conventions on Linux and macOS alike."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_cache_path, user_data_path
+# platformdirs chooses ~/Library on macOS. Command-line tools there use the XDG folders, and earlier versions did too.
+from platformdirs.unix import Unix
+
+_FOLDERS = Unix("explorer", appauthor=False)
 
 
 def user_cache(name: str) -> Path:
-    """Return the folder for files that can be made again: ``$XDG_CACHE_HOME/explorer/NAME`` on Linux, where
-    XDG_CACHE_HOME is ``~/.cache`` unless it is set."""
-    return user_cache_path("explorer", appauthor=False) / name
+    """Return the folder ``$XDG_CACHE_HOME/explorer/NAME``, for files that can be made again.
+
+    Args:
+        name: Name of the folder.
+
+    Returns:
+        The folder, which may not exist yet. ``XDG_CACHE_HOME`` defaults to ``~/.cache``.
+    """
+    return _FOLDERS.user_cache_path / name
 
 
 def user_data(name: str) -> Path:
-    """Return the folder for files to keep: ``$XDG_DATA_HOME/explorer/NAME`` on Linux, where XDG_DATA_HOME is
-    ``~/.local/share`` unless it is set."""
-    return user_data_path("explorer", appauthor=False) / name
+    """Return the folder ``$XDG_DATA_HOME/explorer/NAME``, for files to keep.
+
+    Args:
+        name: Name of the folder.
+
+    Returns:
+        The folder, which may not exist yet. ``XDG_DATA_HOME`` defaults to ``~/.local/share``.
+    """
+    return _FOLDERS.user_data_path / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 
-from explorer.measure.protocol import Effort, Run
+from explorer.measure.protocol import Run, StoppingRule
 from explorer.measure.statistics import median
 
 
@@ -18,7 +18,7 @@ class Clock:
 
 
 class Timed:
-    """A contestant whose every run takes ``took(moment)`` ms."""
+    """A workload whose every run takes ``took(moment)`` ms."""
 
     def __init__(self, name: str, clock: Clock, took: Callable[[float], float]):
         self.name, self._clock, self._took = name, clock, took
@@ -39,18 +39,20 @@ class Machine:
 
     name = "cpu"
     threads = 1
-    corrects = True
+    corrects_drift = True
 
     def __init__(self, pace: Callable[[float], float], costs: list[float], notes: list[str] | None = None):
         self.clock = Clock()
-        self.effort = Effort(settled=lambda runs: True, turn_ms=5, least_runs=50, most_ms=1e6, warm_up_ms=50)
+        self.stopping_rule = StoppingRule(
+            has_converged=lambda runs: True, turn_ms=5, min_runs=50, max_ms=1e6, max_warm_up_ms=50
+        )
         self._pace, self._costs, self._notes = pace, [*costs, 1.0], notes or []
 
     @contextmanager
     def session(self):
         yield
 
-    def contestant(self, form, setting, shape):
+    def workload(self, form, setting, shape):
         cost = self._costs.pop(0)
         return Timed(f"{cost:g}", self.clock, lambda moment: cost * self._pace(moment))
 
@@ -72,8 +74,8 @@ class Machine:
     def readings(self, before, after):
         return None
 
-    def peak_memory(self, contestant):
+    def peak_memory(self, workload):
         return None
 
-    def joules_per_image(self, contestant):
+    def joules_per_image(self, workload):
         return None

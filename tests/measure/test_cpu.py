@@ -89,7 +89,7 @@ def test_parts_make_up_the_run(form, dtype, layout):
     that the thread waited."""
     device = Cpu()
     with device.session():
-        runs = device.contestant(form, Setting(16, dtype, layout), SHAPE).run(3)
+        runs = device.workload(form, Setting(16, dtype, layout), SHAPE).run(3)
     assert len({len(run.parts) for run in runs}) == 1 and len(runs[0].parts) > 1
     assert all(0 < sum(run.parts) <= run.ms + 0.1 for run in runs)
     assert 0 < device.statistic(runs) <= min(sum(run.parts) for run in runs)
@@ -99,14 +99,14 @@ def test_parts_are_coarse(form):
     """No part but the last is much shorter than PART_MS: reading the clock more often would cost what is measured."""
     device = Cpu()
     with device.session():
-        runs = device.contestant(form, Setting(16), SHAPE).run(1)
+        runs = device.workload(form, Setting(16), SHAPE).run(1)
     assert all(part > cpu.PART_MS / 2 for part in runs[0].parts[:-1])
 
 
 def test_marks_change_no_output(form):
     """The network that reads the clock on its way puts out what it did without."""
     x = torch.randn(2, *SHAPE)
-    timed = cpu._InParts(form.module, x, lambda: 0)
+    timed = cpu._NetworkInParts(form.module, x, lambda: 0)
     with torch.inference_mode():
         torch.testing.assert_close(timed._module(x), form.module(x))
 
@@ -141,7 +141,7 @@ def test_untraceable_networks_are_timed_whole():
 
     device = Cpu()
     with device.session():
-        runs = device.contestant(inference_form(Odd()), Setting(), SHAPE).run(2)
+        runs = device.workload(inference_form(Odd()), Setting(), SHAPE).run(2)
     assert [len(run.parts) for run in runs] == [1, 1]
 
 

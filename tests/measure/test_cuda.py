@@ -30,7 +30,7 @@ SHAPE = TensorShape(3, 8, 8)
 def on_the_cpu(monkeypatch):
     """Tensors stay on the CPU, whatever device they are sent to."""
     monkeypatch.setattr(
-        cuda, "laid_out", lambda x, module, setting, device, real=cuda.laid_out: real(x, module, setting, "cpu")
+        cuda, "convert", lambda x, module, setting, device, real=cuda.convert: real(x, module, setting, "cpu")
     )
 
 
@@ -38,16 +38,16 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
 
 
-def contestant(fake: FakeCuda, **setting):
+def workload(fake: FakeCuda, **setting):
     device = Cuda("cuda:0", fake, NoNvml())
-    return device, device.contestant(inference_form(network()), Setting(**setting), SHAPE)
+    return device, device.workload(inference_form(network()), Setting(**setting), SHAPE)
 
 
 def test_graphs_are_captured_once_an_input_and_replayed_in_turn():
     """Warm-up on a side stream of the very device, a capture there for each input, which other threads cannot break;
     replays go through the inputs in turn."""
     fake = FakeCuda(cache=2 * 4 * 3 * 8 * 8)  # twice the cache holds four inputs of batch 1
-    _, made = contestant(fake, mode="graph")
+    _, made = workload(fake, mode="graph")
     assert [line for line in fake.log if "capture" in line] == [
         f"capture {number} in pool on cuda:0 thread_local" for number in range(4)
     ]
@@ -63,7 +63,7 @@ def test_networks_share_the_memory_of_their_graphs():
     fake = FakeCuda()
     device = Cuda("cuda:1", fake, NoNvml())
     for batch in (1, 2):
-        device.contestant(inference_form(network()), Setting(batch=batch, mode="graph"), SHAPE)
+        device.workload(inference_form(network()), Setting(batch=batch, mode="graph"), SHAPE)
     captures = [line.split(" in ")[1] for line in fake.log if "capture" in line]
     assert len(captures) > 2 and set(captures) == {"pool on cuda:1 thread_local"} and fake.log.count("pool") == 1
 
@@ -81,7 +81,7 @@ def test_replays_are_queued_behind_a_sleeping_device():
     """The device sleeps while events and replays are queued, and is waited for at the end alone: no gap of the host's
     lies between two events."""
     fake = FakeCuda()
-    _, made = contestant(fake, mode="graph")
+    _, made = workload(fake, mode="graph")
     fake.log.clear()
     made.run(3)
     assert fake.log[:2] == ["synchronize", "sleep"] and fake.log[-1] == "synchronize"
@@ -94,12 +94,12 @@ def test_a_starving_device_sleeps_longer():
     """Where the host queues more slowly than the device sleeps, the replays are run again behind a longer sleep, and so
     are all that come after; a host that never keeps up is taken as it is."""
     fake = FakeCuda(host_cycles=3 * cuda.SLEEP_CYCLES)
-    _, made = contestant(fake, mode="graph")
+    _, made = workload(fake, mode="graph")
     fake.log.clear()
     assert len(made.run(50)) == 50 and fake.log.count("sleep") == 3
     assert len(made.run(50)) == 50 and fake.log.count("sleep") == 4
     hopeless = FakeCuda(host_cycles=10**9)
-    _, made = contestant(hopeless, mode="graph")
+    _, made = workload(hopeless, mode="graph")
     assert len(made.run(50)) == 50
 
 
@@ -107,7 +107,7 @@ def test_a_compiled_network_is_compiled_before_it_is_timed(monkeypatch):
     """Minutes of compiling are no run of it."""
     asked = []
     monkeypatch.setattr(cuda, "compiled", lambda module, x: asked.append(x) or module)
-    _, made = contestant(FakeCuda(), mode="compile")
+    _, made = workload(FakeCuda(), mode="compile")
     assert len(asked) == 1 and len(made.run(2)) == 2 and len(asked) == 1
 
 
@@ -128,16 +128,16 @@ def test_the_card_is_observed_while_it_computes():
 def test_long_turns_do_not_overfill_the_queue():
     """More runs than the device's queue holds are queued in several goes."""
     fake = FakeCuda()
-    _, made = contestant(fake, mode="graph")
+    _, made = workload(fake, mode="graph")
     fake.log.clear()
-    assert len(made.run(cuda.MOST_QUEUED + 7)) == cuda.MOST_QUEUED + 7
+    assert len(made.run(cuda.MAX_QUEUED + 7)) == cuda.MAX_QUEUED + 7
     assert fake.log.count("sleep") == 2
 
 
 def test_without_a_graph_each_run_begins_on_an_idle_device():
     """Eager runs are not queued: the host's launching counts, as it does for whoever runs a network so."""
     fake = FakeCuda()
-    _, made = contestant(fake, mode="eager")
+    _, made = workload(fake, mode="eager")
     fake.log.clear()
     made.run(2)
     assert "sleep" not in fake.log and not any("replay" in line for line in fake.log)
@@ -145,11 +145,11 @@ def test_without_a_graph_each_run_begins_on_an_idle_device():
 
 
 def test_inputs_outgrow_the_cache():
-    """So many inputs that twice the L2 cache would not hold them; at least two, at most MOST_INPUTS."""
+    """So many inputs that twice the L2 cache would not hold them; at least two, at most MAX_INPUTS."""
     count = {}
     for cache in (0, 1000, 5000, 1 << 30):
         count[cache] = Cuda("cuda:0", FakeCuda(cache=cache), NoNvml()).input_count(torch.zeros(1, 3, 8, 8))
-    assert count == {0: 2, 1000: 3, 5000: 14, 1 << 30: cuda.MOST_INPUTS}
+    assert count == {0: 2, 1000: 3, 5000: 14, 1 << 30: cuda.MAX_INPUTS}
 
 
 def test_precision_is_what_the_setting_says(monkeypatch):
@@ -165,7 +165,7 @@ def test_precision_is_what_the_setting_says(monkeypatch):
     for dtype, wanted in (("float32", False), ("tf32", True)):
         device = Cuda("cuda:0", FakeCuda(), NoNvml())
         with device.session():
-            device.contestant(InferenceForm(Looks(), 0, 0, traced=False), Setting(dtype=dtype), SHAPE).run(2)
+            device.workload(InferenceForm(Looks(), 0, 0, traced=False), Setting(dtype=dtype), SHAPE).run(2)
         assert set(seen) == {(wanted, wanted)}
         seen.clear()
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
@@ -203,7 +203,7 @@ def test_precision_that_was_set_by_its_newer_name(dtype, matmul, conv):
             switch.fp32_precision = value
         set_so = tf32_switches()
         device = Cuda("cuda:0", FakeCuda(), NoNvml())
-        made = device.contestant(InferenceForm(Looks(), 0, 0, traced=False), Setting(dtype=dtype), SHAPE)
+        made = device.workload(InferenceForm(Looks(), 0, 0, traced=False), Setting(dtype=dtype), SHAPE)
         assert len(made.run(2)) == 2
         assert {value == "tf32" for values in seen for value in values} == {dtype == "tf32"}
         assert tf32_switches() == set_so
@@ -224,26 +224,26 @@ def test_energy_is_read_where_the_counter_moves(every_ms, within):
     """A counter that moves ten times a second says what an image takes, and not what a fraction of its step is."""
     fake = FakeCuda(replay_ms=0.5)
     device = Cuda("cuda:0", fake, energy(fake, every_ms=every_ms))
-    made = device.contestant(inference_form(network()), Setting(batch=4, mode="graph"), SHAPE)
+    made = device.workload(inference_form(network()), Setting(batch=4, mode="graph"), SHAPE)
     fake.now = 137.0
     assert device.joules_per_image(made) == pytest.approx(200 * 0.5e-3 / 4, rel=within)
 
 
 def test_energy_that_is_not_counted_is_left_out():
-    """A counter that stands still or falls silent gives no number, after a bounded time; patience below 1 asks none."""
+    """A counter that stands still or falls silent gives no number, after a bounded time, nor a short measurement."""
     for answer in (5_000, [5_000, 5_000, 6_000, FakeNvml.NVMLError("gone")]):
         fake = FakeCuda(replay_ms=0.5)
         device = Cuda("cuda:0", fake, Nvml(FakeNvml(nvmlDeviceGetTotalEnergyConsumption=answer), "0"))
-        made = device.contestant(inference_form(network()), Setting(mode="graph"), SHAPE)
+        made = device.workload(inference_form(network()), Setting(mode="graph"), SHAPE)
         assert device.joules_per_image(made) is None and fake.now < 4 * cuda.ENERGY_MS
-    hasty = Cuda("cuda:0", fake, energy(fake), patience=0.3)
+    hasty = Cuda("cuda:0", fake, energy(fake), time_scale=0.3)
     assert hasty.joules_per_image(made) is None
 
 
 def test_settled_by_the_interval_of_the_median():
     """Equal times have settled; times spread by several per cent have not."""
-    assert cuda.has_settled([Run(1.0, (1.0,))] * 50)
-    assert not cuda.has_settled([Run(1.0 + 0.01 * (n % 10), ()) for n in range(50)])
+    assert cuda.has_converged([Run(1.0, (1.0,))] * 50)
+    assert not cuda.has_converged([Run(1.0 + 0.01 * (n % 10), ()) for n in range(50)])
 
 
 def test_whole_measurement(monkeypatch):
@@ -275,7 +275,7 @@ def test_a_measurement_is_bounded(monkeypatch):
     monkeypatch.setattr("explorer.measure.latency.describe_environment", lambda name, threads: _machine())
     fake = FakeCuda(replay_ms=1.0)
     place = Cuda("cuda:0", fake, NoNvml())
-    place.effort = replace(place.effort, settled=lambda runs: False)
+    place.stopping_rule = replace(place.stopping_rule, has_converged=lambda runs: False)
     monkeypatch.setattr("explorer.measure.protocol.is_steady", lambda values: False)
     settings = [Setting(batch=batch, mode="graph") for batch in (1, 32)]
     found = measure_on(place, [Subject(network(), SHAPE, "d")], settings)
@@ -292,9 +292,9 @@ def test_from_the_devices_name_to_a_latency(monkeypatch):
     fake, made = FakeCuda(replay_ms=0.5), []
     monitor = Nvml(FakeNvml(nvmlDeviceGetMaxClockInfo=1980, nvmlDeviceGetApplicationsClock=1410), "0")
 
-    def card(name, patience=1.0):
+    def card(name, time_scale=1.0):
         made.append(name)
-        return Cuda(name, fake, monitor, patience)
+        return Cuda(name, fake, monitor, time_scale)
 
     monkeypatch.setattr(latency, "Cuda", card)
     with measuring("cuda:0"):

@@ -136,7 +136,7 @@ def test_calibration_measures_distinct_networks(monkeypatch):
     """The networks are distinct and as many as asked for, what is learnt is of the space; a small one is refused."""
     asked = []
 
-    def measured(architectures, settings, device, threads, cores, patience, on_latency):
+    def measured(architectures, settings, device, threads, cores, time_scale, on_latency):
         from types import SimpleNamespace
 
         asked.extend(architectures)
@@ -158,7 +158,7 @@ def test_calibration_beside_other_work(monkeypatch):
     """What was contended is measured once more, after all others; an uncontended number counts, or else the lower."""
     passes, drawn = [], []
 
-    def measured(architectures, settings, device, threads, cores, patience, on_latency):
+    def measured(architectures, settings, device, threads, cores, time_scale, on_latency):
         from types import SimpleNamespace
 
         passes.append([each.digest for each in architectures])

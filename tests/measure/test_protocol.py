@@ -6,7 +6,16 @@ import pytest
 from torch import nn
 
 from explorer.measure.latency import Subject, measure_on
-from explorer.measure.protocol import Effort, MeasurementFailed, Run, corrected, drift, pace, take_turns, warm_up
+from explorer.measure.protocol import (
+    MeasurementFailed,
+    Run,
+    StoppingRule,
+    correct_drift,
+    drift,
+    round_slowdowns,
+    time_interleaved,
+    warm_up,
+)
 from explorer.measure.settings import Setting
 from explorer.measure.statistics import median
 from explorer.networks.ops.base import TensorShape
@@ -17,9 +26,9 @@ def middle(runs) -> float:
     return median([run.ms for run in runs])
 
 
-def effort(**changes) -> Effort:
-    usual = {"settled": lambda runs: True, "turn_ms": 4, "least_runs": 12, "most_ms": 1e6, "warm_up_ms": 1e6}
-    return Effort(**{**usual, **changes})
+def stopping_rule(**changes) -> StoppingRule:
+    usual = {"has_converged": lambda runs: True, "turn_ms": 4, "min_runs": 12, "max_ms": 1e6, "max_warm_up_ms": 1e6}
+    return StoppingRule(**{**usual, **changes})
 
 
 def constant(ms: float):
@@ -27,10 +36,10 @@ def constant(ms: float):
 
 
 def test_contestants_take_turns_with_the_reference_between():
-    """Warm-ups first; then R A B C, R A B C, ..., R: never one contestant's runs as a block."""
+    """Warm-ups first; then R A B C, R A B C, ..., R: never one workload's runs as a block."""
     clock = Clock()
-    contestants = [Timed(name, clock, constant(1)) for name in "ABC"]
-    timings, kept = take_turns(contestants, Timed("R", clock, constant(1)), effort())
+    workloads = [Timed(name, clock, constant(1)) for name in "ABC"]
+    timings, kept = time_interleaved(workloads, Timed("R", clock, constant(1)), stopping_rule())
     turns = clock.log[-13:]
     assert "".join(turns) == "RABC" * 3 + "R"
     assert [len(timing.runs) for timing in timings] == [12, 12, 12]
@@ -39,10 +48,10 @@ def test_contestants_take_turns_with_the_reference_between():
 
 
 def test_a_turn_fills_its_time():
-    """A quick contestant runs several times in a turn, a slow one once."""
+    """A quick workload runs several times in a turn, a slow one once."""
     clock = Clock()
     quick, slow = Timed("A", clock, constant(0.5)), Timed("B", clock, constant(100))
-    (quick, slow), _ = take_turns([quick, slow], Timed("R", clock, constant(1)), effort(least_runs=8))
+    (quick, slow), _ = time_interleaved([quick, slow], Timed("R", clock, constant(1)), stopping_rule(min_runs=8))
     assert {len(turn) for turn in quick.turns} == {8}
     assert {len(turn) for turn in slow.turns} == {1}
 
@@ -50,21 +59,23 @@ def test_a_turn_fills_its_time():
 def test_who_is_done_waits_for_no_one():
     """Each goes on until its own runs have settled, or it has had its time; never below the fewest runs."""
     clock = Clock()
-    rules = effort(turn_ms=1, least_runs=6, settled=lambda runs: runs[0].ms == 1 and len(runs) >= 20, most_ms=60)
-    contestants = [Timed("A", clock, constant(1)), Timed("B", clock, constant(2)), Timed("C", clock, constant(50))]
-    timings, _ = take_turns(contestants, Timed("R", clock, constant(1)), rules)
+    rules = stopping_rule(
+        turn_ms=1, min_runs=6, has_converged=lambda runs: runs[0].ms == 1 and len(runs) >= 20, max_ms=60
+    )
+    workloads = [Timed("A", clock, constant(1)), Timed("B", clock, constant(2)), Timed("C", clock, constant(50))]
+    timings, _ = time_interleaved(workloads, Timed("R", clock, constant(1)), rules)
     assert [len(timing.runs) for timing in timings] == [20, 30, 6]
 
 
 def test_warm_up_until_the_running_median_is_steady():
     """A clock that speeds up is waited for; a steady one needs ten runs; one that never settles has its time."""
     clock = Clock()
-    assert len(warm_up(Timed("A", clock, constant(1)), most_ms=1e6)) == 10
+    assert len(warm_up(Timed("A", clock, constant(1)), max_ms=1e6)) == 10
     speeding = iter([*[3.0 - 0.1 * step for step in range(20)], *[1.0] * 100])
-    runs = warm_up(Timed("A", clock, lambda moment: next(speeding)), most_ms=1e6)
+    runs = warm_up(Timed("A", clock, lambda moment: next(speeding)), max_ms=1e6)
     assert 25 <= len(runs) <= 35 and {run.ms for run in runs[-5:]} == {1.0}
     growing = iter(range(1, 1000))
-    runs = warm_up(Timed("A", clock, lambda moment: float(next(growing))), most_ms=500)
+    runs = warm_up(Timed("A", clock, lambda moment: float(next(growing))), max_ms=500)
     assert 500 <= sum(run.ms for run in runs) < 540
 
 
@@ -77,13 +88,13 @@ def test_drift_is_seen_and_corrected():
     """On a device that slows down by some per cent, corrected times are those of a steady one, within half a per cent
     of each other; uncorrected ones are spread."""
     clock = Clock()
-    contestant = Timed("A", clock, lambda moment: 2 * slope(moment))
+    workload = Timed("A", clock, lambda moment: 2 * slope(moment))
     reference = Timed("R", clock, slope)
-    (timing,), kept = take_turns([contestant], reference, effort(least_runs=300))
-    paces = pace(kept, middle)
-    runs = corrected(timing, paces)
+    (timing,), kept = time_interleaved([workload], reference, stopping_rule(min_runs=300))
+    slowdowns = round_slowdowns(kept, middle)
+    runs = correct_drift(timing, slowdowns)
     raw = [run.ms for run in timing.runs]
-    assert 0.04 < drift(paces) < 0.07
+    assert 0.04 < drift(slowdowns) < 0.07
     assert max(raw) / min(raw) > 1.04
     assert max(run.ms for run in runs) / min(run.ms for run in runs) < 1.005
     assert runs[0].parts == pytest.approx((runs[0].ms,))
@@ -94,9 +105,9 @@ def test_drift_beyond_correction_is_refused():
     clock = Clock()
     half_way = Timed("A", clock, lambda moment: 1.0 if moment < 100 else 1.5)
     reference = Timed("R", clock, lambda moment: 1.0 if moment < 100 else 1.5)
-    (timing,), kept = take_turns([half_way], reference, effort(least_runs=200))
-    with pytest.raises(MeasurementFailed, match=r"pace changed by 50% during the measurement, at most 10%"):
-        corrected(timing, pace(kept, middle))
+    (timing,), kept = time_interleaved([half_way], reference, stopping_rule(min_runs=200))
+    with pytest.raises(MeasurementFailed, match=r"speed changed by 50% during the measurement, at most 10%"):
+        correct_drift(timing, round_slowdowns(kept, middle))
 
 
 class TestWholeMeasurement:
@@ -136,11 +147,11 @@ class TestWholeMeasurement:
 
 def test_runs_are_divided_alike():
     """The statistic of a CPU adds up the shortest times of the parts, so one good moment for each is enough."""
-    from explorer.measure.cpu import has_settled, low_statistic
+    from explorer.measure.cpu import has_converged, low_statistic
 
     runs = [Run(5, (1.0, 4.0)), Run(5, (3.0, 2.0)), Run(9, (5.0, 4.0))]
     assert low_statistic(runs) == 3.0
     assert low_statistic([*runs, Run(0.0, (0.0,) * len(runs[0].parts))]) == 3.0  # a clock that had not moved on
-    assert not has_settled([*runs, Run(9, (5.0, 4.0))] * 2)  # a twentieth of the time that it needs
-    assert has_settled([*runs, Run(9, (5.0, 4.0))] * 50)
-    assert not has_settled([*[*runs, Run(9, (5.0, 4.0))] * 50, Run(3, (1.0, 1.0))])
+    assert not has_converged([*runs, Run(9, (5.0, 4.0))] * 2)  # a twentieth of the time that it needs
+    assert has_converged([*runs, Run(9, (5.0, 4.0))] * 50)
+    assert not has_converged([*[*runs, Run(9, (5.0, 4.0))] * 50, Run(3, (1.0, 1.0))])

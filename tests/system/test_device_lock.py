@@ -47,7 +47,7 @@ def test_a_training_waits_until_the_measurement_is_over(holder):
         began = time.monotonic()
         timer = subprocess.Popen([sys.executable, "-c", f"import time, os; time.sleep(0.5); os.kill({holder.pid}, 9)"])
         waited = pause()
-        assert 0 < waited <= time.monotonic() - began < device_lock.GRACE
+        assert 0 < waited <= time.monotonic() - began < device_lock.BASE_WAIT_SECONDS
         timer.wait()
         holder.wait()
         assert holder.returncode == -signal.SIGKILL and pause() == 0.0
@@ -55,7 +55,7 @@ def test_a_training_waits_until_the_measurement_is_over(holder):
 
 def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
     """Beside one who measures without end it has waited a grace time, and then as long as it has computed."""
-    monkeypatch.setattr(device_lock, "GRACE", 0.2)
+    monkeypatch.setattr(device_lock, "BASE_WAIT_SECONDS", 0.2)
     with Pause("cpu") as pause:
         began = time.monotonic()
         first = pause()
@@ -65,7 +65,7 @@ def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
             time.sleep(0.1)
             total += pause()
         computed = time.monotonic() - began - total
-        assert 0.5 <= total <= 0.2 + computed + 6 * 2 * device_lock.LOOK + 0.1 * computed
+        assert 0.5 <= total <= 0.2 + computed + 6 * 2 * device_lock.POLL_SECONDS + 0.1 * computed
 
 
 def test_a_callers_own_work_waits_too(holder):
@@ -84,13 +84,15 @@ def test_a_callers_own_work_waits_too(holder):
 
 
 def test_where_no_lock_can_be_kept(monkeypatch, tmp_path, caplog):
-    """Measuring goes on and says that nobody waits for it; trainings go on."""
+    """Measuring goes on and says that other work will not wait for it; trainings go on."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with measuring("cpu"), Pause("cpu") as pause:
         assert pause() == 0.0
     (said,) = caplog.messages
-    assert "file/explorer/measuring/" in said and said.endswith("cannot be written: nobody waits for this measurement")
+    assert "file/explorer/measuring/" in said and said.endswith(
+        "cannot be written: other work will not wait for this measurement"
+    )
 
 
 def test_who_measures_waits_for_another_and_hears_of_it(holder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,11 +19,18 @@ def test_named_by_the_environment(monkeypatch, tmp_path):
     assert user_data("predictors") == tmp_path / "data" / "explorer" / "predictors"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
-def test_below_the_home_folder(monkeypatch):
-    """Unless the environment names them they are ~/.cache and ~/.local/share on Linux, where earlier versions put
-    them."""
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_below_the_home_folder(monkeypatch, platform):
+    """Unless the environment names them they are ~/.cache and ~/.local/share, on Linux and macOS alike."""
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
-    assert user_cache("measuring") == Path.home() / ".cache" / "explorer" / "measuring"
-    assert user_data("data") == Path.home() / ".local" / "share" / "explorer" / "data"
+    script = (
+        f"import sys; sys.platform = {platform!r}\n"
+        "from explorer.system.user_folders import user_cache, user_data\n"
+        "print(user_cache('measuring'), user_data('data'), sep='\\n')"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == [
+        str(Path.home() / ".cache" / "explorer" / "measuring"),
+        str(Path.home() / ".local" / "share" / "explorer" / "data"),
+    ]

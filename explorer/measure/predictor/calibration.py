@@ -1,4 +1,4 @@
-"""Learning a device's latencies from networks of a space, and answering from what was learnt."""
+"""Fit a latency predictor from measured networks of a space, and predict latencies with a stored one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from typing import NamedTuple
 
 from explorer.errors import MeasurementError
 from explorer.measure.child import measure_in_child
-from explorer.measure.predictor.predictor import FEWEST, Predictor, find_predictor, fit
+from explorer.measure.predictor.predictor import MIN_NETWORKS, Predictor, find_predictor, fit
 from explorer.measure.result import Latency
 from explorer.measure.settings import Setting, default_mode, make_settings
 from explorer.networks.architecture import Architecture
 from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
-NETWORKS = 160
-PATIENCE = 0.3  # a part of a second a network: the fit evens single errors out
-DRAWS = 20  # for each network wanted, before a space counts as having no more
+NETWORKS = 160  # the number behind the errors stated in docs/latency.md
+TIME_SCALE = 0.3  # of the full measuring time; the fit averages the larger errors of single measurements
+DRAWS_PER_NETWORK = 20  # samples for each network wanted, after which the space counts as exhausted
 
 
 class Calibration(NamedTuple):
-    """A predictor with the measurements that it was learnt from."""
+    """A predictor and the measurements that it was fitted to.
+
+    Attributes:
+        predictor: The fitted predictor.
+        measured: One latency for each network.
+    """
 
     predictor: Predictor
     measured: list[Latency]
@@ -37,32 +42,47 @@ def calibrate(
     seed: int = 0,
     on_latency: Callable[[Latency], object] = lambda latency: None,
 ) -> Calibration:
-    """Measures so many distinct networks of ``space``, uniform draws, and learns from them.
+    """Measure distinct networks, sampled uniformly from a space, and fit a predictor to their latencies.
 
-    Those beside which other work ran are measured again when all have been, some minutes later perhaps, and the lower
-    number counts. ``on_latency`` hears of each measurement. Raises MeasurementError when the space has too few
-    networks, and what measuring raises.
+    Networks whose measurement is contended are measured a second time after all others; the uncontended or lower result
+    counts.
+
+    Args:
+        space: The space.
+        setting: Batch, dtype, layout and mode of the measurements.
+        device: A device name from ``find_device``.
+        networks: How many networks to measure, at least 20. A smaller space is measured whole.
+        threads: Computing threads on a CPU.
+        cores: Numbers of the CPU cores to pin to. Default: the least busy ones.
+        seed: Seed of the sample.
+        on_latency: Called with each latency as soon as it is measured.
+
+    Raises:
+        MeasurementError: The space or ``networks`` is too small, or the device cannot run a network.
+        MeasurementFailed: The device changed during the measurement, or the measuring process died.
     """
-    if networks < FEWEST:
+    if networks < MIN_NETWORKS:
         raise MeasurementError(
-            f"{networks} networks are too few to learn from and to test on; ask for {FEWEST} or more"
+            f"{networks} networks are too few to learn from and to test on; ask for {MIN_NETWORKS} or more"
         )
-    drawn: dict[str, Architecture] = {}
-    for derivation in space.sample(min(DRAWS * networks, max(1_000, networks)), seed=seed):
+    sampled: dict[str, Architecture] = {}
+    for derivation in space.sample(min(DRAWS_PER_NETWORK * networks, max(1_000, networks)), seed=seed):
         architecture = space.architecture(derivation)
-        drawn.setdefault(architecture.digest, architecture)
-        if len(drawn) == networks:
+        sampled.setdefault(architecture.digest, architecture)
+        if len(sampled) == networks:
             break
-    if len(drawn) < FEWEST:
-        raise MeasurementError(f"{space.name} has {len(drawn)} networks that differ; {FEWEST} are needed to learn from")
-    architectures = list(drawn.values())
-    measured = measure_in_child(architectures, [setting], device, threads, cores, PATIENCE, on_latency)
-    again = [place for place, latency in enumerate(measured) if latency.contended]
-    if again:
-        chosen = [architectures[place] for place in again]
-        second = measure_in_child(chosen, [setting], device, threads, cores, PATIENCE, on_latency)
-        for place, latency in zip(again, second):
-            measured[place] = min(measured[place], latency, key=lambda each: (each.contended, each.reported_ms))
+    if len(sampled) < MIN_NETWORKS:
+        raise MeasurementError(
+            f"{space.name} has {len(sampled)} networks that differ; {MIN_NETWORKS} are needed to learn from"
+        )
+    architectures = list(sampled.values())
+    measured = measure_in_child(architectures, [setting], device, threads, cores, TIME_SCALE, on_latency)
+    contended = [index for index, latency in enumerate(measured) if latency.contended]
+    if contended:
+        chosen = [architectures[index] for index in contended]
+        second = measure_in_child(chosen, [setting], device, threads, cores, TIME_SCALE, on_latency)
+        for index, latency in zip(contended, second):
+            measured[index] = min(measured[index], latency, key=lambda each: (each.contended, each.reported_ms))
     times = [latency.reported_ms for latency in measured]
     return Calibration(fit(architectures, times, measured[0].environment, (space.name, space.digest)), measured)
 
@@ -78,17 +98,33 @@ def predict_latency(
     threads: int = 1,
     space: SearchSpace | None = None,
 ) -> list[float]:
-    """Milliseconds for each architecture by the predictor that 'explorer latency --calibrate' kept for this very
-    environment; ``space``: the one they come from, where several were calibrated.
+    """Predict the latency of architectures with the predictor that 'explorer latency --calibrate' stored.
 
-    Raises MeasurementError when there is none.
+    Only a predictor of the same environment (device, versions, batch, dtype, layout, mode, threads) is used.
+
+    Args:
+        architectures: The architectures.
+        device: "auto" (the first GPU, else the CPU), "cpu" or "cuda:N".
+        batch: Images per run.
+        dtype: "float32", "tf32", "bfloat16" or "float16".
+        layout: "nchw" or "channels_last".
+        mode: "eager", "graph", "compile" or "onnxruntime". Default: "eager" on a CPU, "graph" on a GPU.
+        threads: Computing threads on a CPU.
+        space: The space that the architectures come from. Its own predictor is preferred; by default the newest
+            predictor that covers the network with the most layers is used.
+
+    Returns:
+        Milliseconds per batch, in the order given.
+
+    Raises:
+        MeasurementError: There is no such predictor.
     """
     from explorer.measure.latency import present_environment
 
     if not architectures:
         return []
-    place = find_device(device)
-    (setting,) = make_settings(place, [batch], [dtype], [layout], [mode or default_mode(place)])
-    environment = present_environment(place, setting, threads)
+    device = find_device(device)
+    (setting,) = make_settings(device, [batch], [dtype], [layout], [mode or default_mode(device)])
+    environment = present_environment(device, setting, threads)
     largest = max(architectures, key=lambda architecture: architecture.layer_count)
     return find_predictor(environment, largest, space.digest if space else "").predict(architectures)

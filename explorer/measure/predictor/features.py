@@ -1,4 +1,4 @@
-"""What a network's time may depend on, counted from its architecture; no torch, so that thousands can be screened."""
+"""The features of a latency predictor, counted without torch, so that thousands of networks can be screened."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.merge import Merge
 from explorer.networks.walk import Layer
 
-WHOLE, ON, AT = "network", " on ", " at "  # what the names of features are told apart by
-FEW = 20_480  # elements: see _kind
-VECTOR = 16  # channels, float32 numbers of an AVX-512 register: 12 cost what 16 do (measured at batch 32)
+WHOLE, ON, AT = "network", " on ", " at "  # parts of feature names: the whole network, one map size, one input shape
+FEW = 20_480  # elements of an input up to which ``_kind`` marks a convolution as "few"
+VECTOR = 16  # channels, float32 numbers of an AVX-512 register: 12 channels take as long as 16 (measured at batch 32)
 
 
 def count_features(architecture: Architecture, batch: int = 1) -> dict[str, float]:
-    """Name -> amount, one image. ``network:...`` are the sums over the whole network: operations, MACs, parameters,
-    elements that convolutions put out, elements read and written, and MACs of ungrouped convolutions with channels
-    rounded up to VECTOR. ``KIND:...`` are the same for each kind of operation (``conv3x3``, ``conv3x3 dilated few``,
-    ``silu``), ``KIND on HxW:...`` for each kind on maps of one size, and ``OP at SHAPE`` counts each operation on each
-    shape: with its coefficient as the time, a lookup table (Cai et al. 2019, arXiv:1812.00332, section 3.3).
+    """Count the features of a network for one image.
 
-    A batch norm behind a convolution is part of it in the inference form and does not count. ``batch``: the images of a
-    run, which decide on kinds alone.
+    Six amounts are counted: operations, MACs, parameters, elements that convolutions output, elements read and written
+    ("traffic"), and MACs of ungrouped convolutions with channels rounded up to VECTOR. A batch norm directly behind a
+    convolution is part of it in the inference form and is not counted.
+
+    Args:
+        architecture: The network.
+        batch: Images per run. It only decides which kind a convolution is.
+
+    Returns:
+        Feature name -> amount. ``network:AMOUNT`` is the sum over the network; ``KIND:AMOUNT`` the sum over one kind of
+        operation (``conv3x3``, ``conv3x3 dilated few``, ``silu``); ``KIND on HxW:AMOUNT`` the same on maps of one size;
+        ``OP at SHAPE`` the number of equal operations on one input shape. The coefficients of the last are a lookup
+        table of times (Cai et al. 2019, arXiv:1812.00332, section 3.3).
     """
     features: Counter[str] = Counter()
-    for placed in _computed(architecture):
-        op, x, y = placed.op, placed.x, placed.y
+    for layer in _inference_layers(architecture):
+        op, x, y = layer.op, layer.x, layer.y
         cost = op.cost(x)
         amounts = {
             "operations": 1,
@@ -47,21 +54,22 @@ def count_features(architecture: Architecture, batch: int = 1) -> dict[str, floa
     return dict(features)
 
 
-def _computed(architecture: Architecture) -> Iterator[Layer]:
-    """The layers that are computed as such in the inference form."""
-    before: Layer | None = None
-    for placed in architecture.layers():
-        behind_conv = (
-            before is not None
-            and getattr(before.op, "role", "") == "conv"
-            and before.path.rpartition(".")[0] == placed.path.rpartition(".")[0]
+def _inference_layers(architecture: Architecture) -> Iterator[Layer]:
+    """Yield the layers of the inference form: all but batch norms directly behind a convolution."""
+    previous: Layer | None = None
+    for layer in architecture.layers():
+        follows_conv = (
+            previous is not None
+            and getattr(previous.op, "role", "") == "conv"
+            and previous.path.rpartition(".")[0] == layer.path.rpartition(".")[0]
         )
-        if not (behind_conv and getattr(placed.op, "spelling", "") == "bn"):
-            yield placed
-        before = placed
+        if not (follows_conv and getattr(layer.op, "spelling", "") == "bn"):
+            yield layer
+        previous = layer
 
 
 def _rounded_macs(op: Op | Merge, x: TensorShape, y: TensorShape) -> int:
+    """Return the MACs of an ungrouped convolution with channels rounded up to VECTOR; 0 for other operations."""
     if not isinstance(op, Conv) or op.groups > 1:
         return 0
     into, out = (-(-shape.channels // VECTOR) * VECTOR for shape in (x, y))
@@ -69,10 +77,13 @@ def _rounded_macs(op: Op | Merge, x: TensorShape, y: TensorShape) -> int:
 
 
 def _kind(op: Op | Merge, x: TensorShape, batch: int) -> str:
-    """What is likely to be computed in the same way. On a CPU torch computes a convolution of ``few`` elements, one
-    image at a time, as one matrix product, and leaves larger ones to oneDNN: a strided 1x1 of 16 channels on 32x32 took
-    22 us and one of 24 channels 113. Which it is depends on kernel, stride, dilation and groups as well
-    (aten/src/ATen/native/Convolution.cpp, use_mkldnn). Elsewhere the distinction does no harm."""
+    """Return a name for operations that are likely to be computed by the same method.
+
+    For batch 1 on a CPU torch computes an ungrouped convolution of few input elements as one matrix product, and larger
+    ones with oneDNN: a strided 1x1 of 16 channels on 32x32 took 22 us and one of 24 channels 113 us. The actual
+    condition also depends on kernel, stride, dilation and groups (aten/src/ATen/native/Convolution.cpp, use_mkldnn). On
+    other devices the distinction does no harm.
+    """
     words = [f"{op.spelling}{op.kernel}x{op.kernel}" if hasattr(op, "kernel") else op.spelling]
     if isinstance(op, Conv):
         grouped = op.groups > 1

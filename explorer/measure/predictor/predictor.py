@@ -1,9 +1,9 @@
-"""Predicts a device's latencies from architectures, after some dozens of networks of a space were measured on it.
+"""Predict a device's latencies from architectures, after some dozens of networks of a space were measured on it.
 
-A linear model of what ``count_features`` counts: with the coefficients of the counts of single operations a lookup
-table, with those of kinds, on one size of map or any, and of the whole network a cost model for what it has seldom or
-never seen. Fitted by ridge regression on relative errors, which shrinks the particular terms more than the general
-ones. It screens; what is kept of a search is measured.
+The model is linear in the features of ``count_features``, fitted by ridge regression on relative errors. The
+coefficients of single operations are a lookup table. Those of kinds of operations, on one map size or on any, and of
+the whole network are a cost model for operations that are rare or absent in the measured networks; the specific
+coefficients are shrunk more than the general ones. Predictions are for screening; a search measures what it keeps.
 """
 
 from __future__ import annotations
@@ -25,20 +25,30 @@ from explorer.system.files import read_regular, slug, write_atomically
 from explorer.system.strict_json import parse_json
 from explorer.system.user_folders import user_data
 
-FORMAT = 3
-FOLDS = 5
-WITHIN = 0.10
-FEWEST = 20
-MAX_BYTES = 1 << 24
-PARTICULAR, LOOKUP = 0.1, 0.05  # tried from 0.05 to 1 on 160 networks of preact_variants; it matters little
-ALPHAS = tuple(10.0**power for power in range(-6, 3))
+FORMAT = 3  # of predictor files
+FOLDS = 5  # of the cross-validation
+TOLERANCE = 0.10  # relative error of PredictorError.within_10_percent
+MIN_NETWORKS = 20  # with fewer, each fold tests on less than four networks and the stated error means little
+MAX_BYTES = 1 << 24  # of a predictor file, far above a real one; bounds what is read
+# Scale of features of one map size and of one shape, relative to general ones. Values from 0.05 to 1 were tried on 160
+# networks of preact_variants and made little difference.
+MAP_SIZE_SCALE, SHAPE_SCALE = 0.1, 0.05
+ALPHAS = tuple(10.0**power for power in range(-6, 3))  # ridge penalties that RidgeCV selects from
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorError:
-    """Of predictions for networks that were held out, each once in FOLDS-fold cross-validation, as shares of the
-    measured time: ``within_10_percent`` of them are no further off than a tenth; ``median`` and ``p90`` of the
-    absolute error, its root mean square, and ``bias``, the mean error with its sign."""
+    """The error of predictions for held-out networks, each predicted once in FOLDS-fold cross-validation.
+
+    The relative error is predicted time over measured time, less 1.
+
+    Attributes:
+        within_10_percent: Share of networks with an absolute relative error of at most 10%.
+        median: Median absolute relative error.
+        p90: 90% quantile of the absolute relative error.
+        rmspe: Root mean square of the relative error.
+        bias: Mean relative error, with its sign.
+    """
 
     within_10_percent: float
     median: float
@@ -49,9 +59,17 @@ class PredictorError:
 
 @dataclass(frozen=True)
 class Predictor:
-    """What ``calibrate`` learnt of one environment and one space. ``space``: its name and digest; ``kinds``: the kinds
-    of operations seen; ``measured_ms``: what it was learnt from, by the networks' digests; ``ms``: for a unit of each
-    feature."""
+    """A latency predictor, fitted to networks of one space measured in one environment.
+
+    Attributes:
+        environment: The environment of the measurements.
+        space: Name and digest of the space.
+        error: Error on held-out networks.
+        kinds: Kinds of operations in the measured networks.
+        measured_ms: Digest of a measured network -> its latency in milliseconds.
+        intercept_ms: Constant term, in milliseconds.
+        ms: Feature name -> milliseconds per unit.
+    """
 
     environment: LatencyEnvironment
     space: tuple[str, str]
@@ -63,10 +81,11 @@ class Predictor:
 
     @property
     def networks(self) -> int:
-        """How many it was learnt from."""
+        """Number of measured networks that it was fitted to."""
         return len(self.measured_ms)
 
     def to_json(self) -> str:
+        """Return the predictor as a JSON text."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -82,7 +101,17 @@ class Predictor:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Predictor:
-        """What ``to_json`` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        """Return the predictor of a text from ``to_json``.
+
+        Args:
+            text: The JSON text.
+
+        Raises:
+            ValueError: The text is not JSON, has another format, or holds a number that is not finite or not positive.
+            KeyError: A field is missing.
+            TypeError: A field has another type.
+            AttributeError: A field has another type.
+        """
         data = parse_json(text)
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']!r} is unknown; this version reads {FORMAT}")
@@ -97,18 +126,21 @@ class Predictor:
         kinds, error = tuple(map(str, data["kinds"])), PredictorError(**data["error"])
         return cls(environment, (name, digest), error, kinds, measured, intercept, ms)
 
-    def knows(self, architecture: Architecture) -> bool:
-        """Whether it has seen every kind of operation of the network."""
+    def covers(self, architecture: Architecture) -> bool:
+        """Return whether the measured networks had every kind of operation of the network."""
         return _kinds(count_features(architecture, self.environment.batch)) <= set(self.kinds)
 
     def predict(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Milliseconds, in the order given."""
+        """Return the predicted milliseconds of each architecture, in the order given."""
         return [self.predict_one(architecture) for architecture in architectures]
 
     def predict_one(self, architecture: Architecture) -> float:
-        """Never less than half of the least that was measured: a sum far outside of that may come to nothing."""
-        counted = count_features(architecture, self.environment.batch)
-        ms = self.intercept_ms + sum(self.ms.get(name, 0.0) * amount for name, amount in counted.items())
+        """Return the predicted milliseconds of an architecture.
+
+        The prediction is at least half of the lowest measured latency, because a linear model can extrapolate to zero.
+        """
+        features = count_features(architecture, self.environment.batch)
+        ms = self.intercept_ms + sum(self.ms.get(name, 0.0) * amount for name, amount in features.items())
         return max(ms, min(self.measured_ms.values()) / 2)
 
 
@@ -118,49 +150,70 @@ def fit(
     environment: LatencyEnvironment,
     space: tuple[str, str],
 ) -> Predictor:
-    """The predictor of measured latencies, with its error on held-out ones. Raises MeasurementError for too few."""
-    if len(architectures) < FEWEST:
+    """Fit a predictor and estimate its error by cross-validation.
+
+    Args:
+        architectures: The measured networks, at least MIN_NETWORKS.
+        latencies_ms: Their latencies in milliseconds, in the same order.
+        environment: The environment of the measurements.
+        space: Name and digest of the space.
+
+    Raises:
+        MeasurementError: There are too few networks.
+    """
+    if len(architectures) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{len(architectures)} networks are too few to learn from and to test on; at least {FEWEST} are needed"
+            f"{len(architectures)} networks are too few to learn from and to test on;"
+            f" at least {MIN_NETWORKS} are needed"
         )
     counted = [count_features(architecture, environment.batch) for architecture in architectures]
     names = sorted({name for each in counted for name in each})
     x = np.array([[each.get(name, 0.0) for name in names] for each in counted])
     y = np.array(latencies_ms)
-    weights = np.array([LOOKUP if AT in name else PARTICULAR if ON in name else 1.0 for name in names])
+    scales = np.array([SHAPE_SCALE if AT in name else MAP_SIZE_SCALE if ON in name else 1.0 for name in names])
     predicted = np.empty_like(y)
     folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
     for fold in range(FOLDS):
         held_out = folds == fold
-        intercept, ms = _ridge(x[~held_out], y[~held_out], weights)
+        intercept, ms = _ridge(x[~held_out], y[~held_out], scales)
         predicted[held_out] = intercept + x[held_out] @ ms
-    off = predicted / y - 1
+    relative_error = predicted / y - 1
     error = PredictorError(
-        within_10_percent=float(np.mean(np.abs(off) <= WITHIN)),
-        median=float(np.median(np.abs(off))),
-        p90=float(np.percentile(np.abs(off), 90)),
-        rmspe=float(np.sqrt(np.mean(off**2))),
-        bias=float(np.mean(off)),
+        within_10_percent=float(np.mean(np.abs(relative_error) <= TOLERANCE)),
+        median=float(np.median(np.abs(relative_error))),
+        p90=float(np.percentile(np.abs(relative_error), 90)),
+        rmspe=float(np.sqrt(np.mean(relative_error**2))),
+        bias=float(np.mean(relative_error)),
     )
-    intercept, ms = _ridge(x, y, weights)
+    intercept, ms = _ridge(x, y, scales)
     known = {name: float(value) for name, value in zip(names, ms) if value}
     measured = {architecture.digest: float(ms) for architecture, ms in zip(architectures, latencies_ms)}
     return Predictor(environment, space, error, tuple(sorted(_kinds(names))), measured, float(intercept), known)
 
 
 def _kinds(names: Iterable[str]) -> set[str]:
+    """Return the kinds of operations in feature names."""
     groups = {group for group, colon, _ in (name.partition(":") for name in names) if colon}
     return {group for group in groups if group != WHOLE and ON not in group}
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """(intercept, coefficients). x: (networks, features), y: (networks,) in ms; a feature of small weight (features,)
-    is shrunk much. Each network counts by the inverse square of its time: it is relative errors that are made small."""
+def _ridge(x: np.ndarray, y: np.ndarray, scales: np.ndarray) -> tuple[float, np.ndarray]:
+    """Fit a ridge regression on relative errors.
+
+    Args:
+        x: Features, (networks, features).
+        y: Latencies in milliseconds, (networks,).
+        scales: Scale of each feature, (features,); a smaller one means more shrinkage.
+
+    Returns:
+        The intercept and the coefficients (features,), in milliseconds. A network's squared error has the inverse
+        square of its latency as weight.
+    """
     from sklearn.linear_model import RidgeCV
 
-    scale = x.std(axis=0)
-    used = scale > 0
-    unit = scale[used] / weights[used]
+    deviation = x.std(axis=0)
+    used = deviation > 0
+    unit = deviation[used] / scales[used]
     model = RidgeCV(alphas=ALPHAS).fit(x[:, used] / unit, y, sample_weight=(y.mean() / y) ** 2)
     ms = np.zeros(x.shape[1])
     ms[used] = model.coef_ / unit
@@ -168,15 +221,29 @@ def _ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, np
 
 
 def predictors_folder() -> Path:
-    """Where predictors are kept: ``EXPLORER_PREDICTORS``, or ``explorer/predictors`` in the user's data folder
-    (``XDG_DATA_HOME``, ``~/.local/share``). They belong to a device and not to a study."""
+    """Return the folder with the user's predictors, which belong to a device and not to a study.
+
+    This is ``EXPLORER_PREDICTORS`` where it is set, else ``explorer/predictors`` in the user's data folder
+    (``XDG_DATA_HOME``, by default ``~/.local/share``).
+    """
     if named := os.environ.get("EXPLORER_PREDICTORS"):
         return Path(named)
     return user_data("predictors")
 
 
 def save(predictor: Predictor, folder: Path | None = None) -> Path:
-    """Writes it in place of an earlier one for the same environment and space; returns the file."""
+    """Write a predictor; it replaces an earlier one of the same environment and space.
+
+    Args:
+        predictor: The predictor.
+        folder: Where to write it. Default: ``predictors_folder()``.
+
+    Returns:
+        The file.
+
+    Raises:
+        MeasurementError: The file cannot be written.
+    """
     name = f"{predictor.environment.digest}-{slug(''.join(predictor.space))}.json"
     path = (folder or predictors_folder()) / name
     try:
@@ -189,21 +256,39 @@ def save(predictor: Predictor, folder: Path | None = None) -> Path:
 def find_own_predictor(
     environment: LatencyEnvironment, space_digest: str, folder: Path | None = None
 ) -> Predictor | None:
-    """The predictor of this very environment and space, None where there is none. Raises MeasurementError for a file
-    that is no predictor."""
-    return next((found for found in _kept(environment, folder) if found.space[1] == space_digest), None)
+    """Return the predictor of exactly this environment and space; None where there is none.
+
+    Args:
+        environment: The environment.
+        space_digest: Digest of the space.
+        folder: Where predictors are stored. Default: ``predictors_folder()``.
+
+    Raises:
+        MeasurementError: A file for this environment is not a predictor.
+    """
+    return next((found for found in _stored(environment, folder) if found.space[1] == space_digest), None)
 
 
 def find_predictor(
     environment: LatencyEnvironment, architecture: Architecture, space_digest: str = "", folder: Path | None = None
 ) -> Predictor:
-    """The predictor of this very environment: of this space where there is one, else the newest that has seen every
-    kind of operation of the network. Raises MeasurementError when there is none."""
+    """Return a predictor of exactly this environment that can predict the network.
+
+    Args:
+        environment: The environment.
+        architecture: The network to predict.
+        space_digest: Digest of the network's space, whose predictor is preferred. By default, and where there is none,
+            the newest predictor that covers the network is returned.
+        folder: Where predictors are stored. Default: ``predictors_folder()``.
+
+    Raises:
+        MeasurementError: There is no such predictor, or a file for this environment is not a predictor.
+    """
     folder = folder or predictors_folder()
-    found = _kept(environment, folder)
+    found = _stored(environment, folder)
     own = [predictor for predictor in found if predictor.space[1] == space_digest]
-    able = [predictor for predictor in found if predictor.knows(architecture)]
-    if not own + able:
+    covering = [predictor for predictor in found if predictor.covers(architecture)]
+    if not own + covering:
         others = len(list(folder.glob("*.json")))
         seen = f"only {others} for other settings, devices or versions" if others else "none is kept"
         if found:
@@ -213,20 +298,21 @@ def find_predictor(
             f" ({seen} in {folder});"
             " 'explorer latency --calibrate SPACE' makes one"
         )
-    return (own + able)[0]
+    return (own + covering)[0]
 
 
-def _kept(environment: LatencyEnvironment, folder: Path | None) -> list[Predictor]:
-    """Those of the environment, the newest first."""
+def _stored(environment: LatencyEnvironment, folder: Path | None) -> list[Predictor]:
+    """Return the stored predictors of the environment, the newest first."""
     folder = folder or predictors_folder()
     paths = sorted(folder.glob(f"{environment.digest}-*.json"), key=lambda path: -path.stat().st_mtime)
     return [_read(path) for path in paths]
 
 
 def _read(path: Path) -> Predictor:
+    """Return the predictor in a file; raise MeasurementError if the file is not one."""
     try:
         return Predictor.from_json(read_regular(path, MAX_BYTES))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MeasurementError(
-            f"{path}: not a predictor ({error}); remove it, and 'explorer latency --calibrate SPACE' makes it anew"
+            f"{path}: not a predictor ({error}); remove it, and run 'explorer latency --calibrate SPACE' again"
         ) from None

@@ -76,7 +76,7 @@ def test_work_that_takes_no_turns_makes_a_measurement_contended(space, monkeypat
     measured = []
 
     def measure(*asked):
-        measured.extend(measure_in_child(*asked, patience=0.1))
+        measured.extend(measure_in_child(*asked, time_scale=0.1))
         return measured[-1:]
 
     monkeypatch.setattr(stopwatch, "measure_in_child", measure)
