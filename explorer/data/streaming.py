@@ -78,7 +78,7 @@ class StreamedPixels:
     """Stands for the tensor of all pixels, uint8 (N, C, H, W) on ``device``: indices give a batch, ``split`` gives
     all in order. Every batch is that which the tensor would give.
 
-    What is going to be asked for is said with ``expect``; it is then decoded ahead, by as many processes as torch
+    What is going to be asked for is said with ``prefetch``; it is then decoded ahead, by as many processes as torch
     uses threads. Raises DataError, naming the file, for an image that cannot be decoded.
     """
 
@@ -86,26 +86,26 @@ class StreamedPixels:
         self.device = device
         self._images = images
         self._order: deque[list[int]] = deque()
-        self._ahead: Iterator[np.ndarray | DataError] = iter(())
+        self._prefetched: Iterator[np.ndarray | DataError] = iter(())
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def expect(self, batches: Sequence[Tensor]) -> None:
+    def prefetch(self, batches: Sequence[Tensor]) -> None:
         """Begin to decode ``batches``, each (B,) indices, in their order; what was expected before is forgotten."""
         import torch
         from torch.utils.data import DataLoader
 
-        self._forget()
+        self._stop_prefetching()
         self._order.extend(batch.tolist() for batch in batches)
         loader: DataLoader[np.ndarray | DataError] = DataLoader(
             _Batches(self._images),  # type: ignore[arg-type]  # indexing is all that a loader with a sampler asks for
             batch_size=None,
             sampler=list(self._order),
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # it is given no list, as batch_size is None
+            collate_fn=_identity,  # type: ignore[arg-type]  # it is given no list, as batch_size is None
             num_workers=torch.get_num_threads(),
         )
-        self._ahead = iter(loader)
+        self._prefetched = iter(loader)
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """The images at ``index``, (B,): (B, C, H, W)."""
@@ -114,27 +114,27 @@ class StreamedPixels:
         wanted = index.tolist()
         if self._order and self._order[0] == wanted:
             self._order.popleft()
-            decoded = next(self._ahead)
+            decoded = next(self._prefetched)
         else:
             self._order.clear()
             decoded = _Batches(self._images)[wanted]
         if not self._order or isinstance(decoded, DataError):
-            self._forget()
+            self._stop_prefetching()
         if isinstance(decoded, DataError):
             raise decoded
         return torch.from_numpy(decoded).to(self.device)
 
-    def _forget(self) -> None:
+    def _stop_prefetching(self) -> None:
         """The worker processes end with what they work at."""
         self._order.clear()
-        self._ahead = iter(())
+        self._prefetched = iter(())
 
     def split(self, size: int) -> Iterator[Tensor]:
         """All images in order, ``size`` at a time, the last batch perhaps smaller."""
         import torch
 
         batches = torch.split(torch.arange(len(self)), size)
-        self.expect(batches)
+        self.prefetch(batches)
         return (self[batch] for batch in batches)
 
 
@@ -151,5 +151,5 @@ class _Batches:
             return error
 
 
-def _as_it_is(decoded: np.ndarray | DataError) -> np.ndarray | DataError:
+def _identity(decoded: np.ndarray | DataError) -> np.ndarray | DataError:
     return decoded

@@ -2,7 +2,7 @@
 
 All that is random is drawn at the epoch's start from (seed, epoch) alone, by the CPU, so that every device sees the
 same images in the same order and a training that was killed goes on with the epochs it would have seen. The images are
-then cut, mirrored and mixed on the device, a whole batch at a time.
+then cut, flipped and mixed on the device, a integers batch at a time.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from explorer.training.recipe import Recipe
 class Draws(NamedTuple):
     """What is drawn for an epoch of S steps of B images, each (S, B) but for ``weight``, (S,).
 
-    ``order``: indices of different images. ``down``, ``right``: the crop's corner, 0..2 shift. ``mirrored``: bool.
-    ``hole_row``, ``hole_column``: the blanked square's centre. ``weight``: of each image in its mixture, 0..1.
+    ``order``: indices of different images. ``down``, ``right``: the crop's corner, 0..2 shift. ``flipped``: bool.
+    ``cutout_row``, ``cutout_column``: the blanked square's centre. ``weight``: of each image in its mixture, 0..1.
     Parts that recipe or data set do not ask for are None.
     """
 
     order: Tensor
     down: Tensor | None
     right: Tensor | None
-    mirrored: Tensor | None
-    hole_row: Tensor | None
-    hole_column: Tensor | None
+    flipped: Tensor | None
+    cutout_row: Tensor | None
+    cutout_column: Tensor | None
     weight: Tensor | None
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Draws:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Draws:
         """The draws with ``change`` made to each part that there is."""
         return Draws(change(self.order), *(None if drawn is None else change(drawn) for drawn in self[1:]))
 
@@ -50,18 +50,18 @@ def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed:
     height, width = data.shape.height, data.shape.width
     shape = (steps, batch_size)
 
-    def whole(below: int) -> Tensor:
+    def integers(below: int) -> Tensor:
         return torch.from_numpy(random.randint(0, below, shape))
 
     # In this order, whatever is asked for: the order of images does not depend on the rest.
     order = torch.from_numpy(random.permutation(len(data.train))[: steps * batch_size].reshape(shape))
     return Draws(
         order=order,
-        down=whole(2 * shift + 1) if shift else None,
-        right=whole(2 * shift + 1) if shift else None,
-        mirrored=whole(2).bool() if flip else None,
-        hole_row=whole(height) if recipe.cutout else None,
-        hole_column=whole(width) if recipe.cutout else None,
+        down=integers(2 * shift + 1) if shift else None,
+        right=integers(2 * shift + 1) if shift else None,
+        flipped=integers(2).bool() if flip else None,
+        cutout_row=integers(height) if recipe.cutout else None,
+        cutout_column=integers(width) if recipe.cutout else None,
         weight=torch.from_numpy(random.beta(recipe.mixup, recipe.mixup, steps)).float() if recipe.mixup else None,
     )
 
@@ -77,12 +77,12 @@ def crop(pixels: Tensor, shift: int, down: Tensor, right: Tensor) -> Tensor:
     return windows[torch.arange(len(pixels), device=pixels.device), :, down, right]
 
 
-def mirror(pixels: Tensor, mirrored: Tensor) -> Tensor:
-    """Those images of (N, C, H, W) turned left to right that ``mirrored``, bool (N,), says."""
-    return torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
+def horizontal_flip(pixels: Tensor, flipped: Tensor) -> Tensor:
+    """Those images of (N, C, H, W) turned left to right that ``flipped``, bool (N,), says."""
+    return torch.where(flipped.view(-1, 1, 1, 1), pixels.flip(3), pixels)
 
 
-def cut_out(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
+def cutout(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
     """``images``, (N, C, H, W), with a square of ``side`` pixels around (``row``, ``column``), each (N,), set to 0.
 
     On normalised images 0 is the training images' mean. What of a square lies outside is lost, as in DeVries and Taylor
@@ -99,7 +99,7 @@ def _within(length: int, centre: Tensor, side: int) -> Tensor:
     return (offset >= 0) & (offset < side)
 
 
-def mix(images: Tensor, weight: Tensor) -> Tensor:
+def mixup(images: Tensor, weight: Tensor) -> Tensor:
     """Each image times ``weight`` plus its partner times the rest (Zhang et al. 2017, arXiv:1710.09412).
 
     images: (N, C, H, W) in random order, so that the batch read backwards is a random pairing.

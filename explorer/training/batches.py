@@ -32,10 +32,10 @@ class Images:
         """Whether the pixels come from the disk, so that giving them out is work of the CPU's."""
         return isinstance(self.pixels, StreamedPixels)
 
-    def expect(self, batches: Sequence[Tensor]) -> None:
+    def prefetch(self, batches: Sequence[Tensor]) -> None:
         """Says which images ``pixels`` will be asked for next, each (B,) indices: those on disk are decoded ahead."""
         if isinstance(self.pixels, StreamedPixels):
-            self.pixels.expect(batches)
+            self.pixels.prefetch(batches)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 (N, C, H, W) to float32 of mean 0 and std 1 over the training images, channels last in memory."""

@@ -23,8 +23,8 @@ from torch import Tensor
 from explorer.records import Epoch
 from explorer.system.files import remove, write_atomically
 
-SECONDS = 5.0  # of work that are worth a checkpoint
-SHARE = 50  # a checkpoint may take so small a part of the time
+MIN_SECONDS = 5.0  # of work that are worth a checkpoint
+TIME_FACTOR = 50  # a checkpoint may take so small a part of the time
 _log = logging.getLogger(__name__)
 
 
@@ -40,9 +40,9 @@ class Checkpoint:
         self._written, self._cost = time.perf_counter(), 0.0
         self._warned = False
 
-    def worthwhile(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the work since the last checkpoint, or since the start, is worth one now."""
-        return time.perf_counter() - self._written >= max(SECONDS, SHARE * self._cost)
+        return time.perf_counter() - self._written >= max(MIN_SECONDS, TIME_FACTOR * self._cost)
 
     def write(self, tensors: Mapping[str, Tensor], curve: tuple[Epoch, ...], seconds: float) -> None:
         """Keeps the state after the curve's last epoch; ``seconds``: the training's time so far.
@@ -78,7 +78,7 @@ class Checkpoint:
             _log.warning("%s is damaged and not used: its SHA-256 differs", self.path)
             return None
         state = json.loads(header["state"])
-        if state["training"] != self.training or _forms(found) != _forms(tensors):
+        if state["training"] != self.training or _shapes_and_dtypes(found) != _shapes_and_dtypes(tensors):
             _log.warning("%s belongs to another training and is not used", self.path)
             return None
         with torch.no_grad():
@@ -91,7 +91,7 @@ class Checkpoint:
         remove(self.path)
 
 
-def _forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+def _shapes_and_dtypes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 

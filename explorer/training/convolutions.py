@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-VECTOR = 16  # float32 numbers in an AVX-512 register: oneDNN's kernels take channels in blocks of 16
+CHANNEL_BLOCK = 16  # float32 numbers in an AVX-512 register: oneDNN's kernels take channels in blocks of 16
 
 
 @contextmanager
@@ -53,12 +53,12 @@ def _may_be_faulty(conv: nn.Conv2d) -> bool:
 def is_narrow_projection(conv: nn.Conv2d) -> bool:
     """Whether ``conv`` is a strided 1x1 convolution whose backward pass writes beyond its buffer."""
     is_strided_pointwise = conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.padding == (0, 0)
-    return is_strided_pointwise and conv.groups == 1 and conv.in_channels < VECTOR
+    return is_strided_pointwise and conv.groups == 1 and conv.in_channels < CHANNEL_BLOCK
 
 
 def has_faulty_bfloat16_gradient(conv: nn.Conv2d, height: int, width: int) -> bool:
     """Whether oneDNN leaves parts of the weight gradient unset, in bfloat16, on maps of ``height`` x ``width``."""
-    is_dilated = max(conv.dilation) > 1 and conv.in_channels // conv.groups % VECTOR != 0
+    is_dilated = max(conv.dilation) > 1 and conv.in_channels // conv.groups % CHANNEL_BLOCK != 0
     if is_dilated or isinstance(conv.padding, str):  # "same" and "valid" are not worked out: float32 is right for all
         return True
     return any(

@@ -13,7 +13,6 @@ from explorer.errors import TrainingError, did_you_mean
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 AUTO = "auto"
 
-
 _threads_used = False  # more than one, by this process or the one that it was forked from
 
 
@@ -38,14 +37,14 @@ def process_settings(device: str, threads: int) -> Iterator[torch.device]:
     """
     if threads < 1:
         raise TrainingError(f"threads must be at least 1, found {threads}")
-    place = _device(device)
+    torch_device = _checked_device(device)
     global _threads_used
     _threads_used |= threads > 1
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(place):
-            yield place
+        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(torch_device):
+            yield torch_device
     finally:
         torch.set_num_threads(threads_before)
 
@@ -62,14 +61,14 @@ def _default_device_cpu() -> Iterator[None]:
 
 
 @contextmanager
-def _cuda_settings(place: torch.device) -> Iterator[None]:
-    if place.type != "cuda":
+def _cuda_settings(device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
         yield
         return
     benchmark_before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True  # shapes do not change, so trying algorithms out pays
     try:
-        with torch.cuda.device(place):
+        with torch.cuda.device(device):
             random_before = torch.cuda.get_rng_state()
             outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(outside)
@@ -83,16 +82,16 @@ def _cuda_settings(place: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark_before
 
 
-def dropout_generator(place: torch.device) -> torch.Generator:
-    """The generator that dropout draws from on ``place``: on a CPU one of its own, on a GPU the device's, which CUDA
+def dropout_generator(device: torch.device) -> torch.Generator:
+    """The generator that dropout draws from on ``device``: on a CPU one of its own, on a GPU the device's, which CUDA
     graphs need."""
-    if place.type != "cuda":
+    if device.type != "cuda":
         return torch.Generator()
-    index = torch.cuda.current_device() if place.index is None else place.index
+    index = torch.cuda.current_device() if device.index is None else device.index
     return torch.cuda.default_generators[index]
 
 
-def autocast(place: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which a network computes. Its weights stay float32.
 
     Without autocast's cache of weights: each is used once a step, and a captured graph must not keep them.
@@ -101,17 +100,17 @@ def autocast(place: torch.device, precision: str) -> torch.autocast:
     if precision not in PRECISIONS:
         near = did_you_mean(precision, PRECISIONS)
         raise TrainingError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
-    return torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
 
 
-def _device(name: str) -> torch.device:
+def _checked_device(name: str) -> torch.device:
     try:
-        place = torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise TrainingError(f"unknown device {name!r}; known: cpu, cuda, cuda:0, ...") from error
-    if place.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda"):
         raise TrainingError(f"cannot train on {name!r}; known devices: cpu, cuda, cuda:0, ...")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise TrainingError(f"no device {name!r}: {count} CUDA devices found; 'cpu' always works")
-    return place
+    return device

@@ -11,7 +11,7 @@ from torch import nn
 
 from explorer.training.batches import Images
 
-BATCH = 500
+BATCH_SIZE = 500
 
 
 class Evaluation(NamedTuple):
@@ -30,7 +30,7 @@ def evaluate(
 ) -> Evaluation:
     """The network is left in evaluation mode. Where the device's memory does not hold a batch it is halved. ``pause``
     is called before each batch and may wait."""
-    batch_size = BATCH
+    batch_size = BATCH_SIZE
     while True:
         try:
             return _evaluate(net, images, autocast, batch_size, pause)

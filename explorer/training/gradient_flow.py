@@ -82,12 +82,14 @@ def gradient_flow(
         if batch > len(dataset.train):
             raise TrainingError(f"batch: {dataset.name} has only {len(dataset.train)} training images, found {batch}")
     network = build_network(architecture, seed, zero_init_last_norm=zero_init_last_norm)
-    with process_settings(device, threads or torch.get_num_threads()) as place:
-        images, labels = _noise(architecture, batch, seed) if dataset is None else _images(dataset, batch, seed, place)
-        network.to(place)
-        dropout = dropout_generator(place).manual_seed(seed)
+    with process_settings(device, threads or torch.get_num_threads()) as torch_device:
+        images, labels = (
+            _noise(architecture, batch, seed) if dataset is None else _images(dataset, batch, seed, torch_device)
+        )
+        network.to(torch_device)
+        dropout = dropout_generator(torch_device).manual_seed(seed)
         with sound_convolutions(network), dropping_from(network, dropout):
-            loss, blocks = _flows(network, images.to(place), labels.to(place))
+            loss, blocks = _flows(network, images.to(torch_device), labels.to(torch_device))
     source = NOISE if dataset is None else dataset.name
     return GradientFlow(architecture.digest, seed, batch, source, loss, blocks)
 
@@ -98,9 +100,9 @@ def _noise(architecture: Architecture, batch: int, seed: int) -> tuple[Tensor, T
     return images, torch.randint(architecture.classes, (batch,), generator=random, device="cpu")
 
 
-def _images(data: Dataset, batch: int, seed: int, place: torch.device) -> tuple[Tensor, Tensor]:
+def _images(data: Dataset, batch: int, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
     chosen = data.train.take(stratified_order(data.train.labels, seed)[:batch])
-    return next(Images(chosen, data, place).in_order(batch))
+    return next(Images(chosen, data, device).in_order(batch))
 
 
 class _Probe(NamedTuple):
@@ -126,25 +128,25 @@ def _flows(network: Network, images: Tensor, labels: Tensor) -> tuple[float | No
 def _attach(placed: PlacedBlock, network: Network) -> _Probe:
     probe, module = _Probe(placed.stage, placed.number, [], [], [], []), network.block(placed)
 
-    def listen(to: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
-        def own_view(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
+    def record_input(to: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
+        def record(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
             to.append(arguments[0].view_as(arguments[0]))  # a tensor of its own collects this way's gradient alone
             to[-1].retain_grad()
             return to[-1]
 
-        return own_view
+        return record
 
-    def keep_output(_: nn.Module, arguments: tuple[Tensor, ...], y: Tensor) -> Tensor:
-        return own_output(_, (y,))
+    def output_hook(_: nn.Module, arguments: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        return record_output(_, (y,))
 
     def find_dead(_: nn.Module, arguments: tuple[Tensor, ...], y: Tensor) -> None:
         probe.dead.append((y == 0).transpose(0, 1).flatten(1).all(dim=1))
 
-    own_output = listen(probe.output)
-    module.register_forward_hook(keep_output)
-    module.branch.register_forward_pre_hook(listen(probe.by_branch))
+    record_output = record_input(probe.output)
+    module.register_forward_hook(output_hook)
+    module.branch.register_forward_pre_hook(record_input(probe.by_branch))
     if module.shortcut is not None:
-        module.shortcut.register_forward_pre_hook(listen(probe.by_shortcut))
+        module.shortcut.register_forward_pre_hook(record_input(probe.by_shortcut))
     for layer in placed.layers():
         if layer.op.role == "activation":
             network.get_submodule(layer.module).register_forward_hook(find_dead)

@@ -66,34 +66,38 @@ def train_network(
         raise TrainingError(f"epochs must be at least 1, found {epochs}")
     began = time.perf_counter()
     with ExitStack() as settings:
-        place = settings.enter_context(process_settings(device, threads))
-        pause = settings.enter_context(Pause(str(place)))
-        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
+        torch_device = settings.enter_context(process_settings(device, threads))
+        pause = settings.enter_context(Pause(str(torch_device)))
+        net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         settings.enter_context(sound_convolutions(net))
-        dropout = dropout_generator(place)
+        dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
         optimiser = make_optimiser(net, recipe)
-        train, validation = Images(data.train, data, place), Images(data.validation, data, place)
+        train, validation = Images(data.train, data, torch_device), Images(data.validation, data, torch_device)
         batch_size = min(recipe.batch_size, len(train))
         if isinstance(net, Network):
             require_several_values(net.architecture, batch_size)
         steps = len(train) // batch_size
         if precision == AUTO:
-            precision = choose_precision(net, data.shape, data.classes, batch_size, place)
-        cast = autocast(place, precision)
-        if place.type == "cpu" and precision == "bfloat16":
+            precision = choose_precision(net, data.shape, data.classes, batch_size, torch_device)
+        cast = autocast(torch_device, precision)
+        if torch_device.type == "cpu" and precision == "bfloat16":
             settings.enter_context(bitwise_relu(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
         step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
         take_step = (
-            ReplayedStep(step, capture_cuda_graph) if graph and not train.streamed and place.type == "cuda" else step
+            ReplayedStep(step, capture_cuda_graph)
+            if graph and not train.streamed and torch_device.type == "cuda"
+            else step
         )
 
         curve: tuple[Epoch, ...] = ()
-        kept = None
+        saved = None
         if checkpoint is not None:
-            kept = Checkpoint(checkpoint, _training(net, data, recipe, epochs, seed, place, threads, precision))
-            curve, seconds_before = kept.read(_state(net, optimiser, average)) or ((), 0.0)
+            saved = Checkpoint(
+                checkpoint, _fingerprint(net, data, recipe, epochs, seed, torch_device, threads, precision)
+            )
+            curve, seconds_before = saved.read(_state(net, optimiser, average)) or ((), 0.0)
             began -= seconds_before
             for earlier in curve:
                 if on_epoch is not None:
@@ -101,7 +105,7 @@ def train_network(
 
         for epoch in range(len(curve) + 1, epochs + 1):
             started = time.perf_counter()
-            dropout.manual_seed(_seed(seed, epoch))
+            dropout.manual_seed(_dropout_seed(seed, epoch))
             rates = [recipe.lr_at((epoch - 1) * steps + number, epochs * steps) for number in range(steps)]
             step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates)
             net.train()
@@ -122,10 +126,10 @@ def train_network(
             curve += (Epoch(epoch, train_loss, scores.loss, scores.accuracy, scores.top5, rates[-1], seconds),)
             if on_epoch is not None and on_epoch(curve[-1]):
                 break
-            if kept is not None and epoch < epochs and kept.worthwhile():
-                kept.write(_state(net, optimiser, average), curve, time.perf_counter() - began)
+            if saved is not None and epoch < epochs and saved.is_due():
+                saved.write(_state(net, optimiser, average), curve, time.perf_counter() - began)
         if average is not None:
-            average.take_over()
+            average.copy_to_network()
 
     last = curve[-1]
     return TrainingResult(
@@ -153,9 +157,9 @@ def evaluate_network(
 
     It is left in evaluation mode, on ``device``. Other arguments and errors as for ``train_network``.
     """
-    with process_settings(device, threads) as place:
-        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
-        return evaluate(net, Images(data.split(split), data, place), autocast(place, precision))
+    with process_settings(device, threads) as torch_device:
+        net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
+        return evaluate(net, Images(data.split(split), data, torch_device), autocast(torch_device, precision))
 
 
 def _validate(
@@ -163,7 +167,7 @@ def _validate(
 ) -> Evaluation:
     if average is None:
         return evaluate(net, images, cast, pause)
-    with average.in_place():
+    with average.applied():
         return evaluate(net, images, cast, pause)
 
 
@@ -186,7 +190,7 @@ def _require_finite(net: nn.Module, epoch: int) -> None:
         raise TrainingError(f"epoch {epoch}: some weights are not finite; a lower learning rate may help")
 
 
-def _seed(seed: int, epoch: int) -> int:
+def _dropout_seed(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
@@ -201,13 +205,13 @@ def _state(net: nn.Module, optimiser: torch.optim.SGD, average: WeightAverage | 
     return state
 
 
-def _training(
+def _fingerprint(
     net: nn.Module,
     data: Dataset,
     recipe: Recipe,
     epochs: int,
     seed: int,
-    place: torch.device,
+    device: torch.device,
     threads: int,
     precision: str,
 ) -> str:
@@ -217,7 +221,7 @@ def _training(
         weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     fixed = {
         "network": str(net), "weights": weights.hexdigest(), "data": dict(data.fingerprint), "recipe": recipe.to_json(),
-        "epochs": epochs, "seed": seed, "device": place.type, "threads": threads, "precision": precision,
+        "epochs": epochs, "seed": seed, "device": device.type, "threads": threads, "precision": precision,
         "torch": torch.__version__,
     }  # fmt: skip
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

@@ -24,29 +24,29 @@ from torch import nn
 from explorer.system.user_folders import user_cache
 from explorer.training.device import PRECISIONS, autocast
 
-GAIN = 1.1  # how many times faster bfloat16 must be; of nearly equals float32 is taken
+MIN_SPEEDUP = 1.1  # how many times faster bfloat16 must be; of nearly equals float32 is taken
 PROBE_BATCH = 32
-WARM_UP, ROUNDS = 1, 3
+WARM_UP, RUNS = 1, 3
 
-_known: dict[str, str] = {}
+_chosen: dict[str, str] = {}
 
 
 def choose_precision(
-    net: nn.Module, shape: tuple[int, int, int], classes: int, batch_size: int, place: torch.device
+    net: nn.Module, shape: tuple[int, int, int], classes: int, batch_size: int, device: torch.device
 ) -> str:
-    """The precision in which networks of this kind train faster on ``place``. The network stays as it is.
+    """The precision in which networks of this kind train faster on ``device``. The network stays as it is.
 
     shape: of one image, (C, H, W). A GPU computes in bfloat16 where it has units for it.
     """
-    if place.type == "cuda":
+    if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     images = min(batch_size, PROBE_BATCH)
     kind = {"cpu": _cpu(), "torch": torch.__version__, "images": [images, *shape], "convolutions": _convolutions(net)}
     key = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
-    if key not in _known:
+    if key not in _chosen:
         path = cache_folder() / f"{key}.json"
-        _known[key] = _read(path) or _keep(path, kind, measure_precisions(net, (images, *shape), classes))
-    return _known[key]
+        _chosen[key] = _read(path) or _store(path, kind, measure_precisions(net, (images, *shape), classes))
+    return _chosen[key]
 
 
 def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes: int) -> dict[str, float]:
@@ -61,7 +61,7 @@ def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes
     labels = torch.randint(0, classes, batch[:1], generator=random)
     net = copy.deepcopy(net).train()
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
-    for _ in range(WARM_UP + ROUNDS):
+    for _ in range(WARM_UP + RUNS):
         for name, taken in seconds.items():
             began = time.process_time()
             with autocast(torch.device("cpu"), name):
@@ -107,19 +107,19 @@ def _read(path: Path) -> str:
     return found if found in PRECISIONS else ""
 
 
-def _keep(path: Path, kind: dict[str, Any], seconds: dict[str, float]) -> str:
+def _store(path: Path, kind: dict[str, Any], seconds: dict[str, float]) -> str:
     """Keeps the faster precision; where another process was first, its answer holds."""
-    chosen = "bfloat16" if seconds["float32"] >= GAIN * seconds["bfloat16"] else "float32"
-    aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    chosen = "bfloat16" if seconds["float32"] >= MIN_SPEEDUP * seconds["bfloat16"] else "float32"
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"precision": chosen, "seconds": seconds, "of": kind}))
+        temporary.write_text(json.dumps({"precision": chosen, "seconds": seconds, "of": kind}))
         try:
-            os.link(aside, path)
+            os.link(temporary, path)
         except FileExistsError:
             return _read(path) or chosen
         finally:
-            aside.unlink()
+            temporary.unlink()
     except OSError:  # a cache that cannot be written costs a measurement in each process
         pass
     return chosen

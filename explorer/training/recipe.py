@@ -70,7 +70,7 @@ _RANGES: dict[str, tuple[Any, float, float]] = {
     "cutout": (int, 0, 4_096),
     "mixup": (int | float, 0, 100),
 }
-_TRUE_OR_FALSE = ("nesterov", "decay_vectors", "augment", "zero_init_last_norm")
+_BOOLEANS = ("nesterov", "decay_vectors", "augment", "zero_init_last_norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise TrainingError(f"recipe {self.name!r}: name must be text")
-        for field in _TRUE_OR_FALSE:
+        for field in _BOOLEANS:
             if not isinstance(getattr(self, field), bool):
                 raise TrainingError(
                     f"recipe {self.name!r}: {field} must be true or false, found {getattr(self, field)!r}"
@@ -139,15 +139,15 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """The recipe that ``to_json`` wrote. Raises TrainingError for anything else."""
         data = _fields(text)
-        missing = [name for name in WHOLE if name not in data]
+        missing = [name for name in REQUIRED_FIELDS if name not in data]
         if missing:
             raise TrainingError(f"a recipe needs {', '.join(missing)}, found only: {', '.join(data) or 'nothing'}")
         return cls(**data)
 
 
-WHOLE = ("name", "schedule", "lr", "batch_size")  # a file with all of these is a recipe without a base
-BASE = "base"
-_MEANT = {
+REQUIRED_FIELDS = ("name", "schedule", "lr", "batch_size")  # a file with all of these is a recipe without a base
+BASE_FIELD = "base"
+_SYNONYMS = {
     "learning_rate": "lr",
     "max_lr": "lr",
     "batch": "batch_size",
@@ -157,7 +157,7 @@ _MEANT = {
     "smoothing": "label_smoothing",
     "augmentation": "augment",
 }
-_ELSEWHERE = {
+_NOT_IN_A_RECIPE = {
     "epochs": "epochs are given beside the recipe (--epochs)",
     "optimizer": "every recipe trains by SGD with momentum",
     "optimiser": "every recipe trains by SGD with momentum",
@@ -180,10 +180,10 @@ def _checked_names(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {str(data)[:80]!r}")
     for key in data:
-        if key not in known and key != BASE:
-            if key in _ELSEWHERE:
-                raise TrainingError(f"a recipe has no {key!r}: {_ELSEWHERE[key]}")
-            hint = f"; did you mean {_MEANT[key]!r}?" if key in _MEANT else did_you_mean(str(key), known)
+        if key not in known and key != BASE_FIELD:
+            if key in _NOT_IN_A_RECIPE:
+                raise TrainingError(f"a recipe has no {key!r}: {_NOT_IN_A_RECIPE[key]}")
+            hint = f"; did you mean {_SYNONYMS[key]!r}?" if key in _SYNONYMS else did_you_mean(str(key), known)
             raise TrainingError(f"a recipe has no {key!r}; it has: {', '.join(known)}{hint}")
     return dict(data)
 
@@ -219,7 +219,7 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
     if isinstance(given, Recipe):
         return given
     if isinstance(given, Mapping):
-        return _changed(_checked_names(given), base, "custom")
+        return _from_fields(_checked_names(given), base, "custom")
     if not isinstance(given, (str, PathLike)):
         raise TrainingError(f"a recipe is a name, a JSON file or a mapping of fields, found {given!r:.80}")
     name = str(given)
@@ -242,15 +242,15 @@ def _from_file(path: Path, base: Recipe) -> Recipe:
         reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
         raise TrainingError(f"{path}: the recipe cannot be read: {reason}") from error
     try:
-        return _changed(_fields(text), base, path.stem)
+        return _from_fields(_fields(text), base, path.stem)
     except TrainingError as error:
         raise TrainingError(f"{path}: {error}") from error
 
 
-def _changed(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
+def _from_fields(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
     """The recipe of these fields; ``name``: its own where they do not say one."""
-    named = data.pop(BASE, None)
-    if named is None and all(field in data for field in WHOLE):
+    named = data.pop(BASE_FIELD, None)
+    if named is None and all(field in data for field in REQUIRED_FIELDS):
         return Recipe(**data)
     if named is not None:
         if not isinstance(named, str) or named not in RECIPES:

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.errors import TrainingError
-from explorer.training.augment import Draws, crop, cut_out, mirror, mix
+from explorer.training.augment import Draws, crop, cutout, horizontal_flip, mixup
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.recipe import Recipe
 
-SMALLEST_PART = 8  # images; batch norm's statistics over fewer say little
+MIN_MICRO_BATCH = 8  # images; batch norm's statistics over fewer say little
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +64,7 @@ class TrainingStep:
     ):
         self.net, self.optimiser, self.images = net, optimiser, images
         self.recipe, self.shift, self.autocast, self.average = recipe, shift, autocast, average
-        self.parts = 1  # into which a batch is split, where it does not fit the device's memory
+        self.micro_batches = 1  # into which a batch is split, where it does not fit the device's memory
         self._lr = optimiser.param_groups[0]["lr"]
         self._number = torch.zeros(1, dtype=torch.int64, device=self._lr.device)
         self._draws: Draws | None = None
@@ -72,8 +72,8 @@ class TrainingStep:
 
     def begin_epoch(self, draws: Draws, rates: Sequence[float]) -> None:
         """Lays out an epoch: what was drawn for it and the learning rate of each step."""
-        self.images.expect(list(draws.order))
-        new = draws.each(lambda drawn: drawn.to(self._lr.device))
+        self.images.prefetch(list(draws.order))
+        new = draws.map(lambda drawn: drawn.to(self._lr.device))
         if self._draws is None:
             self._draws = new
             self._rates = torch.tensor(rates, dtype=torch.float32, device=self._lr.device)
@@ -91,10 +91,10 @@ class TrainingStep:
 
     def __call__(self) -> None:
         assert self._draws is not None, "begin_epoch comes first"
-        draws = self._draws.each(lambda drawn: drawn.index_select(0, self._number)[0])
+        draws = self._draws.map(lambda drawn: drawn.index_select(0, self._number)[0])
         self._lr.copy_(self._rates.index_select(0, self._number)[0])
         images, labels = self._batch(draws)
-        loss = self._learn(images, labels, draws.weight)
+        loss = self._backward(images, labels, draws.mixup_weight)
         self.optimiser.step()
         if self.average is not None:
             self.average.update()
@@ -104,18 +104,18 @@ class TrainingStep:
     def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """The step's images, (B, C, H, W), as the network takes them, and their labels, (B,)."""
         pixels, labels = self.images.pixels[draws.order], self.images.labels[draws.order]
-        if draws.down is not None and draws.right is not None:
-            pixels = crop(pixels, self.shift, draws.down, draws.right)
-        if draws.mirrored is not None:
-            pixels = mirror(pixels, draws.mirrored)
+        if draws.crop_row is not None and draws.crop_column is not None:
+            pixels = crop(pixels, self.shift, draws.crop_row, draws.crop_column)
+        if draws.flipped is not None:
+            pixels = horizontal_flip(pixels, draws.flipped)
         images = self.images.normalise(pixels)
-        if draws.hole_row is not None and draws.hole_column is not None:
-            images = cut_out(images, self.recipe.cutout, draws.hole_row, draws.hole_column)
-        if draws.weight is not None:
-            images = mix(images, draws.weight)
+        if draws.cutout_row is not None and draws.cutout_column is not None:
+            images = cutout(images, self.recipe.cutout, draws.cutout_row, draws.cutout_column)
+        if draws.mixup_weight is not None:
+            images = mixup(images, draws.mixup_weight)
         return images, labels
 
-    def _learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+    def _backward(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
         """Leaves the batch's gradients in the parameters; returns its mean loss.
 
         Where the device's memory does not hold the batch it is halved until it does, and the parts' gradients
@@ -126,7 +126,7 @@ class TrainingStep:
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 total = torch.zeros((), dtype=torch.float32, device=labels.device)
-                chunks = (tensor.chunk(self.parts) for tensor in (images, labels, partners))
+                chunks = (tensor.chunk(self.micro_batches) for tensor in (images, labels, partners))
                 for some, its_labels, its_partners in zip(*chunks, strict=True):
                     loss = self._loss(some, its_labels, its_partners, weight) * (len(its_labels) / len(labels))
                     loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -135,7 +135,7 @@ class TrainingStep:
             except torch.OutOfMemoryError as error:
                 if self._lr.is_cuda and torch.cuda.is_current_stream_capturing():
                     raise
-                self._split_further(len(labels), error)
+                self._halve_micro_batch(len(labels), error)
 
     def _loss(self, images: Tensor, labels: Tensor, partners: Tensor, weight: Tensor | None) -> Tensor:
         """The mean cross-entropy, (); of a mixture that of both labels, each by its weight."""
@@ -147,14 +147,16 @@ class TrainingStep:
             return loss
         return torch.lerp(F.cross_entropy(logits, partners, label_smoothing=smoothing), loss, weight)
 
-    def _split_further(self, batch_size: int, error: torch.OutOfMemoryError) -> None:
-        if batch_size // (2 * self.parts) < SMALLEST_PART:
+    def _halve_micro_batch(self, batch_size: int, error: torch.OutOfMemoryError) -> None:
+        if batch_size // (2 * self.micro_batches) < MIN_MICRO_BATCH:
             raise TrainingError(
-                f"the device's memory does not hold the network with {batch_size // self.parts} images: "
+                f"the device's memory does not hold the network with {batch_size // self.micro_batches} images: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-        self.parts *= 2
-        _log.warning("out of memory on %s: batches of %d go in %d parts", self._lr.device, batch_size, self.parts)
+        self.micro_batches *= 2
+        _log.warning(
+            "out of memory on %s: batches of %d go in %d parts", self._lr.device, batch_size, self.micro_batches
+        )
         if self._lr.is_cuda:
             self.optimiser.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()

@@ -123,7 +123,7 @@ def test_batches_come_in_their_order(folder, nothing_fits):
     assert isinstance(pixels, StreamedPixels)
     assert torch.equal(torch.cat(list(pixels.split(7))), whole)
     batches = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0)).split(5)
-    pixels.expect(batches)
+    pixels.prefetch(batches)
     assert torch.equal(pixels[batches[0]], whole[batches[0]])
     assert torch.equal(pixels[batches[1]], whole[batches[1]])
     assert torch.equal(pixels[batches[0]], whole[batches[0]])  # not what comes next
