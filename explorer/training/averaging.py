@@ -1,4 +1,4 @@
-"""A running average of a network's weights, to be validated and averages in their stead."""
+"""An exponential moving average of a network's weights, which is validated and saved instead of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from torch import Tensor, nn
 class WeightAverage:
     """The exponential moving average of weights and normalisation statistics (Polyak and Juditsky 1992).
 
-    The decay of step t = 0, 1, ... is min(``decay``, (1 + t) / (10 + t)), so that early weights are soon
-    forgotten. Everything lies in tensors that stay where they are: ``update`` can be captured in a CUDA graph.
+    The decay of step t = 0, 1, ... is min(``decay``, (1 + t) / (10 + t)), so that early weights lose their influence
+    soon. All tensors keep their memory, so that ``update`` can be captured in a CUDA graph.
+
+    Args:
+        net: The network whose weights are averaged.
+        decay: The greatest decay of a step, 0..1.
     """
 
     def __init__(self, net: nn.Module, decay: float):
@@ -24,7 +28,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the weights as they are now into the average."""
+        """Update the average with the network's present weights."""
         share = torch.clamp(9.0 / (10.0 + self.updates), min=1.0 - self.decay)
         averages = list(self._averages.values())
         change = torch._foreach_sub(list(self._weights.values()), averages)
@@ -34,7 +38,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network has the averaged weights within the ``with`` block, and its own again after it."""
+        """Give the network the averaged weights within the ``with`` block and restore its own after it."""
         own = {name: tensor.clone() for name, tensor in self._weights.items()}
         self.copy_to_network()
         try:
@@ -43,7 +47,7 @@ class WeightAverage:
             self._write(own)
 
     def copy_to_network(self) -> None:
-        """The network has the averaged weights from now on."""
+        """Overwrite the network's weights with the averaged ones."""
         self._write(self._averages)
 
     @torch.no_grad()
@@ -52,5 +56,5 @@ class WeightAverage:
             tensor.copy_(values[name])
 
     def state(self) -> dict[str, Tensor]:
-        """Its tensors by name, themselves and not copies: written over, they are the state to go on from."""
+        """Return the tensors of the average by name; they are not copies, so writing to them restores a state."""
         return {"updates": self.updates, **{f"of.{name}": tensor for name, tensor in self._averages.items()}}

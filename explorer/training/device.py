@@ -1,4 +1,4 @@
-"""The state of the process that a training depends on: device, threads, autograd. It is restored afterwards."""
+"""Process state that training depends on: device, threads and autograd mode. All of it is restored after training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from explorer.errors import TrainingError, did_you_mean
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 AUTO = "auto"
 
-_threads_used = False  # more than one, by this process or the one that it was forked from
+_threads_used = False  # whether this process, or the one that it was forked from, used more than one thread
 
 
 def _one_thread_after_fork() -> None:
-    """In a forked child, such as a worker of a DataLoader, use one thread where the parent used several: OpenMP's
-    threads are not forked, and a computation with several would wait for them for ever."""
+    """In a forked child, such as a DataLoader worker, use one thread if the parent used several.
+
+    OpenMP's threads are not forked, and a computation with several threads would wait for them without end.
+    """
     if _threads_used:
         torch.set_num_threads(1)
 
@@ -28,12 +30,21 @@ os.register_at_fork(after_in_child=_one_thread_after_fork)
 
 @contextmanager
 def process_settings(device: str, threads: int) -> Iterator[torch.device]:
-    """Sets the threads, and records gradients even within the caller's ``torch.no_grad`` or ``torch.inference_mode``.
-    Yields the device.
+    """Set the number of threads and enable gradients within the ``with`` block; restore the caller's settings after it.
 
-    The caller's settings are restored. On a CPU no random state is read or changed; on a GPU the device's is restored.
-    All work goes to a stream of its own there: a step can be captured in a CUDA graph only off the default one.
-    Raises TrainingError when an argument is out of range.
+    Gradients are enabled even within the caller's ``torch.no_grad`` or ``torch.inference_mode``. On a CPU no random
+    state is read or changed; on a GPU the device's random state is restored. On a GPU all work uses a new stream,
+    because the default stream cannot be captured in a CUDA graph.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Number of computing threads, at least 1.
+
+    Yields:
+        The device.
+
+    Raises:
+        TrainingError: The device is unknown or missing, or ``threads`` is less than 1.
     """
     if threads < 1:
         raise TrainingError(f"threads must be at least 1, found {threads}")
@@ -51,8 +62,11 @@ def process_settings(device: str, threads: int) -> Iterator[torch.device]:
 
 @contextmanager
 def _default_device_cpu() -> Iterator[None]:
-    """New tensors lie on the CPU unless a device is named. Entered only where the caller's default is another device:
-    torch then runs Python code at each of its functions."""
+    """Create new tensors on the CPU unless a device is named.
+
+    A default device makes torch run Python code in each of its functions, so it is set only if the caller's default
+    is not the CPU.
+    """
     if torch.get_default_device().type == "cpu":
         yield
     else:
@@ -66,7 +80,7 @@ def _cuda_settings(device: torch.device) -> Iterator[None]:
         yield
         return
     benchmark_before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True  # shapes do not change, so trying algorithms out pays
+    torch.backends.cudnn.benchmark = True  # shapes do not change, so comparing algorithms saves time
     try:
         with torch.cuda.device(device):
             random_before = torch.cuda.get_rng_state()
@@ -83,8 +97,10 @@ def _cuda_settings(device: torch.device) -> Iterator[None]:
 
 
 def dropout_generator(device: torch.device) -> torch.Generator:
-    """The generator that dropout draws from on ``device``: on a CPU one of its own, on a GPU the device's, which CUDA
-    graphs need."""
+    """Return the generator for dropout on ``device``.
+
+    On a CPU it is a new one; on a GPU it is the device's default generator, as CUDA graphs require.
+    """
     if device.type != "cuda":
         return torch.Generator()
     index = torch.cuda.current_device() if device.index is None else device.index
@@ -92,10 +108,16 @@ def dropout_generator(device: torch.device) -> torch.Generator:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network computes. Its weights stay float32.
+    """Return the autocast context in which a network computes. Its weights stay float32.
 
-    Without autocast's cache of weights: each is used once a step, and a captured graph must not keep them.
-    Raises TrainingError for an unknown precision.
+    Autocast's cache of weights is off: each weight is used once in a step, and a captured graph must not hold copies.
+
+    Args:
+        device: The device.
+        precision: ``float32`` or ``bfloat16``.
+
+    Raises:
+        TrainingError: The precision is unknown.
     """
     if precision not in PRECISIONS:
         near = did_you_mean(precision, PRECISIONS)

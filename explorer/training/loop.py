@@ -1,4 +1,4 @@
-"""Trains one network and says how well it did. Read ``train_network`` from top to bottom."""
+"""The training loop: ``train_network`` trains one network and validates it after every epoch."""
 
 from __future__ import annotations
 
@@ -46,21 +46,34 @@ def train_network(
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> TrainingResult:
-    """Train ``net`` in place on ``data.train``, validating after every epoch; it stays on ``device``.
+    """Train ``net`` in place on ``data.train``, validate it after every epoch, and leave it on ``device``.
 
-    ``seed``: of the order, the crops and flips, and of dropout; the weights are as they come. On a CPU
-    the same seed, network, precision and number of ``threads`` give the same result to the last bit.
-    ``precision``: "bfloat16" runs the network under autocast, the weights stay float32; "auto" takes what is
-    measured to be faster. ``graph``: replay the step as a CUDA graph, on a GPU. ``on_epoch`` is called with each
-    finished epoch; when it answers True the training ends there. While a latency is measured on the device it waits
-    between two steps, which counts as no training and changes no bit of it.
+    On a CPU the same network, seed, precision and number of threads give bitwise equal results. While another process
+    measures a latency on the device, training waits between two steps; waiting changes no result and does not count as
+    training time.
 
-    ``checkpoint``: a file to keep the state in, between epochs that take long enough. A training that was killed
-    goes on from it, when called again with the same arguments, to the same bits on a CPU; its earlier epochs are told
-    again. The file is left for the caller to remove once the result is safe.
+    Args:
+        net: The network with its initial weights.
+        data: The data set.
+        recipe: Batch size, optimiser, learning rate schedule and augmentation.
+        epochs: Number of epochs, at least 1.
+        seed: Seed of the order of images, of augmentation and of dropout, but not of the weights.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Number of computing threads.
+        precision: ``float32``; ``bfloat16`` for autocast with float32 weights; ``auto`` for the one measured as faster.
+        graph: Whether to replay the step as a CUDA graph on a GPU.
+        checkpoint: File for checkpoints, written between epochs if enough time has passed. If an interrupted run is
+            repeated with the same arguments it resumes from the file, with bitwise equal results on a CPU. The caller
+            removes the file after it has stored the result.
+        on_epoch: Called with each finished epoch, and on resuming with each earlier one; if it returns True for a new
+            epoch, training stops.
 
-    Raises TrainingError when the loss is no longer finite, when the device's memory does not hold even a part of a
-    batch, or when an argument is out of range.
+    Returns:
+        The metrics of the last epoch, the curve of all epochs, and the throughput.
+
+    Raises:
+        TrainingError: The loss or a weight is not finite, even a part of a batch does not fit in the device's memory,
+            or an argument is out of range.
     """
     if epochs < 1:
         raise TrainingError(f"epochs must be at least 1, found {epochs}")
@@ -153,9 +166,22 @@ def evaluate_network(
     threads: int = 1,
     precision: str = "float32",
 ) -> Evaluation:
-    """How ``net`` does on one split of ``data``: train, validation or test.
+    """Evaluate ``net`` on one split and leave it in evaluation mode on ``device``.
 
-    It is left in evaluation mode, on ``device``. Other arguments and errors as for ``train_network``.
+    Args:
+        net: The network.
+        data: The data set.
+        split: ``train``, ``validation`` or ``test``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Number of computing threads.
+        precision: ``float32`` or ``bfloat16``.
+
+    Returns:
+        Accuracies and loss.
+
+    Raises:
+        DataError: The split is unknown, or its files are damaged.
+        TrainingError: An argument is out of range.
     """
     with process_settings(device, threads) as torch_device:
         net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
@@ -165,6 +191,7 @@ def evaluate_network(
 def _validate(
     net: nn.Module, images: Images, cast: torch.autocast, average: WeightAverage | None, pause: Pause
 ) -> Evaluation:
+    """Evaluate the averaged weights if there are any, else the network's own."""
     if average is None:
         return evaluate(net, images, cast, pause)
     with average.applied():
@@ -172,7 +199,7 @@ def _validate(
 
 
 def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
-    """The epoch's mean training loss."""
+    """Return the epoch's mean training loss. Raises TrainingError if the loss of a step is not finite."""
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
         step = int(bad[0])
@@ -184,18 +211,19 @@ def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
 
 
 def _require_finite(net: nn.Module, epoch: int) -> None:
-    """A network may hide a weight that is no number behind a finite loss, as ReLU may make 0 of it."""
+    """Raise TrainingError if a weight is not finite. The loss may still be finite, because ReLU may map NaN to 0."""
     tensors = [tensor for tensor in net.state_dict().values() if tensor.is_floating_point()]
     if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():
         raise TrainingError(f"epoch {epoch}: some weights are not finite; a lower learning rate may help")
 
 
 def _dropout_seed(seed: int, epoch: int) -> int:
+    """Return the seed of the dropout generator in one epoch, of 64 bits."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
 def _state(net: nn.Module, optimiser: torch.optim.SGD, average: WeightAverage | None) -> dict[str, Tensor]:
-    """All tensors that change while training, by name, themselves and not copies."""
+    """Return all tensors that change in training by name; they are not copies."""
     state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     for name, parameter in net.named_parameters():
         if "momentum_buffer" in optimiser.state[parameter]:
@@ -215,7 +243,7 @@ def _fingerprint(
     threads: int,
     precision: str,
 ) -> str:
-    """A hash of all that fixes a training's bits, before it begins."""
+    """Return a hash of everything that determines the results of a run, as it is before the first step."""
     weights = hashlib.sha256()
     for tensor in net.state_dict().values():
         weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
