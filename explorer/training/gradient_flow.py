@@ -47,7 +47,7 @@ from explorer.training.device import dropout_generator, process_settings
 
 NOISE = "noise"
 BATCH = 32
-BATCHES = range(2, 4_097)  # batch norm needs two images; larger batches would only cost memory
+BATCHES = range(2, 4_097)  # batch norm needs two images; the upper limit bounds the memory
 SEEDS = range(2**32)
 
 

@@ -24,8 +24,8 @@ from torch import nn
 from explorer.system.user_folders import user_cache
 from explorer.training.device import PRECISIONS, autocast
 
-MIN_SPEEDUP = 1.1  # bfloat16 must be this many times as fast: for less, its lower precision is not worth it
-PROBE_BATCH = 32  # images: enough to compare the precisions, few enough to measure in about a second
+MIN_SPEEDUP = 1.1  # bfloat16 must be this many times as fast; float32 is chosen if both are nearly equal
+PROBE_BATCH = 32  # images of a measured step, at most, so that measuring is quick
 WARM_UP, RUNS = 1, 3
 
 _chosen: dict[str, str] = {}
