@@ -73,7 +73,7 @@ def show(name, data_dir, skip_damaged, as_json) -> None:
     """
     from explorer.data.dataset import load_data
     from explorer.data.decoding import DamagedImages
-    from explorer.data.reading import printable
+    from explorer.data.reading import escaped_name
     from explorer.data.splits import SPLITS
 
     try:
@@ -89,7 +89,7 @@ def show(name, data_dir, skip_damaged, as_json) -> None:
         return
     print_table(
         {"class": "left", **dict.fromkeys(SPLITS, "right")},
-        [(printable(each), *(f"{number:,}" for number in numbers.values())) for each, numbers in counts.items()],
+        [(escaped_name(each), *(f"{number:,}" for number in numbers.values())) for each, numbers in counts.items()],
     )
     click.echo(f"{dataset.name}: {dataset.classes} classes, images of {dataset.shape}")
     for note in notes:

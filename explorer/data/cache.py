@@ -75,33 +75,33 @@ def _read(entry: Path) -> Split:
 def _write(entry: Path, split: Split) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
     sweep(entry.parent, older_than=time.time() - STALE_SECONDS)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=entry.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=entry.parent))
     try:
         for name, array in (("images", split.images), ("labels", split.labels)):
-            with open(aside / f"{name}.npy", "wb") as file:
+            with open(temporary / f"{name}.npy", "wb") as file:
                 np.save(file, array, allow_pickle=False)
                 _sync(file)
-        with open(aside / MANIFEST, "w") as file:
+        with open(temporary / MANIFEST, "w") as file:
             json.dump({"notes": split.notes, "grey_bits": split.grey_bits, "damaged": split.damaged}, file)
             _sync(file)
-        sync_folder(aside)
-        _read(aside)  # numpy does not notice a disk that fills up at the last bytes of an array
-        _replace(aside, entry)
+        sync_folder(temporary)
+        _read(temporary)  # numpy does not notice a disk that fills up at the last bytes of an array
+        _replace(temporary, entry)
         sync_folder(entry.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace(aside: Path, entry: Path) -> None:
+def _replace(temporary: Path, entry: Path) -> None:
     try:
-        os.rename(aside, entry)
+        os.rename(temporary, entry)
     except OSError:
         # Either another worker was first, whose entry is as good, or a damaged entry is in the way.
         try:
             _read(entry)
         except (OSError, ValueError, EOFError, KeyError):
             shutil.rmtree(entry)
-            os.rename(aside, entry)
+            os.rename(temporary, entry)
 
 
 def _sync(file: IO[Any]) -> None:

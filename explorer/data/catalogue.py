@@ -14,15 +14,15 @@ from explorer.data.formats.cifar import CIFAR10, CIFAR100, archive_layout, batch
 from explorer.data.formats.folders import describe_folder, folder_layout
 from explorer.data.formats.mnist import FASHION_MNIST, MNIST, idx_layout
 from explorer.data.formats.parquet import parquet_layout
-from explorer.data.sources import Known, Layout, Source, data_root, find_source, is_named
+from explorer.data.sources import Layout, PublicDataset, Source, data_root, find_source, is_named
 from explorer.data.splits import SPLITS, Split
 from explorer.errors import DataError, did_you_mean
 from explorer.networks.ops.base import TensorShape
 
-_SIDES = range(4, 4_097)
+_ALLOWED_SIDES = range(4, 4_097)
 
 
-class Embedded(NamedTuple):
+class EmbeddedDataset(NamedTuple):
     """A data set that needs no files: its shape, how many images each split has, and what makes the three splits from
     a seed. Ten classes."""
 
@@ -33,15 +33,15 @@ class Embedded(NamedTuple):
 
 
 EMBEDDED = {
-    "digits": Embedded(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
-    "cluttered-digits": Embedded(
+    "digits": EmbeddedDataset(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
+    "cluttered-digits": EmbeddedDataset(
         TensorShape(1, digits.CANVAS, digits.CANVAS),
         {split: n * m for split, n, m in zip(SPLITS, digits.CLUTTERED_DIGITS, digits.PLACEMENTS)},
         0,
         digits.load_cluttered_digits,
     ),
 }
-KNOWN: dict[str, Known] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
+KNOWN: dict[str, PublicDataset] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
 # In one folder, the first of these that is there is taken.
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     **dict.fromkeys(("cifar10", "cifar100"), (parquet_layout, batches_layout, folder_layout, archive_layout)),
@@ -95,8 +95,10 @@ def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | Non
     for spelt, side in ((name, None), *([(sized[1], int(sized[2]))] if sized else [])):
         for folder in (Path(os.path.expanduser(spelt)), data_root(data_dir) / spelt):
             if spelt and os.path.isdir(folder):
-                if side is not None and side not in _SIDES:
-                    raise DataError(f"{name}: a size lies in {_SIDES[0]}..{_SIDES[-1]} pixels, found {side}")
+                if side is not None and side not in _ALLOWED_SIDES:
+                    raise DataError(
+                        f"{name}: a size lies in {_ALLOWED_SIDES[0]}..{_ALLOWED_SIDES[-1]} pixels, found {side}"
+                    )
                 return folder.resolve(), side
     if sized and sized[1] in NAMES:
         raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")

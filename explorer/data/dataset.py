@@ -16,17 +16,17 @@ import numpy as np
 
 from explorer.data.catalogue import EMBEDDED, KNOWN, describe_data, find_folder, locate
 from explorer.data.formats.folders import describe_folder, folder_source
-from explorer.data.images import Form
-from explorer.data.reading import printable
-from explorer.data.sources import Source, data_root, missing
-from explorer.data.splits import SPLITS, Split, UnreadSplit, copy_notes, image_digests, shared_note, stratified_parts
+from explorer.data.images import ImageFormat
+from explorer.data.reading import escaped_name
+from explorer.data.sources import Source, data_root, not_found_error
+from explorer.data.splits import SPLITS, LazySplit, Split, copy_notes, image_digests, shared_note, stratified_parts
 from explorer.data.streaming import ImagesOnDisk
 from explorer.errors import DataError, did_you_mean
 from explorer.networks.ops.base import TensorShape
 
-MOMENT_IMAGES = 1_000  # of a data set that stays on the disk, as many give mean and std
-SHOWN_CLASSES = 10
-FEW_IMAGES = 20  # below it one image is worth more than five points of accuracy
+STATISTICS_IMAGES = 1_000  # of a data set that stays on the disk, as many give mean and std
+MAX_SHOWN_CLASSES = 10
+MIN_VALIDATION_IMAGES = 20  # below it one image is worth more than five points of accuracy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class Dataset:
     classes: int
     train: Split
     validation: Split
-    test: Split | UnreadSplit
+    test: Split | LazySplit
     mean: tuple[float, ...]
     std: tuple[float, ...]
     shift: int
@@ -67,13 +67,13 @@ class Dataset:
         if not self.class_names:
             return ()
         shown = [
-            f"{printable(name)} " + " ".join(f"{number:,} ({split})" for split, number in numbers.items())
-            for name, numbers in list(self.counts(splits).items())[:SHOWN_CLASSES]
+            f"{escaped_name(name)} " + " ".join(f"{number:,} ({split})" for split, number in numbers.items())
+            for name, numbers in list(self.counts(splits).items())[:MAX_SHOWN_CLASSES]
         ]
         more = self.classes - len(shown)
         return (f"{self.classes} classes: {', '.join(shown)}{f', and {more} more' if more else ''}",)
 
-    def split(self, name: str) -> Split | UnreadSplit:
+    def split(self, name: str) -> Split | LazySplit:
         """One of the three splits by its name."""
         if name not in SPLITS:
             raise DataError(f"unknown split {name!r}; known: {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
@@ -102,7 +102,7 @@ def load_data(
     """
     flip = False
     class_names: tuple[str, ...] = ()
-    test: Split | UnreadSplit
+    test: Split | LazySplit
     if name in EMBEDDED:
         shape, classes = describe_data(name)
         shift = EMBEDDED[name].shift
@@ -112,16 +112,16 @@ def load_data(
         shape, classes, shift, flip = known.shape, known.classes, known.shift, known.flip
         source = locate(name, data_dir)
         if source is None:
-            raise missing(known, data_root(data_dir))
+            raise not_found_error(known, data_root(data_dir))
         train, validation, test = _read(source, classes, seed)
     else:
         folder, side = find_folder(name, data_dir)
         shape, classes = describe_folder(folder, side)
         shift = min(shape.height, shape.width) // 8  # as CIFAR's 4 of 32; no flip, it might change the class
         square = min(shape.height, shape.width)
-        mend = f"; to resize all images, add a size to the folder's name, as in --data {name}@{square}"
+        fix = f"; to resize all images, add a size to the folder's name, as in --data {name}@{square}"
         name = folder.name if side is None else f"{folder.name}@{side}"
-        source = folder_source(folder, name, Form(shape, side is not None), mend, skip_damaged)
+        source = folder_source(folder, name, ImageFormat(shape, side is not None), fix, skip_damaged)
         class_names = source.class_names
         train, validation, test = _read(source, classes, seed)
     notes = tuple(dict.fromkeys(train.notes + validation.notes))
@@ -129,8 +129,8 @@ def load_data(
     if subset is not None:
         train, validation = _subset(name, train, validation, subset, classes, seed)
     if class_names:
-        notes += _doubts(train, validation, class_names)
-    mean, std = _moments(train.images)
+        notes += _reliability_notes(train, validation, class_names)
+    mean, std = _mean_and_std(train.images)
     fingerprint = {
         "name": name, "train": len(train), "validation": len(validation),
         "seed": seed, "subset": subset, "sha256": _sha256(train, validation),
@@ -143,18 +143,18 @@ def load_data(
     )
 
 
-def _read(source: Source, classes: int, seed: int) -> tuple[Split, Split, Split | UnreadSplit]:
+def _read(source: Source, classes: int, seed: int) -> tuple[Split, Split, Split | LazySplit]:
     """The source's splits; those it does not have are taken from its training images. Its test is not read yet."""
     whole = _read_split(source, "train", classes)
     digests = image_digests(whole.images) if source.class_names else None
     notes = whole.notes if digests is None else whole.notes + copy_notes(digests, whole.labels, source.class_names)
     validation: Split | None = None
-    test: Split | UnreadSplit | None = None
+    test: Split | LazySplit | None = None
     if "validation" in source.splits:
         validation = _read_split(source, "validation", classes)
         notes += shared_note("validation", validation, digests, "training")
     if "test" in source.splits:
-        test = UnreadSplit(partial(_read_test, source, classes, digests))
+        test = LazySplit(partial(_read_test, source, classes, digests))
     absent = [name for name, split in (("validation", validation), ("test", test)) if split is None]
     count = len(whole)
     share = count // (10 if test is not None else 5)
@@ -179,10 +179,10 @@ def _read_test(source: Source, classes: int, digests: np.ndarray | None) -> Spli
     return replace(test, notes=test.notes + shared_note("test", test, digests, "training"))
 
 
-def _doubts(train: Split, validation: Split, class_names: tuple[str, ...]) -> tuple[str, ...]:
+def _reliability_notes(train: Split, validation: Split, class_names: tuple[str, ...]) -> tuple[str, ...]:
     """Notes on splits so small that their accuracy, or what is learnt of a class, says little."""
     notes = []
-    if len(validation) < FEW_IMAGES:
+    if len(validation) < MIN_VALIDATION_IMAGES:
         step = 100 / len(validation)
         notes.append(f"validation has only {len(validation)} images: accuracy moves in steps of {step:.0f} points")
     numbers = np.bincount(train.labels, minlength=len(class_names))
@@ -228,13 +228,13 @@ def _subset(name: str, train: Split, validation: Split, size: int, classes: int,
     return train, validation
 
 
-def _moments(images: np.ndarray | ImagesOnDisk) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _mean_and_std(images: np.ndarray | ImagesOnDisk) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, for pixels scaled to 0..1. A constant channel has std 1.
 
     Of images that stay on the disk, MOMENT_IMAGES at equal distances stand for all.
     """
     if isinstance(images, ImagesOnDisk):
-        chosen = np.linspace(0, len(images) - 1, min(MOMENT_IMAGES, len(images))).astype(int)
+        chosen = np.linspace(0, len(images) - 1, min(STATISTICS_IMAGES, len(images))).astype(int)
         images = np.asarray(images[chosen])
     total = squares = np.zeros(images.shape[1])
     for start in range(0, len(images), 500):  # some hundred at a time: the float copy stays in the processor's cache

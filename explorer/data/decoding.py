@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from explorer.data.images import Form, WrongSize, decode_image, deep_levels, upper_bits
+from explorer.data.images import ImageFormat, WrongSize, decode_image, levels_16_bit, upper_bits
 from explorer.data.splits import Split
 from explorer.errors import DataError
 
@@ -25,7 +25,7 @@ CONVERSIONS = {
 }
 
 
-class Notes:
+class ConversionCounts:
     """Counts the conversions, with the place of the first of each kind."""
 
     def __init__(self) -> None:
@@ -36,29 +36,35 @@ class Notes:
             count, first = self._found.get(kind, (0, place))
             self._found[kind] = (count + 1, first)
 
-    def lines(self, form: Form, levels: str = "") -> tuple[str, ...]:
+    def lines(self, image_format: ImageFormat, levels: str = "") -> tuple[str, ...]:
         """A sentence for each kind: how many, what was done, and the first of them. ``levels``: how many grey levels
         of 16 bits remain."""
-        named = {"shape": form.shape, "form": form, "levels": levels}
+        named = {"shape": image_format.shape, "form": image_format, "levels": levels}
         told = ((text.format(**named), self._found.get(kind)) for kind, text in CONVERSIONS.items())
         return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in told if found)
 
 
 def decode_images(
-    encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, form: Form, skip_damaged: bool = False
+    encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, image_format: ImageFormat, skip_damaged: bool = False
 ) -> Split:
     """The images as uint8 (N, C, H, W), with their labels (N,). ``encoded``: N pairs of a place, for messages, and the
     bytes. ``skip_damaged``: leave out the images that cannot be decoded.
 
     Raises DamagedImages with all places of images that cannot be decoded, WrongSize for one of another size."""
-    out, notes, damaged, kept, first = np.empty((len(labels), *form.shape), np.uint8), Notes(), [], [], ""
-    deep: list[tuple[int, str, bytes]] = []  # 16-bit grey images wait until the largest level is known
+    out, notes, damaged, kept, first = (
+        np.empty((len(labels), *image_format.shape), np.uint8),
+        ConversionCounts(),
+        [],
+        [],
+        "",
+    )
+    deferred: list[tuple[int, str, bytes]] = []  # 16-bit grey images wait until the largest level is known
     levels = np.zeros(2**16, bool)  # the grey levels of 16 bits that occur
 
     def decode(i: int, place: str, data: bytes) -> None:
         nonlocal first
         try:
-            out[i], kinds = decode_image(data, form)
+            out[i], kinds = decode_image(data, image_format)
         except WrongSize as error:
             like = f"; {first} is of that size" if first else ""
             raise WrongSize(f"{place}: {error}{like}") from error
@@ -70,23 +76,28 @@ def decode_images(
         first = first or place
 
     for i, (place, data) in enumerate(encoded):
-        found = deep_levels(data) if form.grey_bits is None else None
+        found = levels_16_bit(data) if image_format.grey_bits is None else None
         if found is None:
             decode(i, place, data)
         else:
-            deep.append((i, place, data))
+            deferred.append((i, place, data))
             levels[found] = True
-    if form.grey_bits is None:
-        form = form._replace(grey_bits=_bits(np.flatnonzero(levels)) if deep else None)
-    for image in deep:
+    if image_format.grey_bits is None:
+        image_format = image_format._replace(grey_bits=_needed_bits(np.flatnonzero(levels)) if deferred else None)
+    for image in deferred:
         decode(*image)
-    told = notes.lines(form, _remaining(np.flatnonzero(levels), form.grey_bits) if deep and form.grey_bits else "")
+    told = notes.lines(
+        image_format,
+        _remaining_levels(np.flatnonzero(levels), image_format.grey_bits)
+        if deferred and image_format.grey_bits
+        else "",
+    )
     if damaged and not skip_damaged:
         raise DamagedImages(damaged, len(labels))
     if damaged:
         told += (damaged_note(damaged, len(labels)),)
         out, labels = out[np.sort(kept)], labels[np.sort(kept)]
-    return Split(out, labels, told, form.grey_bits, len(damaged))
+    return Split(out, labels, told, image_format.grey_bits, len(damaged))
 
 
 def damaged_note(damaged: list[str], total: int) -> str:
@@ -95,16 +106,16 @@ def damaged_note(damaged: list[str], total: int) -> str:
 
 def needed_grey_bits(encoded: Iterable[bytes]) -> int | None:
     """How many bits the levels of those images that are grey and of 16 bits need; None where there are none."""
-    levels = [found for found in map(deep_levels, encoded) if found is not None]
-    return max(map(_bits, levels)) if levels else None
+    levels = [found for found in map(levels_16_bit, encoded) if found is not None]
+    return max(map(_needed_bits, levels)) if levels else None
 
 
-def find_damaged(encoded: Iterable[tuple[str, bytes]], form: Form) -> dict[int, str]:
+def find_damaged(encoded: Iterable[tuple[str, bytes]], image_format: ImageFormat) -> dict[int, str]:
     """The images that cannot be decoded: number -> place and reason. Raises WrongSize for one of another size."""
     damaged = {}
     for i, (place, data) in enumerate(encoded):
         try:
-            decode_image(data, form)
+            decode_image(data, image_format)
         except WrongSize as error:
             raise WrongSize(f"{place}: {error}") from error
         except DataError as error:
@@ -117,24 +128,24 @@ class DamagedImages(DataError):
 
     NAMED = 10
 
-    def __init__(self, images: list[str], total: int, mend: str = "replace or remove it"):
-        self.images, self.total, self.mend = images, total, mend
+    def __init__(self, images: list[str], total: int, fix: str = "replace or remove it"):
+        self.images, self.total, self.fix = images, total, fix
         named = images[: self.NAMED]
         more = len(images) - len(named)
         lines = [*named, *([f"and {more} more"] if more else [])]
         if len(images) == 1:
-            super().__init__(f"{images[0]}; {mend}")
+            super().__init__(f"{images[0]}; {fix}")
         else:
-            super().__init__(f"{len(images)} of {total} images are damaged; {mend}: {'; '.join(lines)}")
+            super().__init__(f"{len(images)} of {total} images are damaged; {fix}: {'; '.join(lines)}")
 
     def __reduce__(self) -> tuple[type[DamagedImages], tuple[list[str], int, str]]:
-        return (type(self), (self.images, self.total, self.mend))
+        return (type(self), (self.images, self.total, self.fix))
 
 
-def _bits(levels: np.ndarray) -> int:
+def _needed_bits(levels: np.ndarray) -> int:
     return max(8, int(levels.max()).bit_length())
 
 
-def _remaining(levels: np.ndarray, grey_bits: int) -> str:
+def _remaining_levels(levels: np.ndarray, grey_bits: int) -> str:
     """How many of the grey ``levels`` remain different."""
     return f", which leaves {len(np.unique(upper_bits(levels, grey_bits))):,} of {len(levels):,} levels"

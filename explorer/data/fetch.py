@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from explorer.data.sources import Download, Known
+from explorer.data.sources import Download, PublicDataset
 from explorer.errors import DataError, one_line
 from explorer.system.files import sweep, sync_folder
 
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT_SECONDS = 30  # seconds without a byte
 STALE_SECONDS = 24 * 3600
 
 # Told how many bytes of a file have come, and of how many.
 Progress = Callable[[Download, int, int], None]
 
 
-def target_files(known: Known, root: Path) -> list[Path]:
+def target_files(known: PublicDataset, root: Path) -> list[Path]:
     """Where the data set's files are put below ``root``."""
     return [root / known.name / download.name for download in known.downloads]
 
 
-def fetch_data(known: Known, root: Path, progress: Progress = lambda *_: None) -> list[Path]:
+def fetch_data(known: PublicDataset, root: Path, progress: Progress = lambda *_: None) -> list[Path]:
     """Downloads what is not yet below ``root``, or not whole; returns the files that were downloaded.
 
     A file takes its place only when it is whole and its hash is right; one that stands there with another hash is
@@ -57,12 +57,12 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
     downloader = pooch.HTTPDownloader(
         progressbar=_Reporter(download, progress),
         chunk_size=2**16,
-        timeout=TIMEOUT,
+        timeout=TIMEOUT_SECONDS,
         headers={"Accept-Encoding": "identity"},  # the file as it is, whose hash is known
     )
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as aside:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as temporary:
         try:
-            pooch.retrieve(download.url, download.sha256, fname=target.name, path=aside, downloader=downloader)
+            pooch.retrieve(download.url, download.sha256, fname=target.name, path=temporary, downloader=downloader)
         except requests.RequestException as error:
             raise DataError(f"{download.url} cannot be downloaded: {_reason(error)}") from error
         except ValueError as error:  # pooch has removed the file
@@ -70,7 +70,7 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
                 f"{download.url}: what came has another SHA-256 than the published {download.sha256}; it is removed. "
                 "The server may have answered with a page, or the file was changed: try again later"
             ) from error
-        whole = Path(aside, target.name)
+        whole = Path(temporary, target.name)
         with open(whole, "rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(whole, target)

@@ -15,11 +15,11 @@ from explorer.networks.ops.base import TensorShape
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-_ORIENTATION = 0x0112  # the EXIF tag
-_WARNING_FILTERS = threading.Lock()  # they belong to the process: two threads would restore each other's
+_EXIF_ORIENTATION = 0x0112  # the EXIF tag
+_WARNING_FILTERS_LOCK = threading.Lock()  # they belong to the process: two threads would restore each other's
 
 
-class Form(NamedTuple):
+class ImageFormat(NamedTuple):
     """What images are decoded to: a shape, and whether an image of another size is fitted into it or refused.
 
     ``grey_bits``: how many bits the levels of 16-bit grey images need, 8 to 16; the upper 8 of them are kept. None: as
@@ -35,12 +35,12 @@ class WrongSize(DataError):
     """An image of another size than was expected."""
 
 
-def decode_image(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
+def decode_image(data: bytes, image_format: ImageFormat) -> tuple[np.ndarray, list[str]]:
     """One image, uint8 (C, H, W), and the CONVERSIONS that were made. Raises DataError, without the place."""
     if not data:
         raise DataError("the image is empty: 0 bytes")
     try:
-        pixels, kinds = _decode(data, form)
+        pixels, kinds = _decode(data, image_format)
     except DataError:
         raise
     except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
@@ -65,7 +65,7 @@ def _reason(error: Exception) -> str:
 def _open(data: bytes) -> PillowImage:
     from PIL import Image
 
-    with _WARNING_FILTERS, warnings.catch_warnings():
+    with _WARNING_FILTERS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # a small file can claim a huge image
         return Image.open(io.BytesIO(data))
 
@@ -79,9 +79,9 @@ def _orientation(image: PillowImage) -> int:
     if image.format == "PNG" and "exif" not in image.info:  # asking for more would decode it
         return 1
     try:
-        with _WARNING_FILTERS, warnings.catch_warnings():
+        with _WARNING_FILTERS_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged EXIF data, beside which the image may be whole
-            found = image.getexif().get(_ORIENTATION, 1)
+            found = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
         return 1
     return found if found in range(1, 9) else 1
@@ -93,14 +93,14 @@ def _upright_size(image: PillowImage) -> tuple[int, int]:
     return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
-def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
+def _decode(data: bytes, image_format: ImageFormat) -> tuple[np.ndarray, list[str]]:
     """(H, W, C) and the conversions."""
     from PIL import Image, ImageOps
 
-    shape, kinds = form.shape, []
+    shape, kinds = image_format.shape, []
     with _open(data) as image:
         size = _upright_size(image)  # before decoding: a small file can claim a huge image
-        if size != (shape.width, shape.height) and not form.fit:
+        if size != (shape.width, shape.height) and not image_format.fit:
             raise WrongSize(f"the image is {size[0]} x {size[1]} pixels, expected {shape.width} x {shape.height}")
         if getattr(image, "n_frames", 1) > 1:
             image.seek(0)
@@ -108,9 +108,9 @@ def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
         if _orientation(image) != 1:
             image = ImageOps.exif_transpose(image)
             kinds.append("turned")
-        if _is_deep_colour(image, data):
+        if _is_16_bit_colour(image, data):
             kinds.append("16-bit colour")
-        image = _eight_bits(image, kinds, form.grey_bits or 16)
+        image = _eight_bits(image, kinds, image_format.grey_bits or 16)
         image = _channels(image, shape.channels, kinds)
         if size != (shape.width, shape.height):
             image = ImageOps.fit(image, (shape.width, shape.height), Image.Resampling.BILINEAR)  # with antialiasing
@@ -134,7 +134,7 @@ def upper_bits(levels: np.ndarray, grey_bits: int) -> np.ndarray:
     return np.asarray(np.minimum(levels >> (grey_bits - 8), 255), np.uint8)
 
 
-def deep_levels(data: bytes) -> np.ndarray | None:
+def levels_16_bit(data: bytes) -> np.ndarray | None:
     """The levels of a grey image of 16 bits; None for other images and those that cannot be read."""
     try:
         with _open(data) as image:
@@ -143,7 +143,7 @@ def deep_levels(data: bytes) -> np.ndarray | None:
         return None
 
 
-def _is_deep_colour(image: PillowImage, data: bytes) -> bool:
+def _is_16_bit_colour(image: PillowImage, data: bytes) -> bool:
     """Whether Pillow has dropped the lower 8 bits of a PNG's channels by itself."""
     depth = data[24] if image.format == "PNG" and len(data) > 24 else 8  # a field of the header chunk, IHDR
     return depth == 16 and not image.mode.startswith("I")
@@ -161,6 +161,6 @@ def _channels(image: PillowImage, channels: int, kinds: list[str]) -> PillowImag
     elif channels == 1 and not _is_grey(image):
         kinds.append("colour")
     image.load()
-    with _WARNING_FILTERS, warnings.catch_warnings():
+    with _WARNING_FILTERS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a palette's transparency in bytes, which is told here
         return image.convert("L" if channels == 1 else "RGB")

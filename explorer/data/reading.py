@@ -14,7 +14,7 @@ T = TypeVar("T")
 MAX_FILE_BYTES = 2**28  # of one file: the largest that a known data set has are CIFAR-100's 155 MB
 
 
-def printable(path: Path | str) -> str:
+def escaped_name(path: Path | str) -> str:
     """A file's name for a message: control characters, and bytes that are not UTF-8, as escapes."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
@@ -24,10 +24,12 @@ def read_bytes(path: Path, at_most: int = MAX_FILE_BYTES) -> bytes:
     try:
         with open(path, "rb") as file:
             if (size := os.fstat(file.fileno()).st_size) > at_most:
-                raise DataError(f"{printable(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?")
+                raise DataError(
+                    f"{escaped_name(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?"
+                )
             return file.read()
     except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{escaped_name(path)}: cannot be read: {error.strerror}") from error
 
 
 def read_file(path: Path, read: Callable[[bytes], T]) -> T:
@@ -36,4 +38,4 @@ def read_file(path: Path, read: Callable[[bytes], T]) -> T:
     try:
         return read(data)
     except DataError as error:
-        raise DataError(f"{printable(path)}: {error}") from error
+        raise DataError(f"{escaped_name(path)}: {error}") from error

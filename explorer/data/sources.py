@@ -18,7 +18,7 @@ from explorer.system.user_folders import user_data
 # Below the folder that a user names: as the Hugging Face hub and torchvision lay their files.
 SUBFOLDERS = ("plaintext", "data", "raw")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
-DEPTH = 3  # DIR/mnist/MNIST/raw
+MAX_DEPTH = 3  # DIR/mnist/MNIST/raw
 
 
 class Download(NamedTuple):
@@ -33,7 +33,7 @@ class Download(NamedTuple):
         return self.url.rpartition("/")[2]
 
 
-class Known(NamedTuple):
+class PublicDataset(NamedTuple):
     """A public data set. ``images``: how many of them are for training and for test; ``folders``: what its
     folder is commonly called, besides its name, in small letters without signs; ``label_columns``: its label in a
     parquet file; ``shift``, ``flip``: see ``Dataset``; ``downloads``: what ``explorer data fetch`` gets."""
@@ -61,7 +61,7 @@ class Source(NamedTuple):
 
 
 # A layout answers with its source when its files are in the folder, with None when they are not.
-Layout = Callable[[Path, Known], Source | None]
+Layout = Callable[[Path, PublicDataset], Source | None]
 
 
 def data_root(data_dir: str | Path | None) -> Path:
@@ -70,9 +70,9 @@ def data_root(data_dir: str | Path | None) -> Path:
     return Path(os.path.expanduser(named)) if named else user_data("data")
 
 
-def find_source(known: Known, root: Path, layouts: tuple[Layout, ...]) -> Source | None:
+def find_source(known: PublicDataset, root: Path, layouts: tuple[Layout, ...]) -> Source | None:
     """The data set's files in ``root`` or in one of its own folders there, or None. Only names are looked at."""
-    for folder in _candidates(known, root, DEPTH):
+    for folder in _candidates(known, root, MAX_DEPTH):
         for layout in layouts:
             source = layout(folder, known)
             if source is not None:
@@ -80,7 +80,7 @@ def find_source(known: Known, root: Path, layouts: tuple[Layout, ...]) -> Source
     return None
 
 
-def missing(known: Known, root: Path) -> DataError:
+def not_found_error(known: PublicDataset, root: Path) -> DataError:
     """The error for a known data set that is not there: where it was looked for, and how to get it."""
     looked = f"looked in it and in its folders {known.name}, {', '.join(known.folders)}, however they are spelt"
     state = looked if root.is_dir() else "it is a file, no folder" if root.exists() else "there is no such folder"
@@ -91,7 +91,7 @@ def missing(known: Known, root: Path) -> DataError:
     )
 
 
-def _candidates(known: Known, folder: Path, depth: int) -> Iterator[Path]:
+def _candidates(known: PublicDataset, folder: Path, depth: int) -> Iterator[Path]:
     """The folder's subfolders that may hold the data set, each before the folder it lies in."""
     try:
         inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
@@ -99,19 +99,19 @@ def _candidates(known: Known, folder: Path, depth: int) -> Iterator[Path]:
         return
     if depth:
         own = [name for name in inside if is_named(folder / name, known)]
-        for name in own + [name for name in inside if plain_name(name) in SUBFOLDERS]:
+        for name in own + [name for name in inside if normalise_name(name) in SUBFOLDERS]:
             yield from _candidates(known, folder / name, depth - 1)
     yield folder
 
 
-def is_named(path: Path, known: Known) -> bool:
+def is_named(path: Path, known: PublicDataset) -> bool:
     """Whether a folder or archive is called as the data set commonly is."""
     name = path.name.lower()
     ending = next((suffix for suffix in ARCHIVES if name.endswith(suffix)), "")
-    return plain_name(name.removesuffix(ending)) in (plain_name(known.name), *known.folders)
+    return normalise_name(name.removesuffix(ending)) in (normalise_name(known.name), *known.folders)
 
 
-def plain_name(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A folder's name in small letters without signs: CIFAR-10 and cifar_10 are both cifar10."""
     return re.sub(r"[\W_]+", "", name).lower()
 

@@ -37,7 +37,7 @@ class Split:
         return Split(self.images[indices], self.labels[indices])
 
 
-class UnreadSplit:
+class LazySplit:
     """A split that is read when it is first asked for. A search never asks for the test images."""
 
     def __init__(self, read: Callable[[], Split]):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from explorer.data.images import Form, decode_image
+from explorer.data.images import ImageFormat, decode_image
 from explorer.data.reading import read_file
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MEMORY_SHARE = (
     1 / 4
 )  # of the memory that this process may use, for the images of all trainings side by side, one on each core
-LEAST_BYTES = 2**30  # so many are held in memory on any machine
+MIN_MEMORY_BYTES = 2**30  # so many are held in memory on any machine
 
 
 class ImagesOnDisk:
@@ -40,12 +40,12 @@ class ImagesOnDisk:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, folder: Path, names: np.ndarray, form: Form):
-        self.folder, self.names, self.form = folder, names, form
+    def __init__(self, folder: Path, names: np.ndarray, image_format: ImageFormat):
+        self.folder, self.names, self.image_format = folder, names, image_format
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.names), *self.form.shape)
+        return (len(self.names), *self.image_format.shape)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,7 +57,7 @@ class ImagesOnDisk:
     def __getitem__(self, index: int | np.integer | slice | np.ndarray) -> np.ndarray | ImagesOnDisk:
         if isinstance(index, (int, np.integer)):
             return self._decode(self.names[index])
-        return ImagesOnDisk(self.folder, self.names[index], self.form)
+        return ImagesOnDisk(self.folder, self.names[index], self.image_format)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         out = np.empty(self.shape, np.uint8)
@@ -66,12 +66,12 @@ class ImagesOnDisk:
         return out if dtype is None else out.astype(dtype)
 
     def _decode(self, name: bytes) -> np.ndarray:
-        return read_file(self.folder / os.fsdecode(name), lambda data: decode_image(data, self.form)[0])
+        return read_file(self.folder / os.fsdecode(name), lambda data: decode_image(data, self.image_format)[0])
 
 
 def fits_in_memory(count: int, shape: TensorShape) -> bool:
     """Whether ``count`` decoded images are few enough to be held in memory by every training of a search."""
-    return count * shape.elements <= max(LEAST_BYTES, MEMORY_SHARE * total_memory() / usable_cores())
+    return count * shape.elements <= max(MIN_MEMORY_BYTES, MEMORY_SHARE * total_memory() / usable_cores())
 
 
 class StreamedPixels:
@@ -99,7 +99,7 @@ class StreamedPixels:
         self._stop_prefetching()
         self._order.extend(batch.tolist() for batch in batches)
         loader: DataLoader[np.ndarray | DataError] = DataLoader(
-            _Batches(self._images),  # type: ignore[arg-type]  # indexing is all that a loader with a sampler asks for
+            _BatchDataset(self._images),  # type: ignore[arg-type]  # indexing is all that a loader with a sampler asks for
             batch_size=None,
             sampler=list(self._order),
             collate_fn=_identity,  # type: ignore[arg-type]  # it is given no list, as batch_size is None
@@ -117,7 +117,7 @@ class StreamedPixels:
             decoded = next(self._prefetched)
         else:
             self._order.clear()
-            decoded = _Batches(self._images)[wanted]
+            decoded = _BatchDataset(self._images)[wanted]
         if not self._order or isinstance(decoded, DataError):
             self._stop_prefetching()
         if isinstance(decoded, DataError):
@@ -138,7 +138,7 @@ class StreamedPixels:
         return (self[batch] for batch in batches)
 
 
-class _Batches:
+class _BatchDataset:
     """What a worker process does. A batch travels as an array through a pipe: shared memory is scarce in containers."""
 
     def __init__(self, images: ImagesOnDisk):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explorer.data.dataset import Dataset
-from explorer.data.splits import Split, UnreadSplit
+from explorer.data.splits import LazySplit, Split
 from explorer.data.streaming import ImagesOnDisk, StreamedPixels
 
 
@@ -27,7 +27,7 @@ class Images:
         classes: Number of classes.
     """
 
-    def __init__(self, split: Split | UnreadSplit, data: Dataset, device: torch.device):
+    def __init__(self, split: Split | LazySplit, data: Dataset, device: torch.device):
         images = split.images
         self.pixels = StreamedPixels(images, device) if isinstance(images, ImagesOnDisk) else _on_device(images, device)
         self.labels = _on_device(split.labels, device)

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from explorer.data.reading import printable
+from explorer.data.reading import escaped_name
 from explorer.errors import DataError, one_line
 
-CHUNK = 2**20
-MAX_READ = 2**22  # bytes that tarfile may ask for at once: more is a header that claims to be large
-_DAMAGE = (
+CHUNK_BYTES = 2**20
+MAX_READ_BYTES = 2**22  # bytes that tarfile may ask for at once: more is a header that claims to be large
+_DAMAGE_ERRORS = (
     OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError, ValueError,
 )  # fmt: skip
 
@@ -40,28 +40,28 @@ def read_members(archive: Path, names: Collection[str], at_most: int) -> dict[st
             total += size
             if total > at_most:
                 raise DataError(
-                    f"{printable(archive)}: unpacks to {total:,} bytes or more, up to {printable(name)}, expected at "
-                    f"most {at_most:,}; is it another archive?"
+                    f"{escaped_name(archive)}: unpacks to {total:,} bytes or more, up to {escaped_name(name)}, "
+                    f"expected at most {at_most:,}; is it another archive?"
                 )
             if name not in names or name in found:
                 continue
-            found[name] = b"".join(iter(partial(file.read, CHUNK), b""))
+            found[name] = b"".join(iter(partial(file.read, CHUNK_BYTES), b""))
             if len(found) == len(names):
                 break
-    except _DAMAGE as error:
-        raise DataError(f"{printable(archive)}: damaged or cut short: {one_line(error)}") from error
+    except _DAMAGE_ERRORS as error:
+        raise DataError(f"{escaped_name(archive)}: damaged or cut short: {one_line(error)}") from error
     return found
 
 
-def unpacked(path: Path, data: bytes, at_most: int) -> bytes:
+def gunzip(path: Path, data: bytes, at_most: int) -> bytes:
     """The content of gzip ``data``. Raises DataError, with the ``path``, for more than ``at_most`` bytes or damage."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             content = file.read(at_most + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{printable(path)}: damaged or cut short: {one_line(error)}") from error
+        raise DataError(f"{escaped_name(path)}: damaged or cut short: {one_line(error)}") from error
     if len(content) > at_most:
-        raise DataError(f"{printable(path)}: unpacks to more than {at_most:,} bytes; is it another file?")
+        raise DataError(f"{escaped_name(path)}: unpacks to more than {at_most:,} bytes; is it another file?")
     return content
 
 
@@ -79,7 +79,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         raw.seek(0)
         with (
             gzip.GzipFile(fileobj=raw) if is_gzip else raw as content,
-            tarfile.open(fileobj=_Bounded(content)) as tarred,  # type: ignore[call-overload]  # it only reads and seeks
+            tarfile.open(fileobj=_BoundedReader(content)) as tarred,  # type: ignore[call-overload]  # it only reads and seeks
         ):
             for member in tarred:
                 content_file = tarred.extractfile(member) if member.isreg() and not member.issparse() else None
@@ -87,7 +87,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
                     yield member.name.rpartition("/")[2], member.size, content_file
 
 
-class _Bounded:
+class _BoundedReader:
     """A file of which no more than MAX_READ bytes are read at once: tarfile reads a header as a whole."""
 
     def __init__(self, file: io.BufferedIOBase):
@@ -95,6 +95,6 @@ class _Bounded:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        if size > MAX_READ:
+        if size > MAX_READ_BYTES:
             raise tarfile.ReadError(f"a header claims {size:,} bytes")
         return self._file.read(size)

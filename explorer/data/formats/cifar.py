@@ -14,7 +14,7 @@ from explorer.data.cache import cached
 from explorer.data.formats.archives import read_members
 from explorer.data.formats.pickled import load_batch
 from explorer.data.reading import read_bytes
-from explorer.data.sources import ARCHIVES, Download, Known, Source, check_labels, is_named
+from explorer.data.sources import ARCHIVES, Download, PublicDataset, Source, check_labels, is_named
 from explorer.data.splits import Split
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
@@ -24,7 +24,7 @@ _SITE = "https://www.cs.toronto.edu/~kriz"
 
 # The SHA-256 of the archives whose MD5 the authors' page gives: c58f30108f718f92721af3b95e74349a and
 # eb9058c3a382ffc7106e4002c42a8d85. They are those that Keras checks.
-CIFAR10 = Known(
+CIFAR10 = PublicDataset(
     name="cifar10",
     shape=SHAPE,
     classes=10,
@@ -41,7 +41,7 @@ CIFAR10 = Known(
         ),
     ),
 )
-CIFAR100 = Known(
+CIFAR100 = PublicDataset(
     name="cifar100",
     shape=SHAPE,
     classes=100,
@@ -59,13 +59,13 @@ CIFAR100 = Known(
     ),
 )
 
-BYTES_BESIDE = 100  # of an image, in a batch: its name and labels
-BYTES_BESIDE_ALL = 10**6  # in the archive: the names of the classes
+METADATA_BYTES = 100  # of an image, in a batch: its name and labels
+ARCHIVE_METADATA_BYTES = 10**6  # in the archive: the names of the classes
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
-class _Batches(NamedTuple):
+class _Layout(NamedTuple):
     """One layout: its name, its files for training and test, and how one file's bytes are read."""
 
     layout: str
@@ -102,24 +102,28 @@ def read_binary_batch(label_bytes: int, place: str, data: bytes) -> Arrays:
     return records[:, label_bytes:].reshape(-1, *SHAPE), records[:, label_bytes - 1].astype(np.int64)
 
 
-_TEN = tuple(f"data_batch_{i}" for i in range(1, 6))
+_CIFAR10_TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 _LAYOUTS = {
     "cifar10": (
-        _Batches("python batches", {"train": _TEN, "test": ("test_batch",)}, partial(read_python_batch, "labels")),
-        _Batches(
+        _Layout(
+            "python batches",
+            {"train": _CIFAR10_TRAIN_FILES, "test": ("test_batch",)},
+            partial(read_python_batch, "labels"),
+        ),
+        _Layout(
             "binary batches",
-            {"train": tuple(f"{name}.bin" for name in _TEN), "test": ("test_batch.bin",)},
+            {"train": tuple(f"{name}.bin" for name in _CIFAR10_TRAIN_FILES), "test": ("test_batch.bin",)},
             partial(read_binary_batch, 1),
         ),
     ),
     "cifar100": (
-        _Batches("python batches", {"train": ("train",), "test": ("test",)}, partial(read_python_batch, "fine_labels")),
-        _Batches("binary batches", {"train": ("train.bin",), "test": ("test.bin",)}, partial(read_binary_batch, 2)),
+        _Layout("python batches", {"train": ("train",), "test": ("test",)}, partial(read_python_batch, "fine_labels")),
+        _Layout("binary batches", {"train": ("train.bin",), "test": ("test.bin",)}, partial(read_binary_batch, 2)),
     ),
 }
 
 
-def batches_layout(folder: Path, known: Known) -> Source | None:
+def batches_layout(folder: Path, known: PublicDataset) -> Source | None:
     """``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), all with ``.bin`` or none."""
     for batches in _LAYOUTS[known.name]:
         if any((folder / name).is_file() for names in batches.files.values() for name in names):
@@ -128,7 +132,7 @@ def batches_layout(folder: Path, known: Known) -> Source | None:
     return None
 
 
-def archive_layout(folder: Path, known: Known) -> Source | None:
+def archive_layout(folder: Path, known: PublicDataset) -> Source | None:
     """The archive of one of the layouts, as ``cifar-10-python.tar.gz`` or by the data set's name."""
     for archive in sorted(folder.iterdir()):
         if archive.name.lower().endswith(ARCHIVES) and is_named(archive, known) and archive.is_file():
@@ -137,7 +141,7 @@ def archive_layout(folder: Path, known: Known) -> Source | None:
     return None
 
 
-def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> Split:
+def _from_folder(folder: Path, known: PublicDataset, batches: _Layout, split: str) -> Split:
     paths = [folder / name for name in batches.files[split]]
     for path in paths:
         if not path.is_file():
@@ -149,10 +153,10 @@ def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> S
     return cached(f"{known.name} {split}", paths, decode)
 
 
-def _from_archive(archive: Path, known: Known, split: str) -> Split:
+def _from_archive(archive: Path, known: PublicDataset, split: str) -> Split:
     def decode() -> Split:
         candidates = _LAYOUTS[known.name]
-        at_most = sum(known.images) * (SHAPE.elements + BYTES_BESIDE) + BYTES_BESIDE_ALL
+        at_most = sum(known.images) * (SHAPE.elements + METADATA_BYTES) + ARCHIVE_METADATA_BYTES
         found = read_members(archive, {name for batches in candidates for name in batches.files[split]}, at_most)
         for batches in candidates:
             names = batches.files[split]
@@ -167,7 +171,7 @@ def _from_archive(archive: Path, known: Known, split: str) -> Split:
     return cached(f"{known.name} {split}", [archive], decode)
 
 
-def _join(parts: list[Arrays], known: Known, places: Sequence[object]) -> Split:
+def _join(parts: list[Arrays], known: PublicDataset, places: Sequence[object]) -> Split:
     for (_, labels), place in zip(parts, places):
         check_labels(labels, known.classes, f"{place}: image {{}}".format)
     images, all_labels = zip(*parts, strict=True)

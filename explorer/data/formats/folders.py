@@ -14,30 +14,37 @@ import numpy as np
 
 from explorer.data.cache import cached
 from explorer.data.decoding import DamagedImages, damaged_note, decode_images, find_damaged, needed_grey_bits
-from explorer.data.formats.split_folders import LEFTOVERS, find_splits, inner_hint, named_splits, subfolders, table_hint
-from explorer.data.images import Form, WrongSize, image_shape
-from explorer.data.reading import printable, read_bytes, read_file
-from explorer.data.sources import Known, Source, is_named
+from explorer.data.formats.split_folders import (
+    IGNORED_FOLDERS,
+    find_splits,
+    inner_hint,
+    named_splits,
+    subfolders,
+    table_hint,
+)
+from explorer.data.images import ImageFormat, WrongSize, image_shape
+from explorer.data.reading import escaped_name, read_bytes, read_file
+from explorer.data.sources import PublicDataset, Source, is_named
 from explorer.data.splits import Split
 from explorer.data.streaming import ImagesOnDisk, fits_in_memory
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-SKIPPING = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"
+DAMAGED_FIX = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"
 MAX_DEPTH = 32  # folders below a class folder
 SYSTEM_FOLDERS = (("/", "proc"), ("/", "sys"), ("/", "dev"))  # files there are made when they are read
-LOOKED_AT = 100  # classes whose first image is looked at to tell grey data sets from coloured ones
+MAX_SAMPLES = 100  # classes whose first image is looked at to tell grey data sets from coloured ones
 
 
-def folder_layout(folder: Path, known: Known) -> Source | None:
+def folder_layout(folder: Path, known: PublicDataset) -> Source | None:
     """``train/<class>/*.png`` and ``test/<class>/*.png`` of a data set whose classes are known in number."""
     splits = named_splits(folder)
     if not {"train", "test"} <= splits.keys():
         return None
     classes = len(subfolders(splits["train"]))
     if classes == known.classes:
-        return folder_source(folder, known.name, Form(known.shape))
+        return folder_source(folder, known.name, ImageFormat(known.shape))
     if not is_named(folder, known):
         return None  # class folders of something else
     raise DataError(f"{splits['train']}: {classes} class folders, expected the {known.classes} of {known.name}")
@@ -51,7 +58,7 @@ def describe_folder(folder: Path, side: int | None = None) -> tuple[TensorShape,
     """
     base = find_splits(folder).bases["train"]
     classes = _class_names(base)
-    shapes = [_first_shape(base / name) for name in list(classes.values())[:LOOKED_AT]]
+    shapes = [_first_shape(base / name) for name in list(classes.values())[:MAX_SAMPLES]]
     channels = max(shape.channels for shape in shapes)
     return TensorShape(channels, side or shapes[0].height, side or shapes[0].width), len(classes)
 
@@ -64,10 +71,12 @@ def _first_shape(folder: Path) -> TensorShape:
             return read_file(path, image_shape)
         except DataError as error:
             damaged = damaged or error
-    raise damaged or DataError(f"{printable(folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+    raise damaged or DataError(f"{escaped_name(folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
 
 
-def folder_source(folder: Path, name: str, form: Form, mend: str = "", skip_damaged: bool = False) -> Source:
+def folder_source(
+    folder: Path, name: str, image_format: ImageFormat, fix: str = "", skip_damaged: bool = False
+) -> Source:
     """The folder's images; classes are numbered in the order of their names. ``mend``: what to do about two sizes.
     ``skip_damaged``: leave out images that cannot be decoded.
 
@@ -76,7 +85,7 @@ def folder_source(folder: Path, name: str, form: Form, mend: str = "", skip_dama
     many for the memory stay on the disk.
     """
     bases, notes = find_splits(folder)
-    folders = _Folders(name, bases, form, mend, notes, skip_damaged)
+    folders = _Folders(name, bases, image_format, fix, notes, skip_damaged)
     classes = tuple(_class_names(bases["train"]))
     return Source(folder, "class folders", {split: partial(_read, folders, split) for split in bases}, classes)
 
@@ -86,81 +95,81 @@ class _Folders(NamedTuple):
 
     name: str
     bases: dict[str, Path]
-    form: Form
-    mend: str
+    image_format: ImageFormat
+    fix: str
     notes: tuple[str, ...]
     skip_damaged: bool
 
 
-class _Listed(NamedTuple):
+class _ImageList(NamedTuple):
     names: list[str]  # paths below the split's folder
     labels: np.ndarray
     left_out: tuple[str, ...]  # a note on files that are no images
 
 
 def _read(folders: _Folders, split: str) -> Split:
-    base, form = folders.bases[split], folders.form
-    listed = _list(base, folders.bases["train"], folders.notes if split == "train" else ())
-    if not fits_in_memory(len(listed.names), form.shape):
+    base, image_format = folders.bases[split], folders.image_format
+    listed = _list_images(base, folders.bases["train"], folders.notes if split == "train" else ())
+    if not fits_in_memory(len(listed.names), image_format.shape):
         return _stream(folders, split, listed)
     if split != "train":  # its grey levels are scaled as those of the training images
-        form = form._replace(grey_bits=_read(folders, "train").grey_bits)
+        image_format = image_format._replace(grey_bits=_read(folders, "train").grey_bits)
     paths = [base / name for name in listed.names]
 
     def decode() -> Split:
         try:
-            return decode_images(_encoded(paths), listed.labels, form, folders.skip_damaged)
+            return decode_images(_encoded(paths), listed.labels, image_format, folders.skip_damaged)
         except WrongSize as error:
-            raise WrongSize(f"{error}{folders.mend}") from error
+            raise WrongSize(f"{error}{folders.fix}") from error
         except DamagedImages as error:
-            raise DamagedImages(error.images, error.total, SKIPPING) from error
+            raise DamagedImages(error.images, error.total, DAMAGED_FIX) from error
 
-    found = cached(_cache_name(folders, split, form), paths, decode)
+    found = cached(_cache_name(folders, split, image_format), paths, decode)
     _require_every_class(base, found.labels, listed.labels)
     return replace(found, notes=found.notes + listed.left_out)
 
 
-def _stream(folders: _Folders, split: str, listed: _Listed) -> Split:
+def _stream(folders: _Folders, split: str, listed: _ImageList) -> Split:
     """The split with its images on the disk. Damaged ones are looked for once, and only if they are to be skipped."""
-    train = listed if split == "train" else _list(folders.bases["train"], folders.bases["train"], ())
-    sample = train.names[:: -(-len(train.names) // LOOKED_AT)]
+    train = listed if split == "train" else _list_images(folders.bases["train"], folders.bases["train"], ())
+    sample = train.names[:: -(-len(train.names) // MAX_SAMPLES)]
     bits = needed_grey_bits(read_bytes(folders.bases["train"] / name) for name in sample)
-    base, form = folders.bases[split], folders.form._replace(grey_bits=bits)
+    base, image_format = folders.bases[split], folders.image_format._replace(grey_bits=bits)
     names, labels, notes = np.array([os.fsencode(name) for name in listed.names]), listed.labels, listed.left_out
     damaged = 0
     if folders.skip_damaged:
         paths = [base / name for name in listed.names]
 
         def check() -> Split:
-            found = find_damaged(_encoded(paths), form)
+            found = find_damaged(_encoded(paths), image_format)
             whole = np.array([i not in found for i in range(len(paths))])
             note = (damaged_note(list(found.values()), len(paths)),) if found else ()
             return Split(whole, labels, note, bits, len(found))
 
-        checked = cached(_cache_name(folders, split, form) + " whole", paths, check)
+        checked = cached(_cache_name(folders, split, image_format) + " whole", paths, check)
         damaged, notes = checked.damaged, checked.notes + notes
         names, labels = names[checked.images], labels[checked.images]
         _require_every_class(base, labels, listed.labels)
-    return Split(ImagesOnDisk(base, names, form), labels, notes, bits, damaged)
+    return Split(ImagesOnDisk(base, names, image_format), labels, notes, bits, damaged)
 
 
 def _encoded(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
-    return ((printable(path), read_bytes(path)) for path in paths)
+    return ((escaped_name(path), read_bytes(path)) for path in paths)
 
 
-def _cache_name(folders: _Folders, split: str, form: Form) -> str:
-    bits = "" if form.grey_bits is None else f" {form.grey_bits} bits"
-    shape = "x".join(map(str, form.shape))
-    return f"{folders.name} {split} {shape}{' fit' * form.fit}{bits}{' skipping' * folders.skip_damaged}"
+def _cache_name(folders: _Folders, split: str, image_format: ImageFormat) -> str:
+    bits = "" if image_format.grey_bits is None else f" {image_format.grey_bits} bits"
+    shape = "x".join(map(str, image_format.shape))
+    return f"{folders.name} {split} {shape}{' fit' * image_format.fit}{bits}{' skipping' * folders.skip_damaged}"
 
 
 def _require_every_class(base: Path, labels: np.ndarray, listed: np.ndarray) -> None:
     lost = np.setdiff1d(listed, labels)
     if len(lost):
-        raise DataError(f"{printable(base)}: all images of class {lost[0]} are damaged")
+        raise DataError(f"{escaped_name(base)}: all images of class {lost[0]} are damaged")
 
 
-def _list(base: Path, train: Path, notes: tuple[str, ...]) -> _Listed:
+def _list_images(base: Path, train: Path, notes: tuple[str, ...]) -> _ImageList:
     """Every image of the split. Raises DataError when its classes are not those of the training images."""
     wanted, classes = _class_names(train), _class_names(base)
     for key in sorted(wanted.keys() ^ classes.keys()):
@@ -174,20 +183,22 @@ def _list(base: Path, train: Path, notes: tuple[str, ...]) -> _Listed:
         for name in _files(base / folder):
             (names if _is_image(name) else others).append(f"{folder}/{name}")
         if len(names) == before:
-            raise DataError(f"{printable(base / folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}")
+            raise DataError(
+                f"{escaped_name(base / folder)}: no images in it; known kinds: {', '.join(sorted(SUFFIXES))}"
+            )
         labels += [label] * (len(names) - before)
     if others:
         notes += (
             f"{len(others)} files left out, which are no images by their names; "
-            f"the first is {printable(base / others[0])}",
+            f"the first is {escaped_name(base / others[0])}",
         )
     beside = sum(_is_image(name) and not name.startswith(".") for name in os.listdir(base))
     if beside:
-        notes += (f"{beside} images left out, which lie in {printable(base)} beside its class folders",)
+        notes += (f"{beside} images left out, which lie in {escaped_name(base)} beside its class folders",)
     order = list(wanted)
     if all(name.isdecimal() for name in order) and order != sorted(order, key=int):
         notes += (f"the classes are numbered in the order of their names as text: {', '.join(order[:4])}, ...",)
-    return _Listed(names, np.array(labels, np.int64), notes)
+    return _ImageList(names, np.array(labels, np.int64), notes)
 
 
 def _class_names(base: Path) -> dict[str, str]:
@@ -199,8 +210,8 @@ def _class_names(base: Path) -> dict[str, str]:
     names = subfolders(base)
     if len(names) < 2:
         raise DataError(
-            f"{printable(base)}: expected two or more class folders of images, "
-            f"found {', '.join(map(printable, names)) or 'none'}; a network is trained to tell classes apart"
+            f"{escaped_name(base)}: expected two or more class folders of images, "
+            f"found {', '.join(map(escaped_name, names)) or 'none'}; a network is trained to tell classes apart"
             + (inner_hint(base) or table_hint(base))
         )
     spelt = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))
@@ -235,12 +246,14 @@ def _files(base: Path) -> Iterator[str]:
 def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: set[tuple[int, int]]) -> Iterator[str]:
     place = base / folder
     if folder.count("/") > MAX_DEPTH:
-        raise DataError(f"{printable(base)}: folders are nested deeper than {MAX_DEPTH} levels, as in {folder[:60]}...")
+        raise DataError(
+            f"{escaped_name(base)}: folders are nested deeper than {MAX_DEPTH} levels, as in {folder[:60]}..."
+        )
     try:
         identity = _identity(place)
         if identity in above or place.resolve().parts[:2] in SYSTEM_FOLDERS:
-            target = printable(place.resolve())
-            raise DataError(f"{printable(place)}: a link to {target}, which is no folder of images; remove it")
+            target = escaped_name(place.resolve())
+            raise DataError(f"{escaped_name(place)}: a link to {target}, which is no folder of images; remove it")
         if identity in listed:
             return
         listed.add(identity)
@@ -250,15 +263,15 @@ def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: s
         for entry, is_folder in entries:
             name = f"{folder}{entry.name}"
             if is_folder:
-                if entry.name not in LEFTOVERS:
+                if entry.name not in IGNORED_FOLDERS:
                     yield from _files_below(base, f"{name}/", listed, above)
                 continue
             if _is_image(name) and not entry.is_file():
                 kind = "a broken link" if entry.is_symlink() else "no plain file"
-                raise DataError(f"{printable(entry.path)}: {kind}; remove it")
+                raise DataError(f"{escaped_name(entry.path)}: {kind}; remove it")
             yield name
     except OSError as error:
-        raise DataError(f"{printable(error.filename or place)}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{escaped_name(error.filename or place)}: cannot be read: {error.strerror}") from error
 
 
 def _identity(folder: Path) -> tuple[int, int]:

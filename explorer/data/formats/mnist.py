@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from explorer.data.cache import cached
-from explorer.data.formats.archives import unpacked
+from explorer.data.formats.archives import gunzip
 from explorer.data.reading import read_bytes
-from explorer.data.sources import Download, Known, Source, check_labels
+from explorer.data.sources import Download, PublicDataset, Source, check_labels
 from explorer.data.splits import Split
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
 
 SHAPE = TensorShape(1, 28, 28)
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
-MOST_ITEMS = 60_000  # in one file
+MAX_ITEMS = 60_000  # in one file
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -26,7 +26,7 @@ _FILES = {
 _MNIST_SITE = "https://storage.googleapis.com/cvdf-datasets/mnist"
 _FASHION_SITE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
 
-MNIST = Known(
+MNIST = PublicDataset(
     name="mnist",
     shape=SHAPE,
     classes=10,
@@ -59,7 +59,7 @@ MNIST = Known(
     ),
 )
 # The SHA-256 of the files whose MD5 the authors' README gives.
-FASHION_MNIST = Known(
+FASHION_MNIST = PublicDataset(
     name="fashion_mnist",
     shape=SHAPE,
     classes=10,
@@ -93,7 +93,7 @@ FASHION_MNIST = Known(
 )
 
 
-def idx_layout(folder: Path, known: Known) -> Source | None:
+def idx_layout(folder: Path, known: PublicDataset) -> Source | None:
     """``train-images-idx3-ubyte`` and its three companions, each alone or with ``.gz``."""
     if not any(_find(folder, name) for names in _FILES.values() for name in names):
         return None
@@ -112,7 +112,7 @@ def _find(folder: Path, name: str) -> Path | None:
     )
 
 
-def _from_folder(folder: Path, known: Known, split: str) -> Split:
+def _from_folder(folder: Path, known: PublicDataset, split: str) -> Split:
     paths = []
     for name in _FILES[split]:
         path = _find(folder, name)
@@ -136,9 +136,9 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     """An idx file: big-endian magic and sizes, then bytes. Images uint8 (N, 28, 28), labels uint8 (N,)."""
     item = SHAPE.elements if magic == IMAGES_MAGIC else 1
     header = 16 if magic == IMAGES_MAGIC else 8
-    data = read_bytes(path, header + MOST_ITEMS * item)
+    data = read_bytes(path, header + MAX_ITEMS * item)
     if path.suffix == ".gz":
-        data = unpacked(path, data, header + MOST_ITEMS * item)
+        data = gunzip(path, data, header + MAX_ITEMS * item)
     if len(data) < header or int.from_bytes(data[:4], "big") != magic:
         found = int.from_bytes(data[:4], "big")
         raise DataError(f"{path}: expected an idx file that begins with {magic}, found {found}")

@@ -12,17 +12,17 @@ import numpy as np
 
 from explorer.data.cache import cached
 from explorer.data.decoding import decode_images
-from explorer.data.images import Form
-from explorer.data.sources import Known, Source, check_labels
+from explorer.data.images import ImageFormat
+from explorer.data.sources import PublicDataset, Source, check_labels
 from explorer.data.splits import Split
 from explorer.errors import DataError, one_line
 
 BATCH_ROWS = 64
-BYTES_BESIDE = 2**14  # of an encoded image: its header, EXIF data and path
+METADATA_BYTES = 2**14  # of an encoded image: its header, EXIF data and path
 IMAGE_COLUMNS = ("img", "image", "images")
 
 
-def parquet_layout(folder: Path, known: Known) -> Source | None:
+def parquet_layout(folder: Path, known: PublicDataset) -> Source | None:
     """``train-*.parquet`` and ``test-*.parquet``, or folders ``train`` and ``test`` of parquet files: images (bytes, or
     a struct of bytes and path) and labels."""
     files = {split: _files(folder, split) for split in ("train", "test")}
@@ -37,7 +37,7 @@ def _files(folder: Path, split: str) -> list[Path]:
     )
 
 
-def _read(folder: Path, known: Known, split: str) -> Split:
+def _read(folder: Path, known: PublicDataset, split: str) -> Split:
     files = _files(folder, split)
     if not files:
         raise DataError(
@@ -60,7 +60,7 @@ def _read(folder: Path, known: Known, split: str) -> Split:
     return cached(f"{known.name} {split}", files, decode)
 
 
-def _decode(file: Path, known: Known) -> Split:
+def _decode(file: Path, known: PublicDataset) -> Split:
     import pyarrow
     from pyarrow import parquet
 
@@ -78,7 +78,7 @@ def _decode(file: Path, known: Known) -> Split:
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file}: not a readable parquet file of images and labels: {one_line(error)}") from error
     check_labels(labels, known.classes, lambda i: f"{file}: row {i}")
-    return decode_images(_rows(file, image, known.shape.elements), labels, Form(known.shape))
+    return decode_images(_rows(file, image, known.shape.elements), labels, ImageFormat(known.shape))
 
 
 def _labels(file: Path, column: Any) -> np.ndarray:
@@ -104,7 +104,7 @@ def _rows(file: Path, image: str, pixels: int) -> Iterator[tuple[str, bytes]]:
     import pyarrow
     from pyarrow import parquet
 
-    most = BATCH_ROWS * (4 * pixels + BYTES_BESIDE)
+    most = BATCH_ROWS * (4 * pixels + METADATA_BYTES)
     done = 0
     try:
         with parquet.ParquetFile(file) as reader:

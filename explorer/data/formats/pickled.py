@@ -13,7 +13,7 @@ import numpy as np
 from explorer.errors import DataError, one_line
 
 # How numpy spells the types of whole numbers in a pickle.
-_KINDS = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
+_ELEMENT_TYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 MODULES = ("numpy.core", "numpy._core")  # before and since numpy 2
 
 
@@ -38,12 +38,12 @@ def _text(key: object) -> str:
     return key.decode("latin1") if isinstance(key, bytes) else str(key)
 
 
-class _Kind:
+class _ElementType:
     """An array's element type."""
 
     def __init__(self, kind: object, *_: object):
         name = kind.decode("latin1") if isinstance(kind, bytes) else kind
-        if name not in _KINDS:
+        if name not in _ELEMENT_TYPES:
             raise DataError(f"refused: an array of type {name!r}, where a CIFAR batch holds whole numbers")
         self.name, self.order = name, "<"
 
@@ -55,14 +55,14 @@ class _Array:
     """A pickled array as the pickle describes it; numpy sees no more of that than shape, type and bytes."""
 
     def __init__(self, *_: object):
-        self.state: tuple[Any, ...] = ((), _Kind("u1"), False, b"")
+        self.state: tuple[Any, ...] = ((), _ElementType("u1"), False, b"")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state[-4:]  # a version number stands before it
 
     def array(self) -> np.ndarray:
         shape, kind, fortran, data = self.state
-        if not isinstance(kind, _Kind) or not isinstance(data, (bytes, bytearray)):
+        if not isinstance(kind, _ElementType) or not isinstance(data, (bytes, bytearray)):
             raise DataError("an array that is not described as numpy does it")
         flat = np.frombuffer(data, f"{kind.order}{kind.name}")
         return flat.reshape(shape, order="F" if fortran else "C")
@@ -81,15 +81,15 @@ class _BatchUnpickler(pickle._Unpickler):
     when a damaged byte makes it number an object 2^31.
     """
 
-    ADMITTED: dict[tuple[str, str], Any] = {
+    ALLOWED: dict[tuple[str, str], Any] = {
         **{(f"{module}.multiarray", "_reconstruct"): _Array for module in MODULES},
         **{(f"{module}.numeric", "_frombuffer"): _from_buffer for module in MODULES},
         ("numpy", "ndarray"): object,  # only ever an argument of _reconstruct
-        ("numpy", "dtype"): _Kind,
+        ("numpy", "dtype"): _ElementType,
         ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how Python 3 writes bytes in protocol 2
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ADMITTED:
+        if (module, name) not in self.ALLOWED:
             raise DataError(f"refused: it asks for {module}.{name}; a CIFAR batch holds numbers, text and numpy arrays")
-        return partial(self.ADMITTED[module, name])  # a pickle may set attributes of what it is given: not of ours
+        return partial(self.ALLOWED[module, name])  # a pickle may set attributes of what it is given: not of ours
