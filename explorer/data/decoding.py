@@ -1,4 +1,4 @@
-"""The encoded images of one split to an array of pixels, and what had to be converted on the way."""
+"""Decoding of a split's images to an array of pixels, with notes on conversions and damaged images."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from explorer.data.images import ImageFormat, WrongSize, decode_image, levels_16
 from explorer.data.splits import Split
 from explorer.errors import DataError
 
-# What may be done to an image, in the order in which it is told.
+# Conversion -> text of its note, in the order of the notes.
 CONVERSIONS = {
     "grey": "grey images taken as colour",
     "colour": "colour images taken as grey levels",
     "palette": "images with a palette taken as colour",
     "cmyk": "CMYK images turned to red, green and blue without a colour profile",
     "transparency": "images with transparency, which is dropped",
-    "16-bit": "grey images of 16 bits, whose levels need {form.grey_bits} bits: the upper 8 of them are kept{levels}",
+    "16-bit": "grey images of 16 bits, whose levels need {grey_bits} bits: the upper 8 of them are kept{levels}",
     "16-bit colour": "colour images of 16 bits a channel, of which the upper 8 are kept",
     "frames": "images of several frames, of which the first is taken",
     "turned": "images turned upright as their EXIF orientation says",
@@ -26,31 +26,47 @@ CONVERSIONS = {
 
 
 class ConversionCounts:
-    """Counts the conversions, with the place of the first of each kind."""
+    """The number of conversions of each kind, and the first image of each kind."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, str]] = {}
 
     def add(self, kinds: Iterable[str], place: str) -> None:
+        """Count the conversions of one image; ``place``: its file, for the notes."""
         for kind in kinds:
             count, first = self._found.get(kind, (0, place))
             self._found[kind] = (count + 1, first)
 
     def lines(self, image_format: ImageFormat, levels: str = "") -> tuple[str, ...]:
-        """A sentence for each kind: how many, what was done, and the first of them. ``levels``: how many grey levels
-        of 16 bits remain."""
-        named = {"shape": image_format.shape, "form": image_format, "levels": levels}
-        told = ((text.format(**named), self._found.get(kind)) for kind, text in CONVERSIONS.items())
-        return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in told if found)
+        """Return a note for each kind of conversion.
+
+        Args:
+            image_format: What the images were decoded to.
+            levels: End of the note on 16-bit grey images.
+        """
+        values = {"shape": image_format.shape, "grey_bits": image_format.grey_bits, "levels": levels}
+        notes = ((text.format(**values), self._found.get(kind)) for kind, text in CONVERSIONS.items())
+        return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in notes if found)
 
 
 def decode_images(
     encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, image_format: ImageFormat, skip_damaged: bool = False
 ) -> Split:
-    """The images as uint8 (N, C, H, W), with their labels (N,). ``encoded``: N pairs of a place, for messages, and the
-    bytes. ``skip_damaged``: leave out the images that cannot be decoded.
+    """Decode all images of a split.
 
-    Raises DamagedImages with all places of images that cannot be decoded, WrongSize for one of another size."""
+    Args:
+        encoded: For each image its file, for messages, and its bytes.
+        labels: The labels, int64 (N,).
+        image_format: What the images are decoded to.
+        skip_damaged: Whether to leave out images that cannot be decoded.
+
+    Returns:
+        The split, uint8 (N, C, H, W), with notes on conversions.
+
+    Raises:
+        DamagedImages: Some images cannot be decoded; the error lists all of them.
+        WrongSize: An image has another size.
+    """
     out, notes, damaged, kept, first = (
         np.empty((len(labels), *image_format.shape), np.uint8),
         ConversionCounts(),
@@ -58,8 +74,8 @@ def decode_images(
         [],
         "",
     )
-    deferred: list[tuple[int, str, bytes]] = []  # 16-bit grey images wait until the largest level is known
-    levels = np.zeros(2**16, bool)  # the grey levels of 16 bits that occur
+    deferred: list[tuple[int, str, bytes]] = []  # 16-bit grey images, until the largest level is known
+    levels = np.zeros(2**16, bool)  # which 16-bit grey levels occur
 
     def decode(i: int, place: str, data: bytes) -> None:
         nonlocal first
@@ -101,17 +117,29 @@ def decode_images(
 
 
 def damaged_note(damaged: list[str], total: int) -> str:
+    """Return the note on ``damaged`` images that were left out of ``total``."""
     return f"{len(damaged)} of {total} images left out, which are damaged; the first is {damaged[0]}"
 
 
 def needed_grey_bits(encoded: Iterable[bytes]) -> int | None:
-    """How many bits the levels of those images that are grey and of 16 bits need; None where there are none."""
+    """Return how many bits the levels of the 16-bit grey images need, 8..16; None if there is no such image."""
     levels = [found for found in map(levels_16_bit, encoded) if found is not None]
     return max(map(_needed_bits, levels)) if levels else None
 
 
 def find_damaged(encoded: Iterable[tuple[str, bytes]], image_format: ImageFormat) -> dict[int, str]:
-    """The images that cannot be decoded: number -> place and reason. Raises WrongSize for one of another size."""
+    """Find the images that cannot be decoded.
+
+    Args:
+        encoded: For each image its file, for messages, and its bytes.
+        image_format: What the images are decoded to.
+
+    Returns:
+        Index -> file and reason.
+
+    Raises:
+        WrongSize: An image has another size.
+    """
     damaged = {}
     for i, (place, data) in enumerate(encoded):
         try:
@@ -124,9 +152,15 @@ def find_damaged(encoded: Iterable[tuple[str, bytes]], image_format: ImageFormat
 
 
 class DamagedImages(DataError):
-    """Images that cannot be decoded. ``images``: each with its place and what is wrong; ``mend``: what to do."""
+    """Images that cannot be decoded.
 
-    NAMED = 10
+    Attributes:
+        images: File and reason of each image.
+        total: Number of all images.
+        fix: Suggested fix.
+    """
+
+    NAMED = 10  # images that the message names
 
     def __init__(self, images: list[str], total: int, fix: str = "replace or remove it"):
         self.images, self.total, self.fix = images, total, fix
@@ -143,9 +177,10 @@ class DamagedImages(DataError):
 
 
 def _needed_bits(levels: np.ndarray) -> int:
+    """Return how many bits the largest level needs, at least 8."""
     return max(8, int(levels.max()).bit_length())
 
 
 def _remaining_levels(levels: np.ndarray, grey_bits: int) -> str:
-    """How many of the grey ``levels`` remain different."""
+    """Return the end of the note that says how many different grey levels remain."""
     return f", which leaves {len(np.unique(upper_bits(levels, grey_bits))):,} of {len(levels):,} levels"

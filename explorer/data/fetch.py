@@ -1,4 +1,4 @@
-"""Downloads public data sets, each file checked against the hash that it was published with."""
+"""Downloading of public data sets. Each file is verified against its published SHA-256."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from explorer.data.sources import Download, PublicDataset
 from explorer.errors import DataError, one_line
 from explorer.system.files import sweep, sync_folder
 
-TIMEOUT_SECONDS = 30  # seconds without a byte
-STALE_SECONDS = 24 * 3600
+TIMEOUT_SECONDS = 30  # without a byte, after which the server counts as unreachable
+STALE_SECONDS = 24 * 3600  # temporary folders older than this are left by killed processes and are deleted
 
-# Told how many bytes of a file have come, and of how many.
+# Called with a file, the number of bytes downloaded and the size of the file.
 Progress = Callable[[Download, int, int], None]
 
 
 def target_files(known: PublicDataset, root: Path) -> list[Path]:
-    """Where the data set's files are put below ``root``."""
+    """Return the paths below ``root`` that the data set's files are downloaded to."""
     return [root / known.name / download.name for download in known.downloads]
 
 
 def fetch_data(known: PublicDataset, root: Path, progress: Progress = lambda *_: None) -> list[Path]:
-    """Downloads what is not yet below ``root``, or not whole; returns the files that were downloaded.
+    """Download the files that are missing or incomplete below ``root``.
 
-    A file takes its place only when it is whole and its hash is right; one that stands there with another hash is
-    replaced. Raises DataError when the network, the server or the disk fails, or when a hash is wrong.
+    A file is moved to its path only after its hash has been verified. A present file with another hash is replaced.
+
+    Args:
+        known: The data set.
+        root: Folder of the data sets.
+        progress: Called during each download.
+
+    Returns:
+        The files that were downloaded.
+
+    Raises:
+        DataError: The network, the server or the disk fails, or a hash is wrong.
     """
     fetched = []
     for download, target in zip(known.downloads, target_files(known, root), strict=True):
@@ -58,7 +68,7 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
         progressbar=_Reporter(download, progress),
         chunk_size=2**16,
         timeout=TIMEOUT_SECONDS,
-        headers={"Accept-Encoding": "identity"},  # the file as it is, whose hash is known
+        headers={"Accept-Encoding": "identity"},  # uncompressed, because the hash is that of the file
     )
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as temporary:
         try:
@@ -78,7 +88,7 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What a person can use of it: requests wraps the cause several times, with addresses of objects."""
+    """Return the cause in plain words: requests wraps it several times, with addresses of objects."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
@@ -90,7 +100,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Reporter:
-    """What pooch takes for a progress bar."""
+    """An adapter from pooch's progress bar to ``Progress``."""
 
     def __init__(self, download: Download, progress: Progress):
         self.total, self._done = download.bytes, 0

@@ -1,7 +1,7 @@
-"""Images that are too many for the memory: they stay in their files and are decoded when they are asked for.
+"""Streaming of images that do not fit in memory: they are decoded from their files when they are used.
 
-``ImagesOnDisk`` stands for the array of all images, ``StreamedPixels`` for the tensor: worker processes decode it ahead
-of the network. torch is imported by ``StreamedPixels`` only.
+``ImagesOnDisk`` replaces the array of all images. ``StreamedPixels`` replaces the tensor of all images; its worker
+processes decode batches ahead of their use. Only ``StreamedPixels`` imports torch.
 """
 
 from __future__ import annotations
@@ -27,15 +27,20 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = (
     1 / 4
-)  # of the memory that this process may use, for the images of all trainings side by side, one on each core
-MIN_MEMORY_BYTES = 2**30  # so many are held in memory on any machine
+)  # of the memory that this process may use, for the images of all concurrent runs, of which each core has one
+MIN_MEMORY_BYTES = 2**30  # smaller data sets are held in memory on any machine
 
 
 class ImagesOnDisk:
-    """Like an array of images, uint8 (N, C, H, W): an index decodes one; a slice or an array of indices is again
-    ImagesOnDisk, of which nothing is decoded until ``numpy.asarray`` is asked for.
+    """A lazy array of images, uint8 (N, C, H, W).
 
-    ``folder`` and ``names`` (N,), bytes of the paths below it, say where they lie; ``form`` what they are decoded to.
+    An index decodes one image. A slice or an array of indices returns ``ImagesOnDisk``, which ``numpy.asarray``
+    decodes.
+
+    Attributes:
+        folder: Folder of the images.
+        names: Path of each image below ``folder``, as bytes, (N,).
+        image_format: What the images are decoded to.
     """
 
     dtype = np.dtype(np.uint8)
@@ -70,16 +75,19 @@ class ImagesOnDisk:
 
 
 def fits_in_memory(count: int, shape: TensorShape) -> bool:
-    """Whether ``count`` decoded images are few enough to be held in memory by every training of a search."""
+    """Return whether each concurrent run of a search can hold ``count`` decoded images in memory."""
     return count * shape.elements <= max(MIN_MEMORY_BYTES, MEMORY_SHARE * total_memory() / usable_cores())
 
 
 class StreamedPixels:
-    """Stands for the tensor of all pixels, uint8 (N, C, H, W) on ``device``: indices give a batch, ``split`` gives
-    all in order. Every batch is that which the tensor would give.
+    """A lazy tensor of all pixels, uint8 (N, C, H, W), on ``device``; its batches equal those of the tensor.
 
-    What is going to be asked for is said with ``prefetch``; it is then decoded ahead, by as many processes as torch
-    uses threads. Raises DataError, naming the file, for an image that cannot be decoded.
+    ``prefetch`` announces the next batches. As many processes as torch has threads then decode them ahead of their
+    use. An image that cannot be decoded raises a DataError that names the file.
+
+    Args:
+        images: The images.
+        device: The device that batches are copied to.
     """
 
     def __init__(self, images: ImagesOnDisk, device: torch.device):
@@ -92,23 +100,23 @@ class StreamedPixels:
         return len(self._images)
 
     def prefetch(self, batches: Sequence[Tensor]) -> None:
-        """Begin to decode ``batches``, each (B,) indices, in their order; what was expected before is forgotten."""
+        """Start to decode ``batches``, each (B,) indices, in this order, and drop batches announced before."""
         import torch
         from torch.utils.data import DataLoader
 
         self._stop_prefetching()
         self._order.extend(batch.tolist() for batch in batches)
         loader: DataLoader[np.ndarray | DataError] = DataLoader(
-            _BatchDataset(self._images),  # type: ignore[arg-type]  # indexing is all that a loader with a sampler asks for
+            _BatchDataset(self._images),  # type: ignore[arg-type]  # a loader with a sampler needs only indexing
             batch_size=None,
             sampler=list(self._order),
-            collate_fn=_identity,  # type: ignore[arg-type]  # it is given no list, as batch_size is None
+            collate_fn=_identity,  # type: ignore[arg-type]  # called with a batch, not a list, because batch_size is None
             num_workers=torch.get_num_threads(),
         )
         self._prefetched = iter(loader)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """The images at ``index``, (B,): (B, C, H, W)."""
+        """Return the images at ``index``, (B,), as (B, C, H, W)."""
         import torch
 
         wanted = index.tolist()
@@ -125,12 +133,12 @@ class StreamedPixels:
         return torch.from_numpy(decoded).to(self.device)
 
     def _stop_prefetching(self) -> None:
-        """The worker processes end with what they work at."""
+        """Drop all announced batches and stop the worker processes."""
         self._order.clear()
         self._prefetched = iter(())
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All images in order, ``size`` at a time, the last batch perhaps smaller."""
+        """Yield all images in order, ``size`` at a time; the last batch may be smaller."""
         import torch
 
         batches = torch.split(torch.arange(len(self)), size)
@@ -139,7 +147,10 @@ class StreamedPixels:
 
 
 class _BatchDataset:
-    """What a worker process does. A batch travels as an array through a pipe: shared memory is scarce in containers."""
+    """The data set of the DataLoader: indices return a batch.
+
+    A batch is an array, which is sent through a pipe, because containers often have little shared memory for tensors.
+    """
 
     def __init__(self, images: ImagesOnDisk):
         self._images = images
@@ -147,7 +158,7 @@ class _BatchDataset:
     def __getitem__(self, indices: list[int]) -> np.ndarray | DataError:
         try:
             return np.asarray(self._images[np.array(indices)])
-        except DataError as error:  # told by whoever asked for the batch, in one line
+        except DataError as error:  # raised in the main process, by the use of the batch
             return error
 
 

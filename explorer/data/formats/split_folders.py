@@ -70,7 +70,8 @@ def _require_classes_alone(folder: Path, inside: list[str], others: list[str], u
     for name in splits + unlabelled:
         raise DataError(
             f"{escaped_name(folder)}: is {name!r} a class like {escaped_name(others[0])!r}, or are its images "
-            f"kept apart? Put the class folders into {escaped_name(folder / 'train')}, or rename {name!r} if it is a class"
+            f"kept apart? Put the class folders into {escaped_name(folder / 'train')}, "
+            f"or rename {name!r} if it is a class"
         )
 
     words = {name: split for name in inside if (split := _split_word(name))}
