@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-MEMORY_SHARE = (
-    1 / 4
-)  # of the memory that this process may use, for the images of all concurrent runs, of which each core has one
+# Share of the usable memory for the images of all concurrent runs; a search has one run on each core.
+MEMORY_SHARE = 1 / 4
 MIN_MEMORY_BYTES = 2**30  # smaller data sets are held in memory on any machine
 
 

@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder for each class."""
+"""Reading of a folder of images with one subfolder for each class."""
 
 from __future__ import annotations
 
@@ -33,12 +33,23 @@ from explorer.networks.ops.base import TensorShape
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 DAMAGED_FIX = "replace or remove, or leave out with --skip-damaged (skip_damaged=True)"
 MAX_DEPTH = 32  # folders below a class folder
-SYSTEM_FOLDERS = (("/", "proc"), ("/", "sys"), ("/", "dev"))  # files there are made when they are read
-MAX_SAMPLES = 100  # classes whose first image is looked at to tell grey data sets from coloured ones
+SYSTEM_FOLDERS = (("/", "proc"), ("/", "sys"), ("/", "dev"))  # the kernel's virtual files
+MAX_SAMPLES = 100  # images that are read to find out whether a folder is grey, and how many bits its levels need
 
 
 def folder_layout(folder: Path, known: PublicDataset) -> Source | None:
-    """``train/<class>/*.png`` and ``test/<class>/*.png`` of a data set whose classes are known in number."""
+    """Find ``train/CLASS/*`` and ``test/CLASS/*`` of a public data set.
+
+    Args:
+        folder: The folder to search.
+        known: The data set.
+
+    Returns:
+        The folders; None if there are none, or if they belong to another data set.
+
+    Raises:
+        DataError: The folder has the data set's name but another number of classes.
+    """
     splits = named_splits(folder)
     if not {"train", "test"} <= splits.keys():
         return None
@@ -46,15 +57,21 @@ def folder_layout(folder: Path, known: PublicDataset) -> Source | None:
     if classes == known.classes:
         return folder_source(folder, known.name, ImageFormat(known.shape))
     if not is_named(folder, known):
-        return None  # class folders of something else
+        return None  # class folders of another data set
     raise DataError(f"{splits['train']}: {classes} class folders, expected the {known.classes} of {known.name}")
 
 
 def describe_folder(folder: Path, side: int | None = None) -> tuple[TensorShape, int]:
-    """The shape of the folder's images and its number of classes; decodes nothing.
+    """Return the shape of a folder's images and its number of classes without decoding an image.
 
-    The shape is that of the first image, which all must have, or with ``side`` the square that all are resized to.
-    One channel when the first image of every class (of a hundred classes at most) is grey, else three.
+    Images have one channel if the first image of each class (of at most MAX_SAMPLES classes) is grey, else three.
+
+    Args:
+        folder: The folder.
+        side: Size in pixels that the images are resized to; by default they have the size of the first image.
+
+    Raises:
+        DataError: The folder does not hold class folders of readable images.
     """
     base = find_splits(folder).bases["train"]
     classes = _class_names(base)
@@ -64,7 +81,7 @@ def describe_folder(folder: Path, side: int | None = None) -> tuple[TensorShape,
 
 
 def _first_shape(folder: Path) -> TensorShape:
-    """The shape of the first image in the folder that can be read. Raises DataError where there is none."""
+    """Return the shape of the first readable image in the folder. Raises DataError if there is none."""
     damaged = None
     for path in _images(folder):
         try:
@@ -77,12 +94,21 @@ def _first_shape(folder: Path) -> TensorShape:
 def folder_source(
     folder: Path, name: str, image_format: ImageFormat, fix: str = "", skip_damaged: bool = False
 ) -> Source:
-    """The folder's images; classes are numbered in the order of their names. ``mend``: what to do about two sizes.
-    ``skip_damaged``: leave out images that cannot be decoded.
+    """Return the splits and classes of a folder of images.
 
-    With ``train`` and perhaps ``validation`` (or ``val``) and ``test`` folders above the class folders these are
-    the splits; a folder that holds the class folders itself is one split, ``train``. Images that are too
-    many for the memory stay on the disk.
+    Classes are numbered in the order of their names. The splits are the folders ``train``, ``validation`` and ``test``
+    (or other names in SPLIT_NAMES) above the class folders; a folder that holds the class folders itself is the split
+    ``train``. Images that do not fit in memory are streamed from the disk.
+
+    Args:
+        folder: The folder.
+        name: Name of the data set.
+        image_format: What the images are decoded to.
+        fix: Suggested fix for images of different sizes, which ends the message.
+        skip_damaged: Whether to leave out images that cannot be decoded.
+
+    Raises:
+        DataError: It is unclear which folders are splits and which are classes.
     """
     bases, notes = find_splits(folder)
     folders = _Folders(name, bases, image_format, fix, notes, skip_damaged)
@@ -91,7 +117,16 @@ def folder_source(
 
 
 class _Folders(NamedTuple):
-    """The folders of one data set and how its images are read."""
+    """The folders of one data set and how its images are read.
+
+    Attributes:
+        name: Name of the data set.
+        bases: Split -> folder of its class folders.
+        image_format: What the images are decoded to.
+        fix: Suggested fix for images of different sizes.
+        notes: Notes on folders that are left out.
+        skip_damaged: Whether to leave out images that cannot be decoded.
+    """
 
     name: str
     bases: dict[str, Path]
@@ -102,17 +137,26 @@ class _Folders(NamedTuple):
 
 
 class _ImageList(NamedTuple):
-    names: list[str]  # paths below the split's folder
+    """The images of one split.
+
+    Attributes:
+        names: Paths below the split's folder.
+        labels: int64 (N,).
+        notes: Notes on files that are left out.
+    """
+
+    names: list[str]
     labels: np.ndarray
-    left_out: tuple[str, ...]  # a note on files that are no images
+    notes: tuple[str, ...]
 
 
 def _read(folders: _Folders, split: str) -> Split:
+    """Decode one split, or prepare its streaming if it does not fit in memory."""
     base, image_format = folders.bases[split], folders.image_format
     listed = _list_images(base, folders.bases["train"], folders.notes if split == "train" else ())
     if not fits_in_memory(len(listed.names), image_format.shape):
         return _stream(folders, split, listed)
-    if split != "train":  # its grey levels are scaled as those of the training images
+    if split != "train":  # grey levels are scaled as those of the training images
         image_format = image_format._replace(grey_bits=_read(folders, "train").grey_bits)
     paths = [base / name for name in listed.names]
 
@@ -126,16 +170,16 @@ def _read(folders: _Folders, split: str) -> Split:
 
     found = cached(_cache_name(folders, split, image_format), paths, decode)
     _require_every_class(base, found.labels, listed.labels)
-    return replace(found, notes=found.notes + listed.left_out)
+    return replace(found, notes=found.notes + listed.notes)
 
 
 def _stream(folders: _Folders, split: str, listed: _ImageList) -> Split:
-    """The split with its images on the disk. Damaged ones are looked for once, and only if they are to be skipped."""
+    """Return the split with its images on the disk. Only ``skip_damaged`` searches for damaged images, once."""
     train = listed if split == "train" else _list_images(folders.bases["train"], folders.bases["train"], ())
     sample = train.names[:: -(-len(train.names) // MAX_SAMPLES)]
     bits = needed_grey_bits(read_bytes(folders.bases["train"] / name) for name in sample)
     base, image_format = folders.bases[split], folders.image_format._replace(grey_bits=bits)
-    names, labels, notes = np.array([os.fsencode(name) for name in listed.names]), listed.labels, listed.left_out
+    names, labels, notes = np.array([os.fsencode(name) for name in listed.names]), listed.labels, listed.notes
     damaged = 0
     if folders.skip_damaged:
         paths = [base / name for name in listed.names]
@@ -154,23 +198,26 @@ def _stream(folders: _Folders, split: str, listed: _ImageList) -> Split:
 
 
 def _encoded(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each file."""
     return ((escaped_name(path), read_bytes(path)) for path in paths)
 
 
 def _cache_name(folders: _Folders, split: str, image_format: ImageFormat) -> str:
+    """Return the name of the split's entry in the cache, which differs for each way of decoding."""
     bits = "" if image_format.grey_bits is None else f" {image_format.grey_bits} bits"
     shape = "x".join(map(str, image_format.shape))
     return f"{folders.name} {split} {shape}{' fit' * image_format.fit}{bits}{' skipping' * folders.skip_damaged}"
 
 
 def _require_every_class(base: Path, labels: np.ndarray, listed: np.ndarray) -> None:
+    """Raise DataError if all images of a class are damaged."""
     lost = np.setdiff1d(listed, labels)
     if len(lost):
         raise DataError(f"{escaped_name(base)}: all images of class {lost[0]} are damaged")
 
 
 def _list_images(base: Path, train: Path, notes: tuple[str, ...]) -> _ImageList:
-    """Every image of the split. Raises DataError when its classes are not those of the training images."""
+    """List the images of a split. Raises DataError if its classes differ from those of the training images."""
     wanted, classes = _class_names(train), _class_names(base)
     for key in sorted(wanted.keys() ^ classes.keys()):
         has, lacks = (base, train) if key in classes else (train, base)
@@ -202,10 +249,10 @@ def _list_images(base: Path, train: Path, notes: tuple[str, ...]) -> _ImageList:
 
 
 def _class_names(base: Path) -> dict[str, str]:
-    """The class folders in the order of their names: a name as every system spells it -> the folder's own.
+    """Return the class folders in the order of their names: Unicode-normalised name -> name on the disk.
 
-    Raises DataError for fewer than two, and for two that differ only in small and capital letters, which some
-    disks take for one.
+    Raises DataError if there are fewer than two, or if two names differ only in case or Unicode form: some file systems
+    treat them as one.
     """
     names = subfolders(base)
     if len(names) < 2:
@@ -214,7 +261,7 @@ def _class_names(base: Path) -> dict[str, str]:
             f"found {', '.join(map(escaped_name, names)) or 'none'}; a network is trained to tell classes apart"
             + (inner_hint(base) or table_hint(base))
         )
-    spelt = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))
+    classes = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
@@ -223,7 +270,7 @@ def _class_names(base: Path) -> dict[str, str]:
             raise DataError(
                 f"{base}: the class folders {first!r} and {second!r} differ only in spelling; rename or join them"
             )
-    return spelt
+    return classes
 
 
 def _images(base: Path) -> Iterator[Path]:
@@ -235,15 +282,16 @@ def _is_image(name: str) -> bool:
 
 
 def _files(base: Path) -> Iterator[str]:
-    """The files in ``base`` and its subfolders, as paths below it, in the order of their names; hidden ones left out.
+    """Yield the files in ``base`` and its subfolders as paths below it, in the order of their names.
 
-    Links are followed; a folder that several links lead to is listed once. Raises DataError for an image that is no
-    plain file, a link to a folder above ``base``, and folders nested deeper than MAX_DEPTH.
+    Hidden files are left out. Links are followed; a folder with several links to it is listed once. Raises DataError for
+    an image that is not a regular file, a link to a folder above ``base``, and folders nested deeper than MAX_DEPTH.
     """
     yield from _files_below(base, "", set(), {_identity(parent) for parent in base.resolve().parents})
 
 
 def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: set[tuple[int, int]]) -> Iterator[str]:
+    """Yield the files below ``base / folder``; ``listed``: folders already listed; ``above``: parents of ``base``."""
     place = base / folder
     if folder.count("/") > MAX_DEPTH:
         raise DataError(
@@ -275,5 +323,6 @@ def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: s
 
 
 def _identity(folder: Path) -> tuple[int, int]:
+    """Return device and inode, which are equal for two paths of the same folder."""
     found = os.stat(folder)
     return found.st_dev, found.st_ino

@@ -1,4 +1,4 @@
-"""Parquet files as the Hugging Face hub serves them: a column of encoded images and one of labels."""
+"""Parquet files of the Hugging Face hub, with a column of encoded images and a column of labels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from explorer.data.sources import PublicDataset, Source, check_labels
 from explorer.data.splits import Split
 from explorer.errors import DataError, one_line
 
-BATCH_ROWS = 64
-METADATA_BYTES = 2**14  # of an encoded image: its header, EXIF data and path
+BATCH_ROWS = 64  # that are read at once
+METADATA_BYTES = 2**14  # greatest size of an encoded image's header, EXIF data and path
 IMAGE_COLUMNS = ("img", "image", "images")
 
 
 def parquet_layout(folder: Path, known: PublicDataset) -> Source | None:
-    """``train-*.parquet`` and ``test-*.parquet``, or folders ``train`` and ``test`` of parquet files: images (bytes, or
-    a struct of bytes and path) and labels."""
+    """Find ``train-*.parquet`` and ``test-*.parquet``, or the folders ``train`` and ``test`` with parquet files.
+
+    Args:
+        folder: The folder to search.
+        known: The data set.
+
+    Returns:
+        The files; None if there are none.
+    """
     files = {split: _files(folder, split) for split in ("train", "test")}
     if not any(files.values()):
         return None
@@ -82,6 +89,7 @@ def _decode(file: Path, known: PublicDataset) -> Split:
 
 
 def _labels(file: Path, column: Any) -> np.ndarray:
+    """Return a column of labels as int64 (N,). Raises DataError if it does not hold an integer in each row."""
     import pyarrow
 
     if not pyarrow.types.is_integer(column.type):
@@ -93,6 +101,7 @@ def _labels(file: Path, column: Any) -> np.ndarray:
 
 
 def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:
+    """Return the first of the ``wanted`` names that the file has as a column. Raises DataError if it has none."""
     for name in wanted:
         if name in names:
             return name
@@ -100,7 +109,7 @@ def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:
 
 
 def _rows(file: Path, image: str, pixels: int) -> Iterator[tuple[str, bytes]]:
-    """Place and bytes of each image, read some rows at a time: a column may repeat one large value very often."""
+    """Yield row and bytes of each image. Few rows are read at once, because a column may repeat a large value often."""
     import pyarrow
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Which folders of a data set are its splits and which are its classes."""
+"""Distinguish the split folders of a data set from its class folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from explorer.data.reading import escaped_name
 from explorer.data.sources import normalise_name
 from explorer.errors import DataError
 
-# As ``plain_name`` writes them: seg_train is segtrain.
+# Names after ``normalise_name``: seg_train is segtrain.
 SPLIT_NAMES = {
     "train": ("train", "training", "trainset", "trainingset", "traindata", "trainimages", "imagestrain", "segtrain"),
     "validation": (
@@ -21,22 +21,28 @@ SPLIT_NAMES = {
     "test": ("test", "testing", "testset", "testingset", "testdata", "testimages", "imagestest", "segtest"),
 }  # fmt: skip
 UNLABELLED_NAMES = ("pred", "prediction", "predictions", "segpred", "unlabeled", "unlabelled", "unsup")
-IGNORED_FOLDERS = ("__MACOSX", "@eaDir", "__pycache__")  # folders that archivers, file servers and Python leave
+IGNORED_FOLDERS = ("__MACOSX", "@eaDir", "__pycache__")  # created by archivers, file servers and Python
 TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".parquet", ".xlsx")
-MAX_WRAPPERS = 3  # folders around the splits: archive/dataset/images/train
+MAX_WRAPPERS = 3  # nested folders above the splits, as in archive/dataset/images/train
 
 
 class SplitFolders(NamedTuple):
-    """``bases``: split -> the folder of its class folders. ``notes``: what was left out."""
+    """The split folders of a data set.
+
+    Attributes:
+        bases: Split -> folder of its class folders.
+        notes: Notes on folders that are left out.
+    """
 
     bases: dict[str, Path]
     notes: tuple[str, ...] = ()
 
 
 def find_splits(folder: Path) -> SplitFolders:
-    """The folders of the splits in ``folder``; ``folder`` itself as ``train`` where it holds the class folders.
+    """Find the split folders in ``folder``; it is itself the split ``train`` if it holds the class folders.
 
-    Raises DataError where a folder may be a class or a split.
+    Raises:
+        DataError: A folder may be a class or a split.
     """
     folder = _unwrapped(folder)
     inside = subfolders(folder)
@@ -60,7 +66,7 @@ def find_splits(folder: Path) -> SplitFolders:
 
 
 def _require_classes_alone(folder: Path, inside: list[str], others: list[str], unlabelled: list[str]) -> None:
-    """Raises DataError for a folder without training images of its own that holds more than class folders."""
+    """Raise DataError if a folder without a split ``train`` holds anything but class folders."""
     splits = [name for name in inside if split_of(name)]
     if splits and not others:
         raise DataError(
@@ -91,13 +97,13 @@ def _require_classes_alone(folder: Path, inside: list[str], others: list[str], u
 
 
 def _split_word(name: str) -> str | None:
-    """The split that a word in a folder's name stands for: "test" for x_test and testA."""
+    """Return the split that is a word in a folder's name: "test" for x_test and testA."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     return next((split for split in map(split_of, words) if split), None)
 
 
 def _shared_folders_note(folder: Path, classes: list[str]) -> tuple[str, ...]:
-    """A note where every class folder holds folders of the same names, as folds, years and cameras do."""
+    """Return a note if all class folders hold folders of the same names, for example folds, years or cameras."""
     inside = [subfolders(folder / name) for name in classes]
     if len(inside) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
         return ()
@@ -109,15 +115,16 @@ def _shared_folders_note(folder: Path, classes: list[str]) -> tuple[str, ...]:
 
 
 def _may_hold_classes(base: Path, train: Path) -> bool:
-    """Whether a split has class folders: more than one folder, or one that is called like a class of ``train``."""
+    """Return whether a split has class folders: more than one folder, or one with the name of a class in ``train``."""
     inside = subfolders(base)
     return len(inside) > 1 or bool(set(inside) & set(subfolders(train)))
 
 
 def named_splits(folder: Path) -> dict[str, Path]:
-    """Split -> the subfolder that is called so; a training folder only where it holds folders.
+    """Return split -> subfolder with a name of that split; a training folder counts only if it holds folders.
 
-    Raises DataError where two folders go by the names of one split.
+    Raises:
+        DataError: Two folders have names of the same split.
     """
     found: dict[str, Path] = {}
     for name in subfolders(folder):
@@ -134,12 +141,12 @@ def named_splits(folder: Path) -> dict[str, Path]:
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder's name stands for: "train" for seg_train, "validation" for val; None for others."""
+    """Return the split that a folder's name means: "train" for seg_train, "validation" for val; None for others."""
     return next((split for split, names in SPLIT_NAMES.items() if normalise_name(name) in names), None)
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in ``folder`` in order, without hidden ones and LEFTOVERS."""
+    """Return the sorted names of the folders in ``folder``, without hidden ones and IGNORED_FOLDERS."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
@@ -149,7 +156,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def inner_hint(folder: Path) -> str:
-    """The folder to name instead of ``folder``, where its only folder holds the class folders, or an empty string."""
+    """Suggest the inner folder if ``folder`` holds only that one and it holds the class folders; else return ""."""
     inside = subfolders(folder)
     if len(inside) == 1 and len(subfolders(folder / inside[0])) > 1:
         return f"; did you mean {escaped_name(folder / inside[0])!r}?"
@@ -157,7 +164,7 @@ def inner_hint(folder: Path) -> str:
 
 
 def table_hint(folder: Path) -> str:
-    """What to do about a table of labels beside the images, or an empty string."""
+    """Suggest a fix if ``folder`` holds a table of labels; else return an empty string."""
     tables = sorted(name for name in os.listdir(folder) if name.lower().endswith(TABLE_SUFFIXES))
     if not tables:
         return ""
@@ -165,7 +172,7 @@ def table_hint(folder: Path) -> str:
 
 
 def _unwrapped(folder: Path) -> Path:
-    """The folder with a training split within folders that each hold nothing but the next; else ``folder``."""
+    """Return the folder with a training split below folders that hold only one folder each; else ``folder``."""
     inner = folder
     for _ in range(MAX_WRAPPERS + 1):
         if "train" in named_splits(inner):
@@ -178,6 +185,6 @@ def _unwrapped(folder: Path) -> Path:
 
 
 def _unnested(base: Path, split: str) -> Path:
-    """The folder of classes: seg_train/seg_train for seg_train."""
+    """Return the folder that holds the classes, such as seg_train/seg_train for seg_train."""
     inside = subfolders(base)
     return base / inside[0] if len(inside) == 1 and split_of(inside[0]) == split else base
