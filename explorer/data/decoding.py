@@ -12,15 +12,15 @@ from explorer.errors import DataError
 
 # Conversion -> text of its note, in the order of the notes.
 CONVERSIONS = {
-    "grey": "grey images taken as colour",
-    "colour": "colour images taken as grey levels",
-    "palette": "images with a palette taken as colour",
-    "cmyk": "CMYK images turned to red, green and blue without a colour profile",
+    "grey": "grey images converted to RGB",
+    "colour": "colour images converted to grey levels",
+    "palette": "palette images converted to their colours",
+    "cmyk": "CMYK images converted to RGB without a colour profile",
     "transparency": "images with transparency, which is dropped",
     "16-bit": "grey images of 16 bits, whose levels need {grey_bits} bits: the upper 8 of them are kept{levels}",
     "16-bit colour": "colour images of 16 bits a channel, of which the upper 8 are kept",
     "frames": "images of several frames, of which the first is taken",
-    "turned": "images turned upright as their EXIF orientation says",
+    "turned": "images rotated upright according to their EXIF orientation",
     "fitted": "images resized to {shape.width} pixels on their shorter side and cut to the middle square",
 }
 
@@ -67,13 +67,8 @@ def decode_images(
         DamagedImages: Some images cannot be decoded; the error lists all of them.
         WrongSize: An image has another size.
     """
-    out, notes, damaged, kept, first = (
-        np.empty((len(labels), *image_format.shape), np.uint8),
-        ConversionCounts(),
-        [],
-        [],
-        "",
-    )
+    out = np.empty((len(labels), *image_format.shape), np.uint8)
+    conversions, damaged, kept, first = ConversionCounts(), [], [], ""
     deferred: list[tuple[int, str, bytes]] = []  # 16-bit grey images, until the largest level is known
     levels = np.zeros(2**16, bool)  # which 16-bit grey levels occur
 
@@ -87,7 +82,7 @@ def decode_images(
         except DataError as error:
             damaged.append(f"{place}: {error}")
             return
-        notes.add(kinds, place)
+        conversions.add(kinds, place)
         kept.append(i)
         first = first or place
 
@@ -102,18 +97,16 @@ def decode_images(
         image_format = image_format._replace(grey_bits=_needed_bits(np.flatnonzero(levels)) if deferred else None)
     for image in deferred:
         decode(*image)
-    told = notes.lines(
-        image_format,
-        _remaining_levels(np.flatnonzero(levels), image_format.grey_bits)
-        if deferred and image_format.grey_bits
-        else "",
-    )
+    remaining = ""
+    if deferred and image_format.grey_bits:
+        remaining = _remaining_levels(np.flatnonzero(levels), image_format.grey_bits)
+    notes = conversions.lines(image_format, remaining)
     if damaged and not skip_damaged:
         raise DamagedImages(damaged, len(labels))
     if damaged:
-        told += (damaged_note(damaged, len(labels)),)
+        notes += (damaged_note(damaged, len(labels)),)
         out, labels = out[np.sort(kept)], labels[np.sort(kept)]
-    return Split(out, labels, told, image_format.grey_bits, len(damaged))
+    return Split(out, labels, notes, image_format.grey_bits, len(damaged))
 
 
 def damaged_note(damaged: list[str], total: int) -> str:

@@ -77,8 +77,8 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
             raise DataError(f"{download.url} cannot be downloaded: {_reason(error)}") from error
         except ValueError as error:  # pooch has removed the file
             raise DataError(
-                f"{download.url}: what came has another SHA-256 than the published {download.sha256}; it is removed. "
-                "The server may have answered with a page, or the file was changed: try again later"
+                f"{download.url}: the downloaded file's SHA-256 differs from the published {download.sha256}; "
+                "the file is deleted. The server may have answered with a page, or the file was changed: try again later"
             ) from error
         whole = Path(temporary, target.name)
         with open(whole, "rb+") as stream:

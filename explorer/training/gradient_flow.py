@@ -91,8 +91,8 @@ def gradient_flow(
     if dataset is not None:
         if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
             raise TrainingError(
-                f"the network takes {architecture.input} and tells {architecture.classes} classes apart, "
-                f"{dataset.name} has {dataset.shape} and {dataset.classes}"
+                f"the network takes {architecture.input} and has {architecture.classes} classes, "
+                f"but {dataset.name} has {dataset.shape} and {dataset.classes}"
             )
         if batch > len(dataset.train):
             raise TrainingError(f"batch: {dataset.name} has only {len(dataset.train)} training images, found {batch}")

@@ -77,7 +77,7 @@ def train_architecture(
         dataset = data
     if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
         raise TrainingError(
-            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} "
+            f"the network takes {architecture.input} and has {architecture.classes} classes, but {dataset.name} "
             f"has {dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
     len(dataset.test)  # reads the test split, so that its errors are reported before training

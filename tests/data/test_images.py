@@ -184,7 +184,7 @@ def test_notes_count_each_conversion_and_name_the_first():
     """Several images are told in one sentence a kind, with the number and the first of them."""
     encoded = [("a", saved(COLOUR)), ("b", saved(GREY)), ("c", saved(GREY)), ("d", saved(COLOUR))]
     split = decode_images(encoded, np.arange(4), ImageFormat(TensorShape(3, 12, 16)))
-    assert split.notes == ("2 grey images taken as colour; the first is b",)
+    assert split.notes == ("2 grey images converted to RGB; the first is b",)
     assert len(split) == 4
 
 

@@ -124,7 +124,7 @@ def read_binary_batch(label_bytes: int, place: str, data: bytes) -> Arrays:
     """
     record = label_bytes + SHAPE.elements
     if not data or len(data) % record:
-        raise DataError(f"{place}: {len(data)} bytes, expected a multiple of {record}; cut short, or no CIFAR batch")
+        raise DataError(f"{place}: {len(data)} bytes, expected a multiple of {record}; cut short, or not a CIFAR batch")
     records = np.frombuffer(data, np.uint8).reshape(-1, record)
     return records[:, label_bytes:].reshape(-1, *SHAPE), records[:, label_bytes - 1].astype(np.int64)
 

@@ -236,7 +236,7 @@ def _list_images(base: Path, train: Path, notes: tuple[str, ...]) -> _ImageList:
         labels += [label] * (len(names) - before)
     if others:
         notes += (
-            f"{len(others)} files left out, which are no images by their names; "
+            f"{len(others)} files left out, whose names are not those of images; "
             f"the first is {escaped_name(base / others[0])}",
         )
     beside = sum(_is_image(name) and not name.startswith(".") for name in os.listdir(base))
@@ -284,8 +284,11 @@ def _is_image(name: str) -> bool:
 def _files(base: Path) -> Iterator[str]:
     """Yield the files in ``base`` and its subfolders as paths below it, in the order of their names.
 
-    Hidden files are left out. Links are followed; a folder with several links to it is listed once. Raises DataError for
-    an image that is not a regular file, a link to a folder above ``base``, and folders nested deeper than MAX_DEPTH.
+    Hidden files are left out. Links are followed; a folder with several links to it is listed once.
+
+    Raises:
+        DataError: An image is not a regular file, a link leads to a folder above ``base``, or folders are nested deeper
+            than MAX_DEPTH.
     """
     yield from _files_below(base, "", set(), {_identity(parent) for parent in base.resolve().parents})
 
@@ -301,7 +304,7 @@ def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: s
         identity = _identity(place)
         if identity in above or place.resolve().parts[:2] in SYSTEM_FOLDERS:
             target = escaped_name(place.resolve())
-            raise DataError(f"{escaped_name(place)}: a link to {target}, which is no folder of images; remove it")
+            raise DataError(f"{escaped_name(place)}: a link to {target}, which is not a folder of images; remove it")
         if identity in listed:
             return
         listed.add(identity)
@@ -315,7 +318,7 @@ def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: s
                     yield from _files_below(base, f"{name}/", listed, above)
                 continue
             if _is_image(name) and not entry.is_file():
-                kind = "a broken link" if entry.is_symlink() else "no plain file"
+                kind = "a broken link" if entry.is_symlink() else "not a regular file"
                 raise DataError(f"{escaped_name(entry.path)}: {kind}; remove it")
             yield name
     except OSError as error:

@@ -66,7 +66,7 @@ class _Array:
     def array(self) -> np.ndarray:
         shape, kind, fortran, data = self.state
         if not isinstance(kind, _ElementType) or not isinstance(data, (bytes, bytearray)):
-            raise DataError("an array that is not described as numpy does it")
+            raise DataError("an array without the description that numpy writes")
         flat = np.frombuffer(data, f"{kind.order}{kind.name}")
         return flat.reshape(shape, order="F" if fortran else "C")
 
