@@ -78,7 +78,8 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
         except ValueError as error:  # pooch has removed the file
             raise DataError(
                 f"{download.url}: the downloaded file's SHA-256 differs from the published {download.sha256}; "
-                "the file is deleted. The server may have answered with a page, or the file was changed: try again later"
+                "the file is deleted. The server may have answered with a page, or the file was changed: "
+                "try again later"
             ) from error
         whole = Path(temporary, target.name)
         with open(whole, "rb+") as stream:
