@@ -80,7 +80,7 @@ def show(name: str, data_dir: str | None, skip_damaged: bool, as_json: bool) -> 
     """
     from explorer.data.dataset import load_data
     from explorer.data.decoding import DamagedImages
-    from explorer.data.reading import printable
+    from explorer.data.reading import escaped_name
     from explorer.data.splits import SPLITS
 
     try:
@@ -96,7 +96,7 @@ def show(name: str, data_dir: str | None, skip_damaged: bool, as_json: bool) -> 
         return
     print_table(
         {"class": "left", **dict.fromkeys(SPLITS, "right")},
-        [(printable(each), *(f"{number:,}" for number in numbers.values())) for each, numbers in counts.items()],
+        [(escaped_name(each), *(f"{number:,}" for number in numbers.values())) for each, numbers in counts.items()],
     )
     click.echo(f"{dataset.name}: {dataset.classes} classes, images of {dataset.shape}")
     for note in notes:

@@ -1,1 +1,1 @@
-"""Data sets: where they lie, how they are read, and which images train, validate and test."""
+"""Data sets: finding, downloading and decoding them, and splitting them into train, validation and test."""

@@ -1,8 +1,8 @@
-"""Decoded images, kept so that they are decoded once: one folder of .npy files for each split of a data set.
+"""A cache of decoded images: one folder of .npy files for each split of a data set.
 
-The folder is ``explorer/data`` in the user's cache (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux), never the
-data set's own. It may be deleted at any time. Entries are written aside and renamed whole, so that
-workers which decode the same data at the same time cannot see half of it.
+The cache is the folder ``explorer/data`` in the user's cache (``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux). It may be
+deleted at any time. An entry is written to a temporary folder and then renamed, so that workers which decode the same
+data at the same time never read a partial entry.
 """
 
 from __future__ import annotations
@@ -24,18 +24,28 @@ from explorer.errors import DataError
 from explorer.system.files import slug, sweep, sync_folder
 from explorer.system.user_folders import user_cache
 
-MANIFEST = "split.json"  # all but the arrays; written last, so that an entry without it is half an entry
-FORMAT = 3  # part of the key: to be raised when decoders come to return something else
-STALE_SECONDS = 3600
+MANIFEST = "split.json"  # everything but the arrays; written last, so that an entry without it is incomplete
+FORMAT = 3  # part of the key: increase it when decoding returns different results
+STALE_SECONDS = 3600  # temporary folders older than this are left by killed processes and are deleted
 
 
 def cached(name: str, sources: Iterable[Path], decode: Callable[[], Split]) -> Split:
-    """What ``decode()`` gives, its images memory-mapped (read only) from the cache when they are there.
+    """Return the decoded split from the cache, or decode it and add it to the cache.
 
-    The entry's key is made of path, size and time of last change of each of the ``sources``. Where the
-    cache cannot be written (full, read only) the decoded images are returned as they are. A damaged
-    entry is decoded anew; what is checked is that each array is whole, not its every byte. Raises
-    DataError when a source is not there.
+    The key of an entry consists of path, size and modification time of all sources. A damaged entry is decoded again;
+    only the length of each array is checked, not its content. If the cache cannot be written (full, read-only), the
+    decoded split is returned.
+
+    Args:
+        name: Name of the entry.
+        sources: The files that the split is decoded from.
+        decode: Decodes the split.
+
+    Returns:
+        The split; its images are memory-mapped (read-only) if they come from the cache.
+
+    Raises:
+        DataError: A source cannot be read, or ``decode`` raises it.
     """
     entry = cache_folder() / f"{slug(name)}-{_key(sources)}"
     try:
@@ -51,6 +61,7 @@ def cached(name: str, sources: Iterable[Path], decode: Callable[[], Split]) -> S
 
 
 def cache_folder() -> Path:
+    """Return the folder of the cache."""
     return user_cache("data")
 
 
@@ -66,42 +77,42 @@ def _key(sources: Iterable[Path]) -> str:
 
 
 def _read(entry: Path) -> Split:
-    told = json.loads((entry / MANIFEST).read_text())
+    manifest = json.loads((entry / MANIFEST).read_text())
     images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(entry / "labels.npy", allow_pickle=False)
-    return Split(images, labels, tuple(told["notes"]), told["grey_bits"], told["damaged"])
+    return Split(images, labels, tuple(manifest["notes"]), manifest["grey_bits"], manifest["damaged"])
 
 
 def _write(entry: Path, split: Split) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
     sweep(entry.parent, older_than=time.time() - STALE_SECONDS)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=entry.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=entry.parent))
     try:
         for name, array in (("images", split.images), ("labels", split.labels)):
-            with open(aside / f"{name}.npy", "wb") as file:
+            with open(temporary / f"{name}.npy", "wb") as file:
                 np.save(file, array, allow_pickle=False)
                 _sync(file)
-        with open(aside / MANIFEST, "w") as file:
+        with open(temporary / MANIFEST, "w") as file:
             json.dump({"notes": split.notes, "grey_bits": split.grey_bits, "damaged": split.damaged}, file)
             _sync(file)
-        sync_folder(aside)
-        _read(aside)  # numpy does not notice a disk that fills up at the last bytes of an array
-        _replace(aside, entry)
+        sync_folder(temporary)
+        _read(temporary)  # numpy reports no error if the disk is full at the last bytes of an array
+        _replace(temporary, entry)
         sync_folder(entry.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace(aside: Path, entry: Path) -> None:
+def _replace(temporary: Path, entry: Path) -> None:
     try:
-        os.rename(aside, entry)
+        os.rename(temporary, entry)
     except OSError:
-        # Either another worker was first, whose entry is as good, or a damaged entry is in the way.
+        # Either another worker has written the same entry first, or there is a damaged entry.
         try:
             _read(entry)
         except (OSError, ValueError, EOFError, KeyError):
             shutil.rmtree(entry)
-            os.rename(aside, entry)
+            os.rename(temporary, entry)
 
 
 def _sync(file: IO[Any]) -> None:

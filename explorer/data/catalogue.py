@@ -1,4 +1,4 @@
-"""Which data sets there are: embedded ones, known ones, found or not, and folders of images; nothing is decoded."""
+"""The list of data sets: embedded ones, public ones and folders of images. Nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from explorer.data.formats.cifar import CIFAR10, CIFAR100, archive_layout, batch
 from explorer.data.formats.folders import describe_folder, folder_layout
 from explorer.data.formats.mnist import FASHION_MNIST, MNIST, idx_layout
 from explorer.data.formats.parquet import parquet_layout
-from explorer.data.sources import Known, Layout, Source, data_root, find_source, is_named
+from explorer.data.sources import Layout, PublicDataset, Source, data_root, find_source, is_named
 from explorer.data.splits import SPLITS, Split
 from explorer.errors import DataError, did_you_mean
 from explorer.networks.ops.base import TensorShape
 
-_SIDES = range(4, 4_097)
+_ALLOWED_SIDES = range(4, 4_097)  # pixels; the upper limit bounds the memory of an image
 
 
-class Embedded(NamedTuple):
-    """A data set that needs no files: its shape, how many images each split has, and what makes the three splits from
-    a seed. Ten classes."""
+class EmbeddedDataset(NamedTuple):
+    """A data set of ten classes that needs no files.
+
+    Attributes:
+        shape: Shape of an image, (C, H, W).
+        images: Split -> number of images.
+        shift: Pixels by which a training image may be shifted.
+        load: Returns train, validation and test for a seed.
+    """
 
     shape: TensorShape
     images: Mapping[str, int]
@@ -33,16 +39,16 @@ class Embedded(NamedTuple):
 
 
 EMBEDDED = {
-    "digits": Embedded(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
-    "cluttered-digits": Embedded(
+    "digits": EmbeddedDataset(TensorShape(1, 8, 8), dict(zip(SPLITS, digits.DIGITS)), 1, digits.load_digits),
+    "cluttered-digits": EmbeddedDataset(
         TensorShape(1, digits.CANVAS, digits.CANVAS),
         {split: n * m for split, n, m in zip(SPLITS, digits.CLUTTERED_DIGITS, digits.PLACEMENTS)},
         0,
         digits.load_cluttered_digits,
     ),
 }
-KNOWN: dict[str, Known] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
-# In one folder, the first of these that is there is taken.
+KNOWN: dict[str, PublicDataset] = {known.name: known for known in (CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
+# If a folder holds several layouts, the first in this order is used.
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     **dict.fromkeys(("cifar10", "cifar100"), (parquet_layout, batches_layout, folder_layout, archive_layout)),
     **dict.fromkeys(("mnist", "fashion_mnist"), (idx_layout, parquet_layout, folder_layout)),
@@ -51,9 +57,14 @@ NAMES = (*EMBEDDED, *KNOWN)
 
 
 def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[TensorShape, int]:
-    """The shape of the images and the number of classes, without loading them.
+    """Return the shape of the images and the number of classes without loading them.
 
-    Raises DataError for an unknown name; a known data set need not be there.
+    Args:
+        name: Name of a data set, which does not have to be downloaded, or of a folder.
+        data_dir: Folder of the data sets, as for ``load_data``.
+
+    Raises:
+        DataError: The name is unknown, or the folder holds no class folders.
     """
     if name in EMBEDDED:
         return EMBEDDED[name].shape, 10
@@ -63,23 +74,39 @@ def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[Tensor
 
 
 def require_known(name: str) -> None:
-    """Raises DataError unless ``name`` is an embedded or a known data set."""
+    """Raise DataError unless ``name`` is an embedded or a public data set."""
     if name not in NAMES:
         raise DataError(f"unknown data set {name!r}; known: {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
 
 
 def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
-    """Where the known data set of that name lies, and in which layout; None when it is not there.
+    """Find the files of a public data set.
 
-    Raises DataError when what is there cannot be it.
+    Args:
+        name: Name of a public data set.
+        data_dir: Folder of the data sets, as for ``load_data``.
+
+    Returns:
+        The files and their layout; None if they are not found.
+
+    Raises:
+        DataError: The files found are not those of the data set.
     """
     return find_source(KNOWN[name], data_root(data_dir), LAYOUTS[name])
 
 
 def data_place(name: str, data_dir: str | Path | None = None) -> dict[str, str]:
-    """The ``name`` and ``data_dir`` that find the same data from any working folder; empty for embedded data.
+    """Return the ``name`` and ``data_dir`` that find the same data from any working folder.
 
-    Raises DataError for an unknown name.
+    Args:
+        name: Name of a data set or a folder.
+        data_dir: Folder of the data sets, as for ``load_data``.
+
+    Returns:
+        Keyword arguments of ``load_data`` with absolute paths; empty for embedded data.
+
+    Raises:
+        DataError: The name is unknown.
     """
     if name in EMBEDDED:
         return {}
@@ -90,13 +117,26 @@ def data_place(name: str, data_dir: str | Path | None = None) -> dict[str, str]:
 
 
 def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | None]:
-    """The folder that ``name`` stands for, by itself or inside the data folder, and the size that is asked for."""
+    """Find a folder of images.
+
+    Args:
+        name: Path of the folder, absolute, relative to the working folder or relative to the data folder; it may end
+            in ``@SIZE``.
+        data_dir: Folder of the data sets, as for ``load_data``.
+
+    Returns:
+        The folder, and the size in pixels that the images are resized to; None without ``@SIZE``.
+
+    Raises:
+        DataError: There is no such folder, or the size is out of range.
+    """
     sized = re.fullmatch(r"(.+)@(\d{1,9})", name)
-    for spelt, side in ((name, None), *([(sized[1], int(sized[2]))] if sized else [])):
-        for folder in (Path(os.path.expanduser(spelt)), data_root(data_dir) / spelt):
-            if spelt and os.path.isdir(folder):
-                if side is not None and side not in _SIDES:
-                    raise DataError(f"{name}: a size lies in {_SIDES[0]}..{_SIDES[-1]} pixels, found {side}")
+    for path, side in ((name, None), *([(sized[1], int(sized[2]))] if sized else [])):
+        for folder in (Path(os.path.expanduser(path)), data_root(data_dir) / path):
+            if path and os.path.isdir(folder):
+                if side is not None and side not in _ALLOWED_SIDES:
+                    allowed = f"{_ALLOWED_SIDES[0]}..{_ALLOWED_SIDES[-1]}"
+                    raise DataError(f"{name}: a size lies in {allowed} pixels, found {side}")
                 return folder.resolve(), side
     if sized and sized[1] in NAMES:
         raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")
@@ -108,10 +148,18 @@ def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | Non
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set. ``state``: embedded, found, missing, or damaged, and then ``problem`` says why.
+    """One data set in the list.
 
-    ``where``, ``layout``: of one that is found. ``images``: how many a known data set has been published with, by
-    split; ``download_bytes``: what is fetched of it.
+    Attributes:
+        name: Its name.
+        state: ``embedded``, ``found``, ``missing`` or ``damaged``.
+        where: Folder or archive, if it is found.
+        layout: Layout of its files, if it is found.
+        shape: Shape of an image, (C, H, W).
+        classes: Number of classes.
+        images: Split -> number of images; empty for a folder. A public data set has no validation split.
+        download_bytes: Bytes that ``explorer data fetch`` downloads.
+        problem: Why it is damaged.
     """
 
     name: str
@@ -126,15 +174,19 @@ class Entry:
 
 
 def list_data(data_dir: str | Path | None = None) -> list[Entry]:
-    """Every data set that can be named; decodes nothing. ``data_dir``: as for ``load_data``."""
+    """Return all data sets: the embedded ones, the public ones and the folders of images in the data folder.
+
+    Args:
+        data_dir: Folder of the data sets, as for ``load_data``.
+    """
     return [*_embedded(), *(_known(name, data_dir) for name in KNOWN), *_folders(data_root(data_dir))]
 
 
 def _embedded() -> list[Entry]:
-    made = []
+    entries = []
     for name, embedded in EMBEDDED.items():
-        made.append(Entry(name, "embedded", None, "", embedded.shape, 10, dict(embedded.images), 0))
-    return made
+        entries.append(Entry(name, "embedded", None, "", embedded.shape, 10, dict(embedded.images), 0))
+    return entries
 
 
 def _known(name: str, data_dir: str | Path | None) -> Entry:
@@ -152,7 +204,7 @@ def _known(name: str, data_dir: str | Path | None) -> Entry:
 
 
 def _folders(root: Path) -> list[Entry]:
-    """The folders in ``root`` that hold class folders of images and go by no known name."""
+    """Return the folders in ``root`` that hold class folders of images and are not public data sets."""
     try:
         inside = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
@@ -163,7 +215,7 @@ def _folders(root: Path) -> list[Entry]:
             continue
         try:
             shape, classes = describe_data(name, root)
-        except DataError:  # it holds something else
+        except DataError:  # not a folder of images
             continue
         found.append(Entry(name, "found", root / name, "class folders", shape, classes, {}, 0))
     return found

@@ -1,4 +1,4 @@
-"""The encoded images of one split to an array of pixels, and what had to be converted on the way."""
+"""Decoding of a split's images to an array of pixels, with notes on conversions and damaged images."""
 
 from __future__ import annotations
 
@@ -6,105 +6,137 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from explorer.data.images import Form, WrongSize, decode_image, deep_levels, upper_bits
+from explorer.data.images import ImageFormat, WrongSize, decode_image, levels_16_bit, upper_bits
 from explorer.data.splits import Split
 from explorer.errors import DataError
 
-# What may be done to an image, in the order in which it is told.
+# Conversion -> text of its note, in the order of the notes.
 CONVERSIONS = {
-    "grey": "grey images taken as colour",
-    "colour": "colour images taken as grey levels",
-    "palette": "images with a palette taken as colour",
-    "cmyk": "CMYK images turned to red, green and blue without a colour profile",
+    "grey": "grey images converted to RGB",
+    "colour": "colour images converted to grey levels",
+    "palette": "palette images converted to their colours",
+    "cmyk": "CMYK images converted to RGB without a colour profile",
     "transparency": "images with transparency, which is dropped",
-    "16-bit": "grey images of 16 bits, whose levels need {form.grey_bits} bits: the upper 8 of them are kept{levels}",
+    "16-bit": "grey images of 16 bits, whose levels need {grey_bits} bits: the upper 8 of them are kept{levels}",
     "16-bit colour": "colour images of 16 bits a channel, of which the upper 8 are kept",
     "frames": "images of several frames, of which the first is taken",
-    "turned": "images turned upright as their EXIF orientation says",
+    "turned": "images rotated upright according to their EXIF orientation",
     "fitted": "images resized to {shape.width} pixels on their shorter side and cut to the middle square",
 }
 
 
-class Notes:
-    """Counts the conversions, with the place of the first of each kind."""
+class ConversionCounts:
+    """The number of conversions of each kind, and the first image of each kind."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, str]] = {}
 
     def add(self, kinds: Iterable[str], place: str) -> None:
+        """Count the conversions of one image; ``place``: its file, for the notes."""
         for kind in kinds:
             count, first = self._found.get(kind, (0, place))
             self._found[kind] = (count + 1, first)
 
-    def lines(self, form: Form, levels: str = "") -> tuple[str, ...]:
-        """A sentence for each kind: how many, what was done, and the first of them. ``levels``: how many grey levels
-        of 16 bits remain."""
-        named = {"shape": form.shape, "form": form, "levels": levels}
-        told = ((text.format(**named), self._found.get(kind)) for kind, text in CONVERSIONS.items())
-        return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in told if found)
+    def lines(self, image_format: ImageFormat, levels: str = "") -> tuple[str, ...]:
+        """Return a note for each kind of conversion.
+
+        Args:
+            image_format: What the images were decoded to.
+            levels: End of the note on 16-bit grey images.
+        """
+        values = {"shape": image_format.shape, "grey_bits": image_format.grey_bits, "levels": levels}
+        notes = ((text.format(**values), self._found.get(kind)) for kind, text in CONVERSIONS.items())
+        return tuple(f"{found[0]} {text}; the first is {found[1]}" for text, found in notes if found)
 
 
 def decode_images(
-    encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, form: Form, skip_damaged: bool = False
+    encoded: Iterable[tuple[str, bytes]], labels: np.ndarray, image_format: ImageFormat, skip_damaged: bool = False
 ) -> Split:
-    """The images as uint8 (N, C, H, W), with their labels (N,). ``encoded``: N pairs of a place, for messages, and the
-    bytes. ``skip_damaged``: leave out the images that cannot be decoded.
+    """Decode all images of a split.
 
-    Raises DamagedImages with all places of images that cannot be decoded, WrongSize for one of another size."""
-    out, notes, damaged, kept, first = np.empty((len(labels), *form.shape), np.uint8), Notes(), [], [], ""
-    deep: list[tuple[int, str, bytes]] = []  # 16-bit grey images wait until the largest level is known
-    levels = np.zeros(2**16, bool)  # the grey levels of 16 bits that occur
+    Args:
+        encoded: For each image its file, for messages, and its bytes.
+        labels: The labels, int64 (N,).
+        image_format: What the images are decoded to.
+        skip_damaged: Whether to leave out images that cannot be decoded.
+
+    Returns:
+        The split, uint8 (N, C, H, W), with notes on conversions.
+
+    Raises:
+        DamagedImages: Some images cannot be decoded; the error lists all of them.
+        WrongSize: An image has another size.
+    """
+    out = np.empty((len(labels), *image_format.shape), np.uint8)
+    conversions, damaged, kept, first = ConversionCounts(), [], [], ""
+    deferred: list[tuple[int, str, bytes]] = []  # 16-bit grey images, until the largest level is known
+    levels = np.zeros(2**16, bool)  # which 16-bit grey levels occur
 
     def decode(i: int, place: str, data: bytes) -> None:
         nonlocal first
         try:
-            out[i], kinds = decode_image(data, form)
+            out[i], kinds = decode_image(data, image_format)
         except WrongSize as error:
             like = f"; {first} is of that size" if first else ""
             raise WrongSize(f"{place}: {error}{like}") from error
         except DataError as error:
             damaged.append(f"{place}: {error}")
             return
-        notes.add(kinds, place)
+        conversions.add(kinds, place)
         kept.append(i)
         first = first or place
 
     for i, (place, data) in enumerate(encoded):
-        found = deep_levels(data) if form.grey_bits is None else None
+        found = levels_16_bit(data) if image_format.grey_bits is None else None
         if found is None:
             decode(i, place, data)
         else:
-            deep.append((i, place, data))
+            deferred.append((i, place, data))
             levels[found] = True
-    if form.grey_bits is None:
-        form = form._replace(grey_bits=_bits(np.flatnonzero(levels)) if deep else None)
-    for image in deep:
+    if image_format.grey_bits is None:
+        image_format = image_format._replace(grey_bits=_needed_bits(np.flatnonzero(levels)) if deferred else None)
+    for image in deferred:
         decode(*image)
-    told = notes.lines(form, _remaining(np.flatnonzero(levels), form.grey_bits) if deep and form.grey_bits else "")
+    remaining = ""
+    if deferred and image_format.grey_bits:
+        remaining = _remaining_levels(np.flatnonzero(levels), image_format.grey_bits)
+    notes = conversions.lines(image_format, remaining)
     if damaged and not skip_damaged:
         raise DamagedImages(damaged, len(labels))
     if damaged:
-        told += (damaged_note(damaged, len(labels)),)
+        notes += (damaged_note(damaged, len(labels)),)
         out, labels = out[np.sort(kept)], labels[np.sort(kept)]
-    return Split(out, labels, told, form.grey_bits, len(damaged))
+    return Split(out, labels, notes, image_format.grey_bits, len(damaged))
 
 
 def damaged_note(damaged: list[str], total: int) -> str:
+    """Return the note on ``damaged`` images that were left out of ``total``."""
     return f"{len(damaged)} of {total} images left out, which are damaged; the first is {damaged[0]}"
 
 
 def needed_grey_bits(encoded: Iterable[bytes]) -> int | None:
-    """How many bits the levels of those images that are grey and of 16 bits need; None where there are none."""
-    levels = [found for found in map(deep_levels, encoded) if found is not None]
-    return max(map(_bits, levels)) if levels else None
+    """Return how many bits the levels of the 16-bit grey images need, 8..16; None if there is no such image."""
+    levels = [found for found in map(levels_16_bit, encoded) if found is not None]
+    return max(map(_needed_bits, levels)) if levels else None
 
 
-def find_damaged(encoded: Iterable[tuple[str, bytes]], form: Form) -> dict[int, str]:
-    """The images that cannot be decoded: number -> place and reason. Raises WrongSize for one of another size."""
+def find_damaged(encoded: Iterable[tuple[str, bytes]], image_format: ImageFormat) -> dict[int, str]:
+    """Find the images that cannot be decoded.
+
+    Args:
+        encoded: For each image its file, for messages, and its bytes.
+        image_format: What the images are decoded to.
+
+    Returns:
+        Index -> file and reason.
+
+    Raises:
+        WrongSize: An image has another size.
+    """
     damaged = {}
     for i, (place, data) in enumerate(encoded):
         try:
-            decode_image(data, form)
+            decode_image(data, image_format)
         except WrongSize as error:
             raise WrongSize(f"{place}: {error}") from error
         except DataError as error:
@@ -113,28 +145,35 @@ def find_damaged(encoded: Iterable[tuple[str, bytes]], form: Form) -> dict[int, 
 
 
 class DamagedImages(DataError):
-    """Images that cannot be decoded. ``images``: each with its place and what is wrong; ``mend``: what to do."""
+    """Images that cannot be decoded.
 
-    NAMED = 10
+    Attributes:
+        images: File and reason of each image.
+        total: Number of all images.
+        fix: Suggested fix.
+    """
 
-    def __init__(self, images: list[str], total: int, mend: str = "replace or remove it"):
-        self.images, self.total, self.mend = images, total, mend
+    NAMED = 10  # images that the message names
+
+    def __init__(self, images: list[str], total: int, fix: str = "replace or remove it"):
+        self.images, self.total, self.fix = images, total, fix
         named = images[: self.NAMED]
         more = len(images) - len(named)
         lines = [*named, *([f"and {more} more"] if more else [])]
         if len(images) == 1:
-            super().__init__(f"{images[0]}; {mend}")
+            super().__init__(f"{images[0]}; {fix}")
         else:
-            super().__init__(f"{len(images)} of {total} images are damaged; {mend}: {'; '.join(lines)}")
+            super().__init__(f"{len(images)} of {total} images are damaged; {fix}: {'; '.join(lines)}")
 
     def __reduce__(self) -> tuple[type[DamagedImages], tuple[list[str], int, str]]:
-        return (type(self), (self.images, self.total, self.mend))
+        return (type(self), (self.images, self.total, self.fix))
 
 
-def _bits(levels: np.ndarray) -> int:
+def _needed_bits(levels: np.ndarray) -> int:
+    """Return how many bits the largest level needs, at least 8."""
     return max(8, int(levels.max()).bit_length())
 
 
-def _remaining(levels: np.ndarray, grey_bits: int) -> str:
-    """How many of the grey ``levels`` remain different."""
+def _remaining_levels(levels: np.ndarray, grey_bits: int) -> str:
+    """Return the end of the note that says how many different grey levels remain."""
     return f", which leaves {len(np.unique(upper_bits(levels, grey_bits))):,} of {len(levels):,} levels"

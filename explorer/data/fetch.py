@@ -1,4 +1,4 @@
-"""Downloads public data sets, each file checked against the hash that it was published with."""
+"""Downloading of public data sets. Each file is verified against its published SHA-256."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from explorer.data.sources import Download, Known
+from explorer.data.sources import Download, PublicDataset
 from explorer.errors import DataError, one_line
 from explorer.system.files import sweep, sync_folder
 
-TIMEOUT = 30  # seconds without a byte
-STALE_SECONDS = 24 * 3600
+TIMEOUT_SECONDS = 30  # without a byte, after which the server counts as unreachable
+STALE_SECONDS = 24 * 3600  # temporary folders older than this are left by killed processes and are deleted
 
-# Told how many bytes of a file have come, and of how many.
+# Called with a file, the number of bytes downloaded and the size of the file.
 Progress = Callable[[Download, int, int], None]
 
 
-def target_files(known: Known, root: Path) -> list[Path]:
-    """Where the data set's files are put below ``root``."""
+def target_files(known: PublicDataset, root: Path) -> list[Path]:
+    """Return the paths below ``root`` that the data set's files are downloaded to."""
     return [root / known.name / download.name for download in known.downloads]
 
 
-def fetch_data(known: Known, root: Path, progress: Progress = lambda *_: None) -> list[Path]:
-    """Downloads what is not yet below ``root``, or not whole; returns the files that were downloaded.
+def fetch_data(known: PublicDataset, root: Path, progress: Progress = lambda *_: None) -> list[Path]:
+    """Download the files that are missing or incomplete below ``root``.
 
-    A file takes its place only when it is whole and its hash is right; one that stands there with another hash is
-    replaced. Raises DataError when the network, the server or the disk fails, or when a hash is wrong.
+    A file is moved to its path only after its hash has been verified. A present file with another hash is replaced.
+
+    Args:
+        known: The data set.
+        root: Folder of the data sets.
+        progress: Called during each download.
+
+    Returns:
+        The files that were downloaded.
+
+    Raises:
+        DataError: The network, the server or the disk fails, or a hash is wrong.
     """
     fetched = []
     for download, target in zip(known.downloads, target_files(known, root), strict=True):
@@ -57,20 +67,21 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
     downloader = pooch.HTTPDownloader(
         progressbar=_Reporter(download, progress),
         chunk_size=2**16,
-        timeout=TIMEOUT,
-        headers={"Accept-Encoding": "identity"},  # the file as it is, whose hash is known
+        timeout=TIMEOUT_SECONDS,
+        headers={"Accept-Encoding": "identity"},  # uncompressed, because the hash is that of the file
     )
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as aside:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as temporary:
         try:
-            pooch.retrieve(download.url, download.sha256, fname=target.name, path=aside, downloader=downloader)
+            pooch.retrieve(download.url, download.sha256, fname=target.name, path=temporary, downloader=downloader)
         except requests.RequestException as error:
             raise DataError(f"{download.url} cannot be downloaded: {_reason(error)}") from error
         except ValueError as error:  # pooch has removed the file
             raise DataError(
-                f"{download.url}: what came has another SHA-256 than the published {download.sha256}; it is removed. "
-                "The server may have answered with a page, or the file was changed: try again later"
+                f"{download.url}: the downloaded file's SHA-256 differs from the published {download.sha256}; "
+                "the file is deleted. The server may have answered with a page, or the file was changed: "
+                "try again later"
             ) from error
-        whole = Path(aside, target.name)
+        whole = Path(temporary, target.name)
         with open(whole, "rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(whole, target)
@@ -78,7 +89,7 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What a person can use of it: requests wraps the cause several times, with addresses of objects."""
+    """Return the cause in plain words: requests wraps it several times, with addresses of objects."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
@@ -90,7 +101,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Reporter:
-    """What pooch takes for a progress bar."""
+    """An adapter from pooch's progress bar to ``Progress``."""
 
     def __init__(self, download: Download, progress: Progress):
         self.total, self._done = download.bytes, 0

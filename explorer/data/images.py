@@ -1,4 +1,4 @@
-"""Encoded images (JPEG, PNG and what else Pillow reads) to pixels, and what had to be converted on the way."""
+"""Decoding of one image (JPEG, PNG and Pillow's other formats) to pixels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from explorer.networks.ops.base import TensorShape
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-_ORIENTATION = 0x0112  # the EXIF tag
-_WARNING_FILTERS = threading.Lock()  # they belong to the process: two threads would restore each other's
+_EXIF_ORIENTATION = 0x0112  # the EXIF tag
+_WARNING_FILTERS_LOCK = threading.Lock()  # warning filters are global: two threads would restore each other's
 
 
-class Form(NamedTuple):
-    """What images are decoded to: a shape, and whether an image of another size is fitted into it or refused.
+class ImageFormat(NamedTuple):
+    """The format that images are decoded to.
 
-    ``grey_bits``: how many bits the levels of 16-bit grey images need, 8 to 16; the upper 8 of them are kept. None: as
-    many as the largest level among the images that are decoded together.
+    Attributes:
+        shape: Shape of an image, (C, H, W).
+        fit: Whether to resize and crop images of another size; otherwise they are an error.
+        grey_bits: Number of bits that the levels of 16-bit grey images need, 8..16; the upper 8 of them are used. None
+            stands for the number that the largest level needs among the images that are decoded together.
     """
 
     shape: TensorShape
@@ -32,24 +35,39 @@ class Form(NamedTuple):
 
 
 class WrongSize(DataError):
-    """An image of another size than was expected."""
+    """An image has another size than expected."""
 
 
-def decode_image(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
-    """One image, uint8 (C, H, W), and the CONVERSIONS that were made. Raises DataError, without the place."""
+def decode_image(data: bytes, image_format: ImageFormat) -> tuple[np.ndarray, list[str]]:
+    """Decode one image.
+
+    Args:
+        data: The encoded image.
+        image_format: What it is decoded to.
+
+    Returns:
+        The pixels, uint8 (C, H, W), and the conversions that were made, which are keys of ``decoding.CONVERSIONS``.
+
+    Raises:
+        DataError: The image cannot be decoded; the message does not name the file.
+    """
     if not data:
         raise DataError("the image is empty: 0 bytes")
     try:
-        pixels, kinds = _decode(data, form)
+        pixels, kinds = _decode(data, image_format)
     except DataError:
         raise
-    except Exception as error:  # a decoder fed with damaged bytes raises nearly anything
+    except Exception as error:  # decoders raise many kinds of errors for damaged images
         raise DataError(f"the image cannot be decoded: {_reason(error)}") from error
     return pixels.transpose(2, 0, 1), kinds
 
 
 def image_shape(data: bytes) -> TensorShape:
-    """The shape of an encoded image, from its header: one channel for grey images, else three. Raises DataError."""
+    """Return the shape of an encoded image from its header: one channel if it is grey, else three.
+
+    Raises:
+        DataError: The header cannot be read.
+    """
     try:
         with _open(data) as image:
             width, height = _upright_size(image)
@@ -65,8 +83,8 @@ def _reason(error: Exception) -> str:
 def _open(data: bytes) -> PillowImage:
     from PIL import Image
 
-    with _WARNING_FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # a small file can claim a huge image
+    with _WARNING_FILTERS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # a small file can hold a huge image
         return Image.open(io.BytesIO(data))
 
 
@@ -75,32 +93,32 @@ def _is_grey(image: PillowImage) -> bool:
 
 
 def _orientation(image: PillowImage) -> int:
-    """1 to 8 as EXIF counts them; 1, upright, where nothing sensible is said."""
-    if image.format == "PNG" and "exif" not in image.info:  # asking for more would decode it
+    """Return the EXIF orientation, 1..8; 1 (upright) if it is missing or invalid."""
+    if image.format == "PNG" and "exif" not in image.info:  # getexif would decode the whole image
         return 1
     try:
-        with _WARNING_FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged EXIF data, beside which the image may be whole
-            found = image.getexif().get(_ORIENTATION, 1)
+        with _WARNING_FILTERS_LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damaged EXIF data; the image itself may be intact
+            found = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
         return 1
     return found if found in range(1, 9) else 1
 
 
 def _upright_size(image: PillowImage) -> tuple[int, int]:
-    """Width and height as they are after turning the image upright: orientations 5 to 8 lie on their side."""
+    """Return width and height after the EXIF orientation is applied; orientations 5 to 8 swap them."""
     width, height = image.size
     return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
-def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
-    """(H, W, C) and the conversions."""
+def _decode(data: bytes, image_format: ImageFormat) -> tuple[np.ndarray, list[str]]:
+    """Return the pixels, (H, W, C), and the conversions."""
     from PIL import Image, ImageOps
 
-    shape, kinds = form.shape, []
+    shape, kinds = image_format.shape, []
     with _open(data) as image:
-        size = _upright_size(image)  # before decoding: a small file can claim a huge image
-        if size != (shape.width, shape.height) and not form.fit:
+        size = _upright_size(image)  # checked before decoding: a small file can hold a huge image
+        if size != (shape.width, shape.height) and not image_format.fit:
             raise WrongSize(f"the image is {size[0]} x {size[1]} pixels, expected {shape.width} x {shape.height}")
         if getattr(image, "n_frames", 1) > 1:
             image.seek(0)
@@ -108,9 +126,9 @@ def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
         if _orientation(image) != 1:
             image = ImageOps.exif_transpose(image)
             kinds.append("turned")
-        if _is_deep_colour(image, data):
+        if _is_16_bit_colour(image, data):
             kinds.append("16-bit colour")
-        image = _eight_bits(image, kinds, form.grey_bits or 16)
+        image = _eight_bits(image, kinds, image_format.grey_bits or 16)
         image = _channels(image, shape.channels, kinds)
         if size != (shape.width, shape.height):
             image = ImageOps.fit(image, (shape.width, shape.height), Image.Resampling.BILINEAR)  # with antialiasing
@@ -120,6 +138,7 @@ def _decode(data: bytes, form: Form) -> tuple[np.ndarray, list[str]]:
 
 
 def _eight_bits(image: PillowImage, kinds: list[str], grey_bits: int) -> PillowImage:
+    """Convert 16-bit grey images to 8 bits; return other images unchanged."""
     from PIL import Image
 
     if image.mode.startswith("I;16"):
@@ -131,25 +150,27 @@ def _eight_bits(image: PillowImage, kinds: list[str], grey_bits: int) -> PillowI
 
 
 def upper_bits(levels: np.ndarray, grey_bits: int) -> np.ndarray:
+    """Return the upper 8 of ``grey_bits`` bits of each level as uint8; larger levels become 255."""
     return np.asarray(np.minimum(levels >> (grey_bits - 8), 255), np.uint8)
 
 
-def deep_levels(data: bytes) -> np.ndarray | None:
-    """The levels of a grey image of 16 bits; None for other images and those that cannot be read."""
+def levels_16_bit(data: bytes) -> np.ndarray | None:
+    """Return the levels of a 16-bit grey image; None for other images and for unreadable ones."""
     try:
         with _open(data) as image:
             return np.asarray(image) if image.mode.startswith("I;16") else None
-    except Exception:  # told when it is decoded
+    except Exception:  # reported when the image is decoded
         return None
 
 
-def _is_deep_colour(image: PillowImage, data: bytes) -> bool:
-    """Whether Pillow has dropped the lower 8 bits of a PNG's channels by itself."""
-    depth = data[24] if image.format == "PNG" and len(data) > 24 else 8  # a field of the header chunk, IHDR
+def _is_16_bit_colour(image: PillowImage, data: bytes) -> bool:
+    """Return whether the image is a colour PNG with 16 bits a channel; Pillow drops the lower 8 of them."""
+    depth = data[24] if image.format == "PNG" and len(data) > 24 else 8  # bit depth in the header chunk, IHDR
     return depth == 16 and not image.mode.startswith("I")
 
 
 def _channels(image: PillowImage, channels: int, kinds: list[str]) -> PillowImage:
+    """Convert to one channel (grey) or three (RGB)."""
     if image.mode == "CMYK":
         kinds.append("cmyk")
     elif image.mode in ("P", "PA"):
@@ -161,6 +182,6 @@ def _channels(image: PillowImage, channels: int, kinds: list[str]) -> PillowImag
     elif channels == 1 and not _is_grey(image):
         kinds.append("colour")
     image.load()
-    with _WARNING_FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a palette's transparency in bytes, which is told here
+    with _WARNING_FILTERS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a palette's transparency, which has a note
         return image.convert("L" if channels == 1 else "RGB")

@@ -1,4 +1,4 @@
-"""A data set's files, read within bounds; errors name the file."""
+"""Reading of files up to a maximum size; errors name the file."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from explorer.errors import DataError
 
 T = TypeVar("T")
 
-MAX_FILE_BYTES = 2**28  # of one file: the largest that a known data set has are CIFAR-100's 155 MB
+MAX_FILE_BYTES = 2**28  # of one file; the largest file of a public data set is CIFAR-100's, with 155 MB
 
 
-def printable(path: Path | str) -> str:
-    """A file's name for a message: control characters, and bytes that are not UTF-8, as escapes."""
+def escaped_name(path: Path | str) -> str:
+    """Return a file's name for a message, with escapes for control characters and for bytes that are not UTF-8."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
 def read_bytes(path: Path, at_most: int = MAX_FILE_BYTES) -> bytes:
-    """The file's bytes. Raises DataError when it cannot be read, or has more than ``at_most``."""
+    """Return a file's bytes. Raises DataError if it cannot be read or has more than ``at_most`` bytes."""
     try:
         with open(path, "rb") as file:
             if (size := os.fstat(file.fileno()).st_size) > at_most:
-                raise DataError(f"{printable(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?")
+                raise DataError(
+                    f"{escaped_name(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?"
+                )
             return file.read()
     except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{escaped_name(path)}: cannot be read: {error.strerror}") from error
 
 
 def read_file(path: Path, read: Callable[[bytes], T]) -> T:
-    """What ``read`` makes of the file's bytes; its DataErrors are given the file's name."""
+    """Return ``read`` of the file's bytes; add the file's name to its DataErrors."""
     data = read_bytes(path)
     try:
         return read(data)
     except DataError as error:
-        raise DataError(f"{printable(path)}: {error}") from error
+        raise DataError(f"{escaped_name(path)}: {error}") from error

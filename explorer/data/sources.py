@@ -1,4 +1,4 @@
-"""Where a data set lies: the folders that are looked in, and the layout found there."""
+"""Finding the files of a data set: the folders that are searched, and the layout that is found."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
 from explorer.system.user_folders import user_data
 
-# Below the folder that a user names: as the Hugging Face hub and torchvision lay their files.
+# Subfolders that the Hugging Face hub and torchvision create.
 SUBFOLDERS = ("plaintext", "data", "raw")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
-DEPTH = 3  # DIR/mnist/MNIST/raw
+MAX_DEPTH = 3  # levels below the data folder, as in DIR/mnist/MNIST/raw
 
 
 class Download(NamedTuple):
-    """A file to fetch, with the SHA-256 and the size in bytes that it has been published with."""
+    """A file to download.
+
+    Attributes:
+        url: Its address.
+        sha256: Its published SHA-256.
+        bytes: Its size.
+    """
 
     url: str
     sha256: str
@@ -33,10 +39,20 @@ class Download(NamedTuple):
         return self.url.rpartition("/")[2]
 
 
-class Known(NamedTuple):
-    """A public data set. ``images``: how many of them are for training and for test; ``folders``: what its
-    folder is commonly called, besides its name, in small letters without signs; ``label_columns``: its label in a
-    parquet file; ``shift``, ``flip``: see ``Dataset``; ``downloads``: what ``explorer data fetch`` gets."""
+class PublicDataset(NamedTuple):
+    """A public data set.
+
+    Attributes:
+        name: Its name.
+        shape: Shape of an image, (C, H, W).
+        classes: Number of classes.
+        images: Number of training images and of test images.
+        folders: Common names of its folder besides ``name``, as ``normalise_name`` returns them.
+        label_columns: Possible names of the label's column in a parquet file.
+        shift: Greatest shift in pixels in augmentation.
+        flip: Whether augmentation may flip images left to right.
+        downloads: The files that ``explorer data fetch`` downloads.
+    """
 
     name: str
     shape: TensorShape
@@ -50,9 +66,14 @@ class Known(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Files of one layout. ``where``: their folder or archive; ``layout``: in a word; ``splits``: each split
-    that is kept apart there, with the function that reads it; ``class_names``: in the order of the labels, where the
-    files say them."""
+    """The files of a data set in one layout.
+
+    Attributes:
+        where: Their folder or archive.
+        layout: Name of the layout.
+        splits: Split -> function that reads it, for the splits that the files have.
+        class_names: Names of the classes in the order of the labels; empty if the files do not hold them.
+    """
 
     where: Path
     layout: str
@@ -60,19 +81,28 @@ class Source(NamedTuple):
     class_names: tuple[str, ...] = ()
 
 
-# A layout answers with its source when its files are in the folder, with None when they are not.
-Layout = Callable[[Path, Known], Source | None]
+# Returns the source if the layout's files are in the folder, else None.
+Layout = Callable[[Path, PublicDataset], Source | None]
 
 
 def data_root(data_dir: str | Path | None) -> Path:
-    """The folder to look in: ``data_dir``, or the environment's EXPLORER_DATA, or the user's own for the explorer."""
+    """Return the data folder: ``data_dir``, the environment variable EXPLORER_DATA, or the user's data folder."""
     named = data_dir or os.environ.get("EXPLORER_DATA")
     return Path(os.path.expanduser(named)) if named else user_data("data")
 
 
-def find_source(known: Known, root: Path, layouts: tuple[Layout, ...]) -> Source | None:
-    """The data set's files in ``root`` or in one of its own folders there, or None. Only names are looked at."""
-    for folder in _candidates(known, root, DEPTH):
+def find_source(known: PublicDataset, root: Path, layouts: tuple[Layout, ...]) -> Source | None:
+    """Find a data set's files by their names.
+
+    Args:
+        known: The data set.
+        root: The data folder; it and the data set's folders below it are searched.
+        layouts: The possible layouts, in order of preference within a folder.
+
+    Returns:
+        The files; None if there are none.
+    """
+    for folder in _candidates(known, root, MAX_DEPTH):
         for layout in layouts:
             source = layout(folder, known)
             if source is not None:
@@ -80,10 +110,10 @@ def find_source(known: Known, root: Path, layouts: tuple[Layout, ...]) -> Source
     return None
 
 
-def missing(known: Known, root: Path) -> DataError:
-    """The error for a known data set that is not there: where it was looked for, and how to get it."""
-    looked = f"looked in it and in its folders {known.name}, {', '.join(known.folders)}, however they are spelt"
-    state = looked if root.is_dir() else "it is a file, no folder" if root.exists() else "there is no such folder"
+def not_found_error(known: PublicDataset, root: Path) -> DataError:
+    """Return the error for a missing public data set, which says where it was searched and how to get it."""
+    searched = f"searched it and its folders {known.name}, {', '.join(known.folders)}, in any spelling"
+    state = searched if root.is_dir() else "it is a file, not a folder" if root.exists() else "there is no such folder"
     size = sum(download.bytes for download in known.downloads) / 1e6
     return DataError(
         f"{known.name} not found in {root} ({state}): 'explorer data fetch {known.name}' downloads it ({size:.0f} MB, "
@@ -91,33 +121,39 @@ def missing(known: Known, root: Path) -> DataError:
     )
 
 
-def _candidates(known: Known, folder: Path, depth: int) -> Iterator[Path]:
-    """The folder's subfolders that may hold the data set, each before the folder it lies in."""
+def _candidates(known: PublicDataset, folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the folders that may hold the data set, subfolders before their parents."""
     try:
         inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except OSError:
         return
     if depth:
         own = [name for name in inside if is_named(folder / name, known)]
-        for name in own + [name for name in inside if plain_name(name) in SUBFOLDERS]:
+        for name in own + [name for name in inside if normalise_name(name) in SUBFOLDERS]:
             yield from _candidates(known, folder / name, depth - 1)
     yield folder
 
 
-def is_named(path: Path, known: Known) -> bool:
-    """Whether a folder or archive is called as the data set commonly is."""
+def is_named(path: Path, known: PublicDataset) -> bool:
+    """Return whether a folder or archive has one of the data set's common names."""
     name = path.name.lower()
     ending = next((suffix for suffix in ARCHIVES if name.endswith(suffix)), "")
-    return plain_name(name.removesuffix(ending)) in (plain_name(known.name), *known.folders)
+    return normalise_name(name.removesuffix(ending)) in (normalise_name(known.name), *known.folders)
 
 
-def plain_name(name: str) -> str:
-    """A folder's name in small letters without signs: CIFAR-10 and cifar_10 are both cifar10."""
+def normalise_name(name: str) -> str:
+    """Return a folder's name in lower case without punctuation: CIFAR-10 and cifar_10 both become cifar10."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def check_labels(labels: np.ndarray, classes: int, place: Callable[[int], str]) -> None:
-    """Raises DataError for a label outside 0..classes-1. ``place``: an index in words, file included."""
+    """Raise DataError if a label is out of range.
+
+    Args:
+        labels: The labels, (N,).
+        classes: Number of classes; labels are 0..classes-1.
+        place: Returns the file and position of an index, for the message.
+    """
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         found = labels[outside[0]]

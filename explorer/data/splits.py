@@ -1,4 +1,4 @@
-"""Splits: images with their labels, which of them are trained on, chosen by or kept apart, and which occur twice."""
+"""Splits: images with their labels, stratified partitions of them, and duplicate images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Images, uint8 (N, C, H, W), and their labels, int64 (N,) in 0..classes-1.
+    """Images and their labels.
 
-    ``images`` is an array, or an ``ImagesOnDisk`` where they are too many for the memory. ``notes``: what
-    had to be converted when they were decoded, a sentence each. ``grey_bits``: how many bits the levels of its 16-bit
-    grey images needed, None without such images. ``damaged``: how many images were left out as damaged.
+    Attributes:
+        images: uint8 (N, C, H, W); ``ImagesOnDisk`` if they do not fit in memory.
+        labels: int64 (N,), 0..classes-1.
+        notes: One sentence for each kind of conversion made while decoding.
+        grey_bits: Number of bits that the levels of 16-bit grey images need; None without such images.
+        damaged: Number of damaged images that were left out.
     """
 
     images: np.ndarray | ImagesOnDisk
@@ -33,12 +36,16 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> Split:
-        """The images and labels at ``indices``, copied."""
+        """Return a copy of the images and labels at ``indices``."""
         return Split(self.images[indices], self.labels[indices])
 
 
-class UnreadSplit:
-    """A split that is read when it is first asked for. A search never asks for the test images."""
+class LazySplit:
+    """A split that is read on first use, so that a search does not read the test images.
+
+    Args:
+        read: Reads the split.
+    """
 
     def __init__(self, read: Callable[[], Split]):
         self._read = read
@@ -67,12 +74,19 @@ class UnreadSplit:
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """An order of all indices in which every leading part holds the classes in proportion.
+    """Return an order of all indices of which every prefix is stratified.
 
-    labels: (N,). Of n leading indices, a class that makes up the share q of the labels has n*q, give
-    or take one. The same labels and seed give the same order, so a smaller part lies inside a larger.
+    Among the first n indices, a class with the share q of all labels has n*q images, plus or minus one. The same labels
+    and seed give the same order, so that a larger prefix contains a smaller one.
+
+    Args:
+        labels: The labels, (N,).
+        seed: Seed of the order.
+
+    Returns:
+        The indices, (N,).
     """
-    shuffled = np.random.RandomState(seed).permutation(len(labels))  # RandomState: its stream is frozen for good
+    shuffled = np.random.RandomState(seed).permutation(len(labels))  # RandomState: its stream never changes
     place = np.empty(len(labels))
     for label in np.unique(labels):
         members = shuffled[labels[shuffled] == label]
@@ -83,9 +97,17 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
 def stratified_parts(
     split: Split, sizes: tuple[int, ...], seed: int, groups: np.ndarray | None = None
 ) -> tuple[Split, ...]:
-    """Parts of the given sizes with no image in common, each with the classes in proportion.
+    """Divide a split into stratified parts that share no image.
 
-    ``groups``, (N,): images of one group stay in one part, the first that any of them falls into; so sizes may differ.
+    Args:
+        split: The split.
+        sizes: Size of each part.
+        seed: Seed of the partition.
+        groups: Group of each image, (N,). A group is put as a whole into the first part that any of its images falls
+            into, so that sizes may differ from ``sizes``. By default each image is its own group.
+
+    Returns:
+        The parts, in the order of ``sizes``.
     """
     order = stratified_order(split.labels, seed)
     part = np.full(len(order), len(sizes))
@@ -99,14 +121,20 @@ def stratified_parts(
 
 
 def image_digests(images: np.ndarray | ImagesOnDisk) -> np.ndarray | None:
-    """A hash of each image's pixels, (N,), equal for equal images; None for images that stay on the disk."""
+    """Return a hash of each image's pixels, (N,); None if the images are streamed from the disk."""
     if not isinstance(images, np.ndarray):
         return None
     return np.array([hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=15).hexdigest() for image in images])
 
 
 def copy_notes(digests: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Notes on images among those of ``digests`` that occur more than once, and on those with two labels."""
+    """Return notes on duplicate images, and on duplicates with different labels.
+
+    Args:
+        digests: Hash of each image, (N,).
+        labels: The labels, (N,).
+        class_names: Names of the classes.
+    """
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
     copies = len(digests) - len(first)
     if not copies:
@@ -121,7 +149,14 @@ def copy_notes(digests: np.ndarray, labels: np.ndarray, class_names: tuple[str, 
 
 
 def shared_note(name: str, split: Split, digests: np.ndarray | None, other: str) -> tuple[str, ...]:
-    """A note on the images of ``split`` that are among ``digests``, the hashes of the ``other`` split's images."""
+    """Return a note on the images that two splits share; empty if there are none.
+
+    Args:
+        name: Name of the split.
+        split: The split.
+        digests: Hashes of the other split's images; None if they are streamed from the disk.
+        other: Name of the other split.
+    """
     own = image_digests(split.images)
     count = 0 if own is None or digests is None else int(np.isin(own, digests).sum())
     if not count:

@@ -1,7 +1,7 @@
-"""Images that are too many for the memory: they stay in their files and are decoded when they are asked for.
+"""Streaming of images that do not fit in memory: they are decoded from their files when they are used.
 
-``ImagesOnDisk`` stands for the array of all images, ``StreamedPixels`` for the tensor: worker processes decode it ahead
-of the network. torch is imported by ``StreamedPixels`` only.
+``ImagesOnDisk`` replaces the array of all images. ``StreamedPixels`` replaces the tensor of all images; its worker
+processes decode batches ahead of their use. Only ``StreamedPixels`` imports torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from explorer.data.images import Form, decode_image
+from explorer.data.images import ImageFormat, decode_image
 from explorer.data.reading import read_file
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
@@ -25,27 +25,31 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-MEMORY_SHARE = (
-    1 / 4
-)  # of the memory that this process may use, for the images of all trainings side by side, one on each core
-LEAST_BYTES = 2**30  # so many are held in memory on any machine
+# Share of the usable memory for the images of all concurrent runs; a search has one run on each core.
+MEMORY_SHARE = 1 / 4
+MIN_MEMORY_BYTES = 2**30  # smaller data sets are held in memory on any machine
 
 
 class ImagesOnDisk:
-    """Like an array of images, uint8 (N, C, H, W): an index decodes one; a slice or an array of indices is again
-    ImagesOnDisk, of which nothing is decoded until ``numpy.asarray`` is asked for.
+    """A lazy array of images, uint8 (N, C, H, W).
 
-    ``folder`` and ``names`` (N,), bytes of the paths below it, say where they lie; ``form`` what they are decoded to.
+    An index decodes one image. A slice or an array of indices returns ``ImagesOnDisk``, which ``numpy.asarray``
+    decodes.
+
+    Attributes:
+        folder: Folder of the images.
+        names: Path of each image below ``folder``, as bytes, (N,).
+        image_format: What the images are decoded to.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, folder: Path, names: np.ndarray, form: Form):
-        self.folder, self.names, self.form = folder, names, form
+    def __init__(self, folder: Path, names: np.ndarray, image_format: ImageFormat):
+        self.folder, self.names, self.image_format = folder, names, image_format
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.names), *self.form.shape)
+        return (len(self.names), *self.image_format.shape)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,7 +61,7 @@ class ImagesOnDisk:
     def __getitem__(self, index: int | np.integer | slice | np.ndarray) -> np.ndarray | ImagesOnDisk:
         if isinstance(index, (int, np.integer)):
             return self._decode(self.names[index])
-        return ImagesOnDisk(self.folder, self.names[index], self.form)
+        return ImagesOnDisk(self.folder, self.names[index], self.image_format)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         out = np.empty(self.shape, np.uint8)
@@ -66,80 +70,86 @@ class ImagesOnDisk:
         return out if dtype is None else out.astype(dtype)
 
     def _decode(self, name: bytes) -> np.ndarray:
-        return read_file(self.folder / os.fsdecode(name), lambda data: decode_image(data, self.form)[0])
+        return read_file(self.folder / os.fsdecode(name), lambda data: decode_image(data, self.image_format)[0])
 
 
 def fits_in_memory(count: int, shape: TensorShape) -> bool:
-    """Whether ``count`` decoded images are few enough to be held in memory by every training of a search."""
-    return count * shape.elements <= max(LEAST_BYTES, MEMORY_SHARE * total_memory() / usable_cores())
+    """Return whether each concurrent run of a search can hold ``count`` decoded images in memory."""
+    return count * shape.elements <= max(MIN_MEMORY_BYTES, MEMORY_SHARE * total_memory() / usable_cores())
 
 
 class StreamedPixels:
-    """Stands for the tensor of all pixels, uint8 (N, C, H, W) on ``device``: indices give a batch, ``split`` gives
-    all in order. Every batch is that which the tensor would give.
+    """A lazy tensor of all pixels, uint8 (N, C, H, W), on ``device``; its batches equal those of the tensor.
 
-    What is going to be asked for is said with ``expect``; it is then decoded ahead, by as many processes as torch
-    uses threads. Raises DataError, naming the file, for an image that cannot be decoded.
+    ``prefetch`` announces the next batches. As many processes as torch has threads then decode them ahead of their
+    use. An image that cannot be decoded raises a DataError that names the file.
+
+    Args:
+        images: The images.
+        device: The device that batches are copied to.
     """
 
     def __init__(self, images: ImagesOnDisk, device: torch.device):
         self.device = device
         self._images = images
         self._order: deque[list[int]] = deque()
-        self._ahead: Iterator[np.ndarray | DataError] = iter(())
+        self._prefetched: Iterator[np.ndarray | DataError] = iter(())
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def expect(self, batches: Sequence[Tensor]) -> None:
-        """Begin to decode ``batches``, each (B,) indices, in their order; what was expected before is forgotten."""
+    def prefetch(self, batches: Sequence[Tensor]) -> None:
+        """Start to decode ``batches``, each (B,) indices, in this order, and drop batches announced before."""
         import torch
         from torch.utils.data import DataLoader
 
-        self._forget()
+        self._stop_prefetching()
         self._order.extend(batch.tolist() for batch in batches)
         loader: DataLoader[np.ndarray | DataError] = DataLoader(
-            _Batches(self._images),  # type: ignore[arg-type]  # indexing is all that a loader with a sampler asks for
+            _BatchDataset(self._images),  # type: ignore[arg-type]  # a loader with a sampler needs only indexing
             batch_size=None,
             sampler=list(self._order),
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # it is given no list, as batch_size is None
+            collate_fn=_identity,  # type: ignore[arg-type]  # called with a batch, not a list, because batch_size is None
             num_workers=torch.get_num_threads(),
         )
-        self._ahead = iter(loader)
+        self._prefetched = iter(loader)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """The images at ``index``, (B,): (B, C, H, W)."""
+        """Return the images at ``index``, (B,), as (B, C, H, W)."""
         import torch
 
         wanted = index.tolist()
         if self._order and self._order[0] == wanted:
             self._order.popleft()
-            decoded = next(self._ahead)
+            decoded = next(self._prefetched)
         else:
             self._order.clear()
-            decoded = _Batches(self._images)[wanted]
+            decoded = _BatchDataset(self._images)[wanted]
         if not self._order or isinstance(decoded, DataError):
-            self._forget()
+            self._stop_prefetching()
         if isinstance(decoded, DataError):
             raise decoded
         return torch.from_numpy(decoded).to(self.device)
 
-    def _forget(self) -> None:
-        """The worker processes end with what they work at."""
+    def _stop_prefetching(self) -> None:
+        """Drop all announced batches and stop the worker processes."""
         self._order.clear()
-        self._ahead = iter(())
+        self._prefetched = iter(())
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All images in order, ``size`` at a time, the last batch perhaps smaller."""
+        """Yield all images in order, ``size`` at a time; the last batch may be smaller."""
         import torch
 
         batches = torch.split(torch.arange(len(self)), size)
-        self.expect(batches)
+        self.prefetch(batches)
         return (self[batch] for batch in batches)
 
 
-class _Batches:
-    """What a worker process does. A batch travels as an array through a pipe: shared memory is scarce in containers."""
+class _BatchDataset:
+    """The data set of the DataLoader: indices return a batch.
+
+    A batch is an array, which is sent through a pipe, because containers often have little shared memory for tensors.
+    """
 
     def __init__(self, images: ImagesOnDisk):
         self._images = images
@@ -147,9 +157,9 @@ class _Batches:
     def __getitem__(self, indices: list[int]) -> np.ndarray | DataError:
         try:
             return np.asarray(self._images[np.array(indices)])
-        except DataError as error:  # told by whoever asked for the batch, in one line
+        except DataError as error:  # raised in the main process, by the use of the batch
             return error
 
 
-def _as_it_is(decoded: np.ndarray | DataError) -> np.ndarray | DataError:
+def _identity(decoded: np.ndarray | DataError) -> np.ndarray | DataError:
     return decoded

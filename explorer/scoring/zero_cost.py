@@ -286,7 +286,7 @@ def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: in
 
     images = Images(data.train, data, torch.device("cpu"))
     order = torch.randperm(len(images), generator=random, device="cpu")[:size]
-    images.expect([order])
+    images.prefetch([order])
     return Batch(images.normalise(images.pixels[order]), images.labels[order], seed)
 
 

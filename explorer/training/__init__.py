@@ -1,1 +1,1 @@
-"""Training one network: the recipe as a value, the batches, the step and the loop."""
+"""Training of one network: recipe, batches, training step and training loop."""

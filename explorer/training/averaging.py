@@ -1,4 +1,4 @@
-"""A running average of a network's weights, to be validated and kept in their stead."""
+"""An exponential moving average of a network's weights, which is validated and saved instead of them."""
 
 from __future__ import annotations
 
@@ -12,45 +12,49 @@ from torch import Tensor, nn
 class WeightAverage:
     """The exponential moving average of weights and normalisation statistics (Polyak and Juditsky 1992).
 
-    The decay of step t = 0, 1, ... is min(``decay``, (1 + t) / (10 + t)), so that early weights are soon
-    forgotten. Everything lies in tensors that stay where they are: ``update`` can be captured in a CUDA graph.
+    The decay of step t = 0, 1, ... is min(``decay``, (1 + t) / (10 + t)), so that early weights lose their influence
+    soon. All tensors keep their memory, so that ``update`` can be captured in a CUDA graph.
+
+    Args:
+        net: The network whose weights are averaged.
+        decay: The greatest decay of a step, 0..1.
     """
 
     def __init__(self, net: nn.Module, decay: float):
         self.decay = decay
-        self._live = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
-        self._kept = {name: tensor.detach().clone() for name, tensor in self._live.items()}
-        self.updates = torch.zeros((), dtype=torch.float32, device=next(iter(self._live.values())).device)
+        self._weights = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+        self._averages = {name: tensor.detach().clone() for name, tensor in self._weights.items()}
+        self.updates = torch.zeros((), dtype=torch.float32, device=next(iter(self._weights.values())).device)
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the weights as they are now into the average."""
+        """Update the average with the network's present weights."""
         share = torch.clamp(9.0 / (10.0 + self.updates), min=1.0 - self.decay)
-        kept = list(self._kept.values())
-        change = torch._foreach_sub(list(self._live.values()), kept)
+        averages = list(self._averages.values())
+        change = torch._foreach_sub(list(self._weights.values()), averages)
         torch._foreach_mul_(change, share)
-        torch._foreach_add_(kept, change)
+        torch._foreach_add_(averages, change)
         self.updates += 1
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The network has the averaged weights within the ``with`` block, and its own again after it."""
-        own = {name: tensor.clone() for name, tensor in self._live.items()}
-        self.take_over()
+    def applied(self) -> Iterator[None]:
+        """Give the network the averaged weights within the ``with`` block and restore its own after it."""
+        own = {name: tensor.clone() for name, tensor in self._weights.items()}
+        self.copy_to_network()
         try:
             yield
         finally:
             self._write(own)
 
-    def take_over(self) -> None:
-        """The network has the averaged weights from now on."""
-        self._write(self._kept)
+    def copy_to_network(self) -> None:
+        """Overwrite the network's weights with the averaged ones."""
+        self._write(self._averages)
 
     @torch.no_grad()
     def _write(self, values: dict[str, Tensor]) -> None:
-        for name, tensor in self._live.items():
+        for name, tensor in self._weights.items():
             tensor.copy_(values[name])
 
     def state(self) -> dict[str, Tensor]:
-        """Its tensors by name, themselves and not copies: written over, they are the state to go on from."""
-        return {"updates": self.updates, **{f"of.{name}": tensor for name, tensor in self._kept.items()}}
+        """Return the tensors of the average by name; they are not copies, so writing to them restores a state."""
+        return {"updates": self.updates, **{f"of.{name}": tensor for name, tensor in self._averages.items()}}

@@ -1,4 +1,4 @@
-"""The images of one split on the device, normalised a batch at a time."""
+"""The images of one split on a device, normalised a batch at a time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ import torch
 from torch import Tensor
 
 from explorer.data.dataset import Dataset
-from explorer.data.splits import Split, UnreadSplit
+from explorer.data.splits import LazySplit, Split
 from explorer.data.streaming import ImagesOnDisk, StreamedPixels
 
 
 class Images:
-    """One split on the device: uint8 pixels (N, C, H, W) and labels (N,), normalised a batch at a time."""
+    """The images and labels of one split on a device.
 
-    def __init__(self, split: Split | UnreadSplit, data: Dataset, device: torch.device):
+    Args:
+        split: The images and labels.
+        data: The data set of the split; its mean and standard deviation normalise the images.
+        device: The device.
+
+    Attributes:
+        pixels: uint8 (N, C, H, W); streamed from the disk if the images do not fit in memory.
+        labels: int64 (N,).
+        classes: Number of classes.
+    """
+
+    def __init__(self, split: Split | LazySplit, data: Dataset, device: torch.device):
         images = split.images
         self.pixels = StreamedPixels(images, device) if isinstance(images, ImagesOnDisk) else _on_device(images, device)
         self.labels = _on_device(split.labels, device)
@@ -29,26 +40,26 @@ class Images:
 
     @property
     def streamed(self) -> bool:
-        """Whether the pixels come from the disk, so that giving them out is work of the CPU's."""
+        """Whether the pixels are streamed from the disk, which the CPU does for each batch."""
         return isinstance(self.pixels, StreamedPixels)
 
-    def expect(self, batches: Sequence[Tensor]) -> None:
-        """Says which images ``pixels`` will be asked for next, each (B,) indices: those on disk are decoded ahead."""
+    def prefetch(self, batches: Sequence[Tensor]) -> None:
+        """Decode the next batches ahead of their use, if the images are on the disk. ``batches``: (B,) indices each."""
         if isinstance(self.pixels, StreamedPixels):
-            self.pixels.expect(batches)
+            self.pixels.prefetch(batches)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) to float32 of mean 0 and std 1 over the training images, channels last in memory."""
+        """Convert uint8 (N, C, H, W) to float32 with mean 0 and std 1 over the training images, in channels last."""
         return pixels.to(torch.float32, memory_format=torch.channels_last).sub_(self._mean).mul_(self._inverse_std)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in order, the last batch perhaps smaller."""
+        """Yield all images in order as (normalised images, labels); the last batch may be smaller."""
         batches = self.pixels.split(batch_size)
         for pixels, labels in zip(batches, torch.split(self.labels, batch_size), strict=True):
             yield self.normalise(pixels), labels
 
 
 def _on_device(array: np.ndarray, device: torch.device) -> Tensor:
-    """The array's own memory where that is the CPU's and may be written, else a copy."""
+    """Return the array as a tensor; on a CPU they share memory if it is writeable and contiguous."""
     shared = array.flags.writeable and array.flags.c_contiguous
     return (torch.from_numpy(array) if shared else torch.tensor(array)).to(device)

@@ -1,8 +1,8 @@
-"""The state of a training between two epochs, in one file: written whole, checked when read, no code in it.
+"""Checkpoints: the state of a training run between two epochs, in one safetensors file.
 
-A safetensors file. Its header holds, as JSON, which training it belongs to, the curve so far, and a hash of everything
-else, for safetensors itself would load a flipped bit. There is no random state in it: all that is random in an epoch
-follows from the seed and the epoch's number.
+The file is written atomically and verified when it is read. Its header holds, as JSON, the fingerprint of the run, the
+curve so far, and a hash of everything else, because safetensors does not detect a flipped bit. A checkpoint holds no
+random state: the random numbers of an epoch follow from the seed and the epoch's number.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ from torch import Tensor
 from explorer.records import Epoch
 from explorer.system.files import remove, write_atomically
 
-SECONDS = 5.0  # of work that are worth a checkpoint
-SHARE = 50  # a checkpoint may take so small a part of the time
+MIN_SECONDS = 5.0  # least time between two checkpoints: repeating less work than this costs little
+TIME_FACTOR = 50  # least time between two checkpoints in times that writing one takes: at most 2% of the run
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Checkpoint:
-    """The checkpoint of one training in the file ``path``. ``training``: a text that is equal for the same training
-    alone; a file of another's is not taken up."""
+    """The checkpoint file of one training run.
+
+    Attributes:
+        path: The file.
+        training: Fingerprint of the run. A checkpoint with another fingerprint is not used.
+    """
 
     path: Path
     training: str
@@ -40,14 +44,19 @@ class Checkpoint:
         self._written, self._cost = time.perf_counter(), 0.0
         self._warned = False
 
-    def worthwhile(self) -> bool:
-        """Whether the work since the last checkpoint, or since the start, is worth one now."""
-        return time.perf_counter() - self._written >= max(SECONDS, SHARE * self._cost)
+    def is_due(self) -> bool:
+        """Return whether enough time has passed since the last checkpoint, or since the start."""
+        return time.perf_counter() - self._written >= max(MIN_SECONDS, TIME_FACTOR * self._cost)
 
     def write(self, tensors: Mapping[str, Tensor], curve: tuple[Epoch, ...], seconds: float) -> None:
-        """Keeps the state after the curve's last epoch; ``seconds``: the training's time so far.
+        """Write the state after the last epoch of ``curve``.
 
-        A disk that is full, over its quota or read only costs the checkpoint, not the training.
+        If the disk is full, over its quota or read-only, a warning is logged and training continues.
+
+        Args:
+            tensors: The state by name, as ``read`` restores it.
+            curve: All epochs so far.
+            seconds: Duration of the run so far.
         """
         began = time.perf_counter()
         kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -56,29 +65,36 @@ class Checkpoint:
         try:
             write_atomically(self.path, save(kept, metadata=header))
         except OSError as error:
-            if not self._warned:  # once a training, not every few seconds
-                _log.warning("a checkpoint could not be kept: %s; the training goes on", error)
+            if not self._warned:  # once in a run, not every few seconds
+                _log.warning("a checkpoint could not be kept: %s; training continues", error)
             self._warned = True
         self._written = time.perf_counter()
         self._cost = self._written - began
 
     def read(self, tensors: Mapping[str, Tensor]) -> tuple[tuple[Epoch, ...], float] | None:
-        """Writes what is kept over ``tensors``; returns curve and seconds so far, or None where there is nothing to
-        go on from: no file, a damaged one, or another training's."""
+        """Restore the state from the file.
+
+        Args:
+            tensors: The state by name; its tensors are overwritten.
+
+        Returns:
+            The curve and the duration in seconds so far; None if there is no file, or if it is damaged or belongs to
+            another run.
+        """
         try:
             with safe_open(self.path, "pt") as file:
                 header = file.metadata() or {}
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError) as error:
-            _log.warning("%s is no checkpoint and is not used: %s", self.path, error)
+            _log.warning("%s is not a checkpoint and is not used: %s", self.path, error)
             return None
         if header.get("sha256") != _sha256(header.get("state", ""), found):
-            _log.warning("%s is damaged and not used: its SHA-256 differs", self.path)
+            _log.warning("%s is damaged and is not used: its SHA-256 differs", self.path)
             return None
         state = json.loads(header["state"])
-        if state["training"] != self.training or _forms(found) != _forms(tensors):
+        if state["training"] != self.training or _shapes_and_dtypes(found) != _shapes_and_dtypes(tensors):
             _log.warning("%s belongs to another training and is not used", self.path)
             return None
         with torch.no_grad():
@@ -87,15 +103,16 @@ class Checkpoint:
         return tuple(Epoch(**epoch) for epoch in state["curve"]), state["seconds"]
 
     def remove(self) -> None:
-        """To be called when what the training came to is kept elsewhere."""
+        """Delete the file, once the result of the run is stored."""
         remove(self.path)
 
 
-def _forms(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+def _shapes_and_dtypes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
 def _sha256(state: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of the header's state and of names, shapes, types and bytes of all tensors."""
     digest = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

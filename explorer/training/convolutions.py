@@ -1,16 +1,16 @@
-"""Convolutions that oneDNN computes wrongly on a CPU, computed by another of its kernels.
+"""Workarounds for convolutions that oneDNN computes incorrectly on a CPU.
 
-Found with torch 2.13.0 (oneDNN on a processor with AVX-512) by comparing single convolutions with their float64 result,
-each in a process of its own, under guard pages:
+The faults were found with torch 2.13.0 (oneDNN on a processor with AVX-512), by comparing single convolutions with
+their float64 result, each in its own process and with guard pages around its memory:
 
 - The backward pass of a strided 1x1 convolution with fewer than 16 input channels writes beyond its buffer (channels
-  last, a side that the stride divides; float32 and bfloat16): the process dies of SIGSEGV or SIGABRT, or its heap is
-  corrupted. It is computed as the 1x1 convolution of every stride-th pixel: the same function, and the same bits.
-- In bfloat16 the weight gradient of some convolutions holds uninitialised memory: of a dilated convolution whose groups
-  have a number of input channels that 16 does not divide, and of a kernel of which some positions lie on the padding in
-  every window. These are computed in float32.
+  last, a side that is divisible by the stride; float32 and bfloat16): the process is killed by SIGSEGV or SIGABRT, or
+  its heap is corrupted. The replacement convolves every stride-th pixel without stride, with bitwise equal results.
+- In bfloat16 the weight gradient of some convolutions holds uninitialised memory: of dilated convolutions whose input
+  channels per group are not divisible by 16, and of kernels with a position that lies on the padding in every window.
+  The replacement computes in float32.
 
-The replacements are correct on every CPU and with every version, so neither is looked up.
+The replacements are correct on every CPU and with every version, so neither is checked.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-VECTOR = 16  # float32 numbers in an AVX-512 register: oneDNN's kernels take channels in blocks of 16
+CHANNEL_BLOCK = 16  # float32 numbers in an AVX-512 register: oneDNN's kernels process channels in blocks of 16
 
 
 @contextmanager
 def sound_convolutions(net: nn.Module) -> Iterator[None]:
-    """Within the ``with`` block the network's convolutions are safe to train on a CPU; its weights stay where they are.
+    """Replace the faulty convolutions of a network on a CPU within the ``with`` block.
 
-    On another device nothing changes.
+    The weights keep their memory. On other devices nothing changes.
+
+    Args:
+        net: The network; only modules of the type ``nn.Conv2d`` are replaced.
     """
     modules = [
         module
@@ -38,7 +41,7 @@ def sound_convolutions(net: nn.Module) -> Iterator[None]:
         if type(module) is nn.Conv2d and module.weight.device.type == "cpu" and _may_be_faulty(module)
     ]
     for module in modules:
-        module.forward = partial(_forward, module)  # type: ignore[method-assign]  # it is taken back below
+        module.forward = partial(_forward, module)  # type: ignore[method-assign]  # restored below
     try:
         yield
     finally:
@@ -51,15 +54,21 @@ def _may_be_faulty(conv: nn.Conv2d) -> bool:
 
 
 def is_narrow_projection(conv: nn.Conv2d) -> bool:
-    """Whether ``conv`` is a strided 1x1 convolution whose backward pass writes beyond its buffer."""
+    """Return whether ``conv`` is a strided 1x1 convolution whose backward pass writes beyond its buffer."""
     is_strided_pointwise = conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.padding == (0, 0)
-    return is_strided_pointwise and conv.groups == 1 and conv.in_channels < VECTOR
+    return is_strided_pointwise and conv.groups == 1 and conv.in_channels < CHANNEL_BLOCK
 
 
 def has_faulty_bfloat16_gradient(conv: nn.Conv2d, height: int, width: int) -> bool:
-    """Whether oneDNN leaves parts of the weight gradient unset, in bfloat16, on maps of ``height`` x ``width``."""
-    is_dilated = max(conv.dilation) > 1 and conv.in_channels // conv.groups % VECTOR != 0
-    if is_dilated or isinstance(conv.padding, str):  # "same" and "valid" are not worked out: float32 is right for all
+    """Return whether oneDNN leaves parts of the bfloat16 weight gradient uninitialised.
+
+    Args:
+        conv: The convolution.
+        height: Height of its input in pixels.
+        width: Width of its input in pixels.
+    """
+    is_dilated = max(conv.dilation) > 1 and conv.in_channels // conv.groups % CHANNEL_BLOCK != 0
+    if is_dilated or isinstance(conv.padding, str):  # "same" and "valid": float32 is correct for all
         return True
     return any(
         _has_unused_position(*geometry)
@@ -68,7 +77,7 @@ def has_faulty_bfloat16_gradient(conv: nn.Conv2d, height: int, width: int) -> bo
 
 
 def _has_unused_position(side: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Whether some position of the kernel lies on the padding in every window, along one axis."""
+    """Return whether some position of the kernel lies on the padding in every window, along one axis."""
     last = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride
     starts = range(-padding, last * stride - padding + 1, stride)
     return any(not any(0 <= start + dilation * i < side for start in starts) for i in range(kernel))

@@ -1,4 +1,4 @@
-"""The state of the process that a training depends on: device, threads, autograd. It is restored afterwards."""
+"""Process state that training depends on: device, threads and autograd mode. All of it is restored after training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from explorer.errors import TrainingError, did_you_mean
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 AUTO = "auto"
 
-
-_threads_used = False  # more than one, by this process or the one that it was forked from
+_threads_used = False  # whether this process, or the one that it was forked from, used more than one thread
 
 
 def _one_thread_after_fork() -> None:
-    """In a forked child, such as a worker of a DataLoader, use one thread where the parent used several: OpenMP's
-    threads are not forked, and a computation with several would wait for them for ever."""
+    """In a forked child, such as a DataLoader worker, use one thread if the parent used several.
+
+    OpenMP's threads are not forked, and a computation with several threads would wait for them without end.
+    """
     if _threads_used:
         torch.set_num_threads(1)
 
@@ -29,31 +30,43 @@ os.register_at_fork(after_in_child=_one_thread_after_fork)
 
 @contextmanager
 def process_settings(device: str, threads: int) -> Iterator[torch.device]:
-    """Sets the threads, and records gradients even within the caller's ``torch.no_grad`` or ``torch.inference_mode``.
-    Yields the device.
+    """Set the number of threads and enable gradients within the ``with`` block; restore the caller's settings after it.
 
-    The caller's settings are restored. On a CPU no random state is read or changed; on a GPU the device's is restored.
-    All work goes to a stream of its own there: a step can be captured in a CUDA graph only off the default one.
-    Raises TrainingError when an argument is out of range.
+    Gradients are enabled even within the caller's ``torch.no_grad`` or ``torch.inference_mode``. On a CPU no random
+    state is read or changed; on a GPU the device's random state is restored. On a GPU all work uses a new stream,
+    because the default stream cannot be captured in a CUDA graph.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Number of computing threads, at least 1.
+
+    Yields:
+        The device.
+
+    Raises:
+        TrainingError: The device is unknown or missing, or ``threads`` is less than 1.
     """
     if threads < 1:
         raise TrainingError(f"threads must be at least 1, found {threads}")
-    place = _device(device)
+    torch_device = _checked_device(device)
     global _threads_used
     _threads_used |= threads > 1
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(place):
-            yield place
+        with torch.inference_mode(False), torch.enable_grad(), _default_device_cpu(), _cuda_settings(torch_device):
+            yield torch_device
     finally:
         torch.set_num_threads(threads_before)
 
 
 @contextmanager
 def _default_device_cpu() -> Iterator[None]:
-    """New tensors lie on the CPU unless a device is named. Entered only where the caller's default is another device:
-    torch then runs Python code at each of its functions."""
+    """Create new tensors on the CPU unless a device is named.
+
+    A default device makes torch run Python code in each of its functions, so it is set only if the caller's default
+    is not the CPU.
+    """
     if torch.get_default_device().type == "cpu":
         yield
     else:
@@ -62,14 +75,14 @@ def _default_device_cpu() -> Iterator[None]:
 
 
 @contextmanager
-def _cuda_settings(place: torch.device) -> Iterator[None]:
-    if place.type != "cuda":
+def _cuda_settings(device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
         yield
         return
     benchmark_before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True  # shapes do not change, so trying algorithms out pays
+    torch.backends.cudnn.benchmark = True  # shapes do not change, so comparing algorithms saves time
     try:
-        with torch.cuda.device(place):
+        with torch.cuda.device(device):
             random_before = torch.cuda.get_rng_state()
             outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(outside)
@@ -83,35 +96,43 @@ def _cuda_settings(place: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark_before
 
 
-def dropout_generator(place: torch.device) -> torch.Generator:
-    """The generator that dropout draws from on ``place``: on a CPU one of its own, on a GPU the device's, which CUDA
-    graphs need."""
-    if place.type != "cuda":
+def dropout_generator(device: torch.device) -> torch.Generator:
+    """Return the generator for dropout on ``device``.
+
+    On a CPU it is a new one; on a GPU it is the device's default generator, as CUDA graphs require.
+    """
+    if device.type != "cuda":
         return torch.Generator()
-    index = torch.cuda.current_device() if place.index is None else place.index
+    index = torch.cuda.current_device() if device.index is None else device.index
     return torch.cuda.default_generators[index]
 
 
-def autocast(place: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network computes. Its weights stay float32.
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the autocast context in which a network computes. Its weights stay float32.
 
-    Without autocast's cache of weights: each is used once a step, and a captured graph must not keep them.
-    Raises TrainingError for an unknown precision.
+    Autocast's cache of weights is off: each weight is used once in a step, and a captured graph must not hold copies.
+
+    Args:
+        device: The device.
+        precision: ``float32`` or ``bfloat16``.
+
+    Raises:
+        TrainingError: The precision is unknown.
     """
     if precision not in PRECISIONS:
         near = did_you_mean(precision, PRECISIONS)
         raise TrainingError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}{near}")
-    return torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "float32", cache_enabled=False)
 
 
-def _device(name: str) -> torch.device:
+def _checked_device(name: str) -> torch.device:
     try:
-        place = torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise TrainingError(f"unknown device {name!r}; known: cpu, cuda, cuda:0, ...") from error
-    if place.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda"):
         raise TrainingError(f"cannot train on {name!r}; known devices: cpu, cuda, cuda:0, ...")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise TrainingError(f"no device {name!r}: {count} CUDA devices found; 'cpu' always works")
-    return place
+    return device

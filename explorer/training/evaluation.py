@@ -1,4 +1,4 @@
-"""How a network does on images: top-1, top-5, loss."""
+"""Evaluation of a network: top-1 accuracy, top-5 accuracy and loss."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from torch import nn
 
 from explorer.training.batches import Images
 
-BATCH = 500
+BATCH_SIZE = 500  # images
 
 
 class Evaluation(NamedTuple):
-    """How a network does on one split: shares of images, 0..1, and the mean cross-entropy.
+    """The results of a network on one split.
 
-    ``top5``: the right class is among the five of highest score (all of them where there are fewer).
+    Attributes:
+        accuracy: Top-1 accuracy, 0..1.
+        top5: Top-5 accuracy, 0..1; with fewer than five classes it is 1.
+        loss: Mean cross-entropy.
     """
 
     accuracy: float
@@ -28,9 +31,20 @@ class Evaluation(NamedTuple):
 def evaluate(
     net: nn.Module, images: Images, autocast: torch.autocast, pause: Callable[[], object] = lambda: None
 ) -> Evaluation:
-    """The network is left in evaluation mode. Where the device's memory does not hold a batch it is halved. ``pause``
-    is called before each batch and may wait."""
-    batch_size = BATCH
+    """Evaluate a network on one split and leave it in evaluation mode.
+
+    If a batch does not fit in the device's memory, the batch size is halved.
+
+    Args:
+        net: The network, on the device of ``images``.
+        images: The split.
+        autocast: The context in which the network computes.
+        pause: Called before each batch; it may wait.
+
+    Returns:
+        Accuracies and loss.
+    """
+    batch_size = BATCH_SIZE
     while True:
         try:
             return _evaluate(net, images, autocast, batch_size, pause)

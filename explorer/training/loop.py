@@ -1,4 +1,4 @@
-"""Trains one network and says how well it did. Read ``train_network`` from top to bottom."""
+"""The training loop: ``train_network`` trains one network and validates it after every epoch."""
 
 from __future__ import annotations
 
@@ -46,54 +46,71 @@ def train_network(
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> TrainingResult:
-    """Train ``net`` in place on ``data.train``, validating after every epoch; it stays on ``device``.
+    """Train ``net`` in place on ``data.train``, validate it after every epoch, and leave it on ``device``.
 
-    ``seed``: of the order, the crops and flips, and of dropout; the weights are as they come. On a CPU
-    the same seed, network, precision and number of ``threads`` give the same result to the last bit.
-    ``precision``: "bfloat16" runs the network under autocast, the weights stay float32; "auto" takes what is
-    measured to be faster. ``graph``: replay the step as a CUDA graph, on a GPU. ``on_epoch`` is called with each
-    finished epoch; when it answers True the training ends there. While a latency is measured on the device it waits
-    between two steps, which counts as no training and changes no bit of it.
+    On a CPU the same network, seed, precision and number of threads give bitwise equal results. While another process
+    measures a latency on the device, training waits between two steps; waiting changes no result and does not count as
+    training time.
 
-    ``checkpoint``: a file to keep the state in, between epochs that take long enough. A training that was killed
-    goes on from it, when called again with the same arguments, to the same bits on a CPU; its earlier epochs are told
-    again. The file is left for the caller to remove once the result is safe.
+    Args:
+        net: The network with its initial weights.
+        data: The data set.
+        recipe: Batch size, optimiser, learning rate schedule and augmentation.
+        epochs: Number of epochs, at least 1.
+        seed: Seed of the order of images, of augmentation and of dropout, but not of the weights.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Number of computing threads.
+        precision: ``float32``; ``bfloat16`` for autocast with float32 weights; ``auto`` for the one measured as faster.
+        graph: Whether to replay the step as a CUDA graph on a GPU.
+        checkpoint: File for checkpoints, written between epochs if enough time has passed. If an interrupted run is
+            repeated with the same arguments it resumes from the file, with bitwise equal results on a CPU. The caller
+            removes the file after it has stored the result.
+        on_epoch: Called with each finished epoch, and on resuming with each earlier one; if it returns True for a new
+            epoch, training stops.
 
-    Raises TrainingError when the loss is no longer finite, when the device's memory does not hold even a part of a
-    batch, or when an argument is out of range.
+    Returns:
+        The metrics of the last epoch, the curve of all epochs, and the throughput.
+
+    Raises:
+        TrainingError: The loss or a weight is not finite, even a part of a batch does not fit in the device's memory,
+            or an argument is out of range.
     """
     if epochs < 1:
         raise TrainingError(f"epochs must be at least 1, found {epochs}")
     began = time.perf_counter()
     with ExitStack() as settings:
-        place = settings.enter_context(process_settings(device, threads))
-        pause = settings.enter_context(Pause(str(place)))
-        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
+        torch_device = settings.enter_context(process_settings(device, threads))
+        pause = settings.enter_context(Pause(str(torch_device)))
+        net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         settings.enter_context(sound_convolutions(net))
-        dropout = dropout_generator(place)
+        dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
         optimiser = make_optimiser(net, recipe)
-        train, validation = Images(data.train, data, place), Images(data.validation, data, place)
+        train, validation = Images(data.train, data, torch_device), Images(data.validation, data, torch_device)
         batch_size = min(recipe.batch_size, len(train))
         if isinstance(net, Network):
             require_several_values(net.architecture, batch_size)
         steps = len(train) // batch_size
         if precision == AUTO:
-            precision = choose_precision(net, data.shape, data.classes, batch_size, place)
-        cast = autocast(place, precision)
-        if place.type == "cpu" and precision == "bfloat16":
+            precision = choose_precision(net, data.shape, data.classes, batch_size, torch_device)
+        cast = autocast(torch_device, precision)
+        if torch_device.type == "cpu" and precision == "bfloat16":
             settings.enter_context(bitwise_relu(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
         step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
         take_step = (
-            ReplayedStep(step, capture_cuda_graph) if graph and not train.streamed and place.type == "cuda" else step
+            ReplayedStep(step, capture_cuda_graph)
+            if graph and not train.streamed and torch_device.type == "cuda"
+            else step
         )
 
         curve: tuple[Epoch, ...] = ()
-        kept = None
+        saved = None
         if checkpoint is not None:
-            kept = Checkpoint(checkpoint, _training(net, data, recipe, epochs, seed, place, threads, precision))
-            curve, seconds_before = kept.read(_state(net, optimiser, average)) or ((), 0.0)
+            saved = Checkpoint(
+                checkpoint, _fingerprint(net, data, recipe, epochs, seed, torch_device, threads, precision)
+            )
+            curve, seconds_before = saved.read(_state(net, optimiser, average)) or ((), 0.0)
             began -= seconds_before
             for earlier in curve:
                 if on_epoch is not None:
@@ -101,7 +118,7 @@ def train_network(
 
         for epoch in range(len(curve) + 1, epochs + 1):
             started = time.perf_counter()
-            dropout.manual_seed(_seed(seed, epoch))
+            dropout.manual_seed(_dropout_seed(seed, epoch))
             rates = [recipe.lr_at((epoch - 1) * steps + number, epochs * steps) for number in range(steps)]
             step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates)
             net.train()
@@ -122,10 +139,10 @@ def train_network(
             curve += (Epoch(epoch, train_loss, scores.loss, scores.accuracy, scores.top5, rates[-1], seconds),)
             if on_epoch is not None and on_epoch(curve[-1]):
                 break
-            if kept is not None and epoch < epochs and kept.worthwhile():
-                kept.write(_state(net, optimiser, average), curve, time.perf_counter() - began)
+            if saved is not None and epoch < epochs and saved.is_due():
+                saved.write(_state(net, optimiser, average), curve, time.perf_counter() - began)
         if average is not None:
-            average.take_over()
+            average.copy_to_network()
 
     last = curve[-1]
     return TrainingResult(
@@ -149,26 +166,40 @@ def evaluate_network(
     threads: int = 1,
     precision: str = "float32",
 ) -> Evaluation:
-    """How ``net`` does on one split of ``data``: train, validation or test.
+    """Evaluate ``net`` on one split and leave it in evaluation mode on ``device``.
 
-    It is left in evaluation mode, on ``device``. Other arguments and errors as for ``train_network``.
+    Args:
+        net: The network.
+        data: The data set.
+        split: ``train``, ``validation`` or ``test``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: Number of computing threads.
+        precision: ``float32`` or ``bfloat16``.
+
+    Returns:
+        Accuracies and loss.
+
+    Raises:
+        DataError: The split is unknown, or its files are damaged.
+        TrainingError: An argument is out of range.
     """
-    with process_settings(device, threads) as place:
-        net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
-        return evaluate(net, Images(data.split(split), data, place), autocast(place, precision))
+    with process_settings(device, threads) as torch_device:
+        net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
+        return evaluate(net, Images(data.split(split), data, torch_device), autocast(torch_device, precision))
 
 
 def _validate(
     net: nn.Module, images: Images, cast: torch.autocast, average: WeightAverage | None, pause: Pause
 ) -> Evaluation:
+    """Evaluate the averaged weights if there are any, else the network's own."""
     if average is None:
         return evaluate(net, images, cast, pause)
-    with average.in_place():
+    with average.applied():
         return evaluate(net, images, cast, pause)
 
 
 def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
-    """The epoch's mean training loss."""
+    """Return the epoch's mean training loss. Raises TrainingError if the loss of a step is not finite."""
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
         step = int(bad[0])
@@ -180,18 +211,19 @@ def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
 
 
 def _require_finite(net: nn.Module, epoch: int) -> None:
-    """A network may hide a weight that is no number behind a finite loss, as ReLU may make 0 of it."""
+    """Raise TrainingError if a weight is not finite. The loss may still be finite, because ReLU may map NaN to 0."""
     tensors = [tensor for tensor in net.state_dict().values() if tensor.is_floating_point()]
     if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():
         raise TrainingError(f"epoch {epoch}: some weights are not finite; a lower learning rate may help")
 
 
-def _seed(seed: int, epoch: int) -> int:
+def _dropout_seed(seed: int, epoch: int) -> int:
+    """Return the seed of the dropout generator in one epoch, of 64 bits."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
 def _state(net: nn.Module, optimiser: torch.optim.SGD, average: WeightAverage | None) -> dict[str, Tensor]:
-    """All tensors that change while training, by name, themselves and not copies."""
+    """Return all tensors that change in training by name; they are not copies."""
     state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     for name, parameter in net.named_parameters():
         if "momentum_buffer" in optimiser.state[parameter]:
@@ -201,23 +233,23 @@ def _state(net: nn.Module, optimiser: torch.optim.SGD, average: WeightAverage | 
     return state
 
 
-def _training(
+def _fingerprint(
     net: nn.Module,
     data: Dataset,
     recipe: Recipe,
     epochs: int,
     seed: int,
-    place: torch.device,
+    device: torch.device,
     threads: int,
     precision: str,
 ) -> str:
-    """A hash of all that fixes a training's bits, before it begins."""
+    """Return a hash of everything that determines the results of a run, as it is before the first step."""
     weights = hashlib.sha256()
     for tensor in net.state_dict().values():
         weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     fixed = {
         "network": str(net), "weights": weights.hexdigest(), "data": dict(data.fingerprint), "recipe": recipe.to_json(),
-        "epochs": epochs, "seed": seed, "device": place.type, "threads": threads, "precision": precision,
+        "epochs": epochs, "seed": seed, "device": device.type, "threads": threads, "precision": precision,
         "torch": torch.__version__,
     }  # fmt: skip
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

@@ -1,10 +1,10 @@
-"""Which precision trains faster here: measured, never guessed from a processor's name.
+"""Choose the precision, float32 or bfloat16, in which a network trains faster on this machine.
 
-On a CPU the network at hand takes some steps in each precision. bfloat16 halves the time of dense convolutions where
-the processor multiplies it, is slower where it must be emulated, and slower for depthwise convolutions even on
-processors that have it; so the answer holds for one kind of network, shape and machine. It is kept under
-``$XDG_CACHE_HOME/explorer/precision`` (``~/.cache/explorer/precision``): a second training of the kind asks no
-more, and, other than two measurements of two nearly equal times, gives the same bits.
+On a CPU the choice is measured with a few training steps in each precision. bfloat16 halves the time of dense
+convolutions if the processor multiplies it in hardware. It is slower if it is emulated, and slower for depthwise
+convolutions even on processors with bfloat16 units. The choice therefore holds for one kind of network, image shape and
+machine. It is cached in ``$XDG_CACHE_HOME/explorer/precision`` (``~/.cache/explorer/precision``), so that later runs of
+the same kind do not measure again and have the same precision even if both are nearly equally fast.
 """
 
 from __future__ import annotations
@@ -24,44 +24,63 @@ from torch import nn
 from explorer.system.user_folders import user_cache
 from explorer.training.device import PRECISIONS, autocast
 
-GAIN = 1.1  # how many times faster bfloat16 must be; of nearly equals float32 is taken
-PROBE_BATCH = 32
-WARM_UP, ROUNDS = 1, 3
+MIN_SPEEDUP = 1.1  # bfloat16 must be this many times as fast; float32 is chosen if both are nearly equal
+PROBE_BATCH = 32  # images of a measured step, at most, so that measuring is quick
+WARM_UP, RUNS = 1, 3
 
-_known: dict[str, str] = {}
+_chosen: dict[str, str] = {}
 
 
 def choose_precision(
-    net: nn.Module, shape: tuple[int, int, int], classes: int, batch_size: int, place: torch.device
+    net: nn.Module, shape: tuple[int, int, int], classes: int, batch_size: int, device: torch.device
 ) -> str:
-    """The precision in which networks of this kind train faster on ``place``. The network stays as it is.
+    """Return the precision in which networks of this kind train faster on ``device``.
 
-    shape: of one image, (C, H, W). A GPU computes in bfloat16 where it has units for it.
+    On a GPU it is bfloat16 if the GPU supports it in hardware; nothing is measured there.
+
+    Args:
+        net: The network; it is not changed.
+        shape: Shape of one image, (C, H, W).
+        classes: Number of classes.
+        batch_size: Images of a training step.
+        device: The device.
+
+    Returns:
+        ``float32`` or ``bfloat16``.
     """
-    if place.type == "cuda":
+    if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     images = min(batch_size, PROBE_BATCH)
     kind = {"cpu": _cpu(), "torch": torch.__version__, "images": [images, *shape], "convolutions": _convolutions(net)}
     key = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
-    if key not in _known:
+    if key not in _chosen:
         path = cache_folder() / f"{key}.json"
-        _known[key] = _read(path) or _keep(path, kind, measure_precisions(net, (images, *shape), classes))
-    return _known[key]
+        _chosen[key] = _read(path) or _store(path, kind, measure_precisions(net, (images, *shape), classes))
+    return _chosen[key]
 
 
 def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes: int) -> dict[str, float]:
-    """Precision -> seconds of one training step of ``net`` on one core, the least of some, taken in turn.
+    """Measure the time of one training step on one core in each precision.
 
-    batch: (N, C, H, W). Times are the process's own, so that other work on the machine matters little.
+    Times are CPU times of this process, so that other load on the machine has little influence. The precisions
+    alternate, and the least of three times counts.
+
+    Args:
+        net: The network; a copy is trained.
+        batch: Shape of the batch, (N, C, H, W).
+        classes: Number of classes.
+
+    Returns:
+        Precision -> seconds.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several that wait for each other would be counted as working
+    torch.set_num_threads(1)  # with several threads, the CPU time would include the time that they wait for each other
     random = torch.Generator().manual_seed(0)
     images = torch.randn(batch, generator=random, dtype=torch.float32).to(memory_format=torch.channels_last)
     labels = torch.randint(0, classes, batch[:1], generator=random)
     net = copy.deepcopy(net).train()
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
-    for _ in range(WARM_UP + ROUNDS):
+    for _ in range(WARM_UP + RUNS):
         for name, taken in seconds.items():
             began = time.process_time()
             with autocast(torch.device("cpu"), name):
@@ -74,11 +93,12 @@ def measure_precisions(net: nn.Module, batch: tuple[int, int, int, int], classes
 
 
 def cache_folder() -> Path:
+    """Return the folder of the cached choices."""
     return user_cache("precision")
 
 
 def _convolutions(net: nn.Module) -> str:
-    """The least dense kind of convolution in the network: dense, grouped or depthwise."""
+    """Return the least dense kind of convolution in the network: dense, grouped or depthwise; none without any."""
     kinds = {"dense": 0, "grouped": 1, "depthwise": 2}
 
     def kind(conv: nn.Conv2d) -> str:
@@ -89,6 +109,7 @@ def _convolutions(net: nn.Module) -> str:
 
 
 def _cpu() -> str:
+    """Return an identifier of the processor's model and instruction sets."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
@@ -100,6 +121,7 @@ def _cpu() -> str:
 
 
 def _read(path: Path) -> str:
+    """Return the cached choice; empty if there is none, or if the file is damaged."""
     try:
         found = json.loads(path.read_text())["precision"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -107,19 +129,19 @@ def _read(path: Path) -> str:
     return found if found in PRECISIONS else ""
 
 
-def _keep(path: Path, kind: dict[str, Any], seconds: dict[str, float]) -> str:
-    """Keeps the faster precision; where another process was first, its answer holds."""
-    chosen = "bfloat16" if seconds["float32"] >= GAIN * seconds["bfloat16"] else "float32"
-    aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
+def _store(path: Path, kind: dict[str, Any], seconds: dict[str, float]) -> str:
+    """Cache and return the faster precision; if another process has cached its choice first, return that one."""
+    chosen = "bfloat16" if seconds["float32"] >= MIN_SPEEDUP * seconds["bfloat16"] else "float32"
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"precision": chosen, "seconds": seconds, "of": kind}))
+        temporary.write_text(json.dumps({"precision": chosen, "seconds": seconds, "of": kind}))
         try:
-            os.link(aside, path)
+            os.link(temporary, path)
         except FileExistsError:
             return _read(path) or chosen
         finally:
-            aside.unlink()
-    except OSError:  # a cache that cannot be written costs a measurement in each process
+            temporary.unlink()
+    except OSError:  # without a writeable cache, each process measures for itself
         pass
     return chosen

@@ -1,8 +1,7 @@
-"""How a network is trained, as a value: batch size, optimiser settings, learning-rate schedule, and the optional
-parts: averaged weights, cutout, mixup, zero-initialised last norms.
+"""Training recipes: batch size, optimiser, learning rate schedule, augmentation and regularisation.
 
-``recipe("quick")`` gives a recipe by name, ``recipe("mine.json")`` the one of a file, which may say some fields only,
-``default_training("cifar10")`` what a data set is trained with unless told otherwise. Free of torch.
+``recipe("quick")`` returns a recipe by name, ``recipe("mine.json")`` one from a file, which may hold only some fields.
+``default_training("cifar10")`` returns a data set's default recipe and epochs. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -22,23 +21,37 @@ from explorer.networks.ops.norm import BatchNorm
 from explorer.system.files import read_regular
 from explorer.system.strict_json import parse_json
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 20  # of a recipe file; a recipe has some hundred bytes
 
 
 def one_cycle(step: int, total: int) -> float:
-    """A straight line up over the first quarter of the steps, then one down to nothing.
+    """Increase linearly over the first quarter of the steps, then decrease linearly to 0.
 
-    Smith and Topin 2017, arXiv:1708.07120, without their last stretch below the initial rate.
+    Smith and Topin 2017, arXiv:1708.07120, without their last phase below the initial rate.
+
+    Args:
+        step: Step, from 0.
+        total: Number of steps.
+
+    Returns:
+        The factor of the peak learning rate, 0..1.
     """
     top = max(1, total // 4)
     return (step + 1) / top if step < top else (total - step) / (total - top)
 
 
 def he2016(step: int, total: int) -> float:
-    """A tenth for 400 steps, then full, x0.1 at a half and again at three quarters of the steps.
+    """Use a tenth for 400 steps, then the full rate, with a factor of 0.1 at half and at three quarters of the steps.
 
-    He et al. 2016, arXiv:1603.05027, appendix: 32k and 48k of 64k iterations. Where 400 steps are more
-    than a tenth of the training, the warm-up is that tenth.
+    He et al. 2016, arXiv:1603.05027, appendix: 32k and 48k of 64k iterations. If 400 steps are more than a tenth of
+    all steps, the warm-up takes that tenth.
+
+    Args:
+        step: Step, from 0.
+        total: Number of steps.
+
+    Returns:
+        The factor of the peak learning rate, 0..1.
     """
     if step < min(400, total // 10):
         return 0.1
@@ -46,20 +59,27 @@ def he2016(step: int, total: int) -> float:
 
 
 def cosine(step: int, total: int) -> float:
-    """Linear warm-up over a twentieth of the steps, then half a cosine to nothing.
+    """Increase linearly over a twentieth of the steps, then decrease to 0 with half a cosine.
 
-    He, T. et al. 2019, arXiv:1812.01187, section 3.1 and 5.1 (5 of 120 epochs of warm-up, about a twentieth).
+    He, T. et al. 2019, arXiv:1812.01187, sections 3.1 and 5.1 (5 of 120 epochs of warm-up, about a twentieth).
+
+    Args:
+        step: Step, from 0.
+        total: Number of steps.
+
+    Returns:
+        The factor of the peak learning rate, 0..1.
     """
-    warm = max(1, total // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
+    warm_up = max(1, total // 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (total - warm_up)))
 
 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {"one_cycle": one_cycle, "he2016": he2016, "cosine": cosine}
 
 
-# Field -> what it is, least and greatest value.
+# Field -> type, least and greatest value.
 _RANGES: dict[str, tuple[Any, float, float]] = {
     "lr": (int | float, 0, 1_000),
     "batch_size": (int, 1, 1 << 20),
@@ -70,24 +90,34 @@ _RANGES: dict[str, tuple[Any, float, float]] = {
     "cutout": (int, 0, 4_096),
     "mixup": (int | float, 0, 100),
 }
-_TRUE_OR_FALSE = ("nesterov", "decay_vectors", "augment", "zero_init_last_norm")
+_BOOLEANS = ("nesterov", "decay_vectors", "augment", "zero_init_last_norm")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """SGD with momentum and its schedule.
+    """A training recipe: SGD with momentum, a learning rate schedule, augmentation and regularisation.
 
-    ``lr``: the schedule's peak, for the mean loss of a batch of ``batch_size`` images. ``schedule``: a
-    name in SCHEDULES. ``weight_decay``: L2, added to the gradient; with ``decay_vectors`` False it
-    spares norms, biases and learnt scales. ``label_smoothing``: 0..1. ``augment``: random crops and
-    flips as far as the data set allows them.
+    Attributes:
+        name: Name of the recipe.
+        schedule: Learning rate schedule, a name in SCHEDULES.
+        lr: Peak learning rate, for the mean loss over a batch of ``batch_size`` images, 0..1000.
+        batch_size: Images of a step.
+        momentum: Momentum, 0..1.
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: L2 penalty that is added to the gradient, 0..1.
+        decay_vectors: Whether weight decay applies to norms, biases and learnt scales.
+        label_smoothing: Label smoothing, 0..1.
+        augment: Whether to use random crops and flips, as far as the data set allows them.
+        ema: Decay of an exponential moving average of the weights, which is validated and saved instead of them; 0 is
+            off. 0.999 averages over about a thousand steps, and over fewer in a shorter run (see ``averaging``).
+        cutout: Side in pixels of the square that cutout sets to the mean; 0 is off (DeVries and Taylor 2017,
+            arXiv:1708.04552).
+        mixup: Alpha of the Beta distribution of mixup's weights; 0 is off (Zhang et al. 2017, arXiv:1710.09412).
+        zero_init_last_norm: Whether to set the norm that ends a residual branch to zero, so that a block starts as its
+            shortcut (Goyal et al. 2017, arXiv:1706.02677, 5.1).
 
-    Off unless set: ``ema``, the decay of a running average of the weights, which is what is validated and
-    kept (0.999 remembers about a thousand steps; shorter trainings remember less, see ``averaging``);
-    ``cutout``, the side in pixels of a square blanked out of each image (DeVries and Taylor 2017,
-    arXiv:1708.04552); ``mixup``, alpha of the Beta distribution by which two images are mixed (Zhang et
-    al. 2017, arXiv:1710.09412); ``zero_init_last_norm``, blocks that begin as their shortcut (Goyal et al.
-    2017, arXiv:1706.02677, 5.1). Raises TrainingError for values out of range.
+    Raises:
+        TrainingError: A value is out of range.
     """
 
     name: str
@@ -108,7 +138,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise TrainingError(f"recipe {self.name!r}: name must be text")
-        for field in _TRUE_OR_FALSE:
+        for field in _BOOLEANS:
             if not isinstance(getattr(self, field), bool):
                 raise TrainingError(
                     f"recipe {self.name!r}: {field} must be true or false, found {getattr(self, field)!r}"
@@ -129,25 +159,26 @@ class Recipe:
             raise TrainingError(f"recipe {self.name!r}: nesterov needs a momentum above 0")
 
     def lr_at(self, step: int, total: int) -> float:
-        """The learning rate of ``step``, which counts from 0 to ``total`` - 1."""
+        """Return the learning rate of ``step``, 0..``total`` - 1."""
         return self.lr * SCHEDULES[self.schedule](step, total)
 
     def to_json(self) -> str:
+        """Return all fields as a JSON object."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """The recipe that ``to_json`` wrote. Raises TrainingError for anything else."""
+        """Return the recipe of a text from ``to_json``. Raises TrainingError if it is invalid."""
         data = _fields(text)
-        missing = [name for name in WHOLE if name not in data]
+        missing = [name for name in REQUIRED_FIELDS if name not in data]
         if missing:
             raise TrainingError(f"a recipe needs {', '.join(missing)}, found only: {', '.join(data) or 'nothing'}")
         return cls(**data)
 
 
-WHOLE = ("name", "schedule", "lr", "batch_size")  # a file with all of these is a recipe without a base
-BASE = "base"
-_MEANT = {
+REQUIRED_FIELDS = ("name", "schedule", "lr", "batch_size")  # a file with all of these fields needs no base
+BASE_FIELD = "base"
+_SYNONYMS = {
     "learning_rate": "lr",
     "max_lr": "lr",
     "batch": "batch_size",
@@ -157,7 +188,7 @@ _MEANT = {
     "smoothing": "label_smoothing",
     "augmentation": "augment",
 }
-_ELSEWHERE = {
+_NOT_IN_A_RECIPE = {
     "epochs": "epochs are given beside the recipe (--epochs)",
     "optimizer": "every recipe trains by SGD with momentum",
     "optimiser": "every recipe trains by SGD with momentum",
@@ -167,7 +198,7 @@ _ELSEWHERE = {
 
 
 def _fields(text: str) -> dict[str, Any]:
-    """The fields that a JSON text holds, all of them a recipe's. Raises TrainingError."""
+    """Return the fields in a JSON text. Raises TrainingError if it holds anything but a recipe's fields."""
     try:
         data: Any = parse_json(text)
     except ValueError as error:
@@ -176,32 +207,33 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _checked_names(data: Any) -> dict[str, Any]:
+    """Return the mapping of fields. Raises TrainingError if it has a key that is not a recipe's field."""
     known = [field.name for field in fields(Recipe)]
     if not isinstance(data, Mapping):
         raise TrainingError(f"a recipe is a mapping of {', '.join(known)}, found {str(data)[:80]!r}")
     for key in data:
-        if key not in known and key != BASE:
-            if key in _ELSEWHERE:
-                raise TrainingError(f"a recipe has no {key!r}: {_ELSEWHERE[key]}")
-            hint = f"; did you mean {_MEANT[key]!r}?" if key in _MEANT else did_you_mean(str(key), known)
+        if key not in known and key != BASE_FIELD:
+            if key in _NOT_IN_A_RECIPE:
+                raise TrainingError(f"a recipe has no {key!r}: {_NOT_IN_A_RECIPE[key]}")
+            hint = f"; did you mean {_SYNONYMS[key]!r}?" if key in _SYNONYMS else did_you_mean(str(key), known)
             raise TrainingError(f"a recipe has no {key!r}; it has: {', '.join(known)}{hint}")
     return dict(data)
 
 
-# For searching: as much accuracy as a few epochs give.
+# For searches: high accuracy after a few epochs.
 _QUICK = Recipe("quick", "one_cycle", lr=0.2, batch_size=128, nesterov=True, weight_decay=5e-4, decay_vectors=False)
-# The same where there are so few images that an epoch of large batches would be a handful of steps.
+# The same for small data sets, where an epoch of large batches would have only a few steps.
 _QUICK_SMALL = replace(_QUICK, name="quick_small", batch_size=32)
-# The papers' own, for comparing with their tables: He et al. 2016, arXiv:1603.05027, appendix.
+# The recipe of He et al. 2016, arXiv:1603.05027, appendix, for comparison with its tables.
 _HE2016 = Recipe("he2016", "he2016", lr=0.1, batch_size=128, weight_decay=1e-4)
-# The bag of tricks of He, T. et al. 2019, arXiv:1812.01187: no decay of vectors (3.1), cosine and label
-# smoothing (5.1, 5.2); weight decay as usual on CIFAR since Wide ResNets (arXiv:1605.07146).
+# He, T. et al. 2019, arXiv:1812.01187 ("bag of tricks"): no decay of vectors (3.1), cosine schedule and label smoothing
+# (5.1, 5.2). The weight decay is that of Wide ResNets on CIFAR (arXiv:1605.07146).
 _COSINE = replace(_QUICK, name="cosine", schedule="cosine", lr=0.1, label_smoothing=0.1)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_QUICK, _QUICK_SMALL, _HE2016, _COSINE)}
 
-OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "lion")  # names that a user may try for a recipe
+OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "lion")  # names that a user may give instead of a recipe
 
-# Data set -> recipe and epochs, unless told otherwise; "" is any other.
+# Data set -> default recipe and epochs; "" is any other data set.
 DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
     "digits": ("quick_small", 15),
     "cluttered-digits": ("quick_small", 5),
@@ -210,16 +242,22 @@ DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
 
 
 def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe = _QUICK) -> Recipe:
-    """The recipe of a name, of the JSON file of a path, or of a mapping of fields; a Recipe as it is.
+    """Return the recipe of a name, a JSON file or a mapping of fields.
 
-    Fields with name, schedule, lr and batch_size among them are a whole recipe: what they leave out is off. Any others
-    change some fields of the recipe that ``base`` among them names, or else of the argument ``base``: that of the data
-    set. Raises TrainingError when there is no such recipe.
+    Fields that include name, schedule, lr and batch_size are a complete recipe: other fields have their defaults.
+    Otherwise they change a base recipe, which is named by the field ``base`` or given by the argument ``base``.
+
+    Args:
+        given: A name in RECIPES, the path of a JSON file, a mapping of fields, or a Recipe, which is returned.
+        base: The recipe that is changed if the fields name no base: the data set's default recipe.
+
+    Raises:
+        TrainingError: The recipe is unknown or invalid.
     """
     if isinstance(given, Recipe):
         return given
     if isinstance(given, Mapping):
-        return _changed(_checked_names(given), base, "custom")
+        return _from_fields(_checked_names(given), base, "custom")
     if not isinstance(given, (str, PathLike)):
         raise TrainingError(f"a recipe is a name, a JSON file or a mapping of fields, found {given!r:.80}")
     name = str(given)
@@ -236,21 +274,22 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
 
 
 def _from_file(path: Path, base: Recipe) -> Recipe:
+    """Return the recipe in a JSON file; its name is the file's unless it has one."""
     try:
         text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
         raise TrainingError(f"{path}: the recipe cannot be read: {reason}") from error
     try:
-        return _changed(_fields(text), base, path.stem)
+        return _from_fields(_fields(text), base, path.stem)
     except TrainingError as error:
         raise TrainingError(f"{path}: {error}") from error
 
 
-def _changed(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
-    """The recipe of these fields; ``name``: its own where they do not say one."""
-    named = data.pop(BASE, None)
-    if named is None and all(field in data for field in WHOLE):
+def _from_fields(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
+    """Return the recipe of these fields; ``name``: its name if they hold none."""
+    named = data.pop(BASE_FIELD, None)
+    if named is None and all(field in data for field in REQUIRED_FIELDS):
         return Recipe(**data)
     if named is not None:
         if not isinstance(named, str) or named not in RECIPES:
@@ -261,13 +300,18 @@ def _changed(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
 
 
 def default_training(data: str) -> tuple[Recipe, int]:
-    """The recipe and the epochs that the data set of that name is trained with unless told otherwise."""
+    """Return the default recipe and the default number of epochs for a data set, by its name."""
     name, epochs = DEFAULT_TRAINING.get(data, DEFAULT_TRAINING[""])
     return RECIPES[name], epochs
 
 
 def require_several_values(architecture: Architecture, batch_size: int) -> None:
-    """Raises TrainingError where batch norm would take its moments over a single value."""
+    """Raise TrainingError if a batch norm would compute its statistics over a single value.
+
+    Args:
+        architecture: The network.
+        batch_size: Images of a training step.
+    """
     if batch_size > 1:
         return
     for layer in architecture.layers():

@@ -1,9 +1,9 @@
-"""ReLU on the bits of bfloat16 numbers, for CPUs: they compute in float32, and converting costs more than the maximum.
+"""A faster ReLU for bfloat16 on CPUs, which treats the numbers as integers.
 
-A bfloat16 number with its sign bit set is a negative int16, and a positive one a positive int16, so ReLU is the
-integers' maximum with 0, and its gradient passes where the output's integer is positive. The same bits as torch's own
-ReLU for all numbers; a NaN with its sign bit set becomes 0, so whoever trains with it must look whether the weights
-are finite.
+torch converts bfloat16 to float32 for ReLU on a CPU, which takes longer than the maximum itself. Read as int16, a
+bfloat16 number is negative exactly if its sign bit is set. ReLU is therefore the maximum of the integer and 0, and the
+gradient passes where the output's integer is positive. The results equal those of torch's ReLU bit by bit for all
+numbers. A NaN with its sign bit set becomes 0, so the training loop checks that the weights are finite.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class _BitwiseReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        passes = y.neg().bitwise_right_shift_(15)  # all bits where y is positive, none where it is 0
-        return cast(Tensor, passes.bitwise_and_(gradient.view(torch.int16)).view(torch.bfloat16))
+        mask = y.neg().bitwise_right_shift_(15)  # all bits set where y is positive, none where it is 0
+        return cast(Tensor, mask.bitwise_and_(gradient.view(torch.int16)).view(torch.bfloat16))
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0), on the bits where x is bfloat16."""
+    """Return max(x, 0), with integer arithmetic if ``x`` is bfloat16."""
     if x.dtype is not torch.bfloat16:
         return F.relu(x)
     return cast(Tensor, _BitwiseReLU.apply(x))  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -40,10 +40,10 @@ def relu(x: Tensor) -> Tensor:
 
 @contextmanager
 def bitwise_relu(net: nn.Module) -> Iterator[None]:
-    """Within the ``with`` block the network's ReLU modules compute on bits."""
+    """Make the network's ReLU modules compute with ``relu`` within the ``with`` block."""
     modules = [module for module in net.modules() if type(module) is nn.ReLU]
     for module in modules:
-        module.forward = relu  # type: ignore[method-assign, assignment]  # it is taken back below
+        module.forward = relu  # type: ignore[method-assign, assignment]  # restored below
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""One architecture, trained and tested: the data set, the network, the recipe and the test split together."""
+"""Train one architecture and evaluate it on the test split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ from explorer.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network with how it did. ``test``: on the split that no search sees."""
+    """A trained network and its metrics.
+
+    Attributes:
+        network: The trained network, in evaluation mode.
+        result: The metrics on the validation split, and the curve.
+        test: The metrics on the test split.
+        recipe: The recipe it was trained with.
+    """
 
     network: nn.Module
     result: TrainingResult
@@ -52,13 +59,13 @@ def train_architecture(
         data: A data set or its name.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
-        seed: Of the weights and of the training.
-        threads: Computing threads; by default as many as torch takes, at most the usable cores.
-        checkpoint: As for ``train_network``.
-        on_epoch: Called with each epoch as it ends; training stops if it returns True.
+        seed: Seed of the weights and of training.
+        threads: Number of computing threads; by default torch's own number, at most the usable cores.
+        checkpoint: File for checkpoints, as for ``train_network``; it is removed at the end.
+        on_epoch: Called with each finished epoch; if it returns True, training stops.
 
     Returns:
-        The trained network with its figures on validation and test split.
+        The trained network with its metrics on the validation and the test split.
 
     Raises:
         DataError: The data are unknown, missing or damaged.
@@ -70,10 +77,10 @@ def train_architecture(
         dataset = data
     if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
         raise TrainingError(
-            f"the network takes {architecture.input} and tells {architecture.classes} classes apart, {dataset.name} "
+            f"the network takes {architecture.input} and has {architecture.classes} classes, but {dataset.name} "
             f"has {dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
-    len(dataset.test)  # read now: what is wrong with it is said before the network is trained
+    len(dataset.test)  # reads the test split, so that its errors are reported before training
     resolved = settings.resolved(dataset.name)
     device = find_device() if resolved.device == "auto" else resolved.device
     threads = threads or usual_threads()
@@ -97,10 +104,10 @@ def train_architecture(
 
 
 def usual_threads() -> int:
-    """Return as many computing threads as torch takes, at most the usable cores."""
+    """Return torch's number of computing threads, at most the usable cores."""
     return min(torch.get_num_threads(), usable_cores())
 
 
 def build_for_training(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:
-    """The network as a training by ``recipe`` begins with it."""
+    """Build the network with the initial weights that ``recipe`` asks for."""
     return build_network(architecture, seed, zero_init_last_norm=recipe.zero_init_last_norm)

@@ -1,4 +1,4 @@
-"""The settings of a training: on which data, by which recipe, and where. Free of torch."""
+"""The settings of training: data set, recipe, epochs, device and precision. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class RecipeKind(Kind):
-    """A recipe's name, its JSON file, or a mapping of its fields; ``recipe`` in ``training.recipe`` resolves it."""
+    """A recipe as its name, its JSON file or a mapping of its fields; ``training.recipe.recipe`` resolves it."""
 
     def check(self, name: str, value: Any) -> Any:
         return os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -29,7 +29,7 @@ class RecipeKind(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Settings):
-    """How networks are trained. Each field's help is in its metadata."""
+    """How networks are trained. The help of each field is in its metadata."""
 
     data: str | None = setting(
         None,
@@ -89,24 +89,27 @@ class TrainingSettings(Settings):
     )
 
     def resolved(self, data: str) -> ResolvedTraining:
-        """Return these settings for the data set of that name, recipe and epochs chosen.
+        """Return these settings with recipe and epochs filled in.
+
+        Args:
+            data: Name of the data set; it determines the defaults.
 
         Raises:
-            TrainingError: There is no such recipe.
+            TrainingError: The recipe is unknown or invalid.
         """
-        usual, epochs = default_training(data)
-        recipe = usual if self.recipe is None else recipe_named(self.recipe, usual)
+        default, epochs = default_training(data)
+        recipe = default if self.recipe is None else recipe_named(self.recipe, default)
         return ResolvedTraining(**{**vars(self), "data": data, "recipe": recipe, "epochs": self.epochs or epochs})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedTraining(TrainingSettings):
-    """Training settings that leave nothing open.
+    """Training settings with data set, recipe and epochs filled in.
 
     Attributes:
-        data: The name of the data set, or its folder.
+        data: Name of the data set, or its folder.
         recipe: The recipe.
-        epochs: Epochs of each training.
+        epochs: Number of epochs.
     """
 
     data: str = field()

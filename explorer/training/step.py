@@ -1,8 +1,8 @@
-"""One step of training, and how it is run: as it stands, or captured once in a CUDA graph and replayed.
+"""One training step, which runs eagerly or is captured in a CUDA graph and replayed.
 
-A step takes no arguments. What it reads (the epoch's draws, the learning rates, its own number) and what it writes (the
-losses) lie in tensors on the device that stay where they are, so the very same function runs on a CPU and inside a
-graph, and nothing within an epoch waits for the device.
+A step takes no arguments. Its inputs (the epoch's draws, the learning rates, the step's number) and its outputs (the
+losses) are tensors on the device that keep their memory. The same function therefore runs on a CPU and in a CUDA graph,
+and nothing within an epoch waits for the device.
 """
 
 from __future__ import annotations
@@ -15,20 +15,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.errors import TrainingError
-from explorer.training.augment import Draws, crop, cut_out, mirror, mix
+from explorer.training.augment import Draws, crop, cutout, horizontal_flip, mixup
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.recipe import Recipe
 
-SMALLEST_PART = 8  # images; batch norm's statistics over fewer say little
+MIN_MICRO_BATCH = 8  # images; batch norm's statistics over fewer are too noisy
 _log = logging.getLogger(__name__)
 
 
 def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD as the recipe says. Its learning rate is a tensor on the weights' device, which each step sets.
+    """Return the recipe's SGD optimiser for ``net``.
 
-    Momentum begins as zeros, which comes to the same as torch's beginning without, but is there to be kept and read.
-    Raises TrainingError for a network without parameters.
+    The learning rate is a tensor on the weights' device, which each step sets. The momentum buffers are created as
+    zeros, which is equivalent to torch's creation in the first step, so that a checkpoint can restore them.
+
+    Args:
+        net: The network.
+        recipe: Momentum, Nesterov and weight decay.
+
+    Raises:
+        TrainingError: The network has no parameters.
     """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if not parameters:
@@ -50,7 +57,20 @@ def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 
 
 class TrainingStep:
-    """Calling it trains on the next batch of the epoch that ``begin_epoch`` laid out."""
+    """A callable that trains on the next batch of the epoch that ``begin_epoch`` prepared.
+
+    Args:
+        net: The network.
+        optimiser: Its optimiser, from ``make_optimiser``.
+        images: The training images.
+        recipe: The recipe.
+        shift: Pixels of padding for random crops.
+        autocast: The context in which the network computes.
+        average: The average to update after each step, if any.
+
+    Attributes:
+        micro_batches: Number of parts into which a batch is split because the whole does not fit in memory.
+    """
 
     def __init__(
         self,
@@ -64,37 +84,42 @@ class TrainingStep:
     ):
         self.net, self.optimiser, self.images = net, optimiser, images
         self.recipe, self.shift, self.autocast, self.average = recipe, shift, autocast, average
-        self.parts = 1  # into which a batch is split, where it does not fit the device's memory
+        self.micro_batches = 1
         self._lr = optimiser.param_groups[0]["lr"]
         self._number = torch.zeros(1, dtype=torch.int64, device=self._lr.device)
         self._draws: Draws | None = None
         self._rates = self._losses = torch.zeros(0)
 
     def begin_epoch(self, draws: Draws, rates: Sequence[float]) -> None:
-        """Lays out an epoch: what was drawn for it and the learning rate of each step."""
-        self.images.expect(list(draws.order))
-        new = draws.each(lambda drawn: drawn.to(self._lr.device))
+        """Prepare an epoch.
+
+        Args:
+            draws: The random numbers of the epoch.
+            rates: The learning rate of each step.
+        """
+        self.images.prefetch(list(draws.order))
+        new = draws.map(lambda drawn: drawn.to(self._lr.device))
         if self._draws is None:
             self._draws = new
             self._rates = torch.tensor(rates, dtype=torch.float32, device=self._lr.device)
             self._losses = torch.zeros(len(rates), dtype=torch.float32, device=self._lr.device)
-        else:  # a captured graph reads the first epoch's tensors
-            for kept, drawn in zip(self._draws, new, strict=True):
-                if kept is not None and drawn is not None:
-                    kept.copy_(drawn)
+        else:  # a captured graph reads the memory of the first epoch's tensors
+            for buffer, drawn in zip(self._draws, new, strict=True):
+                if buffer is not None and drawn is not None:
+                    buffer.copy_(drawn)
             self._rates.copy_(torch.tensor(rates, dtype=torch.float32))
         self._number.zero_()
 
     def losses(self) -> Tensor:
-        """Each step's loss of the epoch, on the CPU: asking waits for the device."""
+        """Return the loss of each step of the epoch, on the CPU; this waits for the device."""
         return self._losses.cpu()
 
     def __call__(self) -> None:
-        assert self._draws is not None, "begin_epoch comes first"
-        draws = self._draws.each(lambda drawn: drawn.index_select(0, self._number)[0])
+        assert self._draws is not None, "begin_epoch must be called first"
+        draws = self._draws.map(lambda drawn: drawn.index_select(0, self._number)[0])
         self._lr.copy_(self._rates.index_select(0, self._number)[0])
         images, labels = self._batch(draws)
-        loss = self._learn(images, labels, draws.weight)
+        loss = self._backward(images, labels, draws.mixup_weight)
         self.optimiser.step()
         if self.average is not None:
             self.average.update()
@@ -102,43 +127,44 @@ class TrainingStep:
         self._number += 1
 
     def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The step's images, (B, C, H, W), as the network takes them, and their labels, (B,)."""
+        """Return the step's augmented and normalised images, (B, C, H, W), and their labels, (B,)."""
         pixels, labels = self.images.pixels[draws.order], self.images.labels[draws.order]
-        if draws.down is not None and draws.right is not None:
-            pixels = crop(pixels, self.shift, draws.down, draws.right)
-        if draws.mirrored is not None:
-            pixels = mirror(pixels, draws.mirrored)
+        if draws.crop_row is not None and draws.crop_column is not None:
+            pixels = crop(pixels, self.shift, draws.crop_row, draws.crop_column)
+        if draws.flipped is not None:
+            pixels = horizontal_flip(pixels, draws.flipped)
         images = self.images.normalise(pixels)
-        if draws.hole_row is not None and draws.hole_column is not None:
-            images = cut_out(images, self.recipe.cutout, draws.hole_row, draws.hole_column)
-        if draws.weight is not None:
-            images = mix(images, draws.weight)
+        if draws.cutout_row is not None and draws.cutout_column is not None:
+            images = cutout(images, self.recipe.cutout, draws.cutout_row, draws.cutout_column)
+        if draws.mixup_weight is not None:
+            images = mixup(images, draws.mixup_weight)
         return images, labels
 
-    def _learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
-        """Leaves the batch's gradients in the parameters; returns its mean loss.
+    def _backward(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+        """Compute the batch's gradients and return its mean loss.
 
-        Where the device's memory does not hold the batch it is halved until it does, and the parts' gradients
-        are added up: the same sum, but for batch norm, whose statistics are then those of a part.
+        If the batch does not fit in the device's memory, it is halved until it does, and gradients are accumulated over
+        the micro-batches. The gradients are the same except for batch norm, whose statistics are those of a
+        micro-batch.
         """
         partners = labels.flip(0)
         while True:
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 total = torch.zeros((), dtype=torch.float32, device=labels.device)
-                chunks = (tensor.chunk(self.parts) for tensor in (images, labels, partners))
-                for some, its_labels, its_partners in zip(*chunks, strict=True):
-                    loss = self._loss(some, its_labels, its_partners, weight) * (len(its_labels) / len(labels))
+                chunks = (tensor.chunk(self.micro_batches) for tensor in (images, labels, partners))
+                for part, part_labels, part_partners in zip(*chunks, strict=True):
+                    loss = self._loss(part, part_labels, part_partners, weight) * (len(part_labels) / len(labels))
                     loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
                     total += loss.detach()
                 return total
             except torch.OutOfMemoryError as error:
                 if self._lr.is_cuda and torch.cuda.is_current_stream_capturing():
                     raise
-                self._split_further(len(labels), error)
+                self._halve_micro_batch(len(labels), error)
 
     def _loss(self, images: Tensor, labels: Tensor, partners: Tensor, weight: Tensor | None) -> Tensor:
-        """The mean cross-entropy, (); of a mixture that of both labels, each by its weight."""
+        """Return the mean cross-entropy, (); with mixup it is the weighted mean over both labels of each image."""
         with self.autocast:
             logits = self.net(images)
         logits, smoothing = logits.float(), self.recipe.label_smoothing
@@ -147,45 +173,55 @@ class TrainingStep:
             return loss
         return torch.lerp(F.cross_entropy(logits, partners, label_smoothing=smoothing), loss, weight)
 
-    def _split_further(self, batch_size: int, error: torch.OutOfMemoryError) -> None:
-        if batch_size // (2 * self.parts) < SMALLEST_PART:
+    def _halve_micro_batch(self, batch_size: int, error: torch.OutOfMemoryError) -> None:
+        """Double the number of micro-batches. Raises TrainingError if they would be too small."""
+        if batch_size // (2 * self.micro_batches) < MIN_MICRO_BATCH:
             raise TrainingError(
-                f"the device's memory does not hold the network with {batch_size // self.parts} images: "
+                f"the device's memory does not hold the network with {batch_size // self.micro_batches} images: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-        self.parts *= 2
-        _log.warning("out of memory on %s: batches of %d go in %d parts", self._lr.device, batch_size, self.parts)
+        self.micro_batches *= 2
+        _log.warning(
+            "out of memory on %s: each batch of %d is split into %d parts",
+            self._lr.device,
+            batch_size,
+            self.micro_batches,
+        )
         if self._lr.is_cuda:
             self.optimiser.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
 
 
 class ReplayedStep:
-    """A step that runs as it stands for WARM_UP steps, then is captured and replayed.
+    """A step that runs eagerly for WARM_UP steps and is then captured and replayed.
 
-    A small network's kernels end sooner than Python launches them; a replay launches all of a step's at once.
-    ``capture``: makes of a step a function that repeats it, without running it.
+    The kernels of a small network finish faster than Python launches them; a replay launches all kernels of a step at
+    once.
+
+    Args:
+        step: The step.
+        capture: Returns a function that replays a given step; it does not train.
     """
 
-    WARM_UP = 3  # real steps, in which optimiser, allocator and cuDNN settle
+    WARM_UP = 3  # steps in which optimiser state and memory are allocated and cuDNN chooses its algorithms
 
     def __init__(self, step: Callable[[], None], capture: Callable[[Callable[[], None]], Callable[[], None]]):
-        self._run, self._capture, self._taken = step, capture, 0
+        self._run, self._capture, self._steps = step, capture, 0
 
     def __call__(self) -> None:
-        if self._taken == self.WARM_UP:
+        if self._steps == self.WARM_UP:
             self._run = self._capture(self._run)
-        self._taken += 1
+        self._steps += 1
         self._run()
 
 
 def capture_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """The step as a CUDA graph's replay; itself where it cannot be captured, or the graph finds no memory."""
+    """Capture ``step`` in a CUDA graph and return the graph's replay; return ``step`` if it cannot be captured."""
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
             step()
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        _log.warning("the step cannot be captured in a CUDA graph and runs without: %s", str(error).splitlines()[0])
+    except RuntimeError as error:  # includes torch.OutOfMemoryError
+        _log.warning("the step cannot be captured in a CUDA graph and runs without it: %s", str(error).splitlines()[0])
         return step
     return graph.replay

@@ -179,7 +179,7 @@ def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkey
         work = Retraining(Training(settings, threads=None), checkpoint=checkpoint)
         return perform(work, Job(0, architecture.digest, architecture.to_json(), {}, seed), on_epoch)
 
-    for name in ("SECONDS", "SHARE"):
+    for name in ("MIN_SECONDS", "TIME_FACTOR"):
         monkeypatch.setattr(f"explorer.training.checkpoint.{name}", 0)
     storage = f"sqlite:///{tmp_path}/explorer.db"
     args = (

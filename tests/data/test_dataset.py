@@ -200,7 +200,7 @@ class TestMissing:
         describe_data(name, tmp_path)
         with pytest.raises(DataError) as caught:
             load_data(name, tmp_path)
-        assert str(caught.value).startswith(f"{name} not found in {tmp_path} (looked in it and in its folders")
+        assert str(caught.value).startswith(f"{name} not found in {tmp_path} (searched it and its folders")
         assert f"explorer data fetch {name}" in str(caught.value)
 
     @pytest.mark.parametrize(

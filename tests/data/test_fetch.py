@@ -116,7 +116,9 @@ def test_a_wrong_hash_removes_the_file(mnist, server, tmp_path):
     """Other content than was published is refused with its address, and nothing of it stays."""
     name = mnist.downloads[0].name
     server.files[name] += b"!"
-    with pytest.raises(DataError, match=rf"{name}: what came has another SHA-256 than the published .*; it is removed"):
+    with pytest.raises(
+        DataError, match=rf"{name}: the downloaded file's SHA-256 differs from the published .*; the file is deleted"
+    ):
         fetch_data(mnist, tmp_path)
     assert list((tmp_path / "mnist").iterdir()) == []
 

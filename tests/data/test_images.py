@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from explorer.data.decoding import decode_images
-from explorer.data.images import Form, decode_image, image_shape
+from explorer.data.images import ImageFormat, decode_image, image_shape
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
 
@@ -32,7 +32,7 @@ def turned(orientation: int, kind: str = "JPEG") -> bytes:
 
 
 def decoded(data: bytes, channels: int = 3, height: int = 12, width: int = 16, fit: bool = False):
-    pixels, kinds = decode_image(data, Form(TensorShape(channels, height, width), fit))
+    pixels, kinds = decode_image(data, ImageFormat(TensorShape(channels, height, width), fit))
     assert pixels.shape == (channels, height, width)
     assert pixels.dtype == np.uint8
     return pixels.transpose(1, 2, 0), kinds
@@ -172,7 +172,7 @@ def test_a_flipped_byte_raises_nothing_else():
         bad = bytearray(whole[i % len(whole)])
         for place in RANDOM.randint(0, len(bad), 3):
             bad[place] ^= 1 << RANDOM.randint(8)
-        for ask in (image_shape, lambda data: decode_image(data, Form(TensorShape(3, 12, 16)))):
+        for ask in (image_shape, lambda data: decode_image(data, ImageFormat(TensorShape(3, 12, 16)))):
             try:
                 ask(bytes(bad))
             except DataError:
@@ -183,8 +183,8 @@ def test_a_flipped_byte_raises_nothing_else():
 def test_notes_count_each_conversion_and_name_the_first():
     """Several images are told in one sentence a kind, with the number and the first of them."""
     encoded = [("a", saved(COLOUR)), ("b", saved(GREY)), ("c", saved(GREY)), ("d", saved(COLOUR))]
-    split = decode_images(encoded, np.arange(4), Form(TensorShape(3, 12, 16)))
-    assert split.notes == ("2 grey images taken as colour; the first is b",)
+    split = decode_images(encoded, np.arange(4), ImageFormat(TensorShape(3, 12, 16)))
+    assert split.notes == ("2 grey images converted to RGB; the first is b",)
     assert len(split) == 4
 
 
@@ -192,4 +192,4 @@ def test_an_image_of_another_size_is_named_with_the_first():
     """Both images are named, so that the user sees which is the odd one."""
     encoded = [("a", saved(COLOUR)), ("b", saved(COLOUR[:6]))]
     with pytest.raises(DataError, match="b: the image is 16 x 6 pixels, expected 16 x 12; a is of that size"):
-        decode_images(encoded, np.arange(2), Form(TensorShape(3, 12, 16)))
+        decode_images(encoded, np.arange(2), ImageFormat(TensorShape(3, 12, 16)))

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 def nothing_fits(monkeypatch):
     """As if the machine had next to no memory."""
     monkeypatch.setattr(streaming, "MEMORY_SHARE", 0)
-    monkeypatch.setattr(streaming, "LEAST_BYTES", 0)
+    monkeypatch.setattr(streaming, "MIN_MEMORY_BYTES", 0)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_same_images_in_the_same_splits(folder, nothing_fits):
     """On the disk as in memory: the same labels, images, classes and sizes; mean and std from a sample, here of all."""
     streamed = loaded(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "LEAST_BYTES", 2**30)
+        patch.setattr(streaming, "MIN_MEMORY_BYTES", 2**30)
         held = loaded(folder)
     for name in ("train", "validation", "test"):
         assert isinstance(streamed.split(name).images, ImagesOnDisk)
@@ -102,7 +102,7 @@ def test_the_same_images_in_the_same_splits(folder, nothing_fits):
 def test_trains_to_the_same_bits(folder, nothing_fits):
     """Two epochs with crops and flips and the test that follows give the same figures streamed as held in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "LEAST_BYTES", 2**30)
+        patch.setattr(streaming, "MIN_MEMORY_BYTES", 2**30)
         held = replace(loaded(folder), flip=True)
     streamed = replace(loaded(folder), flip=True)
     figures = []
@@ -123,7 +123,7 @@ def test_batches_come_in_their_order(folder, nothing_fits):
     assert isinstance(pixels, StreamedPixels)
     assert torch.equal(torch.cat(list(pixels.split(7))), whole)
     batches = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0)).split(5)
-    pixels.expect(batches)
+    pixels.prefetch(batches)
     assert torch.equal(pixels[batches[0]], whole[batches[0]])
     assert torch.equal(pixels[batches[1]], whole[batches[1]])
     assert torch.equal(pixels[batches[0]], whole[batches[0]])  # not what comes next

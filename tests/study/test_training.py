@@ -109,8 +109,8 @@ def test_epochs_are_told_while_they_happen(trained):
 
 def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, monkeypatch):
     """What was trained before the worker was lost is not trained again, and all comes out as if nothing had been."""
-    monkeypatch.setattr("explorer.training.checkpoint.SECONDS", 0.0)
-    monkeypatch.setattr("explorer.training.checkpoint.SHARE", 0)
+    monkeypatch.setattr("explorer.training.checkpoint.MIN_SECONDS", 0.0)
+    monkeypatch.setattr("explorer.training.checkpoint.TIME_FACTOR", 0)
     arch = space.architecture(3)
     job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
     settings = training(epochs=4, artifacts=tmp_path)
@@ -163,7 +163,7 @@ class Limited:
     work: Training
 
     def __call__(self, job, report):
-        checkpoint.SECONDS = checkpoint.SHARE = 0  # one is tried after each epoch
+        checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # one is tried after each epoch
         small_files_only()
         return objective.perform(self.work, job, report)
 

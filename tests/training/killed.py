@@ -19,7 +19,7 @@ RECIPE = replace(recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2)  # with al
 
 def train(path: Path | None, kill_at: int | None = None):
     """The network and the result; ``kill_at``: the epoch at whose end, before its checkpoint, the process dies."""
-    checkpoint.SECONDS = checkpoint.SHARE = 0  # however short an epoch is, it is worth a checkpoint
+    checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # write a checkpoint after every epoch
     net = small_network(dropout=0.3)
 
     def die(epoch):

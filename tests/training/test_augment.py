@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from explorer.training.augment import crop, cut_out, mirror, mix
+from explorer.training.augment import crop, cutout, horizontal_flip, mixup
 
 
 def test_crop_is_pad_and_slice():
@@ -30,7 +30,7 @@ def test_crop_in_the_middle_changes_nothing():
 def test_mirror_turns_those_it_is_told():
     """Some images left to right, the others not at all."""
     pixels = torch.randint(0, 256, (4, 3, 5, 6), dtype=torch.uint8)
-    found = mirror(pixels, torch.tensor([True, False, True, False]))
+    found = horizontal_flip(pixels, torch.tensor([True, False, True, False]))
     assert torch.equal(found[0::2], pixels[0::2].flip(3))
     assert torch.equal(found[1::2], pixels[1::2])
 
@@ -45,12 +45,12 @@ def test_cut_out_blanks_a_square_about_its_centre():
         for image, r, c in zip(expected, row.tolist(), column.tolist(), strict=True):
             top, left = r - side // 2, c - side // 2
             image[:, max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = 0
-        assert torch.equal(cut_out(images, side, row, column), expected)
+        assert torch.equal(cutout(images, side, row, column), expected)
 
 
 def test_mix_pairs_each_image_with_another():
     """A weight of 1 leaves the images, 0 gives their partners, between it is the weighted mean."""
     images = torch.rand(6, 1, 2, 2)
-    assert torch.equal(mix(images, torch.tensor(1.0)), images)
-    assert torch.equal(mix(images, torch.tensor(0.0)), images.flip(0))
-    assert torch.allclose(mix(images, torch.tensor(0.3)), 0.3 * images + 0.7 * images.flip(0))
+    assert torch.equal(mixup(images, torch.tensor(1.0)), images)
+    assert torch.equal(mixup(images, torch.tensor(0.0)), images.flip(0))
+    assert torch.allclose(mixup(images, torch.tensor(0.3)), 0.3 * images + 0.7 * images.flip(0))

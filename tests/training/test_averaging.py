@@ -24,10 +24,10 @@ def test_is_the_formula():
         average.update()
         decay = min(0.9, (1 + t) / (10 + t))
         expected = decay * expected + (1 - decay) * (t + 1)
-    with average.in_place():
+    with average.applied():
         assert net.weight.item() == pytest.approx(expected, rel=1e-5)
     assert net.weight.item() == 200.0
-    average.take_over()
+    average.copy_to_network()
     assert net.weight.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -80,19 +80,19 @@ def test_an_epoch_takes_full_batches_of_different_images(data):
 def test_draws_are_in_range(colourful):
     """Corners are 0..4 for a shift of 2, centres of holes anywhere in 8x8, weights in 0..1, about half are mirrored."""
     drawn = draw(colourful)
-    for corner in (drawn.down, drawn.right):
+    for corner in (drawn.crop_row, drawn.crop_column):
         assert set(corner.flatten().tolist()) == set(range(5))
-    for centre in (drawn.hole_row, drawn.hole_column):
+    for centre in (drawn.cutout_row, drawn.cutout_column):
         assert set(centre.flatten().tolist()) == set(range(8))
-    assert 60 < drawn.mirrored.sum() < 130
-    assert drawn.weight.shape == (3,) and (drawn.weight >= 0).all() and (drawn.weight <= 1).all()
+    assert 60 < drawn.flipped.sum() < 130
+    assert drawn.mixup_weight.shape == (3,) and (drawn.mixup_weight >= 0).all() and (drawn.mixup_weight <= 1).all()
 
 
 def test_what_is_not_asked_for_is_not_drawn(data, colourful):
     """Neither recipe nor data set gets more than it asks for, and the order of images is the same without."""
     plain = draw(colourful, replace(recipe("quick"), augment=False))
     assert all(drawn is None for drawn in plain[1:])
-    assert draw(data, recipe("quick")).mirrored is None
+    assert draw(data, recipe("quick")).flipped is None
     assert torch.equal(plain.order, draw(colourful).order)
 
 

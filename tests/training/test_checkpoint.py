@@ -122,11 +122,11 @@ def test_a_checkpoint_must_be_worth_its_time(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
     kept = Checkpoint(tmp_path / "x.checkpoint", "this")
-    assert not kept.worthwhile()
+    assert not kept.is_due()
     now[0] = 4.9
-    assert not kept.worthwhile()
+    assert not kept.is_due()
     now[0] = 5.0
-    assert kept.worthwhile()
+    assert kept.is_due()
 
     def slow(*args, **kwargs):
         now[0] += 1.0
@@ -134,6 +134,6 @@ def test_a_checkpoint_must_be_worth_its_time(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "write_atomically", slow)
     kept.write(tensors(), CURVE, 5.0)
     now[0] = 55.9
-    assert not kept.worthwhile()
+    assert not kept.is_due()
     now[0] = 56.0
-    assert kept.worthwhile()
+    assert kept.is_due()

@@ -16,7 +16,7 @@ from explorer.errors import DataError, TrainingError
 from explorer.networks.ops.base import TensorShape
 from explorer.records import TrainingResult
 from explorer.system.device_lock import Pause
-from explorer.training.evaluation import BATCH
+from explorer.training.evaluation import BATCH_SIZE
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import recipe
 from explorer.training.step import make_optimiser
@@ -52,7 +52,7 @@ def test_a_training_waits_between_steps_and_that_does_not_count(digits, monkeypa
     monkeypatch.setattr("explorer.training.loop.Pause", Waits)
     waited = train(digits, epochs=1)
     steps = len(digits.train) // min(SMALL.batch_size, len(digits.train))
-    assert len(waits) == steps + -(-len(digits.validation) // BATCH)
+    assert len(waits) == steps + -(-len(digits.validation) // BATCH_SIZE)
     assert waited.curve[0].seconds == pytest.approx(3600.0 * steps, rel=0.1)
     assert without_times(waited) == without_times(plain)
 

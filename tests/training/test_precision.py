@@ -20,7 +20,7 @@ PLACE = torch.device("cpu")
 def nothing_known(monkeypatch, tmp_path):
     """Each test has a cache of its own and a process that has measured nothing."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(precision, "_known", {})
+    monkeypatch.setattr(precision, "_chosen", {})
 
 
 def choose(net=None) -> str:
@@ -64,7 +64,7 @@ def test_is_measured_once_for_a_kind(monkeypatch):
     """A second network of the kind asks no more, in this process or the next; depthwise ones are another kind."""
     asked = measured(monkeypatch, 2.0, 1.0)
     assert choose() == choose(small_network(width=16)) == "bfloat16"
-    monkeypatch.setattr(precision, "_known", {})  # another process
+    monkeypatch.setattr(precision, "_chosen", {})  # another process
     asked_again = measured(monkeypatch, 1.0, 2.0)
     assert choose() == "bfloat16"
     assert (asked, asked_again) == ([(32, 1, 8, 8)], [])
@@ -77,7 +77,7 @@ def test_the_first_answer_holds(monkeypatch, tmp_path):
     measured(monkeypatch, 2.0, 1.0)
     choose()
     (kept,) = (tmp_path / "explorer" / "precision").iterdir()
-    monkeypatch.setattr(precision, "_known", {})
+    monkeypatch.setattr(precision, "_chosen", {})
     real, reads = precision._read, []
 
     def late(path):
@@ -97,8 +97,8 @@ def test_does_without_a_cache(monkeypatch, tmp_path):
     (kept,) = (tmp_path / "explorer" / "precision").iterdir()
     for nonsense in ("", "[]", '{"precision": "float8"}'):
         kept.write_text(nonsense)
-        monkeypatch.setattr(precision, "_known", {})
+        monkeypatch.setattr(precision, "_chosen", {})
         assert choose() == "bfloat16"
-    monkeypatch.setattr(precision, "_known", {})
+    monkeypatch.setattr(precision, "_chosen", {})
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
     assert choose() == "bfloat16"

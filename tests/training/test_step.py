@@ -88,7 +88,7 @@ def test_labels_are_mixed_like_images(digits):
     step = make_step(digits, net, settings)
     draws = begin(step, digits, settings)
     step()
-    rows, weight = draws.order[0], draws.weight[0]
+    rows, weight = draws.order[0], draws.mixup_weight[0]
     images = Images(digits.train, digits, PLACE)
     batch, labels = images.normalise(images.pixels[rows]), images.labels[rows]
     logits = small_network().eval()(weight * batch + (1 - weight) * batch.flip(0))
@@ -121,7 +121,7 @@ def test_a_batch_that_does_not_fit_is_split(digits):
         begin(step, digits)
         for _ in range(3):
             step()
-    assert [step.parts for step in steps] == [1, 4]
+    assert [step.micro_batches for step in steps] == [1, 4]
     assert steps[0].losses().tolist() == pytest.approx(steps[1].losses().tolist(), rel=1e-5)
     assert torch.allclose(roomy.classify.weight, narrow.classify.weight, atol=1e-6)
 

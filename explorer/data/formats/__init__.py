@@ -1,1 +1,1 @@
-"""The data sets and file layouts that can be read, one file each."""
+"""The supported data sets and file layouts, one module each."""

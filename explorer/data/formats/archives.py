@@ -1,7 +1,7 @@
-"""Archives as they are downloaded: single members are read from them, nothing is unpacked on the disk.
+"""Reading of single files from downloaded archives, without unpacking them on the disk.
 
-Sizes are checked before anything of that size is read, so that an archive which unpacks to far more than it should is
-refused within a few megabytes of memory.
+Sizes are checked before data of that size are read. An archive that unpacks to far more than expected is therefore
+refused after a few megabytes of memory.
 """
 
 from __future__ import annotations
@@ -17,21 +17,29 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from explorer.data.reading import printable
+from explorer.data.reading import escaped_name
 from explorer.errors import DataError, one_line
 
-CHUNK = 2**20
-MAX_READ = 2**22  # bytes that tarfile may ask for at once: more is a header that claims to be large
-_DAMAGE = (
+CHUNK_BYTES = 2**20  # that are decompressed at once
+MAX_READ_BYTES = 2**22  # that tarfile may read at once: it reads only headers at once, and real ones are small
+_DAMAGE_ERRORS = (
     OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError, ValueError,
 )  # fmt: skip
 
 
 def read_members(archive: Path, names: Collection[str], at_most: int) -> dict[str, bytes]:
-    """The archive's files of these names, in whatever folder they lie there; those it lacks are left out.
+    """Read files from an archive by their names. Links are not followed.
 
-    ``at_most``: bytes of all the archive's files together. Raises DataError when they have more, or when the archive is
-    damaged. Links are not followed.
+    Args:
+        archive: A .zip or .tar file, which may be compressed.
+        names: Names of the files, without folders.
+        at_most: Greatest size of all files of the archive together, in bytes.
+
+    Returns:
+        Name -> content, for the files that the archive holds.
+
+    Raises:
+        DataError: The archive is damaged, or its files are larger than ``at_most``.
     """
     found: dict[str, bytes] = {}
     total = 0
@@ -40,33 +48,42 @@ def read_members(archive: Path, names: Collection[str], at_most: int) -> dict[st
             total += size
             if total > at_most:
                 raise DataError(
-                    f"{printable(archive)}: unpacks to {total:,} bytes or more, up to {printable(name)}, expected at "
-                    f"most {at_most:,}; is it another archive?"
+                    f"{escaped_name(archive)}: unpacks to {total:,} bytes or more, up to {escaped_name(name)}, "
+                    f"expected at most {at_most:,}; is it another archive?"
                 )
             if name not in names or name in found:
                 continue
-            found[name] = b"".join(iter(partial(file.read, CHUNK), b""))
+            found[name] = b"".join(iter(partial(file.read, CHUNK_BYTES), b""))
             if len(found) == len(names):
                 break
-    except _DAMAGE as error:
-        raise DataError(f"{printable(archive)}: damaged or cut short: {one_line(error)}") from error
+    except _DAMAGE_ERRORS as error:
+        raise DataError(f"{escaped_name(archive)}: damaged or cut short: {one_line(error)}") from error
     return found
 
 
-def unpacked(path: Path, data: bytes, at_most: int) -> bytes:
-    """The content of gzip ``data``. Raises DataError, with the ``path``, for more than ``at_most`` bytes or damage."""
+def gunzip(path: Path, data: bytes, at_most: int) -> bytes:
+    """Decompress gzip data.
+
+    Args:
+        path: The file, for messages.
+        data: Its bytes.
+        at_most: Greatest size of the content in bytes.
+
+    Raises:
+        DataError: The data are damaged, or the content is larger than ``at_most``.
+    """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             content = file.read(at_most + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{printable(path)}: damaged or cut short: {one_line(error)}") from error
+        raise DataError(f"{escaped_name(path)}: damaged or cut short: {one_line(error)}") from error
     if len(content) > at_most:
-        raise DataError(f"{printable(path)}: unpacks to more than {at_most:,} bytes; is it another file?")
+        raise DataError(f"{escaped_name(path)}: unpacks to more than {at_most:,} bytes; is it another file?")
     return content
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Name without folders, size and content of each plain file in the archive."""
+    """Yield name (without folders), size and content of each regular file in the archive."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
@@ -79,7 +96,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         raw.seek(0)
         with (
             gzip.GzipFile(fileobj=raw) if is_gzip else raw as content,
-            tarfile.open(fileobj=_Bounded(content)) as tarred,  # type: ignore[call-overload]  # it only reads and seeks
+            tarfile.open(fileobj=_BoundedReader(content)) as tarred,  # type: ignore[call-overload]  # it only reads and seeks
         ):
             for member in tarred:
                 content_file = tarred.extractfile(member) if member.isreg() and not member.issparse() else None
@@ -87,14 +104,14 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
                     yield member.name.rpartition("/")[2], member.size, content_file
 
 
-class _Bounded:
-    """A file of which no more than MAX_READ bytes are read at once: tarfile reads a header as a whole."""
+class _BoundedReader:
+    """A file that refuses to read more than MAX_READ_BYTES at once, because tarfile reads a header at once."""
 
     def __init__(self, file: io.BufferedIOBase):
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        if size > MAX_READ:
+        if size > MAX_READ_BYTES:
             raise tarfile.ReadError(f"a header claims {size:,} bytes")
         return self._file.read(size)

@@ -1,5 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the two layouts of their authors (Krizhevsky 2009), unpacked or in their archives:
-python and binary batches."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) as Python or binary batches, unpacked or in an archive."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from explorer.data.cache import cached
 from explorer.data.formats.archives import read_members
 from explorer.data.formats.pickled import load_batch
 from explorer.data.reading import read_bytes
-from explorer.data.sources import ARCHIVES, Download, Known, Source, check_labels, is_named
+from explorer.data.sources import ARCHIVES, Download, PublicDataset, Source, check_labels, is_named
 from explorer.data.splits import Split
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
@@ -22,9 +21,9 @@ from explorer.networks.ops.base import TensorShape
 SHAPE = TensorShape(3, 32, 32)
 _SITE = "https://www.cs.toronto.edu/~kriz"
 
-# The SHA-256 of the archives whose MD5 the authors' page gives: c58f30108f718f92721af3b95e74349a and
-# eb9058c3a382ffc7106e4002c42a8d85. They are those that Keras checks.
-CIFAR10 = Known(
+# The SHA-256 of the archives with the MD5 on the authors' page: c58f30108f718f92721af3b95e74349a and
+# eb9058c3a382ffc7106e4002c42a8d85. Keras verifies the same SHA-256.
+CIFAR10 = PublicDataset(
     name="cifar10",
     shape=SHAPE,
     classes=10,
@@ -41,7 +40,7 @@ CIFAR10 = Known(
         ),
     ),
 )
-CIFAR100 = Known(
+CIFAR100 = PublicDataset(
     name="cifar100",
     shape=SHAPE,
     classes=100,
@@ -59,14 +58,20 @@ CIFAR100 = Known(
     ),
 )
 
-BYTES_BESIDE = 100  # of an image, in a batch: its name and labels
-BYTES_BESIDE_ALL = 10**6  # in the archive: the names of the classes
+METADATA_BYTES = 100  # greatest size of an image's name and labels in a batch
+ARCHIVE_METADATA_BYTES = 10**6  # greatest size of an archive's other files, such as the names of the classes
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
-class _Batches(NamedTuple):
-    """One layout: its name, its files for training and test, and how one file's bytes are read."""
+class _Layout(NamedTuple):
+    """One layout.
+
+    Attributes:
+        layout: Its name.
+        files: Split -> names of its files.
+        read: Returns images and labels for a file's name and bytes.
+    """
 
     layout: str
     files: dict[str, tuple[str, ...]]
@@ -74,8 +79,19 @@ class _Batches(NamedTuple):
 
 
 def read_python_batch(label_key: str, place: str, data: bytes) -> Arrays:
-    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of a pickled mapping of ``data``, uint8 (N, 3072), and
-    labels. Raises DataError, which names the ``place``, for anything else."""
+    """Read a pickled mapping of ``data``, uint8 (N, 3072), and labels.
+
+    Args:
+        label_key: Key of the labels.
+        place: Name of the file, for messages.
+        data: Its bytes.
+
+    Returns:
+        Images, uint8 (N, 3, 32, 32), and labels, int64 (N,).
+
+    Raises:
+        DataError: The file is damaged, or holds anything else.
+    """
     try:
         batch = load_batch(data)
     except DataError as error:
@@ -93,34 +109,57 @@ def read_python_batch(label_key: str, place: str, data: bytes) -> Arrays:
 
 
 def read_binary_batch(label_bytes: int, place: str, data: bytes) -> Arrays:
-    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of records of ``label_bytes``, the last of which is the
-    label, and 3,072 bytes of red, green, blue. Raises DataError when it is cut short."""
+    """Read records of ``label_bytes`` bytes, of which the last is the label, and 3,072 bytes of red, green and blue.
+
+    Args:
+        label_bytes: Number of label bytes in a record.
+        place: Name of the file, for messages.
+        data: Its bytes.
+
+    Returns:
+        Images, uint8 (N, 3, 32, 32), and labels, int64 (N,).
+
+    Raises:
+        DataError: The file is incomplete.
+    """
     record = label_bytes + SHAPE.elements
     if not data or len(data) % record:
-        raise DataError(f"{place}: {len(data)} bytes, expected a multiple of {record}; cut short, or no CIFAR batch")
+        raise DataError(f"{place}: {len(data)} bytes, expected a multiple of {record}; cut short, or not a CIFAR batch")
     records = np.frombuffer(data, np.uint8).reshape(-1, record)
     return records[:, label_bytes:].reshape(-1, *SHAPE), records[:, label_bytes - 1].astype(np.int64)
 
 
-_TEN = tuple(f"data_batch_{i}" for i in range(1, 6))
+_CIFAR10_TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 _LAYOUTS = {
     "cifar10": (
-        _Batches("python batches", {"train": _TEN, "test": ("test_batch",)}, partial(read_python_batch, "labels")),
-        _Batches(
+        _Layout(
+            "python batches",
+            {"train": _CIFAR10_TRAIN_FILES, "test": ("test_batch",)},
+            partial(read_python_batch, "labels"),
+        ),
+        _Layout(
             "binary batches",
-            {"train": tuple(f"{name}.bin" for name in _TEN), "test": ("test_batch.bin",)},
+            {"train": tuple(f"{name}.bin" for name in _CIFAR10_TRAIN_FILES), "test": ("test_batch.bin",)},
             partial(read_binary_batch, 1),
         ),
     ),
     "cifar100": (
-        _Batches("python batches", {"train": ("train",), "test": ("test",)}, partial(read_python_batch, "fine_labels")),
-        _Batches("binary batches", {"train": ("train.bin",), "test": ("test.bin",)}, partial(read_binary_batch, 2)),
+        _Layout("python batches", {"train": ("train",), "test": ("test",)}, partial(read_python_batch, "fine_labels")),
+        _Layout("binary batches", {"train": ("train.bin",), "test": ("test.bin",)}, partial(read_binary_batch, 2)),
     ),
 }
 
 
-def batches_layout(folder: Path, known: Known) -> Source | None:
-    """``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), all with ``.bin`` or none."""
+def batches_layout(folder: Path, known: PublicDataset) -> Source | None:
+    """Find ``data_batch_1`` to ``5`` and ``test_batch`` (CIFAR-100: ``train`` and ``test``), with or without ``.bin``.
+
+    Args:
+        folder: The folder to search.
+        known: The data set.
+
+    Returns:
+        The files; None if there are none.
+    """
     for batches in _LAYOUTS[known.name]:
         if any((folder / name).is_file() for names in batches.files.values() for name in names):
             splits = {split: partial(_from_folder, folder, known, batches, split) for split in batches.files}
@@ -128,8 +167,16 @@ def batches_layout(folder: Path, known: Known) -> Source | None:
     return None
 
 
-def archive_layout(folder: Path, known: Known) -> Source | None:
-    """The archive of one of the layouts, as ``cifar-10-python.tar.gz`` or by the data set's name."""
+def archive_layout(folder: Path, known: PublicDataset) -> Source | None:
+    """Find an archive of one of the layouts, such as ``cifar-10-python.tar.gz`` or ``cifar10.zip``.
+
+    Args:
+        folder: The folder to search.
+        known: The data set.
+
+    Returns:
+        The archive; None if there is none.
+    """
     for archive in sorted(folder.iterdir()):
         if archive.name.lower().endswith(ARCHIVES) and is_named(archive, known) and archive.is_file():
             splits = {split: partial(_from_archive, archive, known, split) for split in ("train", "test")}
@@ -137,7 +184,7 @@ def archive_layout(folder: Path, known: Known) -> Source | None:
     return None
 
 
-def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> Split:
+def _from_folder(folder: Path, known: PublicDataset, batches: _Layout, split: str) -> Split:
     paths = [folder / name for name in batches.files[split]]
     for path in paths:
         if not path.is_file():
@@ -149,10 +196,10 @@ def _from_folder(folder: Path, known: Known, batches: _Batches, split: str) -> S
     return cached(f"{known.name} {split}", paths, decode)
 
 
-def _from_archive(archive: Path, known: Known, split: str) -> Split:
+def _from_archive(archive: Path, known: PublicDataset, split: str) -> Split:
     def decode() -> Split:
         candidates = _LAYOUTS[known.name]
-        at_most = sum(known.images) * (SHAPE.elements + BYTES_BESIDE) + BYTES_BESIDE_ALL
+        at_most = sum(known.images) * (SHAPE.elements + METADATA_BYTES) + ARCHIVE_METADATA_BYTES
         found = read_members(archive, {name for batches in candidates for name in batches.files[split]}, at_most)
         for batches in candidates:
             names = batches.files[split]
@@ -167,7 +214,8 @@ def _from_archive(archive: Path, known: Known, split: str) -> Split:
     return cached(f"{known.name} {split}", [archive], decode)
 
 
-def _join(parts: list[Arrays], known: Known, places: Sequence[object]) -> Split:
+def _join(parts: list[Arrays], known: PublicDataset, places: Sequence[object]) -> Split:
+    """Concatenate the batches. Raises DataError if a label is out of range; ``places``: the files, for messages."""
     for (_, labels), place in zip(parts, places):
         check_labels(labels, known.classes, f"{place}: image {{}}".format)
     images, all_labels = zip(*parts, strict=True)

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST in their authors' idx files, gzipped or not (LeCun et al. 1998; arXiv:1708.07747)."""
+"""MNIST and Fashion-MNIST (LeCun et al. 1998; arXiv:1708.07747) as idx files, compressed with gzip or not."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from explorer.data.cache import cached
-from explorer.data.formats.archives import unpacked
+from explorer.data.formats.archives import gunzip
 from explorer.data.reading import read_bytes
-from explorer.data.sources import Download, Known, Source, check_labels
+from explorer.data.sources import Download, PublicDataset, Source, check_labels
 from explorer.data.splits import Split
 from explorer.errors import DataError
 from explorer.networks.ops.base import TensorShape
 
 SHAPE = TensorShape(1, 28, 28)
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
-MOST_ITEMS = 60_000  # in one file
+MAX_ITEMS = 60_000  # in one file
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# The copy that TensorFlow uses; the authors' page asks for a login.
+# The copy that TensorFlow uses; the authors' page requires a login.
 _MNIST_SITE = "https://storage.googleapis.com/cvdf-datasets/mnist"
 _FASHION_SITE = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
 
-MNIST = Known(
+MNIST = PublicDataset(
     name="mnist",
     shape=SHAPE,
     classes=10,
@@ -58,8 +58,8 @@ MNIST = Known(
         ),
     ),
 )
-# The SHA-256 of the files whose MD5 the authors' README gives.
-FASHION_MNIST = Known(
+# The SHA-256 of the files with the MD5 in the authors' README.
+FASHION_MNIST = PublicDataset(
     name="fashion_mnist",
     shape=SHAPE,
     classes=10,
@@ -93,15 +93,23 @@ FASHION_MNIST = Known(
 )
 
 
-def idx_layout(folder: Path, known: Known) -> Source | None:
-    """``train-images-idx3-ubyte`` and its three companions, each alone or with ``.gz``."""
+def idx_layout(folder: Path, known: PublicDataset) -> Source | None:
+    """Find ``train-images-idx3-ubyte`` and the three other idx files, each with or without ``.gz``.
+
+    Args:
+        folder: The folder to search.
+        known: The data set.
+
+    Returns:
+        The files; None if there are none.
+    """
     if not any(_find(folder, name) for names in _FILES.values() for name in names):
         return None
     return Source(folder, "idx files", {split: partial(_from_folder, folder, known, split) for split in _FILES})
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    dotted = name.replace("-idx", ".idx")  # as some archives spell it
+    dotted = name.replace("-idx", ".idx")  # the spelling in some archives
     return next(
         (
             path
@@ -112,7 +120,7 @@ def _find(folder: Path, name: str) -> Path | None:
     )
 
 
-def _from_folder(folder: Path, known: Known, split: str) -> Split:
+def _from_folder(folder: Path, known: PublicDataset, split: str) -> Split:
     paths = []
     for name in _FILES[split]:
         path = _find(folder, name)
@@ -133,12 +141,23 @@ def _from_folder(folder: Path, known: Known, split: str) -> Split:
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
-    """An idx file: big-endian magic and sizes, then bytes. Images uint8 (N, 28, 28), labels uint8 (N,)."""
+    """Read an idx file: magic number and sizes in big-endian order, then bytes.
+
+    Args:
+        path: The file, which may be compressed with gzip.
+        magic: Expected magic number, IMAGES_MAGIC or LABELS_MAGIC.
+
+    Returns:
+        Images, uint8 (N, 28, 28), or labels, uint8 (N,).
+
+    Raises:
+        DataError: The file is damaged, or has another magic number or other sizes.
+    """
     item = SHAPE.elements if magic == IMAGES_MAGIC else 1
     header = 16 if magic == IMAGES_MAGIC else 8
-    data = read_bytes(path, header + MOST_ITEMS * item)
+    data = read_bytes(path, header + MAX_ITEMS * item)
     if path.suffix == ".gz":
-        data = unpacked(path, data, header + MOST_ITEMS * item)
+        data = gunzip(path, data, header + MAX_ITEMS * item)
     if len(data) < header or int.from_bytes(data[:4], "big") != magic:
         found = int.from_bytes(data[:4], "big")
         raise DataError(f"{path}: expected an idx file that begins with {magic}, found {found}")

@@ -1,4 +1,4 @@
-"""Parquet files as the Hugging Face hub serves them: a column of encoded images and one of labels."""
+"""Parquet files of the Hugging Face hub, with a column of encoded images and a column of labels."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ import numpy as np
 
 from explorer.data.cache import cached
 from explorer.data.decoding import decode_images
-from explorer.data.images import Form
-from explorer.data.sources import Known, Source, check_labels
+from explorer.data.images import ImageFormat
+from explorer.data.sources import PublicDataset, Source, check_labels
 from explorer.data.splits import Split
 from explorer.errors import DataError, one_line
 
-BATCH_ROWS = 64
-BYTES_BESIDE = 2**14  # of an encoded image: its header, EXIF data and path
+BATCH_ROWS = 64  # that are read at once
+METADATA_BYTES = 2**14  # greatest size of an encoded image's header, EXIF data and path
 IMAGE_COLUMNS = ("img", "image", "images")
 
 
-def parquet_layout(folder: Path, known: Known) -> Source | None:
-    """``train-*.parquet`` and ``test-*.parquet``, or folders ``train`` and ``test`` of parquet files: images (bytes, or
-    a struct of bytes and path) and labels."""
+def parquet_layout(folder: Path, known: PublicDataset) -> Source | None:
+    """Find ``train-*.parquet`` and ``test-*.parquet``, or the folders ``train`` and ``test`` with parquet files.
+
+    Args:
+        folder: The folder to search.
+        known: The data set.
+
+    Returns:
+        The files; None if there are none.
+    """
     files = {split: _files(folder, split) for split in ("train", "test")}
     if not any(files.values()):
         return None
@@ -37,7 +44,7 @@ def _files(folder: Path, split: str) -> list[Path]:
     )
 
 
-def _read(folder: Path, known: Known, split: str) -> Split:
+def _read(folder: Path, known: PublicDataset, split: str) -> Split:
     files = _files(folder, split)
     if not files:
         raise DataError(
@@ -60,7 +67,7 @@ def _read(folder: Path, known: Known, split: str) -> Split:
     return cached(f"{known.name} {split}", files, decode)
 
 
-def _decode(file: Path, known: Known) -> Split:
+def _decode(file: Path, known: PublicDataset) -> Split:
     import pyarrow
     from pyarrow import parquet
 
@@ -78,10 +85,11 @@ def _decode(file: Path, known: Known) -> Split:
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file}: not a readable parquet file of images and labels: {one_line(error)}") from error
     check_labels(labels, known.classes, lambda i: f"{file}: row {i}")
-    return decode_images(_rows(file, image, known.shape.elements), labels, Form(known.shape))
+    return decode_images(_rows(file, image, known.shape.elements), labels, ImageFormat(known.shape))
 
 
 def _labels(file: Path, column: Any) -> np.ndarray:
+    """Return a column of labels as int64 (N,). Raises DataError if it does not hold an integer in each row."""
     import pyarrow
 
     if not pyarrow.types.is_integer(column.type):
@@ -93,6 +101,7 @@ def _labels(file: Path, column: Any) -> np.ndarray:
 
 
 def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:
+    """Return the first of the ``wanted`` names that the file has as a column. Raises DataError if it has none."""
     for name in wanted:
         if name in names:
             return name
@@ -100,11 +109,11 @@ def _column(file: Path, names: list[str], wanted: tuple[str, ...]) -> str:
 
 
 def _rows(file: Path, image: str, pixels: int) -> Iterator[tuple[str, bytes]]:
-    """Place and bytes of each image, read some rows at a time: a column may repeat one large value very often."""
+    """Yield row and bytes of each image. Few rows are read at once, because a column may repeat a large value often."""
     import pyarrow
     from pyarrow import parquet
 
-    most = BATCH_ROWS * (4 * pixels + BYTES_BESIDE)
+    most = BATCH_ROWS * (4 * pixels + METADATA_BYTES)
     done = 0
     try:
         with parquet.ParquetFile(file) as reader:

@@ -1,4 +1,4 @@
-"""Reads the pickles that CIFAR's python batches are, and runs nothing that is in them."""
+"""Safe reading of CIFAR's Python batches, which are pickles: no code in them is run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import numpy as np
 
 from explorer.errors import DataError, one_line
 
-# How numpy spells the types of whole numbers in a pickle.
-_KINDS = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
-MODULES = ("numpy.core", "numpy._core")  # before and since numpy 2
+# The names of integer types in numpy's pickles.
+_ELEMENT_TYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
+MODULES = ("numpy.core", "numpy._core")  # before numpy 2, and since
 
 
 def load_batch(data: bytes) -> Mapping[str, Any]:
-    """The mapping that was pickled, its keys as text and its numpy arrays as arrays.
+    """Return the pickled mapping, with text as keys and numpy arrays as arrays.
 
-    Raises DataError when it is damaged, or holds anything but numbers, text, lists, mappings and arrays of whole
-    numbers.
+    Args:
+        data: The pickle.
+
+    Raises:
+        DataError: It is damaged, or holds anything but numbers, text, lists, mappings and arrays of integers.
     """
     try:
         batch = _BatchUnpickler(io.BytesIO(data), encoding="bytes").load()
@@ -30,7 +33,7 @@ def load_batch(data: bytes) -> Mapping[str, Any]:
         return {_text(key): value.array() if isinstance(value, _Array) else value for key, value in batch.items()}
     except DataError:
         raise
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # damaged pickles raise many kinds of errors
         raise DataError(f"not a readable CIFAR batch, damaged or cut short: {one_line(error)}") from error
 
 
@@ -38,12 +41,12 @@ def _text(key: object) -> str:
     return key.decode("latin1") if isinstance(key, bytes) else str(key)
 
 
-class _Kind:
+class _ElementType:
     """An array's element type."""
 
     def __init__(self, kind: object, *_: object):
         name = kind.decode("latin1") if isinstance(kind, bytes) else kind
-        if name not in _KINDS:
+        if name not in _ELEMENT_TYPES:
             raise DataError(f"refused: an array of type {name!r}, where a CIFAR batch holds whole numbers")
         self.name, self.order = name, "<"
 
@@ -52,44 +55,45 @@ class _Kind:
 
 
 class _Array:
-    """A pickled array as the pickle describes it; numpy sees no more of that than shape, type and bytes."""
+    """The description of an array in a pickle; only its shape, type and bytes are passed to numpy."""
 
     def __init__(self, *_: object):
-        self.state: tuple[Any, ...] = ((), _Kind("u1"), False, b"")
+        self.state: tuple[Any, ...] = ((), _ElementType("u1"), False, b"")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.state = state[-4:]  # a version number stands before it
+        self.state = state[-4:]  # after a version number
 
     def array(self) -> np.ndarray:
         shape, kind, fortran, data = self.state
-        if not isinstance(kind, _Kind) or not isinstance(data, (bytes, bytearray)):
-            raise DataError("an array that is not described as numpy does it")
+        if not isinstance(kind, _ElementType) or not isinstance(data, (bytes, bytearray)):
+            raise DataError("an array without the description that numpy writes")
         flat = np.frombuffer(data, f"{kind.order}{kind.name}")
         return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _from_buffer(data: object, kind: object, shape: object, order: object) -> _Array:
+    """Return what numpy's function ``_frombuffer`` would create."""
     array = _Array()
     array.state = (shape, kind, order == "F", data)
     return array
 
 
 class _BatchUnpickler(pickle._Unpickler):
-    """Admits what stands below, each replaced by a class or function of this module that does as little as it says.
+    """An unpickler that allows only the names in ALLOWED and replaces each by a harmless class or function.
 
-    Made from the unpickler that is written in Python, as fast on such a batch: the one in C allots 20 GB
-    when a damaged byte makes it number an object 2^31.
+    The base class is the unpickler written in Python, which is as fast on these batches. The one in C allocates 20 GB
+    if a damaged byte gives an object the number 2^31.
     """
 
-    ADMITTED: dict[tuple[str, str], Any] = {
+    ALLOWED: dict[tuple[str, str], Any] = {
         **{(f"{module}.multiarray", "_reconstruct"): _Array for module in MODULES},
         **{(f"{module}.numeric", "_frombuffer"): _from_buffer for module in MODULES},
-        ("numpy", "ndarray"): object,  # only ever an argument of _reconstruct
-        ("numpy", "dtype"): _Kind,
+        ("numpy", "ndarray"): object,  # used only as an argument of _reconstruct
+        ("numpy", "dtype"): _ElementType,
         ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how Python 3 writes bytes in protocol 2
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ADMITTED:
+        if (module, name) not in self.ALLOWED:
             raise DataError(f"refused: it asks for {module}.{name}; a CIFAR batch holds numbers, text and numpy arrays")
-        return partial(self.ADMITTED[module, name])  # a pickle may set attributes of what it is given: not of ours
+        return partial(self.ALLOWED[module, name])  # a pickle may set attributes: of the partial only

@@ -1,4 +1,4 @@
-"""Which folders of a data set are its splits and which are its classes."""
+"""Distinguish the split folders of a data set from its class folders."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from explorer.data.reading import printable
-from explorer.data.sources import plain_name
+from explorer.data.reading import escaped_name
+from explorer.data.sources import normalise_name
 from explorer.errors import DataError
 
-# As ``plain_name`` writes them: seg_train is segtrain.
+# Names after ``normalise_name``: seg_train is segtrain.
 SPLIT_NAMES = {
     "train": ("train", "training", "trainset", "trainingset", "traindata", "trainimages", "imagestrain", "segtrain"),
     "validation": (
@@ -21,100 +21,110 @@ SPLIT_NAMES = {
     "test": ("test", "testing", "testset", "testingset", "testdata", "testimages", "imagestest", "segtest"),
 }  # fmt: skip
 UNLABELLED_NAMES = ("pred", "prediction", "predictions", "segpred", "unlabeled", "unlabelled", "unsup")
-LEFTOVERS = ("__MACOSX", "@eaDir", "__pycache__")  # folders that archivers, file servers and Python leave
-TABLES = (".csv", ".tsv", ".json", ".parquet", ".xlsx")
-WRAPPERS = 3  # folders around the splits: archive/dataset/images/train
+IGNORED_FOLDERS = ("__MACOSX", "@eaDir", "__pycache__")  # created by archivers, file servers and Python
+TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".parquet", ".xlsx")
+MAX_WRAPPERS = 3  # nested folders above the splits, as in archive/dataset/images/train
 
 
 class SplitFolders(NamedTuple):
-    """``bases``: split -> the folder of its class folders. ``notes``: what was left out."""
+    """The split folders of a data set.
+
+    Attributes:
+        bases: Split -> folder of its class folders.
+        notes: Notes on folders that are left out.
+    """
 
     bases: dict[str, Path]
     notes: tuple[str, ...] = ()
 
 
 def find_splits(folder: Path) -> SplitFolders:
-    """The folders of the splits in ``folder``; ``folder`` itself as ``train`` where it holds the class folders.
+    """Find the split folders in ``folder``; it is itself the split ``train`` if it holds the class folders.
 
-    Raises DataError where a folder may be a class or a split.
+    Raises:
+        DataError: A folder may be a class or a split.
     """
     folder = _unwrapped(folder)
     inside = subfolders(folder)
     named = named_splits(folder)
-    unlabelled = [name for name in inside if plain_name(name) in UNLABELLED_NAMES]
+    unlabelled = [name for name in inside if normalise_name(name) in UNLABELLED_NAMES]
     others = [name for name in inside if split_of(name) is None and name not in unlabelled]
     if "train" not in named:
         _require_classes_alone(folder, inside, others, unlabelled)
         return SplitFolders({"train": folder}, _shared_folders_note(folder, inside))
     bases = {split: _unnested(base, split) for split, base in named.items()}
-    notes = [f"{printable(folder / name)} is left out: its images have no labels" for name in unlabelled]
+    notes = [f"{escaped_name(folder / name)} is left out: its images have no labels" for name in unlabelled]
     for split in ("validation", "test"):
         if split in bases and not _may_hold_classes(bases[split], bases["train"]):
-            notes.append(f"{printable(bases.pop(split))} is left out: without class folders its images have no labels")
+            notes.append(
+                f"{escaped_name(bases.pop(split))} is left out: without class folders its images have no labels"
+            )
     if others:
-        listed = ", ".join(map(printable, others))
-        notes.append(f"{printable(folder)}: the folders {listed} are left out; its splits are {', '.join(bases)}")
+        listed = ", ".join(map(escaped_name, others))
+        notes.append(f"{escaped_name(folder)}: the folders {listed} are left out; its splits are {', '.join(bases)}")
     return SplitFolders(bases, tuple(notes))
 
 
 def _require_classes_alone(folder: Path, inside: list[str], others: list[str], unlabelled: list[str]) -> None:
-    """Raises DataError for a folder without training images of its own that holds more than class folders."""
+    """Raise DataError if a folder without a split ``train`` holds anything but class folders."""
     splits = [name for name in inside if split_of(name)]
     if splits and not others:
         raise DataError(
-            f"{printable(folder)}: has {', '.join(splits + unlabelled)} but no folder 'train' with class folders in it"
-            + table_hint(folder)
+            f"{escaped_name(folder)}: has {', '.join(splits + unlabelled)} "
+            "but no folder 'train' with class folders in it" + table_hint(folder)
         )
     for name in splits + unlabelled:
         raise DataError(
-            f"{printable(folder)}: is {name!r} a class like {printable(others[0])!r}, or are its images kept apart? "
-            f"Put the class folders into {printable(folder / 'train')}, or rename {name!r} if it is a class"
+            f"{escaped_name(folder)}: is {name!r} a class like {escaped_name(others[0])!r}, or are its images "
+            f"kept apart? Put the class folders into {escaped_name(folder / 'train')}, "
+            f"or rename {name!r} if it is a class"
         )
 
     words = {name: split for name in inside if (split := _split_word(name))}
     if len(set(words.values())) > 1 or (len(words) == len(inside) > 1):
         first, second = next(iter(words)), next(reversed(words))
         raise DataError(
-            f"{printable(folder)}: are {first!r} and {second!r} classes, or splits of the images? "
+            f"{escaped_name(folder)}: are {first!r} and {second!r} classes, or splits of the images? "
             "Rename folders of splits to 'train', 'validation' and 'test', and classes to names without these words"
         )
     for name in inside:
         alike = [each for each in subfolders(folder / name) if each in inside and each != name]
         if alike:
             raise DataError(
-                f"{printable(folder / name)}: holds a folder {printable(alike[0])!r} and lies beside one; "
+                f"{escaped_name(folder / name)}: holds a folder {escaped_name(alike[0])!r} and lies beside one; "
                 f"is it a copy of the data set? Remove it, or name the folder that holds the classes alone"
             )
 
 
 def _split_word(name: str) -> str | None:
-    """The split that a word in a folder's name stands for: "test" for x_test and testA."""
+    """Return the split that is a word in a folder's name: "test" for x_test and testA."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     return next((split for split in map(split_of, words) if split), None)
 
 
 def _shared_folders_note(folder: Path, classes: list[str]) -> tuple[str, ...]:
-    """A note where every class folder holds folders of the same names, as folds, years and cameras do."""
+    """Return a note if all class folders hold folders of the same names, for example folds, years or cameras."""
     inside = [subfolders(folder / name) for name in classes]
     if len(inside) < 2 or len(inside[0]) < 2 or any(names != inside[0] for names in inside):
         return ()
-    listed = ", ".join(map(printable, inside[0][:3])) + (", ..." if len(inside[0]) > 3 else "")
+    listed = ", ".join(map(escaped_name, inside[0][:3])) + (", ..." if len(inside[0]) > 3 else "")
     return (
-        f"{printable(folder)}: the classes are its folders {', '.join(map(printable, classes[:3]))}"
+        f"{escaped_name(folder)}: the classes are its folders {', '.join(map(escaped_name, classes[:3]))}"
         f"{', ...' if len(classes) > 3 else ''}, and each of them holds folders {listed}; are these the classes?",
     )
 
 
 def _may_hold_classes(base: Path, train: Path) -> bool:
-    """Whether a split has class folders: more than one folder, or one that is called like a class of ``train``."""
+    """Return whether a split has class folders: more than one folder, or one with the name of a class in ``train``."""
     inside = subfolders(base)
     return len(inside) > 1 or bool(set(inside) & set(subfolders(train)))
 
 
 def named_splits(folder: Path) -> dict[str, Path]:
-    """Split -> the subfolder that is called so; a training folder only where it holds folders.
+    """Return split -> subfolder with a name of that split; a training folder counts only if it holds folders.
 
-    Raises DataError where two folders go by the names of one split.
+    Raises:
+        DataError: Two folders have names of the same split.
     """
     found: dict[str, Path] = {}
     for name in subfolders(folder):
@@ -123,7 +133,7 @@ def named_splits(folder: Path) -> dict[str, Path]:
             continue
         if split in found:
             raise DataError(
-                f"{printable(folder)}: both {found[split].name!r} and {name!r} are names of the {split} split; "
+                f"{escaped_name(folder)}: both {found[split].name!r} and {name!r} are names of the {split} split; "
                 "rename or remove one"
             )
         found[split] = folder / name
@@ -131,40 +141,40 @@ def named_splits(folder: Path) -> dict[str, Path]:
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder's name stands for: "train" for seg_train, "validation" for val; None for others."""
-    return next((split for split, names in SPLIT_NAMES.items() if plain_name(name) in names), None)
+    """Return the split that a folder's name means: "train" for seg_train, "validation" for val; None for others."""
+    return next((split for split, names in SPLIT_NAMES.items() if normalise_name(name) in names), None)
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in ``folder`` in order, without hidden ones and LEFTOVERS."""
+    """Return the sorted names of the folders in ``folder``, without hidden ones and IGNORED_FOLDERS."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError as error:
-        raise DataError(f"{printable(folder)}: cannot be read: {error.strerror}") from error
-    return sorted(name for name in names if name not in LEFTOVERS)
+        raise DataError(f"{escaped_name(folder)}: cannot be read: {error.strerror}") from error
+    return sorted(name for name in names if name not in IGNORED_FOLDERS)
 
 
 def inner_hint(folder: Path) -> str:
-    """The folder to name instead of ``folder``, where its only folder holds the class folders, or an empty string."""
+    """Suggest the inner folder if ``folder`` holds only that one and it holds the class folders; else return ""."""
     inside = subfolders(folder)
     if len(inside) == 1 and len(subfolders(folder / inside[0])) > 1:
-        return f"; did you mean {printable(folder / inside[0])!r}?"
+        return f"; did you mean {escaped_name(folder / inside[0])!r}?"
     return ""
 
 
 def table_hint(folder: Path) -> str:
-    """What to do about a table of labels beside the images, or an empty string."""
-    tables = sorted(name for name in os.listdir(folder) if name.lower().endswith(TABLES))
+    """Suggest a fix if ``folder`` holds a table of labels; else return an empty string."""
+    tables = sorted(name for name in os.listdir(folder) if name.lower().endswith(TABLE_SUFFIXES))
     if not tables:
         return ""
-    return f"; labels are not read from {printable(tables[0])}: sort the images into one folder for each class"
+    return f"; labels are not read from {escaped_name(tables[0])}: sort the images into one folder for each class"
 
 
 def _unwrapped(folder: Path) -> Path:
-    """The folder with a training split within folders that each hold nothing but the next; else ``folder``."""
+    """Return the folder with a training split below folders that hold only one folder each; else ``folder``."""
     inner = folder
-    for _ in range(WRAPPERS + 1):
+    for _ in range(MAX_WRAPPERS + 1):
         if "train" in named_splits(inner):
             return inner
         inside = subfolders(inner)
@@ -175,6 +185,6 @@ def _unwrapped(folder: Path) -> Path:
 
 
 def _unnested(base: Path, split: str) -> Path:
-    """The folder of classes: seg_train/seg_train for seg_train."""
+    """Return the folder that holds the classes, such as seg_train/seg_train for seg_train."""
     inside = subfolders(base)
     return base / inside[0] if len(inside) == 1 and split_of(inside[0]) == split else base

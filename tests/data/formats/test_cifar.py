@@ -58,7 +58,7 @@ def test_a_pickle_changes_nothing_of_the_reader():
         with pytest.raises(DataError, match="invalid partial state"):
             pickled.load_batch(evil)
     assert callable(pickled._Array.array)
-    assert not hasattr(pickled._Kind, "array")
+    assert not hasattr(pickled._ElementType, "array")
 
 
 @pytest.mark.parametrize("what", [eval, open, getattr, __import__, np.load, np.memmap, np.frombuffer])

@@ -284,7 +284,7 @@ class TestClasses:
         path.write_bytes(encoded(np.zeros((1, 32, 32), np.uint8)))
         data = load_data(str(mine))
         assert data.shape == (3, 32, 32)
-        assert conversions(data) == (f"1 grey images taken as colour; the first is {path}",)
+        assert conversions(data) == (f"1 grey images converted to RGB; the first is {path}",)
         assert load_data(str(mine)).notes == data.notes  # from the cache too
 
 
@@ -298,7 +298,7 @@ class TestFiles:
         data = load_data(str(mine))
         assert len(data.train) + len(data.validation) == 30
         (note,) = conversions(data)
-        assert note.startswith("2 files left out, which are no images by their names; the first is ")
+        assert note.startswith("2 files left out, whose names are not those of images; the first is ")
         assert note.endswith("Thumbs.db")
 
     @pytest.mark.parametrize("content", [b"", b"no image", "cut"])
@@ -337,7 +337,7 @@ class TestFiles:
     def test_a_pipe_is_not_waited_for(self, mine):
         """What is no plain file is refused, not read."""
         os.mkfifo(mine / "train" / "class01" / "pipe.png")
-        with pytest.raises(DataError, match=r"pipe\.png: no plain file"):
+        with pytest.raises(DataError, match=r"pipe\.png: not a regular file"):
             load_data(str(mine))
 
     def test_nothing_is_written_beside_the_images(self, mine):
@@ -447,7 +447,7 @@ class TestLinks:
     def test_a_link_out_of_the_data_set_is_refused(self, mine, target):
         """A link to a folder above the class, or to the system's own, ends in one line that names it."""
         (mine / "train" / "class00" / "up").symlink_to(target)
-        with pytest.raises(DataError, match=r"class00/up/?: a link to .*, which is no folder of images; remove it"):
+        with pytest.raises(DataError, match=r"class00/up/?: a link to .*, which is not a folder of images; remove it"):
             load_data(str(mine))
 
     def test_a_name_with_control_characters_is_escaped(self, mine):
