@@ -24,7 +24,7 @@ from explorer.errors import DataError
 
 if TYPE_CHECKING:  # the functions import them when they are called
     from explorer.data.catalogue import Entry
-    from explorer.data.sources import Download, Known
+    from explorer.data.sources import Download, PublicDataset
 
 
 @click.group()
@@ -141,7 +141,7 @@ def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
         click.echo(f"{name} is there already: {where}")
 
 
-def _fetch_with_progress(known: Known, root: Path) -> list[Path]:
+def _fetch_with_progress(known: PublicDataset, root: Path) -> list[Path]:
     """Download a data set and show the progress on standard error: as bars on a terminal, else as one line per file.
 
     Returns the downloaded files.
