@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture, Block
-from explorer.networks.block import Stage
+from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture
+from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.space.choices import Lookup, answers_in, with_choices
 from explorer.space.derive.blocks import (
