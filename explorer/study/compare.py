@@ -19,7 +19,7 @@ from explorer.store.database import DEFAULT_STORAGE, check_storage, database_fil
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import TERMS, Study
 from explorer.study.events import Progress
-from explorer.study.fingerprint import require_same
+from explorer.study.fingerprint.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
 from explorer.study.search import run_search
 from explorer.study.settings import SearchSettings

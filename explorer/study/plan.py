@@ -18,8 +18,8 @@ from explorer.data.dataset import load_data
 from explorer.errors import StudyError, did_you_mean
 from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates, OwnCost
-from explorer.study.fingerprint import make_fingerprint
-from explorer.study.function_code import short_name
+from explorer.study.fingerprint.fingerprint import make_fingerprint
+from explorer.study.fingerprint.function_code import short_name
 from explorer.study.latency.limit import LatencyFilter
 from explorer.study.latency.objective import LatencyObjective, make_latency_objective
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency

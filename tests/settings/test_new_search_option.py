@@ -20,7 +20,7 @@ from explorer.settings.settings import setting, takes_settings
 from explorer.space.search_space import load_space
 from explorer.store.database import open_for_writing
 from explorer.store.studies import create_study
-from explorer.study.fingerprint import DESCRIBED, make_fingerprint, require_same
+from explorer.study.fingerprint.fingerprint import DESCRIBED, make_fingerprint, require_same
 from explorer.study.search import run_search
 from explorer.study.settings import SearchSettings
 from explorer.training.settings import TrainingSettings

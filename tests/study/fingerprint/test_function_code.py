@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from explorer.study.function_code import describe_function, function_name, short_name
+from explorer.study.fingerprint.function_code import describe_function, function_name, short_name
 
 MODULE = '''
 """A module."""
@@ -250,7 +250,8 @@ def test_moved_names_of_the_explorer_keep_their_digest(load):
 def test_the_name_is_the_same_however_the_file_is_run(tmp_path, environment):
     """A script, a module run with -m and an import give one name and one digest."""
     (tmp_path / "train.py").write_text(
-        MODULE + "\nfrom explorer.study.function_code import describe_function\nprint(describe_function(evaluate))\n"
+        MODULE
+        + "\nfrom explorer.study.fingerprint.function_code import describe_function\nprint(describe_function(evaluate))\n"
     )
     ways = (["train.py"], ["-m", "train"], ["-c", "import train"])
     said = {

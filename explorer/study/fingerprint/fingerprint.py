@@ -16,7 +16,7 @@ from explorer.networks.architecture import DIGEST_VERSION
 from explorer.space.language.parse import content
 from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study
-from explorer.study.function_code import describe_function
+from explorer.study.fingerprint.function_code import describe_function
 from explorer.study.settings import SearchSettings
 from explorer.training.recipe import Recipe
 

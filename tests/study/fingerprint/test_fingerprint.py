@@ -9,7 +9,7 @@ import pytest
 from explorer.errors import StoreError
 from explorer.store.database import open_for_writing
 from explorer.store.studies import create_study
-from explorer.study.fingerprint import make_fingerprint, require_same
+from explorer.study.fingerprint.fingerprint import make_fingerprint, require_same
 from explorer.study.settings import SearchSettings
 from explorer.training.recipe import RECIPES
 from explorer.training.settings import TrainingSettings

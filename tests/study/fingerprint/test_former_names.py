@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import explorer
-from explorer.study.former_names import former_name
+from explorer.study.fingerprint.former_names import former_name
 
 # The public functions and classes, and where the version had them that first stored digests of callers' functions.
 FIRST = {

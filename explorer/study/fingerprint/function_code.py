@@ -32,8 +32,8 @@ from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
-from explorer.study.former_names import former_name
-from explorer.study.function_source import (
+from explorer.study.fingerprint.former_names import former_name
+from explorer.study.fingerprint.function_source import (
     assigned_attributes,
     bytecode_text,
     changes_name,
@@ -47,7 +47,7 @@ from explorer.study.function_source import (
 
 _CONSTANTS = (int, float, complex, bool, str, bytes, type(None))
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
-_EXPLORER = Path(__file__).parents[1]
+_EXPLORER = Path(__file__).parents[2]
 _STORES = ("STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF")
 
 
