@@ -13,7 +13,8 @@ from torch import nn
 import explorer
 from explorer.errors import MeasurementError
 from explorer.measure import cpu
-from explorer.measure.cpu import Cpu, CpuTimes, compiled, other_load
+from explorer.measure.cpu import Cpu, compiled
+from explorer.measure.cpu_load import CpuTimes, cpu_times, other_load
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import Setting
 from explorer.space.search_space import load_space
@@ -128,8 +129,8 @@ def test_core_times_of_linux(tmp_path):
     (tmp_path / "stat").write_text(
         f"cpu  9 9 9 9\ncpu0 {ticks} {ticks} {2 * ticks} 500 500 0 0 {ticks} 0 0\ncpu1 0 0 0 9 9\nintr 5\n"
     )
-    assert cpu.cpu_times(tmp_path / "stat").cores == {0: 5.0, 1: 0.0}
-    assert cpu.cpu_times(tmp_path / "none").cores == {}
+    assert cpu_times(tmp_path / "stat").cores == {0: 5.0, 1: 0.0}
+    assert cpu_times(tmp_path / "none").cores == {}
 
 
 def test_untraceable_networks_are_timed_whole():

@@ -251,7 +251,7 @@ def test_the_name_is_the_same_however_the_file_is_run(tmp_path, environment):
     """A script, a module run with -m and an import give one name and one digest."""
     (tmp_path / "train.py").write_text(
         MODULE
-        + "\nfrom explorer.study.fingerprint.function_code import describe_function\nprint(describe_function(evaluate))\n"
+        + "\nfrom explorer.study.fingerprint import function_code\nprint(function_code.describe_function(evaluate))\n"
     )
     ways = (["train.py"], ["-m", "train"], ["-c", "import train"])
     said = {
