@@ -54,7 +54,7 @@ def list_(data_dir: str | None, as_json: bool) -> None:
         rows.append((entry.name, entry.state, entry.shape, entry.classes, images, where))
     print_table(columns, rows)
     root = data_root(data_dir)
-    absent = "" if root.is_dir() else " (a file, not a folder)" if root.exists() else " (this folder does not exist)"
+    absent = "" if root.is_dir() else " (a file, no folder)" if root.exists() else " (there is no such folder)"
     console().print(plain(f"looked in {root}{absent}; set another folder with --data-dir or EXPLORER_DATA"))
 
 
