@@ -231,7 +231,7 @@ class _Rows:
         return known.shapes.values[self.shape[row]], known.headers.values[self.header[k - 1][row]], int(self.total[row])
 
     def _copies_at(self, row: int) -> Copies:
-        return self.known.copies.values[self.copies[row]]
+        return self.known.copies.values[int(self.copies[row])]
 
     def _stem_without_copies(self, unit: Unit, row: int, place: int) -> Values:
         return self._stem_cost(unit, row, ())
