@@ -641,8 +641,8 @@ def test_an_architecture_is_frozen():
             lambda: network(Block(BRANCH), stem=(Conv(9, 8), Conv(8, 8), AvgPool(2, 2))),
             "the head has the output|does not fit",
         ),
-        (lambda: network(*[Block(())] * 2_001), "stage 1 has 2001 blocks, at most 2000"),
-        (lambda: network(*[Block(BRANCH * 2)] * 2_000), "the network has 12,004 layers, at most 10,000"),
+        (lambda: network(*[Block(())] * 2_001), "stage 1 has 2,001 blocks; a stage has at most 2,000"),
+        (lambda: network(*[Block(BRANCH * 2)] * 2_000), "the network has 12,004 layers; a network has at most 10,000"),
     ],
 )
 def test_what_cannot_be_is_refused_on_construction(make, message):

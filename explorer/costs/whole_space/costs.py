@@ -231,8 +231,7 @@ class _Rows:
         return known.shapes.values[self.shape[row]], known.headers.values[self.header[k - 1][row]], int(self.total[row])
 
     def _copies_at(self, row: int) -> Copies:
-        copies: Copies = self.known.copies.values[self.copies[row]]
-        return copies
+        return self.known.copies.values[int(self.copies[row])]
 
     def _stem_without_copies(self, unit: Unit, row: int, place: int) -> Values:
         return self._stem_cost(unit, row, ())
