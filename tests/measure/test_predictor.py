@@ -115,10 +115,10 @@ def test_the_own_space_goes_first(learnt, architectures, tmp_path):
     ],
 )
 def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
-    """A file that is no predictor is named, with the mend."""
+    """A file that is no predictor is named, with a suggested fix."""
     path = save(learnt, tmp_path)
     path.write_text(damage(path.read_text()))
-    with pytest.raises(MeasurementError, match=r"not a predictor .* makes it anew") as caught:
+    with pytest.raises(MeasurementError, match=r"not a predictor .* run 'explorer latency --calibrate SPACE' again") as caught:
         find_predictor(HERE, architectures[0], "d", tmp_path)
     assert str(path) in str(caught.value)
 
