@@ -28,7 +28,7 @@ def without_times(result):
 
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     """Killed with SIGKILL twice, then let run: curve and weights are those of a training that nobody disturbed."""
-    for name in ("SECONDS", "SHARE"):
+    for name in ("MIN_SECONDS", "TIME_FACTOR"):
         monkeypatch.setattr(checkpoint, name, getattr(checkpoint, name))  # ``killed`` sets them
     path = tmp_path / "training.checkpoint"
     context = multiprocessing.get_context("forkserver")
