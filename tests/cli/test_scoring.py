@@ -66,7 +66,7 @@ def test_a_correlation_of_too_few_is_blank_and_says_why(capsys):
         (["-n", "3", "--study", "s"], "or one SPACE with -n N"),
         (["preact_variants.yaml"], "is a space; name a network of it"),
         (["preact_variants.yaml#1", "--input", "1x8"], "channels x height x width"),
-        (["--study", "s", "--input", "1x8x8", "--classes", "10"], "those of the study's data"),
+        (["--study", "s", "--input", "1x8x8", "--classes", "10"], "input and classes of the study's data"),
         (["preact_variants.yaml#1", "--score", "zan"], "unknown score 'zan'"),
         (["preact_variants.yaml#1", "--batch", "1"], "1 is not in the range"),
         (["preact_variants.yaml#1", "--data", "cifar11"], "cifar11"),
