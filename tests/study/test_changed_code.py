@@ -138,7 +138,7 @@ def test_an_old_study_goes_on_with_a_warning(space, url, caplog):
     forget_code(url, "tiny-evaluate")
     study = search(space, url, study=None, trials=4).study
     assert (study.name, study.counts()["complete"]) == ("tiny-evaluate", 4)
-    assert "before studies kept the code of functions" in caplog.text
+    assert "before studies recorded the code of functions" in caplog.text
     assert study.fingerprint["code"]["evaluate"]["name"] == "evaluations.good"
     with pytest.raises(StoreError, match="created with other code"):
         search(space, url, another, study="tiny-evaluate")
