@@ -44,7 +44,7 @@ def pt2(folder: str) -> Run:
 def onnx(folder: str) -> Run:
     """Load ``model.onnx`` with ONNX Runtime if it is installed, else with the reference evaluator of onnx."""
     if importlib.util.find_spec("onnxruntime"):
-        import onnxruntime  # type: ignore[import-untyped]  # it has no annotations
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
