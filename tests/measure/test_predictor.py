@@ -118,7 +118,9 @@ def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
     """A file that is no predictor is named, with a suggested fix."""
     path = save(learnt, tmp_path)
     path.write_text(damage(path.read_text()))
-    with pytest.raises(MeasurementError, match=r"not a predictor .* run 'explorer latency --calibrate SPACE' again") as caught:
+    with pytest.raises(
+        MeasurementError, match=r"not a predictor .* run 'explorer latency --calibrate SPACE' again"
+    ) as caught:
         find_predictor(HERE, architectures[0], "d", tmp_path)
     assert str(path) in str(caught.value)
 
