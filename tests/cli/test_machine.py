@@ -59,7 +59,7 @@ def test_data_list_for_people(capsys, folder, monkeypatch):
 
 @pytest.mark.parametrize(
     ("folder", "said"),
-    [("{}/none", "there is no such folder"), ("{}/file", "file, not a folder"), ("~nobody-here", "no such folder")],
+    [("{}/none", "there is no such folder"), ("{}/file", "file, no folder"), ("~nobody-here", "no such folder")],
 )
 def test_a_data_folder_that_is_none(capsys, folder, said, tmp_path, monkeypatch):
     """EXPLORER_DATA that names a file, or nothing, is said by ``data list`` and in one line by what needs the data."""
