@@ -210,8 +210,8 @@ def test_whatever_the_disk_says_the_training_goes_on(space, tmp_path, monkeypatc
     architecture = space.architecture(0)
     job = Job(7, architecture.digest, architecture.to_json(), {}, seed=1)
     settings = training(epochs=2, artifacts=tmp_path / "artifacts", recipe="quick")
-    monkeypatch.setattr(checkpoint, "SECONDS", 0)
-    monkeypatch.setattr(checkpoint, "SHARE", 0)
+    monkeypatch.setattr(checkpoint, "MIN_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "TIME_FACTOR", 0)
     monkeypatch.setattr(Path, "write_bytes", refuse)
     outcome = train(settings, job, lambda said: False)
     assert outcome.weights == "" and outcome.result.epochs == 2
