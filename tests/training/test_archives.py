@@ -89,11 +89,20 @@ def a_repeated_image(folder) -> None:
     ("make", "name", "message"),
     [
         (a_large_batch, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
-        (a_large_stranger, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to zeros, expected at most"),
-        (a_large_header, "cifar10", "damaged or cut short"),
-        (a_large_zip, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
-        (a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes; is it another file?"),
         (a_repeated_image, "cifar10", "bytes of images, expected at most"),
+        *(
+            pytest.param(*bomb, marks=pytest.mark.slow)
+            for bomb in (
+                (a_large_stranger, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to zeros, expected at most"),
+                (a_large_header, "cifar10", "damaged or cut short"),
+                (
+                    a_large_zip,
+                    "cifar10",
+                    "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most",
+                ),
+                (a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes; is it another file?"),
+            )
+        ),
     ],
 )
 def test_a_bomb_is_refused_within_little_memory(make, name, message, tmp_path):
