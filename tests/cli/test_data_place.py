@@ -36,7 +36,7 @@ def begin(capsys, place, data):
     return url
 
 
-@pytest.mark.parametrize("data", ["../data/grow", "../data/grow@12"])
+@pytest.mark.parametrize("data", ["../data/grow", pytest.param("../data/grow@12", marks=pytest.mark.slow)])
 def test_a_study_knows_where_its_data_lie(capsys, place, monkeypatch, data):
     """Worker and confirm find the data of a relative path from another folder, resized or not."""
     url = begin(capsys, place, data)
@@ -62,6 +62,7 @@ def test_the_folder_of_a_known_data_set_is_remembered(capsys, place, monkeypatch
     assert open_study(url).data_places == ({"name": "mnist", "data_dir": f"{place}/data"},)
 
 
+@pytest.mark.slow
 def test_data_that_moved_are_named_with_both_places(capsys, place, monkeypatch):
     """One line says where they were and how to name the new place; with it the study goes on and remembers it."""
     url = begin(capsys, place, "../data/grow")

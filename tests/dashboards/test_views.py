@@ -413,6 +413,7 @@ def test_a_box_narrows_every_page(page, study):
     assert len(runs(at)) == COMPLETE + 4
 
 
+@pytest.mark.slow
 def test_a_zip_file_holds_the_export(url, tmp_path):
     """The export that the page offers holds what ``explorer export`` writes, and its failure is a sentence."""
     from explorer.space.search_space import parse_space

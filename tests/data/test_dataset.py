@@ -351,6 +351,7 @@ def real_cifar10():
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 class TestRealCifar10:
     def test_sizes_and_classes(self, real_cifar10):
         """45,000, 5,000 and 10,000 images, every class alike in each."""

@@ -77,6 +77,7 @@ def test_the_onnx_file_is_valid_and_self_contained(whole):
         assert str(package.__file__).rsplit("/", 3)[0].encode() not in (whole.directory / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_card_run(whole):
     """The loading lines of the model card, each typed in the exported folder, give logits of one shape and value."""
     card = (whole.directory / "README.md").read_text()

@@ -41,6 +41,7 @@ BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 
 
+@pytest.mark.slow
 def test_five_hundred_random_architectures(tmp_path, fresh):
     """The code of 500 random networks is of the allowed syntax alone, and run in another process it gives each
     network's own logits to the last bit."""
@@ -295,7 +296,7 @@ def killed_at(event: int, folder: Path, export: Callable[[], object]) -> bool:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("replaces", [False, True])
+@pytest.mark.parametrize("replaces", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_killed_export_leaves_nothing_half_written(architecture, tmp_path, replaces):
     """Killed before any of its operations on files, an export leaves no folder, the earlier one or the new one, whole;
     the next export removes what the killed ones left."""

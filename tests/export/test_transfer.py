@@ -200,6 +200,7 @@ print(json.dumps({"reached": reached, "losses": losses, "modules": sorted(sys.mo
 """
 
 
+@pytest.mark.slow
 def test_an_exported_digits_network_is_fine_tuned_on_another_data_set(tmp_path, fresh):
     """Trained on digits, exported with a new classifier, and trained two epochs from the folder alone on cluttered
     digits, twice as large: the loss falls, the accuracy rises above chance, and nothing of this package is imported."""

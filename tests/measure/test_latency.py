@@ -57,6 +57,7 @@ def test_a_module_in_this_process():
         explorer.latency(other, device="cpu")
 
 
+@pytest.mark.slow
 def test_order_and_environments():
     """Latencies come in the order of networks and then settings; each batch is an environment of its own, and the same
     one for every network, wherever it is pinned."""
@@ -71,6 +72,7 @@ def test_order_and_environments():
     assert digests[0] == digests[2] != digests[1] == digests[3]
 
 
+@pytest.mark.slow
 def test_commit_is_no_part_of_the_environment():
     """Another commit of this project with the same protocol measures the same; another version of torch may not."""
     from dataclasses import replace

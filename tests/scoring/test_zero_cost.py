@@ -46,7 +46,12 @@ def test_names_are_the_scores():
     assert tuple(SCORES) == NAMES
 
 
-@pytest.mark.parametrize("name", shipped_spaces())
+QUICK = ("he2016_orders.yaml", "preact_variants.yaml", "published/botnet.yaml", "published/mobilenet_v3.yaml")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in shipped_spaces()]
+)
 def test_each_shipped_space_can_be_scored(name):
     """A network of every shipped space, on small images, has finite scores, the same twice; None stands where a
     definition gives no number. torch's global random state is as before."""

@@ -116,7 +116,13 @@ def test_the_whole_database_reads(whole):
     assert len(open_study(f"sqlite:///{whole}").trials()) == 4
 
 
-@pytest.mark.parametrize("table", [table.name for table in metadata.sorted_tables])
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table.name, marks=() if table.name == "explorer_trials" else pytest.mark.slow)
+        for table in metadata.sorted_tables
+    ],
+)
 def test_no_damage_ends_in_a_foreign_error(damaged, table):
     """Whatever stands in whichever column: the value is used as it is, or one line of ours names what is wrong."""
     refused = 0

@@ -45,7 +45,13 @@ def main(how):
     return searches()
 """
 GUARDED = SCRIPT + "\nif __name__ == '__main__':\n    print('result', main(sys.argv[1]))\n"
-CALLERS = ["spawn", "forkserver", "fork after a search", "thread", "fork after a training"]
+CALLERS = [
+    "spawn",
+    "forkserver",
+    "fork after a search",
+    "thread",
+    pytest.param("fork after a training", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("how", CALLERS)

@@ -89,11 +89,11 @@ def a_repeated_image(folder) -> None:
     ("make", "name", "message"),
     [
         (a_large_batch, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
-        (a_large_stranger, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to zeros, expected at most"),
-        (a_large_header, "cifar10", "damaged or cut short"),
-        (a_large_zip, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
-        (a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes; is it another file?"),
         (a_repeated_image, "cifar10", "bytes of images, expected at most"),
+        pytest.param(a_large_stranger, "cifar10", "up to zeros, expected at most", marks=pytest.mark.slow),
+        pytest.param(a_large_header, "cifar10", "damaged or cut short", marks=pytest.mark.slow),
+        pytest.param(a_large_zip, "cifar10", "up to data_batch_1, expected at most", marks=pytest.mark.slow),
+        pytest.param(a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes", marks=pytest.mark.slow),
     ],
 )
 def test_a_bomb_is_refused_within_little_memory(make, name, message, tmp_path):
