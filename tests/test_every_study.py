@@ -78,8 +78,16 @@ def test_commands_on_accuracies_name_what_is_missing(ask, kind):
         assert status == 2 and kind in err, err
 
 
-@pytest.mark.parametrize("kind", ["trained", "confirmed", "in process", "own cost", "no accuracy", "no cost",
-                                  "all failed", "empty", "only rejected", "elsewhere"])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("trained", "no accuracy", "no cost", "empty", "elsewhere"),
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("confirmed", "in process", "own cost", "all failed", "only rejected")
+        ),
+    ],
+)
 def test_every_page_is_drawn(storage, monkeypatch, kind):
     """No page of the dashboard raises, and one with complete trials draws them."""
     monkeypatch.setenv(STORAGE_VARIABLE, storage)

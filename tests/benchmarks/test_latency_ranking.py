@@ -21,6 +21,7 @@ def ranking(tmp_path, text: str) -> subprocess.CompletedProcess:
     return subprocess.run(line, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_networks_of_the_table_are_measured_and_ranked(tmp_path):
     """A correlation for each way of measuring; networks that no family holds, and trainings, are passed over."""
     others = ["unheard_of,gpu,infer,amp,nchw,pt2,224,1\n", "regnety_004,gpu,train,amp,nchw,pt2,224,1\n"]

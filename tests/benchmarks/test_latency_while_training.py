@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "latency_while_training.py"
 
 
+@pytest.mark.slow
 def test_a_network_is_timed_in_three_ways():
     """One repeat beside one training says for each way what the network took, and how far that is from being alone."""
     line = [sys.executable, str(SCRIPT), "--device", "cpu", "--repeats", "1", "--workers", "1", "--batches", "1"]

@@ -49,6 +49,7 @@ def test_a_study_knows_where_its_data_lie(capsys, place, monkeypatch, data):
     assert json.loads(out)
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_known_data_set_is_remembered(capsys, place, monkeypatch):
     """A known data set is found again where --data-dir or EXPLORER_DATA said, given neither."""
     idx_files(place / "data" / "mnist", "mnist")
@@ -93,6 +94,7 @@ def test_other_images_in_the_same_place_are_refused(capsys, place):
     assert status == 2 and "their contents differ" in err
 
 
+@pytest.mark.slow
 def test_an_old_study_without_a_place_needs_the_folder(capsys, place, monkeypatch):
     """A study of before places were kept is found in the working folder or with --data-dir, and says so."""
     url = begin(capsys, place, "../data/grow")

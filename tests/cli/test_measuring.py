@@ -101,6 +101,7 @@ def test_bad_input_ends_before_anything_is_measured(capsys, args, message):
     assert message in err and len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_two_that_measure_take_turns(capsys):
     """Where another measures on the device, that is said and waited for."""
     said = ""

@@ -170,6 +170,7 @@ def test_train_tests_on_the_split_that_no_search_sees(capsys):
     assert [e["train_loss"] for e in again["curve"]] == [e["train_loss"] for e in first["curve"]]
 
 
+@pytest.mark.slow
 def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkeypatch):
     """The same line goes on from the checkpoint beside the storage, to the figures of an undisturbed training."""
     import explorer.study.workers.one_training as one_training

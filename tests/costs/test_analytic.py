@@ -31,7 +31,9 @@ def counted_by_fvcore(architecture: Architecture) -> tuple[int, int]:
     return found[0], found[1]
 
 
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8), (3, 24, 17), (4, 9, 40)])
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (3, 24, 17), *(pytest.param(x, marks=pytest.mark.slow) for x in ((3, 32, 32), (4, 9, 40)))]
+)
 def test_costs_are_fvcores_to_the_last_unit(shape):
     """On networks sampled from preact_variants at several input shapes, params are the built network's,
     macs and activations fvcore's count of conv and linear."""

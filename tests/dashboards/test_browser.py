@@ -110,6 +110,7 @@ def test_clicking_a_point_shows_its_network(browser, url):
         shown.wait_for()
 
 
+@pytest.mark.slow
 def test_a_neighbour_opens_and_back_returns(browser, url):
     """With the keyboard alone a neighbour is opened; the address names it, the browser's Back returns to the trial
     and Forward to the neighbour, and a file is saved by a button."""
@@ -200,6 +201,7 @@ def test_a_page_under_another_name_is_refused(browser, url):
         page.close()
 
 
+@pytest.mark.slow
 def test_the_figures_need_nothing_that_the_policy_forbids(browser, url):
     """On every page all figures are drawn, and the browser reports no breach of the content security policy."""
     write_study(url, "first")

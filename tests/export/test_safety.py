@@ -296,7 +296,8 @@ def killed_at(event: int, folder: Path, export: Callable[[], object]) -> bool:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("replaces", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("replaces", [False, True])
 def test_a_killed_export_leaves_nothing_half_written(architecture, tmp_path, replaces):
     """Killed before any of its operations on files, an export leaves no folder, the earlier one or the new one, whole;
     the next export removes what the killed ones left."""

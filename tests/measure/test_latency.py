@@ -41,6 +41,7 @@ def test_an_architecture_in_a_process_of_its_own():
     assert "peak_memory_bytes" not in found.to_dict() and "joules_per_image" not in found.to_dict()
 
 
+@pytest.mark.slow
 def test_a_module_in_this_process():
     """A built network knows its input and digest; any other module is told its input, or refused. The process draws
     the random numbers that it would have drawn."""

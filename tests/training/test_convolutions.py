@@ -40,7 +40,7 @@ class Strides(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("bfloat16", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_training_a_narrow_projection_does_not_crash(bfloat16):
     """A process that trains strided 1x1 convolutions of 3, 4, 8 and 12 channels, in channels last, exits with 0."""
     code = "".join(

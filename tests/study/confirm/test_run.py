@@ -96,6 +96,7 @@ def start(url: str, *more: str) -> subprocess.Popen:
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
+@pytest.mark.slow
 def test_killed_interrupted_and_run_again(searched, url):
     """After SIGKILL and after Ctrl-C the same line goes on: what had ended is trained no more, the rest once."""
     wanted = 4 * len(searched.frontier())
@@ -138,6 +139,7 @@ class DiesAtFirst:
         return perform(self.work, job, report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, failed", [(signal.SIGTERM, 0), (signal.SIGSEGV, 1)])
 def test_a_training_whose_process_dies_costs_no_other(searched, url, tmp_path, monkeypatch, number, failed):
     """A training that a signal from outside ends is begun again; one that crashes fails with the reason, and the others
@@ -160,6 +162,7 @@ def complete(url: str) -> set[tuple[str, int]]:
     return {(record.digest, record.seed) for record in records if record.state == "complete"}
 
 
+@pytest.mark.slow
 def test_two_that_confirm_one_study_share_the_work(searched, url):
     """Two processes at once train each network from each seed once, and both give all of it."""
     both = [start(url, "--seeds", "3", "--epochs", "2"), start(url, "--seeds", "3", "--epochs", "2")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from explorer.analysis.limits import parse_limit
 from explorer.costs.analytic import count_cost
 from explorer.records import TrialRecord
@@ -48,6 +50,7 @@ def test_nothing_is_expected_of_too_few(space):
     assert not latency_filter.may_keep_limits(network(trials[0]))
 
 
+@pytest.mark.slow
 def test_a_tight_limit_wastes_few_measurements(clock):
     """Where one network in twenty keeps the limit, far fewer than twenty are measured for each that is evaluated."""
     space = load_space("preact_variants.yaml")

@@ -69,6 +69,7 @@ def test_a_contended_measurement_is_repeated_a_bounded_number_of_times(space, cl
     assert found.contended and found.reported_ms == count_cost(space.architecture(0)).macs / 1e6 + 1.5
 
 
+@pytest.mark.slow
 def test_work_that_takes_no_turns_makes_a_measurement_contended(space, monkeypatch, tmp_path):
     """What computes beside a measurement without waiting, as a function given as ``evaluate`` does, is found out: it
     is measured a second time, and the answer says that it was contended and by what."""

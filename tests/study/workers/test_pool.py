@@ -392,6 +392,7 @@ explorer.search(space, evaluate=good, storage=None, trials=1, workers=2)
     assert run.stdout == "1\n" and last in run.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_script_that_would_search_anew_in_its_workers_is_told(tmp_path, environment):
     """An ``evaluate`` of a script is found by importing that; one that searches at its top level is told to stand under
     a guard, before any trial fails, and with it the same study goes on."""
