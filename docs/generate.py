@@ -216,7 +216,7 @@ explorer search --config search.yaml --trials 100                               
 ```python
 explorer.search(space, trials=50)
 settings = SearchSettings.make({{"trials": 50, "data": "digits"}})        # from explorer.study.settings
-explorer.search(space, settings, sampler="random")                      # keywords replace single settings
+explorer.search(space, settings, sampler="random")  # keywords replace single settings
 ```
 
 The settings file is YAML. It may leave out settings, which then have their defaults; an unknown or repeated key is an
