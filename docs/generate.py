@@ -215,7 +215,7 @@ explorer search --config search.yaml --trials 100                               
 
 ```python
 explorer.search(space, trials=50)
-settings = SearchSettings.make({{"trials": 50, "data": "digits"}})        # from explorer.study.settings
+settings = SearchSettings.make({{"trials": 50, "data": "digits"}})  # from explorer.study.settings
 explorer.search(space, settings, sampler="random")  # keywords replace single settings
 ```
 
