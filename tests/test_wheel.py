@@ -72,7 +72,7 @@ def command(wheel, tmp_path_factory) -> Path:
     packages = next((folder / "lib").glob("python*")) / "site-packages"
     own = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (packages / "packages.pth").write_text("\n".join(own))
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "-q"]
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "-q", "--ignore-installed"]
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
     return folder / "bin/explorer"
 

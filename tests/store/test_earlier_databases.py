@@ -59,7 +59,7 @@ def test_a_study_goes_on(url, caplog):
         space, evaluate=by_parameters, storage=url, study="flaky", trials=16, sampler="random", seed=0
     ).study
     assert (study.counts()["complete"], study.counts()["failed"]) == (16, 0)
-    assert "before studies kept the code of functions" in caplog.text and study.fingerprint["code"]
+    assert "before studies recorded the code of functions" in caplog.text and study.fingerprint["code"]
 
 
 def test_a_killed_worker_is_lost_after_a_lease(url, monkeypatch):
