@@ -264,7 +264,7 @@ def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
 
 
 def _latency_objective(settings: SearchSettings) -> LatencyObjective | None:
-    """Return what measures latencies; None if latency is not a measured objective."""
+    """Return the latency objective; None if latency is not a measured objective."""
     needed = LATENCY in settings.objectives and _measures_latency(settings)
     return make_latency_objective(settings.training.device) if needed else None
 

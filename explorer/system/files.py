@@ -225,7 +225,7 @@ def abandoned(folder: Path, older_than: float) -> list[Path]:
     Args:
         folder: Where to look.
         older_than: Seconds since the epoch. A file is abandoned if its writer ran on this machine, in this container,
-            and has ended; or if the file is older than this, whoever wrote it.
+            and has ended, or if the file is older than this, whichever process wrote it.
     """
     found = []
     for stale in folder.glob(f"{_WRITING}*"):

@@ -231,7 +231,7 @@ def test_the_values_of_new_columns_are_checked(full):
     ],
 )
 def test_a_kind_of_failure_that_was_not_kept_is_taken_from_the_reason(full, reason, kind):
-    """A failure of before kinds were kept is told by what its reason says."""
+    """A failure stored before kinds existed gets its kind from its reason."""
     with closing(sqlite3.connect(full)) as connection:
         change = "UPDATE explorer_trials SET state = 'failed', sampler = '{}', reason = ? WHERE study_id = 1"
         connection.execute(change, (reason,))

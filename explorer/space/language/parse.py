@@ -86,7 +86,7 @@ def content(text: str) -> str:
 
 
 class _Reader:
-    """One space file. Errors are collected; what depends on a part with an error is not checked again."""
+    """Reader of one space file. It collects errors and skips checks of parts that depend on a part with an error."""
 
     def __init__(self, root: Mapping, problems: Problems, source: str, text: str):
         self.problems = problems
