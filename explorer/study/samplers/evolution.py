@@ -11,7 +11,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from explorer.analysis.pareto import non_dominated
+import numpy as np
+
+from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool
@@ -80,30 +82,6 @@ def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:
     Args:
         points: Objectives, all minimised.
     """
-    keys: dict[int, tuple[int, float]] = {}
-    left, rank = list(range(len(points))), 0
-    while left:
-        front = [left[place] for place in non_dominated([points[other] for other in left])]
-        # ``non_dominated`` gives the first of equal points; the others have the same rank.
-        front += [place for place in left if place not in front and any(points[place] == points[f] for f in front)]
-        for place, distance in zip(front, _crowding([points[other] for other in front])):
-            keys[place] = (rank, -distance)
-        left = [place for place in left if place not in keys]
-        rank += 1
-    return [keys[place] for place in range(len(points))]
-
-
-def _crowding(front: Sequence[Point]) -> list[float]:
-    """Return the crowding distance of each point of a front.
-
-    It is the sum over the objectives of the gap between a point's neighbours, as a share of the objective's range;
-    infinite at both ends of the front.
-    """
-    distances = [0.0] * len(front)
-    for axis in range(len(front[0])):
-        order = sorted(range(len(front)), key=lambda place: front[place][axis])
-        span = front[order[-1]][axis] - front[order[0]][axis]
-        distances[order[0]] = distances[order[-1]] = float("inf")
-        for before, place, after in zip(order, order[1:], order[2:]):
-            distances[place] += (front[after][axis] - front[before][axis]) / span if span else 0.0
-    return distances
+    values = np.array(points, float)
+    ranks = non_dominated_ranks(values)
+    return list(zip(ranks.tolist(), (-crowding_distances(values, ranks)).tolist()))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.analysis.pareto import non_dominated
 from explorer.errors import StudyError, did_you_mean
 
@@ -158,34 +159,10 @@ def places_of(points: Array) -> tuple[list[int], list[int]]:
         Ranks, 0 for the front, and places, 0 for the best. The place of a point is the number of points of a lower
         rank, plus those of the same rank with a larger crowding distance; equal points share a place.
     """
-    # dominates[i, j]: whether point i dominates point j
-    dominates = np.asarray((points[:, None] <= points[None]).all(2) & (points[:, None] < points[None]).any(2))
-    ranks = np.full(len(points), -1)
-    left, rank = np.ones(len(points), bool), 0
-    while left.any():
-        front = left & ~dominates[left].any(0)
-        ranks[front] = rank
-        left &= ~front
-        rank += 1
-    spread = points.max(0) - points.min(0)
-    scaled = (points - points.min(0)) / np.where(spread > 0, spread, 1.0)
-    crowding = np.empty(len(points))
-    for each in range(rank):
-        crowding[ranks == each] = _crowding(scaled[ranks == each])
+    ranks = non_dominated_ranks(points)
+    crowding = crowding_distances(points, ranks)
     places = [int(((ranks < r) | ((ranks == r) & (crowding > c + ROUNDING))).sum()) for r, c in zip(ranks, crowding)]
     return ranks.tolist(), places
-
-
-def _crowding(front: Array) -> Array:
-    """Return the crowding distance of each point of one front (N, M). Equal points have equal distances."""
-    distinct, place = np.unique(front, axis=0, return_inverse=True)
-    distance = np.zeros(len(distinct))
-    for column in distinct.T:
-        order = np.argsort(column, kind="stable")
-        values = column[order]
-        distance[order[[0, -1]]] = np.inf
-        distance[order[1:-1]] += values[2:] - values[:-2]
-    return distance[place.reshape(-1)]
 
 
 @dataclass(frozen=True)
