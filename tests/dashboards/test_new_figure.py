@@ -1,4 +1,4 @@
-"""A new figure is three edits: a table, a figure, and its place on a page."""
+"""A new figure of a table that a page has is two edits: the figure and its place on the page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ from pathlib import Path
 from explorer.dashboard.launch import STORAGE_VARIABLE
 
 ROOT = Path(__file__).parents[2]
-TABLE = '''
-
-def seconds_rows(records: Iterable[TrialRecord]) -> pandas.DataFrame:
-    """Return one row per trial that ended: trial and seconds."""
-    rows = [(record.number, record.seconds) for record in records if record.seconds is not None]
-    return pandas.DataFrame(rows, columns=["trial", "seconds"])
-'''
 FIGURE = '''
 
 def seconds_figure(rows: pandas.DataFrame) -> go.Figure:
@@ -25,10 +18,9 @@ def seconds_figure(rows: pandas.DataFrame) -> go.Figure:
     return go.Figure(go.Bar(x=rows.trial, y=rows.seconds, name="a new figure"))
 '''
 PLACE = """    draw_hypervolume(study, records)
-    from explorer.dashboard.data.runs import seconds_rows
     from explorer.dashboard.figures.runs import seconds_figure
 
-    draw_figure(seconds_figure(seconds_rows(records)), "seconds")
+    draw_figure(seconds_figure(run_rows(records, read_environments(study))), "seconds")
 """
 PROGRAM = """
 import json
@@ -46,13 +38,12 @@ print(sum(trace.get("name") == "a new figure" for trace in traces))
 """
 
 
-def test_a_new_figure_is_three_edits(study, tmp_path):
-    """A function in ``data/``, a function in ``figures/`` and a call on a page are enough to see a new figure there."""
+def test_a_new_figure_is_two_edits(study, tmp_path):
+    """A function in ``figures/`` and a call on a page are enough to see a new figure of a table there."""
     for name in ("explorer", "dashboards"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    package = tmp_path / "explorer/dashboard"
-    for file, text in ((package / "data/runs.py", TABLE), (package / "figures/runs.py", FIGURE)):
-        file.write_text(file.read_text() + text)
+    figures = tmp_path / "explorer/dashboard/figures/runs.py"
+    figures.write_text(figures.read_text() + FIGURE)
     page = tmp_path / "dashboards/views/runs.py"
     before = page.read_text()
     page.write_text(before.replace("    draw_hypervolume(study, records)\n", PLACE))
