@@ -169,8 +169,8 @@ express.
 
 Each network in the tables is a member of a family in `search_spaces/published/`. Its choices select it, as in
 `explorer cost 'published/resnet.yaml#block=bottleneck,depth=2'`; a choice that is not named has its first alternative.
-If the input shape or the number of classes differs from the file, add `--input` and `--classes`. The tests require exact
-equality with the published numbers: parameters in both tables, MACs and activations in the first table.
+If the input shape or the number of classes differs from the file, add `--input` and `--classes`. The tests require
+exact equality with the published numbers: parameters in both tables, MACs and activations in the first table.
 
 The language cannot express:
 
