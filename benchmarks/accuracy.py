@@ -1,11 +1,11 @@
-"""Is training right? Trains known networks on real images and prints test accuracies beside what is expected of them.
+"""Trains known networks on real images and compares their test accuracies with the expected ones.
 
     python benchmarks/accuracy.py quick --data-dir DIR        ResNet-20 on CIFAR-10, ten epochs of 'quick': at least 80%
-    python benchmarks/accuracy.py precision --data-dir DIR    bfloat16 beside float32, some seeds each
+    python benchmarks/accuracy.py precision --data-dir DIR    bfloat16 and float32, several seeds each
     python benchmarks/accuracy.py published --data-dir DIR    he2016 on a GPU: ResNet-20, and 110 layers in two orders
 
-Every training keeps a checkpoint under ``--checkpoints`` and goes on from it when the same line is called again, so a
-long one may be stopped with Ctrl-C and done in pieces. Records of the output lie in ``benchmarks/records``.
+Every training writes a checkpoint to ``--checkpoints``. The same command resumes it, so a long training can be stopped
+with Ctrl-C. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_options() -> argparse.Namespace:
 
 
 def quick(options: argparse.Namespace, device: str) -> None:
-    """ResNet-20 by the recipe that searches use."""
+    """Train ResNet-20 with the recipe of searches."""
     data = load_data(options.data, options.data_dir)
     resnet20 = member("cifar_resnet", data)
     test = train("ResNet-20", resnet20, data, "quick", options.epochs or 10, 0, device, "auto", options)
@@ -59,7 +59,7 @@ def quick(options: argparse.Namespace, device: str) -> None:
 
 
 def precision(options: argparse.Namespace, device: str) -> None:
-    """The same trainings in both precisions."""
+    """Run the same trainings in both precisions."""
     data = load_data(options.data, options.data_dir, subset=options.subset)
     resnet20 = member("cifar_resnet", data)
     found: dict[str, list[float]] = {"float32": [], "bfloat16": []}
@@ -73,7 +73,7 @@ def precision(options: argparse.Namespace, device: str) -> None:
 
 
 def published(options: argparse.Namespace, device: str) -> None:
-    """The papers' recipe in full: 64,000 iterations, hours without a GPU."""
+    """Train with the full recipe of the papers: 64,000 iterations, hours without a GPU."""
     if device == "cpu":
         print("not measured: no GPU")
         return
@@ -92,7 +92,7 @@ def published(options: argparse.Namespace, device: str) -> None:
 
 
 def member(family: str, data: Dataset, **choices: str) -> Architecture:
-    """A published network; choices left out take their first alternative, which is ResNet-20 with shortcut option A."""
+    """Return a published network. Choices that are not given have their first alternative: ResNet-20 with option A."""
     space = load_space(f"published/{family}.yaml").with_input(data.shape, data.classes)
     return space.architecture(space.named(choices))
 
@@ -101,7 +101,7 @@ def train(
     name: str, architecture: Architecture, data: Dataset, recipe: str | None, epochs: int, seed: int, device: str,
     precision: str, options: argparse.Namespace,
 ) -> float:  # fmt: skip
-    """The test accuracy in percent."""
+    """Return the test accuracy in percent."""
     key = f"{architecture.digest}-{data.fingerprint['sha256']}-{recipe}-{epochs}-{seed}-{device}-{precision}"
     began = time.process_time()
     trained = train_architecture(
@@ -120,7 +120,7 @@ def train(
 
 
 def summary(values: list[float]) -> str:
-    """Mean, standard deviation and number; half a 95% interval of the mean where there are several."""
+    """Return mean, standard deviation, number of values, and half the 95% interval of the mean of several values."""
     if len(values) < 2:
         return f"{values[0]:.2f} (one seed)"
     deviation = stdev(values)

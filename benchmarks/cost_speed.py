@@ -1,11 +1,11 @@
-"""How much faster is costing a network than building it and counting with fvcore?
+"""Measures how much faster costs are computed analytically than by building a network and counting with fvcore.
 
     python benchmarks/cost_speed.py
 
-For each space, on the same networks: build and count with fvcore; cost an Architecture; unrank, derive, digest and
-cost from an index. Sums over the networks, all different; each round times the three one after the other, and the
-medians of the rounds' ratios are printed with their range. Then ``explorer atlas`` on whole spaces, one thread.
-Processor time throughout, as other work on the machine lengthens wall time.
+Three ways are timed on the same networks of each space: build and count with fvcore; the cost of an Architecture; and
+derivation, digest and cost from an index. Times are sums over different networks. Each round times the three ways in
+turn; the medians of the ratios are printed with their range. Then ``explorer atlas`` is timed on whole spaces, with one
+thread. All times are processor times, because other work on the machine lengthens wall time.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def compare(title: str, space: SearchSpace, indices: list[int], rounds: int) -> 
     count_cost(architectures[0])
     times: list[tuple[float, float, float]] = []
     for _ in range(rounds):
-        # Made anew, as an architecture remembers its digest.
+        # A new object, because an architecture caches its digest.
         fresh = [space.architecture(index) for index in indices]
         times.append((
             seconds(lambda: [counted_by_fvcore(architecture) for architecture in architectures]),

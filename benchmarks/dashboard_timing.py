@@ -1,15 +1,15 @@
-"""How soon does the dashboard show a study, and what does an open page cost a running search?
+"""Measures how fast the dashboard shows a study, and how much an open page slows a running search.
 
     python benchmarks/dashboard_timing.py paint --optuna-dashboard VENV/bin/optuna-dashboard
     python benchmarks/dashboard_timing.py search
 
-``paint``: the same generated study (networks of a shipped space with their true costs, accuracies invented from them)
-is written for the explorer and for Optuna. Both servers run. A visit is a new browser context, its cache empty; first
-paint is from the start of navigation until a figure is there that holds all complete trials and listens for clicks,
-two frames later. Visits are interleaved; the first of each server, which reads the database, is told apart. Then the
-times from a click on a point to its trial's headline and to the end of the page's work. ``search``: a search of four
-workers with and without an open page, in turn: wall time, and the CPU-seconds of the server and the browser. Needs
-Chromium; records lie in ``records``.
+``paint``: the same generated study (networks of a shipped space with their exact costs and generated accuracies) is
+written for the explorer and for Optuna. Both servers run. A visit is a new browser context with an empty cache. First
+paint is the time from the start of navigation until two frames after a figure has all complete trials and reacts to
+clicks. Visits alternate; the first visit of each server, which reads the database, is reported separately. Then the
+times from a click on a point to its trial's headline and to the end of the page's work are measured. ``search``: a
+search with four workers, with and without an open page in turn: wall time, and CPU-seconds of server and browser. Needs
+Chromium. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimatio
 
 
 def networks(count: int) -> list[tuple]:
-    """(digest, JSON, choices, costs, accuracy) of so many different networks."""
+    """Return (digest, JSON, choices, costs, accuracy) of ``count`` different networks."""
     space = load_space("se_dilation_bottleneck.yaml")
     source, found = random.Random(0), {}
     while len(found) < count:
@@ -75,7 +75,7 @@ def networks(count: int) -> list[tuple]:
 
 
 def write_ours(url: str, made: list[tuple]) -> None:
-    """A study of complete trials, each with a curve of ten epochs."""
+    """Write a study of complete trials, each with a curve of ten epochs."""
     space = load_space("se_dilation_bottleneck.yaml")
     database = open_for_writing(url)
     create_study(
@@ -161,7 +161,7 @@ def write_optuna(url: str, made: list[tuple]) -> None:
 
 @contextmanager
 def serving(command: list[str], environment: dict[str, str], port: int, path: str):
-    """A server, up; gives its process."""
+    """Start a server and yield its process once it answers."""
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
@@ -184,7 +184,7 @@ def free_port() -> int:
 
 
 def visit(browser, address: str, count: int, then=lambda page: None) -> float:
-    """Seconds until a visit's first paint."""
+    """Return the seconds until the first paint of a visit."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
@@ -199,7 +199,7 @@ def visit(browser, address: str, count: int, then=lambda page: None) -> float:
 
 
 def detail_seconds(page) -> list[tuple[float, float]]:
-    """Seconds from a click to the headline of its trial and to the end of the page's work, for points all over."""
+    """Return the seconds from a click to its trial's headline and to the end of the page's work, for several points."""
     from tests.dashboards.test_browser import PLACE
 
     out = []
@@ -265,7 +265,7 @@ def paint(options: argparse.Namespace) -> None:
 
 
 def cpu_of(root: int) -> float:
-    """CPU-seconds of a process and those under it, the ended ones that were waited for included."""
+    """Return the CPU-seconds of a process and its descendants, including ended ones that were waited for."""
     parents, spent = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -281,19 +281,19 @@ def cpu_of(root: int) -> float:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of what its descendants leave behind (Linux's prctl(PR_SET_CHILD_SUBREAPER)), so
-    that the CPU time of trainings whose parent has ended is waited for and counted here."""
+    """Make this process the parent of orphaned descendants (Linux's prctl(PR_SET_CHILD_SUBREAPER)), so that the CPU
+    time of trainings whose parent has ended is counted here."""
     assert ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0
 
 
 def waited_for() -> float:
-    """CPU-seconds of all ended processes that this one has waited for, with theirs."""
+    """Return the CPU-seconds of all ended processes that this process has waited for, and of their descendants."""
     spent = os.times()
     return spent.children_user + spent.children_system
 
 
 def search_once(command: list[str]) -> tuple[float, float]:
-    """Wall and CPU-seconds of a search with all that it starts."""
+    """Return wall and CPU-seconds of a search with all its processes."""
     before, started = waited_for(), time.perf_counter()
     searching = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     assert searching.wait() == 0, "the search failed"

@@ -1,16 +1,16 @@
-"""How many epochs does early stopping save, and what does it cost the frontier?
+"""Measures how many epochs early stopping saves, and how much of the hypervolume it loses.
 
     python benchmarks/early_stopping.py record digits --networks 80 --curves digits.jsonl
     python benchmarks/early_stopping.py replay --curves digits.jsonl
     python benchmarks/early_stopping.py live digits --trials 60 --seeds 11 12 13 [--curves live.jsonl]
 
-``record`` trains random networks of a space to the end, with two seeds each, and keeps their curves.
-``replay`` lets each rule look at them as a search would, in many orders, and compares the hypervolume of what
-it trained to the end with that of all networks: with as many trials, and with more trials in a third of
-the epochs. The yardstick is the difference that another training seed makes to the same networks.
-``live`` runs searches in pairs, which meet the same random networks with the same training seeds, one with and one
-without stopping; the curves of the latter may be kept for ``replay``.
-Records of its output lie in ``benchmarks/records``.
+``record`` trains random networks of a space to the end, with two seeds each, and stores their learning curves.
+``replay`` applies each rule to the curves as a search would, in many orders, and compares the hypervolume of the
+networks that it trained to the end with that of all networks: with the same number of trials, and with more trials
+in a third of the epochs. The reference is the difference between two training seeds of the same networks.
+``live`` runs pairs of searches with the same random networks and training seeds, one with and one without stopping.
+``--curves`` stores the curves of the latter for ``replay``.
+Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ RULES: dict[str, Rule] = {
 
 
 def record(options: argparse.Namespace) -> None:
-    """Appends one line a training; those that are there already are left out, so that it may be interrupted."""
+    """Append one line per training. Trainings that the file already has are skipped, so interrupting is safe."""
     data = load_data(options.data, options.data_dir, subset=options.subset)
     recipe, epochs = default_training(data.name)
     epochs = options.epochs or epochs
@@ -84,10 +84,10 @@ def record(options: argparse.Namespace) -> None:
 
 
 def replay(options: argparse.Namespace) -> None:
-    """Prints a table: for each rule the epochs it used and the hypervolume of what it trained to the end."""
+    """Print for each rule the epochs that it used and the hypervolume of the networks that it trained to the end."""
     pools = read_pools(Path(options.curves))
     size, epochs = len(pools[0]), len(pools[0][0].learnt)
-    few = size // 2  # trials of a search that trains all of them to the end, which the second comparison is with
+    few = size // 2  # trials of the reference search of the second comparison, which trains all to the end
     print(f"{size} networks, {len(pools)} seeds, {epochs} epochs; {options.orders} orders of each seed")
     rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in RULES}
     for pool in pools:
@@ -115,7 +115,7 @@ def replay(options: argparse.Namespace) -> None:
 
 
 def live(options: argparse.Namespace) -> None:
-    """Prints a line for each study seed: what the searches of a pair trained, and what they found."""
+    """Print one line per study seed: the trainings and results of both searches of a pair."""
     environment = describe_environment("cpu", threads=1)
     print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}")
     print(", ".join(f"{name} {value}" for name, value in vars(options).items() if name not in ("run", "data_dir")))
@@ -154,7 +154,7 @@ def live(options: argparse.Namespace) -> None:
 
 
 def keep_curves(path: Path, seed: int, complete: Sequence[TrialRecord]) -> None:
-    """Appends one line a training, as ``record`` does; ``seed`` is that of the study."""
+    """Append one line per training, as ``record`` does; ``seed`` is that of the study."""
     with path.open("a") as stream:
         for each in complete:
             curve = [asdict(epoch) for epoch in each.result.curve] if each.result else []
@@ -163,15 +163,20 @@ def keep_curves(path: Path, seed: int, complete: Sequence[TrialRecord]) -> None:
 
 
 def found_volume(complete: Sequence[TrialRecord], all_of_them: Sequence[TrialRecord]) -> float:
-    """The hypervolume of error, up to 1, and the logarithm of MACs over the range of ``all_of_them``."""
+    """Return the hypervolume of error, up to 1, and the logarithm of MACs, over the range of ``all_of_them``."""
     low, high = (pick(math.log(each.costs["macs"]) for each in all_of_them) for pick in (min, max))
     places = [(math.log(each.costs["macs"]) - low) / ((high - low) or 1.0) for each in complete]
     return hypervolume([(x, 1 - each.objectives["accuracy"]) for x, each in zip(places, complete)], (1.0, 1.0))
 
 
 def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], list[Run | None]]:
-    """One search that meets the runs in this order and, as a search does, trains stopped ones anew that would go on by
-    what is known later: of each training the epochs, and the run itself where it was not stopped."""
+    """Replay a search with the runs in this order.
+
+    Like a search, it trains stopped runs again if later runs show that they should have continued.
+
+    Returns:
+        The epochs of each training, and each run, or None if it was stopped.
+    """
     looks = rule.looks(epochs)
     known: dict[int, Run] = {}
     trainings = [0] * len(runs)
@@ -179,7 +184,7 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
     finished: list[Run | None] = []
 
     def train(number: int) -> bool:
-        """Whether it came to its end."""
+        """Return whether the run was trained to the end."""
         run, others = runs[number], [other for each, other in known.items() if each != number]
         stopped = next((epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], others)[0]), None)
         known[number] = run if stopped is None else _begun(run, stopped)
@@ -196,7 +201,7 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
 
 
 def _reopened(known: Mapping[int, Run], trainings: Sequence[int], rule: Rule, epochs: int) -> int | None:
-    """A stopped run that would go on by now, as ``Curves.reopened`` finds it."""
+    """Return a stopped run that would continue by now, as ``LearningCurves.reopened`` does."""
     stopped = {each: len(run.learnt) for each, run in known.items() if len(run.learnt) < epochs}
     for epoch in sorted(set(stopped.values())):
         numbers = [each for each, came in stopped.items() if came == epoch and trainings[each] <= RETRIES]
@@ -213,14 +218,16 @@ def _begun(run: Run, epoch: int) -> Run:
 
 
 def volume(runs: Sequence[Run], worst: float) -> float:
-    """The hypervolume of what the runs came to: error up to 1, and MACs up to ``worst`` on a logarithmic scale from
-    a hundredth of that, so that cheap networks count as well."""
+    """Return the hypervolume of the results of the runs.
+
+    Error counts up to 1, MACs on a logarithmic scale from ``worst / 100`` to ``worst``, so cheap networks count too.
+    """
     points = [(1 + run.learnt[-1][0], max(0.0, 1 + np.log10(run.costs[0] / worst) / 2)) for run in runs]
     return hypervolume(points, (1.0, 1.0))
 
 
 def seed_noise(pools: Sequence[Sequence[Run]], orders: int, few: int) -> str:
-    """How far the hypervolumes of the same networks lie apart when another seed trains them, all or ``few`` of them."""
+    """Return how much the hypervolumes of the same networks differ between seeds, for all or ``few`` networks."""
     worst = max(run.costs[0] for pool in pools for run in pool)
     ratios = []
     for shuffle in range(orders):
@@ -242,7 +249,7 @@ def read_runs(path: Path) -> list[dict]:
 
 
 def read_pools(path: Path) -> list[list[Run]]:
-    """For each seed the runs of the networks that every seed has trained, with accuracy learnt and MACs as the cost."""
+    """Return per seed the runs of the networks that all seeds have trained, with accuracy and MACs as objectives."""
     by_seed: dict[int, dict[int, Run]] = {}
     for run in read_runs(path):
         learnt = tuple((-epoch["val_accuracy"],) for epoch in run["curve"])

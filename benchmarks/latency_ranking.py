@@ -1,12 +1,12 @@
-"""Do measured latencies rank published networks as others' published throughputs do?
+"""Compares the ranking of published networks by measured latency with that by published throughput.
 
     python benchmarks/latency_ranking.py --table throughputs.csv --device cuda --batch 256 --dtype float16
 
-The table is a CSV file with the columns name, img_size (the side), samples_per_sec, and of what they were measured on
-device, mode (only ``infer`` is read), precision, layout and torch, as timm's ``results/benchmark-infer-*.csv`` tell
-it. Each of its networks that ``search_spaces/published`` holds at that side is measured, all taking turns; for each
-way that the table was measured Spearman's rank correlation of throughputs is printed. On a CPU that says nothing
-about how well a GPU's ranking would agree. Records of the output lie in ``benchmarks/records``.
+The table is a CSV file with the columns name, img_size (the side), samples_per_sec, and for the measurement device,
+mode (only ``infer`` is read), precision, layout and torch, as in timm's ``results/benchmark-infer-*.csv``. The networks
+of the table that ``search_spaces/published`` contains at the same side are measured in turns. For each kind of
+measurement in the table, Spearman's rank correlation of throughputs is printed. Results on a CPU do not predict the
+agreement on a GPU. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the published networks' table lies with the tests
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the table of published networks is in the tests
 
 from explorer.errors import ExplorerError
 from explorer.measure.child import measure_in_child
@@ -28,7 +28,7 @@ from explorer.system.environment import describe_environment, find_device
 from tests.published.networks import FURTHER, ROWS, member
 
 COLUMNS = ("name", "img_size", "samples_per_sec", "device", "mode", "precision", "layout", "torch")
-FEWEST = 3  # networks below which a rank correlation means nothing
+FEWEST = 3  # with fewer networks no rank correlation is printed
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def read_table(path: Path) -> dict[str, dict[tuple[str, int], float]]:
-    """How it was measured -> (name, side) -> images a second. Of several rows of one network the fastest counts."""
+    """Return kind of measurement -> (name, side) -> images per second, the fastest if a network has several rows."""
     ways: dict[str, dict[tuple[str, int], float]] = defaultdict(dict)
     try:
         with open(path, newline="", encoding="utf-8") as stream:

@@ -1,14 +1,14 @@
-"""Do repeated measurements agree? Times the same networks again and again with several methods, interleaved.
+"""Measures how much repeated latency measurements differ, for several methods in turn on the same networks.
 
     python benchmarks/latency_repeatability.py --repeats 10 --pause 30
     python benchmarks/latency_repeatability.py --device cuda --networks 'published/resnet.yaml#0'
 
-Each repeat is a process of its own, and in every second one ``--load`` other processes compute on all cores. The
-methods: this project's, torch.utils.benchmark (``adaptive_autorange``, median), triton's ``do_bench`` (median; on a
-GPU alone), and a plain loop as timm's ``benchmark.py`` has it (ten warm-ups, forty runs, the mean). All take the same
-inference form with the same threads. ``spread``: standard deviation over mean of the repeats' answers; ``range``:
-largest over smallest, less one; ``bias``: mean over the least that any method ever answered in a repeat without
-load, less one. Records of the output lie in ``benchmarks/records``.
+Each repeat runs in its own process; during every second one, ``--load`` other processes compute on all cores. The
+methods: this project's, torch.utils.benchmark (``adaptive_autorange``, median), triton's ``do_bench`` (median; only on
+a GPU), and a plain loop like timm's ``benchmark.py`` (ten warm-ups, forty runs, the mean). All time the same inference
+form with the same threads. ``spread``: standard deviation / mean of the repeats; ``range``: largest / smallest - 1;
+``bias``: mean / smallest result of any method in a repeat without load - 1. Records of the output are in
+``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ def read_options() -> argparse.Namespace:
 
 
 def one_repeat(options: argparse.Namespace, device: str) -> list[dict[str, float]]:
-    """For each case: method -> milliseconds."""
+    """Return for each case: method -> milliseconds."""
     architectures = [find_architecture(name, "").architecture for name in options.networks]
     settings = make_settings(device, options.batches, ["float32"], ["nchw"], [default_mode(device)])
     ours = measure_in_child(architectures, settings, device)
     command = [sys.executable, __file__, "--others", "--device", device]
     command += ["--networks", *options.networks, "--batches", *map(str, options.batches)]
-    # The same allocator for all: what is compared is the way of timing.
+    # The same allocator for all methods, so that only the timing differs.
     done = subprocess.run(command, env={**os.environ, **KEEP_MEMORY}, capture_output=True, text=True, check=True)
     others = json.loads(done.stdout)
     return [
@@ -105,7 +105,7 @@ def one_repeat(options: argparse.Namespace, device: str) -> list[dict[str, float
 
 
 def time_with_others(name: str, batch: int, device: str) -> dict[str, float]:
-    """Milliseconds by each of the other methods."""
+    """Return the milliseconds of each of the other methods."""
     from torch.utils.benchmark import Timer
 
     torch.set_num_threads(1)
@@ -124,7 +124,7 @@ def time_with_others(name: str, batch: int, device: str) -> dict[str, float]:
 
 
 def plain_loop(network: nn.Module, x: Tensor, synchronise: Callable[[], None] | None) -> float:
-    """The mean of forty runs after ten, in ms, the device waited for after each."""
+    """Return the mean of forty runs after ten warm-ups, in ms, with a synchronisation after each run."""
     total = 0.0
     for run in range(50):
         began = time.perf_counter()
@@ -136,7 +136,7 @@ def plain_loop(network: nn.Module, x: Tensor, synchronise: Callable[[], None] | 
 
 
 def report(cases: list[str], answers: list[list[dict[str, float]]]) -> None:
-    """answers: a list of cases for each repeat."""
+    """Print the spread; ``answers`` has a list of cases for each repeat."""
     print(f"{'case':58} {'method':22} {'mean ms':>9} {'spread':>8} {'range':>8} {'bias':>8}")
     for place, case in enumerate(cases):
         least = min(min(repeat[place].values()) for repeat in answers[::2])

@@ -1,12 +1,12 @@
-"""What is gained by trainings that wait while a latency is measured: the same networks, timed in three ways in turn.
+"""Measures what latencies gain if trainings wait: the same networks, timed in three ways in turn.
 
     python benchmarks/latency_while_training.py --repeats 10 --workers 2
 
-``--workers`` processes train the whole time. ``waiting``: the measurement holds the device's lock, so they wait
-between two steps; ``training on``: it holds none, and they do not; ``alone``: they are stopped (SIGSTOP). Each repeat
-has all three, in an order that moves on by one. ``spread``: standard deviation over mean of the repeats' answers;
-``range``: largest over smallest, less one; ``bias``: mean over the mean alone, less one; ``contended``: how many of the
-measurements found other work beside them. Records of the output lie in ``benchmarks/records``.
+``--workers`` processes train all the time. ``waiting``: the measurement holds the device's lock, so they wait between
+two steps; ``training on``: it holds no lock, so they continue; ``alone``: they are stopped (SIGSTOP). Each repeat has
+all three ways, in rotating order. ``spread``: standard deviation / mean of the repeats; ``range``: largest / smallest -
+1; ``bias``: mean / mean of ``alone`` - 1; ``contended``: number of measurements that detected other work. Records of
+the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read_options() -> argparse.Namespace:
 
 @contextmanager
 def trainers(count: int, device: str) -> Iterator[Trainers]:
-    """So many processes that train, each past its first epoch."""
+    """Yield processes that train, each after its first epoch."""
     command = [sys.executable, "-c", TRAINER, device]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     try:
@@ -99,7 +99,7 @@ def answers(
     repeats: int,
     training: Trainers,
 ) -> dict[str, list[list[Latency]]]:
-    """For each way, a list of cases for each repeat."""
+    """Return for each way a list of cases for each repeat."""
     ways: dict[str, Callable] = {
         "alone": partial(stopped, training),
         "waiting": partial(measuring, device),
@@ -116,7 +116,7 @@ def answers(
 
 
 def report(cases: list[str], found: dict[str, list[list[Latency]]]) -> None:
-    """found: for each way, a list of cases for each repeat."""
+    """Print the results; ``found`` has for each way a list of cases for each repeat."""
     columns = f"{'mean ms':>9} {'spread':>8} {'range':>8} {'bias':>8} {'median ms':>10} {'contended':>10}"
     print(f"{'case':58} {'trainings':12} {columns}")
     for place, case in enumerate(cases):

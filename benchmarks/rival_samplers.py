@@ -1,11 +1,11 @@
-"""Other projects' samplers, asked on their own for search_quality.py. Neither project is a dependency: each is
-imported when it is asked for, from an environment that has it.
+"""Samplers of other projects, called directly for search_quality.py. The projects are not dependencies: each is
+imported on use, from an environment that has it.
 
     pip install ax-platform        # ax
     pip install syne-tune botorch  # syne-tune-ehvi, syne-tune-evolution
 
-On a busy machine of two cores neither Ax 1.3.1 nor Syne Tune 0.16's EHVI came past its initial design within some
-minutes; Syne Tune's evolution takes seconds.
+On a busy machine with two cores, Ax 1.3.1 and the EHVI of Syne Tune 0.16 did not finish their initial designs within
+several minutes; Syne Tune's evolution takes seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Evaluate = Callable[[Mapping[str, str]], tuple[float, float]]  # choices -> MACs
 
 
 def _ax(names: list[str], options: list[str], evaluate: Evaluate, seed: int, queries: int) -> None:
-    """Ax by its Client at its defaults, unordered choices, both objectives minimised, without noise levels."""
+    """Use the Client of Ax with its defaults: unordered choices, both objectives minimised, no noise levels."""
     from ax.api.client import Client
     from ax.api.configs import ChoiceParameterConfig
 
@@ -38,7 +38,7 @@ def _ax(names: list[str], options: list[str], evaluate: Evaluate, seed: int, que
 
 def _syne_tune(make):
     def ask(names: list[str], options: list[str], evaluate: Evaluate, seed: int, queries: int) -> None:
-        """Syne Tune's searcher by its own ask and tell, at its defaults."""
+        """Use a searcher of Syne Tune through its ask and tell, with its defaults."""
         from syne_tune.config_space import choice
         from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
         from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidelityScheduler
@@ -80,13 +80,13 @@ RIVALS = {
 
 
 def why_not(sampler: str) -> str:
-    """Why the rival cannot be asked here, or empty."""
+    """Return why the sampler cannot be used here; empty if it can."""
     package = RIVALS[sampler][0]
     return "" if importlib.util.find_spec(package) else f"the package {package} is not installed"
 
 
 def ask_rival(sampler: str, names: list[str], options: list[str], evaluate: Evaluate, seed: int, queries: int) -> None:
-    """Has the rival named ``sampler`` choose one of ``options`` for each of ``names``, ``queries`` times."""
+    """Let the sampler named ``sampler`` choose one of ``options`` for each of ``names``, ``queries`` times."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         RIVALS[sampler][1](names, options, evaluate, seed, queries)

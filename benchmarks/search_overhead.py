@@ -1,9 +1,9 @@
-"""What does a search cost beside the trainings? Asking, costing, starting and storing a trial, on SQLite.
+"""Measures the overhead of a search beside the trainings: proposing, costing, starting and storing trials, on SQLite.
 
     python benchmarks/search_overhead.py --trials 400 --sampler tpe
 
-Trials that do nothing but sleep run side by side; what their places were not slept in is overhead, as are
-the CPU-seconds of the searching process. Records of its output lie in ``benchmarks/records``.
+The trials only sleep, several in parallel. The overhead is the time in which workers did not sleep, and the
+CPU-seconds of the searching process. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations

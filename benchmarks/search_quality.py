@@ -1,13 +1,13 @@
-"""How much of the true frontier a sampler finds with few trainings, on NAS-Bench-Macro's 6,561 trained networks.
+"""Measures how much of the true frontier a sampler finds with few trainings, on the 6,561 networks of NAS-Bench-Macro.
 
     python benchmarks/search_quality.py --table nas_bench_macro_extract.csv --samplers frontier,random -o runs.csv
 
-MACs against CIFAR-10 error, reference point 110 MMACs and 30% error, where all networks together dominate
-2015.397. A query answers with the accuracy of one of the three seeds, drawn at random; what was found is
-judged by the means of the three. Only networks evaluated count as queries. Rows are appended to the
-output file run by run, and runs that are there are not run again. Samplers ``optuna:NAME`` are Optuna's own,
-asked without this project, where the same network may be queried twice; so are the rivals of rival_samplers.py,
-where their packages are installed.
+The objectives are MACs and CIFAR-10 error, with the reference point 110 MMACs and 30% error; the hypervolume of all
+networks is 2015.397. A query returns the accuracy of one of the three seeds, chosen at random. The result is evaluated
+with the means of the three seeds. Only evaluated networks count as queries. Rows are appended to the output file after
+each run, and runs that it contains are not repeated. Samplers ``optuna:NAME`` are Optuna's, used without this project,
+so the same network may be queried twice. The same holds for the samplers of rival_samplers.py, if their packages are
+installed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIELDS = ("sampler", "seed", "queries", "fraction", "seconds")
 
 
 class Table:
-    """The published results by layers, ``01221120``."""
+    """The published results, by the layers of a network as in ``01221120``."""
 
     def __init__(self, path: Path):
         with open(path, newline="") as file:
@@ -52,7 +52,7 @@ class Table:
 
 
 def with_explorer(table: Table, space, sampler: str, seed: int, queries: int) -> list[str]:
-    """The networks that ``sampler`` evaluates, in order."""
+    """Return the networks that ``sampler`` evaluates, in order."""
     draw, asked = random.Random(seed), []
 
     def evaluate(arch, *, choices, epochs, seed):
@@ -67,7 +67,7 @@ def with_explorer(table: Table, space, sampler: str, seed: int, queries: int) ->
 
 
 def with_optuna(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
-    """The same with a sampler of Optuna's alone, at its defaults, on eight categorical parameters."""
+    """Return the same for a sampler of Optuna alone, with its defaults, on eight categorical parameters."""
     import warnings
 
     import optuna
@@ -92,7 +92,7 @@ def with_optuna(table: Table, sampler: str, seed: int, queries: int) -> list[str
 
 
 def with_rival(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
-    """The same with another project's sampler."""
+    """Return the same for the sampler of another project."""
     draw, asked = random.Random(seed), []
     names = [f"layer{place}" for place in range(8)]
 
@@ -123,7 +123,7 @@ def run(table: Table, space, sampler: str, seed: int, queries: int) -> list[tupl
 
 
 def summary(rows: list[dict]) -> str:
-    """For each sampler and number of queries: mean, half width of the 95% interval of the mean, repeats."""
+    """Return for each sampler and number of queries: mean, half width of its 95% interval, number of repeats."""
     lines = [f"{'sampler':<24}" + "".join(f"{mark:>22}" for mark in MARKS)]
     for sampler in dict.fromkeys(row["sampler"] for row in rows):
         cells = []

@@ -1,10 +1,9 @@
-"""Does a task tell networks apart? Trains random networks of a space on it and prints how their accuracies spread.
+"""Measures how well a task distinguishes networks: trains random networks of a space and prints their accuracies.
 
     python benchmarks/task_difficulty.py cluttered-digits --networks 24 --seeds 2
 
-A task is useful for searching when the quartiles lie far apart, the same networks come out best with
-another seed (rank correlation near 1), and the frontier holds several networks. Records of its output
-lie in ``benchmarks/records``.
+A task is useful for searching if the quartiles are far apart, the ranking is similar with another seed (rank
+correlation near 1), and the frontier has several networks. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def read_options() -> argparse.Namespace:
 
 
 def report(macs: np.ndarray, accuracy: np.ndarray, seconds: np.ndarray) -> None:
-    """macs: (networks,); accuracy in percent, seconds: (seeds, networks)."""
+    """Print a table; ``macs``: (networks,); ``accuracy`` in percent and ``seconds``: (seeds, networks)."""
     first = accuracy[0]
     low, lower, median, upper, best = np.percentile(first, [0, 25, 50, 75, 100])
     print(f"accuracy: worst {low:.1f}, quartiles {lower:.1f} / {median:.1f} / {upper:.1f}, best {best:.1f} percent")
@@ -82,7 +81,7 @@ def report(macs: np.ndarray, accuracy: np.ndarray, seconds: np.ndarray) -> None:
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's: the correlation of the ranks, equal values sharing the mean of theirs."""
+    """Return Spearman's rank correlation; equal values have their mean rank."""
 
     def ranks(values: np.ndarray) -> np.ndarray:
         _, place, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -1,13 +1,12 @@
-"""How fast networks train here: the loop most people write beside ours, in images a second of training steps.
+"""Compares the training throughput of this project with that of a plain training loop, in images per second.
 
     python benchmarks/train_throughput.py --data-dir DIR
 
-ResNet-20 on CIFAR-10 (noise of its shape where there is none), batches of 128. One process a core, which wait for their
-turn; the ways of training take turns, so that what else the machine does hits all alike, and each round gives
-one ratio. Printed: medians with the range, the ratio to the naive loop, and the share of a measured
-matrix product's rate that the model's own arithmetic comes to (3 x 2 x MACs an image). ``--one-core`` counts images a
-second of processor time on one thread instead, which hardly depends on what else the machine does. Records of the
-output lie in ``benchmarks/records``.
+ResNet-20 on CIFAR-10 (noise of its shape without the data), batches of 128. The ways of training take turns, so that
+other load affects all of them, and each round gives one ratio. Printed are medians with their range, the ratio to the
+plain loop, and the arithmetic of the model (3 x 2 x MACs per image) as a share of the measured matrix product rate.
+``--one-core`` counts images per second of processor time on one thread, which hardly depends on other load. Records of
+the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -109,7 +108,7 @@ def gpu_ways() -> Ways:
 
 
 def compare(ways: Ways, reference: str, architecture: Architecture, options: argparse.Namespace) -> None:
-    """Lets the ways take turns and prints a table."""
+    """Run the ways in turns and print a table."""
     context = multiprocessing.get_context("spawn")
     processes, pipes = [], []
     for number in range(max(count for _, _, count in ways.values())):
@@ -157,7 +156,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def serve(ways: Ways, architecture: str, data_dir: str | None, steps: int, number: int, pipe: Connection) -> None:
-    """A process's life: a round, or a matrix product, of whatever way it is asked for."""
+    """Run in a process of its own: execute rounds or matrix products on request."""
     made = Architecture.from_json(architecture)
     data = load(made, data_dir, steps)
     begun: dict[str, Rounds] = {}
@@ -185,7 +184,7 @@ def ours(
     architecture: Architecture, data: Dataset, *, steps: int, seed: int, threads: int, device: str, precision: str,
     graph: bool = True,
 ) -> Rounds:  # fmt: skip
-    """As ``train_network`` trains, without its validation."""
+    """Train as ``train_network`` does, without validation."""
     settings = recipe("quick")
     place = torch.device(device)
     net = build_network(architecture, seed).to(place, memory_format=torch.channels_last).train()
@@ -205,7 +204,7 @@ def ours(
 
 
 class PerImage(torch.utils.data.Dataset):
-    """One image at a time, cropped, mirrored and normalised by itself, as torchvision's transforms do."""
+    """Crop, flip and normalise one image at a time, as torchvision's transforms do."""
 
     def __init__(self, data: Dataset):
         self.images = [Image.fromarray(pixels.transpose(1, 2, 0)) for pixels in data.train.images]
@@ -267,7 +266,7 @@ def since(began: tuple[float, float]) -> tuple[float, float]:
 
 
 def matrix_rate(device: str, precision: str) -> tuple[float, float]:
-    """FLOP/s of a square matrix product with this process's threads, by the clock and of the processor: the best."""
+    """Return the highest FLOP/s of a square matrix product with this process's threads, by wall and processor time."""
     side = 8192 if device == "cuda" else 1024
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))

@@ -1,10 +1,10 @@
-"""How well zero-cost scores rank trained networks: those of NAS-Bench-Macro, beside params, MACs and activations.
+"""Measures how well zero-cost scores, params, MACs and activations rank the trained networks of NAS-Bench-Macro.
 
     python benchmarks/zero_cost.py --table nas_bench_macro_extract.csv --data-dir DIR --networks 120
 
-Draws networks of the table's 6,561 at random, scores each once on a batch of CIFAR-10 (noise where there is none) and
-prints Spearman's rank correlation with the published mean accuracy, with its 95% interval, and at equal MACs. The plain
-costs are ranked on all networks as well. Records of the output lie in ``benchmarks/records``.
+Samples networks of the table's 6,561, scores each once on a batch of CIFAR-10 (noise without the data) and prints
+Spearman's rank correlation with the published mean accuracy, with its 95% interval, and at equal MACs. The costs are
+also ranked on all networks. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations

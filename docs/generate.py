@@ -1,8 +1,7 @@
-"""The pages made from the program: ops.md from the ops, settings.md from the settings, errors.md and published.md from
-tables that tests loop over.
+"""Writes the generated pages: ops.md from the ops, settings.md from the settings, errors.md and published.md from
+tables of the tests.
 
-``python -m docs.generate`` writes them anew, and the schema of space files with them; a test checks that they are up
-to date.
+``python -m docs.generate`` writes these pages and the schema of space files. A test checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -29,17 +28,20 @@ from tests.space.errors import ERRORS
 from tests.space.spaces import text
 
 ROOT = Path(__file__).parents[1]
-DO_NOT_EDIT = "<!-- Written by `python -m docs.generate`; change what it is made from instead. -->"
+DO_NOT_EDIT = "<!-- Written by `python -m docs.generate`; change its sources instead. -->"
 
 OPS_HEAD = f"""{DO_NOT_EDIT}
 
 # Ops
 
-All layers of space files, from the classes in `explorer/networks/ops/`. The input has the shape C x H x W, Ho and Wo
-are the output sides, K is the kernel, S the squeeze, p the padding; the other letters are the arguments. A cost that an
-op does not list is 0: MACs are products of convolutions, linear layers and attention, without biases, norms,
-activations, pooling and sums; activations are the output elements of these products. An argument in [brackets] is
-optional; its default follows "=", or is described in words.
+On this page you can look up how each layer is written in a space file, and its arguments, output shape and costs. The
+page is generated from the classes in `explorer/networks/ops/`.
+
+- The input has the shape C x H x W. Ho and Wo are height and width of the output, K is the kernel size, S the squeeze
+  width, p the padding. The other letters are arguments.
+- An argument in [brackets] is optional. Its default follows "=" or is described in words.
+- A cost that an op does not list is 0. MACs are multiply-accumulates of convolutions, linear layers and attention,
+  without biases, norms, activations, pooling and sums. Activations are the output elements of the same layers.
 """
 
 ROLES = {
@@ -57,19 +59,22 @@ ERRORS_HEAD = f"""{DO_NOT_EDIT}
 
 # Errors of space files
 
-Every error is one line: file, line, column, what was found, what was expected, and the suggested fix. One pass reports
-all errors of a file: parsing goes on after an error, and what does not depend on it is checked too. The tests loop
-over this table. Each faulty entry below is put into this file
+On this page you can look up an error of a space file and its fix.
+
+Every error is one line: file, line, column, what was found, what was expected, and the suggested fix. One run reports
+all errors of a file, except those in parts that depend on a faulty part. Each example below replaces entries of this
+file:
 
 ```yaml
 {text()}```
 
-and the entry beside it is the nearest one that loads.
+The message comes first, then the faulty entry, then, after `# loads:`, the nearest entry without the error. The tests
+check every example.
 """
 
 
 def range_of(argument: Argument) -> str:
-    """What may stand for an argument, in words."""
+    """Return the allowed values of an argument in words."""
     if argument.kind == "activation":
         return "an activation"
     if argument.kind == "word":
@@ -89,7 +94,7 @@ def arguments_of(op: type[Op] | type[Merge]) -> Iterator[str]:
 
 
 def sentence(op: type) -> str:
-    """The first paragraph of a docstring as Markdown."""
+    """Return the first paragraph of a docstring as Markdown."""
     first = re.split(r"\n\s*\n", op.__doc__.strip())[0]
     return " ".join(first.replace("``", "`").split())
 
@@ -113,18 +118,18 @@ def op_row(op: type[Op]) -> str:
 
 
 def ops_page() -> str:
-    head = "| written | what it is | arguments | leaves | costs |\n|---|---|---|---|---|"
+    head = "| spelling | meaning | arguments | output shape | costs |\n|---|---|---|---|---|"
     parts = [OPS_HEAD]
     for role, title in ROLES.items():
         rows = [op_row(op) for op in registry.by_spelling.values() if op.role == role]
         parts.append(f"## {title}\n\n{head}\n" + "\n".join(rows) + "\n")
     rows = [row(merge, f"`{merge.spelling}`") for merge in MERGES.values()]
-    parts.append(f"## Merges\n\nA block holds exactly one.\n\n{head}\n" + "\n".join(rows) + "\n")
+    parts.append(f"## Merges\n\nA block has exactly one merge.\n\n{head}\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
 def message(entry: dict) -> str:
-    """The line that the first fault of a file comes to."""
+    """Return the message of the first error of a file."""
     try:
         parse_space(text(**entry), "space.yaml")
     except SpaceError as error:
@@ -133,7 +138,7 @@ def message(entry: dict) -> str:
 
 
 def entry_lines(entry: dict) -> str:
-    """The sections that an entry of the table puts into the file."""
+    """Return the sections that an entry of the table replaces in the file."""
     lines = []
     for key, value in entry.items():
         if value is None:
@@ -159,22 +164,24 @@ PUBLISHED_HEAD = f"""{DO_NOT_EDIT}
 
 # Published networks
 
-Each of these is a member of a family in `search_spaces/published/`, named there by its choices (first alternatives
-where none is named), as in `explorer cost 'published/resnet.yaml#block=bottleneck,depth=2'`; sides other than the
-file's are given with `--input` and `--classes`. The tests require the published figures to the last unit: parameters
-in both tables, MACs and activations in the first.
+On this page you can find a published network, its family file and its choices, and which networks the language cannot
+express.
 
-What the language cannot say, and why:
+Each network in the tables is a member of a family in `search_spaces/published/`. Its choices select it, as in
+`explorer cost 'published/resnet.yaml#block=bottleneck,depth=2'`; a choice that is not named has its first alternative.
+If the input shape or the number of classes differs from the file, add `--input` and `--classes`. The tests require
+exact equality with the published numbers: parameters in both tables, MACs and activations in the first table.
 
-- networks whose branch forks: Inception, Res2Net, ResNeSt and selective kernels (several convs side by side), GhostNet
-  and ShuffleNetV2 (the map is split, each half goes its own way); a block has one branch and one shortcut;
-- networks that join far parts: DPN's second path, U-Nets, feature pyramids, HRNet; a stage sees the one before alone;
-- attention with tokens (ViT, Swin) and hybrids with an output projection or local windows (HaloNet): `mhsa` is
+The language cannot express:
+
+- networks whose residual branch forks: Inception, Res2Net, ResNeSt and selective kernels (parallel convolutions),
+  GhostNet and ShuffleNetV2 (the channels are split). A block has one branch and one shortcut;
+- networks with connections between distant parts: the second path of DPN, U-Nets, feature pyramids, HRNet. The input of
+  a stage is the output of the stage before it;
+- attention with tokens (ViT, Swin), and hybrids with an output projection or local windows (HaloNet). `mhsa` is
   attention over all positions without an output projection, as in BoTNet;
-- weight standardisation (BiT), global response norm (ConvNeXtV2), condensing and deformable convs: no op does that
-  yet (CONTRIBUTING says how to add one); their parameters and MACs may be those of a network that can be said.
-
-Everything in the first table can be said exactly; no network of it was left out.
+- weight standardisation (BiT), global response norm (ConvNeXtV2), condensed and deformable convolutions. There are no
+  ops for them yet; CONTRIBUTING.md describes how to add an op.
 """
 
 
@@ -182,7 +189,7 @@ def published_page() -> str:
     parts = [PUBLISHED_HEAD]
     for title, rows in (
         ("Parameters, MACs and activations", ROWS),
-        ("Further members: parameters, and GMACs where they are published", FURTHER),
+        ("Other networks: parameters, and published GMACs if available", FURTHER),
     ):
         exact = rows[0].macs is not None
         columns = ["network", "side", "family", "choices", "params"]
@@ -203,9 +210,11 @@ SETTINGS_HEAD = f"""{DO_NOT_EDIT}
 
 # Settings
 
-Every setting of a search has one name in Python, in the settings file and (with hyphens, unless the table says
-otherwise) on the command line. `explorer train` takes the settings of a training, `explorer compare` these and
-`--workers`, `explorer worker` those that may differ between the runs of one study.
+On this page you can look up every setting of a search: its name in Python and in the settings file, its option on the
+command line, its default and its range.
+
+`explorer train` has the settings of a training. `explorer compare` has these and `--workers`. `explorer worker` has the
+settings that may differ between the runs of one study.
 
 ```sh
 explorer search --space preact_variants.yaml --trials 50 --print-config > search.yaml   # the settings in force
@@ -219,8 +228,8 @@ settings = SearchSettings.make({{"trials": 50, "data": "digits"}})  # from explo
 explorer.search(space, settings, sampler="random")  # keywords replace single settings
 ```
 
-The settings file is YAML. It may leave out settings, which then have their defaults; an unknown or repeated key is an
-error. `null` stands for the default that the table describes. Paths are relative to the working folder.
+The settings file is YAML. A setting that is not in the file has its default. An unknown or repeated key is an error.
+`null` is the default that the table describes. Paths are relative to the working folder.
 """
 
 
@@ -238,7 +247,7 @@ def setting_row(setting: Setting) -> str:
 
 
 def settings_table(settings: Iterable[Setting]) -> str:
-    head = "| setting | option | default | what it does | of the study |\n|---|---|---|---|---|\n"
+    head = "| setting | option | default | meaning | fixed per study |\n|---|---|---|---|---|\n"
     return head + "\n".join(map(setting_row, settings)) + "\n"
 
 
@@ -248,14 +257,14 @@ def settings_page() -> str:
     return "\n".join(
         [
             SETTINGS_HEAD,
-            "A study keeps the settings marked in the last column: a run that changes one of them is refused.\n",
-            f"## Of a training\n\n{settings_table(TrainingSettings.described())}",
-            f"## Of a search\n\n{settings_table([SPACE, *further])}",
+            "A study created with other values of the settings marked in the last column cannot be resumed.\n",
+            f"## Settings of a training\n\n{settings_table(TrainingSettings.described())}",
+            f"## Settings of a search\n\n{settings_table([SPACE, *further])}",
         ]
     )
 
 
-# Every generated file and what writes that which is to stand in it.
+# Each generated file, and the function that returns its content.
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "ops.md": ops_page,
     ROOT / "docs" / "errors.md": errors_page,
