@@ -46,8 +46,8 @@ print(sum(trace.get("name") == "a new figure" for trace in traces))
 """
 
 
-def test_a_new_figure_is_three_edits(study, tmp_path):
-    """A function in ``data/``, a function in ``figures/`` and a call on a page are enough to see a new figure there."""
+def test_a_new_figure_takes_three_edits(study, tmp_path):
+    """A function in ``data/``, one in ``figures/`` and a call on a page are enough to add a figure."""
     for name in ("explorer", "dashboards"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     package = tmp_path / "explorer/dashboard"
