@@ -182,7 +182,7 @@ def test_a_search_as_process_1_of_a_container_ends_cleanly(tmp_path, command):
     """SIGTERM to process 1, as ``docker stop`` sends it, ends the search cleanly."""
     unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
-        pytest.skip("a process id namespace can be made by root alone")
+        pytest.skip("only root can create a PID namespace")
     process = command(*SEARCH, prefix=unshare)
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     first = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout

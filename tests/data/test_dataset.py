@@ -344,7 +344,7 @@ class TestDamage:
 @pytest.fixture(scope="module")
 def real_cifar10():
     if not os.environ.get("EXPLORER_DATA"):
-        pytest.skip("needs CIFAR-10: set EXPLORER_DATA to the folder above it")
+        pytest.skip("needs CIFAR-10: set EXPLORER_DATA to its parent folder")
     try:
         return load_data("cifar10")
     except DataError as error:

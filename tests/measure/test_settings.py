@@ -59,7 +59,7 @@ def _executable(path):
     path.chmod(0o755)
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="another compiler is the usual one there")
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS uses another default compiler")
 def test_compiling_needs_a_compiler(monkeypatch, tmp_path):
     """torch.compile on a CPU is rejected without the C++ compiler that it calls, with the fix."""
     monkeypatch.delenv("CXX", raising=False)

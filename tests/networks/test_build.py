@@ -98,7 +98,7 @@ def test_blocks_have_the_declared_shapes(seed):
     """On random spaces with every construct, the maps between stages have the architecture's shapes."""
     made = random_space(seed, largest=10**9)
     if made is None:
-        pytest.skip("refused")
+        pytest.skip("rejected")
     arch = made.architecture(made.sample(1, seed=seed)[0])
     network = build_network(arch).eval()
     with torch.no_grad():

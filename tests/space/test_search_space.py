@@ -272,7 +272,7 @@ def test_counting_agrees_with_enumeration(seed):
     can be built."""
     made = random_space(seed, largest=150)
     if made is None:
-        pytest.skip("refused, or too large to be tried")
+        pytest.skip("rejected, or too large to enumerate")
     assert agrees_with_trying(made) == made.count()
 
 

@@ -275,7 +275,7 @@ def archive(tmp_path):
         return
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("nothing can be mounted here, and root writes to any folder")
+        pytest.skip("cannot mount here, and root can write to any folder")
     yield folder, lambda: subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -28,9 +28,9 @@ def container():
     try:
         tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True)
     except FileNotFoundError:
-        pytest.skip("there is no unshare")
+        pytest.skip("the command unshare is missing")
     if tried.returncode:
-        pytest.skip(f"no PID namespace can be made here: {tried.stderr.strip()}")
+        pytest.skip(f"cannot create a PID namespace: {tried.stderr.strip()}")
     return CONTAINER
 
 

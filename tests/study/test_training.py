@@ -194,7 +194,7 @@ def test_a_full_disk_under_the_artifacts_fails_no_training(space, tmp_path):
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a small disk of its own can be mounted by root alone")
+        pytest.skip("only root can mount a small disk")
     try:
         url = f"sqlite:///{tmp_path}/explorer.db"
         assert_no_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)

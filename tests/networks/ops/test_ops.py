@@ -189,9 +189,9 @@ def test_the_formulas_in_the_docs_are_the_costs(case: Case):
     """cost_rule, which the reference page prints, has the value of cost()."""
     op, x = case.op, case.x
     if "prelu" in (getattr(getattr(op, "act", None), "spelling", ""), getattr(op, "position", "")):
-        pytest.skip("the activation's own parameters come on top")
+        pytest.skip("the activation adds its own parameters")
     if getattr(op, "position", "") == "none":
-        pytest.skip("the formula is that with distances")
+        pytest.skip("the formula includes distances")
     rule = registry.by_spelling[case.spelling].cost_rule
     assert evaluated(rule, op, x) == op.cost(x)
 
@@ -250,7 +250,7 @@ def test_str_is_read_back(case: Case):
 
     op, x = case.op, case.x
     if op.spelling == "cbam":
-        pytest.skip("cbam's squeeze is written as a ratio alone")
+        pytest.skip("cbam's squeeze can only be written as a ratio")
     tree = Parser(str(op), Names(), "r", "network").structure_rule()
     (layer,) = Resolver(Program({}), lambda point: 0, {}).layers(tree)
     assert layer.bind(Context(x, 24, 1, 10)) == op

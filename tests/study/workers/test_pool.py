@@ -162,7 +162,7 @@ def test_a_trial_that_exhausts_memory_fails_alone(space):
     assert study.counts()["complete"] == 5 and study.counts()["running"] == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="the kernel has no such score")
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="the kernel has no oom_score_adj")
 def test_the_kernel_ends_a_trial_before_the_search(workplace, job):
     """A child has the highest ``oom_score_adj``, so the search survives when memory runs out."""
     place = workplace(evaluations.oom_score)
