@@ -182,7 +182,7 @@ def tf32_switches() -> list:
     return found
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9 has only the old name")
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9 has one name")
 @pytest.mark.parametrize(("matmul", "conv"), [("tf32", "ieee"), ("ieee", "tf32"), ("none", "ieee")])
 @pytest.mark.parametrize("dtype", ["float32", "tf32"])
 def test_tf32_set_by_its_new_name(dtype, matmul, conv):
