@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Settings and fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from explorer.study.workers.pool import PRELOADED
 
 SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
 
-# The same examples in every run; a time limit for one would fail on a busy machine.
+# The same examples in every run; a time limit per example would fail on a loaded machine.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fixed")
 
@@ -31,7 +31,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Every test starts from the same random state, in whichever order the tests run."""
+    """Every test starts from the same random state, in any order of the tests."""
     random.seed(SEED)
     numpy.random.seed(SEED % 2**32)
     if "torch" in sys.modules:
@@ -40,11 +40,11 @@ def seeded() -> None:
 
 @pytest.fixture
 def draw() -> random.Random:
-    """A source of random numbers for what a test varies."""
+    """A random generator for a test's inputs."""
     return random.Random(SEED)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A run with failures prints its seed."""
+    """Print the seed of a run with failures."""
     if terminalreporter.stats.get("failed"):
         terminalreporter.write_line(f"EXPLORER_TEST_SEED={SEED} repeats the random numbers of this run.")

@@ -1,4 +1,4 @@
-"""One small study of every kind that a storage may hold, for the tests of what reads studies."""
+"""One small study of every kind that a storage may contain."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _broken(architecture, *, choices, epochs, seed):
     raise ValueError("no luck: 'quoted', <b>marked up</b> and [bracketed]")
 
 
-# Name of the kind -> the settings of its search.
+# Kind -> the settings of its search.
 SEARCHED: dict[str, dict] = {
     "trained": {"data": "digits", "subset": 60, "epochs": 1, "workers": 1},
     "in process": {"evaluate": good},
@@ -96,7 +96,7 @@ def _write_running(url: str) -> None:
 
 
 def _write_elsewhere(url: str) -> None:
-    """Latencies of two machines, neither of them this one."""
+    """Write latencies of two machines, both different from this one."""
     writer = _begin(url, "elsewhere", {"accuracy": "max", "latency_ms": "min"})
     for number in range(4):
         machine = {"digest": f"e{number % 2}", "device_name": f"CPU {number % 2}", "versions": {}, "limits": {}}
@@ -106,7 +106,7 @@ def _write_elsewhere(url: str) -> None:
 
 
 def _write_confirmed(url: str) -> None:
-    """The trained study, its frontier trained from two fresh seeds."""
+    """Write the trained study, with its front retrained from two new seeds."""
     explorer.search(SPACE, study="confirmed", trials=3, storage=url, **SEARCHED["trained"])
     study = find_study(open_for_writing(url), "confirmed")
     writer = ConfirmationWriter(study, new_worker())
@@ -120,7 +120,7 @@ def _write_confirmed(url: str) -> None:
 
 
 def write_every_study(url: str) -> None:
-    """Writes a study of each of KINDS, with its kind as its name."""
+    """Write a study of each of KINDS, named after its kind."""
     for name, settings in SEARCHED.items():
         try:
             explorer.search(SPACE, study=name, trials=4, storage=url, **settings)

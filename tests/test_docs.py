@@ -1,6 +1,8 @@
-"""What is written from the program is what the program says."""
+"""Generated documentation is up to date."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -10,12 +12,22 @@ from explorer.networks.ops import registry
 
 @pytest.mark.parametrize(("path", "content"), PAGES.items(), ids=lambda value: getattr(value, "name", ""))
 def test_generated_pages_are_up_to_date(path, content):
-    """docs/ops.md, docs/errors.md and the schema are what `python -m docs.generate` writes."""
+    """docs/ops.md, docs/errors.md and the schema equal the output of `python -m docs.generate`."""
     assert path.read_text() == content(), "run: python -m docs.generate"
 
 
-def test_every_op_has_its_line():
-    """Each registered op stands in the ops page once."""
+def test_every_op_is_documented():
+    """Each registered op appears once on the ops page."""
     lines = (ROOT / "docs" / "ops.md").read_text().splitlines()
     for spelling in registry.by_spelling:
         assert sum(line.startswith((f"| `{spelling}`", f"| `{spelling}KxK`")) for line in lines) == 1
+
+
+def test_the_reliability_page_names_tests_that_exist():
+    """Each test and test file that docs/reliability.md names exists."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    files = {str(file.relative_to(ROOT / "tests")): file.read_text() for file in (ROOT / "tests").rglob("*.py")}
+    named = set(re.findall(r"`(?:[\w/]+\.py::)?(test_\w+)`", page))
+    assert named and {name for name in named if not any(f"def {name}(" in text for text in files.values())} == set()
+    paths = set(re.findall(r"`((?:\w+/)*test_\w+\.py)[`:]", page))
+    assert paths and paths - {*files, *(path.rsplit("/")[-1] for path in files)} == set()

@@ -1,4 +1,4 @@
-"""The error tree."""
+"""The classes of errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def subclasses(kind: type) -> list[type]:
     return [each for child in kind.__subclasses__() for each in (child, *subclasses(child))]
 
 
-def test_every_error_is_pickled():
-    """Errors cross the border of a process with type and message, so that a pool can raise them."""
+def test_every_error_can_be_pickled():
+    """Errors keep type and message through pickling, so that a pool can raise them."""
     made = [kind("what failed") for kind in subclasses(ExplorerError) if kind not in (SpaceError, DamagedImages)]
     made.append(DamagedImages(["a.png: cut short", "b.png: empty"], 30))
     made.append(SpaceError([Problem("file.yaml", 3, 4, "a fault"), Problem("file.yaml", 1, 1, "another")]))
@@ -32,7 +32,7 @@ def test_every_error_is_pickled():
 
 @pytest.mark.parametrize("wrong", [5, "preact_variants.yaml#5", None])
 def test_functions_of_an_architecture_refuse_other_values(wrong):
-    """The error says what was found and how an Architecture is made."""
+    """The error names the value found and how to create an Architecture."""
     for function in (explorer.cost, explorer.build):
         with pytest.raises(TypeError, match=r"an Architecture.*space\.architecture\(0\).*found"):
             function(wrong)
@@ -56,12 +56,12 @@ def test_functions_of_an_architecture_refuse_other_values(wrong):
         ("BatchNorm2d", ("conv3x3", "bn"), "bn"),
     ],
 )
-def test_a_word_of_the_field_is_understood(word, known, meant):
-    """A usual name of a thing is answered with the explorer's name for it, and no other."""
+def test_a_common_term_gives_the_explorers_name(word, known, meant):
+    """A common term for a thing gives the explorer's name for it as the only suggestion."""
     assert did_you_mean(word, known) == f"; did you mean {meant!r}?"
 
 
-def test_a_hint_is_among_what_is_known():
-    """A word of the field whose meaning is not known there gives no hint."""
+def test_a_hint_is_a_known_name():
+    """A common term without a known equivalent gives no hint."""
     assert did_you_mean("fp32", ("nchw", "channels_last")) == ""
     assert did_you_mean("cnov", ("conv", "norm")) == "; did you mean 'conv'?"

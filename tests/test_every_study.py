@@ -31,7 +31,7 @@ def storage(tmp_path_factory):
 
 @pytest.fixture
 def ask(capsys, storage, tmp_path):
-    """Runs a command on the storage; a wrong answer is one line and exit status 2."""
+    """Run a command on the storage; an error is one line with exit status 2."""
 
     def call(*arguments: str):
         status, out, err = run(capsys, *arguments, "--storage", storage)
@@ -43,7 +43,7 @@ def ask(capsys, storage, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_reading_command_answers(ask, kind, tmp_path):
-    """Each command gives its answer, or one line that says why there is none."""
+    """Each command prints its result, or one line with the reason why there is none."""
     assert ask("trials", kind)[0] == 0
     assert ask("clean", kind)[0] == 0
     status, out, _ = ask("frontier", kind, "--json")
@@ -64,15 +64,15 @@ def test_every_reading_command_answers(ask, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", EVALUATED)
-def test_commands_that_train_again_refuse_an_evaluated_study(ask, kind):
-    """``confirm`` says why it cannot train networks that a function evaluated."""
+def test_commands_that_train_reject_an_evaluated_study(ask, kind):
+    """``confirm`` explains that it cannot train networks that a function evaluated."""
     status, _, err = ask("confirm", kind)
     assert status == 2 and "evaluated by a function" in err
 
 
 @pytest.mark.parametrize("kind", ["no accuracy", "all failed", "empty"])
 def test_commands_on_accuracies_name_what_is_missing(ask, kind):
-    """``scores --study`` and ``compare`` need accuracies and say so."""
+    """``scores --study`` and ``compare`` report that they need accuracies."""
     for line in (("scores", "--study", kind, "--score", "zen"), ("compare", kind, kind)):
         status, _, err = ask(*line)
         assert status == 2 and kind in err, err
@@ -89,7 +89,7 @@ def test_commands_on_accuracies_name_what_is_missing(ask, kind):
     ],
 )
 def test_every_page_is_drawn(storage, monkeypatch, kind):
-    """No page of the dashboard raises, and one with complete trials draws them."""
+    """No page of the dashboard raises an error, and a page with complete trials draws them."""
     monkeypatch.setenv(STORAGE_VARIABLE, storage)
     for page in PAGES:
         at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=60)
@@ -112,8 +112,8 @@ def test_every_page_is_drawn(storage, monkeypatch, kind):
         ("no cost", ("regret", "reward")),
     ],
 )
-def test_the_axes_are_the_studys_own(ask, storage, kind, axes):
-    """Without names, frontier, budget and table take the study's first measured objective and its first cost."""
+def test_default_axes_are_the_studys_own(ask, storage, kind, axes):
+    """By default front, budget and table use the study's first measured objective and its first cost."""
     study = open_study(storage, kind)
     assert study.plane == axes
     front = study.frontier()
@@ -126,8 +126,8 @@ def test_the_axes_are_the_studys_own(ask, storage, kind, axes):
     assert set(study.objectives) < set(out.split("\n")[0].split())
 
 
-def test_an_unknown_axis_is_named_with_those_there_are(ask):
-    """A quantity that the study does not have is one line with the ones that it has."""
+def test_an_unknown_axis_gives_the_known_ones(ask):
+    """An unknown quantity gives one line with the known ones."""
     for line in (
         ("frontier", "no accuracy", "--y", "accuracy"),
         ("effects", "no accuracy", "--y", "accuracy"),
@@ -138,8 +138,8 @@ def test_an_unknown_axis_is_named_with_those_there_are(ask):
         assert status == 2 and "knows no quantity" in err and "macs, params" in err
 
 
-def test_a_limit_that_no_trial_keeps_names_the_nearest(ask, storage, tmp_path):
-    """The trial that breaks the limit least is named, with its value, by frontier and export alike."""
+def test_a_limit_that_no_trial_keeps_names_the_closest_trial(ask, storage, tmp_path):
+    """Front and export name the trial that breaks the limit least, with its value."""
     cheapest = min(open_study(storage, "trained").trials(full=False), key=lambda each: each.costs["params"])
     said = f"no trial of 'trained' keeps params <= 1; the nearest is trial {cheapest.number} with params "
     assert said in ask("frontier", "trained", "--under", "params<=1")[1]
@@ -147,15 +147,15 @@ def test_a_limit_that_no_trial_keeps_names_the_nearest(ask, storage, tmp_path):
 
 
 def test_accuracies_are_fractions(ask, storage):
-    """A percentage is read as a fraction; 60 without a percent sign is refused with what was meant."""
+    """A percentage is read as a fraction, and 60 without a percent sign is rejected with a suggestion."""
     status, out, _ = ask("frontier", "in process", "--under", "accuracy>=60%", "--json")
     assert status == 0 and json.loads(out)[0]["accuracy"] >= 0.6
     status, _, err = ask("frontier", "in process", "--under", "accuracy>=60")
     assert status == 2 and "did you mean 'accuracy>=0.6' (60%)?" in err
 
 
-def test_confirmed_networks_are_kept(storage):
-    """The confirmed kind has its trainings from fresh seeds, or the tests above say nothing of them."""
+def test_the_confirmed_study_has_confirmations(storage):
+    """The confirmed study has runs from new seeds, which the tests above depend on."""
     study = open_study(storage, "confirmed")
     assert {each.seeds for each in study.confirmed()} == {len(CONFIRMED_SEEDS)}
     assert set(study.frontier_probabilities()) == {
@@ -192,14 +192,14 @@ def test_confirmed_networks_are_kept(storage):
         (("train", "in process:0", "--data", "CIFAR-10"), "did you mean 'cifar10'?"),
     ],
 )
-def test_what_is_misnamed_is_one_line_that_says_what_to_type(ask, line, message):
-    """A study, trial, file, device or data set under another name is answered with the name to give."""
+def test_a_misspelled_name_gives_a_suggestion(ask, line, message):
+    """A misspelled study, trial, file, device or data set gives one line with the correct name."""
     status, _, err = ask(*line)
     assert status == 2 and message in err, err
 
 
 def test_the_only_study_needs_no_name(capsys, tmp_path):
-    """In a storage of one study its name may be left out; an empty storage says how to make one."""
+    """With a single study its name is optional, and an empty storage explains how to create one."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     open_for_writing(url).close()
     status, _, err = run(capsys, "frontier", "--storage", url)
@@ -211,8 +211,8 @@ def test_the_only_study_needs_no_name(capsys, tmp_path):
     assert run(capsys, "cost", "a:b #1 \u00e9:0", "--storage", url)[0] == 0
 
 
-def test_an_objective_may_be_called_like_a_column(capsys, tmp_path):
-    """An objective "trial" or "choices" hides neither the trial's number nor its choices, in tables and in JSON."""
+def test_an_objective_may_be_named_like_a_column(capsys, tmp_path):
+    """An objective "trial" or "choices" does not hide the trial's number or choices, in tables and JSON."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     for name in ("trial", "choices"):
         explorer.search(

@@ -1,4 +1,4 @@
-"""Reading a space and costing it need no torch, no optuna, no pandas and no streamlit."""
+"""Reading a space and computing its costs need no torch, optuna, pandas or streamlit."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ READING = (
         READING,
     ],
 )
-def test_reading_and_costing_load_nothing_heavy(program):
-    """`import explorer`, loading a space and costing it import none of the heavy packages."""
+def test_reading_and_costing_import_no_heavy_package(program):
+    """`import explorer`, loading a space and computing its costs import none of the heavy packages."""
     check = f"{program}\nimport sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     child = subprocess.run([sys.executable, "-W", "error", "-c", check], capture_output=True, text=True, check=True)
     assert child.stdout.split() == []
 
 
-def test_building_does_load_torch():
-    """The same check sees torch once a network is built."""
+def test_building_imports_torch():
+    """Building a network imports torch, so the check above works."""
     check = f"{READING}; explorer.build(space.architecture(7)); import sys; print('torch' in sys.modules)"
     child = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "True"
 
 
-def test_public_names_are_listed_and_unknown_ones_refused():
-    """dir(explorer) lists the public names; another name is an AttributeError."""
+def test_public_names_are_listed_and_unknown_ones_raise():
+    """dir(explorer) lists the public names, and another name is an AttributeError."""
     assert {"load_space", "cost", "build", "Architecture", "SpaceError"} <= set(dir(explorer))
     assert explorer.SpaceError.__name__ == "SpaceError"
     with pytest.raises(AttributeError, match="no attribute 'load_spaces'"):

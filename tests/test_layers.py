@@ -1,4 +1,4 @@
-"""Imports run down the layers that ``pyproject.toml`` lists, and no folder or file grows out of hand."""
+"""Imports follow the layers in ``pyproject.toml``, and files and folders stay small."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_FILES = 20
 
 
 def test_imports_run_down_the_layers():
-    """No package imports one above it or beside it, in functions neither, so that there are no circles of packages."""
+    """No package imports one above or beside it, not even in functions, so there are no import cycles."""
     program = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
@@ -23,14 +23,14 @@ def test_imports_run_down_the_layers():
 
 @pytest.mark.slow
 def test_types_are_right():
-    """mypy, strict, finds nothing in the package."""
+    """mypy in strict mode finds no error in the package."""
     command = [sys.executable, "-m", "mypy", "--cache-dir", "/dev/null"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_files_and_folders_are_small():
-    """No file of the code is longer than 400 lines, no folder holds more than 20 files."""
+    """No file has more than 400 lines, and no folder more than 20 files."""
     files = [file for folder in CHECKED for file in (ROOT / folder).rglob("*.py")]
     assert len(files) > 100
     long = {str(file.relative_to(ROOT)): lines for file in files if (lines := _lines(file)) > MAX_LINES}

@@ -1,4 +1,4 @@
-"""The wheel has one top-level name, holds all that the commands need, and runs the main job where it is installed."""
+"""The wheel has one top-level name, contains everything the commands need, and works after installation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def files(folder: str) -> set[str]:
 
 
 def test_the_wheel_has_one_top_level_name(wheel):
-    """The wheel puts only ``explorer`` and its metadata into an environment: all modules, pages and spaces."""
+    """The wheel contains only ``explorer`` with all modules, pages and spaces, and its metadata."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith(f"{DIST_INFO}/")}
     assert names == {
         *(f"explorer/{path}" for path in files("explorer")),
@@ -56,7 +56,7 @@ def test_the_wheel_has_one_top_level_name(wheel):
 
 
 def test_a_wheel_from_the_sdist_is_the_same(wheel, tmp_path):
-    """The source distribution holds all that the wheel is built from."""
+    """The source distribution contains everything from which the wheel is built."""
     with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
         archive.extractall(tmp_path, filter="data")
     again = build("wheel", tmp_path / f"explorer-{explorer.__version__}", tmp_path)
@@ -65,7 +65,7 @@ def test_a_wheel_from_the_sdist_is_the_same(wheel, tmp_path):
 
 @pytest.fixture(scope="module")
 def command(wheel, tmp_path_factory) -> Path:
-    """The command ``explorer`` of a virtual environment that holds the wheel and sees this one's other packages."""
+    """The command ``explorer`` in a virtual environment with the wheel and this environment's other packages."""
     pytest.importorskip("pip", reason="pip, which installs the wheel, is not installed")
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
@@ -78,8 +78,8 @@ def command(wheel, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_installed_wheel_runs_the_main_job(command, tmp_path):
-    """Outside the repository the installed command finds a shipped space, searches it, and shows what it found."""
+def test_the_installed_wheel_runs_a_search(command, tmp_path):
+    """Outside the repository the installed command finds a shipped space, searches it and shows the results."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "EXPLORER_STORAGE")}
 
     def run(*words: str) -> str:
@@ -116,7 +116,7 @@ def test_the_installed_wheel_runs_the_main_job(command, tmp_path):
 
 
 def answer(address: str) -> bytes:
-    """Return what a server answers, once it listens."""
+    """Return a server's answer once it listens."""
     for _ in range(600):
         try:
             return urlopen(address, timeout=30).read()

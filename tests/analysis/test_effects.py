@@ -1,4 +1,4 @@
-"""What a choice does at equal cost."""
+"""The effect of a choice at equal cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def trial(number: int, accuracy: float, macs: float, **choices: str) -> TrialRec
 
 
 def grid(noise: float = 0.0, seed: int = 0) -> list[TrialRecord]:
-    """All networks of three choices: SE gives 0.03 and costs nothing, depth gives 0.1 a decade of MACs alone."""
+    """Return all networks of three choices: SE adds 0.03 at no cost, and depth adds 0.1 per decade of MACs."""
     draw = random.Random(seed)
     out = []
     for number, (act, attn, depth) in enumerate(itertools.product(("relu", "silu"), ("none", "se"), (1, 2, 4))):
@@ -29,8 +29,8 @@ def grid(noise: float = 0.0, seed: int = 0) -> list[TrialRecord]:
     return out
 
 
-def test_pairs_tell_an_effect_exactly():
-    """Without noise, twins that differ in one choice alone give its effect exactly, and say they are pairs."""
+def test_pairs_give_the_exact_effect():
+    """Without noise, pairs that differ only in one choice give its exact effect, and the source is "pairs"."""
     (effect,) = choice_effects(grid(), factor="attn")
     assert (effect.factor, effect.level, effect.reference, effect.method) == ("attn@stage1", "se", "none", "pairs")
     assert effect.effect == pytest.approx(0.03)
@@ -38,8 +38,8 @@ def test_pairs_tell_an_effect_exactly():
     assert effect.ci95 == (pytest.approx(0.03), pytest.approx(0.03))
 
 
-def test_few_pairs_leave_it_to_the_model():
-    """Where fewer than three twins are there, a linear model of all networks answers, and is named."""
+def test_with_few_pairs_the_model_is_used():
+    """With fewer than three pairs, a linear model of all networks gives the effect, and is named."""
     rows = [record for record in grid(0.001) if (record.number % 2 == 0) == (record.choices["attn@stage1"] == "se")]
     (effect,) = choice_effects(rows, factor="attn@stage1")
     assert effect.method == "model"
@@ -47,19 +47,19 @@ def test_few_pairs_leave_it_to_the_model():
     assert effect.ci95[0] < 0.03 < effect.ci95[1]
 
 
-def test_a_dearer_choice_is_charged_for_its_cost():
-    """A choice whose whole gain is what its cost would buy anyway has no effect at equal cost."""
+def test_an_expensive_choice_is_corrected_for_its_cost():
+    """A choice whose gain is only that of its cost has no effect at equal cost."""
     rows = []
     for number, (wide, order, depth) in enumerate(itertools.product((1, 2), ("a", "b"), (1, 2, 4, 8))):
-        decades = math.log10(depth * wide)  # widening does what as much depth would
+        decades = math.log10(depth * wide)  # widening has the effect of the same cost in depth
         accuracy = 0.5 + 0.1 * decades + 0.02 * (order == "b")
         rows.append(trial(number, accuracy, 10 ** (6 + decades), wide=str(wide), order=order))
     assert choice_effects(rows, factor="wide")[0].effect == pytest.approx(0.0, abs=1e-9)
     assert choice_effects(rows, factor="order")[0].effect == pytest.approx(0.02)
 
 
-def test_intervals_hold_what_they_promise():
-    """Over 200 repeats with noise, the 95% interval holds the true effect about 95 times in a hundred."""
+def test_confidence_intervals_have_their_coverage():
+    """In 200 noisy repetitions, the 95% interval contains the true effect about 95% of the time."""
     held = 0
     for seed in range(200):
         (effect,) = choice_effects(grid(0.02, seed), factor="attn")
@@ -67,8 +67,8 @@ def test_intervals_hold_what_they_promise():
     assert 180 <= held <= 199
 
 
-def test_choices_that_one_level_alone_asks_do_not_forbid_a_pair():
-    """A ratio that only SE asks for does not keep a network with SE from its twin without."""
+def test_choices_of_one_level_do_not_prevent_a_pair():
+    """A network with SE pairs with one without, although only the first has a ratio."""
     rows = []
     for number, depth in enumerate("1234"):
         rows.append(trial(2 * number, 0.5, 1e6, attn="none", depth=depth))
@@ -78,8 +78,8 @@ def test_choices_that_one_level_alone_asks_do_not_forbid_a_pair():
     assert abs(effect.effect) == pytest.approx(0.1)
 
 
-def test_what_the_trials_cannot_tell_is_not_told():
-    """Two choices that always go together have no effects of their own, and no figure is made up."""
+def test_confounded_effects_are_not_reported():
+    """Two choices that always change together have no separate effects."""
     rows = [trial(n, 0.5 + n / 100, 1e6 + n, a=str(n % 2), b=str(n % 2)) for n in range(8)]
     assert {(effect.factor, effect.method, effect.effect) for effect in choice_effects(rows)} == {
         ("a", "none", None),
@@ -88,13 +88,13 @@ def test_what_the_trials_cannot_tell_is_not_told():
 
 
 def test_only_complete_trials_count():
-    """Failed, running and cached trials change nothing."""
+    """Failed, running and cached trials do not change the effects."""
     other = [TrialRecord(100, "failed", choices={"depth": "9"}), TrialRecord(101, "cached", choices={"depth": "7"})]
     assert choice_effects([*grid(), *other]) == choice_effects(grid())
 
 
-def test_questions_without_an_answer():
-    """A factor there is not, one that never differs, and too few trials each end in a sentence."""
+def test_invalid_questions():
+    """An unknown factor, a constant factor, and too few trials each give a sentence."""
     with pytest.raises(StudyError, match=r"unknown factor 'attm'.*did you mean 'attn'"):
         choice_effects(grid(), factor="attm")
     with pytest.raises(StudyError, match="act is the same in all"):
@@ -103,8 +103,8 @@ def test_questions_without_an_answer():
         choice_effects(grid()[:1])
 
 
-def test_a_choice_that_only_some_are_asked_is_compared_among_them():
-    """A ratio that only one order asks for has an effect of its own, and leaves the order its own."""
+def test_a_conditional_choice_is_compared_where_it_is_active():
+    """A ratio that only one order has gets its own effect and does not change the effect of the order."""
     rows = []
     for number, (order, ratio, depth) in enumerate(itertools.product(("basic", "narrow"), ("1/4", "1/2"), "1234")):
         choices = {"order": order, "depth": depth} | ({"ratio": ratio} if order == "narrow" else {})
@@ -115,8 +115,8 @@ def test_a_choice_that_only_some_are_asked_is_compared_among_them():
     assert found["order"].method == "pairs"
 
 
-def test_more_combinations_than_a_number_holds(monkeypatch):
-    """Twins are found however many ways there are to answer all choices."""
+def test_more_combinations_than_an_integer_holds(monkeypatch):
+    """Pairs are found for any number of possible combinations."""
     expected = choice_effects(grid(0.01))
     monkeypatch.setattr("explorer.analysis.effects.MAX_COMBINATIONS", 4)
     assert choice_effects(grid(0.01)) == expected

@@ -1,4 +1,4 @@
-"""Expected gain of hypervolume: against brute force where all is certain, against sampling where it is not."""
+"""Expected hypervolume improvement, compared with brute force and with sampling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from explorer.analysis.pareto import hypervolume
 
 @pytest.mark.parametrize("objectives, points", [(1, 3), (2, 8), (3, 10), (4, 8)])
 def test_boxes_and_the_dominated_part_fill_the_space(objectives, points):
-    """What no point dominates, cut into boxes, and what the points dominate make up the whole."""
+    """The boxes of the non-dominated region and the dominated region fill the whole."""
     front = np.random.default_rng(objectives).random((points, objectives)).tolist()
     lower, upper = open_boxes(front, [1.1] * objectives)
     volume = np.prod(upper - np.maximum(lower, 0.0), axis=1).sum()
@@ -21,8 +21,8 @@ def test_boxes_and_the_dominated_part_fill_the_space(objectives, points):
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4])
-def test_a_certain_candidates_gain_is_what_it_adds(objectives):
-    """With all objectives known the gain is the difference of two hypervolumes."""
+def test_the_gain_of_a_certain_candidate(objectives):
+    """If all objectives are known, the gain is the difference of two hypervolumes."""
     draw = np.random.default_rng(objectives)
     front, candidates = draw.random((6, objectives)).tolist(), draw.random((20, objectives)) * 0.8
     reference = [1.0] * objectives
@@ -33,8 +33,8 @@ def test_a_certain_candidates_gain_is_what_it_adds(objectives):
 
 
 @pytest.mark.parametrize("uncertain", [1, 2])
-def test_an_uncertain_candidates_gain_is_the_mean_of_what_it_may_add(uncertain):
-    """With beliefs the gain is the mean over draws from them, within four standard errors."""
+def test_the_gain_of_an_uncertain_candidate_is_the_mean_over_samples(uncertain):
+    """With a posterior, the gain is the mean over its samples within four standard errors."""
     draw = np.random.default_rng(uncertain)
     front, reference = [[0.2, 0.8], [0.5, 0.5], [0.8, 0.2]], [1.0, 1.0]
     believed = [Lognormal(-0.1, np.array([math.log(0.5)]), np.array([0.5])) for _ in range(uncertain)]
@@ -46,15 +46,15 @@ def test_an_uncertain_candidates_gain_is_the_mean_of_what_it_may_add(uncertain):
 
 
 def test_the_lognormal_shortfall_by_hand():
-    """With median 1 and unit deviation, E[max(0, 1 - value)] = 1/2 - sqrt(e) * Phi(-1); nothing at the floor."""
+    """With median 1 and unit deviation, E[max(0, 1 - value)] = 1/2 - sqrt(e) * Phi(-1), and 0 at the floor."""
     belief = Lognormal(0.0, np.zeros(1), np.ones(1))
     expected = 0.5 - math.exp(0.5) * 0.15865525393145707
     assert belief.shortfall(np.array([1.0, 0.0]))[0] == pytest.approx([expected, 0.0])
 
 
-def test_the_shortfall_in_steps_is_the_mean_over_rounded_draws():
-    """Where values come in steps, E[max(0, bound - value)] is the mean over rounded draws, within four standard
-    errors: at a bound on a step, at one between two, and at the floor."""
+def test_the_shortfall_of_discrete_values_is_the_mean_over_rounded_samples():
+    """For discrete values, E[max(0, bound - value)] is the mean over rounded samples at any bound, within four standard
+    errors."""
     belief = Lognormal(-0.2, np.array([math.log(0.3), math.log(0.5)]), np.array([0.4, 0.05]), step=0.1)
     draws = np.exp(belief.mean + belief.sd * np.random.default_rng(0).standard_normal((20_000, 2)))
     values = -0.2 + 0.1 * np.round(draws / 0.1)

@@ -1,4 +1,4 @@
-"""Bounds on costs, as users write them."""
+"""Limits on costs in the form that users write."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from explorer.errors import ExplorerError
     ],
 )
 def test_limits_are_read(text, limit):
-    """A cost, a comparison, a number with or without an exponent, k, M, G or T and its unit, exactly; either side."""
+    """A limit is a cost, a comparison, and an exact number with exponent, k, M, G or T, and unit, in either order."""
     assert parse_limit(text) == limit == parse_limit(limit)
 
 
@@ -71,8 +71,8 @@ def test_limits_are_read(text, limit):
         (50_000_000, "write a text"),
     ],
 )
-def test_what_is_ambiguous_is_refused_with_what_was_meant(text, message):
-    """The message names the fault, and the spelling that is likely to be meant."""
+def test_ambiguous_limits_are_rejected_with_a_suggestion(text, message):
+    """The message names the fault and the likely intended form."""
     with pytest.raises(ExplorerError) as caught:
         parse_limit(text)
     assert message in str(caught.value)
@@ -80,7 +80,7 @@ def test_what_is_ambiguous_is_refused_with_what_was_meant(text, message):
 
 @pytest.mark.parametrize("bound", [float("nan"), float("inf"), "5"])
 def test_a_bound_is_a_finite_number(bound):
-    """A Limit made in Python is checked as one that is read."""
+    """A Limit created in Python is checked like a parsed one."""
     with pytest.raises(ExplorerError, match="must be a finite number"):
         Limit("macs", "<=", bound)
     with pytest.raises(ExplorerError, match="is not one of"):
@@ -88,7 +88,7 @@ def test_a_bound_is_a_finite_number(bound):
 
 
 def test_every_analytic_cost_has_its_units():
-    """The units in which costs are counted are known for every analytic cost."""
+    """Every analytic cost has known units."""
     assert set(COSTS) < set(UNITS)
 
 
@@ -115,15 +115,15 @@ def test_every_analytic_cost_has_its_units():
         "macs<=" + "9" * 19,
     ],
 )
-def test_what_is_no_limit_says_what_one_looks_like(text):
-    """Anything else is refused with an example."""
+def test_an_invalid_limit_gives_an_example(text):
+    """Any other text is rejected with an example."""
     with pytest.raises(ExplorerError, match=r"'macs<=50M'|'<= 50M'"):
         parse_limit(text)
 
 
 @pytest.mark.parametrize("text", ["", "50M", "= 50M", "<= fifty", "<= 50 M B"])
-def test_what_is_no_bound(text):
-    """A bound without its cost is a comparison and a number."""
+def test_invalid_bounds(text):
+    """A bound without its cost must be a comparison and a number."""
     assert parse_bound("macs", "<= 50M") == parse_limit("macs<=50M")
     with pytest.raises(ExplorerError, match="is not a bound; write a comparison and a number"):
         parse_bound("macs", text)
@@ -139,13 +139,13 @@ def test_what_is_no_bound(text):
     ],
 )
 def test_what_a_limit_allows(comparison, allowed):
-    """Below, at and above the bound, by comparison."""
+    """Values below, at and above the bound are allowed as the comparison says."""
     limit = parse_limit(f"macs {comparison} 1.1M")
     assert [limit.allows({"macs": value}) for value in (1_099_999, 1_100_000, 1_100_001)] == allowed
 
 
-def test_a_cost_that_is_not_known():
-    """A limit on a cost that was not counted is an error that names the costs there are."""
+def test_an_unknown_cost():
+    """A limit on an unknown cost gives an error that names the known costs."""
     with pytest.raises(ExplorerError, match="limit joules < 5: no cost 'joules' is known; known: macs, params"):
         parse_limit("joules<5").allows({"params": 1, "macs": 2})
 
@@ -153,20 +153,20 @@ def test_a_cost_that_is_not_known():
 @given(
     st.integers(0, 10**15), st.integers(0, 9), st.sampled_from(["", "k", "M"]), st.sampled_from(["<=", ">=", "<", ">"])
 )
-def test_a_limit_is_printed_as_it_can_be_read(number, tenth, suffix, comparison):
-    """str(limit) is read back as the same limit, however many digits it has."""
+def test_a_printed_limit_can_be_parsed(number, tenth, suffix, comparison):
+    """str(limit) is parsed as the same limit, with any number of digits."""
     limit = parse_limit(f"macs {comparison} {number}.{tenth}{suffix}")
     assert parse_limit(str(limit)) == limit
 
 
 @pytest.mark.parametrize("text", ["macs<=1e30", "macs<=1e-30", "loss<=0.000001", "loss<=2.5e-7", "reward>=-1e20"])
-def test_extreme_bounds_are_printed_as_they_can_be_read(text):
+def test_extreme_bounds_are_printed_with_an_exponent(text):
     """A bound that needs an exponent is printed with one."""
     assert parse_limit(str(parse_limit(text))) == parse_limit(text)
 
 
-def test_limits_are_printed_short():
-    """50,000,000 is 50M."""
+def test_limits_are_printed_with_suffixes():
+    """50,000,000 is printed as 50M."""
     assert [str(parse_limit(text)) for text in ("macs<=50000000", "macs<1500", "accuracy>0.25", "flops<=2G")] == [
         "macs <= 50M",
         "macs < 1.5k",

@@ -1,4 +1,4 @@
-"""What the noise of training does to a frontier."""
+"""The effect of training noise on a Pareto front."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from explorer.analysis.pareto import non_dominated
 
 
 def test_pooled_std_is_that_of_the_formula_and_none_without_repeats():
-    """Deviations from each group's own mean, over the sum of K - 1; a single value tells nothing."""
+    """The pooled deviation uses each group's own mean and the sum of K - 1, and needs repeated values."""
     assert pooled_std([[1.0, 3.0], [10.0, 10.0, 13.0]]) == pytest.approx(np.sqrt((2.0 + 6.0) / 3))
     assert pooled_std([[0.1, 0.5]]) == pytest.approx(np.std([0.1, 0.5], ddof=1))
     assert pooled_std([[1.0], [2.0], []]) is None and pooled_std([]) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_probabilities_are_those_of_drawn_means(seed):
-    """The integral agrees with the share of 200,000 draws of all means in which a network is non-dominated."""
+def test_probabilities_equal_those_of_sampled_means(seed):
+    """The integral equals the share of 200,000 samples of all means in which a network is non-dominated."""
     random = np.random.default_rng(seed)
     costs = random.integers(1, 8, 9).tolist()  # some equal
     values, errors = random.normal(0.8, 0.04, 9), random.uniform(0.02, 0.05, 9)
@@ -31,14 +31,14 @@ def test_probabilities_are_those_of_drawn_means(seed):
 
 
 def test_bounds_of_the_probabilities():
-    """The cheapest network is on the frontier for sure, twins of one cost halve what is left, one far behind has 0."""
+    """The cheapest network has probability 1, networks of equal cost share the rest, and one far behind has 0."""
     found = frontier_probabilities([1, 2, 2, 3], [0.5, 0.8, 0.8, 0.1], [0.01] * 4)
     assert found == pytest.approx([1.0, 0.5, 0.5, 0.0], abs=1e-9)
     assert frontier_probabilities([], [], []) == []
 
 
-def test_without_noise_the_frontier_is_what_it_is():
-    """Errors of 0, and errors that are small, give the non-dominated points; of equal points the first."""
+def test_without_noise_the_front_is_unchanged():
+    """Zero or small errors give the non-dominated points, and of equal points the first."""
     random = np.random.default_rng(5)
     costs, values = random.uniform(size=60).tolist(), random.uniform(size=60).tolist()
     front = set(non_dominated([(cost, -value) for cost, value in zip(costs, values)]))

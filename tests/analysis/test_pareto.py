@@ -1,4 +1,4 @@
-"""The frontier and its volume against brute force."""
+"""The Pareto front and its hypervolume, compared with brute force."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def dominates(a, b):
 
 
 def cells_dominated(points, reference):
-    """The volume by counting the unit cells whose lower corner some point dominates or equals."""
+    """Return the volume by counting the unit cells whose lower corner a point dominates or equals."""
     cells = itertools.product(*(range(r) for r in reference))
     return sum(any(all(x <= c for x, c in zip(p, cell)) for p in points) for cell in cells)
 
@@ -23,7 +23,7 @@ def cells_dominated(points, reference):
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 4])
 @pytest.mark.parametrize("seed", range(25))
 def test_front_equals_brute_force(dimensions, seed):
-    """The front holds no dominated point, loses no undominated one, and of equal points has the first."""
+    """The front has no dominated point, all non-dominated ones, and of equal points the first."""
     draw = random.Random(seed)
     points = [tuple(draw.randrange(6) for _ in range(dimensions)) for _ in range(40)]
     expected = [
@@ -35,7 +35,7 @@ def test_front_equals_brute_force(dimensions, seed):
 
 
 def test_an_empty_set_has_an_empty_front_without_volume():
-    """No point, no front, no volume."""
+    """Without points the front is empty and its volume is 0."""
     assert non_dominated([]) == []
     assert hypervolume([], (1.0, 1.0)) == 0.0
 
@@ -48,7 +48,7 @@ def test_published_example():
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 4])
 @pytest.mark.parametrize("seed", range(10))
 def test_volume_equals_counted_cells(dimensions, seed):
-    """The volume equals the number of unit cells dominated, whatever stands outside or twice."""
+    """The volume equals the number of dominated unit cells, also with points outside or repeated."""
     draw = random.Random(seed)
     points = [tuple(draw.randrange(8) for _ in range(dimensions)) for _ in range(12)]
     reference = (6,) * dimensions
@@ -56,6 +56,6 @@ def test_volume_equals_counted_cells(dimensions, seed):
 
 
 def test_a_point_on_the_reference_adds_nothing():
-    """A point that equals the reference in one coordinate spans no volume; the nearest better one does."""
+    """A point that equals the reference in one coordinate has no volume, and the next better one does."""
     assert hypervolume([(5.0, 0.0)], (5.0, 5.0)) == 0.0
     assert hypervolume([(4.0, 0.0)], (5.0, 5.0)) == 5.0

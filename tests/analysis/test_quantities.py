@@ -1,4 +1,4 @@
-"""One table of quantities: a new cost is a row of it and a formula."""
+"""The table of quantities: a new cost is one row and one formula."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from explorer.costs.analytic import Cost
 from explorer.records import Curve, Epoch, TrainingResult, TrialRecord
 
 ROOT = Path(__file__).parents[2]
-# The two edits: file -> (the line that the new one stands before, the new one).
+# The two edits: file -> (the line before which the new line is inserted, the new line).
 EDITS = {
     "explorer/analysis/quantities.py": (
         '        Quantity(LATENCY, "latency"',
@@ -97,7 +97,7 @@ print(json.dumps({
 
 
 def test_a_new_cost_is_one_row_and_one_formula(tmp_path):
-    """Two edits bring a cost to Python, JSON, limits, spaces, atlas, search, records, frontier, dashboard and help."""
+    """Two edits add a cost to Python, JSON, limits, spaces, atlas, search, records, front, dashboard and help."""
     for package in ("explorer", "dashboards", "search_spaces"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     for path, (before, new) in EDITS.items():
@@ -132,19 +132,19 @@ def test_a_new_cost_is_one_row_and_one_formula(tmp_path):
 
 
 def test_the_table_and_the_cost_name_the_same_costs():
-    """Every row of a cost has its formula, in the same order, so that JSON and tables agree."""
+    """Every cost in the table has a formula, in the same order, so that JSON and tables agree."""
     assert tuple(field.name for field in fields(Cost)) == COSTS
 
 
 @pytest.mark.parametrize("kept", [Epoch, TrainingResult, Curve])
-def test_what_a_training_measures_is_kept_in_a_field_of_one_name(kept):
-    """The field of a trained objective is one of an epoch, of a result and of a curve."""
+def test_training_metrics_have_fields_of_the_same_name(kept):
+    """A training metric is a field of an epoch, of a result and of a curve."""
     known = kept._fields if kept is Curve else {field.name for field in fields(kept)}
     assert set(TRAINED.values()) <= set(known)
 
 
-def test_accuracies_and_scores_are_maximised_and_all_else_minimised():
-    """What is better is in the table; a study's own direction comes first."""
+def test_accuracies_and_scores_are_maximised_and_others_minimised():
+    """The table has the direction of each quantity, and a study's own direction takes precedence."""
     assert {name for name in QUANTITIES if is_maximised(name)} == {"accuracy", "top5", *SCORES}
     assert directions(["accuracy", "macs", "loss", "joules"]) == {
         "accuracy": "max",
@@ -156,8 +156,8 @@ def test_accuracies_and_scores_are_maximised_and_all_else_minimised():
     assert not is_maximised("accuracy", {"accuracy": "min"})
 
 
-def test_a_name_of_the_callers_own_is_a_quantity_without_a_unit():
-    """A cost of the caller's keeps its name as title; one that ends in _bytes is shown as bytes."""
+def test_a_users_own_quantity_has_no_unit():
+    """A cost of the user has its name as title, and one that ends in _bytes is displayed as bytes."""
     assert quantity_named("joules").title == "joules"
     assert quantity_named("joules").unit.scale([5e9]).suffix == ""
     assert quantity_named("cache_bytes").unit.scale([3 * 2**20]).name == "MiB"
@@ -166,7 +166,7 @@ def test_a_name_of_the_callers_own_is_a_quantity_without_a_unit():
 
 
 def test_a_value_of_a_trial_is_an_objective_or_a_cost():
-    """An objective is preferred to a cost of the same name; what a trial does not have is None."""
+    """An objective takes precedence over a cost of the same name, and a missing value is None."""
     record = TrialRecord(0, "complete", costs={"macs": 5, "joules": 1.0}, objectives={"accuracy": 0.5, "joules": 2.0})
     assert [record.value(name) for name in ("macs", "accuracy", "joules", "loss")] == [5, 0.5, 2.0, None]
     assert record.quantities == {"macs": 5, "joules": 2.0, "accuracy": 0.5}

@@ -1,4 +1,4 @@
-"""Rank correlations with their intervals."""
+"""Rank correlations with their confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from explorer.analysis.ranking import rank_correlations
 
 
-def test_an_order_kept_and_an_order_turned():
-    """1 for the same order however spaced, -1 for the reverse; the interval lies within -1..1 and holds the value."""
+def test_equal_and_reversed_orders():
+    """The same order gives 1 and the reverse -1, and the interval contains the value and lies within -1..1."""
     trained = [0.1, 0.2, 0.3, 0.35, 0.9]
     numbers = {"same": [1, 10, 100, 1e6, 1e9], "reverse": [5, 4, 3, 2, 1]}
     found = {each.name: each for each in rank_correlations(numbers, trained, [1, 2, 1, 2, 1])}
@@ -20,9 +20,9 @@ def test_an_order_kept_and_an_order_turned():
         assert -1 <= low <= each.rho + 1e-9 and each.rho - 1e-9 <= high <= 1
 
 
-def test_what_size_alone_explains_is_nothing_at_equal_macs():
-    """A number that is MACs with noise correlates with an accuracy that is MACs with noise, but not at equal MACs; one
-    that knows the rest does."""
+def test_size_alone_explains_nothing_at_equal_macs():
+    """A score that is only noisy MACs has no partial correlation at equal MACs, and a score with more information
+    has."""
     random = np.random.default_rng(0)
     macs = random.normal(size=2_000)
     rest = random.normal(size=2_000)
@@ -34,8 +34,8 @@ def test_what_size_alone_explains_is_nothing_at_equal_macs():
     assert found["macs"].at_equal_macs is None
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    """Of 400 samples of 20 pairs, 92 to 98% have the truth in their 95% interval."""
+def test_the_interval_has_its_coverage():
+    """In 92% to 98% of 400 samples of 20 pairs, the 95% interval contains the true value."""
     random = np.random.default_rng(1)
     truth = 6 / np.pi * np.arcsin(0.7 / 2)  # Spearman's, of normal pairs that correlate by 0.7
     held = 0
@@ -46,8 +46,8 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     assert 0.92 <= held / 400 <= 0.98
 
 
-def test_what_is_missing_or_all_alike_has_no_correlation():
-    """None counts for nothing; too few networks, or all alike, give no figure."""
+def test_missing_or_constant_values_have_no_correlation():
+    """None values are ignored, and too few or constant values give no correlation."""
     trained = [0.1, 0.2, 0.3, 0.4, 0.5]
     numbers = {"part": [1, None, 2, 3, 4], "few": [1, None, None, None, 2], "alike": [1] * 5}
     found = {each.name: each for each in rank_correlations(numbers, trained, trained)}

@@ -1,4 +1,4 @@
-"""``benchmarks/latency_ranking.py`` as a shell calls it."""
+"""``benchmarks/latency_ranking.py`` on the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ranking(tmp_path, text: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_networks_of_the_table_are_measured_and_ranked(tmp_path):
-    """A correlation for each way of measuring; networks that no family holds, and trainings, are passed over."""
+    """Each way of measuring gets a correlation, and networks outside all families, and trainings, are skipped."""
     others = ["unheard_of,gpu,infer,amp,nchw,pt2,224,1\n", "regnety_004,gpu,train,amp,nchw,pt2,224,1\n"]
     found = ranking(tmp_path, HEAD + "".join([*ROWS, *others]))
     assert found.returncode == 0, found.stderr
@@ -41,7 +41,7 @@ def test_networks_of_the_table_are_measured_and_ranked(tmp_path):
         (HEAD + ROWS[0].replace("900", "fast"), "not a table of throughputs: could not convert"),
     ],
 )
-def test_a_table_that_does_not_serve_is_one_line(tmp_path, text, message):
-    """What is wrong with it is said before anything is measured."""
+def test_an_invalid_table_gives_one_line(tmp_path, text, message):
+    """An invalid table is reported before any measurement."""
     found = ranking(tmp_path, text)
     assert found.returncode == 1 and message in found.stderr and len(found.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""``benchmarks/latency_while_training.py`` as a shell calls it."""
+"""``benchmarks/latency_while_training.py`` on the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "latency_while_training.py"
 
 @pytest.mark.slow
 def test_a_network_is_timed_in_three_ways():
-    """One repeat beside one training says for each way what the network took, and how far that is from being alone."""
+    """One repetition beside one training reports for each way the latency and its difference to an idle machine."""
     line = [sys.executable, str(SCRIPT), "--device", "cpu", "--repeats", "1", "--workers", "1", "--batches", "1"]
     done = subprocess.run([*line, "--networks", "he2016_orders.yaml#0"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

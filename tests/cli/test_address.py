@@ -1,4 +1,4 @@
-"""What users call an architecture."""
+"""The forms in which users name an architecture."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NO_STORAGE = "sqlite:///there-is-none.db"
 
 
 def test_index_and_choices_name_the_same_network():
-    """``#INDEX`` and ``#choice=alternative,...`` are two names for one derivation."""
+    """``#INDEX`` and ``#choice=alternative,...`` name the same derivation."""
     space = load_space("preact_variants.yaml")
     derivation = space.unrank(1234)
     choices = ",".join(f"{name}={text}" for name, text in derivation.choices.items())
@@ -22,7 +22,7 @@ def test_index_and_choices_name_the_same_network():
 
 
 def test_name_without_scope_sets_every_instance():
-    """``attn=se(r=4)`` sets the choice in every stage; those left out take their first alternative."""
+    """``attn=se(r=4)`` sets the choice in every stage, and omitted choices take their first alternative."""
     derivation = find_architecture("preact_variants#attn=se(r=4)", NO_STORAGE).derivation
     assert {name: text for name, text in derivation.choices.items() if name.startswith("attn")} == {
         f"attn@stage{k}": "se(r=4)" for k in (1, 2, 3)
@@ -31,12 +31,12 @@ def test_name_without_scope_sets_every_instance():
 
 
 def test_commas_in_brackets_do_not_separate():
-    """An alternative with arguments is one piece."""
+    """An alternative with arguments is one item."""
     assert named_choices("a=se(r=4, round=8),b=1") == {"a": "se(r=4, round=8)", "b": "1"}
 
 
 def test_exported_architecture_is_found_by_its_path(tmp_path):
-    """The path of an architecture.json names the network in it."""
+    """The path of an architecture.json names the network that it contains."""
     architecture = load_space("preact_variants").architecture(7)
     path = tmp_path / "architecture.json"
     path.write_text(architecture.to_json())
@@ -44,7 +44,7 @@ def test_exported_architecture_is_found_by_its_path(tmp_path):
 
 
 def test_exported_folder_is_found_by_its_path(tmp_path, monkeypatch):
-    """The folder that an export wrote names the network in it, wherever it is called from."""
+    """The folder of an export names its network, from any working folder."""
     architecture = load_space("preact_variants").architecture(7)
     (tmp_path / "net:3").mkdir()
     (tmp_path / "net:3" / "architecture.json").write_text(architecture.to_json())
@@ -55,8 +55,8 @@ def test_exported_folder_is_found_by_its_path(tmp_path, monkeypatch):
     assert find_architecture(".", NO_STORAGE).architecture == architecture
 
 
-def test_another_input_replaces_the_files_own():
-    """``--input`` and ``--classes`` reach the network."""
+def test_another_input_replaces_the_one_of_the_file():
+    """``--input`` and ``--classes`` change the network's input and classes."""
     override = Input(TensorShape(1, 16, 16), 7)
     architecture = find_architecture("preact_variants#0", NO_STORAGE, override).architecture
     assert (architecture.input, architecture.classes) == ((1, 16, 16), 7)
@@ -66,14 +66,14 @@ def test_another_input_replaces_the_files_own():
     ("override", "input", "classes"),
     [(Input(TensorShape(1, 16, 16)), (1, 16, 16), 10), (Input(classes=7), (3, 32, 32), 7)],
 )
-def test_either_half_of_an_input_may_stay(override, input, classes):
-    """What is not named stays as the space's file has it."""
+def test_omitted_parts_of_an_input_stay(override, input, classes):
+    """An omitted ``--input`` or ``--classes`` keeps the value of the space file."""
     architecture = find_architecture("preact_variants#0", NO_STORAGE, override).architecture
     assert (architecture.input, architecture.classes) == (input, classes)
 
 
 def test_an_exported_network_keeps_its_classes(tmp_path):
-    """Its input may change; its head may not, and the way out is named."""
+    """An exported network accepts another input but no other classes, and the error names the alternative."""
     path = tmp_path / "architecture.json"
     path.write_text(load_space("preact_variants").architecture(7).to_json())
     moved = find_architecture(str(tmp_path), NO_STORAGE, Input(TensorShape(3, 16, 16), 10)).architecture
@@ -101,8 +101,8 @@ def test_an_exported_network_keeps_its_classes(tmp_path):
         ("study:3", "there-is-none.db"),
     ],
 )
-def test_what_is_not_found_is_said(address, message):
-    """An address that means nothing ends in one line that names the faulty part."""
+def test_an_invalid_address_is_reported(address, message):
+    """An invalid address gives a one-line error that names the invalid part."""
     with pytest.raises(ExplorerError) as error:
         find_architecture(address, NO_STORAGE)
     assert message in str(error.value) and "\n" not in str(error.value)

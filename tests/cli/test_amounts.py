@@ -1,4 +1,4 @@
-"""Numbers, times and amounts of memory as people write them."""
+"""Numbers, durations and amounts of memory in the forms that users write."""
 
 import click
 import pytest
@@ -17,8 +17,8 @@ from explorer.settings.amounts import parse_bytes, parse_seconds, parse_whole
         (parse_bytes, ["8G", "8GB", "8GiB", "8gb", "8 GB", "8192M", "8589934592"], 8 << 30),
     ],
 )  # fmt: skip
-def test_what_is_clear_is_understood(parse, texts, meant):
-    """Each spelling of an amount that has one meaning has that meaning."""
+def test_unambiguous_amounts_are_accepted(parse, texts, meant):
+    """Each unambiguous form of an amount is accepted with its value."""
     assert {text: parse(text) for text in texts} == dict.fromkeys(texts, meant)
 
 
@@ -30,15 +30,15 @@ def test_what_is_clear_is_understood(parse, texts, meant):
         (parse_bytes, ["", "0", "8X", "half", "50%", "-1G", "nan"], "write 512M or 8G"),
     ],
 )  # fmt: skip
-def test_what_is_not_clear_is_refused_with_the_right_form(parse, texts, right):
-    """Anything else names the form to write."""
+def test_ambiguous_amounts_are_rejected_with_the_right_form(parse, texts, right):
+    """Any other form gives an error that shows the form to write."""
     for text in texts:
         with pytest.raises(ValueError, match=right):
             parse(text)
 
 
 def test_a_number_on_the_command_line_keeps_its_range():
-    """The option's type reads the same spellings, keeps its range, and may take ``auto`` for the default."""
+    """The option's type accepts the same forms, checks its range, and accepts ``auto`` for the default."""
     assert Whole(1).convert("1k", None, None) == 1_000 and Whole(1, auto=True).convert("AUTO", None, None) is None
     for text, right in (("0", "not in the range"), ("-1e3", "not in the range"), ("auto", "as in 1000")):
         with pytest.raises(click.BadParameter) as caught:

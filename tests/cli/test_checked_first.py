@@ -1,4 +1,4 @@
-"""Bad input is reported before long work: otherwise each case would fail after training or measuring."""
+"""Invalid input is reported before any long work starts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.study.evaluations import SPACE_TEXT, good
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with a space, a study of a function's and a file; whatever trains, measures or costs a space ends the
-    test."""
+    """A folder with a space, a study of a function and a file, in which any training, measurement or cost count fails
+    the test."""
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
@@ -40,7 +40,7 @@ def place(tmp_path, monkeypatch):
         "explorer.data.dataset.load_data",
         "explorer.study.recorded_training.load_data",
     )
-    for name in names:  # first: a module that is imported after another was changed would keep the change
+    for name in names:  # first: a module imported after another was patched would keep the patch
         pkgutil.resolve_name(name)
     for name in names:
         monkeypatch.setattr(name, long_work)
@@ -89,8 +89,8 @@ DIGITS = ("--data", "digits", "--epochs", "1")
     ],
     ids=" ".join,
 )
-def test_bad_input_is_said_before_long_work(capsys, place, command, message):
-    """One line, status 2, and nothing was trained, measured, read or written."""
+def test_invalid_input_is_reported_before_long_work(capsys, place, command, message):
+    """Invalid input gives one line and status 2 before anything is trained, measured, read or written."""
     before = sorted(path.name for path in place.iterdir())
     status, out, err = run(capsys, *command)
     assert (status, out) == (2, ""), err

@@ -1,4 +1,4 @@
-"""``explorer compare`` as a shell calls it."""
+"""``explorer compare`` on the command line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT
 
 
-def test_two_spaces_are_drawn_trained_and_compared(capsys, tmp_path):
-    """Each space's networks are trained once, in a study of their own; the studies compare alike by their names, and
-    another seed has a study of its own."""
+def test_two_spaces_are_sampled_trained_and_compared(capsys, tmp_path):
+    """Each space's networks are trained once in its own study, studies compare alike by name, and another seed has its
+    own study."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text(SPACE_TEXT.replace("name: tiny", f"name: {name}"))
@@ -49,8 +49,8 @@ def test_two_spaces_are_drawn_trained_and_compared(capsys, tmp_path):
         (["compare", "nowhere.yaml", "he2016_orders.yaml"], "no such file"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(capsys, args, message, tmp_path, monkeypatch):
-    """Bad input ends in one line and status 2, and makes no file."""
+def test_invalid_comparisons_give_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """Invalid input gives one line and status 2, and creates no file."""
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, *args)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1

@@ -15,7 +15,7 @@ LINE = ("--data", "digits", "--subset", "200", "--epochs", "1", "--workers", "1"
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A working folder with a space in it."""
+    """A working folder that contains a space."""
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     monkeypatch.chdir(tmp_path)
     for name in ("EXPLORER_STORAGE", "EXPLORER_DATA"):
@@ -24,7 +24,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_a_printed_file_runs_the_same_search(capsys, place):
-    """The file resumes the study that the options created, and an option overrides the file."""
+    """The printed file resumes the study that the options created, and an option overrides the file."""
     line = ("search", "--space", "tiny.yaml", *LINE, "--recipe", "cosine", "--limit", "macs<=2M", "--trials", "1")
     status, printed, err = run(capsys, *line, "--storage", "sqlite:///one.db", "--print-config")
     assert (status, err) == (0, "") and not (place / "one.db").exists()
@@ -39,7 +39,7 @@ def test_a_printed_file_runs_the_same_search(capsys, place):
 
 
 def test_the_file_overrides_defaults_and_the_environment(capsys, place, monkeypatch):
-    """What is typed comes first, then the file, then the environment, then the defaults."""
+    """Options override the file, which overrides the environment, which overrides the defaults."""
     monkeypatch.setenv("EXPLORER_STORAGE", "sqlite:///environment.db")
     (place / "search.yaml").write_text("storage: sqlite:///file.db\ntrials: 7\nrecipe: {lr: 0.5}\nlimits: macs<=5M\n")
     shown = run(capsys, "search", "--config", "search.yaml", "--trials", "8", "--print-config")[1].splitlines()
@@ -51,7 +51,7 @@ def test_the_file_overrides_defaults_and_the_environment(capsys, place, monkeypa
 
 
 def test_a_password_is_not_printed(capsys, place, monkeypatch):
-    """A storage with a password stays in the environment."""
+    """A storage with a password is left out of the printed file."""
     monkeypatch.setenv("EXPLORER_STORAGE", "postgresql://me:secret@host/db")
     status, out, err = run(capsys, "search", "--space", "tiny.yaml", "--print-config")
     assert (status, err) == (0, "") and "secret" not in out and out.endswith("set EXPLORER_STORAGE\n")
@@ -68,8 +68,8 @@ def test_a_password_is_not_printed(capsys, place, monkeypatch):
         ("space: tiny.yaml\nrecipe: 5\n", (), "a recipe is a name, a JSON file or a mapping of fields, found 5"),
     ],
 )
-def test_a_wrong_file_is_one_line_and_status_2(capsys, place, text, options, message):
-    """Nothing is read, trained or written."""
+def test_an_invalid_file_is_one_line_and_status_2(capsys, place, text, options, message):
+    """An invalid file gives one line and status 2, and nothing is read, trained or written."""
     (place / "search.yaml").write_text(text)
     status, out, err = run(capsys, "search", "--config", "search.yaml", *options)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1
@@ -77,7 +77,7 @@ def test_a_wrong_file_is_one_line_and_status_2(capsys, place, text, options, mes
 
 
 def test_a_missing_file_is_one_line(capsys, place):
-    """The file is named with the reason."""
+    """A missing file gives a line with its name and the reason."""
     status, out, err = run(capsys, "search", "--config", "absent.yaml")
     assert (status, out) == (
         2,

@@ -1,4 +1,4 @@
-"""``explorer confirm`` as a shell calls it."""
+"""``explorer confirm`` on the command line."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.study.evaluations import SPACE_TEXT
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
-    """A storage with one small study of digits, its objectives accuracy and params."""
+    """A storage with one small study on digits whose objectives are accuracy and params."""
     folder = tmp_path_factory.mktemp("studies")
     (folder / "tiny.yaml").write_text(SPACE_TEXT)
     return folder, f"sqlite:///{folder / 'explorer.db'}"
 
 
-def test_confirm_gives_test_figures_of_the_frontier(capsys, storage):
-    """The documents name network, seeds, mean, deviation and probability; the study's own cost is the axis."""
+def test_confirm_gives_test_metrics_of_the_front(capsys, storage):
+    """The JSON documents have network, seeds, mean, deviation and probability, and use the study's cost as axis."""
     folder, url = storage
     line = ("search", "--space", str(folder / "tiny.yaml"), "--data", "digits", "--epochs", "1", "--workers", "2")
     status, _, err = run(
@@ -55,8 +55,8 @@ def test_confirm_gives_test_figures_of_the_frontier(capsys, storage):
         (["confirm", "--storage", "sqlite:///absent.db"], "there is no file"),
     ],
 )
-def test_what_cannot_be_confirmed_is_one_line(capsys, args, message, tmp_path, monkeypatch):
-    """Bad input ends in one line and status 2, and makes no file."""
+def test_invalid_confirmations_give_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """Invalid input gives one line and status 2, and creates no file."""
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, *args)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Commands on a study of images in a folder, wherever they are called from."""
+"""Commands on a study of images in a folder, called from any working folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = ("--sampler", "random", "--workers", "1", "--json")
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A project with data beside it; the study is begun from the project with a relative path."""
+    """A project with data beside it, and a study created there with a relative path."""
     class_folders(tmp_path / "data" / "grow", classes=3, shape=(1, 8, 8))
     (tmp_path / "project").mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -37,7 +37,7 @@ def begin(capsys, place, data):
 
 
 @pytest.mark.parametrize("data", ["../data/grow", pytest.param("../data/grow@12", marks=pytest.mark.slow)])
-def test_a_study_knows_where_its_data_lie(capsys, place, monkeypatch, data):
+def test_a_study_finds_its_data(capsys, place, monkeypatch, data):
     """Worker and confirm find the data of a relative path from another folder, resized or not."""
     url = begin(capsys, place, data)
     monkeypatch.chdir(place / "elsewhere")
@@ -51,21 +51,21 @@ def test_a_study_knows_where_its_data_lie(capsys, place, monkeypatch, data):
 
 @pytest.mark.slow
 def test_the_folder_of_a_known_data_set_is_remembered(capsys, place, monkeypatch):
-    """A known data set is found again where --data-dir or EXPLORER_DATA said, given neither."""
+    """A known data set is found again in the folder of an earlier --data-dir or EXPLORER_DATA."""
     idx_files(place / "data" / "mnist", "mnist")
     url = f"sqlite:///{place}/explorer.db"
     line = ("--data", "mnist", "--data-dir", "../data", "--subset", "100", "--epochs", "1", "--trials", "1")
     status, _, err = run(capsys, "search", "--space", "tiny.yaml", *line, "--storage", url, *SETTINGS)
     assert status == 0, err
     monkeypatch.chdir(place / "elsewhere")
-    monkeypatch.setenv("EXPLORER_DATA", str(place / "project"))  # where there is none
+    monkeypatch.setenv("EXPLORER_DATA", str(place / "project"))  # a folder without data
     assert run(capsys, "worker", "--storage", url, "--trials", "2", *SETTINGS)[0] == 0
     assert open_study(url).data_places == ({"name": "mnist", "data_dir": f"{place}/data"},)
 
 
 @pytest.mark.slow
-def test_data_that_moved_are_named_with_both_places(capsys, place, monkeypatch):
-    """One line says where they were and how to name the new place; with it the study goes on and remembers it."""
+def test_moved_data_are_reported_with_both_folders(capsys, place, monkeypatch):
+    """One line names the former folder and how to give the new one, which the study then stores."""
     url = begin(capsys, place, "../data/grow")
     shutil.move(place / "data", place / "moved")
     monkeypatch.chdir(place / "elsewhere")
@@ -73,7 +73,7 @@ def test_data_that_moved_are_named_with_both_places(capsys, place, monkeypatch):
         status, out, err = run(capsys, *command, "--storage", url)
         assert (status, out) == (2, "") and len(err.strip().splitlines()) == 1
         assert f"{place}/data/grow" in err and "'grow'" in err and "--data-dir" in err
-    for folder in (place / "moved", place / "moved" / "grow"):  # what holds it, or the folder itself
+    for folder in (place / "moved", place / "moved" / "grow"):  # the parent folder, or the folder itself
         trials = str(2 + len(open_study(url, "one").data_places))
         line = ("worker", "--storage", url, "--data-dir", str(folder), "--trials", trials, *SETTINGS)
         assert run(capsys, *line)[0] == 0
@@ -84,8 +84,8 @@ def test_data_that_moved_are_named_with_both_places(capsys, place, monkeypatch):
     assert run(capsys, "worker", "--storage", url, "--trials", "5", *SETTINGS)[0] == 0
 
 
-def test_other_images_in_the_same_place_are_refused(capsys, place):
-    """The content decides: a folder of that name with other images is another data set."""
+def test_other_images_in_the_same_folder_are_rejected(capsys, place):
+    """Other images in a folder of that name are another data set, because the content is compared."""
     url = begin(capsys, place, "../data/grow")
     next((place / "data" / "grow" / "train").rglob("*.png")).unlink()
     status, _, err = run(capsys, "worker", "--storage", url, "--study", "one", "--trials", "2", *SETTINGS)
@@ -95,8 +95,8 @@ def test_other_images_in_the_same_place_are_refused(capsys, place):
 
 
 @pytest.mark.slow
-def test_an_old_study_without_a_place_needs_the_folder(capsys, place, monkeypatch):
-    """A study of before places were kept is found in the working folder or with --data-dir, and says so."""
+def test_an_old_study_without_a_data_folder_needs_one(capsys, place, monkeypatch):
+    """A study without a stored data folder looks in the working folder or --data-dir, and says so."""
     url = begin(capsys, place, "../data/grow")
     database = open_for_writing(url)
     with database.engine.begin() as connection:

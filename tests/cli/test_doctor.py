@@ -1,4 +1,4 @@
-"""The doctor names what is there and what is missing with the line that mends it, and leaves nothing behind."""
+"""The doctor reports what is installed and what is missing, with the command to fix it, and leaves no files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def doctor(*args: object, before: str = "", **environment: str) -> tuple[int, dict, str]:
-    """``explorer doctor --json`` in a process of its own, where ``before`` runs first."""
+    """Return the result of ``explorer doctor --json`` in its own process, which first runs ``before``."""
     code = f"{before}\nimport sys; from explorer.cli import main; main(['doctor', '--json', *sys.argv[1:]])"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
@@ -36,7 +36,7 @@ def by_name(checks) -> dict:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """The user's cache is left alone."""
+    """The tests do not use the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -46,7 +46,8 @@ def storage(tmp_path_factory):
 
 
 def test_a_machine_that_runs_these_tests_can_search(storage, tmp_path):
-    """All that a search needs is found, every dependency by its version; status 0; no database is made."""
+    """Every requirement of a search is found, each dependency with its version; the status is 0 and no database is
+    created."""
     python_batches(tmp_path / "cifar-10-batches-py", "cifar10")
     status, document, errors = doctor("--storage", storage, "--data-dir", tmp_path)
     assert (status, document["ok"], errors) == (0, True, "")
@@ -72,8 +73,8 @@ def test_a_machine_that_runs_these_tests_can_search(storage, tmp_path):
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "port 1"),
     ],
 )
-def test_a_storage_that_cannot_be_used(url, found):
-    """A search cannot run where its storage cannot be written; no password is told."""
+def test_a_storage_that_cannot_be_written(url, found):
+    """A storage that cannot be written fails its check, and no password is displayed."""
     if url.startswith("postgresql"):
         pytest.importorskip("psycopg", reason="the extra [postgres] is not installed")
     checks = examine(url)
@@ -83,8 +84,8 @@ def test_a_storage_that_cannot_be_used(url, found):
     assert not healthy(checks)
 
 
-def test_a_file_that_is_no_database(tmp_path):
-    """What would be overwritten or refused later is refused now, and left as it is."""
+def test_a_file_that_is_not_a_database(tmp_path):
+    """A file that is not a database fails its check and stays unchanged."""
     file = tmp_path / "explorer.db"
     file.write_text("not a database")
     check = by_name(examine(f"sqlite:///{file}"))["storage"]
@@ -93,7 +94,7 @@ def test_a_file_that_is_no_database(tmp_path):
 
 
 def test_a_broken_torch_is_found(storage):
-    """A torch that is installed but cannot be imported fails the training step; the other checks go on; status 1."""
+    """A torch that cannot be imported fails the training check with status 1, and the other checks continue."""
     status, document, errors = doctor("--storage", storage, before="import sys; sys.modules['torch'] = None")
     checks = {check["name"]: check for check in document["checks"]}
     assert status == 1
@@ -103,8 +104,9 @@ def test_a_broken_torch_is_found(storage):
     assert errors == "a search cannot run here: a training step\n"
 
 
-def test_missing_packages_come_with_the_line_that_gets_them(storage, tmp_path):
-    """Of a dependency or an extra that is missing or too old, the exact pip line is told; only the former is needed."""
+def test_missing_packages_come_with_the_install_command(storage, tmp_path):
+    """A missing or outdated package gives the pip command to install it; only dependencies are required, extras are
+    not."""
     info = tmp_path / "explorer-9.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
@@ -125,7 +127,7 @@ def test_missing_packages_come_with_the_line_that_gets_them(storage, tmp_path):
 
 
 def test_a_cache_that_cannot_be_written(storage, tmp_path):
-    """Without a cache a search runs, and it is told what that costs."""
+    """Without a writable cache a search can run, and the check names the cost."""
     (tmp_path / "file").write_text("")
     status, document, _ = doctor("--storage", storage, XDG_CACHE_HOME=str(tmp_path / "file"))
     (check,) = [check for check in document["checks"] if check["name"] == "cache"]
@@ -133,8 +135,8 @@ def test_a_cache_that_cannot_be_written(storage, tmp_path):
     assert not check["ok"] and "XDG_CACHE_HOME" in check["mend"]
 
 
-def test_a_folder_without_locks_is_named(tmp_path, monkeypatch):
-    """Where SQLite cannot lock a file, as on some network file systems, the storage is refused with the reason."""
+def test_a_folder_without_locks_is_reported(tmp_path, monkeypatch):
+    """If SQLite cannot lock a file, as on some network file systems, the storage is rejected with the reason."""
 
     class Unlockable(sqlite3.Connection):
         def execute(self, *_):
@@ -146,8 +148,8 @@ def test_a_folder_without_locks_is_named(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
 
 
-def test_a_container_is_seen(monkeypatch):
-    """Fewer cores than the machine has, and less memory than a worker on each needs, are said with what to do."""
+def test_a_container_is_detected(monkeypatch):
+    """Fewer cores or less memory than the machine has gives a warning with advice."""
     monkeypatch.setattr("explorer.system.cores.usable_cores", lambda: 2)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     monkeypatch.setattr("explorer.system.memory.total_memory", lambda: 3 << 29)

@@ -1,4 +1,4 @@
-"""``explorer gradients`` and ``explorer search --record-gradients`` as a shell calls them."""
+"""``explorer gradients`` and ``explorer search --record-gradients`` on the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.study.evaluations import SPACE_TEXT
 
 
 def test_gradients_as_json(capsys):
-    """A document for each network in order, with every block; the input may be another than the space's own."""
+    """Each network gives a document with every block, in order, also for an input other than the space's own."""
     line = ("gradients", "he2016_orders.yaml#0", "he2016_orders.yaml#order=full_preact", "--batch", "2", "--json")
     status, out, err = run(capsys, *line, "--input", "3x8x8", "--classes", "5")
     assert (status, err) == (0, "")
@@ -28,7 +28,8 @@ def test_gradients_as_json(capsys):
 
 
 def test_a_search_records_gradients(capsys, tmp_path):
-    """Each trained network's flow is that of its own initial weights; the training is the same without the record."""
+    """Each trained network's gradient flow is that of its own initial weights, and recording does not change the
+    training."""
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     line = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--epochs", "1", "--workers", "1")
     line += ("--trials", "2", "--precision", "float32", "--sampler", "random", "--stopping", "none", "--json")
@@ -60,7 +61,7 @@ def test_a_search_records_gradients(capsys, tmp_path):
         (["gradients", "he2016_orders.yaml#0", "--data", "digits", "--batch", "300"], "has only 200 training images"),
     ],
 )
-def test_what_cannot_be_probed_is_one_line(capsys, args, message):
-    """Bad input ends in one line and status 2."""
+def test_invalid_gradient_requests_give_one_line(capsys, args, message):
+    """Invalid input gives one line and status 2."""
     status, out, err = run(capsys, *args)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""``explorer data list`` and ``doctor`` as a shell calls them."""
+"""``explorer data list`` and ``doctor`` on the command line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.data.layouts import class_folders, idx_files, python_batches
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """The user's cache is neither read nor written."""
+    """The tests neither read nor write the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """CIFAR-10 unpacked, MNIST in part, a folder of the user's own, and one that is no data set."""
+    """CIFAR-10 unpacked, part of MNIST, a folder of images of the user, and a folder that is no data set."""
     python_batches(tmp_path / "cifar-10-batches-py", "cifar10")
     class_folders(tmp_path / "flowers", classes=3, shape=(3, 20, 24))
     class_folders(tmp_path / "cifar100", classes=10)
@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 
 def test_data_list(capsys, folder):
-    """Every data set has its state, place, shape and classes; a missing one the line that fetches it."""
+    """Every data set has its state, folder, shape and classes, and a missing one has the command to fetch it."""
     status, out, errors = run(capsys, "data", "list", "--data-dir", str(folder), "--json")
     assert (status, errors) == (0, "")
     entries = {entry["name"]: entry for entry in json.loads(out)}
@@ -46,8 +46,8 @@ def test_data_list(capsys, folder):
     assert (entries["flowers"]["shape"], entries["flowers"]["classes"]) == ([3, 20, 24], 3)
 
 
-def test_data_list_for_people(capsys, folder, monkeypatch):
-    """The table says the same, from EXPLORER_DATA too, and where it looked."""
+def test_data_list_as_text(capsys, folder, monkeypatch):
+    """The table shows the same facts, also from EXPLORER_DATA, and the folder that was searched."""
     monkeypatch.setenv("EXPLORER_DATA", str(folder))
     status, out, _ = run(capsys, "data", "list")
     assert status == 0
@@ -61,8 +61,9 @@ def test_data_list_for_people(capsys, folder, monkeypatch):
     ("folder", "said"),
     [("{}/none", "there is no such folder"), ("{}/file", "file, no folder"), ("~nobody-here", "no such folder")],
 )
-def test_a_data_folder_that_is_none(capsys, folder, said, tmp_path, monkeypatch):
-    """EXPLORER_DATA that names a file, or nothing, is said by ``data list`` and in one line by what needs the data."""
+def test_an_invalid_data_folder(capsys, folder, said, tmp_path, monkeypatch):
+    """An EXPLORER_DATA that is a file or missing is shown by ``data list`` and is a one-line error where data is
+    needed."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EXPLORER_DATA", folder.format(tmp_path))
     status, out, _ = run(capsys, "data", "list")
@@ -71,8 +72,8 @@ def test_a_data_folder_that_is_none(capsys, folder, said, tmp_path, monkeypatch)
     assert status == 2 and said in errors and len(errors.splitlines()) == 1
 
 
-def test_an_empty_variable_is_no_setting(capsys, tmp_path, monkeypatch):
-    """EXPLORER_STORAGE and EXPLORER_DATA that are empty count as unset."""
+def test_an_empty_variable_counts_as_unset(capsys, tmp_path, monkeypatch):
+    """An empty EXPLORER_STORAGE or EXPLORER_DATA counts as unset."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EXPLORER_STORAGE", "")
     monkeypatch.setenv("EXPLORER_DATA", "")
@@ -81,15 +82,15 @@ def test_an_empty_variable_is_no_setting(capsys, tmp_path, monkeypatch):
 
 
 def test_wrong_use(capsys):
-    """A subcommand that does not exist and a name that is missing are told with the command, in one line."""
+    """An unknown subcommand or a missing name gives one line with the command."""
     assert run(capsys, "data", "fetch")[::2] == (2, "explorer data fetch: Missing argument 'NAME'.\n")
     status, _, errors = run(capsys, "data", "lst")
     assert status == 2
     assert errors == "explorer data: No such command 'lst'. Did you mean 'list'?\n"
 
 
-def test_training_tells_what_was_converted(capsys, folder):
-    """``train`` says on standard error which images were resized, and in its document too."""
+def test_training_reports_converted_images(capsys, folder):
+    """``train`` reports resized images on standard error and in its JSON document."""
     arch = "he2016_orders.yaml#0"
     status, out, errors = run(
         capsys, "train", arch, "--data", "flowers@16", "--data-dir", str(folder), "--epochs", "1", "--json"
@@ -101,8 +102,8 @@ def test_training_tells_what_was_converted(capsys, folder):
     assert errors.splitlines()[1 : len(notes) + 1] == [f"flowers@16: {note}" for note in notes]
 
 
-def test_a_test_image_that_cannot_be_read(capsys, folder, tmp_path):
-    """``train`` refuses it before it trains; ``search`` never looks at it and runs."""
+def test_an_unreadable_test_image(capsys, folder, tmp_path):
+    """``train`` rejects an unreadable test image before training; ``search`` does not read it and runs."""
     bad = folder / "flowers" / "test" / "class01" / "0001.png"
     bad.write_bytes(b"no image")
     data = ("--data", "flowers", "--data-dir", str(folder), "--epochs", "1")
@@ -128,8 +129,8 @@ def test_a_test_image_that_cannot_be_read(capsys, folder, tmp_path):
     assert json.loads(out)["trials"]["complete"] == 2
 
 
-def test_doctor_for_people(capsys, tmp_path):
-    """Each check is a line, with the mend below it; status 0 where a search can run."""
+def test_doctor_as_text(capsys, tmp_path):
+    """Each check is a line with the fix below it; the status is 0 if a search can run."""
     status, out, errors = run(
         capsys, "doctor", "--storage", f"sqlite:///{tmp_path}/explorer.db", "--data-dir", str(tmp_path)
     )

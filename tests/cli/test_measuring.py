@@ -1,4 +1,4 @@
-"""``explorer latency`` as a shell calls it."""
+"""``explorer latency`` on the command line."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.store.conftest import make_study, proposal
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path_factory):
-    """Locks of its own: no other test's measurement is waited for."""
+    """Separate lock files, so that no test waits for another test's measurement."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.mark.slow
 def test_latency_as_json(capsys):
-    """One document, a row for each network and setting in order, each with all that a reader of numbers needs."""
+    """The JSON has a row per network and setting, in order, with latency, settings and environment."""
     status, out, err = run(
         capsys, "latency", "he2016_orders.yaml#0", "he2016_orders.yaml#4", "--batch", "1,2", "--device", "cpu", "--json"
     )
@@ -54,16 +54,16 @@ def test_latency_as_json(capsys):
         assert "batch norms folded" in row["method"]
 
 
-def test_latency_for_people(capsys):
-    """A line for the network, on what it was measured and how; another input than the space's own is followed."""
+def test_latency_as_text(capsys):
+    """A line describes the network, device and settings, and another input than the space's own is used."""
     status, out, _ = run(capsys, "latency", "he2016_orders.yaml#0", "--device", "cpu", "--data", "digits")
     assert status == 0
     assert "he2016_orders.yaml#0" in out and "95% interval" in out
     assert "cpu:" in out and "batch 1, dtype float32, layout nchw, mode eager" in out and "pinned to core" in out
 
 
-def test_the_clock_of_a_gpu_is_told(capsys, monkeypatch):
-    """Beside the card's name stands the clock that it kept."""
+def test_the_clock_of_a_gpu_is_displayed(capsys, monkeypatch):
+    """The GPU's clock rate is displayed beside its name."""
     machine = Environment("cuda:0", "a card", 1, "here", "3", {"torch": "2"})
     environment = LatencyEnvironment(machine, 1, "float32", "nchw", "graph", 1)
     numbers = (1.0, 1.0, 1.0, 1.0, (1.0, 1.0), 50, 1e3)
@@ -93,8 +93,8 @@ def test_the_clock_of_a_gpu_is_told(capsys, monkeypatch):
         (["he2016_orders.yaml#0", "--threads", "0"], "0 is not in the range"),
     ],
 )
-def test_bad_input_ends_before_anything_is_measured(capsys, args, message):
-    """What cannot be measured gives one line on standard error and exit status 2."""
+def test_invalid_input_ends_before_any_measurement(capsys, args, message):
+    """Invalid input gives one line on standard error and exit status 2."""
     device = [] if "--device" in args else ["--device", "cpu"]
     status, out, err = run(capsys, "latency", *args, *device)
     assert (status, out) == (2, "")
@@ -102,8 +102,8 @@ def test_bad_input_ends_before_anything_is_measured(capsys, args, message):
 
 
 @pytest.mark.slow
-def test_two_that_measure_take_turns(capsys):
-    """Where another measures on the device, that is said and waited for."""
+def test_concurrent_measurements_take_turns(capsys):
+    """A measurement waits for another one on the same device, with a message."""
     said = ""
     with ThreadPoolExecutor() as pool:
         with measuring("cpu"):
@@ -118,8 +118,8 @@ def test_two_that_measure_take_turns(capsys):
     assert len(json.loads(capsys.readouterr().out)) == 1
 
 
-def test_ctrl_c_while_it_measures(tmp_path):
-    """It ends at once with one word on standard error, and so does the process that measures."""
+def test_ctrl_c_during_a_measurement(tmp_path):
+    """Ctrl-C ends the command and its measuring process at once, with one word on standard error."""
     line = [sys.executable, "-c", "from explorer.cli import main; main()"]
     line += ["latency", "he2016_orders.yaml#0", "--batch", "1,2,3,4", "--device", "cpu"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -144,8 +144,8 @@ def test_ctrl_c_while_it_measures(tmp_path):
         (["he2016_orders.yaml#0", "--predicted"], "'explorer latency --calibrate SPACE' makes one"),
     ],
 )
-def test_predictors_that_cannot_be(capsys, monkeypatch, tmp_path, args, message):
-    """What cannot be learnt or predicted gives one line and exit status 2, before anything is measured."""
+def test_invalid_predictors(capsys, monkeypatch, tmp_path, args, message):
+    """Invalid calibrations and predictions give one line and exit status 2 before any measurement."""
     monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
     status, out, err = run(capsys, "latency", *args, "--device", "cpu")
     assert (status, out) == (2, "")
@@ -155,7 +155,7 @@ def test_predictors_that_cannot_be(capsys, monkeypatch, tmp_path, args, message)
 
 @pytest.mark.slow
 def test_calibrate_and_predict(capsys, monkeypatch, tmp_path):
-    """A calibration says its error on held-out networks and where it is kept; then networks are predicted from it."""
+    """A calibration reports its error on held-out networks and its file, and then predicts latencies of networks."""
     monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
     small = ["--device", "cpu", "--input", "1x8x8", "--classes", "10", "--json"]
     status, out, _ = run(capsys, "latency", "--calibrate", "preact_variants.yaml", "-n", "20", *small)
@@ -171,7 +171,7 @@ def test_calibrate_and_predict(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def mixed(tmp_path):
-    """A storage with a study whose two latencies were measured by two versions of torch."""
+    """A storage with a study whose two latencies were measured with two versions of torch."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     writer = StudyWriter(make_study(url), new_worker())
     for number, torch in enumerate(("2", "3")):
@@ -185,8 +185,9 @@ def mixed(tmp_path):
 
 
 @pytest.mark.parametrize("asked", [["--x", "latency_ms"], ["--under", "latency_ms<=9"], ["--y", "latency_ms"]])
-def test_a_frontier_does_not_mix_environments_unless_asked(capsys, mixed, asked):
-    """One line and status 2, naming what differs; with --mix-environments the answer, and that it is mixed."""
+def test_a_front_mixes_environments_only_on_request(capsys, mixed, asked):
+    """Latencies of several environments give one line and status 2; with --mix-environments they give a result and a
+    warning."""
     line = ["frontier", "one", *asked, "--storage", mixed]
     status, out, err = run(capsys, *line)
     assert (status, out) == (2, "") and len(err.splitlines()) == 1
@@ -198,8 +199,9 @@ def test_a_frontier_does_not_mix_environments_unless_asked(capsys, mixed, asked)
     assert json.loads(out) and {point["latency_environment"] for point in json.loads(out)} <= {"d2", "d3"}
 
 
-def test_an_export_does_not_mix_environments_unless_asked(capsys, mixed, tmp_path):
-    """The best network under a latency is chosen among numbers that compare, or it is said that they do not."""
+def test_an_export_mixes_environments_only_on_request(capsys, mixed, tmp_path):
+    """The best network under a latency limit is chosen only from comparable latencies, unless --mix-environments is
+    given."""
     line = ["export", "one", "--under", "latency_ms<=9", "-o", str(tmp_path / "net"), "--storage", mixed]
     status, out, err = run(capsys, *line)
     assert (status, out) == (2, "") and len(err.splitlines()) == 1
@@ -211,8 +213,8 @@ def test_an_export_does_not_mix_environments_unless_asked(capsys, mixed, tmp_pat
 
 
 @pytest.mark.parametrize("asked", [["--x", "latency_ms"], ["--y", "latency_ms"]])
-def test_effects_do_not_mix_environments_unless_asked(capsys, mixed, asked):
-    """Latencies of several environments are no equal cost; with --mix-environments it is said that they are mixed."""
+def test_effects_mix_environments_only_on_request(capsys, mixed, asked):
+    """Latencies of several environments do not match costs; with --mix-environments they do, with a warning."""
     line = ["effects", "one", *asked, "--storage", mixed]
     status, out, err = run(capsys, *line)
     assert (status, out) == (2, "") and len(err.splitlines()) == 1
@@ -223,7 +225,7 @@ def test_effects_do_not_mix_environments_unless_asked(capsys, mixed, asked):
     assert (status, err) == (0, "") and "mixed" not in out
 
 
-def test_a_frontier_without_latencies_takes_trials_of_any_environment(capsys, mixed):
-    """Accuracy and MACs compare wherever latency was measured."""
+def test_a_front_without_latencies_accepts_any_environment(capsys, mixed):
+    """Accuracy and MACs are compared across environments."""
     status, out, err = run(capsys, "frontier", "one", "--storage", mixed)
     assert (status, err) == (0, "") and "mixed" not in out

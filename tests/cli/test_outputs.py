@@ -1,4 +1,4 @@
-"""Where ``-o`` and ``--plot`` may write."""
+"""The files that ``-o`` and ``--plot`` may write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPACE = "he2016_orders.yaml"
 
 @pytest.fixture
 def lines(tmp_path):
-    """Each command that writes a file, without its name, and the suffix that it has."""
+    """Return each command that writes a file, without the file name, and its suffix."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     make_study(url)
     return [
@@ -29,16 +29,16 @@ def refused(capsys, line, path, message: str) -> None:
     assert (status, out, err.count("\n")) == (2, "", 1) and message in err, err
 
 
-def test_another_kind_of_file_is_refused(capsys, tmp_path, lines):
-    """A name that ends otherwise is refused before any work, with the suffix to give."""
+def test_another_suffix_is_rejected(capsys, tmp_path, lines):
+    """A file name with another suffix is rejected before any work, with the correct suffix."""
     for line, suffix in lines:
         for name in ("r.pdf", "r", "r.csv", "-"):
             refused(capsys, line, tmp_path / name, f"ends in {suffix}")
         assert not (tmp_path / "r.pdf").exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused(capsys, tmp_path, lines):
-    """A folder, a file in place of a folder, and a pipe are named, each in one line."""
+def test_an_unwritable_path_is_rejected(capsys, tmp_path, lines):
+    """A folder, a path below a file, and a pipe are each rejected in one line."""
     (tmp_path / "a file").touch()
     for line, suffix in lines:
         folder, pipe = tmp_path / f"folder{suffix}", tmp_path / f"pipe{suffix}"
@@ -52,7 +52,8 @@ def test_a_place_that_cannot_be_written_is_refused(capsys, tmp_path, lines):
 
 
 def test_a_foreign_file_is_not_overwritten(capsys, tmp_path, lines):
-    """A file that the command did not write is left alone; its own earlier one is replaced, and a folder is made."""
+    """A file that the command did not write is kept, its own earlier file is replaced, and a missing folder is
+    created."""
     for number, (line, suffix) in enumerate(lines):
         foreign, own = tmp_path / f"foreign{suffix}", tmp_path / f"made-{number}" / f"own{suffix}"
         foreign.write_text("<!doctype html><title>mine</title>")

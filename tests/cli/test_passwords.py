@@ -1,4 +1,4 @@
-"""No command shows a password of its storage, and one on the command line is warned of."""
+"""No command displays the password of its storage, and a password on the command line gives a warning."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ AWAY = f"postgres://me:{CANARY}@127.0.0.1:1/db?sslpassword={CANARY}"
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    """What a command writes is left nowhere else."""
+    """What a command writes stays in the test's own folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_each_command_with_a_storage_is_tried():
-    """The commands that take no storage are those that need none."""
+def test_each_command_with_a_storage_is_tested():
+    """The commands without a test line take no storage."""
     assert set(COMMANDS) - set(LINES) == {"space", "sample", "atlas", "describe", "data"}
 
 
 @pytest.mark.parametrize("command", LINES)
 @pytest.mark.parametrize("storage", [BROKEN, AWAY])
-def test_no_command_shows_a_password(capsys, monkeypatch, command, storage):
-    """A storage that is no URL, or whose server is away, ends in one line without its password, with --debug too."""
+def test_no_command_displays_a_password(capsys, monkeypatch, command, storage):
+    """An invalid or unreachable storage URL gives one line without its password, also with --debug."""
     if storage == AWAY:
         pytest.importorskip("psycopg", reason="the extra [postgres] is not installed")
         if command == "dashboard":
@@ -62,8 +62,8 @@ def test_no_command_shows_a_password(capsys, monkeypatch, command, storage):
 
 
 @pytest.mark.parametrize("place", [("--storage",), ("--storage=",)])
-def test_a_password_on_the_command_line_is_warned_of(capsys, place):
-    """One line says that other users can read it and what to do; from EXPLORER_STORAGE there is none."""
+def test_a_password_on_the_command_line_gives_a_warning(capsys, place):
+    """One line warns that other users can read it and gives advice; a password from EXPLORER_STORAGE gives none."""
     words = [*place, AWAY] if place == ("--storage",) else [f"{place[0]}{AWAY}"]
     _, _, errors = run(capsys, "studies", *words)
     warning, reason = errors.splitlines()
@@ -71,8 +71,8 @@ def test_a_password_on_the_command_line_is_warned_of(capsys, place):
     assert CANARY not in errors and "127.0.0.1" in reason
 
 
-def test_a_storage_without_a_password_is_not_warned_of(capsys):
-    """A user name alone, or a file, gives no such line."""
+def test_a_storage_without_a_password_gives_no_warning(capsys):
+    """A URL with only a user name, or a file, gives no warning."""
     for storage in ("postgresql://me@127.0.0.1:1/db", "sqlite:///none.db"):
         assert len(run(capsys, "studies", "--storage", storage)[2].splitlines()) == 1
 
@@ -91,8 +91,8 @@ def test_a_storage_without_a_password_is_not_warned_of(capsys):
         ["export", "he2016_orders.yaml#0", "-o", "net", "--formats", f"postgresql://me:{CANARY}@127.0.0.1/db"],
     ],
 )
-def test_a_url_in_the_wrong_place_shows_no_password(capsys, words):
-    """A URL given as another argument, or cut by the shell at a blank, ends in one line without its password."""
+def test_a_url_in_the_wrong_place_displays_no_password(capsys, words):
+    """A URL given as another argument, or split by the shell at a blank, gives one line without its password."""
     status, out, errors = run(capsys, *words)
     assert (status, out) == (2, "") and CANARY not in errors
     assert len(errors.splitlines()) == 1 + ("--storage" in words)

@@ -1,4 +1,4 @@
-"""The commands that train, and what is done with what they leave: search, frontier, export, as a shell calls them."""
+"""Search, train, frontier and export on the command line."""
 
 import io
 import json
@@ -17,7 +17,7 @@ SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epoc
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A storage with one small study of digits that the command line searched twice, and what it said each time."""
+    """A storage with a small study on digits that the command line searched twice, and both outputs."""
     url, said = f"sqlite:///{tmp_path_factory.mktemp('studies')}/explorer.db", []
     for trials in ("2", "9"):
         with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit, match="0"):
@@ -32,7 +32,7 @@ def storage(searched):
 
 
 def test_search_resumes_and_ends_when_the_space_is_exhausted(capsys, searched):
-    """The same line goes on with the study; five networks are all there are, and each is trained once."""
+    """The same command resumes the study and trains each of the five networks once."""
     storage, (first, second) = searched
     assert first["trials"]["complete"] == 2
     assert second["trials"]["complete"] == 5 and second["trials"]["running"] == 0
@@ -45,8 +45,8 @@ def test_search_resumes_and_ends_when_the_space_is_exhausted(capsys, searched):
     assert all(0 <= row["accuracy"] <= 1 and row["costs"]["macs"] > 0 for row in trained)
 
 
-def test_frontier_and_budget(capsys, storage):
-    """``frontier`` gives non-dominated trials by ascending cost; ``--under`` the best that keeps the budget."""
+def test_front_and_budget(capsys, storage):
+    """``frontier`` lists non-dominated trials by ascending cost; ``--under`` gives the best one within the budget."""
     status, out, _ = run(capsys, "studies", "--storage", storage, "--json")
     (study,) = json.loads(out)
     assert status == 0 and study["data"] == "digits" and study["trials"]["complete"] == 5
@@ -63,7 +63,7 @@ def test_frontier_and_budget(capsys, storage):
 
 
 def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
-    """A trial is exported with its weights, kept or trained again; a bare derivation with fresh ones."""
+    """A trial is exported with its weights, stored or retrained; a derivation is exported with initial weights."""
     _, out, _ = run(capsys, "trials", "he2016_orders-digits", "--storage", storage, "--json")
     number = next(row["number"] for row in json.loads(out) if row["state"] == "complete")
     folder = tmp_path / "net"
@@ -124,8 +124,8 @@ def test_export_of_a_trial_and_of_a_space(capsys, storage, tmp_path):
         (["export", "he2016_orders.yaml#0", "-o", "net", "--formats", "onx"], "unknown export format 'onx'"),
     ],
 )
-def test_bad_input_ends_in_one_line_and_status_2(capsys, args, message, tmp_path, monkeypatch):
-    """Bad input gives one clear line, exit status 2 and no file."""
+def test_invalid_input_ends_in_one_line_and_status_2(capsys, args, message, tmp_path, monkeypatch):
+    """Invalid input gives one clear line, exit status 2 and no file."""
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, *args)
     assert (status, out) == (2, "")
@@ -134,7 +134,7 @@ def test_bad_input_ends_in_one_line_and_status_2(capsys, args, message, tmp_path
 
 
 def test_missing_data_set_says_how_to_get_it(capsys, tmp_path, monkeypatch):
-    """A data set that is not there ends in one line that says where it was looked for and what to put there."""
+    """A missing data set gives a line that names the folder searched and the files expected."""
     monkeypatch.delenv("EXPLORER_DATA", raising=False)
     status, out, err = run(
         capsys, "search", "--space", "he2016_orders.yaml", "--data", "cifar10", "--data-dir", str(tmp_path)
@@ -143,20 +143,20 @@ def test_missing_data_set_says_how_to_get_it(capsys, tmp_path, monkeypatch):
     assert str(tmp_path) in err and "cifar10" in err and len(err.strip().splitlines()) == 1
 
 
-def test_unknown_study_names_those_there_are(capsys, storage):
-    """A study that is not there ends in one line with the near misses."""
+def test_an_unknown_study_gives_similar_names(capsys, storage):
+    """An unknown study gives a line with the closest names."""
     status, _, err = run(capsys, "frontier", "he2016_orders-digit", "--storage", storage)
     assert status == 2 and "did you mean 'he2016_orders-digits'" in err
 
 
-def test_another_recipe_is_refused_with_the_difference(capsys, storage):
-    """A run that differs from the study it would go on with is refused, and the difference named."""
+def test_another_recipe_is_rejected_with_the_difference(capsys, storage):
+    """A run with other settings than its study is refused, and the difference is named."""
     status, _, err = run(capsys, *SEARCH, "--recipe", "he2016", "--storage", storage)
     assert status == 2 and "recipe" in err and "--new-study" in err
 
 
-def test_train_tests_on_the_split_that_no_search_sees(capsys):
-    """``train`` gives validation and test accuracy and a curve of the epochs asked for, the same for the same seed."""
+def test_train_evaluates_on_the_test_split(capsys):
+    """``train`` gives validation and test accuracy and a curve over all epochs, and the same for the same seed."""
     args = ("train", "he2016_orders.yaml#0", "--data", "digits", "--epochs", "2", "--device", "cpu", "--json")
     status, out, err = run(capsys, *args)
     assert status == 0, err
@@ -171,8 +171,9 @@ def test_train_tests_on_the_split_that_no_search_sees(capsys):
 
 
 @pytest.mark.slow
-def test_an_interrupted_train_goes_on_when_called_again(capsys, tmp_path, monkeypatch):
-    """The same line goes on from the checkpoint beside the storage, to the figures of an undisturbed training."""
+def test_an_interrupted_training_resumes(capsys, tmp_path, monkeypatch):
+    """The same command resumes from the checkpoint beside the storage, with the results of an uninterrupted
+    training."""
     import explorer.study.workers.one_training as one_training
     import explorer.training.loop as loop
 

@@ -1,4 +1,4 @@
-"""``explorer scores`` and ``explorer search --scores`` as a shell calls them."""
+"""``explorer scores`` and ``explorer search --scores`` on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEARCH = ["search", "--data", "digits", "--subset", "60", "--epochs", "1", "--wo
 
 
 def test_scores_as_json(capsys):
-    """One row a network in order, with its digest and each score asked for."""
+    """There is one row per network, in order, with its digest and each requested score."""
     archs = ["preact_variants.yaml#3", "preact_variants.yaml#4"]
     status, out, err = run(capsys, "scores", *archs, "--data", "digits", "--score", "naswot,synflow", "--json")
     assert (status, err) == (0, "")
@@ -26,8 +26,8 @@ def test_scores_as_json(capsys):
 
 
 def test_scores_of_a_space(capsys):
-    """With -n so many networks of a space are drawn, none twice, the same for a seed; each score is set beside params,
-    MACs and activations. Without data they are scored on noise of the shape that is given."""
+    """-n draws distinct networks of a space by seed, and each score is compared with params, MACs and activations,
+    without data on noise."""
     command = ["scores", "preact_variants.yaml", "-n", "6", "--score", "naswot,snip", "--seed", "3"]
     shape = ["--input", "1x8x8", "--classes", "7"]
     status, out, err = run(capsys, *command, *shape, "--json")
@@ -49,8 +49,8 @@ def test_scores_of_a_space(capsys):
     assert status == 0 and "rank correlation with" in out and f"{rho:.4g}" in out
 
 
-def test_a_correlation_of_too_few_is_blank_and_says_why(capsys):
-    """Of three networks no correlation is told; one line says what a blank means."""
+def test_a_correlation_of_few_networks_is_blank_with_a_reason(capsys):
+    """For three networks the correlation is blank, and one line explains why."""
     shape = ["--input", "1x8x8", "--classes", "7", "--score", "snip"]
     status, out, err = run(capsys, "scores", "preact_variants.yaml", "-n", "3", *shape)
     assert status == 0 and out.splitlines()[-1].split() == ["snip", "3"]
@@ -80,9 +80,8 @@ def test_bad_input_ends_in_one_line(args, message, capsys, tmp_path, monkeypatch
     assert message in err and len(err.strip().splitlines()) == 1
 
 
-def test_a_search_stores_scores_and_trains_as_without(capsys, tmp_path):
-    """With --scores a trial has them among what was measured, and the very accuracy that it has without; --study then
-    ranks them beside the plain costs."""
+def test_a_search_stores_scores_and_trains_the_same(capsys, tmp_path):
+    """With --scores a trial stores its scores and has the same accuracy, and --study ranks them beside the costs."""
     url, plain = (f"sqlite:///{tmp_path}/{name}.db" for name in ("scored", "plain"))
     space = tmp_path / "tiny.yaml"
     space.write_text(SPACE_TEXT)

@@ -1,4 +1,4 @@
-"""``explorer export`` and ``describe`` as a shell calls them."""
+"""``explorer export`` and ``describe`` on the command line."""
 
 import json
 
@@ -15,7 +15,7 @@ SMALL = "he2016_orders.yaml#order=full_preact"
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
-    """A storage with a study of three tiny trainings."""
+    """A storage with a study of three small trainings."""
     space = explorer.parse_space(
         "name: tiny\ninput: 1x8x8\nclasses: 10\nstem: conv3x3(width) bn relu\nstages: {blocks: 1, width: width}\n"
         "block: conv3x3 bn + relu\nhead: gap fc\ngrammar: {width: 4 | 8 | 16}\n"
@@ -31,7 +31,8 @@ def frontier(capsys, storage):
 
 
 def test_a_derivation_is_exported_untrained_and_described(capsys, tmp_path):
-    """Without a trial the weights are fresh, and card and description say so; the same line again replaces it."""
+    """An export without a trial has initial weights, which card and description state, and the same command replaces
+    it."""
     folder = tmp_path / "net"
     for _ in range(2):
         status, out, err = run(capsys, "export", SMALL, "-o", str(folder), *QUICK, "--json")
@@ -51,8 +52,9 @@ def test_a_derivation_is_exported_untrained_and_described(capsys, tmp_path):
     assert status == 0 and "not trained" in out and "model.safetensors" in out
 
 
-def test_a_study_is_exported_by_budget_and_by_frontier(capsys, storage, tmp_path):
-    """--under takes the best that keeps the limit, --frontier every network of it, each with its own accuracy."""
+def test_a_study_is_exported_by_budget_and_by_front(capsys, storage, tmp_path):
+    """--under exports the best network within the limit, --frontier every network on the front, each with its
+    accuracy."""
     points = frontier(capsys, storage)
     cheapest = points[0]
     line = ("export", "tiny", "--storage", storage, "--formats", "safetensors", "--json")
@@ -74,7 +76,7 @@ def test_a_study_is_exported_by_budget_and_by_frontier(capsys, storage, tmp_path
 
 
 def test_backbones_and_new_heads(capsys, storage, tmp_path):
-    """--features leaves the head out, --head-classes puts a new one on; neither keeps the accuracy of the whole."""
+    """--features removes the head and --head-classes adds a new one; neither keeps the accuracy of the full network."""
     trial = f"tiny:{frontier(capsys, storage)[0]['trial']}"
     line = ("export", trial, "--storage", storage, "--formats", "safetensors", "--json")
     for option, value, features in (("--features", "1", [1]), ("--head-classes", "3", [])):
@@ -87,7 +89,7 @@ def test_backbones_and_new_heads(capsys, storage, tmp_path):
     assert told["architecture"]["classes"] == 3
 
 
-def test_weights_of_a_file_are_taken(capsys, tmp_path):
+def test_weights_of_a_file_are_exported(capsys, tmp_path):
     """--weights exports a network with the values of a safetensors file."""
     space = explorer.load_space("he2016_orders.yaml")
     network = explorer.build(space.architecture(space.named({"order": "full_preact"})), seed=7)
@@ -116,8 +118,8 @@ def test_weights_of_a_file_are_taken(capsys, tmp_path):
         (["--under", "macs<=1M", "--storage", "sqlite:///nowhere.db"], "nowhere.db"),
     ],
 )
-def test_bad_wishes_end_in_one_line(capsys, args, message, tmp_path, monkeypatch):
-    """A wish that cannot be met is one line, exit status 2, and nothing is written."""
+def test_invalid_exports_give_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """Invalid export options give one line and exit status 2, and nothing is written."""
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, "export", SMALL, "-o", "net", *args)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1, err
@@ -125,15 +127,15 @@ def test_bad_wishes_end_in_one_line(capsys, args, message, tmp_path, monkeypatch
 
 
 def test_a_format_without_its_package_names_the_extra(capsys, tmp_path, monkeypatch):
-    """ONNX asked for where onnx is not installed ends in one line that names the extra."""
+    """ONNX export without the onnx package gives one line that names the extra."""
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     status, _, err = run(capsys, "export", SMALL, "-o", str(tmp_path / "net"), "--formats", "onnx")
     assert status == 2 and "explorer[export]" in err and len(err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_export_is_not_described(capsys, tmp_path):
-    """A folder that is not there, holds something else, or was tampered with, ends in one line and status 2."""
+def test_a_folder_that_is_no_export_is_not_described(capsys, tmp_path):
+    """A folder that is missing, contains something else or was modified gives one line and status 2."""
     folder = tmp_path / "net"
     run(capsys, "export", SMALL, "-o", str(folder), "--formats", "safetensors")
     weights = folder / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Commands that are asked to end by a signal: the exit status says which, and what ran is kept."""
+"""Commands that are ended by a signal: the exit status names the signal, and running work is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 
 @pytest.fixture
 def command(tmp_path):
-    """Starts a command in a folder with a space file; ends it with the test."""
+    """Start a command in a folder with a space file, and kill it at the end of the test."""
     (tmp_path / "space.yaml").write_text(SPACE_TEXT)
     started = []
 
@@ -52,15 +52,15 @@ SIGNALS = [
 def counts(tmp_path) -> dict[str, int]:
     try:
         (study,) = list_studies(f"sqlite:///{tmp_path}/explorer.db")
-    except (StoreError, ValueError):  # not there yet
+    except (StoreError, ValueError):  # the database does not exist yet
         return {"running": 0}
     return study.counts
 
 
 @pytest.mark.parametrize("number, by", SIGNALS)
 def test_a_search_ends_with_the_status_of_its_signal(tmp_path, command, capsys, number, by):
-    """130 for Ctrl-C, 143 for SIGTERM, 129 for a closed terminal; what ran is interrupted, not failed, for ``search``,
-    ``trials`` and ``studies``."""
+    """The status is 130 for Ctrl-C, 143 for SIGTERM and 129 for a closed terminal, and running trials are interrupted,
+    not failed."""
     process = command(*SEARCH)
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     process.send_signal(number)
@@ -81,7 +81,7 @@ TRAIN = ("train", "space.yaml#26", "--data", "digits", "--epochs", "5000")
 
 
 def trainer(command) -> int:
-    """The process that trains for a command: the one below the one in a session of its own."""
+    """Return the process that trains for a command: the child of the one in its own session."""
     for line in subprocess.run(["ps", "-eo", "pid,ppid,sid"], capture_output=True, text=True).stdout.splitlines()[1:]:
         pid, parent, session = map(int, line.split())
         if session == parent and started_by(command, parent):
@@ -101,9 +101,9 @@ def started_by(command, pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, command):
-    """A segmentation fault in a library ends ``explorer train`` with status 1 and a line that names the checkpoint; the
-    same line goes on from it, and SIGTERM ends it in order."""
+def test_a_training_killed_by_a_signal_gives_a_message_and_resumes(tmp_path, command):
+    """A segmentation fault ends ``explorer train`` with status 1 and a line that names the checkpoint, from which it
+    resumes."""
     process = command(*TRAIN)
     wait_until(lambda: list(tmp_path.glob("explorer.artifacts/*.checkpoint")), 120)
     os.kill(trainer(process), signal.SIGSEGV)
@@ -126,7 +126,7 @@ def test_a_training_that_dies_of_a_signal_is_a_message_and_goes_on(tmp_path, com
 
 @pytest.mark.slow
 def test_the_fork_server_ends_with_an_interrupted_command(command):
-    """Also one that does not end by itself, as while it imports torch."""
+    """The fork server is ended too, even while it imports torch."""
     process = command(*TRAIN)
     wait_until(lambda: fork_servers(process.pid))
     (server,) = fork_servers(process.pid)
@@ -145,8 +145,8 @@ def fork_servers(parent: int) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-def test_a_signal_within_a_callback_of_the_collector_is_not_lost():
-    """Python drops an exception that is raised in a finalizer: the signal comes again just after it."""
+def test_a_signal_within_a_finalizer_is_not_lost():
+    """Python drops an exception that is raised in a finalizer, so the signal is sent again afterwards."""
     code = """
 import os, signal, sys, time, weakref
 import click
@@ -169,7 +169,7 @@ cli.main(["studies"])
 
 
 def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
-    """While a command still imports, reads or measures, SIGTERM ends it with one line and status 143."""
+    """SIGTERM while a command imports, reads or measures ends it with one line and status 143."""
     process = command("latency", "space.yaml#3")
     wait_until(lambda: b"torch" in Path(f"/proc/{process.pid}/maps").read_bytes())
     process.terminate()
@@ -178,11 +178,11 @@ def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
 
 
 @pytest.mark.slow
-def test_a_search_that_is_the_first_process_of_a_container_ends_in_order(tmp_path, command):
-    """SIGTERM to process 1, as ``docker stop`` sends it, ends the search in order."""
+def test_a_search_as_process_1_of_a_container_ends_cleanly(tmp_path, command):
+    """SIGTERM to process 1, as ``docker stop`` sends it, ends the search cleanly."""
     unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
-        pytest.skip("a process id namespace can be made by root alone")
+        pytest.skip("only root can create a PID namespace")
     process = command(*SEARCH, prefix=unshare)
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     first = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
@@ -192,8 +192,8 @@ def test_a_search_that_is_the_first_process_of_a_container_ends_in_order(tmp_pat
 
 
 @pytest.mark.slow
-def test_a_search_under_nohup_outlives_its_terminal(tmp_path, command):
-    """Where SIGHUP is ignored it stays ignored."""
+def test_a_search_under_nohup_survives_its_terminal(tmp_path, command):
+    """If SIGHUP is ignored at the start, a search keeps ignoring it."""
     process = command(*SEARCH, prefix=("nohup",))
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     process.send_signal(signal.SIGHUP)

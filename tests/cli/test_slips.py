@@ -1,4 +1,4 @@
-"""What a command line that is nearly right is answered with."""
+"""Suggestions for misspelled command lines."""
 
 import pytest
 
@@ -24,14 +24,14 @@ from tests.command_line import run
         (["data", "lst"], "Did you mean 'list'?"),
     ],
 )
-def test_a_slip_is_answered_with_what_was_meant(capsys, words, line):
-    """A command, an option or a number that is nearly right ends in one line that names the right one."""
+def test_a_misspelling_is_answered_with_a_suggestion(capsys, words, line):
+    """A misspelled command, option or number gives one line that names the correct one."""
     status, out, errors = run(capsys, *words)
     assert (status, out) == (2, "") and line in errors and len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", [["help"], ["help", "search"], ["help", "data", "list"]])
-def test_help_is_a_command_too(capsys, words):
+def test_help_is_a_command(capsys, words):
     """``explorer help COMMAND`` prints what ``explorer COMMAND --help`` prints."""
     status, out, _ = run(capsys, *words)
     assert status == 0 and out == run(capsys, *words[1:], "--help")[1]

@@ -1,4 +1,4 @@
-"""The commands that train nothing, as a shell calls them."""
+"""The commands that train nothing, on the command line."""
 
 import json
 
@@ -36,15 +36,15 @@ def test_space_as_json(capsys, name):
         assert document["costs"][key]["min"] <= document["costs"][key]["median"] <= document["costs"][key]["max"]
 
 
-def test_space_for_people(capsys):
+def test_space_as_text(capsys):
     """``space`` prints the choices and the counts."""
     status, out, _ = run(capsys, "space", "he2016_orders.yaml")
     assert status == 0
     assert "5 derivations" in out and "full_preact" in out
 
 
-def test_sample_is_reproducible_and_true(capsys):
-    """``sample --json`` gives the same draws for the same seed, with the costs of the networks it names."""
+def test_sample_is_reproducible(capsys):
+    """``sample --json`` gives the same samples for the same seed, with the costs of those networks."""
     status, first, _ = run(capsys, "sample", "preact_variants.yaml", "-n", "5", "--seed", "3", "--json")
     _, second, _ = run(capsys, "sample", "preact_variants.yaml", "-n", "5", "--seed", "3", "--json")
     assert status == 0 and first == second
@@ -57,13 +57,13 @@ def test_sample_is_reproducible_and_true(capsys):
 
 
 def test_distinct_sample_has_no_network_twice(capsys):
-    """``--distinct`` gives each network once, and all of a small space when asked for more than it has."""
+    """``--distinct`` gives each network once, and all networks of a space that is smaller than the sample."""
     _, out, _ = run(capsys, "sample", "he2016_orders.yaml", "-n", "50", "--distinct", "--json")
     assert len({row["digest"] for row in json.loads(out)}) == len(json.loads(out)) == 5
 
 
 def test_cost_follows_the_input(capsys):
-    """``cost --data`` takes the data set's shape and classes."""
+    """``cost --data`` uses the data set's shape and classes."""
     _, own, _ = run(capsys, "cost", "preact_variants.yaml#0", "--json")
     _, small, _ = run(capsys, "cost", "preact_variants.yaml#0", "--data", "digits", "--json")
     _, same, _ = run(capsys, "cost", "preact_variants.yaml#0", "--input", "1x8x8", "--classes", "10", "--json")
@@ -74,7 +74,7 @@ def test_cost_follows_the_input(capsys):
 
 
 def test_cost_check_agrees_with_the_other_counters(capsys):
-    """``cost --check`` sets the counters side by side and ends with 0 when they agree."""
+    """``cost --check`` compares the counters side by side and ends with status 0 if they agree."""
     status, out, err = run(
         capsys, "cost", "preact_variants.yaml#order=preact_bottleneck,attn=se(r=4)", "--check", "--json"
     )
@@ -103,15 +103,15 @@ def test_cost_check_agrees_with_the_other_counters(capsys):
         (["cost", "preact_variants.yaml#0", "--chek"], "No such option"),
     ],
 )
-def test_bad_input_ends_in_one_line_and_status_2(capsys, args, message):
-    """Bad input gives one clear line on standard error, nothing on standard output, and exit status 2."""
+def test_invalid_input_ends_in_one_line_and_status_2(capsys, args, message):
+    """Invalid input gives one clear line on standard error, nothing on standard output, and exit status 2."""
     status, out, err = run(capsys, *args)
     assert (status, out) == (2, "")
     assert message in err and len(err.strip().splitlines()) == 1
 
 
-def test_all_faults_of_a_file_are_found_in_one_pass(capsys, tmp_path):
-    """A space with several faults gives one located line for each."""
+def test_all_faults_of_a_file_are_found_at_once(capsys, tmp_path):
+    """A space with several faults gives one line with a location for each."""
     text = shipped_spaces()["he2016_orders.yaml"].read_text()
     bad = tmp_path / "bad.yaml"
     bad.write_text(
@@ -127,13 +127,14 @@ def test_all_faults_of_a_file_are_found_in_one_pass(capsys, tmp_path):
 
 
 def test_debug_adds_the_traceback(capsys):
-    """``--debug`` shows where an error arose, above its line."""
+    """``--debug`` shows the traceback above the error line."""
     status, _, err = run(capsys, "space", "nowhere.yaml", "--debug")
     assert status == 2 and "Traceback" in err and err.strip().splitlines()[-1].startswith("nowhere.yaml:1:1")
 
 
-def test_atlas_is_the_costs_of_the_space(capsys, tmp_path):
-    """``atlas`` writes a row a derivation with its choices and costs, and says how many and how fast."""
+def test_atlas_writes_the_costs_of_the_space(capsys, tmp_path):
+    """``atlas`` writes one row per derivation with its choices and costs, and reports their number and the
+    throughput."""
     from pyarrow import parquet
 
     target = tmp_path / "atlas.parquet"
@@ -159,8 +160,8 @@ def test_atlas_is_the_costs_of_the_space(capsys, tmp_path):
         ((), "Missing option '-o'"),
     ],
 )
-def test_atlas_refuses(capsys, arguments, said):
-    """Bad input to ``atlas`` ends in one line and status 2, and nothing is written."""
+def test_invalid_atlas_input_is_rejected(capsys, arguments, said):
+    """Invalid input to ``atlas`` gives one line and status 2, and nothing is written."""
     status, out, err = run(capsys, "atlas", "preact_variants.yaml", *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err

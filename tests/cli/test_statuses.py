@@ -1,4 +1,4 @@
-"""The exit status of every command: 0 done, 1 the work failed, 2 bad input."""
+"""The exit status of every command: 0 success, 1 failure, 2 invalid input."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ import pytest
 from explorer.cli import COMMANDS
 from tests.command_line import run
 
-TAKE_NOTHING = {"studies", "worker", "dashboard", "doctor", "data", "latency", "scores"}  # that must be given
-STUDY_COMMANDS = {"trials", "frontier", "confirm", "effects", "clean"}  # STUDY may be left out where there is one
+TAKE_NOTHING = {"studies", "worker", "dashboard", "doctor", "data", "latency", "scores"}  # required arguments
+STUDY_COMMANDS = {"trials", "frontier", "confirm", "effects", "clean"}  # STUDY is optional if there is only one study
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_is_done_and_a_slip_is_bad_input(capsys, command, monkeypatch, tmp_path):
-    """Every command ends with 0 after its help, and with 2 and one line for an option that it has not."""
+def test_help_gives_0_and_an_unknown_option_gives_2(capsys, command, monkeypatch, tmp_path):
+    """Every command ends with status 0 after its help, and with status 2 and one line for an unknown option."""
     monkeypatch.chdir(tmp_path)
     assert run(capsys, command, "--help")[0] == 0
     status, out, errors = run(capsys, command, "--frobnicate")
@@ -23,16 +23,16 @@ def test_help_is_done_and_a_slip_is_bad_input(capsys, command, monkeypatch, tmp_
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in TAKE_NOTHING | STUDY_COMMANDS])
-def test_a_missing_argument_is_bad_input(capsys, command):
-    """A command that needs an argument says which, with status 2, and --debug shows where."""
+def test_a_missing_argument_gives_2(capsys, command):
+    """A missing argument gives status 2 and its name, and --debug shows the traceback."""
     status, out, errors = run(capsys, command)
     assert (status, out) == (2, "") and f"explorer {command}: Missing" in errors and len(errors.splitlines()) == 1
     assert "Traceback" in run(capsys, command, "--debug")[2]
 
 
 @pytest.mark.parametrize("command", [["studies"], ["worker"], ["trials", "x"], ["frontier", "x"], ["clean", "x"]])
-def test_a_storage_that_is_not_there_is_bad_input(capsys, command, monkeypatch, tmp_path):
-    """What reads a storage ends with 2 where there is none, and makes no file."""
+def test_a_missing_storage_gives_2(capsys, command, monkeypatch, tmp_path):
+    """Commands that read a storage end with status 2 if it is missing, and create no file."""
     monkeypatch.chdir(tmp_path)
     status, out, errors = run(capsys, *command)
     assert (status, out) == (2, "") and "there is no file" in errors and not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What becomes of a command whose output, terminal or surroundings are not as usual."""
+"""Commands with unusual output streams, terminals or environments."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ HARMLESS = (
 
 
 def shell(words: list[str], redirection: str = "", before: str = "", **settings) -> subprocess.CompletedProcess:
-    """``explorer WORDS`` in a shell, with redirections and what comes before it."""
+    """Run ``explorer WORDS`` in a shell, with redirections and a preceding command."""
     line = f'{before} "$0" -m explorer "$@" {redirection}'
     run = ["bash", "-c", line, sys.executable, *words]
     return subprocess.run(run, capture_output=True, **settings)
 
 
 @pytest.mark.parametrize("words", HARMLESS, ids=" ".join)
-def test_a_full_device_is_failed_work(words):
+def test_a_full_device_gives_status_1(words):
     """Output that cannot be written gives status 1 and one line with the reason."""
     done = shell(words, "> /dev/full")
     assert done.returncode == 1
@@ -43,15 +43,15 @@ def test_a_full_device_is_failed_work(words):
 
 
 @pytest.mark.parametrize("words", HARMLESS, ids=" ".join)
-def test_a_pipe_that_nobody_reads_ends_quietly(words):
-    """Behind ``| head`` a command is done: status 0 and not a word."""
+def test_a_closed_pipe_ends_the_command_quietly(words):
+    """A command piped to ``head`` ends with status 0 and no message."""
     done = shell(words, "| true; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_do_no_harm(closed, tmp_path):
-    """A command whose input, output or errors are closed works; no file of its own takes their place."""
+def test_closed_streams_are_harmless(closed, tmp_path):
+    """A command with closed input, output or error streams works, and none of its files reuses their descriptors."""
     done = shell(["atlas", "he2016_orders.yaml", "-o", "a.parquet"], closed, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert (tmp_path / "a.parquet").read_bytes()[:4] == b"PAR1"
@@ -78,8 +78,9 @@ def test_closed_streams_do_no_harm(closed, tmp_path):
     ],
     ids=str,
 )
-def test_no_surroundings_end_a_command_with_a_traceback(settings, tmp_path):
-    """Encodings, optimisation, strict warnings, narrow terminals, no home: each command works and has its help."""
+def test_no_environment_gives_a_traceback(settings, tmp_path):
+    """Each command and its help work with any encoding, optimisation, strict warnings, narrow terminals or no home
+    folder."""
     space = tmp_path / "größe.yaml"
     space.write_text(Path("search_spaces/he2016_orders.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     for words in (["search", "--help"], ["space", str(space)], ["cost", f"{space}#0", "--json"]):
@@ -91,14 +92,14 @@ def test_no_surroundings_end_a_command_with_a_traceback(settings, tmp_path):
     assert done.returncode == 2 and b"Traceback" not in done.stderr
 
 
-def test_help_says_what_a_command_does_without_docstrings():
-    """``python -OO`` drops docstrings; the help has the command's line from the overview."""
+def test_help_works_without_docstrings():
+    """Under ``python -OO``, which drops docstrings, the help shows the command's line from the overview."""
     done = shell(["search", "--help"], env={**os.environ, "PYTHONOPTIMIZE": "2"})
     assert b"accuracy-versus-cost frontier" in done.stdout
 
 
-def test_a_folder_that_was_removed_is_named():
-    """Without a current folder every command ends in one line with status 2."""
+def test_a_removed_working_folder_is_reported():
+    """Without a working folder every command gives one line and status 2."""
     for words in (["--version"], ["studies"], ["space", "he2016_orders.yaml"]):
         done = shell(words, before="cd $(mktemp -d) && rmdir $PWD &&", env={**os.environ, "PYTHONPATH": os.getcwd()})
         assert done.returncode == 2 and done.stderr.startswith(b"the current folder: ")
@@ -112,8 +113,8 @@ SEARCHING = ["search", "--space", "he2016_orders.yaml", "--data", "digits", "--e
 @pytest.mark.parametrize(
     "redirection", ["2>&1 | true; exit ${PIPESTATUS[0]}", pytest.param("2> /dev/full", marks=pytest.mark.slow)]
 )
-def test_a_search_survives_its_output(redirection, tmp_path):
-    """A reader or a terminal that goes away takes no trial with it, and the status is the search's own."""
+def test_a_search_survives_the_loss_of_its_output(redirection, tmp_path):
+    """A closed reader or terminal fails no trial, and the search ends with its own status."""
     done = shell(SEARCHING, redirection, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     held = shell(["studies", "--json"], cwd=tmp_path)
@@ -121,23 +122,22 @@ def test_a_search_survives_its_output(redirection, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_survives_its_terminal(tmp_path):
-    """The live display ends with the terminal it was drawn on; the search goes on to its end."""
+def test_a_search_survives_the_loss_of_its_terminal(tmp_path):
+    """If its terminal closes, the live display ends and the search continues to its end."""
     master, slave = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "explorer", *SEARCHING], cwd=tmp_path, stdin=slave, stdout=subprocess.DEVNULL,
         stderr=slave, start_new_session=True,
     )  # fmt: skip
     os.close(slave)
-    assert os.read(master, 1)  # the display has begun
+    assert os.read(master, 1)  # the display has started
     os.close(master)
     assert child.wait(300) == 0
     assert b'"complete": 1' in shell(["studies", "--json"], cwd=tmp_path).stdout
 
 
-def test_what_is_logged_is_a_line(capsys):
-    """A warning is one line on standard error, without a traceback, a control character or a password; each of two
-    commands in one process shows it once."""
+def test_a_log_message_is_one_line(capsys):
+    """A warning is one line on standard error without traceback, control characters or password, once per command."""
     log = logging.getLogger("explorer.store.database")
     for _ in range(2):
         with log_as_lines():
@@ -150,8 +150,8 @@ def test_what_is_logged_is_a_line(capsys):
         assert lines == [r"it \x1b[31mfailed\x1b[0m: two lines of postgresql://me:***@host/db"]
 
 
-def test_what_is_logged_stands_above_a_live_display():
-    """While a search is drawn on a terminal, a warning is a line of its own above it."""
+def test_a_log_message_appears_above_the_live_display():
+    """While a search is displayed on a terminal, a warning is a separate line above it."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -175,8 +175,8 @@ def test_what_is_logged_stands_above_a_live_display():
         ),
     ],
 )
-def test_what_no_command_foresaw_is_a_line(capsys, monkeypatch, error, line):
-    """What the machine refuses in the middle of a command is one line with status 1; --debug shows where."""
+def test_an_unexpected_error_is_one_line(capsys, monkeypatch, error, line):
+    """An unexpected system error gives one line and status 1; --debug shows the traceback."""
 
     def fail(*_):
         raise error

@@ -1,4 +1,4 @@
-"""``explorer worker``: more processes on one study, as a shell starts them."""
+"""``explorer worker`` processes that join a study on the command line."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]
 
 @pytest.mark.slow
 def test_two_workers_and_a_search_share_a_study(tmp_path):
-    """One search and two workers at once reach the study's total exactly, no network trained twice; all end with 0.
-    The limit that the search was begun with holds for all."""
+    """One search and two workers reach the study's total exactly without duplicates, end with status 0 and keep its
+    limit."""
     url = f"sqlite:///{tmp_path}/explorer.db"
     line = ["--data", "digits", "--subset", "300", "--epochs", "1", *SETTINGS, "--storage", url]
     first = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "1", "--study", "shared"]
@@ -54,8 +54,8 @@ def test_two_workers_and_a_search_share_a_study(tmp_path):
         (["search", "--space", "he2016_orders.yaml", "--stopping", "rung"], "did you mean 'rungs'"),
     ],
 )
-def test_what_cannot_be_joined_is_one_line(capsys, args, message, tmp_path, monkeypatch):
-    """Bad input ends in one line and status 2, and makes no file."""
+def test_invalid_workers_give_one_line(capsys, args, message, tmp_path, monkeypatch):
+    """Invalid input gives one line and status 2, and creates no file."""
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, *args)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1

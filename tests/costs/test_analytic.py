@@ -1,4 +1,4 @@
-"""Costs from the architecture alone, against other counters, published networks and reckoning by hand."""
+"""Analytic costs compared with other counters, published networks and manual computation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGENET = "input: 3x224x224\nclasses: 1000\n"
 
 
 def counted_by_fvcore(architecture: Architecture) -> tuple[int, int]:
-    """(MACs, output elements) of the convolutions, linear layers and matrix products of the built network."""
+    """Return MACs and output elements of the built network's convolutions, linear layers and matrix products."""
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
     network = build_network(architecture).eval()
@@ -34,9 +34,9 @@ def counted_by_fvcore(architecture: Architecture) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "shape", [(1, 8, 8), (3, 24, 17), *(pytest.param(x, marks=pytest.mark.slow) for x in ((3, 32, 32), (4, 9, 40)))]
 )
-def test_costs_are_fvcores_to_the_last_unit(shape):
-    """On networks sampled from preact_variants at several input shapes, params are the built network's,
-    macs and activations fvcore's count of conv and linear."""
+def test_costs_equal_fvcores_exactly(shape):
+    """For sampled networks and input shapes, params equal the built network's, and macs and activations equal
+    fvcore's."""
     made = load_space("preact_variants").with_input(shape, 7)
     for derivation in made.sample(13, seed=sum(shape)):
         arch = made.architecture(derivation)
@@ -180,7 +180,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("row", PUBLISHED.values(), ids=list(PUBLISHED))
 def test_published_networks_count_exactly(row):
-    """Published networks, written as space files of a few lines, have exactly their params, macs and activations."""
+    """Published networks, written as short space files, have exactly their published params, macs and activations."""
     made = parse_space(row[0])
     assert made.count() == 1
     cost = count_cost(made.architecture(0))
@@ -190,7 +190,7 @@ def test_published_networks_count_exactly(row):
 @pytest.mark.parametrize(("n", "layers"), [(3, 20), (9, 56), (18, 110)])
 @pytest.mark.parametrize(("changed", "block"), [(OPTION_A, BASIC), (OPTION_B, BASIC), (SHARED, PREACT)])
 def test_weight_layers(n, layers, changed, block):
-    """6n + 2 weight layers, whatever the shortcuts: the 20 of ResNet-20."""
+    """ResNets have 6n + 2 weight layers with any shortcuts, such as the 20 of ResNet-20."""
     assert count_cost(parse_space(resnet(n, changed, block)).architecture(0)).weight_layers == layers
 
 
@@ -207,12 +207,12 @@ def test_weight_layers(n, layers, changed, block):
     ],
 )
 def test_receptive_fields(text, field):
-    """r = r + (k - 1) d j, j = j s: 81 for ResNet-20 on CIFAR, 427 or 483 for ResNet-50 by where it strides."""
+    """r = r + (k - 1) d j and j = j s give 81 for ResNet-20 on CIFAR, and 427 or 483 for ResNet-50."""
     assert count_cost(parse_space(text).architecture(0)).receptive_field == field
 
 
 def test_dilation_in_place_of_stride_keeps_params_and_receptive_field():
-    """Replacing strides by dilation leaves the parameters as they are, and the reach of the convs too."""
+    """Replacing strides by dilation changes neither the parameters nor the receptive field."""
     plain, dilated = (
         only(block="conv3x3(d=d) bn + relu", shortcut="{changed: conv1x1}", stages=stages, input="3x64x64")
         for stages in (
@@ -226,7 +226,7 @@ def test_dilation_in_place_of_stride_keeps_params_and_receptive_field():
 
 
 def measured_receptive_field(architecture: Architecture) -> int:
-    """The side of the patch of input pixels that the map's middle pixel depends on, by its gradients."""
+    """Return the side of the input patch on which the centre pixel of the map depends, from gradients."""
     network = build_network(architecture).double().eval()
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, 0.01)
@@ -250,14 +250,14 @@ def measured_receptive_field(architecture: Architecture) -> int:
         {"block": "avgpool3x3 conv1x1 avgpool5x5 +", "stages": "{blocks: 1, width: 8}"},
     ],
 )
-def test_the_receptive_field_is_what_the_network_sees(sections):
-    """The receptive field is the patch that gradients come from."""
+def test_the_receptive_field_equals_the_gradients_extent(sections):
+    """The receptive field equals the input patch with gradients."""
     arch = only(**{"input": "3x160x160", **sections})
     assert count_cost(arch).receptive_field == measured_receptive_field(arch)
 
 
 def test_the_arithmetic_of_squeeze_and_excitation():
-    """SE adds 2 C^2 / r weights and as many MACs to a block, and C / r + C biases."""
+    """SE adds 2 C^2 / r weights and MACs, and C / r + C biases, to a block."""
     plain, attentive = (
         count_cost(only(block=f"conv3x3 {attn} +", stages="{blocks: 3, width: 32}", stem="conv3x3(32)"))
         for attn in ("none", "se(r=4)")
@@ -267,7 +267,7 @@ def test_the_arithmetic_of_squeeze_and_excitation():
     assert attentive.activations - plain.activations == 3 * (8 + 32)
 
 
-def test_a_network_reckoned_by_hand():
+def test_a_network_computed_by_hand():
     """conv3x3(8) on 3x16x16; conv3x3 with bias and the identity; gap; fc to 10."""
     cost = count_cost(only(stem="conv3x3(8)", block="conv3x3(bias=1) bn +", stages="{blocks: 1, width: 8}"))
     assert cost == Cost(
@@ -283,7 +283,7 @@ def test_a_network_reckoned_by_hand():
 
 
 def live_elements(architecture: Architecture) -> int:
-    """The largest number of elements alive at once, by running the network and watching its maps.
+    """Return the largest number of elements in memory at once, from a run of the network.
 
     Every module writes a new map; a block's input stays while its shortcut may still need it.
     """
@@ -322,7 +322,7 @@ def live_elements(architecture: Architecture) -> int:
     "order", ["original", "bn_after_add", "relu_before_add", "relu_only_preact", "full_preact", "preact_bottleneck"]
 )
 def test_peak_memory(order):
-    """peak_memory_bytes: weights and the maps that live at once, at the batch and the type that are named."""
+    """peak_memory_bytes counts the weights and the maps in memory at once, for the given batch size and dtype."""
     made = load_space("preact_variants")
     arch = made.architecture(made.named({"order": order, "depth": "2"}))
     weights, peak = count_cost(arch).params, live_elements(arch)
@@ -330,7 +330,7 @@ def test_peak_memory(order):
     assert count_cost(arch, batch=8, dtype="bfloat16").peak_memory_bytes == 2 * (weights + 8 * peak)
 
 
-def test_blocks_that_repeat_are_counted_each_time():
+def test_repeated_blocks_are_counted_each_time():
     """Costs grow linearly in the number of equal blocks."""
     costs = [count_cost(only(stages=f"{{blocks: {n}, width: 8}}")) for n in (1, 2, 3, 50)]
     for name in ("params", "macs", "activations", "weight_layers", "receptive_field"):
@@ -340,7 +340,7 @@ def test_blocks_that_repeat_are_counted_each_time():
 
 
 def test_costs_as_a_mapping():
-    """to_dict gives every cost by the name that limits and objectives use."""
+    """to_dict returns every cost under the name used in limits and objectives."""
     cost = count_cost(only())
     assert cost.to_dict() == {
         "params": cost.params,

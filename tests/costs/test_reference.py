@@ -1,4 +1,4 @@
-"""Our costs beside those of the outside counters, on the shipped spaces."""
+"""Analytic costs compared with external counters on the shipped spaces."""
 
 from importlib import import_module
 
@@ -25,7 +25,7 @@ head: gap fc(8) relu fc
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Maps this small gain nothing from threads, and lose where other work shares the cores."""
+    """Small maps gain nothing from threads, which are slow if other processes use the cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -33,8 +33,8 @@ def one_thread():
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_counters_agree_to_the_last_unit(name):
-    """On sampled networks of each shipped space fvcore, torch and ptflops count what we count, layer by layer."""
+def test_counters_agree_exactly(name):
+    """For sampled networks of each shipped space, fvcore, torch and ptflops agree with the explorer layer by layer."""
     space = load_space(name).with_input((3, 16, 16), 10)
     for derivation in list(space)[:5] if space.count() <= 5 else space.sample(6, seed=5):
         report = check_cost(space.architecture(derivation))
@@ -45,7 +45,8 @@ def test_counters_agree_to_the_last_unit(name):
 
 
 def test_every_kind_of_product_is_compared():
-    """One network with every op that has products: four totals, and why each is what it is."""
+    """For a network with every op that has products, the four totals and the reasons for their differences are
+    correct."""
     report = check_cost(parse_space(EVERYTHING).architecture(0))
     assert report.differences == ()
     fvcore, torchs, ptflops = report.counters
@@ -72,7 +73,7 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_cost_is_named(what, monkeypatch):
-    """An op whose cost is off by some units is found by every counter that can see it, with its place."""
+    """An op with a wrong cost is found with its position by every counter that covers it."""
     name, change, place, counters = WRONG[what]
     module, op = name.split(".")
     cls = getattr(import_module(f"explorer.networks.ops.{module}"), op)
@@ -91,7 +92,7 @@ def test_a_wrong_cost_is_named(what, monkeypatch):
 
 
 def test_a_difference_ends_the_command_with_1(monkeypatch, capsys):
-    """``explorer cost --check`` exits 1 on a difference that nothing explains, and says which."""
+    """``explorer cost --check`` exits with status 1 and names the counter if a difference has no explanation."""
     from explorer.cli import main
     from explorer.networks.ops.conv import Conv
 

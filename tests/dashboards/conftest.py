@@ -1,4 +1,4 @@
-"""Studies to look at: really derived networks with their real costs, and invented accuracies."""
+"""Studies for the dashboard: real networks with their real costs, and synthetic accuracies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def begin_study(
     space: str = "preact_variants",
     data: str = "digits",
 ):
-    """The writing side of a study without trials."""
+    """Return a writer of a study without trials."""
     study = create_study(
         open_for_writing(url),
         name,
@@ -60,12 +60,12 @@ def begin_study(
 
 @functools.cache
 def small_space():
-    """The shipped space on 8x8 images."""
+    """The shipped space with 8x8 images as input."""
     return load_space("preact_variants.yaml").with_input((1, 8, 8), 10)
 
 
 def proposal(draw: int, **changed: Mapping) -> Proposal:
-    """A proposal of one of the shipped space's networks; the same ``draw`` gives the same one."""
+    """Return a proposal of a network of the shipped space; the same ``draw`` gives the same network."""
     space = small_space()
     derivation = space.unrank(draw * 977 % space.count())
     architecture = space.architecture(derivation)
@@ -74,7 +74,7 @@ def proposal(draw: int, **changed: Mapping) -> Proposal:
 
 
 def ending(accuracy: float, **objectives: float) -> Ending:
-    """A training of eight epochs that ends with ``accuracy``."""
+    """Return a training of eight epochs that ends with ``accuracy``."""
     curve = tuple(
         Epoch(epoch, 2 * math.exp(-epoch / 4), 2 * math.exp(-epoch / 5), accuracy * epoch / EPOCHS, 0.9, 0.1, 0.5)
         for epoch in range(1, EPOCHS + 1)
@@ -84,12 +84,12 @@ def ending(accuracy: float, **objectives: float) -> Ending:
 
 
 def accuracy_of(number: int) -> float:
-    """Invented, two percent apart from every other trial's."""
+    """Return a synthetic accuracy that differs from every other trial's by at least 0.02."""
     return 0.30 + 0.02 * (number * 7 % COMPLETE)
 
 
 def write_study(url: str, name: str) -> Study:
-    """COMPLETE complete trials, then one failed, one rejected, one cached (as trial 0) and one running."""
+    """Write COMPLETE complete trials, then one failed, one rejected, one cached (as trial 0) and one running."""
     writer = begin_study(url, name)
     for number in range(COMPLETE):
         assert writer.begin(number, proposal(number)).state == "running"
@@ -103,7 +103,7 @@ def write_study(url: str, name: str) -> Study:
 
 
 def confirm(study: Study, trial: TrialRecord, seed: int, value: float) -> None:
-    """Writes a training of the trial's network from a fresh seed, as long as the trial's, that came to ``value``."""
+    """Write a run of the trial's network from a new seed with the trial's epochs that reaches ``value``."""
     writer, wanted = ConfirmationWriter(study, new_worker()), Wanted(trial.digest, EPOCHS, seed)
     assert writer.claim([wanted]) is not None
     assert writer.finish(wanted, test={"accuracy": value}, result=ending(value).result)
@@ -111,7 +111,7 @@ def confirm(study: Study, trial: TrialRecord, seed: int, value: float) -> None:
 
 @contextmanager
 def serving(url: str, *options: str) -> Iterator[str]:
-    """The dashboard of ``url``, started as the command line starts it; gives its address."""
+    """Start the dashboard of ``url`` as the command line does, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -139,7 +139,7 @@ def answers(port: int) -> bool:
 
 
 def numbers(values) -> list[float]:
-    """What plotly packed, or left as it was."""
+    """Return the numbers that plotly packed, or the values unchanged."""
     if isinstance(values, dict):
         return numpy.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
     return [value for value in values if value is not None]
@@ -147,11 +147,11 @@ def numbers(values) -> list[float]:
 
 @pytest.fixture
 def url(tmp_path):
-    """A storage that does not exist yet."""
+    """The URL of a storage that does not exist yet."""
     return f"sqlite:///{tmp_path}/explorer.db"
 
 
 @pytest.fixture
 def study(url):
-    """The study "digits & co" in it."""
+    """The study "digits & co" in that storage."""
     return write_study(url, "digits & co")

@@ -1,4 +1,4 @@
-"""Texts that try to become markup, script, links, formulas or paths where a page shows them."""
+"""Texts that try to become markup, scripts, links, formulas or paths where a page displays them."""
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -1,4 +1,4 @@
-"""The dashboard as people use it: its real server, in a real browser."""
+"""The dashboard's real server in a real browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.dashboards.chromium import CHROMIUM, FLAGS
 from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, serving, write_study
 from tests.dashboards.payloads import HOSTILE
 
-PATIENCE = 60_000  # milliseconds, for a machine that has other things to do
+TIMEOUT_MS = 60_000  # milliseconds, generous for a loaded machine
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
 
@@ -30,10 +30,10 @@ def browser():
 
 @contextmanager
 def visiting(browser, address: str) -> Iterator:
-    """A page of the dashboard. It must open no dialog and ask nothing of any other machine."""
+    """A page of the dashboard that must open no dialog and send no request to another machine."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT_MS)
     asked, dialogs = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda websocket: asked.append(websocket.url))
@@ -66,8 +66,8 @@ PLACE = """number => {
 
 
 def click_trial(page, number: int, shown) -> None:
-    """Clicks the point of a trial until ``shown`` is there, as a person does: looks where it is drawn, waits until the
-    page is at rest, and clicks again where nothing came of it (plotly draws before it listens)."""
+    """Click the point of a trial as a user does until ``shown`` appears, and retry because plotly draws before it
+    listens."""
     from playwright.sync_api import TimeoutError as Late
 
     for last in (False, False, True):
@@ -78,15 +78,15 @@ def click_trial(page, number: int, shown) -> None:
             page.wait_for_timeout(300)
         page.mouse.click(*place)
         try:
-            return shown.wait_for(timeout=PATIENCE if last else PATIENCE / 3)
+            return shown.wait_for(timeout=TIMEOUT_MS if last else TIMEOUT_MS / 3)
         except Late:
             if last:
                 raise
 
 
-def test_clicking_a_point_shows_its_network(browser, url):
-    """A click on a point shows that trial's accuracy, block diagram, training curve and choices, and a trial
-    that ends meanwhile appears by itself without disturbing the selection."""
+def test_a_click_on_a_point_shows_its_network(browser, url):
+    """A click on a point shows the trial's accuracy, diagram, curve and choices, and new trials do not change the
+    selection."""
     study = write_study(url, "clicked")
     cheap = study.frontier()[0]
     with serving(url) as address, visiting(browser, address) as page:
@@ -112,8 +112,7 @@ def test_clicking_a_point_shows_its_network(browser, url):
 
 @pytest.mark.slow
 def test_a_neighbour_opens_and_back_returns(browser, url):
-    """With the keyboard alone a neighbour is opened; the address names it, the browser's Back returns to the trial
-    and Forward to the neighbour, and a file is saved by a button."""
+    """By keyboard a neighbour opens, its address names it, Back and Forward work, and a button saves a file."""
     study = write_study(url, "walked")
     dear = study.frontier()[-1]
     with serving(url) as address, visiting(browser, f"{address}/architecture") as page:
@@ -135,8 +134,8 @@ def test_a_neighbour_opens_and_back_returns(browser, url):
         assert "network=" in page.url
 
 
-def test_hostile_texts_stay_texts(browser, url):
-    """A database whose every text is an attack opens no dialog, makes no element and sends no request."""
+def test_hostile_texts_stay_text(browser, url):
+    """Hostile texts in the database open no dialog, create no element and send no request."""
     name, quantity = HOSTILE[0] + HOSTILE[3], " ".join(HOSTILE[1:8])
     writer = begin_study(url, name, {quantity: "max", "macs": "min"}, space=HOSTILE[1], data=HOSTILE[4])
     for number, text in enumerate(HOSTILE):
@@ -164,15 +163,15 @@ def test_hostile_texts_stay_texts(browser, url):
 
 
 def assert_plain(page) -> None:
-    """No text from the database has become an element, a link, an icon or a colour."""
+    """Check that no text from the database became an element, a link, an icon or a colour."""
     made = "img, script, .katex, svg a, a[href^=http], a[href^=mailto], a[href*=alert], span[style*=size]"
     made = page.get_by_test_id("stMain").locator(made)
     assert made.evaluate_all("all => all.map(one => one.outerHTML.slice(0, 300))") == []
     assert page.get_by_test_id("stMetricLabel").locator("[data-testid=stIconMaterial], [style*=color]").count() == 0
 
 
-def test_the_frontier_page_has_an_address(browser, url):
-    """``/frontier`` is the frontier page too, and keeps what the address asks for."""
+def test_the_front_page_has_an_address(browser, url):
+    """``/frontier`` is the front page too, and applies the parameters of the address."""
     write_study(url, "first")
     write_study(url, "second")
     with serving(url) as address, visiting(browser, f"{address}/frontier?study=first") as page:
@@ -182,8 +181,8 @@ def test_the_frontier_page_has_an_address(browser, url):
 
 
 def test_a_page_under_another_name_is_refused(browser, url):
-    """DNS rebinding: under a foreign name that leads to this machine Chromium shows one line and no dashboard, and a
-    script of that site can neither read the dashboard nor open its websocket."""
+    """Under a foreign host name (DNS rebinding) the browser shows one line, and scripts cannot read the page or open
+    its websocket."""
     write_study(url, "first")
     with serving(url) as address:
         port = address.rpartition(":")[2]
@@ -202,8 +201,8 @@ def test_a_page_under_another_name_is_refused(browser, url):
 
 
 @pytest.mark.slow
-def test_the_figures_need_nothing_that_the_policy_forbids(browser, url):
-    """On every page all figures are drawn, and the browser reports no breach of the content security policy."""
+def test_the_figures_obey_the_security_policy(browser, url):
+    """All figures on every page are drawn without a violation of the content security policy."""
     write_study(url, "first")
     figures = {"": 4, "architecture": 2, "effects": 3, "space": 1, "runs": 3}
     with serving(url) as address, visiting(browser, address) as page:

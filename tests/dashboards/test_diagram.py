@@ -1,4 +1,4 @@
-"""Diagrams, by the nodes and edges they hold."""
+"""Diagrams, tested by their nodes and edges."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def network(**choices: str):
 
 
 class Drawing:
-    """A DOT text as labels and edges."""
+    """The labels and edges of a DOT text."""
 
     def __init__(self, dot: str):
         self.labels = dict(re.findall(r'^  (n\w+) \[.*?label="(.*?)"', dot, re.M))
@@ -35,7 +35,7 @@ class Drawing:
         self.start = next(node for node in self.labels if node not in ends and self.after[node])
 
     def path(self, node: str, until: str | None = None) -> list[str]:
-        """Labels from a node on, down to ``until`` or to the end or the next fork."""
+        """Return the labels from a node down to ``until``, the end or the next fork."""
         out = [self.labels[node]]
         while len(self.after[node]) == 1 and self.labels[self.after[node][0]] != until:
             node = self.after[node][0]
@@ -51,7 +51,7 @@ class Drawing:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_five_orders(order):
-    """A later block of each order of He et al. 2016 shows its branch in order and what follows the merge."""
+    """A later block of each order of He et al. 2016 shows its branch in order and the ops after the merge."""
     group = block_groups(network(order=order))[0 if order != "full_preact" else 1]
     drawing = Drawing(block_dot(group))
     branch, after = ORDERS[order]
@@ -63,13 +63,13 @@ def test_the_five_orders(order):
     assert drawing.path(drawing.start)[:-1] == ["16×32×32"]
 
 
-def test_the_orders_are_told_apart():
-    """No two orders give one diagram."""
+def test_the_orders_have_different_diagrams():
+    """The diagrams of any two orders differ."""
     assert len({block_dot(block_groups(network(order=order))[-1]) for order in ORDERS}) == 5
 
 
 def test_projection_shortcuts_are_marked():
-    """A shortcut with a conv is drawn op by op and called a projection; the identity is a bare line."""
+    """A shortcut with a conv is drawn op by op and labelled projection; an identity is a plain line."""
     groups = {group.title: group for group in block_groups(network(order="original"))}
     assert list(groups) == [
         "stage 1, blocks 1–3 (identity shortcut)",
@@ -83,8 +83,8 @@ def test_projection_shortcuts_are_marked():
     assert [r"projection\n1×1 conv, 32, /2", "BN"] in paths
 
 
-def test_shared_preactivation_stands_before_the_fork():
-    """What shortcut and branch share is drawn once, above the fork, and named."""
+def test_a_shared_preactivation_is_above_the_fork():
+    """Ops that shortcut and branch share are drawn once, above the fork, with a label."""
     group = next(g for g in block_groups(network(order="full_preact")) if g.block.shared and g.block.shortcut)
     drawing = Drawing(block_dot(group))
     assert drawing.path(drawing.start)[:-1] == ["16×32×32", "BN", "ReLU"]
@@ -96,7 +96,7 @@ def test_shared_preactivation_stands_before_the_fork():
 
 
 def test_a_plain_block_has_no_merge():
-    """A block without a shortcut is one column, and says so."""
+    """A block without a shortcut is drawn as one column with a label."""
     group = block_groups(network(order="original"))[0]
     plain = type(group.block)(group.block.branch, shortcut=None)
     labels = Drawing(block_dot(type(group)(1, 1, 1, plain, group.x, group.y))).labels.values()
@@ -105,7 +105,7 @@ def test_a_plain_block_has_no_merge():
 
 
 def test_network_shows_stages_shapes_and_projections():
-    """The network's drawing names input, stem, each stage with blocks and shape, head and classes."""
+    """The network's diagram names input, stem, each stage with blocks and shape, head and classes."""
     labels = list(Drawing(network_dot(network(order="original"))).labels.values())
     assert labels[0] == "input 3×32×32"
     assert labels[1].startswith("stem: 3×3 conv, 16")
@@ -114,13 +114,13 @@ def test_network_shows_stages_shapes_and_projections():
     assert labels[-1] == "10 classes"
 
 
-def test_two_drawings_share_no_node_name():
-    """A drawing that replaces another in the browser shares no node name with it, so none keeps an old shape."""
+def test_two_diagrams_share_no_node_name():
+    """Successive diagrams share no node name, so the browser does not reuse an old shape."""
     first, second = (set(Drawing(block_dot(group)).labels) for group in block_groups(network(order="original"))[:2])
     assert not first & second
 
 
-def test_a_conv_says_what_is_unusual():
-    """Stride, dilation and groups are named where they are not 1."""
+def test_a_conv_names_unusual_settings():
+    """Stride, dilation and groups appear in the label if they are not 1."""
     assert op_label(Conv(3, 64)) == "3×3 conv, 64"
     assert op_label(Conv(3, 64, stride=2, dilation=2, groups=4)) == "3×3 conv, 64, /2, dilation 2, 4 groups"

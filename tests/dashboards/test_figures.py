@@ -1,4 +1,4 @@
-"""Figures, by the data they hold."""
+"""Figures, tested by their data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 
 def records(n: int) -> list[TrialRecord]:
-    """Trials 0..n-1, every even one on the frontier, every odd one dominated."""
+    """Return trials 0..n-1: the even ones on the front, the odd ones dominated."""
     return [
         TrialRecord(
             k,
@@ -38,7 +38,7 @@ def marker_traces(figure):
 
 
 def test_every_point_is_drawn_once_in_its_units():
-    """Each trial is one point, in millions and percent, that carries its trial number."""
+    """Each trial is one point in millions and percent with its trial number."""
     points = {
         int(trial): (x, y)
         for trace in marker_traces(drawn())
@@ -49,14 +49,14 @@ def test_every_point_is_drawn_once_in_its_units():
     assert sum(len(trace.customdata) for trace in marker_traces(drawn())) == 10
 
 
-def test_the_line_joins_the_frontier():
-    """The line goes through the undominated points and no other, by ascending cost."""
+def test_the_line_joins_the_front():
+    """The line goes through exactly the non-dominated points by ascending cost."""
     line = next(trace for trace in drawn().data if trace.mode == "lines")
     assert list(line.x) == [1, 3, 5, 7, 9]
 
 
 def test_dominated_points_are_muted():
-    """Dominated points are smaller and paler than the frontier's, also while something is selected."""
+    """Dominated points are smaller and paler than those on the front, also with a selection."""
     traces = marker_traces(drawn())
     assert {int(trace.customdata[0]) % 2 for trace in traces} == {0, 1}
     for trace in traces:
@@ -65,8 +65,8 @@ def test_dominated_points_are_muted():
         assert trace.unselected.marker.opacity == trace.marker.opacity
 
 
-def test_axes_bear_units():
-    """Both axes say what they show and in which unit."""
+def test_axes_have_units():
+    """Both axes have a title and a unit."""
     figure = drawn(log_x=True)
     assert figure.layout.xaxis.title.text == "MACs (millions)"
     assert figure.layout.yaxis.title.text == "validation accuracy (%)"
@@ -75,7 +75,7 @@ def test_axes_bear_units():
 
 
 def test_levels_differ_in_colour_and_symbol():
-    """Each answer to the choice has a legend entry, a colour and a symbol of its own."""
+    """Each alternative of the choice has its own legend entry, colour and symbol."""
     legend = [trace for trace in drawn().data if trace.showlegend is not False]
     assert [trace.name for trace in legend] == ["order 0", "order 1", "order 2"]
     assert [trace.marker.color for trace in legend] == list(PALETTE[:3])
@@ -84,7 +84,7 @@ def test_levels_differ_in_colour_and_symbol():
 
 
 def test_labels_do_not_overlap():
-    """Frontier labels that would lie on each other are left out, those of both ends stay."""
+    """Labels on the front that would overlap are left out, and the labels of both ends stay."""
     sparse = [annotation.text for annotation in drawn(10).layout.annotations]
     assert sparse == ["0", "2", "4", "6", "8"]
     dense = [annotation.text for annotation in drawn(400).layout.annotations]
@@ -92,28 +92,28 @@ def test_labels_do_not_overlap():
     assert {"0", "398"} <= set(dense)
 
 
-def test_labels_follow_a_logarithmic_axis():
-    """On a logarithmic axis plotly takes an annotation's place as a power of ten."""
+def test_labels_fit_a_logarithmic_axis():
+    """On a logarithmic axis, annotations are placed by the power of ten, as plotly requires."""
     annotations = drawn(10, log_x=True).layout.annotations
     assert annotations[0].x == 0
     assert annotations[-1].x == pytest.approx(0.9542, abs=1e-3)
 
 
-def test_the_chosen_trial_is_marked():
-    """Exactly the chosen trial is selected, on the frontier or off it."""
+def test_the_selected_trial_is_marked():
+    """Exactly the chosen trial is selected, on the front or off it."""
     for chosen in (4, 5):
         traces = marker_traces(drawn(chosen=chosen))
         assert [int(trace.customdata[place]) for trace in traces for place in trace.selectedpoints] == [chosen]
 
 
 def test_many_points_use_webgl():
-    """A large study is drawn with WebGL, all of it, since WebGL covers what is not."""
+    """A large study is drawn completely with WebGL, because WebGL traces cover all others."""
     kinds = {trace.type for trace in drawn(WEBGL_POINTS + 1).data if trace.x is not None and len(trace.x) > 1}
     assert kinds == {"scattergl"}
 
 
 def test_hostile_names_are_text():
-    """Markup in choices, levels and quantities arrives escaped in hover texts, the legend and axis titles."""
+    """Markup in choices, levels and quantities is escaped in hover texts, legend and axis titles."""
     hostile = '<a href="javascript:alert(1)">x</a>'
     row = TrialRecord(0, "complete", choices={"<b>": hostile}, costs={hostile: 1e6}, objectives={"<b>": 0.5})
     table = frontier_points([row], hostile, "<b>", {"<b>": "max"}, "<b>")
@@ -126,13 +126,13 @@ def test_hostile_names_are_text():
 
 
 def test_an_empty_table_gives_empty_axes():
-    """No points is a figure without points, not an error."""
+    """Without points, the figure is empty and gives no error."""
     table = frontier_points([], "macs", "accuracy", OBJECTIVES)
     assert not marker_traces(frontier_figure(table, unit_of("macs", []), unit_of("accuracy", []), log_x=True))
 
 
 def test_training_curves():
-    """The curves hold both losses and the accuracy in percent, an epoch a point."""
+    """The figure has both losses, and the accuracy in percent, for each epoch."""
     curve = [Epoch(1, 2.0, 2.1, 0.25, 0.5, 0.1, 1.0), Epoch(2, 1.0, 1.5, 0.5, 0.8, 0.05, 1.0)]
     held = {trace.name: (list(trace.x), list(trace.y)) for trace in training_figure(curve).data}
     assert held == {

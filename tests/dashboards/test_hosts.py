@@ -1,4 +1,4 @@
-"""Which host names the dashboard answers to."""
+"""The host names that the dashboard accepts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def status(host: str, *origins: str, target: str = "/", names: tuple[str, ...] =
     "host",
     ("localhost:8501", "LocalHost", "localhost.:8501", "127.0.0.1:8501", "127.9.9.9", "[::1]:8501", "localhost:9000"),
 )
-def test_loopback_names(host):
-    """Every loopback name is answered, on any port, since a tunnel to the server may begin on another one."""
+def test_loopback_names_are_accepted(host):
+    """Every loopback name is accepted with any port, because a tunnel may use another port."""
     assert status(host) is None
     assert status(host, f"http://{host}") is None
 
@@ -31,8 +31,8 @@ def test_loopback_names(host):
         *("192.0.2.7", "0.0.0.0", "[::]", "[::1", "localhost:port", "localhost:1:2", "localhost\u0130", "2130706433"),
     ),
 )
-def test_other_names(host):
-    """Any other text in the Host header is refused, and the line names the option that allows a name."""
+def test_other_names_are_refused(host):
+    """Any other Host header is refused with a line that names the option to allow it."""
     found = refusal([host], [], "/", (), 8501)
     assert found.status == 421
     assert found.reason == (
@@ -48,15 +48,15 @@ def test_other_names(host):
         *("file://", "http://localhost:8501/", "http://evil.test@localhost:8501", "ws://localhost:8501"),
     ),
 )
-def test_origin(origin):
-    """A page may ask only the host and port that it came from itself."""
+def test_only_the_same_origin_is_accepted(origin):
+    """A page may only send requests to its own host and port."""
     assert status("localhost:8501", origin) == 403
     assert status("localhost:8501", "http://localhost:8501") is status("localhost:8501") is None
     assert status("explorer.example", "https://explorer.example", names=("explorer.example",)) is None
 
 
-def test_malformed_requests():
-    """None or several Host headers, several origins and a request line with an address are refused."""
+def test_malformed_requests_are_refused():
+    """No Host header, several Host or Origin headers, and a request line with an address are refused."""
     for hosts, origins, target in (
         ([], [], "/"),
         (["localhost", "evil.test"], [], "/"),
@@ -66,7 +66,7 @@ def test_malformed_requests():
         assert refusal(hosts, origins, target, (), 8501).status == 400
 
 
-def test_names_that_a_user_gives():
+def test_names_given_by_the_user_are_accepted():
     """``--host`` and ``--allow-host`` add names; a wildcard address adds none."""
     assert allowed_names(None) == allowed_names("0.0.0.0") == allowed_names("::") == ()
     assert allowed_names("192.0.2.7", ["Explorer.Example.", "192.0.2.7"]) == ("192.0.2.7", "explorer.example")
@@ -77,7 +77,7 @@ def test_names_that_a_user_gives():
 @pytest.mark.parametrize(
     "name", ("", "*", "http://x.org", "x.org:8501", "a b", "x.org/", "-x", "a" * 300, "münchen.de")
 )
-def test_what_is_no_name(name):
-    """A value that is no host name is refused in one line."""
+def test_invalid_names_are_rejected(name):
+    """A value that is not a host name is rejected in one line."""
     with pytest.raises(StoreError, match="is not a host name; expected a name or an IP address without scheme, port"):
         allowed_names(None, [name])

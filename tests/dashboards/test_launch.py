@@ -1,4 +1,4 @@
-"""How the server is started."""
+"""The start of the dashboard's server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def options(*given) -> dict:
     return json.loads(server_command(*given)[-1])["config"]
 
 
-def test_loopback_unless_told():
-    """The server is bound to this machine alone unless a host is given, and sends nothing anywhere."""
+def test_the_server_binds_to_loopback_by_default():
+    """Without ``--host`` the server listens only on this machine, and it sends no usage statistics."""
     assert options()["server.address"] == "127.0.0.1"
     assert options(None, "192.0.2.7")["server.address"] == "192.0.2.7"
     assert options(None, "0.0.0.0")["browser.serverAddress"] == "localhost"
@@ -27,56 +27,56 @@ def test_loopback_unless_told():
 
 
 def test_protection_is_on():
-    """XSRF and origin checks are asked for, and errors are not shown in the browser."""
+    """XSRF and origin checks are on, and the browser shows no error details."""
     asked = options()
     assert asked["server.enableXsrfProtection"] is asked["server.enableCORS"] is True
     assert asked["client.showErrorDetails"] == "none"
 
 
-def test_the_port_is_the_users():
-    """A port is passed on; without one Streamlit looks for a free one."""
+def test_the_port_is_passed_on():
+    """A given port is used; without one Streamlit looks for a free port."""
     assert options(9000)["server.port"] == 9000
     assert "server.port" not in options()
 
 
 def test_the_storage_is_not_on_the_command_line():
-    """The storage, which may hold a password, goes through the environment, where other users do not see it."""
+    """The storage, which may contain a password, is passed by the environment, which other users cannot read."""
     url = "postgresql+psycopg://me:canary@host/db"
     assert "canary" not in " ".join(server_command())
     assert server_environment(url)[launch.STORAGE_VARIABLE] == url
 
 
-def test_a_missing_part_is_named(monkeypatch):
-    """Without Streamlit or plotly one line says what to install."""
+def test_a_missing_package_is_named(monkeypatch):
+    """Without Streamlit or plotly one line names what to install."""
     monkeypatch.setattr(launch, "find_spec", lambda name: None if name == "plotly" else object())
     with pytest.raises(StoreError, match=r"needs plotly; install with: pip install 'explorer\[dashboard\]'"):
         run_dashboard("sqlite:///explorer.db")
 
 
-def test_what_is_no_storage_starts_no_server(monkeypatch):
-    """A storage that cannot be one is said at once, in place of a server whose pages all say it."""
+def test_an_invalid_storage_starts_no_server(monkeypatch):
+    """An invalid storage is reported at once, before any server starts."""
     monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
     with pytest.raises(StoreError, match=r"write sqlite:///studies for a file"):
         run_dashboard("studies")
 
 
-def test_a_host_that_is_none_starts_no_server(monkeypatch):
-    """A host name with a scheme or a port is said in one line, and no server is started."""
+def test_an_invalid_host_starts_no_server(monkeypatch):
+    """A host name with a scheme or a port gives one line and starts no server."""
     monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
     with pytest.raises(StoreError, match="'http://x' is not a host name"):
         run_dashboard("sqlite:///explorer.db", allow_hosts=["http://x"])
 
 
-def test_the_start_says_who_may_look(monkeypatch, capfd):
-    """One line at the start names the hosts that are answered and that there is no login."""
+def test_the_start_names_the_accepted_hosts(monkeypatch, capfd):
+    """One line at the start names the accepted hosts and warns that there is no login."""
     monkeypatch.setattr(launch, "server_command", lambda *_: [sys.executable, "-c", ""])
     assert run_dashboard("sqlite:///explorer.db", host="0.0.0.0", allow_hosts=["lab.example"]) == 0
     assert capfd.readouterr().out == "The dashboard has no login. It answers to lab.example, localhost, 127.0.0.1.\n"
 
 
 @pytest.mark.parametrize(("host", "listened"), [("[::1]", "::1"), ("LocalHost.", "localhost"), ("0:0::0", "::")])
-def test_a_host_is_listened_on_however_it_is_written(host, listened, monkeypatch, capfd):
-    """Brackets, capitals and a final dot do not reach the server, which would look the name up as it stands."""
+def test_a_host_is_normalised(host, listened, monkeypatch, capfd):
+    """Brackets, capitals and a final dot are removed from the host before the server looks it up."""
     taken = []
     monkeypatch.setattr(launch, "server_command", lambda *given: taken.append(given) or [sys.executable, "-c", ""])
     assert run_dashboard("sqlite:///explorer.db", host=host) == 0

@@ -11,7 +11,7 @@ import explorer.dashboard
 from explorer.dashboard.launch import pages_folder
 
 PACKAGE = Path(explorer.dashboard.__file__).parent
-# Each part may import those before it.
+# Each layer may import only the layers before it.
 LAYERS = ("text", "quantities", "data", "figures", "session", "panels", "views")
 
 
@@ -33,7 +33,7 @@ def files(layer: str) -> list[Path]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_go_down(layer):
-    """No part of the dashboard imports a later one, and nothing below the session imports Streamlit."""
+    """No layer of the dashboard imports a later one, and no layer below the session imports Streamlit."""
     later = LAYERS[LAYERS.index(layer) + 1 :]
     for file in files(layer):
         found = imports(file)

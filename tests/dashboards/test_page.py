@@ -1,4 +1,4 @@
-"""The frontier page, drawn without a browser."""
+"""The page of the Pareto front, run without a browser."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ APP = pages_folder() / "app.py"
 
 @pytest.fixture
 def page(url, monkeypatch):
-    """Draws the page of ``url``; returns what stands on it."""
+    """Run the page of ``url`` and return its contents."""
 
     def draw(storage: str = url) -> AppTest:
         monkeypatch.setenv(STORAGE_VARIABLE, storage)
@@ -56,7 +56,8 @@ def metrics(at: AppTest) -> dict[str, str]:
 
 
 def test_the_page_of_a_study(page, study):
-    """The page names the study, counts its trials, and shows the frontier, a table of all and one in detail."""
+    """The page names the study, counts its trials, and shows the front, a table of all trials and the details of
+    one."""
     at = page()
     assert at.selectbox(key="study").options == ["digits & co — space preact_variants, data digits"]
     assert metrics(at) == {
@@ -78,8 +79,8 @@ def test_the_page_of_a_study(page, study):
     assert f"explorer export 'digits & co:{dear}' -o trial-{dear} --storage sqlite:///" in at.code[0].value
 
 
-def test_controls_offer_what_the_trials_have(page, study):
-    """Any cost can be an axis and any choice point that varies a colour, and all of them draw."""
+def test_controls_offer_the_quantities_of_the_trials(page, study):
+    """Any cost is offered as an axis and any varying choice as a colour, and all of them can be drawn."""
     at = page()
     assert at.selectbox(key="cost").options[:3] == ["MACs", "parameters", "FLOPs"]
     assert "peak memory" in at.selectbox(key="cost").options
@@ -90,8 +91,9 @@ def test_controls_offer_what_the_trials_have(page, study):
     assert not at.run().exception
 
 
-def test_a_stage_of_training_and_what_was_spent(page, study):
-    """Accuracies of an epoch on the way, epochs and seconds as costs; a training that was stopped later counts."""
+def test_epochs_and_time_are_quantities(page, study):
+    """Accuracies of earlier epochs are offered, epochs and seconds are costs, and trainings stopped later are
+    included."""
     at = page()
     at.selectbox(key="stage").set_value(4).run()
     points = figure(at)
@@ -107,14 +109,14 @@ def test_a_stage_of_training_and_what_was_spent(page, study):
 
 
 def figure(at: AppTest) -> list[dict]:
-    """The traces of the frontier's figure."""
+    """Return the traces of the front's figure."""
     assert not at.exception
     charts = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
     return next(traces for traces in charts if any(trace.get("name") == "frontier" for trace in traces))
 
 
-def test_fresh_seeds_are_error_bars_and_opacity(page, study):
-    """Once the frontier's networks were confirmed, their means have error bars and every point its probability."""
+def test_confirmed_networks_have_error_bars_and_probabilities(page, study):
+    """After a confirmation, the means have error bars and every point has its probability."""
     front = study.frontier()
     for trial in front[:2]:
         for seed in range(3):
@@ -130,8 +132,8 @@ def test_fresh_seeds_are_error_bars_and_opacity(page, study):
     assert not any(trace.get("name") == "fresh seeds" for trace in figure(at))
 
 
-def test_every_trial_can_be_picked(page, study):
-    """Whatever a trial's state, it can be looked at: failures with the reason, a cached one with its twin's curve."""
+def test_every_trial_can_be_selected(page, study):
+    """A trial of any state can be selected: failures show the reason, a cached trial shows its duplicate's curve."""
     at = page()
     for number in range(COMPLETE - 1, COMPLETE + 4):
         at.selectbox(key="trial").set_value(number).run()
@@ -147,7 +149,7 @@ def test_every_trial_can_be_picked(page, study):
 
 
 def test_a_growing_study_keeps_the_selection(page, study):
-    """New trials appear when the page is drawn again, and the picked trial stays."""
+    """New trials appear when the page runs again, and the selected trial stays."""
     at = page()
     at.selectbox(key="trial").set_value(3).run()
     writer = begin_study(os.environ[STORAGE_VARIABLE], study.name)
@@ -159,8 +161,8 @@ def test_a_growing_study_keeps_the_selection(page, study):
     assert "trial 3 · " in texts(at)
 
 
-def test_of_too_many_trials_a_number_is_typed(page, study, monkeypatch):
-    """Where a list of the trials would be most of what the page sends, their number is typed, and a click sets it."""
+def test_among_many_trials_the_number_is_typed(page, study, monkeypatch):
+    """If the list of trials would be most of the page, the user types a number, and a click sets it."""
     monkeypatch.setattr("explorer.dashboard.session.LISTED", 2)
     at = page()
     box = at.number_input(key="trial")
@@ -169,8 +171,8 @@ def test_of_too_many_trials_a_number_is_typed(page, study, monkeypatch):
     assert f"trial {FAILED} · failed" in texts(at) and not at.exception
 
 
-def test_another_study_starts_with_its_own_frontier(page, url):
-    """Picking another study shows that one: its trials, its costs, and the dear end of its own frontier."""
+def test_another_study_shows_its_own_front(page, url):
+    """Another study shows its own trials, its own costs and the expensive end of its own front."""
     write_study(url, "first")
     writer = begin_study(url, "second", {"accuracy": "max", "joules": "min"})
     for number in range(3):
@@ -187,8 +189,8 @@ def test_another_study_starts_with_its_own_frontier(page, url):
     assert metrics(at)["complete"] == "3"
 
 
-def test_trials_can_be_picked_before_any_is_complete(page, url):
-    """Also where there is no frontier yet, and after another study was shown, the picked trial stays."""
+def test_trials_can_be_selected_before_any_is_complete(page, url):
+    """The selected trial stays without a front, and also after another study was shown."""
     write_study(url, "first")
     writer = begin_study(url, "second")
     for number in range(2):
@@ -203,7 +205,7 @@ def test_trials_can_be_picked_before_any_is_complete(page, url):
 
 
 def test_a_study_that_a_search_wrote(page, url):
-    """The page draws what ``run_search`` leaves, with a user's own evaluation and therefore without curves."""
+    """The page draws a study of ``run_search`` with a user's evaluation function, which has no curves."""
     run_search(
         load_space("he2016_orders.yaml"),
         trials=4,
@@ -218,7 +220,7 @@ def test_a_study_that_a_search_wrote(page, url):
 
 
 def damage(file: Path, kind: str) -> None:
-    """Makes ``file`` what a page may find in place of a whole database."""
+    """Replace ``file`` by something that is not a complete database."""
     url = f"sqlite:///{file}"
     if kind == "empty file":
         file.touch()
@@ -258,7 +260,7 @@ def change(file: Path, statement: str) -> None:
 
 
 def join_log(file: Path) -> None:
-    """Moves what SQLite still keeps in its log into the file."""
+    """Merge SQLite's log into the file."""
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -281,8 +283,8 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("kind", SENTENCES)
-def test_what_cannot_be_shown_is_a_sentence(kind, page, tmp_path):
-    """A storage without a study to draw gives a sentence that says what to do, and is left as it was."""
+def test_a_storage_that_cannot_be_shown_gives_a_sentence(kind, page, tmp_path):
+    """A storage without a study gives a sentence with advice, and is left unchanged."""
     file = tmp_path / "explorer.db"
     damage(file, kind)
     before = file.read_bytes() if file.exists() else None
@@ -292,8 +294,8 @@ def test_what_cannot_be_shown_is_a_sentence(kind, page, tmp_path):
     assert (file.read_bytes() if file.exists() else None) == before
 
 
-def test_a_storage_that_comes_later_is_found(page, url):
-    """A page opened before the search has begun shows the study once it is there."""
+def test_a_storage_created_later_is_found(page, url):
+    """A page opened before the search shows the study once it exists."""
     at = page()
     assert "'explorer search' makes it" in texts(at)
     write_study(url, "late")
@@ -301,8 +303,8 @@ def test_a_storage_that_comes_later_is_found(page, url):
     assert metrics(at)["complete"] == str(COMPLETE)
 
 
-def test_looking_changes_nothing(page, study, tmp_path):
-    """Drawing the page and picking trials leaves the database's bytes as they were."""
+def test_the_page_does_not_change_the_database(page, study, tmp_path):
+    """Showing the page and selecting trials leaves the bytes of the database unchanged."""
     study.database.close()
     join_log(tmp_path / "explorer.db")
     before = hashlib.sha256((tmp_path / "explorer.db").read_bytes()).digest()
@@ -312,15 +314,15 @@ def test_looking_changes_nothing(page, study, tmp_path):
     assert hashlib.sha256((tmp_path / "explorer.db").read_bytes()).digest() == before
 
 
-def test_passwords_are_not_shown(page):
-    """A storage that cannot be reached is named without its password."""
+def test_passwords_are_not_displayed(page):
+    """An unreachable storage is named without its password."""
     at = page("postgresql+psycopg://someone:canary@127.0.0.1:1/none")
     assert "canary" not in texts(at)
     assert "127.0.0.1" in texts(at)
 
 
 def test_the_page_starts_without_torch(url, study):
-    """Drawing the page imports neither torch nor optuna nor the search."""
+    """The page imports neither torch nor optuna nor the search."""
     lines = [
         "import sys",
         "from streamlit.testing.v1 import AppTest",
@@ -337,7 +339,8 @@ def test_the_page_starts_without_torch(url, study):
 
 
 def test_an_address_may_name_a_study(url, monkeypatch):
-    """A link to a study shows it on every page, an unknown one is a sentence, and the address follows the picker."""
+    """A link to a study opens it on every page, an unknown study gives a sentence, and the address follows the
+    selection."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     for name in ("one", "two"):
         write_study(url, name)
@@ -354,8 +357,8 @@ def test_an_address_may_name_a_study(url, monkeypatch):
     assert "names study" not in texts(at)
 
 
-def test_a_storage_that_is_gone_for_a_while_is_taken_up_again(page, url, tmp_path):
-    """Once a storage that had gone is back, the page shows the study it showed before, not the last that changed."""
+def test_a_storage_that_returns_keeps_the_selected_study(page, url, tmp_path):
+    """When a missing storage is available again, the page shows the study selected before, not the last changed one."""
     for name in ("one", "two"):
         write_study(url, name).database.close()
     at = page()

@@ -1,4 +1,4 @@
-"""What the pages know of a storage, and when they are out of date."""
+"""What the pages load from a storage, and when they reload it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from explorer.store import open_study
 from tests.dashboards.conftest import COMPLETE, EPOCHS, accuracy_of, begin_study, confirm, ending, proposal, write_study
 
 
-def test_only_what_changed_is_read_again(study, monkeypatch):
-    """Nothing is asked of a study that did not change; of one that did, the changed trials and confirmations alone."""
+def test_only_changes_are_loaded(study, monkeypatch):
+    """An unchanged study is not loaded again; of a changed one, only changed trials and confirmations are."""
     known, asked = StudyCache(), []
     for name in ("trials", "confirmations", "curves"):
         monkeypatch.setattr(type(study), name, counting(getattr(type(study), name), asked))
@@ -31,8 +31,8 @@ def test_only_what_changed_is_read_again(study, monkeypatch):
     assert asked[3:] == [1, 1, 1]
 
 
-def test_a_course_in_little_room_is_the_training_s(study):
-    """The course of a training says what its epochs say, and how many seconds of steps there were until then."""
+def test_a_compact_curve_equals_the_training_curve(study):
+    """The compact curve has the values of all epochs and the cumulative seconds of training steps."""
     course, epochs = study.curves()[3], study.trial(3).result.curve
     assert course.epochs == tuple(epoch.epoch for epoch in epochs)
     for field in ("val_accuracy", "val_top5", "val_loss"):
@@ -43,7 +43,7 @@ def test_a_course_in_little_room_is_the_training_s(study):
 
 
 def counting(question, asked: list[int]):
-    """A method that notes how many records each answer had."""
+    """Return a method that records the number of records in each answer."""
 
     def ask(*args, **options):
         found = question(*args, **options)
@@ -54,15 +54,15 @@ def counting(question, asked: list[int]):
 
 
 def another_trial(study) -> None:
-    """Writes one more complete trial."""
+    """Write one more complete trial."""
     writer = begin_study(study.storage, study.name)
     writer.begin(COMPLETE + 4, proposal(COMPLETE + 4))
     writer.finish(COMPLETE + 4, ending(0.9))
 
 
 @pytest.mark.parametrize("change", ["nothing", "a confirmation", "a trial", "a study", "no storage"])
-def test_an_open_page_is_out_of_date_when_something_changed(change, url, tmp_path, monkeypatch):
-    """A page is drawn anew for a confirmation, a trial or a study that is new, and for a storage that is gone."""
+def test_an_open_page_reloads_when_something_changes(change, url, tmp_path, monkeypatch):
+    """A page reloads for a new confirmation, trial or study, and for a removed storage."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     study = write_study(url, "watched")
     monkeypatch.setattr("streamlit.session_state", {"study": "watched"})
@@ -79,8 +79,8 @@ def test_an_open_page_is_out_of_date_when_something_changed(change, url, tmp_pat
     assert is_outdated(drawn) == (change != "nothing")
 
 
-def test_a_page_that_says_what_is_amiss_waits_for_it_to_change(url, monkeypatch):
-    """A page without a storage stays as it is until there is one."""
+def test_a_page_without_a_storage_waits_for_one(url, monkeypatch):
+    """A page without a storage stays unchanged until the storage exists."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     monkeypatch.setattr("streamlit.session_state", {})
     drawn = take_snapshot(None)

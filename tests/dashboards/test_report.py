@@ -1,4 +1,4 @@
-"""A study as one static page."""
+"""A study as one static HTML page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from tests.dashboards.conftest import COMPLETE, REASON, begin_study, ending, pro
 from tests.dashboards.payloads import HOSTILE
 
 
-def test_the_page_holds_the_study(study):
-    """The page names the study, what it did not train, its frontier's trials with their choices, why others failed."""
+def test_the_page_describes_the_study(study):
+    """The page has the study's name, the trials that were not trained, the front with its choices, and the failure
+    reasons."""
     page = report_page(study, study.trials())
     assert "1: their networks had been trained before" in page
     assert "digits &amp; co" in page
@@ -30,7 +31,7 @@ def test_the_page_holds_the_study(study):
 
 
 def test_latencies_of_two_environments_are_not_mixed(url):
-    """Latencies of two machines are not drawn over each other: the page says so and takes MACs."""
+    """Latencies of two machines are not drawn in one figure: the page says so and uses MACs."""
     writer = begin_study(url, "two machines", {"accuracy": "max", "latency_ms": "min"})
     for number in range(4):
         note = {"environment": {"digest": f"e{number % 2}", "device_name": f"CPU {number % 2}", "versions": {},
@@ -45,8 +46,8 @@ def test_latencies_of_two_environments_are_not_mixed(url):
     assert frontier["layout"]["xaxis"]["title"]["text"].startswith("MACs")
 
 
-def test_it_is_small(url):
-    """A thousand trials make a page under five megabytes."""
+def test_the_report_is_small(url):
+    """A page with a thousand trials is smaller than 5 MB."""
     writer = begin_study(url, "large")
     for number in range(1_000):
         if writer.begin(number, proposal(number)).state == "running":
@@ -54,8 +55,8 @@ def test_it_is_small(url):
     assert len(report_page(writer.study, writer.study.trials(full=False)).encode()) < 5_000_000
 
 
-def test_young_studies(url):
-    """A study without trials, or with one, is a page too, which says what is missing."""
+def test_studies_with_few_trials(url):
+    """A study without trials, or with one, gives a page that says what is missing."""
     writer = begin_study(url, "young")
     assert "no frontier to draw" in report_page(writer.study, [])
     writer.begin(0, proposal(0))
@@ -63,8 +64,8 @@ def test_young_studies(url):
     assert "needs at least two networks" in report_page(writer.study, writer.study.trials())
 
 
-def test_the_command_writes_it(study, url, tmp_path, capsys):
-    """``explorer report`` writes the file, says where and how large, and a folder that cannot be is one line."""
+def test_the_command_writes_the_report(study, url, tmp_path, capsys):
+    """``explorer report`` writes the file and prints its path and size, and an invalid folder gives one line."""
     file = tmp_path / "report.html"
     with pytest.raises(SystemExit) as left:
         main(["report", study.name, "-o", str(file), "--json", "--storage", url])
@@ -78,8 +79,8 @@ def test_the_command_writes_it(study, url, tmp_path, capsys):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
-def test_it_opens_offline_and_stays_text(url, tmp_path):
-    """In a browser without any network the figures are drawn, and hostile texts stay texts."""
+def test_the_report_works_offline_and_escapes_texts(url, tmp_path):
+    """In an offline browser all figures are drawn and hostile texts stay text."""
     from playwright.sync_api import sync_playwright
 
     attack = "</script><img src=x onerror=alert(1)>"

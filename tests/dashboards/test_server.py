@@ -1,4 +1,4 @@
-"""The dashboard's server, asked by raw requests as a hostile page or program could send them."""
+"""The dashboard's server, tested with raw requests that a hostile page or program could send."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UPGRADE = (
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    """The port of a dashboard that answers to explorer.example too."""
+    """The port of a dashboard that also accepts explorer.example."""
     url = f"sqlite:///{tmp_path_factory.mktemp('storage')}/explorer.db"
     write_study(url, "first")
     with serving(url, "--allow-host", "explorer.example") as address:
@@ -33,7 +33,7 @@ def port(tmp_path_factory):
 
 
 def ask(port: int, lines: str) -> str:
-    """The head of the server's answer to a request line and headers."""
+    """Send a request line and headers, and return the head of the answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(f"{lines}\r\n".encode())
         answer = b""
@@ -47,7 +47,7 @@ def status(port: int, lines: str) -> int:
 
 
 def test_other_names_are_refused_on_every_route(port):
-    """A foreign Host gets status 421 on every route and by every method, whatever the proxy headers say."""
+    """A foreign Host header gets status 421 on every route, with every method and any proxy headers."""
     for path in PATHS:
         for method in ("GET", "HEAD", "PUT", "OPTIONS"):
             forged = f"{method} {path} HTTP/1.1\r\nHost: evil.test:{port}\r\n"
@@ -58,8 +58,8 @@ def test_other_names_are_refused_on_every_route(port):
     assert status(port, "GET /_stcore/health HTTP/1.1\r\nHost: explorer.example\r\n") == 200
 
 
-def test_websocket(port):
-    """A websocket opens for the dashboard's own page alone."""
+def test_the_websocket_checks_its_origin(port):
+    """A websocket opens only for the dashboard's own page."""
     opening = f"GET /_stcore/stream HTTP/1.1\r\n{UPGRADE}"
     own = f"localhost:{port}"
     assert status(port, f"{opening}Host: {own}\r\nOrigin: http://{own}\r\n") == 101
@@ -70,8 +70,8 @@ def test_websocket(port):
         assert status(port, f"{opening}Host: {own}\r\nOrigin: {origin}\r\n") == 403
 
 
-def test_odd_requests(port):
-    """No Host, two of them, and a request line with a foreign address are refused."""
+def test_malformed_requests_get_an_error(port):
+    """No Host header, two of them, and a request line with a foreign address are refused."""
     assert status(port, "GET / HTTP/1.0\r\n") == 400
     assert status(port, "GET / HTTP/1.1\r\n") == 400
     assert status(port, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n") == 400
@@ -80,7 +80,7 @@ def test_odd_requests(port):
 
 
 def test_security_headers(port):
-    """Every answer, also a refusal, forbids frames, foreign sources and guessing of types."""
+    """Every answer, also a refusal, forbids frames, foreign sources and MIME sniffing."""
     for lines in (f"GET / HTTP/1.1\r\nHost: localhost:{port}\r\n", "GET / HTTP/1.1\r\nHost: evil.test\r\n"):
         head = ask(port, lines).lower()
         assert "x-frame-options: deny" in head and "x-content-type-options: nosniff" in head

@@ -1,4 +1,4 @@
-"""Figures and tables of effects, costs and runs, by the data they hold."""
+"""Figures and tables of effects, costs and runs, tested by their data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 
 def crossed() -> list[TrialRecord]:
-    """All of two orders, two attentions and three depths; SE gives 3 points, in "pre" twice as much."""
+    """Return all combinations of two orders, two attentions and three depths; SE adds 3 points, and twice as much in
+    "pre"."""
     out = []
     for n, (order, attn, depth) in enumerate(itertools.product(("post", "pre"), ("none", "se"), "123")):
         gain = 0.03 * (attn == "se") * (2 if order == "pre" else 1)
@@ -52,8 +53,8 @@ def crossed() -> list[TrialRecord]:
     return out
 
 
-def test_effects_are_drawn_in_points():
-    """Each effect is one mark in points of accuracy with its interval, pairs and models told apart."""
+def test_effects_are_drawn_in_percentage_points():
+    """Each effect is one mark in percentage points with its interval, and pairs differ from models."""
     effects = choice_effects(crossed(), factor="attn")
     figure = effects_figure(effects, PERCENT, unit_of("macs", []))
     (pairs,) = figure.data
@@ -63,7 +64,7 @@ def test_effects_are_drawn_in_points():
 
 
 def test_interactions_are_means_with_counts():
-    """Each cell holds the mean of its networks and their number."""
+    """Each cell has the mean and the number of its networks."""
     figure = interaction_figure(crossed(), "order", "attn", "accuracy", PERCENT)
     (heat,) = figure.data
     rows, columns = list(heat.y), list(heat.x)
@@ -71,8 +72,8 @@ def test_interactions_are_means_with_counts():
     assert heat.text[rows.index("post")][columns.index("none")] == "60.0<br>(3)"
 
 
-def test_the_source_of_effects_is_said_where_there_is_one():
-    """A legend says whether effects come from pairs or from the model, also where all come from the same."""
+def test_the_legend_names_the_source_of_effects():
+    """The legend says whether effects come from pairs or from the model, also if all have the same source."""
     for records, source in ((crossed(), "pairs"), (crossed()[::3], "model")):
         effects = choice_effects(records)
         told = {effect.method for effect in effects if effect.effect is not None}
@@ -82,8 +83,8 @@ def test_the_source_of_effects_is_said_where_there_is_one():
         assert [source in trace.name for trace in figure.data] == [True]
 
 
-def test_distributions_reach_everything():
-    """Each level's curve climbs from nothing to all of its networks."""
+def test_distributions_reach_all_networks():
+    """Each level's cumulative curve rises from 0 to the number of its networks."""
     figure = distribution_figure(crossed(), "attn", "accuracy", PERCENT)
     assert {trace.name for trace in figure.data} == {"none (6)", "se (6)"}
     for trace in figure.data:
@@ -91,8 +92,8 @@ def test_distributions_reach_everything():
         assert list(trace.x) == sorted(trace.x)
 
 
-def test_parallel_categories_hold_every_network():
-    """Every network is one ribbon, with its value as colour."""
+def test_parallel_categories_contain_every_network():
+    """Every network is one ribbon, coloured by its value."""
     (ribbons,) = categories_figure(crossed(), ["order", "attn"], "accuracy", PERCENT).data
     assert len(ribbons.line.color) == 12
     assert [dimension.label for dimension in ribbons.dimensions] == ["order", "attn"]
@@ -105,7 +106,7 @@ def test_parallel_categories_hold_every_network():
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_costs_by_part_add_up(name):
-    """The parts' costs sum to the network's, in every shipped space."""
+    """The costs of the parts add up to the network's cost in every shipped space."""
     space = load_space(name)
     architecture = space.architecture(space.sample(1, seed=1)[0])
     table = cost_by_part(architecture)
@@ -117,8 +118,8 @@ def test_costs_by_part_add_up(name):
     assert stage_rows(architecture)["part"].iloc[0] == "stem"
 
 
-def test_comparison_marks_what_differs():
-    """A row is marked exactly when its networks differ; of two, the second's change is said."""
+def test_comparison_marks_differences():
+    """A row is marked exactly if its networks differ; for two networks the change is displayed."""
     held = {f"trial {r.number}": ({**r.objectives, **r.costs}, r.choices) for r in (crossed()[0], crossed()[4])}
     rows = comparison_rows(held).set_index("")
     assert list(rows.columns) == ["differs", "trial 0", "trial 4", "change"]
@@ -128,8 +129,8 @@ def test_comparison_marks_what_differs():
     assert "change" not in comparison_rows({**held, "a third": ({}, {})}).columns
 
 
-def test_growth_is_the_hypervolume_so_far():
-    """Each row's share is the hypervolume of the trials until then, of that of all."""
+def test_growth_is_the_hypervolume_of_the_trials_so_far():
+    """Each row has the hypervolume of the trials so far as a share of the final one."""
     records = crossed()
     table = hypervolume_growth(records, OBJECTIVES)
     points = [(-r.objectives["accuracy"], r.costs["macs"]) for r in records]
@@ -143,7 +144,7 @@ def test_growth_is_the_hypervolume_so_far():
 
 
 def test_lanes_never_overlap():
-    """In one lane one trial ends before the next begins; a worker that runs two at once has two lanes."""
+    """In a lane each trial ends before the next starts, and a worker that runs two trials at once has two lanes."""
     records = [
         TrialRecord(n, "complete", worker="w", started=start, finished=end)
         for n, (start, end) in enumerate([(0.0, 5.0), (1.0, 3.0), (4.0, 6.0), (7.0, 8.0)])
@@ -157,14 +158,14 @@ def test_lanes_never_overlap():
     assert sum(len(trace.y) for trace in timeline_figure(table).data) == 5
 
 
-def test_pace_counts_the_last_ten_minutes():
-    """Trials that ended within ten minutes count, an hour's worth; older ones do not."""
+def test_throughput_counts_the_last_ten_minutes():
+    """Trials per hour are computed from the trials that ended in the last ten minutes."""
     assert trials_per_hour(crossed(), now=120.0) == 12 * 6
     assert trials_per_hour(crossed(), now=10_000.0) == 0
 
 
-def test_studies_lie_in_one_plane():
-    """Each study is one line in the units of all."""
+def test_studies_share_one_plane():
+    """Each study is one line, in the units of all studies."""
     points = frontier_points(crossed(), "macs", "accuracy", OBJECTIVES)
     front = points[points.frontier]
     figure = studies_figure({"a": front, "b": front}, unit_of("macs", front.x), PERCENT, (False, True), log_x=True)
@@ -172,8 +173,8 @@ def test_studies_lie_in_one_plane():
     assert list(figure.data[0].x) == [1, 2, 3]
 
 
-def test_a_gradient_that_was_not_finite_is_a_gap():
-    """A norm or a share that was not finite leaves a gap in the curve of gradients."""
+def test_a_gradient_that_is_not_finite_is_a_gap():
+    """A norm or share that is not finite leaves a gap in the curve."""
     blocks = (BlockFlow(1, 1, 0.5, None, 0.25, 0.0, 1.0), BlockFlow(1, 2, None, None, None, 0.5, None))
     norms, shares, dead = gradient_figure(GradientFlow("d", 0, 32, "digits", None, blocks)).data
     assert (list(norms.y), list(shares.y), list(dead.y)) == ([0.5, None], [25, None], [0, 50])

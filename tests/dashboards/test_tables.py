@@ -1,4 +1,4 @@
-"""Records to rows."""
+"""Tables of trials for the dashboard."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def record(number: int, accuracy: float, macs: float, state: str = "complete", *
     return TrialRecord(number, state, costs={"macs": macs, "params": 7}, objectives={"accuracy": accuracy}, **more)
 
 
-def test_frontier_is_what_no_other_beats():
-    """A row is on the frontier when no other is both cheaper and better; of equals the first."""
+def test_the_front_contains_non_dominated_rows():
+    """A row is on the front if no other is both cheaper and better; of equal rows the first one is."""
     records = [record(0, 0.9, 100), record(1, 0.8, 50), record(2, 0.7, 60), record(3, 0.9, 100), record(4, 0.95, 200)]
     table = frontier_points(records, "macs", "accuracy", OBJECTIVES)
     assert list(table.trial) == [1, 2, 0, 3, 4]
@@ -35,7 +35,7 @@ def test_frontier_is_what_no_other_beats():
 
 
 def test_only_complete_finite_trials_are_points():
-    """Cached trials are not drawn twice; running, failed and infinite ones not at all."""
+    """Cached trials are not drawn twice, and running, failed and infinite ones are not drawn."""
     records = [
         record(0, 0.5, 10),
         record(1, 0.5, 10, "cached", same_as=0),
@@ -47,15 +47,15 @@ def test_only_complete_finite_trials_are_points():
     assert list(frontier_points(records, "macs", "accuracy", OBJECTIVES).trial) == [0]
 
 
-def test_the_study_says_what_is_better():
-    """The frontier turns with an objective's direction."""
+def test_the_direction_of_an_objective_sets_the_front():
+    """The front changes with an objective's direction."""
     records = [record(0, 0.5, 10), record(1, 0.6, 10), record(2, 0.6, 20)]
     table = frontier_points(records, "macs", "accuracy", {"accuracy": "max", "macs": "max"})
     assert list(table.trial[table.frontier]) == [2]
 
 
-def test_levels_are_the_answers_to_a_choice():
-    """A row's level is its answer; rare answers of many are taken together, and one not asked is named so."""
+def test_levels_are_the_alternatives_of_a_choice():
+    """A row's level is its alternative; rare levels are grouped, and an inactive choice has a name of its own."""
     records = [record(n, 0.5, n + 1, choices={"width": str(n // 2)}) for n in range(24)] + [record(24, 0.5, 99)]
     table = frontier_points(records, "macs", "accuracy", OBJECTIVES, colour="width")
     assert table.level[0] == "0"
@@ -65,8 +65,8 @@ def test_levels_are_the_answers_to_a_choice():
     assert list(few.level) == ["0", "0", "1", "1", NOT_ASKED]
 
 
-def test_choice_points_that_vary():
-    """Only a choice point that was answered in more than one way is offered as a colour."""
+def test_only_varying_choices_are_offered():
+    """Only a choice with more than one level is offered as a colour."""
     records = [
         record(0, 0.5, 1, choices={"a": "x", "b": "y"}),
         record(1, 0.5, 2, choices={"a": "x", "b": "z", "c": "q"}),
@@ -75,8 +75,8 @@ def test_choice_points_that_vary():
 
 
 def test_quantities_by_direction():
-    """The study's plane comes first, then its objectives, each on the axis of its direction; a study that only
-    minimises has its measured objective to look at."""
+    """The study's plane comes first, then its objectives on the axis of their direction; a study that only minimises
+    has its measured objective."""
     records = [
         TrialRecord(0, "complete", costs={"macs": 1, "params": 2}, objectives={"accuracy": 0.5, "loss": 1, "joules": 3})
     ]
@@ -91,7 +91,7 @@ def test_quantities_by_direction():
 
 
 def test_states_and_best():
-    """States without trials are left out, and the best is the first of equals."""
+    """States without trials are left out, and of equal trials the first is the best."""
     records = [
         record(0, 0.5, 1),
         record(1, 0.7, 1),
@@ -104,8 +104,8 @@ def test_states_and_best():
     assert best_trial([], "accuracy", OBJECTIVES) is None
 
 
-def test_trial_table_has_every_trial_in_units():
-    """One row a trial: accuracy in percent, MACs in their unit, choices, and cells that are no formulas."""
+def test_trial_table_has_every_trial_with_units():
+    """Each trial is one row with accuracy in percent, MACs in their unit and choices, and no cell is a formula."""
     records = [
         record(0, 0.5, 2_000_000, choices={"order": "original"}, started=10.0, finished=12.5),
         TrialRecord(1, "failed", choices={"order": "=cmd"}, reason="-oops"),
@@ -120,8 +120,8 @@ def test_trial_table_has_every_trial_in_units():
     assert rows["reason"][1] == "'-oops"
 
 
-def test_a_choice_may_bear_any_name():
-    """A choice point named as another column gets a column of its own."""
+def test_a_choice_may_have_any_name():
+    """A choice named like another column gets its own column."""
     rows = trial_rows([record(0, 0.5, 1, choices={"state": "x", "MACs": "y"})], OBJECTIVES)
     assert rows["state"][0] == "complete"
     assert rows["state′"][0] == "x"
@@ -141,7 +141,7 @@ def test_a_choice_may_bear_any_name():
     ],
 )
 def test_units(name, value, label, shown):
-    """Known quantities have a unit on the axis and behind a single value; others keep their name."""
+    """Known quantities have a unit on the axis and after a value; others keep their name."""
     unit = unit_of(name, [value])
     assert (unit.label, unit.of(value)) == (label, shown)
 
@@ -158,11 +158,11 @@ def test_units(name, value, label, shown):
     ],
 )
 def test_changes(name, value, own, said):
-    """A change is a share of the other's value, of accuracies a difference in points."""
+    """A change is a ratio, except for accuracies, for which it is a difference in percentage points."""
     assert change_of(name, {name: value}, {name: own}) == said
     assert change_of(name, {name: value}, {}) == ""
 
 
 def test_counts_of_any_size():
-    """A count is written out, or in powers of ten where that is too long."""
+    """A count is written out, or as a power of ten if it is too long."""
     assert [counted(n) for n in (10_368, 2 * 10**14, 10**400)] == ["10,368", "2.00e+14", "10^400"]

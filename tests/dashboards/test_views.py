@@ -1,4 +1,4 @@
-"""The pages beside the frontier, drawn without a browser."""
+"""The dashboard's other pages, run without a browser."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PAGES = ("architecture", "effects", "space", "runs")
 
 @pytest.fixture
 def page(url, monkeypatch):
-    """Draws one page of ``url``; returns what stands on it."""
+    """Run one page of ``url`` and return its contents."""
 
     def draw(name: str, **session) -> AppTest:
         monkeypatch.setenv(STORAGE_VARIABLE, url)
@@ -63,14 +63,14 @@ def texts(at: AppTest) -> str:
 
 
 def runs(at: AppTest):
-    """The table of trials on the page of runs."""
+    """Return the table of trials on the page of runs."""
     assert not at.exception
     return next(frame.value for frame in at.dataframe if "reason" in frame.value)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_draws_a_study(name, page, study):
-    """Each page draws a study in which trials of every state stand."""
+    """Each page draws a study with trials of every state."""
     at = page(name)
     assert not at.exception and not at.error
     assert at.selectbox(key="study").value == study.name
@@ -79,8 +79,8 @@ def test_every_page_draws_a_study(name, page, study):
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("trials", [None, 0, 1])
-def test_every_page_says_what_is_missing(name, trials, page, url):
-    """Without a storage, without trials and with one that runs, each page says so in a sentence."""
+def test_every_page_reports_missing_data(name, trials, page, url):
+    """Without a storage, without trials, and with only a running trial, each page gives a sentence about it."""
     if trials is not None:
         writer = begin_study(url, "young")
         for number in range(trials):
@@ -91,8 +91,8 @@ def test_every_page_says_what_is_missing(name, trials, page, url):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_page_draws_what_a_search_wrote(name, page, url):
-    """The pages draw what ``run_search`` leaves, a user's own evaluation and objectives included."""
+def test_every_page_draws_the_study_of_a_search(name, page, url):
+    """The pages draw a study of ``run_search`` with a user's evaluation function and objectives."""
     run_search(
         load_space("he2016_orders.yaml"),
         trials=4,
@@ -108,8 +108,8 @@ def test_every_page_draws_what_a_search_wrote(name, page, url):
 
 @pytest.mark.parametrize("name", ["frontier", *PAGES])
 @pytest.mark.parametrize("kind", ["three objectives", "all failed"])
-def test_every_page_draws_odd_studies(name, kind, page, url):
-    """Pages draw a study of three objectives, and one whose trials all failed."""
+def test_every_page_draws_unusual_studies(name, kind, page, url):
+    """Pages draw a study with three objectives and a study whose trials all failed."""
     writer = begin_study(url, "odd", {"latency_ms": "min", "accuracy": "max", "params": "min"})
     for number in range(12):
         writer.begin(number, proposal(number))
@@ -121,8 +121,8 @@ def test_every_page_draws_odd_studies(name, kind, page, url):
         assert at.selectbox(key="cost").value == "latency_ms"
 
 
-def test_one_network_in_full(page, study):
-    """A network's page shows its block, where its costs lie, and each neighbour with its index in the space."""
+def test_the_page_of_one_network(page, study):
+    """A network's page shows its block, its costs by part, and each neighbour with its index in the space."""
     at = page("architecture")
     assert f"trial {study.frontier()[-1].number} · complete" in texts(at)
     assert len(at.get("graphviz_chart")) == 2
@@ -135,13 +135,13 @@ def test_one_network_in_full(page, study):
 
 
 def neighbours(at: AppTest):
-    """The table of the networks one choice away."""
+    """Return the table of neighbours, the networks that differ in one choice."""
     assert not at.exception
     return next(frame.value for frame in at.dataframe if "instead" in frame.value)
 
 
 def beside(study, number: int, instead: dict) -> None:
-    """Writes a trial of the network that differs from trial ``number`` in ``instead``."""
+    """Write a trial of the network that differs from trial ``number`` in ``instead``."""
     space = small_space()
     choices = {**study.trial(number).choices, **instead}
     architecture = space.architecture(space.named(choices))
@@ -151,8 +151,8 @@ def beside(study, number: int, instead: dict) -> None:
     writer.finish(COMPLETE + 4, ending(0.9))
 
 
-def test_a_neighbour_that_was_trained_opens_as_its_trial(page, study):
-    """A neighbour's button opens its trial, the address says so, and going back to the old address goes back."""
+def test_a_trained_neighbour_opens_as_its_trial(page, study):
+    """A neighbour's button opens its trial and changes the address, and the old address returns."""
     other = next(act for act in ("relu", "silu") if act != study.trial(0).choices["act"])
     beside(study, 0, {"act": other})
     at = page("architecture")
@@ -174,8 +174,8 @@ def test_a_neighbour_that_was_trained_opens_as_its_trial(page, study):
     assert not at.query_params
 
 
-def test_a_neighbour_that_was_not_trained_shows_what_it_would_cost(page, study):
-    """Its costs stand beside the trial's, with its block, its own neighbours and the line that trains it."""
+def test_an_untrained_neighbour_shows_its_costs(page, study):
+    """The page shows its costs beside the trial's, its block, its own neighbours and the command that trains it."""
     at = page("architecture")
     trial = study.trial(study.frontier()[-1].number)
     row = next(row for row in neighbours(at).itertuples() if row.choice == "depth")
@@ -200,8 +200,8 @@ def test_a_neighbour_that_was_not_trained_shows_what_it_would_cost(page, study):
     assert f"trial {trial.number} · complete" in texts(at)
 
 
-def test_an_address_opens_what_it_says(page, url, monkeypatch):
-    """Study, trials and a network can be asked for in the address; what there is not gets a sentence."""
+def test_an_address_opens_study_trials_and_network(page, url, monkeypatch):
+    """An address may name study, trials and a network, and an unknown one gives a sentence."""
     write_study(url, "one")
     write_study(url, "two")
     monkeypatch.setenv(STORAGE_VARIABLE, url)
@@ -222,7 +222,7 @@ def test_an_address_opens_what_it_says(page, url, monkeypatch):
 
 
 def test_two_networks_side_by_side(page, study):
-    """Of two networks, what differs is marked; equal rows are left out until they are asked for."""
+    """Of two networks, differences are marked, and equal rows are shown on request."""
     at = page("architecture")
     at.multiselect(key="compared").set_value([0, 3]).run()
     differing = at.dataframe[0].value
@@ -235,9 +235,9 @@ def test_two_networks_side_by_side(page, study):
     assert (same["trial 0"] == same["trial 3"]).all()
 
 
-def test_of_too_many_trials_any_number_is_typed(page, study, monkeypatch):
-    """Of more trials than a list should hold the frontier's are offered and any number may be typed; what is none is
-    said, and leaves the others."""
+def test_among_many_trials_any_number_can_be_typed(page, study, monkeypatch):
+    """With many trials the list offers the front and any typed number; an invalid number gives a message and keeps the
+    others."""
     monkeypatch.setattr("explorer.dashboard.session.LISTED", 2)
     at = page("architecture")
     front = sorted(trial.number for trial in study.frontier())
@@ -250,8 +250,8 @@ def test_of_too_many_trials_any_number_is_typed(page, study, monkeypatch):
     assert at.multiselect(key="compared").value == [FAILED]
 
 
-def test_a_trial_that_ends_stays_picked(page, study):
-    """What is offered is called alike before and after a trial ends, so that a browser's pick stays one."""
+def test_a_trial_that_ends_stays_selected(page, study):
+    """A trial has the same label before and after it ends, so that the browser's selection stays."""
     writer = begin_study(study.storage, study.name)
     writer.begin(RUNNING + 1, proposal(RUNNING + 1))
     at = page("architecture")
@@ -263,16 +263,16 @@ def test_a_trial_that_ends_stays_picked(page, study):
     assert f"trial {RUNNING + 1} · complete" in texts(at)
 
 
-def test_a_failed_trial_says_why(page, study):
-    """A failed trial's page gives its reason and still shows its network."""
+def test_a_failed_trial_shows_its_reason(page, study):
+    """A failed trial's page shows its reason and its network."""
     at = page("architecture")
     at.multiselect(key="compared").set_value([FAILED]).run()
     assert REASON in texts(at)
     assert at.get("graphviz_chart")
 
 
-def test_effects_follow_the_choice_of_quantities(page, study):
-    """Objective and cost can be chosen, and two choices can be crossed."""
+def test_effects_of_selected_quantities(page, study):
+    """The user can select objective and cost, and two choices for interactions."""
     at = page("effects")
     at.selectbox(key="at_equal").set_value("params").run()
     at.selectbox(key="interaction_rows").set_value("order").run()
@@ -281,8 +281,8 @@ def test_effects_follow_the_choice_of_quantities(page, study):
     assert len(at.get("plotly_chart")) == 3
 
 
-def test_effects_that_cannot_be_told_are_a_sentence(page, url):
-    """Where too few networks were trained to tell any choice, the page says so in place of an empty figure."""
+def test_effects_of_too_few_networks_are_a_sentence(page, url):
+    """With too few trained networks for any effect, the page says so instead of drawing an empty figure."""
     writer = begin_study(url, "growing")
 
     def train(numbers) -> None:
@@ -301,16 +301,17 @@ def test_effects_that_cannot_be_told_are_a_sentence(page, url):
     assert len(at.get("plotly_chart")) > drawn
 
 
-def test_the_space_page_counts(page, study):
-    """The space page gives the exact count, the choice points and the file."""
+def test_the_space_page_shows_the_exact_count(page, study):
+    """The space page shows the exact count, the choices and the file."""
     at = page("space")
     assert next(metric.value for metric in at.metric if metric.label == "derivations") == "10,368"
     assert {"order", "attn"} <= set(next(frame.value for frame in at.dataframe if "options" in frame.value).choice)
     assert "grammar:" in texts(at)
 
 
-def test_the_space_page_holds_every_network(page, study):
-    """A small space's cloud is all of it; where no trained network lies can be seen alone, and every choice colours."""
+def test_the_space_page_draws_every_network(page, study):
+    """A small space's scatter plot shows all networks, can show the trained ones alone, and can be coloured by any
+    choice."""
     at = page("space")
     caption = next(text.value for text in at.caption if "Small points" in text.value)
     assert "all 10,368 networks of the space" in caption and "20×20" in caption
@@ -323,13 +324,13 @@ def test_the_space_page_holds_every_network(page, study):
 
 
 def cloud(at: AppTest) -> list[dict]:
-    """The traces of the cloud, that of the trained ones last."""
+    """Return the traces of the scatter plot, the trained networks last."""
     assert not at.exception
     return json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
 
 
-def test_the_runs_page_says_who_holds_what(page, study):
-    """A running trial stands with its worker and lease; one that was cut short waits for a worker."""
+def test_the_runs_page_shows_workers_and_leases(page, study):
+    """A running trial shows its worker and lease, and an interrupted one waits for a worker."""
     at = page("runs")
     held = next(frame.value for frame in at.dataframe if "lease left (s)" in frame.value)
     assert list(held.trial) == [RUNNING] and list(held.status) == ["running"]
@@ -337,7 +338,7 @@ def test_the_runs_page_says_who_holds_what(page, study):
 
 
 def test_recorded_gradients_are_drawn(page, study):
-    """Where a search recorded the gradient flow of a network, its page draws it; elsewhere it says how to."""
+    """A network's page draws its recorded gradient flow, or explains how to record one."""
     assert "--record-gradients" in texts(page("architecture"))
     trial = study.frontier()[-1]
     blocks = tuple(BlockFlow(1, k, 0.1 * k, 0.5, 0.6, 0.1, 1.0) for k in (1, 2, 3))
@@ -348,7 +349,7 @@ def test_recorded_gradients_are_drawn(page, study):
 
 
 def test_the_runs_page_filters_by_state(page, study):
-    """The table of runs keeps to the state that is picked, reasons with them."""
+    """The table of runs shows the selected states with their reasons."""
     at = page("runs")
     assert len(runs(at)) == COMPLETE + 4
     assert runs(at).device[0] == "a processor"
@@ -357,8 +358,8 @@ def test_the_runs_page_filters_by_state(page, study):
     assert list(table.trial) == [FAILED] and list(table.reason) == [REASON]
 
 
-def test_studies_side_by_side(page, url):
-    """Studies of the same objectives, data and training can be put on one figure."""
+def test_studies_in_one_figure(page, url):
+    """Studies with the same objectives, data and training can be drawn in one figure."""
     write_study(url, "one")
     write_study(url, "two")
     at = page("runs")
@@ -369,9 +370,9 @@ def test_studies_side_by_side(page, url):
     assert "Pick the studies" in texts(at)
 
 
-def test_studies_that_do_not_compare_are_not_put_together_unasked(page, url):
-    """Of studies on other data, or with latencies of other machines, the page says in what they differ; asked for all
-    the same, the figure says it."""
+def test_studies_that_are_not_comparable_are_combined_only_on_request(page, url):
+    """For studies on other data or with latencies of other machines the page names the difference, and draws them on
+    request."""
     for name, data, card in (("one", "digits", "card 1"), ("two", "mnist", "card 1"), ("three", "digits", "card 3")):
         write_timed(url, name, {"digest": card, "device_name": card}, data=data)
     at = page("runs", study="one")
@@ -389,7 +390,7 @@ def test_studies_that_do_not_compare_are_not_put_together_unasked(page, url):
 
 
 def write_timed(url: str, name: str, *environments: dict, data: str = "digits") -> None:
-    """Writes a study of four trials with measured latencies, made in these environments in turn."""
+    """Write a study of four trials whose latencies were measured in these environments in turn."""
     writer = begin_study(url, name, {"accuracy": "max", "latency_ms": "min"}, data=data)
     for number in range(4):
         environment = {"versions": {}, "limits": {}, **environments[number % len(environments)]}
@@ -399,9 +400,8 @@ def write_timed(url: str, name: str, *environments: dict, data: str = "digits") 
         writer.finish(number, ending(0.5 + number / 10, latency_ms=1.0 + number))
 
 
-def test_a_box_narrows_every_page(page, study):
-    """The networks in a box that was dragged are all that effects, runs and the space's marks keep to, until
-    the button forgets them."""
+def test_a_selection_box_filters_every_page(page, study):
+    """Effects, runs and the space's marks show only the networks in a selected box until a button clears it."""
     identity = (study.storage, study.name, study.created)
     selected = (identity, frozenset(range(6)))
     at = page("runs", selected=selected)
@@ -414,8 +414,8 @@ def test_a_box_narrows_every_page(page, study):
 
 
 @pytest.mark.slow
-def test_a_zip_file_holds_the_export(url, tmp_path):
-    """The export that the page offers holds what ``explorer export`` writes, and its failure is a sentence."""
+def test_a_zip_file_contains_the_export(url, tmp_path):
+    """The export on the page contains what ``explorer export`` writes, and a failure gives a sentence."""
     from explorer.space.search_space import parse_space
 
     text = """
@@ -440,8 +440,8 @@ grammar: {act: relu | silu}
         zipped_export(other, other.trial(0), url)
 
 
-def test_budget_and_earlier_frontier(url, study, monkeypatch):
-    """A budget names the best network under it, and an earlier frontier can be drawn."""
+def test_budget_and_earlier_front(url, study, monkeypatch):
+    """A budget gives the best network within it, and an earlier front can be drawn."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
@@ -461,8 +461,8 @@ def test_budget_and_earlier_frontier(url, study, monkeypatch):
     assert not at.exception
 
 
-def test_latencies_of_two_machines_are_not_mixed_unasked(url, monkeypatch):
-    """A plane of latencies from two environments is drawn only when asked for, and says so then."""
+def test_latencies_of_two_machines_are_mixed_only_on_request(url, monkeypatch):
+    """Latencies of two environments are drawn together only on request, with a warning."""
     write_timed(url, "two machines", *({"digest": f"d{n}", "device_name": f"card {n}"} for n in (0, 1)))
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
@@ -475,7 +475,7 @@ def test_latencies_of_two_machines_are_not_mixed_unasked(url, monkeypatch):
 
 
 def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
-    """A bound on the latency names the best network under it, with its latency."""
+    """A latency budget gives the best network within it, with its latency."""
     write_timed(url, "timed", {"digest": "d", "device_name": "a card"})
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
@@ -485,8 +485,8 @@ def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
     assert "trial 1 · complete · 60.0% · 2 ms latency" in texts(at)
 
 
-def test_the_frontier_page_shows_how_it_grew(url, study, monkeypatch):
-    """Hypervolume over trials and over seconds stands on the frontier page, and the earlier frontier has its time."""
+def test_the_front_page_shows_its_growth(url, study, monkeypatch):
+    """The page shows hypervolume over trials and over seconds, and the earlier front with its time."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     axes = [json.loads(chart.proto.spec)["layout"]["xaxis"] for chart in at.get("plotly_chart")]

@@ -1,4 +1,4 @@
-"""Every test here decodes into a cache of its own."""
+"""Each test decodes data into its own cache."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 
 @pytest.fixture(scope="session")
 def cache_home(tmp_path_factory):
-    """One for all modules: the digits take seconds to import."""
+    """One cache for all modules, because importing the digits takes seconds."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def own_cache(cache_home):
-    """The user's cache is neither read nor written."""
+    """The tests neither read nor write the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache_home))
         yield

@@ -1,4 +1,4 @@
-"""Writes small data sets in the layouts that data sets come in."""
+"""Writers of small data sets in the usual layouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PER_SPLIT = {"train": 100, "test": 20}
 
 
 def pictures(split: str, classes: int = 10, shape=(3, 32, 32)) -> tuple[np.ndarray, np.ndarray]:
-    """Random images and labels that hold every class alike."""
+    """Return random images and labels with every class equally often."""
     count = PER_SPLIT[split] * classes // 10
     images = np.random.RandomState(len(split)).randint(0, 256, (count, *shape)).astype(np.uint8)
     return images, np.arange(count) % classes
@@ -91,7 +91,7 @@ def idx_files(folder: Path, name: str, zipped: bool = True) -> None:
 
 
 def archive(file: Path, name: str, write=python_batches, inside: str = "batches") -> None:
-    """What ``write`` writes, packed in a folder ``inside`` of the archive ``file``."""
+    """Write the output of ``write`` as the archive ``file``, in a folder ``inside``."""
     aside = file.parent / f"aside-{file.name}"
     write(aside, name)
     if file.suffix == ".zip":

@@ -1,4 +1,4 @@
-"""What is decoded is kept, and a damaged or half written cache is never believed."""
+"""Decoded data are cached, and a damaged or incomplete cache entry is not used."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def same(split) -> bool:
     )
 
 
-def test_decoded_once_and_mapped(source):
-    """The second call decodes nothing and maps the arrays read only."""
+def test_data_are_decoded_once_and_memory_mapped(source):
+    """The second call decodes nothing and maps the arrays read-only."""
     decode = Decoder()
     assert same(cached("x", [source], decode))
     again = cached("x", [source], decode)
@@ -60,8 +60,8 @@ def test_decoded_once_and_mapped(source):
         again.images[0] = 1
 
 
-def test_a_changed_source_is_decoded_anew(source):
-    """Another size or time of change of the source is another entry."""
+def test_a_changed_source_is_decoded_again(source):
+    """A source with another size or modification time has another entry."""
     decode = Decoder()
     cached("x", [source], decode)
     source.write_text("second")
@@ -72,8 +72,8 @@ def test_a_changed_source_is_decoded_anew(source):
 
 
 @pytest.mark.parametrize("harm", ["cut", "missing", "manifest", "empty"])
-def test_a_damaged_entry_is_decoded_anew(source, harm):
-    """An array cut short or missing, or a manifest that is no JSON, is decoded and written again."""
+def test_a_damaged_entry_is_decoded_again(source, harm):
+    """An array that is truncated or missing, or an invalid manifest, is decoded and written again."""
     decode = Decoder()
     cached("x", [source], decode)
     array = entry(source) / "images.npy"
@@ -91,17 +91,17 @@ def test_a_damaged_entry_is_decoded_anew(source, harm):
 
 
 def test_works_without_a_writable_cache(source, tmp_path, monkeypatch):
-    """Where no cache can be made the arrays come all the same."""
+    """If no cache can be created, the arrays are returned all the same."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert same(cached("x", [source], Decoder()))
 
 
-def test_a_full_disk_costs_the_entry_alone(source):
-    """Where the system refuses to write on, the images come all the same, and no rest of the entry is left."""
+def test_a_full_disk_loses_only_the_entry(source):
+    """If writing fails, the images are returned all the same, and no part of the entry remains."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))  # bytes a file: less than the images have
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))  # bytes per file, less than the images have
     try:
         assert same(cached("x", [source], Decoder()))
     finally:
@@ -109,21 +109,21 @@ def test_a_full_disk_costs_the_entry_alone(source):
     assert list(cache.cache_folder().iterdir()) == []
 
 
-def test_a_source_that_went_away(source):
-    """A file that cannot be read any more is named."""
+def test_a_removed_source_is_reported(source):
+    """A file that can no longer be read is named."""
     source.unlink()
     with pytest.raises(DataError, match="source: cannot be read: No such file"):
         cached("x", [source], Decoder())
 
 
-def test_the_name_is_no_path(source):
-    """Whatever a data set is called, its entry lies in the cache and nowhere else."""
+def test_the_name_is_not_used_as_a_path(source):
+    """For any name of a data set the entry is inside the cache folder."""
     for name in ("../../x", "/x", "x" * 300, "x\0y", "ö.jpg/.."):
         assert same(cached(name, [source], Decoder()))
     assert len(list(cache.cache_folder().iterdir())) == 5
 
 
-# Decodes 32 MB and says when it has begun; the pause stands for the time that decoding takes.
+# Decodes 32 MB and prints when it starts; the pause represents slow decoding.
 WRITER = """
 import sys, time, numpy as np
 from pathlib import Path
@@ -145,16 +145,16 @@ def writer(source) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", WRITER, source], stdout=subprocess.PIPE, text=True)
 
 
-def test_many_at_once(source):
-    """Four processes that decode the same data at the same time all get it, and leave one entry."""
+def test_concurrent_processes_share_one_entry(source):
+    """Four processes that decode the same data at once all get it, and leave one entry."""
     writers = [writer(source) for _ in range(4)]
     assert [process.communicate()[0].split()[-1] for process in writers] == ["memmap"] * 4
     assert [process.returncode for process in writers] == [0] * 4
     assert len(list(cache.cache_folder().iterdir())) == 1
 
 
-def test_killed_while_it_writes(source):
-    """However soon after decoding a process is killed, the next one gets whole images."""
+def test_a_process_killed_while_it_writes(source):
+    """After a kill at any time after decoding, the next process gets complete images."""
     for wait in (0.2, 0.22, 0.24, 0.27):
         process = writer(source)
         process.stdout.readline()
@@ -168,8 +168,8 @@ def test_killed_while_it_writes(source):
     assert after.returncode == 0
 
 
-def test_what_a_killed_writer_left_is_swept(source):
-    """A rest older than an hour is removed by the next writer; a younger one may still be written to."""
+def test_files_of_a_killed_writer_are_removed(source):
+    """The next writer removes an incomplete entry older than an hour, and keeps newer ones."""
     old, young = (cache.cache_folder() / name for name in (".writing-old", ".writing-young"))
     for folder in (old, young):
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Data sets found in every usual layout, split, cut to a subset, and refused when they are missing or damaged."""
+"""Data sets are found in every usual layout, split and subsampled, and rejected if missing or damaged."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ HUB = partial(parquet_files, image="image", shards=1, struct_of_bytes=False)
 
 
 def converted_by_the_hub(folder, name):
-    """As the hub's own conversion to parquet names the files: train/0000.parquet."""
+    """Return file names as in the hub's conversion to parquet: train/0000.parquet."""
     parquet_files(folder, name, shards=1)
     for split in ("train", "test"):
         (folder / split).mkdir()
         (folder / f"{split}-00000-of-00001.parquet").rename(folder / split / "0000.parquet")
 
 
-# The place below the folder that a user names, and what is written there.
+# The path below the user's folder, and the function that writes the data there.
 LAYOUTS = {
     "cifar10 python": ("cifar10", "cifar-10-batches-py", python_batches),
     "cifar10 torchvision": ("cifar10", "cifar10/cifar-10-batches-py", python_batches),
@@ -60,7 +60,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_same_data(layout, tmp_path, monkeypatch):
-    """Found from the folder above, the folder itself and EXPLORER_DATA; every image with its label, none twice."""
+    """Data are found from the parent folder, the folder and EXPLORER_DATA, with every image and label once."""
     name, place, write = LAYOUTS[layout]
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     write(tmp_path / place, name)
@@ -82,14 +82,14 @@ def test_every_layout_gives_the_same_data(layout, tmp_path, monkeypatch):
     assert load_data(name).fingerprint == data.fingerprint
 
 
-def test_layouts_have_one_fingerprint(tmp_path):
-    """The same images in two layouts have the same fingerprint: a study may move from one to the other."""
+def test_layouts_have_the_same_fingerprint(tmp_path):
+    """The same images in two layouts have the same fingerprint, so a study can change the layout."""
     python_batches(tmp_path / "a" / "cifar-10-batches-py", "cifar10")
     binary_batches(tmp_path / "b" / "cifar-10-batches-bin", "cifar10")
     assert load_data("cifar10", tmp_path / "a").fingerprint == load_data("cifar10", tmp_path / "b").fingerprint
 
 
-def test_another_data_set_beside_it_is_not_taken(tmp_path):
+def test_another_data_set_beside_it_is_not_used(tmp_path):
     """MNIST is found beside Fashion-MNIST, whose files have the same names, and CIFAR-10 beside class folders."""
     idx_files(tmp_path / "FashionMNIST" / "raw", "fashion_mnist")
     class_folders(tmp_path, classes=3)
@@ -105,8 +105,8 @@ class TestSplits:
         python_batches(tmp_path / "cifar-10-batches-py", "cifar10")
         return tmp_path
 
-    def test_fingerprint_says_what_was_used(self, folder):
-        """Name, sizes, seed, subset and a hash of the content; the hash differs with the seed's split."""
+    def test_the_fingerprint_describes_the_data_used(self, folder):
+        """The fingerprint has name, sizes, seed, subset and a content hash, which depends on the seed's split."""
         fingerprint = dict(load_data("cifar10", folder, subset=50, seed=4).fingerprint)
         assert len(fingerprint.pop("sha256")) == 16
         assert all(0 <= value <= 1 for value in (*fingerprint.pop("mean"), *fingerprint.pop("std")))
@@ -115,8 +115,8 @@ class TestSplits:
         assert len(hashes) == 2
 
     @pytest.mark.parametrize("harm", ["cut", "missing"])
-    def test_test_is_not_read_before_it_is_asked_for(self, folder, harm):
-        """With a test file that cannot be read, train and validation are as ever; only asking for test fails."""
+    def test_test_images_are_read_only_on_request(self, folder, harm):
+        """With an unreadable test file, train and validation are unchanged and only test fails."""
         whole = load_data("cifar10", folder)
         file = folder / "cifar-10-batches-py" / "test_batch"
         os.truncate(file, 100) if harm == "cut" else file.unlink()
@@ -130,14 +130,14 @@ class TestSplits:
         ("subset", "train", "validation"), [(50, 40, 10), (90, 80, 10), (100, 90, 10), (None, 90, 10)]
     )
     def test_subset_sizes(self, folder, subset, train, validation):
-        """A fifth of a subset is for validation, but no more than the full split has; test stays whole."""
+        """Validation is a fifth of a subset, at most as large as the full split; test stays complete."""
         data = load_data("cifar10", folder, subset=subset)
         assert (len(data.train), len(data.validation), len(data.test)) == (train, validation, 20)
         assert np.bincount(data.train.labels).tolist() == [train // 10] * 10
         assert np.bincount(data.validation.labels).tolist() == [validation // 10] * 10
 
-    def test_smaller_subsets_lie_inside_larger(self, folder):
-        """Whatever a subset trains on or validates on, every larger one and the full data set do too."""
+    def test_smaller_subsets_are_contained_in_larger_ones(self, folder):
+        """Larger subsets and the full data set contain the train and validation images of every smaller subset."""
         smaller = (set(), set())
         for subset in (50, 51, 57, 64, 75, 99, 100, None):
             data = load_data("cifar10", folder, subset=subset)
@@ -149,19 +149,19 @@ class TestSplits:
 
     @pytest.mark.parametrize("subset", [0, -5, 9, 49, 101])
     def test_subset_out_of_range(self, folder, subset):
-        """A subset too small to hold every class in both parts, or too large, is refused with its bounds."""
+        """A subset that is too small for every class in both parts, or too large, is rejected with the bounds."""
         with pytest.raises(DataError, match=f"a subset of cifar10 must lie in 50..100, found {subset}"):
             load_data("cifar10", folder, subset=subset)
 
     def test_mean_and_std_are_those_of_train(self, folder):
-        """Each channel of the training images, so normalised, has mean 0 and std 1."""
+        """Each channel of the normalised training images has mean 0 and standard deviation 1."""
         data = load_data("cifar10", folder)
         pixels = data.train.images / 255
         assert data.mean == pytest.approx(pixels.mean(axis=(0, 2, 3)), abs=1e-6)
         assert data.std == pytest.approx(pixels.std(axis=(0, 2, 3)), abs=1e-6)
 
     def test_unknown_split(self, folder):
-        """A misspelt split is answered with the three that exist."""
+        """A misspelled split gives the three valid ones."""
         with pytest.raises(
             DataError, match="unknown split 'valid'; known: train, validation, test; did you mean 'validation'"
         ):
@@ -174,7 +174,7 @@ def contents(part) -> set[bytes]:
 
 class TestMissing:
     def test_unknown_name(self):
-        """A misspelt data set is answered with the one that was meant."""
+        """A misspelled data set gives the closest name."""
         for ask in (load_data, describe_data):
             with pytest.raises(
                 DataError, match=r"unknown data set 'cifar-10'.*known: digits, .*did you mean 'cifar10'"
@@ -182,7 +182,7 @@ class TestMissing:
                 ask("cifar-10")
 
     def test_no_folder_named(self, monkeypatch, tmp_path):
-        """Without a folder the user's own is looked in, and the message says so and how to name another."""
+        """Without a folder the user's own is searched, and the message says so and how to give another."""
         monkeypatch.delenv("EXPLORER_DATA", raising=False)
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
         with pytest.raises(DataError) as caught:
@@ -196,7 +196,7 @@ class TestMissing:
 
     @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
     def test_not_there(self, name, tmp_path):
-        """A folder without the data is named, with how to fetch them; describing needs no files."""
+        """A folder without the data is named with the command to fetch them, and a description needs no files."""
         describe_data(name, tmp_path)
         with pytest.raises(DataError) as caught:
             load_data(name, tmp_path)
@@ -214,15 +214,15 @@ class TestMissing:
             (idx_files, "mnist", "mnist", "train-images-idx3-ubyte.gz"),
         ],
     )
-    def test_one_file_missing(self, write, folder, name, lost, tmp_path):
-        """Of a layout that is there in part, the missing file is named."""
+    def test_one_missing_file_is_named(self, write, folder, name, lost, tmp_path):
+        """If a layout is incomplete, the missing file is named."""
         write(tmp_path / folder, name)
         (tmp_path / folder / lost).unlink()
         with pytest.raises(DataError, match=f"{lost.removesuffix('.gz')}.*: missing, while .* there"):
             len(load_data(name, tmp_path).test)
 
     def test_another_data_set_under_the_name(self, tmp_path):
-        """CIFAR-10's files under CIFAR-100's name are not taken for it."""
+        """CIFAR-10's files under CIFAR-100's name are rejected."""
         class_folders(tmp_path / "cifar100", classes=10)
         with pytest.raises(DataError, match="10 class folders, expected the 100 of cifar100"):
             load_data("cifar100", tmp_path)
@@ -247,8 +247,8 @@ class TestDamage:
         ],
     )
     @pytest.mark.parametrize("keep", [0, 0.07, 0.61, 0.99])
-    def test_a_file_cut_short_is_named(self, write, folder, name, file, keep, tmp_path):
-        """However much of it is left, the message names the file."""
+    def test_a_truncated_file_is_named(self, write, folder, name, file, keep, tmp_path):
+        """For any remaining length, the message names the file."""
         write(tmp_path / folder, name)
         path = tmp_path / folder / file
         os.truncate(path, int(keep * path.stat().st_size))
@@ -279,7 +279,7 @@ class TestDamage:
         ],
     )
     def test_a_label_out_of_range(self, name, write, place, at, value, message, tmp_path):
-        """A label that the data set does not have is refused with its file and its place there."""
+        """A label that is out of range is rejected with its file and position."""
         write((tmp_path / place).parent, name)
         with open(tmp_path / place, "r+b") as file:
             file.seek(at)
@@ -288,7 +288,7 @@ class TestDamage:
             len(load_data(name, tmp_path).test)
 
     def test_labels_without_images(self, tmp_path):
-        """An idx file with fewer labels than there are images is refused with both numbers."""
+        """An idx file with fewer labels than images is rejected with both numbers."""
         idx_files(tmp_path / "mnist", "mnist", zipped=False)
         path = tmp_path / "mnist" / "train-labels-idx1-ubyte"
         path.write_bytes(path.read_bytes()[:4] + (7).to_bytes(4, "big") + bytes(range(7)))
@@ -306,7 +306,7 @@ class TestDamage:
         ],
     )
     def test_a_damaged_row_of_a_parquet_file(self, change, message, tmp_path):
-        """The row of an image that cannot be decoded or of a wrong label is named."""
+        """The row of an undecodable image or an invalid label is named."""
         parquet_files(tmp_path / "cifar10", "cifar10", shards=1)
         path = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
         rows = parquet.read_table(path).to_pylist()
@@ -325,7 +325,7 @@ class TestDamage:
         ],
     )
     def test_a_parquet_file_of_something_else(self, columns, message, tmp_path):
-        """What was expected is said together with what was found."""
+        """The message names the expected and the found contents."""
         (tmp_path / "cifar10").mkdir()
         for split in ("train", "test"):
             parquet.write_table(pyarrow.table(columns), tmp_path / "cifar10" / f"{split}-0.parquet")
@@ -333,7 +333,7 @@ class TestDamage:
             load_data("cifar10", tmp_path)
 
     def test_an_archive_of_something_else(self, tmp_path):
-        """An archive by the right name without the batches in it is refused with what was expected."""
+        """An archive with the right name but without the batches is rejected with the expected contents."""
         archive(tmp_path / "cifar-10-python.tar.gz", "mnist", write=idx_files)
         with pytest.raises(
             DataError, match=r"cifar-10-python\.tar\.gz: expected data_batch_5 or data_batch_5\.bin in it"
@@ -344,7 +344,7 @@ class TestDamage:
 @pytest.fixture(scope="module")
 def real_cifar10():
     if not os.environ.get("EXPLORER_DATA"):
-        pytest.skip("needs CIFAR-10: set EXPLORER_DATA to the folder above it")
+        pytest.skip("needs CIFAR-10: set EXPLORER_DATA to its parent folder")
     try:
         return load_data("cifar10")
     except DataError as error:
@@ -354,16 +354,16 @@ def real_cifar10():
 @pytest.mark.slow
 class TestRealCifar10:
     def test_sizes_and_classes(self, real_cifar10):
-        """45,000, 5,000 and 10,000 images, every class alike in each."""
+        """The splits have 45,000, 5,000 and 10,000 images, equally many of each class."""
         parts = (real_cifar10.train, real_cifar10.validation, real_cifar10.test)
         for part, count in zip(parts, (45_000, 5_000, 10_000), strict=True):
             assert np.bincount(part.labels).tolist() == [count // 10] * 10
 
     def test_channel_means(self, real_cifar10):
-        """The well-known means and deviations of CIFAR-10's training images."""
+        """The means and deviations of CIFAR-10's training images are the well-known ones."""
         assert real_cifar10.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=0.002)
         assert real_cifar10.std == pytest.approx((0.247, 0.2435, 0.2616), abs=0.004)
 
-    def test_loaded_again_alike(self, real_cifar10):
-        """From the cache the images are those that were decoded."""
+    def test_the_cache_gives_the_same_images(self, real_cifar10):
+        """Images from the cache equal the decoded ones."""
         assert load_data("cifar10").fingerprint == real_cifar10.fingerprint

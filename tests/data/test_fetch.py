@@ -1,4 +1,4 @@
-"""Downloads: checked, whole or not there, done once, and clear about what went wrong; from a server on this machine."""
+"""Downloads from a local server: verified, complete or absent, done once, with clear errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.data.layouts import archive, idx_files
 
 
 class Server:
-    """Serves ``files`` by name; one named in ``cut`` ends early, one in ``stuck`` stops half-way until ``go_on``."""
+    """A server of ``files`` by name; one in ``cut`` ends early, and one in ``stuck`` stops half-way until ``go_on``."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -77,7 +77,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def mnist(server, tmp_path):
-    """MNIST with few images, on the server."""
+    """A small MNIST on the server."""
     idx_files(tmp_path / "published", "mnist")
     downloads = []
     for download in MNIST.downloads:
@@ -89,7 +89,7 @@ def mnist(server, tmp_path):
 
 
 def test_fetched_once_and_loaded(mnist, server, tmp_path):
-    """All files come with right hashes and load; again, nothing is asked of the server; progress ends at the whole."""
+    """All files are downloaded, verified and loaded; a second call sends no request, and progress ends at the total."""
     told = []
     assert fetch_data(mnist, tmp_path, lambda *step: told.append(step)) == target_files(mnist, tmp_path)
     assert {download for download, done, total in told if done == total} == set(mnist.downloads)
@@ -100,8 +100,8 @@ def test_fetched_once_and_loaded(mnist, server, tmp_path):
     assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == sorted(server.files)
 
 
-def test_goes_on_after_a_failure(mnist, server, tmp_path):
-    """Files that came before a failure are kept, and only the rest is fetched again."""
+def test_a_failed_download_resumes(mnist, server, tmp_path):
+    """Files downloaded before a failure are kept, and only the others are fetched again."""
     lost = mnist.downloads[2].name
     content = server.files.pop(lost)
     with pytest.raises(DataError, match=rf"{lost} cannot be downloaded: the server answers 404 Not Found"):
@@ -113,7 +113,7 @@ def test_goes_on_after_a_failure(mnist, server, tmp_path):
 
 
 def test_a_wrong_hash_removes_the_file(mnist, server, tmp_path):
-    """Other content than was published is refused with its address, and nothing of it stays."""
+    """A file with another hash than published is rejected with its address and removed."""
     name = mnist.downloads[0].name
     server.files[name] += b"!"
     with pytest.raises(
@@ -123,16 +123,16 @@ def test_a_wrong_hash_removes_the_file(mnist, server, tmp_path):
     assert list((tmp_path / "mnist").iterdir()) == []
 
 
-def test_a_connection_that_breaks_off(mnist, server, tmp_path):
-    """A file that ends early is no file."""
+def test_a_broken_connection_leaves_no_file(mnist, server, tmp_path):
+    """A download that ends early leaves no file."""
     server.cut.add(mnist.downloads[0].name)
     with pytest.raises(DataError, match="cannot be downloaded: "):
         fetch_data(mnist, tmp_path)
     assert list((tmp_path / "mnist").iterdir()) == []
 
 
-def test_a_damaged_file_is_fetched_anew(mnist, server, tmp_path):
-    """A file that stands there with another hash is replaced by the published one."""
+def test_a_damaged_file_is_fetched_again(mnist, server, tmp_path):
+    """An existing file with another hash is replaced by the published one."""
     fetch_data(mnist, tmp_path)
     damaged = target_files(mnist, tmp_path)[1]
     os.truncate(damaged, 20)
@@ -141,9 +141,9 @@ def test_a_damaged_file_is_fetched_anew(mnist, server, tmp_path):
 
 
 def test_no_network(tmp_path, monkeypatch):
-    """Where nobody answers, one line says so and what to look at."""
+    """Without a server one line says so and what to check."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with socket.socket() as taken:  # bound, but nobody listens
+    with socket.socket() as taken:  # bound, but without a listener
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/cifar-10-python.tar.gz"
         known = CIFAR10._replace(downloads=(Download(url, "0" * 64, 1),))
@@ -155,7 +155,7 @@ def test_no_network(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written(mnist, tmp_path):
-    """A file in the way is named."""
+    """A file in place of the folder is named."""
     (tmp_path / "mnist").write_text("in the way")
     with pytest.raises(
         DataError, match=r"mnist/train-images-idx3-ubyte\.gz: cannot be written: (File exists|Not a directory)"
@@ -163,8 +163,8 @@ def test_a_folder_that_cannot_be_written(mnist, tmp_path):
         fetch_data(mnist, tmp_path)
 
 
-def test_killed_on_the_way(mnist, server, tmp_path):
-    """A process killed in the middle of a file leaves nothing that is taken for one, and the next fetch is whole."""
+def test_a_killed_download_resumes(mnist, server, tmp_path):
+    """A process killed during a download leaves no incomplete data file, and the next fetch completes it."""
     server.stuck.add(mnist.downloads[0].name)
     code = (
         "import sys; from pathlib import Path; from explorer.data.fetch import fetch_data; "
@@ -187,7 +187,7 @@ def test_killed_on_the_way(mnist, server, tmp_path):
 class TestCommand:
     @pytest.fixture
     def explorer(self, server, tmp_path, monkeypatch, capsys):
-        """``explorer data fetch ...`` with CIFAR-10 on the server; answers with status, output and errors."""
+        """Run ``explorer data fetch ...`` with CIFAR-10 on the server, and return status, output and errors."""
         archive(tmp_path / "cifar-10-python.tar.gz", "cifar10")
         content = (tmp_path / "cifar-10-python.tar.gz").read_bytes()
         server.files["cifar-10-python.tar.gz"] = content
@@ -204,7 +204,7 @@ class TestCommand:
         return run
 
     def test_fetch_and_again(self, explorer, server, tmp_path):
-        """What is fetched without a folder is found without one; again is a no-op."""
+        """Data fetched without a folder are found without one, and a second fetch does nothing."""
         home = tmp_path / "home" / "explorer" / "data"
         status, out, errors = explorer("fetch", "cifar10")
         assert (status, out) == (0, f"cifar10 is in {home / 'cifar10'}: 1 of 1 files downloaded, their hashes right\n")
@@ -217,14 +217,14 @@ class TestCommand:
         assert found["where"] == str(home / "cifar10" / "cifar-10-python.tar.gz")
 
     def test_json(self, explorer, server, tmp_path):
-        """Standard output is one document, which names what was fetched."""
+        """Standard output is one JSON document that names the fetched files."""
         status, out, _ = explorer("fetch", "cifar10", "--data-dir", tmp_path / "x", "--json")
         target = tmp_path / "x" / "cifar10" / "cifar-10-python.tar.gz"
         assert status == 0
         assert json.loads(out) == {"name": "cifar10", "where": str(target.parent), "fetched": [str(target)]}
 
-    def test_what_is_there_in_another_layout_is_left_alone(self, explorer, server, tmp_path):
-        """Nothing is downloaded for a data set that is there already, unpacked."""
+    def test_data_in_another_layout_are_not_fetched(self, explorer, server, tmp_path):
+        """Nothing is downloaded for a data set that exists in unpacked form."""
         (tmp_path / "x").mkdir()
         archive(tmp_path / "x" / "cifar10.zip", "cifar10")
         assert explorer("fetch", "cifar10", "--data-dir", tmp_path / "x")[:2] == (
@@ -234,7 +234,7 @@ class TestCommand:
         assert server.asked == []
 
     def test_failures(self, explorer, server):
-        """A failed download is status 1 and one line; an unknown name is status 2 and one line."""
+        """A failed download gives status 1 and one line, and an unknown name status 2 and one line."""
         server.files.clear()
         status, out, errors = explorer("fetch", "cifar10")
         assert (status, out) == (1, "")
@@ -245,12 +245,12 @@ class TestCommand:
         assert "did you mean 'cifar10'" in errors
 
     def test_embedded(self, explorer):
-        """Of what comes along nothing is fetched."""
+        """Nothing is fetched for embedded data sets."""
         assert explorer("fetch", "digits")[:2] == (0, "digits comes with the explorer; there is nothing to fetch\n")
 
 
 def test_published_hashes_are_well_formed():
-    """Every known data set has downloads over https with SHA-256 and size, no two alike."""
+    """Every known data set has https downloads with SHA-256 and size, all different."""
     downloads = [download for known in KNOWN.values() for download in known.downloads]
     assert all(
         download.url.startswith("https://") and len(bytes.fromhex(download.sha256)) == 32 for download in downloads

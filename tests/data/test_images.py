@@ -1,4 +1,4 @@
-"""Encoded images come as pixels of one form, and what was converted is counted and told."""
+"""Encoded images are decoded to pixels of one form, and conversions are counted and reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def saved(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> byte
 
 
 def turned(orientation: int, kind: str = "JPEG") -> bytes:
-    """The colours saved as a camera does that was held so."""
+    """Return the colours saved as by a camera in that orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return saved(COLOUR, kind, exif=exif.tobytes(), **({"quality": 95} if kind == "JPEG" else {}))
@@ -39,8 +39,8 @@ def decoded(data: bytes, channels: int = 3, height: int = 12, width: int = 16, f
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP"])
-def test_colours_come_as_they_are(kind):
-    """A lossless colour image of the right size is given out bit for bit, and nothing is told."""
+def test_colours_are_unchanged(kind):
+    """A lossless colour image of the right size is decoded exactly, without a note."""
     options = {"lossless": True} if kind == "WEBP" else {}
     pixels, kinds = decoded(saved(COLOUR, kind, **options))
     assert np.array_equal(pixels, COLOUR)
@@ -48,7 +48,7 @@ def test_colours_come_as_they_are(kind):
 
 
 def test_grey_and_colour():
-    """Grey levels become three equal channels, colours the weighted sum that Pillow makes, each told."""
+    """Grey becomes three equal channels, and colour becomes Pillow's weighted sum, each with a note."""
     pixels, kinds = decoded(saved(GREY))
     assert np.array_equal(pixels, np.repeat(GREY[..., None], 3, axis=2))
     assert kinds == ["grey"]
@@ -59,7 +59,7 @@ def test_grey_and_colour():
 
 
 def test_transparency_is_dropped():
-    """Of colours and grey levels with transparency the transparency is dropped, and told."""
+    """The transparency of colour and grey images is dropped with a note."""
     alpha = RANDOM.randint(0, 256, (12, 16, 1)).astype(np.uint8)
     pixels, kinds = decoded(saved(np.concatenate([COLOUR, alpha], axis=2)))
     assert np.array_equal(pixels, COLOUR)
@@ -70,7 +70,7 @@ def test_transparency_is_dropped():
 
 
 def test_palette():
-    """An image with a palette comes in the palette's colours; a transparent colour in it is told too."""
+    """A palette image has the palette's colours, and a transparent palette colour gives a note."""
     image = Image.fromarray(COLOUR // 64 * 64).quantize(64)
     pixels, kinds = decoded(saved(image))
     assert np.array_equal(pixels, np.asarray(image.convert("RGB")))
@@ -79,7 +79,7 @@ def test_palette():
 
 
 def test_sixteen_bits():
-    """Of 16 bits the upper 8 are kept: 0xABCD is 0xAB."""
+    """Of 16 bits the upper 8 are kept: 0xABCD becomes 0xAB."""
     levels = RANDOM.randint(0, 2**16, (12, 16)).astype(np.uint16)
     for channels, told in ((1, ["16-bit"]), (3, ["16-bit", "grey"])):
         pixels, kinds = decoded(saved(levels), channels)
@@ -87,14 +87,14 @@ def test_sixteen_bits():
         assert kinds == told
 
 
-def test_thirty_two_bits_are_refused():
-    """Nobody knows the range of floating-point levels, so they are not guessed at."""
+def test_thirty_two_bits_are_rejected():
+    """Floating-point levels are rejected, because their range is unknown."""
     with pytest.raises(DataError, match="32 bits a pixel, expected 8 or 16"):
         decoded(saved(GREY.astype(np.float32), "TIFF"), 1)
 
 
 def test_cmyk():
-    """A CMYK image is turned to red, green and blue, and told."""
+    """A CMYK image is converted to RGB with a note."""
     pixels, kinds = decoded(saved(Image.new("CMYK", (16, 12), (0, 255, 255, 0)), "TIFF"))
     assert pixels[0, 0].tolist() == [255, 0, 0]
     assert kinds == ["cmyk"]
@@ -102,7 +102,7 @@ def test_cmyk():
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
 def test_several_frames(kind):
-    """Of an animated image the first frame is taken, and told."""
+    """Only the first frame of an animated image is used, with a note."""
     first, second = Image.new("RGB", (16, 12), (255, 0, 0)), Image.new("RGB", (16, 12), (0, 0, 255))
     data = saved(first, kind, save_all=True, append_images=[second], **({"lossless": True} if kind == "WEBP" else {}))
     pixels, kinds = decoded(data)
@@ -112,8 +112,8 @@ def test_several_frames(kind):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_turned_upright(orientation, kind):
-    """An image is shown as any viewer shows it; one that lies on its side has its sides swapped, in its shape too."""
+def test_the_exif_orientation_is_applied(orientation, kind):
+    """An image is rotated by its EXIF orientation, and its shape is that of the rotated image."""
     data = turned(orientation, kind)
     upright = np.rot90(COLOUR, {1: 0, 2: 0, 3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}[orientation])
     if orientation in (2, 4, 5, 7):
@@ -128,18 +128,18 @@ def test_turned_upright(orientation, kind):
     assert kinds == (["turned"] if orientation > 1 else [])
 
 
-def test_damaged_exif_beside_a_whole_image():
-    """Nonsense where the orientation should stand does not cost the image."""
+def test_invalid_exif_is_ignored():
+    """An invalid orientation does not affect the image."""
     data = saved(COLOUR, exif=b"Exif\0\0nonsense")
     assert np.array_equal(decoded(data)[0], COLOUR)
 
 
 def test_fitted_into_a_square():
-    """The shorter side is resized and the middle kept: the outer thirds of a wide image are cut."""
+    """The shorter side is resized and the centre kept, so the outer thirds of a wide image are removed."""
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 200
     pixels, kinds = decoded(saved(wide), 3, 10, 10, fit=True)
-    assert (pixels[:, 1:-1] == 200).all()  # the edge mixes with what was cut
+    assert (pixels[:, 1:-1] == 200).all()  # the edge mixes with the removed part
     assert kinds == ["fitted"]
     pixels, kinds = decoded(saved(wide[:, 20:40]), 3, 20, 20, fit=True)
     assert kinds == []
@@ -158,14 +158,14 @@ def test_fitted_into_a_square():
     ],
     ids=["empty", "text", "cut PNG", "cut JPEG", "wrong size", "huge"],
 )
-def test_refused(data, message):
-    """What cannot be decoded, or is of another size, is refused with the reason."""
+def test_invalid_images_are_rejected(data, message):
+    """An undecodable image or one of another size is rejected with the reason."""
     with pytest.raises(DataError, match=message):
         decoded(data)
 
 
-def test_a_flipped_byte_raises_nothing_else():
-    """Two hundred damaged images are decoded or refused, and end in no other way."""
+def test_a_flipped_byte_raises_no_other_error():
+    """Each of two hundred damaged images is decoded or rejected."""
     whole = [saved(COLOUR), saved(COLOUR, "JPEG"), saved(Image.fromarray(COLOUR).quantize(8), "GIF"), turned(6)]
     refused = 0
     for i in range(200):
@@ -181,7 +181,7 @@ def test_a_flipped_byte_raises_nothing_else():
 
 
 def test_notes_count_each_conversion_and_name_the_first():
-    """Several images are told in one sentence a kind, with the number and the first of them."""
+    """Each kind of conversion gives one sentence with its number of images and the first of them."""
     encoded = [("a", saved(COLOUR)), ("b", saved(GREY)), ("c", saved(GREY)), ("d", saved(COLOUR))]
     split = decode_images(encoded, np.arange(4), ImageFormat(TensorShape(3, 12, 16)))
     assert split.notes == ("2 grey images converted to RGB; the first is b",)
@@ -189,7 +189,7 @@ def test_notes_count_each_conversion_and_name_the_first():
 
 
 def test_an_image_of_another_size_is_named_with_the_first():
-    """Both images are named, so that the user sees which is the odd one."""
+    """The error names the first image and the one with another size."""
     encoded = [("a", saved(COLOUR)), ("b", saved(COLOUR[:6]))]
     with pytest.raises(DataError, match="b: the image is 16 x 6 pixels, expected 16 x 12; a is of that size"):
         decode_images(encoded, np.arange(2), ImageFormat(TensorShape(3, 12, 16)))

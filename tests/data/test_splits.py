@@ -9,8 +9,8 @@ from explorer.data.splits import Split, stratified_order, stratified_parts
 
 
 @pytest.mark.parametrize("shares", [(50, 50, 50), (90, 7, 3), (1, 1, 200)])
-def test_leading_parts_are_stratified(shares):
-    """Every leading part of the order holds every class in its share, give or take one."""
+def test_prefixes_are_stratified(shares):
+    """Every prefix of the order contains every class in proportion, within one image."""
     labels = np.repeat(np.arange(len(shares)), shares)
     order = stratified_order(labels, seed=3)
     assert sorted(order) == list(range(len(labels)))
@@ -20,7 +20,7 @@ def test_leading_parts_are_stratified(shares):
 
 
 def test_the_seed_fixes_the_order():
-    """The same seed gives the same order, another seed another."""
+    """The same seed gives the same order, another seed gives another."""
     labels = np.arange(100) % 4
     assert np.array_equal(stratified_order(labels, 1), stratified_order(labels, 1))
     assert not np.array_equal(stratified_order(labels, 1), stratified_order(labels, 2))

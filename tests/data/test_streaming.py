@@ -1,4 +1,4 @@
-"""Data sets too large for the memory are read from the disk, and train to the same bits as in memory."""
+"""Data sets larger than memory are streamed from disk and train bit-identically."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def nothing_fits(monkeypatch):
-    """As if the machine had next to no memory."""
+    """Make the machine appear to have almost no memory."""
     monkeypatch.setattr(streaming, "MEMORY_SHARE", 0)
     monkeypatch.setattr(streaming, "MIN_MEMORY_BYTES", 0)
 
@@ -50,8 +50,8 @@ def loaded(folder):
     return load_data(f"{folder}@16")
 
 
-def test_only_what_is_too_large_stays_on_the_disk(folder, monkeypatch):
-    """The limit is a share of memory for each core, and never below a gigabyte."""
+def test_only_large_data_are_streamed(folder, monkeypatch):
+    """The limit is a share of memory per core, and at least one gigabyte."""
     assert isinstance(loaded(folder).train.images, np.ndarray)
     assert fits_in_memory(60_000, TensorShape(3, 32, 32))
     assert not fits_in_memory(2 * total_memory() // (3 * 224 * 224), TensorShape(3, 224, 224))
@@ -61,8 +61,8 @@ def test_only_what_is_too_large_stays_on_the_disk(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_container_streams_by_its_own_memory_and_cores(monkeypatch, tmp_path, version):
-    """On a large machine, images go by what the container may use: a quarter of 64 GiB over 4 cores holds 4 GiB."""
+def test_a_container_streams_by_its_own_limits(monkeypatch, tmp_path, version):
+    """The limit comes from the container's memory and cores: a quarter of 64 GiB over 4 cores is 4 GiB per core."""
     files, own = {
         1: (
             {
@@ -79,13 +79,13 @@ def test_a_container_streams_by_its_own_memory_and_cores(monkeypatch, tmp_path, 
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(streaming, "total_memory", lambda: total_memory(groups, own_file))
     monkeypatch.setattr(streaming, "usable_cores", lambda: usable_cores(groups, own_file))
-    shape = TensorShape(4, 512, 512)  # 1 MiB an image
+    shape = TensorShape(4, 512, 512)  # 1 MiB per image
     assert fits_in_memory(4 << 10, shape)
     assert not fits_in_memory((4 << 10) + 1, shape)
 
 
-def test_the_same_images_in_the_same_splits(folder, nothing_fits):
-    """On the disk as in memory: the same labels, images, classes and sizes; mean and std from a sample, here of all."""
+def test_streamed_data_equal_data_in_memory(folder, nothing_fits):
+    """Streamed data have the same labels, images, classes and sizes, and mean and std are estimated from a sample."""
     streamed = loaded(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streaming, "MIN_MEMORY_BYTES", 2**30)
@@ -99,8 +99,8 @@ def test_the_same_images_in_the_same_splits(folder, nothing_fits):
     assert streamed.fingerprint == loaded(folder).fingerprint
 
 
-def test_trains_to_the_same_bits(folder, nothing_fits):
-    """Two epochs with crops and flips and the test that follows give the same figures streamed as held in memory."""
+def test_streaming_trains_bit_identically(folder, nothing_fits):
+    """Two epochs with crops and flips, and the test, give the same metrics streamed as in memory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streaming, "MIN_MEMORY_BYTES", 2**30)
         held = replace(loaded(folder), flip=True)
@@ -115,8 +115,8 @@ def test_trains_to_the_same_bits(folder, nothing_fits):
     assert not multiprocessing.active_children()
 
 
-def test_batches_come_in_their_order(folder, nothing_fits):
-    """Batches that were expected and batches that were not are those of the tensor; the last may be smaller."""
+def test_batches_are_in_order(folder, nothing_fits):
+    """Prefetched and unexpected batches equal those of the tensor, and the last may be smaller."""
     data = loaded(folder)
     whole = torch.from_numpy(np.asarray(data.train.images))
     pixels = Images(data.train, data, CPU).pixels
@@ -126,12 +126,12 @@ def test_batches_come_in_their_order(folder, nothing_fits):
     pixels.prefetch(batches)
     assert torch.equal(pixels[batches[0]], whole[batches[0]])
     assert torch.equal(pixels[batches[1]], whole[batches[1]])
-    assert torch.equal(pixels[batches[0]], whole[batches[0]])  # not what comes next
+    assert torch.equal(pixels[batches[0]], whole[batches[0]])  # not the next batch
     assert torch.equal(pixels[batches[2]], whole[batches[2]])
 
 
 def test_an_image_that_cannot_be_decoded(tmp_path, nothing_fits):
-    """It is named in one line, as it is in memory, though another process met it."""
+    """An undecodable image gives one line, as in memory, also if another process decodes it."""
     class_folders(tmp_path / "mine", classes=2)
     path = tmp_path / "mine" / "train" / "class01" / "0003.png"
     data = load_data("mine", tmp_path)

@@ -1,4 +1,4 @@
-"""Networks of every kind, exported once and run together in one fresh process."""
+"""Networks of every kind, exported once and run together in one new process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.export.spaces import hand_written, randomised, shipped
 
 
 class Made(NamedTuple):
-    """A network, its code, and the logits that the code gave in a process of its own for two images."""
+    """A network, its code, and the logits of that code for two images in a separate process."""
 
     label: str
     architecture: Architecture
@@ -28,7 +28,7 @@ class Made(NamedTuple):
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """The networks here are small: more threads only wait for each other."""
+    """Use one thread, because more threads slow down networks this small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -37,7 +37,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def fresh():
-    """One process for all networks that are to run without this package."""
+    """One process for all networks that must run without this package."""
     with FreshProcess() as process:
         yield process
 

@@ -1,4 +1,4 @@
-"""Running the code that an export writes."""
+"""Import of the code that an export writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small spaces that hold each way in which a residual network may be built, and networks drawn from them."""
+"""Small spaces with every way to build a residual network, and networks drawn from them."""
 
 from __future__ import annotations
 
@@ -134,11 +134,11 @@ head: gap fc
 }
 
 loaded = cache(load_space)
-DRAWN = 4  # networks from each space above, where it has so many
+DRAWN = 4  # networks from each space above, if it has that many
 
 
 def hand_written() -> list[tuple[str, Architecture]]:
-    """(label, network): up to four of each space above."""
+    """Return (label, network) for up to four networks of each space above."""
     found = []
     for label, text in SPACES.items():
         space = parse_space(HEADER + text)
@@ -149,7 +149,8 @@ def hand_written() -> list[tuple[str, Architecture]]:
 
 
 def shipped(count: int, seed: int = 0) -> list[tuple[str, Architecture]]:
-    """(label, network) of the shipped default space: each order with SE, dilation and SiLU, and random draws."""
+    """Return (label, network) for the shipped default space: each order with SE, dilation and SiLU, and random
+    draws."""
     space = load_space("preact_variants.yaml")
     orders = next(point.options for point in space.points if point.name == "order")
     chosen = [
@@ -169,7 +170,8 @@ def shipped(count: int, seed: int = 0) -> list[tuple[str, Architecture]]:
 
 
 def random_architecture(seed: int) -> Architecture:
-    """A small network of random blocks: every order of norm, activation and conv, every op, shortcut and merge."""
+    """Return a small network of random blocks: every order of norm, activation and conv, every op, shortcut and
+    merge."""
     draw = random.Random(seed)
     side = draw.choice((9, 12))
     norms = (BatchNorm(), GroupNorm(4), LayerNorm(), InstanceNorm())
@@ -226,7 +228,7 @@ def random_architecture(seed: int) -> Architecture:
 
 
 def randomised(architecture: Architecture, seed: int = 0) -> Network:
-    """The network with no weight and no running average at its initial value, in evaluation."""
+    """Return the network in evaluation mode, with no weight and no running average at its initial value."""
     network = build_network(architecture)
     draw = torch.Generator().manual_seed(seed)
     state = network.state_dict()

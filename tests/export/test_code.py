@@ -1,4 +1,4 @@
-"""The text of model.py: the same network, in torch alone, as a person would have written it."""
+"""The text of model.py: the same network in plain, readable torch code."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from explorer.space.shipped import shipped_spaces
 from tests.export.generated_code import imported
 from tests.export.spaces import HEADER, SPACES, loaded, randomised
 
-SMALL_SIDE = 64  # of the input on which networks of shipped spaces are run
-MOST_PARAMS = 4_000_000  # of those that are run
+SMALL_SIDE = 64  # side of the input on which networks of shipped spaces run
+MOST_PARAMS = 4_000_000  # most parameters of a network that runs
 
 
-def test_logits_are_equal_bit_for_bit(exported):
-    """In a fresh process the code with its weights gives the network's logits to the last bit, and they vary."""
+def test_logits_are_bit_identical(exported):
+    """In a new process the code with its weights gives bit-identical logits, which differ between images."""
     for made in exported:
         with torch.inference_mode():
             expected = made.network(fixed_input(made.architecture.input, 2))
@@ -45,8 +45,8 @@ def test_logits_are_equal_bit_for_bit(exported):
         assert expected.std() > 0, made.label
 
 
-def test_keys_are_those_of_the_network_and_training_is_the_same(exported, tmp_path):
-    """State-dict keys and shapes agree in order; in training mode, from one seed, so do logits and gradients."""
+def test_keys_and_training_equal_those_of_the_network(exported, tmp_path):
+    """State-dict keys and shapes agree in order, and in training mode with one seed so do logits and gradients."""
     for made in exported:
         module = imported(made.code.text, tmp_path)
         own, network = module.Network(), made.network
@@ -66,14 +66,14 @@ def test_keys_are_those_of_the_network_and_training_is_the_same(exported, tmp_pa
 
 
 def randomised_copy(made):
-    """A second network with the weights of the first, which stays as it is."""
+    """Return a second network with the weights of the first, which stays unchanged."""
     copy = randomised(made.architecture)
     copy.load_state_dict(made.network.state_dict())
     return copy
 
 
-def test_text_is_formatted_and_lints_clean(exported, tmp_path):
-    """ruff finds nothing to reformat, to rename or to remove, and no line is longer than 100."""
+def test_code_is_formatted_and_passes_lint(exported, tmp_path):
+    """ruff finds nothing to reformat, rename or remove, and no line is longer than 100 characters."""
     for number, made in enumerate(exported):
         (tmp_path / f"model_{number}.py").write_text(made.code.text)
     run = [sys.executable, "-m", "ruff"]
@@ -89,7 +89,7 @@ def test_text_is_formatted_and_lints_clean(exported, tmp_path):
 
 
 def test_only_torch_is_imported(exported):
-    """A file imports torch and nothing else, and holds no class that it does not use."""
+    """A file imports only torch and contains no unused class."""
     for made in exported:
         tree = ast.parse(made.code.text)
         modules = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
@@ -102,7 +102,7 @@ def test_only_torch_is_imported(exported):
 
 
 def test_generated_code_passes_its_check(exported):
-    """Every generated file is made of the allowed syntax alone."""
+    """Every generated file contains only the allowed syntax."""
     for made in exported:
         check_code(made.code)
 
@@ -111,9 +111,9 @@ DRAWN = 10  # networks of each shipped space
 
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
-def test_every_shipped_space_is_written(name, tmp_path, monkeypatch):
-    """Ten random networks of each shipped space are code of the allowed syntax, which runs. The two smallest have
-    the network's keys and shapes; the smallest, unless it is large, gives its logits and gradients on a small input."""
+def test_every_shipped_space_is_exported(name, tmp_path, monkeypatch):
+    """Ten random networks of each shipped space give allowed code, and small ones have equal keys, logits and
+    gradients."""
     space = loaded(name)
     drawn = [space.architecture(derivation) for derivation in space.sample(DRAWN, seed=3)]
     drawn.sort(key=lambda architecture: count_cost(architecture).params)
@@ -145,13 +145,13 @@ def test_every_shipped_space_is_written(name, tmp_path, monkeypatch):
     assert all(torch.equal(left, right) for left, right in zip(*results, strict=True))
 
 
-def test_every_op_can_stand_in_exported_code():
-    """Each registered op's class is one that the printed call names, with lines no longer than 100."""
+def test_every_op_can_be_exported():
+    """Each registered op prints as a call of its class, with lines of at most 100 characters."""
     shape = load_space("preact_variants.yaml").input._replace(channels=8)
     for spelling, cls in registry.by_spelling.items():
         data = {"op": spelling, "kernel": 3, "out": 8, "groups": 2, "p": 0.1, "factor": 0.5, "squeeze": 2, "stride": 1}
         known = {"op", *cls.__dataclass_fields__}
-        if spelling == "dwconv":  # bound to a conv at once
+        if spelling == "dwconv":  # bound to a conv immediately
             continue
         op = registry.from_json({key: value for key, value in data.items() if key in known})
         network = Architecture(shape, 8, (), (Stage((Block((op,), shortcut=None),)),), (GlobalAveragePool(), Linear(8)))
@@ -161,7 +161,7 @@ def test_every_op_can_stand_in_exported_code():
 
 
 def test_blocks_that_differ_only_in_numbers_share_a_class():
-    """Three stages with other widths, strides, dilations and SE widths need two block classes."""
+    """Three stages with other widths, strides, dilations and SE widths need only two block classes."""
     space = load_space("preact_variants.yaml")
     choices = {"order": "original", "depth": "3", "attn": "se(r=4)", "dil@stage2": "2"}
     text = write_code(space.architecture(space.named(choices))).text
@@ -170,8 +170,8 @@ def test_blocks_that_differ_only_in_numbers_share_a_class():
     assert "SEProjectionBlock(16, 32, dilation=2, squeeze=8)," in text
 
 
-def test_numbers_that_never_differ_are_literal():
-    """With one width there are no parameters to a block."""
+def test_constant_numbers_are_literals():
+    """With one width the block class has no parameters."""
     text = HEADER + "stem: conv3x3(8)\nstages: {blocks: 3, width: 8}\nblock: conv3x3 bn relu +\nhead: gap fc\n"
     code = write_code(parse_space(text).architecture(0)).text
     assert "def __init__(self) -> None:" in code and "nn.Conv2d(8, 8, 3, padding=1, bias=False)" in code
@@ -179,7 +179,7 @@ def test_numbers_that_never_differ_are_literal():
 
 
 def test_many_equal_blocks_are_a_comprehension(tmp_path):
-    """Nine equal blocks are written once, and are nine modules."""
+    """Nine equal blocks are written once and give nine modules."""
     text = HEADER + "stem: conv3x3(8)\nstages: {blocks: 9, width: 8}\nblock: conv3x3 bn relu +\nhead: gap fc\n"
     architecture = parse_space(text).architecture(0)
     code = write_code(architecture)
@@ -189,7 +189,7 @@ def test_many_equal_blocks_are_a_comprehension(tmp_path):
 
 
 def test_a_network_without_weights_in_its_blocks():
-    """A block whose branch is empty adds its input to itself and needs no __init__."""
+    """A block with an empty branch adds its input to itself and needs no __init__."""
     block = Block(())
     network = Architecture((3, 8, 8), 3, (), (Stage((block,)),), (GlobalAveragePool(),))
     text = write_code(network).text
@@ -208,15 +208,15 @@ def test_a_network_without_weights_in_its_blocks():
         ),
     ],
 )
-def test_class_names_say_what_the_block_is(label, name):
-    """Attention, kind of shortcut and bottleneck show in the name of a stage's first block."""
+def test_class_names_describe_the_block(label, name):
+    """The class name of a stage's first block contains attention, kind of shortcut and bottleneck."""
     architecture = parse_space(HEADER + SPACES[label]).architecture(0)
     assert name_of(architecture.stages[1].blocks[0]) == name
 
 
 @pytest.mark.parametrize("value", ["__import__('os')", float("nan"), float("inf"), None, 2 + 0j])
-def test_only_numbers_enter_the_code(value):
-    """An op that holds anything but a finite number is refused; its neighbour with 0.5 is written."""
+def test_only_finite_numbers_enter_the_code(value):
+    """An op with an argument that is not a finite number is rejected, and the same op with 0.5 is exported."""
 
     def network(factor):
         stage = Stage((Block((Conv(3, 3), Scale(factor)), shortcut=()),))
@@ -253,8 +253,8 @@ class Stem(nn.Sequential):
         "exec",
     ],
 )
-def test_foreign_syntax_is_refused(inserted):
-    """Whatever makes no layer is refused by its syntax tree; nn.ReLU() in the same place passes."""
+def test_foreign_syntax_is_rejected(inserted):
+    """Syntax that creates no layer is rejected, and nn.ReLU() in the same place is accepted."""
     check_code(ModelCode(GOOD.format("nn.ReLU()"), ()))
     with pytest.raises(ExportError, match=r"model\.py, line \d+: .* is not allowed in exported code"):
         check_code(ModelCode(GOOD.format(inserted), ()))
@@ -263,8 +263,8 @@ def test_foreign_syntax_is_refused(inserted):
 @pytest.mark.parametrize(
     "statement", ["import os", "from os import path", "from . import x", "x = 1\ndel x", "@nn.ReLU\ndef f(): pass"]
 )
-def test_foreign_statements_are_refused(statement):
-    """Imports of anything but torch, deletions and decorators are refused, unless they are our own source verbatim."""
+def test_foreign_statements_are_rejected(statement):
+    """Other imports than torch, deletions and decorators are rejected, except in the explorer's own source."""
     text = f"import torch\n{statement}\n"
     with pytest.raises(ExportError, match="is not allowed"):
         check_code(ModelCode(text, ()))

@@ -1,4 +1,4 @@
-"""ONNX and .pt2: each runs in a process of its own, with any batch, and agrees with the network."""
+"""ONNX and .pt2 files run in a separate process with any batch size and agree with the network."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def network(architecture):
 
 @pytest.fixture(scope="module")
 def whole(architecture, network, tmp_path_factory, fresh):
-    """An export in every format; only read by the tests."""
+    """An export in every format, which tests only read."""
     target = tmp_path_factory.mktemp("graphs") / "net"
     return export_architecture(architecture, target, state_dict=network.state_dict(), fresh=fresh)
 
 
 def test_every_format_agrees_with_the_network(fresh, whole, network, architecture):
-    """By default all formats are written; code, ONNX and .pt2, run in a fresh process with 1, 2 and 7 images, give the
-    network's logits: the code to the last bit, the graphs within 1e-5."""
+    """All formats are written by default, and in a new process code gives identical logits and graphs differ by at most
+    1e-5."""
     assert set(FILES.values()) <= set(whole.files)
     assert whole.max_abs_diff["python"] == 0.0
     assert max(whole.max_abs_diff["onnx"], whole.max_abs_diff["pt2"]) <= TOLERANCE
@@ -55,8 +55,8 @@ def test_every_format_agrees_with_the_network(fresh, whole, network, architectur
     assert logits.std() > 0.01
 
 
-def test_without_onnx_runtime_the_reference_evaluator_runs(whole, network, architecture, monkeypatch):
-    """Where ONNX Runtime is not installed, onnx's own evaluator gives the network's logits within 1e-5."""
+def test_without_onnx_runtime_the_reference_evaluator_is_used(whole, network, architecture, monkeypatch):
+    """Without ONNX Runtime, onnx's reference evaluator gives the network's logits within 1e-5."""
     monkeypatch.setattr(fresh_process.importlib.util, "find_spec", lambda name: None)
     images = fixed_input(architecture.input, 2)
     (found,) = fresh_process.onnx(whole.directory)(images)
@@ -65,7 +65,7 @@ def test_without_onnx_runtime_the_reference_evaluator_runs(whole, network, archi
 
 
 def test_the_onnx_file_is_valid_and_self_contained(whole):
-    """One file, valid, with a batch of any size, weights inside, and nothing of this machine's files in it."""
+    """The ONNX file is valid, has a variable batch size, contains its weights and names no local path."""
     path = whole.directory / "model.onnx"
     model = onnx.load(path, load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
@@ -78,8 +78,8 @@ def test_the_onnx_file_is_valid_and_self_contained(whole):
 
 
 @pytest.mark.slow
-def test_the_lines_of_the_card_run(whole):
-    """The loading lines of the model card, each typed in the exported folder, give logits of one shape and value."""
+def test_the_loading_code_of_the_model_card_works(whole):
+    """Each loading example of the model card, run in the exported folder, gives logits of the same shape and values."""
     card = (whole.directory / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     assert len(blocks) == 4 and all(len(block.splitlines()) <= 6 for block in blocks)
@@ -91,7 +91,7 @@ def test_the_lines_of_the_card_run(whole):
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    """Without onnx the format is left out unless it was asked for; then one line names the extra to install."""
+    """Without onnx the format is left out, or, if requested, one line names the extra to install."""
     assert "onnx" in check_formats()
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     assert check_formats() == {"yaml", "python", "safetensors", "pt2"}
@@ -99,8 +99,8 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         check_formats(["onnx"])
 
 
-def test_a_network_that_cannot_be_traced_is_one_line():
-    """What torch's exporter raises is an ExportError of one line."""
+def test_a_network_that_cannot_be_traced_gives_one_line():
+    """An exception in torch's exporter becomes an ExportError of one line."""
 
     class Branching(torch.nn.Module):
         def forward(self, x):
@@ -111,8 +111,8 @@ def test_a_network_that_cannot_be_traced_is_one_line():
     assert "\n" not in str(caught.value)
 
 
-def test_differences_are_judged_by_the_size_of_the_outputs():
-    """1e-5 is allowed, of large outputs 1e-5 of the largest; the code must agree to the last bit, and shapes must."""
+def test_the_tolerance_scales_with_the_outputs():
+    """The tolerance is 1e-5, or 1e-5 of the largest output; code and shapes must agree exactly."""
     ones = {1: [torch.ones(1, 2)]}
     assert max_abs_difference("model.onnx", {1: [torch.ones(1, 2) + 5e-6]}, ones) == pytest.approx(5e-6, rel=0.1)
     large = {1: [torch.full((1, 2), 1000.0)]}
@@ -128,8 +128,8 @@ def test_differences_are_judged_by_the_size_of_the_outputs():
 
 @pytest.mark.parametrize("name", [FILES[name] for name in RUN])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_values_that_are_not_finite_are_never_equal(name, value):
-    """One NaN or infinity fails the comparison, whether the format, the network or both put it out."""
+def test_values_that_are_not_finite_never_agree(name, value):
+    """A NaN or infinity in the format, the network or both fails the comparison."""
     ones, odd = torch.ones(2, 3), torch.ones(2, 3)
     odd[1, 2] = value
     for found, own, message in (
@@ -143,8 +143,8 @@ def test_values_that_are_not_finite_are_never_equal(name, value):
 
 
 @pytest.mark.slow
-def test_every_kind_of_network_becomes_a_graph(tmp_path, fresh):
-    """One network of each hand-written space, with every op and merge: both graphs agree within 1e-5."""
+def test_every_kind_of_network_exports_to_a_graph(tmp_path, fresh):
+    """For one network of each hand-written space, with every op and merge, both graphs agree within 1e-5."""
     folders, expected = [], []
     for number, (_, architecture) in enumerate(dict(hand_written_kinds()).items()):
         network = randomised(architecture, seed=number)
@@ -161,5 +161,5 @@ def test_every_kind_of_network_becomes_a_graph(tmp_path, fresh):
 
 
 def hand_written_kinds():
-    """(kind, network): the last drawn of each kind."""
+    """Return (kind, network) for the last network drawn of each kind."""
     return ((label.rpartition(" ")[0], architecture) for label, architecture in hand_written())

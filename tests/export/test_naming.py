@@ -1,4 +1,4 @@
-"""Published state dicts map onto our networks: the same logits as forward passes written from the papers' equations."""
+"""Published state dicts load into the explorer's networks and give the logits of the papers' equations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WIDTHS = (64, 128, 256, 512)
 
 
 def architecture(family: str, layers: int):
-    """The published network at a small input, where it costs little to run."""
+    """Return the published network with a small input, so that it runs fast."""
     space = loaded(f"published/{family}.yaml").with_input((3, SIDE, SIDE), CLASSES)
     choices = {f"depth@stage{k}": str(depth) for k, depth in enumerate(DEPTHS[layers], 1)}
     return space.architecture(space.named({"block": "bottleneck" if layers == 50 else "basic", **choices}))
 
 
 class Weights:
-    """A random state dict of published names, made as a forward pass asks for its layers."""
+    """A random state dict with published names, filled as a forward pass requests its layers."""
 
     def __init__(self, seed: int):
         self.tensors: dict[str, torch.Tensor] = {}
@@ -45,15 +45,15 @@ class Weights:
         return conv2d(x, weight, stride=stride, padding=kernel // 2)
 
     def norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """Batch normalisation with running averages, epsilon 1e-5 (Ioffe and Szegedy 2015)."""
+        """Apply batch normalisation with running averages and epsilon 1e-5 (Ioffe and Szegedy 2015)."""
         fields = ("running_mean", "running_var", "weight", "bias")
         self.tensors[f"{name}.num_batches_tracked"] = torch.tensor(3)
         return batch_norm(x, *(self.tensor(f"{name}.{field}", x.shape[1]) for field in fields), eps=1e-5)
 
 
 def resnet(w: Weights, x: torch.Tensor, layers: int) -> torch.Tensor:
-    """y = F(x) + x, ReLU after the sum; a projection where the shape changes (He et al. 2015, eq. 1 and 2), with the
-    names of torchvision; the stride of a bottleneck on its 3x3, as torchvision has it."""
+    """y = F(x) + x, ReLU after the sum, and a projection if the shape changes (He et al. 2015, eq. 1 and 2), with
+    torchvision's names and the stride of a bottleneck on its 3x3 conv."""
     x = relu(w.norm("bn1", w.conv("conv1", x, 64, 7, 2)))
     x = max_pool2d(x, 3, 2, 1)
     for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS[layers]), 1):
@@ -74,8 +74,8 @@ def resnet(w: Weights, x: torch.Tensor, layers: int) -> torch.Tensor:
 
 
 def resnetv2(w: Weights, x: torch.Tensor) -> torch.Tensor:
-    """ResNet-50 in full pre-activation: y = F(relu(bn(x))) + h, h the identity, or a projection of relu(bn(x)) where
-    the shape changes; BN and ReLU before the head (He et al. 2016, eq. 5 and appendix), with the names of timm."""
+    """ResNet-50 in full pre-activation: y = F(relu(bn(x))) + h, with h the identity or a projection of relu(bn(x)) if
+    the shape changes, BN and ReLU before the head (He et al. 2016, eq. 5 and appendix), and timm's names."""
     x = max_pool2d(w.conv("stem.conv", x, 64, 7, 2), 3, 2, 1)
     for stage, (width, depth) in enumerate(zip(WIDTHS, DEPTHS[50])):
         for block in range(depth):
@@ -98,7 +98,7 @@ CASES = {
 
 
 def case(name: str):
-    """(architecture, published state dict, images, logits by the equations)."""
+    """Return architecture, published state dict, images, and the logits by the equations."""
     family, layers, forward = CASES[name]
     weights = Weights(seed=layers)
     x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
@@ -109,8 +109,8 @@ def case(name: str):
 
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow), "resnetv2_50"])
 def test_published_weights_give_the_equations_logits(name):
-    """Random weights under the published names of ResNet-18, ResNet-50 and ResNetV2-50, loaded into our network of the
-    same structure, give the logits of the papers' equations within 1e-5 of the largest."""
+    """Random published weights of ResNet-18, ResNet-50 and ResNetV2-50 give the logits of the papers' equations within
+    a relative 1e-5."""
     made, weights, x, logits = case(name)
     with torch.no_grad():
         found = explorer.load_weights(made, weights)(x)
@@ -118,8 +118,8 @@ def test_published_weights_give_the_equations_logits(name):
     assert (found - logits).abs().max() <= 1e-5 * max(1, logits.abs().max())
 
 
-def test_counters_may_be_missing_and_nothing_else():
-    """Batch counters are younger than the names; any other that lacks, is too many or misshapen is named."""
+def test_only_batch_counters_may_be_missing():
+    """Batch counters, which old files lack, may be missing; any other missing, extra or misshapen key is named."""
     made, weights, x, logits = case("resnet18")
     plain = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
     with torch.no_grad():
@@ -136,9 +136,8 @@ def test_counters_may_be_missing_and_nothing_else():
             explorer.load_weights(made, spoilt)
 
 
-def test_weights_of_another_structure_are_refused():
-    """ResNet-18's weights do not go into ResNet-50 or a pre-activation network, nor do published ones into a network
-    with a layer that the names do not know."""
+def test_weights_of_another_structure_are_rejected():
+    """Published weights are rejected by a network of another structure or with a layer that has no published name."""
     _, weights, _, _ = case("resnet18")
     with pytest.raises(ExportError, match=r"lack 'layer1\.0\.conv3\.weight'"):
         explorer.load_weights(architecture("resnet", 50), weights)
@@ -151,16 +150,16 @@ def test_weights_of_another_structure_are_refused():
 
 
 def library(name: str):
-    """The library, where it is installed and made for this build of torch."""
+    """Return the library if it is installed and works with this build of torch."""
     try:
         return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:  # torchvision's operators are compiled against one build
+    except (ImportError, RuntimeError) as error:  # torchvision's operators are compiled for one build
         pytest.skip(f"{name} cannot be imported: {error}")
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_library_itself_gives_the_same_logits(name):
-    """Where torchvision or timm is installed, its own network with its own weights gives our logits within 1e-5."""
+def test_the_library_gives_the_same_logits(name):
+    """An installed torchvision or timm network gives the explorer's logits within 1e-5 for the same weights."""
     if name == "resnetv2_50":
         theirs = library("timm").create_model(name, num_classes=CLASSES)
     else:

@@ -1,4 +1,4 @@
-"""The exported folder: whole, checked, and never over anything that is not an earlier export."""
+"""The exported folder is complete, verified, and overwrites only an earlier export."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from explorer.space.search_space import load_space, parse_space
 from tests.export.spaces import HEADER, randomised
 
 BARE = {"architecture.json", "provenance.json", "README.md", "manifest.json"}
-QUICK = ("yaml", "python", "safetensors")  # the formats that take no tracing
+QUICK = ("yaml", "python", "safetensors")  # the formats that need no tracing
 ALL = BARE | {"architecture.yaml", "model.py", "model.safetensors"}
 NORM = "stages.0.0.branch.1.running_var"
 HOSTILE = 'study "x"\'\'\'"""\nimport os  # <img src=x> `|` [a](b) \u202e \\ ![i](http://x)'
@@ -42,13 +42,13 @@ def weights(architecture):
 
 @pytest.fixture
 def folder(architecture, tmp_path):
-    """A quick export, without the code."""
+    """Return a quick export without the code."""
     return export_architecture(architecture, tmp_path / "net", formats=("yaml", "safetensors")).directory
 
 
 @pytest.fixture(scope="module")
 def whole(architecture, weights, tmp_path_factory):
-    """An export in the quick formats, with hostile provenance; only read by the tests."""
+    """An export in the quick formats with hostile provenance, which tests only read."""
     target = tmp_path_factory.mktemp("export") / "net"
     provenance = {"study": HOSTILE, "accuracy": {"validation": 0.5}, "environment": {HOSTILE: "cpu"}}
     return export_architecture(
@@ -57,7 +57,7 @@ def whole(architecture, weights, tmp_path_factory):
 
 
 def test_files_are_written_and_checked(whole, architecture, weights):
-    """Every file is there and in the manifest, the logits differ by nothing, the weights are those given."""
+    """Every file exists and is in the manifest, the logits are identical, and the weights are the given ones."""
     assert set(whole.files) == ALL == {path.name for path in whole.directory.iterdir()}
     assert whole.max_abs_diff == {"python": 0.0}
     found = check_package(whole.directory)
@@ -68,8 +68,8 @@ def test_files_are_written_and_checked(whole, architecture, weights):
     assert kept.keys() == weights.keys() and all(torch.equal(kept[key], weights[key]) for key in weights)
 
 
-def test_users_text_reaches_the_card_and_the_provenance_alone(whole):
-    """Provenance with quotes and newlines is in neither code nor spec; in the card it is one harmless line."""
+def test_user_text_is_only_in_the_card_and_the_provenance(whole):
+    """Provenance with quotes and newlines is not in code or spec, and in the card it is one escaped line."""
     for name in ("model.py", "architecture.yaml", "architecture.json", "manifest.json"):
         assert "import os" not in (whole.directory / name).read_text(), name
     card = (whole.directory / "README.md").read_text()
@@ -79,14 +79,14 @@ def test_users_text_reaches_the_card_and_the_provenance_alone(whole):
     assert "Not trained" not in card
 
 
-def test_weights_left_out_are_the_initialisation_and_the_card_says_so(folder):
-    """Without weights the card says that the network is not trained."""
+def test_without_weights_the_card_says_untrained(folder):
+    """Without weights the network has initial values, and the card says that it is not trained."""
     assert "**Not trained**" in (folder / "README.md").read_text()
     assert {path.name for path in folder.iterdir()} == ALL - {"model.py"}
 
 
-def test_formats_leave_out_their_files(architecture, tmp_path):
-    """No format leaves architecture.json, card and manifest; an unknown one is an error that names the near miss."""
+def test_files_of_other_formats_are_left_out(architecture, tmp_path):
+    """Without formats there are only architecture.json, card and manifest; an unknown format gives a suggestion."""
     bare = export_architecture(architecture, tmp_path / "bare", formats=())
     assert set(bare.files) == BARE
     check_package(bare.directory)
@@ -96,7 +96,7 @@ def test_formats_leave_out_their_files(architecture, tmp_path):
 
 
 def test_changed_files_are_detected(folder):
-    """Of three hundred files with a bit turned, cut short or grown, none passes; the original does."""
+    """None of three hundred files with a flipped bit, cut or extended passes the check, and the original does."""
     draw = random.Random(0)
     names = sorted(path.name for path in folder.iterdir())
     for number in range(300):
@@ -110,7 +110,7 @@ def test_changed_files_are_detected(folder):
             del changed[place:]
         else:
             changed[place:place] = b"0"
-        if path.name == "manifest.json" and same_json(changed, data):
+        if path.name == "manifest.json" and equal_json(changed, data):
             continue
         path.write_bytes(changed)
         with pytest.raises(ExportError):
@@ -119,8 +119,8 @@ def test_changed_files_are_detected(folder):
     check_package(folder)
 
 
-def same_json(changed: bytes, data: bytes) -> bool:
-    """Whether a changed manifest still says the same (a blank more, a last newline less)."""
+def equal_json(changed: bytes, data: bytes) -> bool:
+    """Return whether a changed manifest has the same content (one blank more, or no final newline)."""
     try:
         return json.loads(changed) == json.loads(data)
     except ValueError:
@@ -129,7 +129,7 @@ def same_json(changed: bytes, data: bytes) -> bool:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "manifest.json", "architecture.json"])
 def test_missing_and_linked_files_are_detected(folder, name):
-    """A file that is gone is named; so is a link to the same content, which is not followed."""
+    """A missing file is named, and a link to the same content is rejected without being followed."""
     path = folder / name
     aside = folder.parent / "aside"
     path.rename(aside)
@@ -141,8 +141,8 @@ def test_missing_and_linked_files_are_detected(folder, name):
 
 
 @pytest.mark.parametrize("name", ["../aside", "/etc/hostname", "a/b", "..", ".hidden", "", "a\0b"])
-def test_a_manifest_cannot_point_out_of_its_folder(folder, name):
-    """A listed name that is not a plain file name is refused before anything is opened."""
+def test_a_manifest_cannot_refer_outside_its_folder(folder, name):
+    """A listed name that is not a plain file name is rejected before any file is opened."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["files"][name] = "0" * 64
@@ -165,7 +165,7 @@ def test_a_manifest_cannot_point_out_of_its_folder(folder, name):
     ],
 )
 def test_wrong_types_in_the_provenance_are_named(folder, change, message):
-    """A value of another type, with a hash that fits, is one line with its name and what was expected."""
+    """A value of another type, with a matching hash, gives one line with its name and the expected type."""
     path = folder / "provenance.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -176,8 +176,8 @@ def test_wrong_types_in_the_provenance_are_named(folder, change, message):
 
 
 @pytest.mark.parametrize("name", ["architecture.json", "model.safetensors", "manifest.json"])
-def test_odd_files_in_a_folder_are_not_read(folder, name):
-    """A pipe in a file's place and a file of 1 TiB end at once in one line."""
+def test_irregular_files_in_a_folder_are_not_read(folder, name):
+    """A pipe in place of a file and a file of 1 TiB are rejected at once in one line."""
     (folder / name).unlink()
     os.mkfifo(folder / name)
     with pytest.raises(ExportError, match=f"{name} cannot be read as a plain file: it is a pipe"):
@@ -190,8 +190,8 @@ def test_odd_files_in_a_folder_are_not_read(folder, name):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "sparse", "long", "shrunk"])
-def test_odd_weights_files_are_not_read(architecture, tmp_path, kind):
-    """Weights from a pipe, a device, or a file larger than the network's weights end at once in one line."""
+def test_irregular_weight_files_are_not_read(architecture, tmp_path, kind):
+    """A weights file that is a pipe, a device or larger than the network's weights is rejected at once in one line."""
     path, message = tmp_path / "weights.safetensors", "it has [0-9,]+ bytes, at most .* of another network"
     if kind == "pipe":
         os.mkfifo(path)
@@ -212,15 +212,15 @@ def test_odd_weights_files_are_not_read(architecture, tmp_path, kind):
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"{}", b"[" * 100_000, b'{"format": 2}', b"\xff", b'"' + b"x" * (2 << 20) + b'"']
 )
-def test_a_damaged_manifest_is_one_clear_error(folder, data):
-    """Whatever stands in the manifest's place ends in an ExportError that names it."""
+def test_a_damaged_manifest_gives_a_clear_error(folder, data):
+    """Any damaged manifest gives an ExportError that names it."""
     (folder / "manifest.json").write_bytes(data)
     with pytest.raises(ExportError, match=r"manifest\.json"):
         check_package(folder)
 
 
 def test_an_earlier_export_is_replaced(folder, architecture, weights):
-    """The same folder again takes the new weights, and nothing is left beside it; __pycache__ is no obstacle."""
+    """A second export to the same folder replaces the weights, leaves no other files, and ignores __pycache__."""
     (folder / "__pycache__").mkdir()
     before = check_package(folder).files
     export_architecture(architecture, folder, state_dict=weights, formats=("yaml", "safetensors"))
@@ -237,8 +237,8 @@ def tree(root):
 @pytest.mark.parametrize(
     "kind", ["foreign folder", "foreign file in an export", "changed export", "file", "link", "working folder"]
 )
-def test_nothing_else_is_overwritten(kind, folder, architecture, tmp_path, monkeypatch):
-    """A target that holds anything but an unchanged export is refused with its name, and not a byte changes."""
+def test_only_an_export_is_overwritten(kind, folder, architecture, tmp_path, monkeypatch):
+    """A target that is not an unchanged export is rejected by name, and no byte changes."""
     target = folder
     if kind == "foreign folder":
         target = tmp_path / "thesis"
@@ -263,8 +263,8 @@ def test_nothing_else_is_overwritten(kind, folder, architecture, tmp_path, monke
     assert tree(tmp_path) == before
 
 
-def test_unwritable_targets_are_one_clear_error(architecture, tmp_path):
-    """A parent that is a file, a name too long or with NUL: an ExportError, not a traceback."""
+def test_unwritable_targets_give_a_clear_error(architecture, tmp_path):
+    """A parent that is a file, or a name that is too long or contains NUL, gives an ExportError."""
     (tmp_path / "file").write_text("")
     for name in ("file/net", "n" * 300, "a\0b"):
         with pytest.raises(ExportError):
@@ -272,7 +272,7 @@ def test_unwritable_targets_are_one_clear_error(architecture, tmp_path):
 
 
 def test_a_failed_check_leaves_nothing(architecture, tmp_path, monkeypatch):
-    """When the code's logits are not the network's, an earlier export stays, and the error says by how much."""
+    """If the code's logits differ from the network's, an earlier export stays, and the error gives the difference."""
     earlier = export_architecture(architecture, tmp_path / "net", formats=()).directory
     before = tree(tmp_path)
     monkeypatch.setattr(
@@ -284,7 +284,7 @@ def test_a_failed_check_leaves_nothing(architecture, tmp_path, monkeypatch):
 
 
 def test_code_that_fails_is_reported(architecture, tmp_path, monkeypatch):
-    """An error inside the fresh process is named in one line."""
+    """An error in the new process is reported in one line."""
     written = package.write_code(architecture)
     broken = written._replace(text=written.text.replace("nn.Conv2d(3, 16, 3", "nn.Conv2d(3, 15, 3"))
     monkeypatch.setattr(package, "write_code", lambda architecture, features: broken)
@@ -308,8 +308,8 @@ def test_code_that_fails_is_reported(architecture, tmp_path, monkeypatch):
         (lambda w: w.update({NORM: w[NORM].index_fill(0, torch.tensor([1]), math.inf)}), f"'{NORM}' has .*not finite"),
     ],
 )
-def test_weights_of_another_network_are_refused(architecture, weights, tmp_path, spoil, message):
-    """Missing, extra, misshapen, mistyped and diverged weights each end in a line that names the key."""
+def test_weights_of_another_network_are_rejected(architecture, weights, tmp_path, spoil, message):
+    """Missing, extra, misshapen, mistyped and non-finite weights each give a line that names the key."""
     spoilt = dict(weights)
     spoil(spoilt)
     with pytest.raises(ExportError, match=message):
@@ -317,9 +317,9 @@ def test_weights_of_another_network_are_refused(architecture, weights, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_outputs_that_overflow_are_not_called_equal(architecture, weights, tmp_path):
-    """Finite weights whose outputs overflow cannot be compared: nothing is exported, and one line says which formats
-    need no comparison; those are written."""
+def test_overflowing_outputs_fail_the_comparison(architecture, weights, tmp_path):
+    """If outputs overflow, nothing is exported and one line names the formats that need no comparison, which can be
+    written."""
     huge = {key: value * 1e30 if key.endswith(".weight") else value for key, value in weights.items()}
     with pytest.raises(ExportError, match=r"own outputs are not finite.* only the formats yaml and safetensors"):
         export_architecture(architecture, tmp_path / "net", state_dict=huge, formats=QUICK)
@@ -328,14 +328,14 @@ def test_outputs_that_overflow_are_not_called_equal(architecture, weights, tmp_p
 
 
 def test_provenance_must_be_json(architecture, tmp_path):
-    """A provenance that JSON cannot hold is refused by name."""
+    """A provenance that is not valid JSON is rejected by name."""
     for value in ({1, 2}, float("nan")):
         with pytest.raises(ExportError, match="provenance cannot be written as JSON"):
             export_architecture(architecture, tmp_path / "net", provenance={"x": value}, formats=())
 
 
-def test_stale_leftovers_of_killed_exports_are_swept(architecture, tmp_path):
-    """What a killed export left more than an hour ago goes with the next one; what is younger stays."""
+def test_old_files_of_killed_exports_are_removed(architecture, tmp_path):
+    """An export removes what a killed export left more than an hour ago, and keeps newer files."""
     for name, age in ((".writing-1-net", 7200), (".writing-2-net", 60)):
         (tmp_path / name).mkdir()
         stamp = (tmp_path / name).stat().st_mtime - age
@@ -344,8 +344,8 @@ def test_stale_leftovers_of_killed_exports_are_swept(architecture, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {".writing-2-net", "net"}
 
 
-def test_export_without_the_language_still_works(tmp_path):
-    """The formats are independent: code and weights alone are written and agree."""
+def test_code_and_weights_can_be_exported_alone(tmp_path):
+    """Formats are independent: code and weights are written without the others and agree."""
     text = "stem: conv3x3(4) bn relu\nstages: {blocks: 1, width: 4}\nblock: conv3x3 bn +\nhead: gap fc\n"
     done = export_architecture(parse_space(HEADER + text).architecture(0), tmp_path / "net", formats=("python",))
     assert set(done.files) == BARE | {"model.py"}

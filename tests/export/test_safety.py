@@ -1,4 +1,4 @@
-"""What is exported can harm nobody: no foreign code, no pickle, no name that reaches anything, nothing half-written."""
+"""Exports are safe: no foreign code, no pickle, no path outside the folder, no incomplete files."""
 
 from __future__ import annotations
 
@@ -35,16 +35,15 @@ from tests.export.spaces import random_architecture, randomised
 
 RANDOM = 500
 PACKAGES = [Path(explorer.__file__).parent, Path(explorer.__file__).parents[1] / "dashboards"]
-# The restricted unpickler for CIFAR's own files: the one place that may name pickle.
+# The restricted unpickler for CIFAR's own files is the only module that may name pickle.
 ALLOWED = {"pickle": {"explorer/data/formats/pickled.py"}}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 
 
 @pytest.mark.slow
-def test_five_hundred_random_architectures(tmp_path, fresh):
-    """The code of 500 random networks is of the allowed syntax alone, and run in another process it gives each
-    network's own logits to the last bit."""
+def test_code_of_five_hundred_random_architectures_is_safe_and_correct(tmp_path, fresh):
+    """The code of 500 random networks has only allowed syntax and gives bit-identical logits in another process."""
     architectures = [random_architecture(seed) for seed in range(RANDOM)]
     assert len({architecture.digest for architecture in architectures}) > RANDOM * 0.99
     folders, expected = [], []
@@ -114,9 +113,8 @@ INJECTED = [
 ]
 
 
-def test_fifty_injected_names():
-    """Whatever stands as a space's name or as provenance, code and spec are the same to the last byte, and in the
-    card it is one harmless line."""
+def test_fifty_injected_names_do_not_reach_the_code():
+    """Any space name or provenance leaves code and spec unchanged, and is one escaped line in the card."""
     assert len(INJECTED) >= 50
     text = (
         "input: 3x8x8\nclasses: 5\nstem: conv3x3(4)\nstages: {blocks: 1, width: 4}\nblock: conv3x3 bn +\nhead: gap fc\n"
@@ -127,7 +125,7 @@ def test_fifty_injected_names():
     for name in INJECTED:
         try:
             architecture = parse_space(f"name: {json.dumps(name)}\n{text}").architecture(0)
-        except ExplorerError:  # no printable text: the language refuses it
+        except ExplorerError:  # not printable, so the language rejects it
             architecture = plain
         assert write_code(architecture) == code and space_text(architecture) == spec, name
         card = model_card(Subject(architecture), ["python"], spec, {"study": name, name: {name: name}}, {})
@@ -142,8 +140,8 @@ def names_of(call: ast.Call) -> str:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
-def test_nothing_unpickles_or_runs_text(package):
-    """No module of the package evaluates text or reads a pickle, but for the restricted unpickler of CIFAR's files."""
+def test_no_module_unpickles_or_evaluates_text(package):
+    """No module evaluates text or reads a pickle, except the restricted unpickler of CIFAR's files."""
     faults = []
     for path in sorted(package.rglob("*.py")):
         short = str(path.relative_to(package.parent))
@@ -171,7 +169,7 @@ def architecture():
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:
-    """The bytes with a bit turned, a stretch cut, repeated or overwritten, or the end gone."""
+    """Return the bytes with a flipped bit, a part removed, repeated or overwritten, or truncated."""
     place, length = draw.randrange(len(data)), draw.randint(1, 64)
     kind = draw.randrange(5)
     if kind == 0:
@@ -185,8 +183,8 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
     return data[:place] + draw.randbytes(length) + data[place + length :]
 
 
-def test_three_hundred_damaged_weights_and_manifests(architecture, tmp_path):
-    """Of 300 damaged files none is taken for what was exported, whichever file it is."""
+def test_three_hundred_damaged_weights_and_manifests_are_rejected(architecture, tmp_path):
+    """None of 300 damaged files passes the check, whichever file is damaged."""
     folder = export_architecture(architecture, tmp_path / "net", formats=["yaml", "safetensors"]).directory
     draw = random.Random(1)
     accepted = []
@@ -237,8 +235,8 @@ ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
         ),
     ],
 )
-def test_crafted_weight_files_are_refused(data, message, tmp_path):
-    """Overlong, nested, doubled, lying and foreign files each end in one line; the same tensor written well is read."""
+def test_crafted_weight_files_are_rejected(data, message, tmp_path):
+    """Overlong, nested, duplicate, inconsistent and foreign files each give one line, and a correct file is read."""
     path = tmp_path / "weights.safetensors"
     path.write_bytes(data)
     with pytest.raises(ExportError, match=message) as caught:
@@ -249,7 +247,7 @@ def test_crafted_weight_files_are_refused(data, message, tmp_path):
 
 
 def test_weights_are_read_back_from_their_file(architecture, tmp_path):
-    """``load_weights`` takes a path: the network with exactly those values; a tensor less, and it refuses."""
+    """``load_weights`` of a path returns the network with exactly those values, and rejects a missing tensor."""
     network = randomised(architecture)
     path = tmp_path / "weights.safetensors"
     path.write_bytes(weight_bytes(network.state_dict()))
@@ -262,8 +260,8 @@ def test_weights_are_read_back_from_their_file(architecture, tmp_path):
         load_weights(architecture, tmp_path / "none.safetensors")
 
 
-def test_a_header_too_long_to_be_read_back_is_not_written():
-    """What would be refused on reading is refused on writing."""
+def test_a_header_too_long_to_read_is_not_written():
+    """Writing rejects a header that reading would reject."""
     with pytest.raises(ExportError, match="more than the 1,048,576"):
         weight_bytes({"x" * (1 << 20): torch.zeros(1)})
     assert len(save({"x": torch.zeros(1)})) < 200
@@ -298,9 +296,9 @@ def killed_at(event: int, folder: Path, export: Callable[[], object]) -> bool:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.slow
 @pytest.mark.parametrize("replaces", [False, True])
-def test_a_killed_export_leaves_nothing_half_written(architecture, tmp_path, replaces):
-    """Killed before any of its operations on files, an export leaves no folder, the earlier one or the new one, whole;
-    the next export removes what the killed ones left."""
+def test_a_killed_export_leaves_no_incomplete_folder(architecture, tmp_path, replaces):
+    """After a kill at any file operation the folder is absent, old or new, always complete, and the next export cleans
+    up."""
     target, earlier = tmp_path / "net", tmp_path / ".earlier-net"
     old, new = (build_network(architecture, seed=seed).state_dict() for seed in range(2))
 

@@ -1,4 +1,4 @@
-"""architecture.yaml: a space whose only derivation is the exported network."""
+"""architecture.yaml is a space whose only derivation is the exported network."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.export.spaces import HEADER, SPACES, hand_written, loaded
 
 
 def only_network(text: str) -> Architecture:
-    """The network of a space that has one derivation."""
+    """Return the network of a space that has one derivation."""
     space = parse_space(text)
     assert space.count() == 1
     return space.architecture(0)
 
 
-def test_the_default_space_reads_back():
-    """Sixty random networks of the shipped space, and the first and the last, have one spelling and the same digest."""
+def test_networks_of_the_default_space_are_read_back():
+    """Sixty random networks of the shipped space, and the first and last, give a file with the same digest."""
     space = load_space("preact_variants.yaml")
     for index in [0, space.count() - 1, *(space.rank(derivation) for derivation in space.sample(60, seed=1))]:
         architecture = space.architecture(index)
@@ -36,16 +36,16 @@ def test_the_default_space_reads_back():
 
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
-def test_every_shipped_space_reads_back(name):
-    """The first network of each shipped space and two random ones have a spelling with the same digest."""
+def test_networks_of_every_shipped_space_are_read_back(name):
+    """The first and two random networks of each shipped space give a file with the same digest."""
     space = loaded(name)
     for derivation in [space.unrank(0), *space.sample(2, seed=2)]:
         architecture = space.architecture(derivation)
         assert only_network(space_text(architecture)).digest == architecture.digest, str(derivation)
 
 
-def test_hand_written_spaces_read_back():
-    """Each kind of network has a spelling with the same digest, and the spelling of that is the same text."""
+def test_networks_of_hand_written_spaces_are_read_back():
+    """Each kind of network gives a file with the same digest, whose network gives the same file again."""
     for label, architecture in hand_written():
         text = space_text(architecture)
         again = only_network(text)
@@ -70,22 +70,22 @@ def test_hand_written_spaces_read_back():
         ("awkward decimals", ["  same: scale(-0.7)"]),
     ],
 )
-def test_spelled_as_a_person_would(label, lines):
-    """Repetition, widths and strides are left to the language; what was written once stands once."""
+def test_the_file_is_concise(label, lines):
+    """The file uses the language's repetition, widths and strides, and repeats nothing."""
     written = space_text(parse_space(HEADER + SPACES[label]).architecture(0)).splitlines()
     for line in lines:
         assert line in written
 
 
-def test_se_is_spelled_by_its_ratio():
-    """An SE of a quarter of each stage's width is se(r=4) in all stages."""
+def test_se_is_written_by_its_ratio():
+    """An SE of a quarter of each stage's width is written as se(r=4) in all stages."""
     space = load_space("preact_variants.yaml")
     text = space_text(space.architecture(space.named({"order": "original", "attn": "se(r=4)"})))
     assert "block: conv3x3 bn relu conv3x3 bn se(r=4) + relu" in text.splitlines()
 
 
-def test_what_the_language_cannot_say_is_refused():
-    """A gate where the shape changes can be built by hand but not written; with a sum it can."""
+def test_a_network_outside_the_language_is_rejected():
+    """A gate on a block that changes the shape cannot be written, and the same block with a sum can."""
 
     def network(merge):
         block = Block((Conv(3, 4),), shortcut=(Conv(1, 4),), **merge)
@@ -97,7 +97,7 @@ def test_what_the_language_cannot_say_is_refused():
 
 
 def test_numbers_are_read_back_exactly():
-    """A thousand floats of every size, and awkward ones, survive the language's own number syntax."""
+    """A thousand floats of all magnitudes, and special ones, are read back exactly by the language."""
     draw = random.Random(0)
     values = [draw.uniform(0, 1) * 10 ** draw.randint(-9, 4) for _ in range(1000)] + [
         1 / 3,

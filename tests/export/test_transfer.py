@@ -1,4 +1,4 @@
-"""Backbones and new heads: what transfer learning takes from an exported network, from its folder alone."""
+"""Backbones and new heads for transfer learning, from the exported folder alone."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def architecture():
         ("published/cifar_resnet.yaml", [1, 2, 4]),
     ],
 )
-def test_reductions_are_the_products_of_strides(name, reductions):
-    """Each stage's map lies as many input pixels apart as the published network's, whatever makes it stride."""
+def test_reductions_are_products_of_strides(name, reductions):
+    """Each stage's reduction equals the published network's, whichever op has the stride."""
     architecture = loaded(name).architecture(0)
     maps = feature_maps(architecture, range(1, len(reductions) + 1))
     assert [feature.reduction for feature in maps] == reductions
@@ -50,15 +50,15 @@ def test_reductions_are_the_products_of_strides(name, reductions):
     assert [side // feature.shape.height for feature in maps] == reductions
 
 
-def test_a_reduction_is_the_stride_where_sides_do_not_divide():
-    """30 pixels strided twice are 8 a side, 4 pixels apart."""
+def test_a_reduction_is_the_stride_if_sides_do_not_divide():
+    """30 pixels with two strides of 2 give 8 per side and a reduction of 4."""
     architecture = loaded("published/cifar_resnet.yaml").with_input((3, 30, 30), 10).architecture(0)
     (feature,) = feature_maps(architecture, [3])
     assert (feature.shape.height, feature.reduction) == (8, 4)
 
 
-def test_a_backbone_puts_out_the_maps_of_its_stages(architecture, tmp_path, fresh):
-    """The exported code and weights give the very maps that the whole network has inside, and say what they are."""
+def test_a_backbone_returns_the_maps_of_its_stages(architecture, tmp_path, fresh):
+    """The exported backbone returns the network's own feature maps, and its metadata describes them."""
     network = randomised(architecture)
     seen = {}
     for number, stage in enumerate(network.stages, 1):
@@ -88,8 +88,8 @@ def test_a_backbone_puts_out_the_maps_of_its_stages(architecture, tmp_path, fres
     assert package.costs["params"] == sum(parameter.numel() for parameter in backbone.parameters())
 
 
-def test_stages_behind_the_last_map_are_left_out(architecture):
-    """A backbone of stage 2 holds two stages; all layers' costs add up to the network's without its head."""
+def test_stages_after_the_last_map_are_removed(architecture):
+    """A backbone of stage 2 has two stages, and the costs of all stages add up to the network's without its head."""
     backbone = Backbone(randomised(architecture), feature_maps(architecture, [2]))
     assert len(backbone.stages) == 2 and backbone.out_indices == (2,)
     for stages, whole in (([2], False), ([3], False), ([], True)):
@@ -104,14 +104,14 @@ def test_stages_behind_the_last_map_are_left_out(architecture):
 
 
 @pytest.mark.parametrize("stages", [[0], [4], [-1], [1, 1]])
-def test_stages_that_are_not_there_are_refused(architecture, stages):
-    """A stage that there is not, or named twice, is one line."""
+def test_invalid_stages_are_rejected(architecture, stages):
+    """A stage that does not exist or is named twice gives one line."""
     with pytest.raises(ExportError, match=f"stage {stages[0]}"):
         feature_maps(architecture, stages)
 
 
-def test_a_new_head_changes_the_classifier_alone(architecture):
-    """For 7 classes the last layer is new, initialised, and of the right shape; every other weight is the old one."""
+def test_a_new_head_changes_only_the_classifier(architecture):
+    """For 7 classes the last layer is new, initialised and of the right shape, and every other weight is unchanged."""
     network = randomised(architecture)
     made, state = replace_classifier(architecture, network.state_dict(), 7)
     old = network.state_dict()
@@ -121,8 +121,8 @@ def test_a_new_head_changes_the_classifier_alone(architecture):
     assert state["head.3.weight"].shape == (7, 64) and not state["head.3.bias"].any()
 
 
-def test_a_head_that_ends_with_a_convolution_is_made_anew_too():
-    """The layer with one output per class is found where pooling follows it; a head without one is refused."""
+def test_a_head_that_ends_with_a_convolution_is_replaced():
+    """The layer with one output per class is found before a pooling too, and a head without one is rejected."""
     text = HEADER + SPACES["no stem, no classifier"]
     made, state = replace_classifier(parse_space(text).architecture(0), None, 9)
     assert made.output == (9, 1, 1) and state["head.0.weight"].shape[0] == 9
@@ -132,13 +132,13 @@ def test_a_head_that_ends_with_a_convolution_is_made_anew_too():
 
 
 def test_features_and_a_new_head_exclude_each_other(architecture, tmp_path):
-    """A backbone has no head to make anew."""
+    """A backbone has no head to replace."""
     with pytest.raises(ExportError, match="a backbone has no head"):
         export_architecture(architecture, tmp_path / "net", features=[1], head_classes=3)
 
 
 def test_the_code_of_a_backbone_is_formatted(tmp_path):
-    """Backbones of several spaces, of one stage and of all, are formatted and lint clean like whole networks."""
+    """Backbones of several spaces, of one stage and of all, are formatted and pass lint like full networks."""
     from explorer.export.model_py.code import write_code
     from explorer.export.verify.check import check_code
 
@@ -158,8 +158,8 @@ def test_the_code_of_a_backbone_is_formatted(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_backbone_becomes_a_graph(architecture, tmp_path):
-    """ONNX and .pt2 of a backbone put out its maps, one output for each stage."""
+def test_a_backbone_exports_to_a_graph(architecture, tmp_path):
+    """ONNX and .pt2 files of a backbone return its feature maps, one output per stage."""
     done = export_architecture(architecture, tmp_path / "net", formats=("onnx", "pt2"), features=(2, 3))
     assert max(done.max_abs_diff.values()) <= 1e-5 and set(done.max_abs_diff) == {"onnx", "pt2"}
     import onnx
@@ -201,9 +201,9 @@ print(json.dumps({"reached": reached, "losses": losses, "modules": sorted(sys.mo
 
 
 @pytest.mark.slow
-def test_an_exported_digits_network_is_fine_tuned_on_another_data_set(tmp_path, fresh):
-    """Trained on digits, exported with a new classifier, and trained two epochs from the folder alone on cluttered
-    digits, twice as large: the loss falls, the accuracy rises above chance, and nothing of this package is imported."""
+def test_an_exported_network_is_fine_tuned_on_another_data_set(tmp_path, fresh):
+    """A network trained on digits, exported with a new classifier, learns cluttered digits from its folder without this
+    package."""
     text = """
 input: 1x8x8
 classes: 10

@@ -1,4 +1,4 @@
-"""Weights as other tools save them."""
+"""Weight files of other tools."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def state():
     ],
 )
 def test_weights_of_wrapped_networks_are_read(state, changed):
-    """DataParallel's and torch.compile's prefixes, averaged models, no counters, and checkpoints give the network."""
+    """Prefixes of DataParallel and torch.compile, averaged models, missing counters and checkpoints are accepted."""
     loaded = load_weights(ARCHITECTURE, changed(state)).state_dict()
     for key, value in state.items():
         assert key.endswith("num_batches_tracked") or torch.equal(loaded[key], value)
 
 
-def test_weights_of_another_network_are_still_refused(state):
+def test_weights_of_another_network_are_still_rejected(state):
     """A prefix that only some names have is not removed."""
     some = {f"module.{key}" if place else key: value for place, (key, value) in enumerate(state.items())}
     with pytest.raises(ExportError, match=r"another network|network lacks"):
@@ -51,16 +51,16 @@ def test_weights_of_another_network_are_still_refused(state):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_another_floating_point_type_is_named_with_its_conversion(state, dtype):
-    """Weights in half or double precision are refused with what converts them."""
+def test_another_dtype_is_rejected_with_its_conversion(state, dtype):
+    """Weights in half or double precision are rejected with the code to convert them."""
     other = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
     with pytest.raises(ExportError, match=r"convert it with \.float\(\)"):
         load_weights(ARCHITECTURE, other)
 
 
 @pytest.mark.parametrize("kind", ["net.pt", "net.pth", "net.ckpt", "net.bin", "legacy.pt", "net.npz"])
-def test_other_formats_name_the_line_that_converts_them(tmp_path, state, kind):
-    """The message says what the file is, and its line of Python writes a safetensors file that is read."""
+def test_other_formats_give_the_code_to_convert_them(tmp_path, state, kind):
+    """The message names the file type, and its line of Python writes a safetensors file that can be read."""
     path = tmp_path / kind
     if kind == "net.npz":
         numpy.savez(path, **{key: value.numpy() for key, value in state.items()})
@@ -77,14 +77,14 @@ def test_other_formats_name_the_line_that_converts_them(tmp_path, state, kind):
     assert all(torch.equal(loaded[key], value) for key, value in state.items())
 
 
-def test_a_graph_is_not_a_file_of_weights(tmp_path):
-    """An ONNX file is named as such."""
+def test_a_graph_is_not_a_weights_file(tmp_path):
+    """An ONNX file is reported as such."""
     (tmp_path / "net.onnx").write_bytes(b"\x08\x07\x12\x04test" * 9)
     with pytest.raises(ExportError, match="an ONNX graph, not a safetensors file"):
         load_weights(ARCHITECTURE, tmp_path / "net.onnx")
 
 
-def test_prefixes_in_a_file(tmp_path, state):
-    """A safetensors file with prefixes is read as a mapping is."""
+def test_prefixes_in_a_file_are_removed(tmp_path, state):
+    """A safetensors file with prefixes is read like a mapping."""
     save_file({f"module.{key}": value.contiguous() for key, value in state.items()}, tmp_path / "net.safetensors")
     assert load_weights(ARCHITECTURE, tmp_path / "net.safetensors")

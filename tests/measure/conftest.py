@@ -1,4 +1,4 @@
-"""Every test here has locks of its own: those of other tests, and of whoever else measures here, are not waited for."""
+"""Each test has its own lock files, so that no other measurement delays it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for ``torch.cuda`` and for NVML: it computes on the CPU and keeps a clock and a log of its own."""
+"""Fakes for ``torch.cuda`` and NVML that compute on the CPU, with a simulated clock and a log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 
 class FakeCuda:
-    """``replay_ms``: what a replay or a launch takes. ``log``: what was asked of the device, in order. ``host_cycles``:
-    what the host takes to queue a replay; the device starves where it sleeps less. ``held``: bytes, at rest."""
+    """``replay_ms``: time of a replay or launch. ``log``: calls in order. ``host_cycles``: host time to queue a replay;
+    the device idles if it sleeps less. ``held``: bytes allocated at rest."""
 
     def __init__(self, replay_ms: float = 0.25, cache: int = 1 << 20, host_cycles: int = 1):
         self.now, self.replay_ms, self.cache, self.host_cycles = 0.0, replay_ms, cache, host_cycles
@@ -94,8 +94,8 @@ class FakeCuda:
 
 
 class FakeNvml:
-    """NVML with one card, or an instance of one (``kind`` "MIG-"). ``answers``: function name -> value, an exception to
-    raise, a list of values in turn, or a function of the handle."""
+    """NVML with one card, or a MIG instance of one (``kind`` "MIG-"). ``answers`` maps a function name to a value, an
+    exception to raise, a list of successive values, or a function of the handle."""
 
     class NVMLError(Exception):
         pass

@@ -1,4 +1,4 @@
-"""Devices with a clock of the test's own: what a run takes is a function of the moment it begins."""
+"""Simulated devices: the duration of a run is a function of its start time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from explorer.measure.statistics import median
 
 
 class Clock:
-    """Milliseconds that pass only while something runs. ``log``: who ran, in order."""
+    """A clock in milliseconds that advances only while something runs. ``log`` lists who ran, in order."""
 
     def __init__(self):
         self.now = 0.0
@@ -18,7 +18,7 @@ class Clock:
 
 
 class Timed:
-    """A workload whose every run takes ``took(moment)`` ms."""
+    """A workload whose runs each take ``took(moment)`` ms."""
 
     def __init__(self, name: str, clock: Clock, took: Callable[[float], float]):
         self.name, self._clock, self._took = name, clock, took
@@ -34,8 +34,8 @@ class Timed:
 
 
 class Machine:
-    """A device that is asked as ``Cpu`` and ``Cuda`` are. ``pace(moment)``: how slow it is then; a network takes the
-    milliseconds that its digest in ``costs`` says."""
+    """A device with the interface of ``Cpu`` and ``Cuda``. ``pace(moment)`` is its slowdown, and ``costs`` maps a
+    network's digest to its milliseconds."""
 
     name = "cpu"
     threads = 1

@@ -1,4 +1,4 @@
-"""Timing on this CPU: pinned, in parts, with what else goes on."""
+"""Timing on this CPU: pinned cores, timed parts, and detection of other load."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SHAPE = load_space("he2016_orders.yaml").input
 
 
 @linux
-def test_session_leaves_the_process_as_it_was():
-    """Within a session: the stated cores and threads; after it, also after an error, those of before."""
+def test_a_session_restores_the_process():
+    """A session sets the given cores and threads, and afterwards, also after an error, the former ones are restored."""
     cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
     with pytest.raises(RuntimeError, match="inside"), Cpu(threads=1, cores=[min(cores)]).session():
         assert os.sched_getaffinity(0) == {min(cores)} and torch.get_num_threads() == 1
@@ -44,9 +44,9 @@ def test_session_leaves_the_process_as_it_was():
 @linux
 @pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_session_and_the_other_threads_of_the_process(threads):
-    """Threads that are there compute on the stated cores where several are asked for and are left alone where one is;
-    those that begin within a session, as torch's may, are not pinned after it."""
+def test_a_session_and_the_other_threads_of_the_process(threads):
+    """Existing threads are pinned only if several cores are given, and threads started in a session are unpinned
+    afterwards."""
     usable = os.sched_getaffinity(0)
     core, end = {max(usable)}, threading.Event()
 
@@ -73,8 +73,8 @@ def test_session_and_the_other_threads_of_the_process(threads):
 
 
 @linux
-def test_cores_that_cannot_be_had():
-    """A core that is not this process's, no threads, and more threads than cores are refused."""
+def test_unavailable_cores_are_rejected():
+    """A core outside the process's affinity, no threads, and more threads than cores are rejected."""
     with pytest.raises(MeasurementError, match="core 4711 cannot be had; this process may use"):
         Cpu(cores=[4711])
     with pytest.raises(MeasurementError, match="threads must be at least 1"):
@@ -85,9 +85,9 @@ def test_cores_that_cannot_be_had():
 
 @pytest.mark.parametrize("layout", ["nchw", "channels_last"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_parts_make_up_the_run(form, dtype, layout):
-    """A traced network is timed in stretches of half a millisecond and more; together they are the run, less the time
-    that the thread waited."""
+def test_parts_add_up_to_the_run(form, dtype, layout):
+    """A traced network is timed in parts of at least half a millisecond, which add up to the run without waiting
+    time."""
     device = Cpu()
     with device.session():
         runs = device.workload(form, Setting(16, dtype, layout), SHAPE).run(3)
@@ -97,23 +97,24 @@ def test_parts_make_up_the_run(form, dtype, layout):
 
 
 def test_parts_are_coarse(form):
-    """No part but the last is much shorter than PART_MS: reading the clock more often would cost what is measured."""
+    """Every part but the last takes about PART_MS or more, because reading the clock more often would distort the
+    result."""
     device = Cpu()
     with device.session():
         runs = device.workload(form, Setting(16), SHAPE).run(1)
     assert all(part > cpu.PART_MS / 2 for part in runs[0].parts[:-1])
 
 
-def test_marks_change_no_output(form):
-    """The network that reads the clock on its way puts out what it did without."""
+def test_marks_do_not_change_outputs(form):
+    """The network with clock marks has the same output as without."""
     x = torch.randn(2, *SHAPE)
     timed = cpu._NetworkInParts(form.module, x, lambda: 0)
     with torch.inference_mode():
         torch.testing.assert_close(timed._module(x), form.module(x))
 
 
-def test_what_others_did():
-    """The share of the pinned cores' time that was not this process's, and how busy the other cores were."""
+def test_load_of_other_processes():
+    """The session reports the share of the pinned cores' time used by others, and the load of the other cores."""
     before = CpuTimes({0: 10.0, 1: 20.0}, own=5.0, moment=0.0)
     assert other_load(before, CpuTimes({0: 20.0, 1: 20.0}, own=15.0, moment=10.0), pinned=[0]) == []
     half = other_load(before, CpuTimes({0: 20.0, 1: 21.0}, own=10.0, moment=10.0), pinned=[0])
@@ -124,7 +125,7 @@ def test_what_others_did():
 
 
 def test_core_times_of_linux(tmp_path):
-    """Each core's working time in seconds is read from /proc/stat, idle and waiting for disks left out."""
+    """Each core's busy time in seconds is read from /proc/stat, without idle and I/O wait."""
     ticks = os.sysconf("SC_CLK_TCK")
     (tmp_path / "stat").write_text(
         f"cpu  9 9 9 9\ncpu0 {ticks} {ticks} {2 * ticks} 500 500 0 0 {ticks} 0 0\ncpu1 0 0 0 9 9\nintr 5\n"
@@ -133,8 +134,8 @@ def test_core_times_of_linux(tmp_path):
     assert cpu_times(tmp_path / "none").cores == {}
 
 
-def test_untraceable_networks_are_timed_whole():
-    """A network that fx cannot follow is one part."""
+def test_untraceable_networks_are_timed_as_a_whole():
+    """A network that fx cannot trace is one part."""
 
     class Odd(torch.nn.Module):
         def forward(self, x):
@@ -146,8 +147,8 @@ def test_untraceable_networks_are_timed_whole():
     assert [len(run.parts) for run in runs] == [1, 1]
 
 
-def test_each_network_is_compiled_by_itself(monkeypatch):
-    """A tenth module of one class is compiled as the first was, and another batch is compiled for that batch."""
+def test_each_network_is_compiled_separately(monkeypatch):
+    """The tenth module of a class is compiled like the first one, and another batch size is compiled again."""
     graphs = []
 
     def backend(graph, inputs):

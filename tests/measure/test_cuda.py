@@ -1,4 +1,4 @@
-"""The GPU's protocol against a stand-in for ``torch.cuda`` that computes on the CPU; and on a GPU if there is one."""
+"""The GPU measurement against a fake ``torch.cuda`` that computes on the CPU, and on a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHAPE = TensorShape(3, 8, 8)
 
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch):
-    """Tensors stay on the CPU, whatever device they are sent to."""
+    """Keep tensors on the CPU, whatever device they are sent to."""
     monkeypatch.setattr(
         cuda, "convert", lambda x, module, setting, device, real=cuda.convert: real(x, module, setting, "cpu")
     )
@@ -43,9 +43,9 @@ def workload(fake: FakeCuda, **setting):
     return device, device.workload(inference_form(network()), Setting(**setting), SHAPE)
 
 
-def test_graphs_are_captured_once_an_input_and_replayed_in_turn():
-    """Warm-up on a side stream of the very device, a capture there for each input, which other threads cannot break;
-    replays go through the inputs in turn."""
+def test_graphs_are_captured_once_per_input_and_replayed_in_turn():
+    """After a warm-up on a side stream, each input is captured once on the right device, and replays cycle through the
+    inputs."""
     fake = FakeCuda(cache=2 * 4 * 3 * 8 * 8)  # twice the cache holds four inputs of batch 1
     _, made = workload(fake, mode="graph")
     assert [line for line in fake.log if "capture" in line] == [
@@ -58,8 +58,8 @@ def test_graphs_are_captured_once_an_input_and_replayed_in_turn():
 
 
 def test_networks_share_the_memory_of_their_graphs():
-    """Networks that take turns never run at once: sixteen of them need no more memory for activations than the
-    largest, and all are captured on one stream, without which the pool would not be shared."""
+    """Sixteen networks need no more activation memory than the largest one, because all are captured on one stream and
+    pool."""
     fake = FakeCuda()
     device = Cuda("cuda:1", fake, NoNvml())
     for batch in (1, 2):
@@ -68,8 +68,8 @@ def test_networks_share_the_memory_of_their_graphs():
     assert len(captures) > 2 and set(captures) == {"pool on cuda:1 thread_local"} and fake.log.count("pool") == 1
 
 
-def test_the_callers_random_numbers_return():
-    """What is drawn on the device for inputs is not missing from the caller's sequence."""
+def test_the_callers_random_state_is_restored():
+    """Random numbers drawn on the device for inputs do not change the caller's sequence."""
     fake = FakeCuda()
     fake.random = 7
     with Cuda("cuda:0", fake, NoNvml()).session():
@@ -77,9 +77,9 @@ def test_the_callers_random_numbers_return():
     assert fake.random == 7
 
 
-def test_replays_are_queued_behind_a_sleeping_device():
-    """The device sleeps while events and replays are queued, and is waited for at the end alone: no gap of the host's
-    lies between two events."""
+def test_replays_are_queued_while_the_device_sleeps():
+    """Events and replays are queued while the device sleeps, and the host waits only at the end, so there are no
+    gaps."""
     fake = FakeCuda()
     _, made = workload(fake, mode="graph")
     fake.log.clear()
@@ -90,9 +90,8 @@ def test_replays_are_queued_behind_a_sleeping_device():
     assert inner == ["event", "replay", "event"] * 3
 
 
-def test_a_starving_device_sleeps_longer():
-    """Where the host queues more slowly than the device sleeps, the replays are run again behind a longer sleep, and so
-    are all that come after; a host that never keeps up is taken as it is."""
+def test_an_idle_device_sleeps_longer():
+    """If the host queues too slowly, replays are repeated after a longer sleep, as are later ones, up to a limit."""
     fake = FakeCuda(host_cycles=3 * cuda.SLEEP_CYCLES)
     _, made = workload(fake, mode="graph")
     fake.log.clear()
@@ -104,15 +103,15 @@ def test_a_starving_device_sleeps_longer():
 
 
 def test_a_compiled_network_is_compiled_before_it_is_timed(monkeypatch):
-    """Minutes of compiling are no run of it."""
+    """Compilation happens before the timed runs."""
     asked = []
     monkeypatch.setattr(cuda, "compiled", lambda module, x: asked.append(x) or module)
     _, made = workload(FakeCuda(), mode="compile")
     assert len(asked) == 1 and len(made.run(2)) == 2 and len(asked) == 1
 
 
-def test_the_card_is_observed_while_it_computes():
-    """NVML is asked between a kernel that keeps the card busy and the wait for its end."""
+def test_the_gpu_is_observed_while_it_computes():
+    """NVML is queried between a long kernel and the wait for its end."""
     fake = FakeCuda()
 
     class Monitor(NoNvml):
@@ -126,7 +125,7 @@ def test_the_card_is_observed_while_it_computes():
 
 
 def test_long_turns_do_not_overfill_the_queue():
-    """More runs than the device's queue holds are queued in several goes."""
+    """More runs than the device's queue holds are queued in several batches."""
     fake = FakeCuda()
     _, made = workload(fake, mode="graph")
     fake.log.clear()
@@ -134,8 +133,8 @@ def test_long_turns_do_not_overfill_the_queue():
     assert fake.log.count("sleep") == 2
 
 
-def test_without_a_graph_each_run_begins_on_an_idle_device():
-    """Eager runs are not queued: the host's launching counts, as it does for whoever runs a network so."""
+def test_without_a_graph_each_run_starts_on_an_idle_device():
+    """Eager runs are not queued, because the host's launch time counts."""
     fake = FakeCuda()
     _, made = workload(fake, mode="eager")
     fake.log.clear()
@@ -144,16 +143,16 @@ def test_without_a_graph_each_run_begins_on_an_idle_device():
     assert fake.log == ["synchronize", *["synchronize", "event", "event"] * 2, "synchronize"]
 
 
-def test_inputs_outgrow_the_cache():
-    """So many inputs that twice the L2 cache would not hold them; at least two, at most MAX_INPUTS."""
+def test_inputs_exceed_the_cache():
+    """There are more inputs than fit twice into the L2 cache, at least two and at most MAX_INPUTS."""
     count = {}
     for cache in (0, 1000, 5000, 1 << 30):
         count[cache] = Cuda("cuda:0", FakeCuda(cache=cache), NoNvml()).input_count(torch.zeros(1, 3, 8, 8))
     assert count == {0: 2, 1000: 3, 5000: 14, 1 << 30: cuda.MAX_INPUTS}
 
 
-def test_precision_is_what_the_setting_says(monkeypatch):
-    """float32 runs with tf32 off, tf32 with it on; the process's own flags return."""
+def test_tf32_follows_the_setting(monkeypatch):
+    """float32 runs without tf32, tf32 with it, and the process's own flags are restored."""
     seen = []
 
     class Looks(nn.Module):
@@ -172,7 +171,7 @@ def test_precision_is_what_the_setting_says(monkeypatch):
 
 
 def tf32_switches() -> list:
-    """The switches of newer names, and of those of older ones what can be read."""
+    """Return the tf32 settings by their new names, and by their old names if they are readable."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     found = [owner.fp32_precision for owner in (cudnn.conv, cudnn.rnn, matmul)]
     for owner in (cudnn, matmul):
@@ -186,9 +185,9 @@ def tf32_switches() -> list:
 @pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9 has one name")
 @pytest.mark.parametrize(("matmul", "conv"), [("tf32", "ieee"), ("ieee", "tf32"), ("none", "ieee")])
 @pytest.mark.parametrize("dtype", ["float32", "tf32"])
-def test_precision_that_was_set_by_its_newer_name(dtype, matmul, conv):
-    """Where the caller has set tf32 in the newer way, which the older name may refuse to be read beside, a network is
-    measured as asked, and the caller's settings return: when he undoes them, all is as it was."""
+def test_tf32_set_by_its_new_name(dtype, matmul, conv):
+    """If the caller set tf32 by its new name, a network is measured as requested and the caller's settings are
+    restored."""
     seen = []
 
     class Looks(nn.Module):
@@ -214,14 +213,14 @@ def test_precision_that_was_set_by_its_newer_name(dtype, matmul, conv):
 
 
 def energy(fake: FakeCuda, watts: float = 200.0, every_ms: float = 100.0) -> Nvml:
-    """A card whose counter moves every so many milliseconds."""
+    """Return a card whose energy counter is updated at a fixed interval in milliseconds."""
     told = lambda handle: int(fake.now // every_ms * every_ms * watts)  # noqa: E731
     return Nvml(FakeNvml(nvmlDeviceGetTotalEnergyConsumption=told), "0123")
 
 
 @pytest.mark.parametrize(("every_ms", "within"), [(0.1, 0.001), (20.0, 0.03), (100.0, 0.05)])
-def test_energy_is_read_where_the_counter_moves(every_ms, within):
-    """A counter that moves ten times a second says what an image takes, and not what a fraction of its step is."""
+def test_energy_is_read_at_counter_updates(every_ms, within):
+    """With a counter updated ten times a second, the energy per image is accurate."""
     fake = FakeCuda(replay_ms=0.5)
     device = Cuda("cuda:0", fake, energy(fake, every_ms=every_ms))
     made = device.workload(inference_form(network()), Setting(batch=4, mode="graph"), SHAPE)
@@ -229,8 +228,8 @@ def test_energy_is_read_where_the_counter_moves(every_ms, within):
     assert device.joules_per_image(made) == pytest.approx(200 * 0.5e-3 / 4, rel=within)
 
 
-def test_energy_that_is_not_counted_is_left_out():
-    """A counter that stands still or falls silent gives no number, after a bounded time, nor a short measurement."""
+def test_missing_energy_is_left_out():
+    """A counter that stops or fails gives no number after a bounded time, nor does a short measurement."""
     for answer in (5_000, [5_000, 5_000, 6_000, FakeNvml.NVMLError("gone")]):
         fake = FakeCuda(replay_ms=0.5)
         device = Cuda("cuda:0", fake, Nvml(FakeNvml(nvmlDeviceGetTotalEnergyConsumption=answer), "0"))
@@ -240,14 +239,14 @@ def test_energy_that_is_not_counted_is_left_out():
     assert hasty.joules_per_image(made) is None
 
 
-def test_settled_by_the_interval_of_the_median():
-    """Equal times have settled; times spread by several per cent have not."""
+def test_the_interval_of_the_median_decides_when_to_stop():
+    """Equal times are stable, and times that vary by several per cent are not."""
     assert cuda.has_converged([Run(1.0, (1.0,))] * 50)
     assert not cuda.has_converged([Run(1.0 + 0.01 * (n % 10), ()) for n in range(50)])
 
 
 def test_whole_measurement(monkeypatch):
-    """From network to latency: replays, peak memory, energy by the image, clocks and limits in the environment."""
+    """A measurement has replays, peak memory, energy per image, and clocks and limits in its environment."""
     monkeypatch.setattr("explorer.measure.latency.describe_environment", lambda name, threads: _machine())
     fake = FakeCuda(replay_ms=0.5)
     monitor = Nvml(
@@ -271,7 +270,7 @@ def test_whole_measurement(monkeypatch):
 
 
 def test_a_measurement_is_bounded(monkeypatch):
-    """However restless the card, one network at batch 1 and 32 takes less than two seconds of the device."""
+    """On any unstable card, one network at batch 1 and 32 takes less than two seconds of device time."""
     monkeypatch.setattr("explorer.measure.latency.describe_environment", lambda name, threads: _machine())
     fake = FakeCuda(replay_ms=1.0)
     place = Cuda("cuda:0", fake, NoNvml())
@@ -282,9 +281,9 @@ def test_a_measurement_is_bounded(monkeypatch):
     assert all(latency.runs >= 400 for latency in found) and fake.now < 2000
 
 
-def test_from_the_devices_name_to_a_latency(monkeypatch):
-    """``explorer.latency`` on the second card: graph mode unless told, the card's name, driver and CUDA in an
-    environment that a search would find again without measuring, and a lock of its own."""
+def test_latency_on_a_named_device(monkeypatch):
+    """``explorer.latency`` on the second card uses graph mode by default, its own lock, and an environment with card,
+    driver and CUDA."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: f"the card at {place}")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda place: SimpleNamespace(uuid=f"of {place}"))
@@ -317,7 +316,7 @@ def _machine():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_on_a_gpu(monkeypatch, mode):
-    """On a real card: a positive time with a narrow interval, in seconds at most."""
+    """On a real GPU the time is positive with a narrow interval, and the measurement takes seconds."""
     monkeypatch.undo()
     architecture = load_space("he2016_orders.yaml").architecture(0)
     found = explorer.latency(architecture, device="cuda", batch=32, mode=mode)

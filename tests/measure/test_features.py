@@ -1,4 +1,4 @@
-"""What a prediction rests on, counted without torch."""
+"""The features of a prediction, computed without torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from explorer.space.search_space import load_space, parse_space
 SPACE = load_space("he2016_orders.yaml")
 
 
-def test_sums_are_the_costs():
-    """Over the whole network the amounts are the analytic costs, less the norms that are folded away; so they are
-    over the kinds, and the single operations add up to their number."""
+def test_sums_equal_the_costs():
+    """Over the network and over its kinds, the amounts equal the analytic costs without folded norms."""
     for derivation in SPACE:
         architecture = SPACE.architecture(derivation)
         features, cost = count_features(architecture), count_cost(architecture)
@@ -35,7 +34,7 @@ def test_sums_are_the_costs():
 
 
 def test_folded_norms_do_not_count():
-    """A norm behind a convolution is part of it; one behind an activation or a sum is not."""
+    """A norm after a convolution is folded into it; one after an activation or a sum is not."""
     post = count_features(SPACE.architecture(SPACE.named({"order": "original"})))
     pre = count_features(SPACE.architecture(SPACE.named({"order": "full_preact"})))
     assert "bn:operations" not in post
@@ -43,9 +42,9 @@ def test_folded_norms_do_not_count():
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_kinds_follow_what_torch_computes_with(batch):
-    """On a CPU and one thread torch computes all convolutions of a kind by the same means: a matrix product of copied
-    columns, or oneDNN."""
+def test_kinds_follow_torchs_kernels(batch):
+    """On a single-threaded CPU, torch uses one kernel per kind of convolution: im2col with a matrix product, or
+    oneDNN."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -69,7 +68,7 @@ def test_kinds_follow_what_torch_computes_with(batch):
 
 
 def test_channels_are_rounded_up():
-    """Twelve channels count as sixteen in one amount and as twelve in the other; those of grouped ones do not count."""
+    """Twelve channels count as sixteen in one feature and as twelve in the other, except in grouped convolutions."""
     space = parse_space(
         "name: s\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(12)\nstages: {blocks: 1, width: 12}\n"
         "block: dwconv3x3 + relu\nhead: gap fc\n"
@@ -79,8 +78,8 @@ def test_channels_are_rounded_up():
     assert features["network:rounded macs"] == features["conv3x3 few:rounded macs"]
 
 
-def test_counting_needs_no_torch():
-    """Thousands of networks are screened without loading torch."""
+def test_features_need_no_torch():
+    """Features of thousands of networks are computed without importing torch."""
     program = "import explorer.measure.predictor.features, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""The inference form: the same function with fewer operations."""
+"""The inference form computes the same function with fewer operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def outputs_equal(network: nn.Module, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add", "relu_only_preact", "full_preact"])
 def test_same_function_in_every_order(order):
-    """Whatever stands where, with norms that do something, the folded network puts out what the network does."""
+    """In any order of ops, with non-trivial norms, the folded network has the network's output."""
     architecture = load_space("he2016_orders.yaml").architecture(
         load_space("he2016_orders.yaml").named({"order": order})
     )
@@ -27,7 +27,7 @@ def test_same_function_in_every_order(order):
 
 
 def test_same_function_in_a_whole_space():
-    """Random networks of the default space compute the same, folded."""
+    """Random networks of the default space have the same output after folding."""
     space = load_space("preact_variants.yaml")
     for architecture in map(space.architecture, space.sample(6, seed=1)):
         outputs_equal(randomised(explorer.build(architecture)), images(architecture))
@@ -35,7 +35,7 @@ def test_same_function_in_a_whole_space():
 
 @pytest.mark.parametrize("name", ["botnet", "densenet", "mobilenet_v3_small", "convnext"])
 def test_every_kind_of_layer_can_be_traced(name):
-    """Attention, concatenation, gates and layer norms are followed op by op, so folding is never lost silently."""
+    """Attention, concatenation, gates and layer norms can be traced, so folding never fails silently."""
     form = inference_form(explorer.build(load_space(f"published/{name}.yaml").architecture(0)))
     kinds = [type(module) for module in form.module.modules()]
     assert form.traced and kinds.count(nn.BatchNorm2d) == form.kept
@@ -47,7 +47,8 @@ def counted(*layers: nn.Module) -> tuple[int, int]:
 
 
 def test_folds_only_what_is_exact():
-    """A norm right behind a convolution is folded; behind an activation, without statistics, before one it is not."""
+    """A norm directly after a convolution is folded; one after an activation, without statistics, or before a
+    convolution is not."""
     conv, norm, relu = (lambda: nn.Conv2d(3, 3, 3)), (lambda: nn.BatchNorm2d(3)), nn.ReLU
     assert counted(conv(), norm()) == (1, 0)
     assert counted(conv(), norm(), norm()) == (2, 0)
@@ -59,7 +60,7 @@ def test_folds_only_what_is_exact():
 
 
 class Read(nn.Module):
-    """Reads the convolution's output twice: once behind the norm and once before it."""
+    """Read the convolution's output twice: after the norm and before it."""
 
     def __init__(self):
         super().__init__()
@@ -75,22 +76,22 @@ class Untraceable(Read):
         return self.norm(self.conv(x)) if x.sum() > 0 else x
 
 
-def test_keeps_a_norm_whose_convolution_is_read_by_others():
-    """A convolution with another reader keeps its own output."""
+def test_keeps_a_norm_if_its_convolution_has_another_reader():
+    """A convolution whose output is read elsewhere keeps its own output."""
     form = inference_form(randomised(Read()))
     assert (form.folded, form.kept, form.traced) == (0, 1, True)
 
 
-def test_says_when_it_could_not_trace():
-    """Control flow that depends on data is left as it is, and the form says so."""
+def test_reports_a_failed_trace():
+    """Control flow that depends on data is left unchanged, and the form reports it."""
     form = inference_form(Untraceable())
     assert (form.folded, form.kept, form.traced) == (0, 1, False)
     assert "no norms folded" in str(form)
     assert not form.module.training
 
 
-def test_the_network_itself_is_left_alone():
-    """Neither mode nor weights of what was given change."""
+def test_the_given_network_is_unchanged():
+    """Mode and weights of the given network do not change."""
     network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     inference_form(network)

@@ -1,4 +1,4 @@
-"""A latency from beginning to end, on this CPU."""
+"""Complete latency measurements on this CPU."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def settings(*batches):
     return make_settings("cpu", batches, ["float32"], ["nchw"], ["eager"])
 
 
-def test_an_architecture_in_a_process_of_its_own():
-    """A number with its spread, its method and its environment; this process is left alone."""
+def test_an_architecture_in_a_separate_process():
+    """The result has a latency with its spread, method and environment, and this process is unchanged."""
     before = os.sched_getaffinity(0), torch.get_num_threads()
     architecture = SPACE.architecture(0)
     found = explorer.latency(architecture, device="cpu", batch=2)
@@ -43,8 +43,7 @@ def test_an_architecture_in_a_process_of_its_own():
 
 @pytest.mark.slow
 def test_a_module_in_this_process():
-    """A built network knows its input and digest; any other module is told its input, or refused. The process draws
-    the random numbers that it would have drawn."""
+    """A built network knows its input and digest, another module needs an input, and the random state is unchanged."""
     network = explorer.build(SPACE.architecture(0)).train()
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -60,8 +59,8 @@ def test_a_module_in_this_process():
 
 @pytest.mark.slow
 def test_order_and_environments():
-    """Latencies come in the order of networks and then settings; each batch is an environment of its own, and the same
-    one for every network, wherever it is pinned."""
+    """Latencies are ordered by networks and then settings, and each batch size is one environment for all networks and
+    cores."""
     heard = []
     architectures = [SPACE.architecture(0), SPACE.architecture(4)]
     found = child.measure_in_child(architectures, settings(1, 4), "cpu", on_latency=heard.append)
@@ -74,8 +73,8 @@ def test_order_and_environments():
 
 
 @pytest.mark.slow
-def test_commit_is_no_part_of_the_environment():
-    """Another commit of this project with the same protocol measures the same; another version of torch may not."""
+def test_the_commit_is_not_in_the_environment():
+    """Another commit with the same protocol has the same environment, and another version of torch has another."""
     from dataclasses import replace
 
     found = explorer.latency(nn.ReLU(), device="cpu", input=(3, 8, 8)).environment
@@ -84,8 +83,8 @@ def test_commit_is_no_part_of_the_environment():
     assert moved.digest == found.digest != newer.digest
 
 
-def test_the_number_of_a_gpu_is_no_part_of_the_environment():
-    """Two cards of one model, driver and limits are one environment; another model, driver or limit is another."""
+def test_the_index_of_a_gpu_is_not_in_the_environment():
+    """Two cards with the same model, driver and limits are one environment, and any difference makes another."""
     from dataclasses import replace
 
     versions = {"torch": "2", "driver": "550"}
@@ -101,8 +100,8 @@ def test_the_number_of_a_gpu_is_no_part_of_the_environment():
     assert len({first.digest, *(other.digest for other in others)}) == 5
 
 
-def test_a_child_that_fails(monkeypatch):
-    """What goes wrong in the child is one line here: a refusal as such, anything else as a failure."""
+def test_errors_of_the_child_process(monkeypatch):
+    """An error in the child gives one line: a rejection as such, anything else as a failure."""
     with pytest.raises(MeasurementError, match="core 4711 cannot be had") as refused:
         child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu", cores=[4711])
     assert not isinstance(refused.value, MeasurementFailed)
@@ -117,7 +116,7 @@ def test_a_child_that_fails(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["compile", "onnxruntime"])
 def test_other_modes(mode):
-    """Compiled and exported networks are measured too, each in an environment of its own."""
+    """Compiled and exported networks are measured too, each mode in its own environment."""
     pytest.importorskip("onnxruntime")
     small = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
     found = explorer.latency(small, device="cpu", mode=mode, input=(3, 16, 16))

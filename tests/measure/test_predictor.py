@@ -1,4 +1,4 @@
-"""What is learnt of a device, what it is worth, and how it is kept."""
+"""Latency predictors: what they learn, their error, and their storage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def architectures():
 
 
 def additive(architecture) -> float:
-    """A device on which each operation takes its time, and MACs and traffic theirs, in ms."""
+    """Return a simulated device on which operations, MACs and memory traffic each add their time in ms."""
     counted = count_features(architecture)
     return (
         0.1 + 0.02 * counted["network:operations"] + 2e-8 * counted["network:macs"] + 1e-7 * counted["network:traffic"]
@@ -39,42 +39,42 @@ def learnt(architectures):
     return fit(architectures, [additive(each) for each in architectures], HERE, ("preact_variants", "d"))
 
 
-def test_learns_what_can_be_learnt(learnt):
-    """Of an additive device nearly every held-out network is predicted within a tenth, and new ones too."""
+def test_learns_an_additive_device(learnt):
+    """On an additive device almost every held-out and new network is predicted within 10%."""
     assert learnt.error.within_10_percent >= 0.95 and learnt.error.median < 0.03
     new = [SPACE.architecture(derivation) for derivation in SPACE.sample(40, seed=77)]
     off = [abs(ms / additive(each) - 1) for ms, each in zip(learnt.predict(new), new)]
     assert np.mean(np.array(off) <= 0.1) >= 0.9
 
 
-def test_error_is_that_of_held_out_networks(architectures):
-    """Times that have nothing to do with the network cannot be predicted, and the stated error says so."""
+def test_the_error_is_that_of_held_out_networks(architectures):
+    """Times unrelated to the network cannot be predicted, and the stated error shows it."""
     noise = np.random.default_rng(0).uniform(1, 10, len(architectures))
     found = fit(architectures, list(noise), HERE, ("preact_variants", "d"))
     assert found.error.within_10_percent < 0.5 and found.error.p90 > 0.3
 
 
-def test_what_it_was_learnt_from_is_kept(learnt, architectures):
-    """The measurements stand in the file, so that another way of learning can be tried on them."""
+def test_the_measurements_are_stored(learnt, architectures):
+    """The file contains the measurements, so that another model can be fitted to them."""
     kept = Predictor.from_json(learnt.to_json()).measured_ms
     assert kept == {each.digest: additive(each) for each in architectures} and learnt.networks == len(kept)
     assert fit(architectures, [kept[each.digest] for each in architectures], HERE, learnt.space) == learnt
 
 
-def test_too_few_to_learn_from(architectures):
-    """Below twenty networks there is nothing to test on."""
+def test_too_few_networks(architectures):
+    """Fewer than twenty networks are rejected, because none can be held out."""
     with pytest.raises(MeasurementError, match="19 networks are too few"):
         fit(architectures[:19], [1.0] * 19, HERE, ("s", "d"))
 
 
-def test_no_prediction_is_nothing(learnt, architectures):
-    """However far a network lies outside what was measured, it takes some time."""
+def test_every_prediction_is_positive(learnt, architectures):
+    """Even for a network far outside the measured range the predicted time is positive."""
     nothing = replace(learnt, intercept_ms=-1e6)
     assert nothing.predict_one(architectures[0]) == min(learnt.measured_ms.values()) / 2 > 0
 
 
-def test_kept_and_found_again(learnt, architectures, tmp_path):
-    """What is saved comes back without loss, for this very environment alone."""
+def test_a_saved_predictor_is_loaded(learnt, architectures, tmp_path):
+    """A predictor is loaded without loss, only for its own environment."""
     path = save(learnt, tmp_path)
     assert find_predictor(HERE, architectures[0], "d", tmp_path) == learnt
     save(replace(learnt, intercept_ms=99.0), tmp_path)
@@ -90,9 +90,9 @@ def test_kept_and_found_again(learnt, architectures, tmp_path):
         find_predictor(other, architectures[0], "d", tmp_path / "empty")
 
 
-def test_the_own_space_goes_first(learnt, architectures, tmp_path):
-    """Of several predictors the one of the network's own space is taken; without one, any that has seen all kinds of
-    its operations; and none that has not."""
+def test_the_predictor_of_the_own_space_comes_first(learnt, architectures, tmp_path):
+    """The predictor of the network's own space is preferred, then one that has seen all its kinds of operations, else
+    none."""
     save(learnt, tmp_path)
     save(replace(learnt, space=("mine", "e")), tmp_path)
     assert find_predictor(HERE, architectures[0], "e", tmp_path).space == ("mine", "e")
@@ -114,7 +114,7 @@ def test_the_own_space_goes_first(learnt, architectures, tmp_path):
         lambda text: json.dumps({**json.loads(text), "measured_ms": {}}),
     ],
 )
-def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
+def test_a_damaged_file_gives_one_line(learnt, architectures, tmp_path, damage):
     """A file that is no predictor is named, with a suggested fix."""
     path = save(learnt, tmp_path)
     path.write_text(damage(path.read_text()))
@@ -125,8 +125,8 @@ def test_a_damaged_file_is_one_line(learnt, architectures, tmp_path, damage):
     assert str(path) in str(caught.value)
 
 
-def test_where_they_are_kept(monkeypatch, tmp_path):
-    """In the user's data folder, or where EXPLORER_PREDICTORS says."""
+def test_the_folder_of_predictors(monkeypatch, tmp_path):
+    """Predictors are stored in the user's data folder or in EXPLORER_PREDICTORS."""
     monkeypatch.delenv("EXPLORER_PREDICTORS", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert predictor.predictors_folder() == tmp_path / "explorer" / "predictors"
@@ -135,7 +135,8 @@ def test_where_they_are_kept(monkeypatch, tmp_path):
 
 
 def test_calibration_measures_distinct_networks(monkeypatch):
-    """The networks are distinct and as many as asked for, what is learnt is of the space; a small one is refused."""
+    """Calibration measures the requested number of distinct networks of the space, and rejects a space that is too
+    small."""
     asked = []
 
     def measured(architectures, settings, device, threads, cores, time_scale, on_latency):
@@ -156,8 +157,8 @@ def test_calibration_measures_distinct_networks(monkeypatch):
         calibration.calibrate(load_space("he2016_orders.yaml"), Setting(), "cpu", networks=30)
 
 
-def test_calibration_beside_other_work(monkeypatch):
-    """What was contended is measured once more, after all others; an uncontended number counts, or else the lower."""
+def test_calibration_repeats_contended_measurements(monkeypatch):
+    """Contended networks are measured again at the end; an uncontended result is used, else the lower one."""
     passes, drawn = [], []
 
     def measured(architectures, settings, device, threads, cores, time_scale, on_latency):
@@ -187,8 +188,8 @@ def test_calibration_beside_other_work(monkeypatch):
         assert latency.reported_ms == pytest.approx(expected * by_digest[digest])
 
 
-def test_screening_from_python(monkeypatch, tmp_path, learnt, architectures):
-    """``explorer.predict_latency`` answers in the order asked, by the predictor kept for this environment."""
+def test_predict_latency_in_python(monkeypatch, tmp_path, learnt, architectures):
+    """``explorer.predict_latency`` answers in the given order with the predictor of this environment."""
     import explorer
     from explorer.measure.latency import present_environment
 

@@ -1,4 +1,4 @@
-"""The order of a measurement, its length, and what becomes of drift; by a clock of the test's own."""
+"""The measurement protocol on a simulated clock: order, length and drift."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def constant(ms: float):
     return lambda moment: ms
 
 
-def test_contestants_take_turns_with_the_reference_between():
-    """Warm-ups first; then R A B C, R A B C, ..., R: never one workload's runs as a block."""
+def test_workloads_take_turns_with_the_reference_between():
+    """After the warm-ups the order is R A B C, R A B C, ..., R, so no workload runs in one block."""
     clock = Clock()
     workloads = [Timed(name, clock, constant(1)) for name in "ABC"]
     timings, kept = time_interleaved(workloads, Timed("R", clock, constant(1)), stopping_rule())
@@ -47,8 +47,8 @@ def test_contestants_take_turns_with_the_reference_between():
     assert kept.rounds == [0, 1, 2, 3]
 
 
-def test_a_turn_fills_its_time():
-    """A quick workload runs several times in a turn, a slow one once."""
+def test_a_turn_has_a_fixed_length():
+    """In a turn a fast workload runs several times and a slow one once."""
     clock = Clock()
     quick, slow = Timed("A", clock, constant(0.5)), Timed("B", clock, constant(100))
     (quick, slow), _ = time_interleaved([quick, slow], Timed("R", clock, constant(1)), stopping_rule(min_runs=8))
@@ -56,8 +56,8 @@ def test_a_turn_fills_its_time():
     assert {len(turn) for turn in slow.turns} == {1}
 
 
-def test_who_is_done_waits_for_no_one():
-    """Each goes on until its own runs have settled, or it has had its time; never below the fewest runs."""
+def test_each_workload_stops_by_itself():
+    """Each workload runs until its times are stable or its time is used up, with a minimum number of runs."""
     clock = Clock()
     rules = stopping_rule(
         turn_ms=1, min_runs=6, has_converged=lambda runs: runs[0].ms == 1 and len(runs) >= 20, max_ms=60
@@ -67,8 +67,9 @@ def test_who_is_done_waits_for_no_one():
     assert [len(timing.runs) for timing in timings] == [20, 30, 6]
 
 
-def test_warm_up_until_the_running_median_is_steady():
-    """A clock that speeds up is waited for; a steady one needs ten runs; one that never settles has its time."""
+def test_warm_up_until_the_running_median_is_stable():
+    """A device that speeds up is warmed up longer, a stable one takes ten runs, and an unstable one stops at the time
+    limit."""
     clock = Clock()
     assert len(warm_up(Timed("A", clock, constant(1)), max_ms=1e6)) == 10
     speeding = iter([*[3.0 - 0.1 * step for step in range(20)], *[1.0] * 100])
@@ -80,13 +81,12 @@ def test_warm_up_until_the_running_median_is_steady():
 
 
 def slope(moment: float) -> float:
-    """A device that becomes slower by 6% within 1,000 ms."""
+    """A device that becomes 6% slower within 1,000 ms."""
     return 1 + 0.06 * min(moment, 1000) / 1000
 
 
-def test_drift_is_seen_and_corrected():
-    """On a device that slows down by some per cent, corrected times are those of a steady one, within half a per cent
-    of each other; uncorrected ones are spread."""
+def test_drift_is_detected_and_corrected():
+    """On a device that slows down by some per cent, corrected times agree within 0.5%, and uncorrected ones do not."""
     clock = Clock()
     workload = Timed("A", clock, lambda moment: 2 * slope(moment))
     reference = Timed("R", clock, slope)
@@ -100,8 +100,8 @@ def test_drift_is_seen_and_corrected():
     assert runs[0].parts == pytest.approx((runs[0].ms,))
 
 
-def test_drift_beyond_correction_is_refused():
-    """Above a tenth there is no correction but an error that says by how much the device changed."""
+def test_too_much_drift_is_an_error():
+    """Drift above 10% is not corrected, and the error gives its size."""
     clock = Clock()
     half_way = Timed("A", clock, lambda moment: 1.0 if moment < 100 else 1.5)
     reference = Timed("R", clock, lambda moment: 1.0 if moment < 100 else 1.5)
@@ -117,7 +117,7 @@ class TestWholeMeasurement:
         return measure_on(machine, self.subjects, [Setting(batch=4)])
 
     def test_corrected_by_the_reference(self):
-        """Two networks on a drifting device keep their ratio, and both say how far it drifted."""
+        """Two networks on a drifting device keep their ratio, and both report the drift."""
         a, b = self.measured(Machine(slope, costs=[2.0, 3.0]))
         assert (a.digest, b.digest) == ("a", "b")
         assert b.reported_ms / a.reported_ms == pytest.approx(1.5, rel=0.003)
@@ -126,27 +126,27 @@ class TestWholeMeasurement:
         assert a.p05_ms <= a.ci95_ms[0] <= a.median_ms <= a.ci95_ms[1] <= a.p95_ms
         assert not a.contended
 
-    def test_measured_again_when_it_was_unsteady(self):
-        """A disturbance in the first attempt costs that attempt alone."""
+    def test_an_unstable_attempt_is_repeated(self):
+        """A disturbance in the first attempt causes a second one."""
         machine = Machine(lambda moment: 2.0 if 150 < moment < 250 else 1.0, costs=[2.0, 3.0])
         a, b = self.measured(machine)
         assert (a.reported_ms, b.reported_ms) == (2.0, 3.0)
         assert a.drift == 0
 
-    def test_refused_when_it_stays_unsteady(self):
-        """A device that keeps changing gives no number."""
+    def test_an_unstable_device_is_an_error(self):
+        """A device that keeps changing gives an error and no number."""
         machine = Machine(lambda moment: 2.0 if moment % 200 < 100 else 1.0, costs=[2.0, 3.0])
         with pytest.raises(MeasurementFailed, match="measure again when it is idle"):
             self.measured(machine)
 
-    def test_contention_is_said(self):
-        """What the device says of other work stands with every number, marked as contended."""
+    def test_contention_is_reported(self):
+        """Every result includes the device's notes about other load and is marked as contended."""
         for latency in self.measured(Machine(lambda moment: 1.0, costs=[2.0, 3.0], notes=["other processes used it"])):
             assert latency.contended and latency.notes == ("other processes used it",)
 
 
-def test_runs_are_divided_alike():
-    """The statistic of a CPU adds up the shortest times of the parts, so one good moment for each is enough."""
+def test_runs_are_distributed_evenly():
+    """The CPU statistic adds the shortest times of the parts, so each part needs only one undisturbed run."""
     from explorer.measure.cpu import has_converged, low_statistic
 
     runs = [Run(5, (1.0, 4.0)), Run(5, (3.0, 2.0)), Run(9, (5.0, 4.0))]

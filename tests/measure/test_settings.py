@@ -1,4 +1,4 @@
-"""What a device can be asked for."""
+"""The settings that a device supports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def made(device="cpu", batches=(1,), dtypes=("float32",), layouts=("nchw",), mod
 
 
 def test_every_combination_once():
-    """All combinations, in the order of the words, none twice."""
+    """All combinations are listed once, in the order of the words."""
     found = made(batches=(1, 32, 1), dtypes=("float32", "bfloat16"), layouts=("nchw", "channels_last"))
     assert len(found) == len(set(found)) == 8
     assert found[0] == Setting(1, "float32", "nchw", "eager") and found[-1] == Setting(32, "bfloat16", "channels_last")
@@ -37,15 +37,15 @@ def test_every_combination_once():
         ({"device": "cuda:0", "modes": ("onnxruntime",)}, "on cuda:0: onnxruntime is measured on a CPU alone"),
     ],
 )
-def test_what_cannot_be_done_is_refused(asked, message):
-    """An unknown word, or a combination that the device cannot do, ends in one line before anything is measured."""
+def test_unsupported_settings_are_rejected(asked, message):
+    """An unknown word or an unsupported combination gives one line before any measurement."""
     with pytest.raises(MeasurementError, match=message) as caught:
         made(**asked)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_float16_only_where_the_cpu_computes_in_it(tmp_path):
-    """A CPU whose flags name no float16 arithmetic would emulate it."""
+def test_float16_needs_cpu_support(tmp_path):
+    """A CPU without flags for float16 arithmetic is rejected, because it would emulate it."""
     plain, able = tmp_path / "plain", tmp_path / "able"
     plain.write_text("flags : fpu avx512f avx512_bf16 f16c\n")
     able.write_text("flags : fpu avx512f avx512_fp16 amx_bf16\n")
@@ -59,12 +59,12 @@ def _executable(path):
     path.chmod(0o755)
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="another compiler is the usual one there")
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS uses another default compiler")
 def test_compiling_needs_a_compiler(monkeypatch, tmp_path):
-    """torch.compile on a CPU is refused where the C++ compiler that it calls is missing, with the mend."""
+    """torch.compile on a CPU is rejected without the C++ compiler that it calls, with the fix."""
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    _executable(tmp_path / "clang++")  # torch calls g++ unless told otherwise
+    _executable(tmp_path / "clang++")  # torch calls g++ by default
     with pytest.raises(
         MeasurementError, match=r"needs a C\+\+ compiler for a CPU, and g\+\+ is not on the PATH; install"
     ):
@@ -77,7 +77,7 @@ def test_compiling_needs_a_compiler(monkeypatch, tmp_path):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    """onnxruntime without its packages says which and how to get them."""
+    """A missing package of onnxruntime is named with the command to install it."""
     monkeypatch.setattr(settings, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(MeasurementError, match=r"onnxruntime not installed; pip install 'explorer\[latency\]'"):
         made(modes=("onnxruntime",))
@@ -106,5 +106,5 @@ def test_formats_of_a_gpu(monkeypatch, tmp_path):
 
 
 def test_default_modes():
-    """A GPU replays graphs unless told otherwise."""
+    """The default mode of a GPU is graph replay."""
     assert (default_mode("cpu"), default_mode("cuda:1")) == ("eager", "graph")

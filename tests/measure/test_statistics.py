@@ -1,4 +1,4 @@
-"""Quantiles, the interval of the median, steadiness."""
+"""Quantiles, the confidence interval of the median, and stability."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from explorer.measure.statistics import is_steady, median, median_interval, quantile
 
 
-def test_quantiles_are_numpys():
-    """Quantiles are linear between order statistics, as numpy's."""
+def test_quantiles_equal_numpys():
+    """Quantiles are interpolated linearly between order statistics, as in NumPy."""
     draw = random.Random(0)
     for n in (1, 2, 5, 40):
         values = [draw.random() for _ in range(n)]
@@ -23,8 +23,8 @@ def test_quantiles_are_numpys():
 
 @pytest.mark.parametrize("n", range(1, 15))
 def test_interval_of_the_median_by_brute_force(n):
-    """Of all ways in which n values fall below or above the median, the interval encloses it in 95% or more, and the
-    next narrower one does not."""
+    """Over all ways to fall below or above the median, the interval covers it with at least 95%, and the next narrower
+    one does not."""
     values = list(range(1, n + 1))
     low, high = median_interval(values)
     patterns = list(itertools.product((0, 1), repeat=n))
@@ -40,15 +40,15 @@ def test_interval_of_the_median_by_brute_force(n):
     assert low + 1 > n - low or coverage(low + 1) < 0.95
 
 
-def test_interval_of_many():
-    """The ranks of the usual tables, and of more values than a float's exponent holds powers of two."""
+def test_interval_of_many_values():
+    """The ranks equal those of the usual tables, also for very many values."""
     assert median_interval(range(1, 26)) == (8, 18)
     assert median_interval(range(1, 101)) == (40, 61)
     assert median_interval(range(1, 3001)) == (1446, 1555)
 
 
-def test_steady_when_the_running_median_stands():
-    """Ten values of one level are steady, whatever single one stands out; a slope, a step and too few are not."""
+def test_stable_if_the_running_median_is_constant():
+    """Ten values of one level are stable despite an outlier; a slope, a step and too few values are not."""
     assert is_steady([1.0] * 10)
     assert is_steady([1.0, 1.0, 9.0, 1.0, 1.0, 1.0, 7.0, 1.0, 1.01, 1.0])
     assert not is_steady([1.0] * 9)

@@ -14,7 +14,7 @@ def images(architecture: Architecture, n: int = 2, seed: int = 0) -> Tensor:
 
 
 def randomised(network: Network, seed: int = 1) -> Network:
-    """Draw every parameter and running statistic at random, so that no norm is the identity."""
+    """Set every parameter and running statistic to random values, so that no norm is the identity."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in network.state_dict().items():

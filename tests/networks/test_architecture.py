@@ -1,4 +1,4 @@
-"""One network, one value: canonical identity, JSON, and what cannot be an architecture."""
+"""Architectures: canonical identity, JSON, and invalid architectures."""
 
 from __future__ import annotations
 
@@ -187,13 +187,13 @@ EQUAL = {
 
 
 @pytest.mark.parametrize("pair", EQUAL.values(), ids=list(EQUAL))
-def test_two_spellings_of_one_computation_have_one_digest(pair):
-    """Two spellings of the same computation are equal, have one digest, and compute the same."""
+def test_equivalent_architectures_have_one_digest(pair):
+    """Two forms of the same computation are equal, have one digest, and give the same output."""
     one, other = only(**pair[0]), only(**pair[1])
     assert one == other and hash(one) == hash(other) and one.digest == other.digest
     first, second = build_network(one, seed=3).eval(), build_network(other, seed=4).eval()
     assert sorted(p.shape for p in first.parameters()) == sorted(p.shape for p in second.parameters())
-    # Where the ways of a sum have changed their names, so have the weights; they are told by their shapes.
+    # Exchanging the terms of a sum renames the weights, so they are matched by shape.
     mine, its = (sorted(net.state_dict().values(), key=lambda t: t.shape) for net in (first, second))
     with torch.no_grad():
         for ours, theirs in zip(mine, its, strict=True):
@@ -271,13 +271,13 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("pair", DIFFERENT.values(), ids=list(DIFFERENT))
 def test_different_computations_have_different_digests(pair):
-    """Whatever changes the function, its parameters or its training shows in the digest."""
+    """Any change of the function, its parameters or its training changes the digest."""
     one, other = only(**pair[0]), only(**pair[1])
     assert one != other and one.digest != other.digest
 
 
 def same_function(one: Architecture, other: Architecture) -> bool:
-    """Whether both, with the same weights in the same order, are the same function in evaluation."""
+    """Return whether both are the same function in evaluation with the same weights in the same order."""
     first, second = build_network(one, seed=1), build_network(other, seed=2)
     mine, its = first.state_dict(), second.state_dict()
     if [t.shape for t in mine.values()] != [t.shape for t in its.values()]:
@@ -302,9 +302,9 @@ def stochastic(architecture: Architecture) -> bool:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_digests_tell_functions_apart(seed):
-    """Of two networks of a random space, equal digests mean the same function; and where shapes of the
-    weights agree but the digests do not, the functions differ."""
+def test_digests_identify_functions(seed):
+    """In a random space, equal digests mean the same function, and different digests with equal weight shapes another
+    one."""
     made = random_space(seed, largest=10**6)
     if made is None or made.count() < 2:
         return
@@ -318,9 +318,9 @@ def test_digests_tell_functions_apart(seed):
 NOTHING = (Scale(1.0), Dropout(0.0), DropPath(0.0), AvgPool(1), MaxPool(1), LeakyReLU(1.0), ChannelShuffle(1))
 
 
-def respelled(arch: Architecture, draw: random.Random) -> Architecture:
-    """The same computation in other words: ops that do nothing put in, activations doubled, the dilation of 1x1 convs
-    changed, shared layers written out, the sides of sums exchanged, stages divided otherwise."""
+def rewritten(arch: Architecture, draw: random.Random) -> Architecture:
+    """Return the same computation in another form: ops without effect, doubled activations, other dilations of 1x1
+    convs, unshared layers, exchanged terms of sums, other stages."""
 
     def words(ops):
         out = []
@@ -361,21 +361,21 @@ def respelled(arch: Architecture, draw: random.Random) -> Architecture:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_other_words_for_a_network_have_its_digest(seed):
-    """However a network of a random space is respelled, its digest, parameters and MACs stay."""
+def test_a_rewritten_network_keeps_its_digest(seed):
+    """Any equivalent form of a random network has the same digest, parameters and MACs."""
     made = random_space(seed, largest=10**9)
     if made is None:
         return
     draw = random.Random(seed)
     arch = made.architecture(made.sample(1, seed=seed)[0])
-    again = respelled(arch, draw)
+    again = rewritten(arch, draw)
     assert again.digest == arch.digest
     assert Architecture.from_json(again.to_json()).digest == arch.digest
     assert (count_cost(again).params, count_cost(again).macs) == (count_cost(arch).params, count_cost(arch).macs)
 
 
 def changed(arch: Architecture, draw: random.Random) -> Architecture | None:
-    """The network with one op made another; None where the one that was drawn has no other."""
+    """Return the network with one op changed, or None if that op has no alternative."""
     at = draw.randrange(len(arch.stages[0].blocks))
     stage = arch.stages[0]
     block = stage.blocks[at]
@@ -390,15 +390,15 @@ def changed(arch: Architecture, draw: random.Random) -> Architecture | None:
     else:
         return None
     branch = (*block.branch[:place], other, *block.branch[place + 1 :])
-    # A shared layer that changes changes for the shortcut as well.
+    # A changed shared layer changes for the shortcut as well.
     blocks = (*stage.blocks[:at], replace(block, branch=branch), *stage.blocks[at + 1 :])
     return replace(arch, stages=(replace(stage, blocks=blocks), *arch.stages[1:]))
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_a_changed_op_shows(seed):
-    """One kernel, bias, activation or norm changed in a network of a random space changes its digest."""
+def test_a_changed_op_changes_the_digest(seed):
+    """One changed kernel, bias, activation or norm in a network of a random space changes its digest."""
     made = random_space(seed, largest=10**9)
     if made is None:
         return
@@ -409,12 +409,12 @@ def test_a_changed_op_shows(seed):
 
 
 def test_the_distinct_networks_of_a_space():
-    """The digest merges derivations that spell one network: a dilation by choice on a branch of 1x1 convs."""
+    """The digest merges derivations of one network, such as a dilation chosen on a branch of 1x1 convs."""
     made = load_space("he2016_orders")
     assert len({made.architecture(index).digest for index in range(made.count())}) == made.count() == 5
 
 
-# Digests are for ever
+# Digests never change
 
 PINNED = {
     0: "v1-e3ad1c1d067c81a8360b6f4975725468",
@@ -437,13 +437,13 @@ PINNED_FAMILIES = {
 
 
 @pytest.mark.parametrize("name", PINNED_FAMILIES)
-def test_digests_of_families_stay(name):
-    """The digest of each family's index 0 is what it was when first published."""
+def test_digests_of_families_do_not_change(name):
+    """The digest of each family's index 0 is the one first published."""
     assert load_space(name).architecture(0).digest == PINNED_FAMILIES[name]
 
 
 def test_digests_are_the_same_in_every_process(monkeypatch):
-    """Pinned digests of preact_variants come out in this process and in one with another hash seed."""
+    """Pinned digests of preact_variants are the same in this process and in one with another hash seed."""
     made = load_space("preact_variants")
     assert {index: made.architecture(index).digest for index in PINNED} == PINNED
     program = (
@@ -461,7 +461,7 @@ def test_digests_are_the_same_in_every_process(monkeypatch):
 
 
 def test_the_canonical_form_is_plain_data():
-    """What the digest is taken of is JSON: a list of ops and residual blocks, input and classes."""
+    """The digest is computed from JSON: a list of ops and residual blocks, input and classes."""
     arch = only(stages="{blocks: 1, width: 8}")
     form = json.loads(canonical_text(arch.input, arch.classes, arch.segments))
     assert form == {
@@ -494,8 +494,8 @@ def test_the_canonical_form_is_plain_data():
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_json_loses_nothing(seed):
-    """An architecture goes to JSON text and comes back equal, op by op, with its stages."""
+def test_json_round_trip(seed):
+    """An architecture is equal after conversion to JSON text and back, op by op, with its stages."""
     made = random_space(seed, largest=10**9)
     if made is None:
         return
@@ -589,8 +589,8 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("change", TAMPERED.values(), ids=list(TAMPERED))
-def test_tampered_json_is_refused(change):
-    """A JSON file that was changed, in its content or in its digest, is refused; unchanged it is read."""
+def test_tampered_json_is_rejected(change):
+    """A JSON file with changed content or digest is rejected, and the unchanged file is read."""
     assert Architecture.from_json(tampered(lambda data: None))
     with pytest.raises(ArchitectureError, match=change[1]):
         Architecture.from_json(tampered(change[0]))
@@ -600,14 +600,14 @@ def test_tampered_json_is_refused(change):
     "text",
     ["", "nonsense", "[]", "3", "null", '"x"', "{", "[" * 100_000, '{"format": 1e999}', b"\xff", "NaN", "9" * 5_000],
 )
-def test_what_is_no_json_of_ours_is_refused(text):
-    """Anything else ends in an ArchitectureError."""
+def test_other_json_is_rejected(text):
+    """Any other JSON raises an ArchitectureError."""
     with pytest.raises(ArchitectureError):
         Architecture.from_json(text)
 
 
-def test_a_digest_of_another_version_is_left_alone():
-    """A file with a digest of another canonical form is read: its content says what it is."""
+def test_a_digest_of_another_version_is_ignored():
+    """A file with a digest of another canonical form is read by its content."""
     data = json.loads(only().to_json())
     data["digest"] = "v0-something"
     assert Architecture.from_json(json.dumps(data)) == only()
@@ -645,8 +645,8 @@ def test_an_architecture_is_frozen():
         (lambda: network(*[Block(BRANCH * 2)] * 2_000), "the network has 12,004 layers; a network has at most 10,000"),
     ],
 )
-def test_what_cannot_be_is_refused_on_construction(make, message):
-    """Shapes that do not fit and bounds that are passed raise an ArchitectureError that says where."""
+def test_invalid_architectures_are_rejected_on_construction(make, message):
+    """Shapes that do not fit and values out of range raise an ArchitectureError with the position."""
     if "does not fit" in message:
         assert make().output == (10, 1, 1)
         return
@@ -654,8 +654,8 @@ def test_what_cannot_be_is_refused_on_construction(make, message):
         make()
 
 
-def test_layers_come_in_the_order_of_computation():
-    """layers() gives every op and merge with its path and the shapes around it."""
+def test_layers_are_in_the_order_of_computation():
+    """layers() gives every op and merge with its path and its input and output shapes."""
     arch = only(
         block="conv3x3 bn + relu",
         stages="{blocks: 1, width: [8, 16], stride: [1, 2]}",
@@ -683,8 +683,8 @@ def test_layers_come_in_the_order_of_computation():
     assert arch.stage_shapes() == [TensorShape(8, 16, 16), TensorShape(8, 16, 16), TensorShape(16, 8, 8)]
 
 
-def test_equality_is_of_functions_not_of_spellings():
-    """Architectures made by hand are equal when they compute the same, whatever stands in their fields."""
+def test_equality_compares_functions():
+    """Architectures made by hand are equal if they compute the same, whatever their fields."""
     plain = network(Block(BRANCH))
     assert plain == network(Block((*BRANCH[:2], LeakyReLU(0.0)))) == network(Block((Scale(1.0), *BRANCH)))
     assert plain != network(Block((*BRANCH[:2], LeakyReLU(0.1))))

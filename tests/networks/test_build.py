@@ -1,4 +1,4 @@
-"""From the architecture to torch: the same function as the papers write, initialised as they say."""
+"""The torch network of an architecture computes the papers' function and is initialised as in the papers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def bn(x: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 def reference(x: Tensor, weights: list[Tensor], order: str, depth: int) -> Tensor:
-    """He et al. 2016 by hand: Fig. 4 (a) and (e), the stem and the head of the appendix; ``weights`` in
-    the order of the network: branch, then shortcut, block after block."""
+    """He et al. 2016 by hand: Fig. 4 (a) and (e), stem and head of the appendix; ``weights`` are in the order of the
+    network: branch, then shortcut, block by block."""
     full = order == "full_preact"
     x = conv(x, weights)
     if not full:
@@ -56,7 +56,7 @@ def reference(x: Tensor, weights: list[Tensor], order: str, depth: int) -> Tenso
 @pytest.mark.parametrize("order", ["original", "full_preact"])
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_same_weights_give_the_papers_output(order, depth):
-    """With the same weights the network puts out what the residual units of the paper do, written by hand."""
+    """With the same weights the network's output equals that of the paper's residual units, written by hand."""
     made = load_space("preact_variants")
     arch = made.architecture(made.named({"order": order, "depth": str(depth)}))
     network = randomised(build_network(arch))
@@ -67,7 +67,7 @@ def test_the_same_weights_give_the_papers_output(order, depth):
         assert torch.allclose(network(images(arch)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_inner_orders_differ_only_as_drawn():
+def test_the_inner_orders_differ_as_in_the_figure():
     """BN after addition normalises the sum; ReLU before addition makes each branch non-negative."""
     made = load_space("he2016_orders")
     arch = made.architecture(made.named({"order": "bn_after_add"}))
@@ -81,7 +81,7 @@ def test_the_inner_orders_differ_only_as_drawn():
 
 
 @pytest.mark.parametrize("name", sorted(name for name in shipped_spaces() if "published" not in name))
-def test_every_derivation_builds_and_learns(name):
+def test_sampled_derivations_can_be_trained(name):
     """Sampled networks of each shipped space run forward and backward, and every parameter gets a gradient."""
     made = load_space(name).with_input((3, 16, 16), 10)
     for derivation in made.sample(4, seed=7):
@@ -94,11 +94,11 @@ def test_every_derivation_builds_and_learns(name):
 
 
 @pytest.mark.parametrize("seed", range(0, 60, 5))
-def test_blocks_put_out_the_shapes_that_are_declared(seed):
-    """The maps between stages have the architecture's shapes, on random spaces with every construct."""
+def test_blocks_have_the_declared_shapes(seed):
+    """On random spaces with every construct, the maps between stages have the architecture's shapes."""
     made = random_space(seed, largest=10**9)
     if made is None:
-        pytest.skip("refused")
+        pytest.skip("rejected")
     arch = made.architecture(made.sample(1, seed=seed)[0])
     network = build_network(arch).eval()
     with torch.no_grad():
@@ -112,14 +112,13 @@ def test_blocks_put_out_the_shapes_that_are_declared(seed):
 
 
 @pytest.mark.parametrize("order", ["original", "bn_after_add", "relu_before_add"])
-def test_a_block_whose_last_norm_is_zero_is_its_shortcut(order):
-    """With the branch's last norm at zero a block is its shortcut, then what follows the addition: ReLU, norm and
-    ReLU, or nothing."""
+def test_a_block_with_a_zero_last_norm_is_its_shortcut(order):
+    """If the branch's last norm is zero, a block is its shortcut followed by the ops after the addition."""
     made = load_space("preact_variants")
     network = build_network(made.architecture(made.named({"order": order, "depth": "2"}))).eval()
     block = network.stages[0][1]
     norms = [module for module in block.branch if isinstance(module, torch.nn.BatchNorm2d)]
-    if order == "bn_after_add":  # its last norm stands after the sum: silence the last conv
+    if order == "bn_after_add":  # its last norm is after the sum: set the last conv to zero
         torch.nn.init.zeros_(block.branch[-1].weight)
     else:
         torch.nn.init.zeros_(norms[-1].weight)
@@ -142,7 +141,7 @@ def test_a_block_whose_last_norm_is_zero_is_its_shortcut(order):
     ],
 )
 def test_zero_initialised_last_norms(block, silent):
-    """The norm that ends a branch begins at 0, so the block is its shortcut, and learns; others stay."""
+    """The norm that ends a branch starts at 0 and learns, so the block starts as its shortcut; other norms do not."""
     arch = only(block=block, stages="{blocks: 2, width: 8}")
     plain, zeroed = build_network(arch, seed=1), build_network(arch, seed=1, zero_init_last_norm=True)
     scales = {name for name, tensor in plain.state_dict().items() if not torch.equal(tensor, zeroed.state_dict()[name])}
@@ -153,7 +152,7 @@ def test_zero_initialised_last_norms(block, silent):
 
 
 def test_shortcuts_of_table_1():
-    """Constant scaling, dropout, 1x1 convs and gates on the shortcut compute what section 3 of He 2016 says."""
+    """Scaling, dropout, 1x1 convs and gates on the shortcut compute what section 3 of He 2016 defines."""
     x = torch.randn(2, 8, 16, 16)
     for shortcut, expected in [
         ("scale(0.5)", lambda b: 0.5 * x),
@@ -178,7 +177,7 @@ def test_shortcuts_of_table_1():
 # Initialisation
 
 
-def test_convolutions_start_as_he_2015_has_them():
+def test_convolutions_are_initialised_as_in_he_2015():
     """Conv weights are N(0, sqrt(2 / (k k out))), norms 1 and 0, the classifier's bias 0."""
     network = build_network(
         only(stages="{blocks: 1, width: 256}", stem="conv3x3(256) bn", block="conv3x3 bn conv1x1(512) conv5x5 +")
@@ -196,8 +195,8 @@ def test_convolutions_start_as_he_2015_has_them():
             assert (module.bias == 0).all()
 
 
-def test_grouped_convolutions_count_the_fan_of_a_group():
-    """A grouped or depthwise conv starts with the variance that its group's fan-out asks for."""
+def test_grouped_convolutions_use_the_fan_out_of_a_group():
+    """A grouped or depthwise conv is initialised with the variance of its group's fan-out."""
     network = build_network(
         only(stages="{blocks: 1, width: 512}", stem="conv1x1(512)", block="dwconv3x3 conv3x3(g=8) +")
     )
@@ -206,8 +205,8 @@ def test_grouped_convolutions_count_the_fan_of_a_group():
     assert grouped.weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 512 / 8)), rel=0.05)
 
 
-def test_biases_that_are_set_on_purpose_stay():
-    """The gates' biases are those of the file, not zero."""
+def test_given_biases_are_kept():
+    """The gates' biases are those of the space file, not zero."""
     network = build_network(
         only(block="conv3x3 gate(b=-6)", shortcut="{same: shortcut_gate(b=-3)}", stages="{blocks: 1, width: 8}")
     )
@@ -215,8 +214,8 @@ def test_biases_that_are_set_on_purpose_stay():
     assert (network.stages[0][0].shortcut[0].conv.bias == -3).all()
 
 
-def test_a_seed_repeats_and_the_global_state_stays():
-    """The same seed gives the same weights, another one others; the global random state is not touched."""
+def test_a_seed_fixes_the_weights_and_keeps_the_global_state():
+    """The same seed gives the same weights, another one gives others, and the global random state is unchanged."""
     arch = only()
     torch.manual_seed(123)
     before = torch.get_rng_state()
@@ -227,7 +226,7 @@ def test_a_seed_repeats_and_the_global_state_stays():
     assert any(not torch.equal(tensor, state[name]) for name, tensor in other.state_dict().items())
 
 
-def test_the_signal_keeps_its_size_at_the_start():
+def test_the_signal_keeps_its_scale_at_initialisation():
     """At initialisation the logits of a network of 56 layers neither vanish nor explode."""
     text = (
         "input: 3x32x32\nclasses: 10\nstem: conv3x3(16) post\n"
@@ -240,8 +239,8 @@ def test_the_signal_keeps_its_size_at_the_start():
     assert 0.05 < logits.std().item() < 50
 
 
-def test_the_tree_of_modules_is_the_architectures():
-    """stem, stages, blocks and head are modules of their own, in the order of the architecture."""
+def test_the_module_tree_follows_the_architecture():
+    """stem, stages, blocks and head are separate modules, in the order of the architecture."""
     network = build_network(only(transition="bn avgpool conv1x1"))
     assert [name for name, _ in network.named_children()] == ["stem", "stages", "head"]
     assert [len(stage) for stage in network.stages] == [2, 3 + 2]
@@ -249,8 +248,8 @@ def test_the_tree_of_modules_is_the_architectures():
     assert names == ["pre", "branch", "shortcut", "after"]
 
 
-def test_networks_are_pickled(tmp_path):
-    """``torch.save`` keeps a network with classes of our own for another process, and copies are equal."""
+def test_networks_can_be_pickled(tmp_path):
+    """``torch.save`` stores a network for another process, and copies are equal."""
     space = load_space("preact_variants.yaml")
     network = build_network(space.architecture("order=full_preact,attn@stage1=se(r=4)"), seed=3).eval()
     x = images(network.architecture)

@@ -1,4 +1,4 @@
-"""Weights and dropout masks come from generators of one's own."""
+"""Weights and dropout masks come from separate generators."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def architecture():
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
-def test_the_numbers_are_those_of_the_global_generator(draw):
-    """A generator seeded with 5 gives what ``torch.manual_seed(5)`` gives, and leaves the global state alone."""
+def test_numbers_equal_those_of_the_global_generator(draw):
+    """A generator seeded with 5 gives the numbers of ``torch.manual_seed(5)`` and leaves the global state unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         expected = draw()
@@ -54,8 +54,8 @@ def test_the_numbers_are_those_of_the_global_generator(draw):
         assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_threads_build_the_networks_that_one_thread_builds(architecture):
-    """Eight threads that build from seeds at the same time get each seed's weights, and no random state changes."""
+def test_concurrent_threads_build_the_same_networks(architecture):
+    """Eight threads that build networks concurrently get each seed's weights, and no random state changes."""
     expected = [weights(build_network(architecture, seed)) for seed in range(3)]
     states = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     right: list[bool] = []
@@ -73,8 +73,8 @@ def test_threads_build_the_networks_that_one_thread_builds(architecture):
     assert random.getstate() == states[1] and (np.random.get_state()[1] == states[2]).all()
 
 
-def test_the_caller_s_defaults_do_not_matter(architecture):
-    """Under another default dtype or device, no_grad or inference_mode the same trainable float32 weights are built."""
+def test_the_callers_defaults_have_no_effect(architecture):
+    """Another default dtype or device, no_grad and inference_mode give the same trainable float32 weights."""
     expected = weights(build_network(architecture))
     torch.set_default_dtype(torch.float64)
     try:
@@ -86,8 +86,8 @@ def test_the_caller_s_defaults_do_not_matter(architecture):
     assert all(parameter.requires_grad and not parameter.is_inference() for parameter in built.parameters())
 
 
-def test_dropout_draws_from_its_generator_within_the_block():
-    """The mask of a seed is the same each time, whatever the global state; after the block it is the global one's."""
+def test_dropout_uses_its_generator_within_the_block():
+    """A seed gives the same mask in any global state, and after the block the global generator is used again."""
     net = nn.Sequential(nn.Dropout(0.5))
     x = torch.ones(64)
 

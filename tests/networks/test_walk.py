@@ -1,4 +1,4 @@
-"""The walk through an architecture and the network that is built from it agree."""
+"""The layers of an architecture agree with the network built from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ head: pre gap fc
 
 
 def networks() -> dict[str, Architecture]:
-    """A network with every part, one of each shipped space, and some of random spaces."""
+    """Return a network with every part, one of each shipped space, and some of random spaces."""
     made = {"every part": parse_space(EVERY_PART).architecture(0)}
     for name in sorted(shipped_spaces()):
         space = load_space(name)
@@ -42,12 +42,12 @@ def networks() -> dict[str, Architecture]:
 
 
 def shape_of(x: Tensor) -> TensorShape:
-    """The shape of one image's map; a vector is a map of one position."""
+    """Return the shape of one image's map; a vector is a map of one position."""
     return TensorShape(*(*x.shape[1:], 1, 1)[:3])
 
 
 def recorded_shapes(network: Network) -> dict[str, tuple[TensorShape, TensorShape]]:
-    """The name of each module -> the shapes of its last argument and of its output."""
+    """Return the shapes of each module's last argument and output, by module name."""
     found = {}
     for name, module in network.named_modules():
 
@@ -64,8 +64,8 @@ ARCHITECTURES = networks()
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_walk_has_the_shapes_and_modules_of_the_built_network(name):
-    """The layers are the modules of stem, stages and head under their names, and have the shapes that are recorded."""
+def test_layers_have_the_shapes_and_modules_of_the_built_network(name):
+    """The layers are the modules of stem, stages and head under their names, with the recorded shapes."""
     architecture = ARCHITECTURES[name]
     with torch.device("meta"):
         network = Network(architecture).eval()
@@ -84,8 +84,8 @@ def test_the_walk_has_the_shapes_and_modules_of_the_built_network(name):
     assert built == names
 
 
-def test_every_layer_knows_its_place():
-    """Stage, block, part, path and module of the layers of a network with every part."""
+def test_every_layer_knows_its_position():
+    """In a network with every part, each layer has its stage, block, part, path and module."""
     layers = [
         (layer.stage, layer.block, layer.part, layer.path, layer.module, layer.section)
         for layer in ARCHITECTURES["every part"].layers()
@@ -105,8 +105,8 @@ def test_every_layer_knows_its_place():
     assert layers[-1] == (3, 0, "head", "head.3", "head.3", "head")
 
 
-def test_a_pickle_leaves_the_segments_out():
-    """A pickled architecture holds its fields alone, and its walk is the same afterwards."""
+def test_a_pickle_leaves_out_the_segments():
+    """A pickled architecture contains only its fields, and has the same layers after loading."""
     architecture = ARCHITECTURES["every part"]
     loaded = pickle.loads(pickle.dumps(architecture))
     assert "segments" in vars(architecture) and "segments" not in vars(loaded)

@@ -1,4 +1,4 @@
-"""Published networks, what they cost, and where they stand in the families of ``search_spaces/published``.
+"""Published networks, their costs, and their choices in the families of ``search_spaces/published``.
 
 The figures of ``TABLE`` come from running the named implementations, not from the language: parameters; MACs of conv,
 linear and attention products; elements that those put out. ``docs/published.md`` prints both tables.
@@ -300,7 +300,7 @@ drn_d_105 | 224 | 54801304 | -
 
 
 class Published(NamedTuple):
-    """An entry of a table; ``gmacs`` as the text that was published, ``source`` its heading."""
+    """An entry of a table; ``gmacs`` is the published text, and ``source`` the heading."""
 
     name: str
     side: int
@@ -314,7 +314,7 @@ class Published(NamedTuple):
 
 
 def read_table(text: str) -> Iterator[Published]:
-    """The entries of a table."""
+    """Return the entries of a table."""
     source, figures = "", ""
     for line in filter(None, text.splitlines()):
         if line.startswith("#"):

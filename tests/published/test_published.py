@@ -1,4 +1,4 @@
-"""Published networks, named by their choices in their family, cost what they are known to cost."""
+"""Published networks, named by their choices in a family, have their known costs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def identify(row: Published) -> str:
     return f"{row.name}-{row.side}".replace(" ", "_")
 
 
-# The smallest network of each family, for building; most at a small input, where they cost little to run.
+# The smallest network of each family, for building; most with a small input, for speed.
 BUILT = list({row.family: row for row in sorted(ROWS + FURTHER, key=lambda row: -row.params)}.values())
 BUILT_SIDE = 64
 
 
 @pytest.mark.parametrize("row", ROWS, ids=identify)
-def test_costs_are_the_published_ones(row: Published) -> None:
-    """A published network, named by its choices in its family, costs what it is known to cost, to the last unit."""
+def test_costs_equal_the_published_ones(row: Published) -> None:
+    """A published network, named by its choices, has exactly its known cost."""
     cost = explorer.cost(member(row))
     assert (cost.params, cost.macs, cost.activations) == (row.params, row.macs, row.activations)
 
 
 @pytest.mark.parametrize("row", FURTHER, ids=identify)
 def test_further_members_have_the_published_size(row: Published) -> None:
-    """Other members of the families have the parameters that are published, and the GMACs to two decimals."""
+    """Other members of the families have the published parameters, and the published GMACs to two decimals."""
     cost = explorer.cost(member(row))
     assert cost.params == row.params
     if row.gmacs != "-":
@@ -41,21 +41,21 @@ def test_further_members_have_the_published_size(row: Published) -> None:
 
 
 def test_every_published_family_is_in_the_table() -> None:
-    """No file of the folder goes unchecked, and every one is checked whole when it is loaded."""
+    """Every file of the folder is in the table, and each is checked completely on loading."""
     files = {path for path in shipped_spaces() if path.startswith("published/")}
     assert files == {f"published/{row.family}.yaml" for row in ROWS + FURTHER}
     assert {family(row.family, row.side).validated for row in ROWS + FURTHER} == {"all"}
 
 
 def test_published_networks_are_all_different() -> None:
-    """No two lines of the table, at one input, are the same network: a choice that did nothing would show."""
+    """No two lines of the table at one input are the same network, so every choice has an effect."""
     digests = [member(row).digest for row in ROWS + FURTHER]
     assert len(set(digests)) == len(digests)
 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Maps this small gain nothing from threads, and lose where other work shares the cores."""
+    """Small maps gain nothing from threads, which are slow if other processes use the cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -69,7 +69,7 @@ def one_thread() -> Iterator[None]:
     ids=identify,
 )
 def test_built_networks_agree(row: Published) -> None:
-    """The smallest published network of each family runs, and outside counters find in it what its costs say."""
+    """The smallest published network of each family runs, and external counters agree with its costs."""
     architecture = member(row._replace(side=min(row.side, BUILT_SIDE)))
     report = check_cost(architecture)
     cost = explorer.cost(architecture)
@@ -79,7 +79,7 @@ def test_built_networks_agree(row: Published) -> None:
 
 
 def products_put_out(network: nn.Module, architecture: explorer.Architecture) -> int:
-    """Elements that conv and linear layers and matrix products put out, from what runs."""
+    """Return the output elements of convolutions, linear layers and matrix products in a run."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Count(TorchDispatchMode):
@@ -108,7 +108,7 @@ def products_put_out(network: nn.Module, architecture: explorer.Architecture) ->
     ],
 )
 def test_squeeze_keeps_its_least_share(arguments: str, channels: int, squeeze: int) -> None:
-    """``least`` takes the next multiple where the nearest falls below that share of C/r, as MobileNetV3's SE does."""
+    """``least`` takes the next multiple if the nearest one is below that share of C/r, as in MobileNetV3's SE."""
     text = f"stages: {{blocks: 1, width: {channels}}}\nstem: conv1x1({channels})\nblock: conv1x1 se({arguments}) +\n"
     space = explorer.parse_space(f"input: 3x8x8\nclasses: 2\nhead: gap fc\n{text}")
     (found,) = [placed.op for placed in space.architecture(0).layers() if isinstance(placed.op, SqueezeExcitation)]

@@ -1,4 +1,4 @@
-"""The scores against their definitions, and as values that can be relied on."""
+"""Zero-cost scores follow their definitions and are reproducible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plain():
 
 
 def noise(batch: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images and labels that scores without a data set see."""
+    """Return the images and labels for scores without a data set."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (batch,), generator=random)
     return torch.randn(batch, 1, 6, 6, generator=random), labels
@@ -53,8 +53,8 @@ QUICK = ("he2016_orders.yaml", "preact_variants.yaml", "published/botnet.yaml", 
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in shipped_spaces()]
 )
 def test_each_shipped_space_can_be_scored(name):
-    """A network of every shipped space, on small images, has finite scores, the same twice; None stands where a
-    definition gives no number. torch's global random state is as before."""
+    """Networks of every shipped space have finite, reproducible scores, or None if undefined, and the random state is
+    unchanged."""
     space = load_space(name)
     space = space.with_input(TensorShape(3, 64, 64), 5) if space.input.height > 64 else space
     arch = min((space.architecture(d) for d in space.sample(8, seed=3)), key=lambda arch: explorer.cost(arch).macs)
@@ -69,7 +69,7 @@ def test_each_shipped_space_can_be_scored(name):
 
 
 def test_naswot_counts_agreeing_units(plain):
-    """Against a count image by image, unit by unit."""
+    """The score equals a count image by image and unit by unit."""
     net, sides = build_network(plain, 2).eval(), []
     for module in net.modules():
         if isinstance(module, torch.nn.ReLU):
@@ -81,9 +81,8 @@ def test_naswot_counts_agreeing_units(plain):
     assert score_architecture(plain, ["naswot"], batch=5, seed=2)["naswot"] == pytest.approx(expected)
 
 
-def test_synflow_flows_through_every_layer_alike(plain):
-    """What reaches the output passes every layer of a chain without norms (Tanaka et al. 2020, theorem 1), so the score
-    is the output times the number of layers."""
+def test_synflow_is_conserved_across_layers(plain):
+    """In a chain without norms the score is the output times the number of layers (Tanaka et al. 2020, theorem 1)."""
     net = build_network(plain, 0).double()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -94,8 +93,8 @@ def test_synflow_flows_through_every_layer_alike(plain):
     assert score_architecture(plain, ["synflow"])["synflow"] == pytest.approx(math.log(4 * output))
 
 
-def test_snip_is_what_the_loss_loses_with_a_weight(plain):
-    """For each weight of the last layer, scaled up by a little, the loss changes by the score's part of it."""
+def test_snip_is_the_change_of_the_loss(plain):
+    """For each weight of the last layer, a small scaling changes the loss by that weight's part of the score."""
     scores = score_architecture(plain, ["snip", "grad_norm"], batch=6, seed=3)
     images, labels = noise(6, seed=3)
     images, net = images.double(), build_network(plain, 3).double().eval()
@@ -122,7 +121,7 @@ def test_snip_is_what_the_loss_loses_with_a_weight(plain):
 
 
 def test_zen_prefers_depth():
-    """Of two networks of one block order the deeper one scores higher."""
+    """Of two networks of one block order the deeper one has the higher score."""
     space = load_space("he2016_orders.yaml")
     shallow = parse_space(space.text.replace("blocks: 3", "blocks: 1"), "shallow.yaml").architecture(0)
     deep = space.architecture(0)
@@ -132,14 +131,14 @@ def test_zen_prefers_depth():
 
 
 def test_without_norm_or_activation_there_is_no_score(plain):
-    """None, not a number that means nothing."""
+    """The score is None."""
     bare = parse_space(PLAIN.replace(" relu", ""), "bare.yaml").architecture(0)
     assert score_architecture(bare, ["naswot"])["naswot"] is None
     assert score_architecture(plain, ["zen"])["zen"] is None
 
 
-def test_real_images_are_the_shuffled_training_ones():
-    """A data set of another shape is refused; images change what sees them, not synflow."""
+def test_scores_on_a_data_set():
+    """A data set of another shape is rejected, and images change every score that uses them, so not synflow."""
     data = load_data("digits")
     arch = load_space("preact_variants.yaml").with_input(data.shape, data.classes).architecture(7)
     real, noise = (score_architecture(arch, data=seen, batch=8) for seen in (data, None))
@@ -151,7 +150,7 @@ def test_real_images_are_the_shuffled_training_ones():
 
 
 def test_a_score_is_a_cost_function():
-    """``Scorer`` gives a search one score of every candidate, which its sampler sees."""
+    """``Scorer`` computes a score as a cost of every candidate, which the sampler uses."""
     space = load_space("preact_variants.yaml").with_input(TensorShape(1, 8, 8), 10)
     scorer = Scorer("synflow", batch=4)
     study = explorer.search(
@@ -164,8 +163,8 @@ def test_a_score_is_a_cost_function():
         assert record.costs["synflow"] == score_architecture(arch, ["synflow"])["synflow"]
 
 
-def test_the_caller_s_state_does_not_matter():
-    """Within inference_mode, and whatever the global random state is, the same scores come; that state stays."""
+def test_the_callers_state_has_no_effect():
+    """Inference mode and the global random state do not change the scores, and the state stays unchanged."""
     space = load_space("preact_variants.yaml")
     architecture = space.architecture(space.sample(1)[0])
     names = ("zen", "grad_norm")

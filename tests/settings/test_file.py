@@ -1,4 +1,4 @@
-"""The settings file: what it may say, and where it is wrong."""
+"""The settings file: accepted values and error positions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(tmp_path, text):
 
 
 def test_values_are_read_as_they_are_typed(tmp_path):
-    """A value may be YAML's own, or the text that the command line takes."""
+    """A value may have YAML's own type or be the text of the command line."""
     text = """
     trials: 1k
     workers: auto
@@ -66,8 +66,8 @@ def test_values_are_read_as_they_are_typed(tmp_path):
     ],
     ids=str,
 )
-def test_what_is_written_is_read_back(tmp_path, given):
-    """The written file gives the very settings, also those left to the program; a recipe gives one that is equal."""
+def test_a_written_file_is_read_back(tmp_path, given):
+    """The written file gives the same settings, including defaults and an equal recipe."""
     settings = SearchSettings.make(given)
     again = SearchSettings.make(read(tmp_path, write_settings(settings.values(), KNOWN)))
     training = settings.training.resolved("digits") if given.get("recipe") != "mine.json" else None
@@ -107,15 +107,15 @@ def test_what_is_written_is_read_back(tmp_path, given):
     ],
     ids=lambda value: value[:30],
 )
-def test_what_is_wrong_is_one_line_with_its_place(tmp_path, text, message):
-    """File, line and column, what was found, and what is likely meant."""
+def test_an_invalid_file_gives_one_line_with_a_position(tmp_path, text, message):
+    """The error has file, line, column, the text found and a suggestion."""
     with pytest.raises(SettingError, match=message) as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_text_file_is_refused(tmp_path):
-    """A missing file, a folder and bytes that are not text are one line each."""
+def test_a_file_that_is_no_text_is_rejected(tmp_path):
+    """A missing file, a folder and bytes that are not text give one line each."""
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     for name, reason in (("absent.yaml", "No such file"), ("", "cannot be read"), ("bytes.yaml", "not text in UTF-8")):
         with pytest.raises(SettingError, match=reason):

@@ -1,4 +1,4 @@
-"""A new option of a search is one field: everything else is made from it."""
+"""A new option of a search is one field."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ class Wider(SearchSettings):
 
 
 def test_a_new_option_is_one_field(tmp_path):
-    """The option stands in --help, the signature, the docstring, the settings file and the table of the documentation,
-    and its value arrives."""
+    """The option appears in --help, signature, docstring, settings file and documentation, and its value is used."""
 
     @takes_settings(Wider)
     def run(space: str, settings: Wider) -> Wider:
@@ -67,8 +66,8 @@ def test_a_new_option_is_one_field(tmp_path):
 
 
 def test_a_new_option_may_belong_to_the_study():
-    """A marked option is in the fingerprint where it is not the default, so that earlier studies are resumed, and a run
-    with another value is refused by name; one that is not marked may differ."""
+    """A marked option enters the fingerprint if it differs from the default, and another value is refused; an unmarked
+    one may differ."""
     space = load_space("he2016_orders.yaml")
     settings = Wider(patience=2)
     kept = make_fingerprint(space, SearchSettings())
@@ -82,9 +81,8 @@ def test_a_new_option_may_belong_to_the_study():
         require_same(study, make_fingerprint(space, replace(settings, warm_up=5)), space.text)
 
 
-def test_every_setting_stands_everywhere():
-    """The commands and the public functions offer every setting that is theirs, and the fingerprint knows each that is
-    marked."""
+def test_every_setting_is_offered_everywhere():
+    """Commands and public functions offer all of their settings, and the fingerprint has all marked ones."""
     described = SearchSettings.described()
     typed = {each.name: each.flag for each in described if each.flag is not None}
     options = {param.name: param.opts[0] for param in search.params}

@@ -1,4 +1,4 @@
-"""Settings that describe themselves, and functions that take them."""
+"""Settings that describe themselves, and functions that accept them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def paint(wall: str, settings: Outer, *, coats: int = 1) -> tuple[str, Outer, in
 
 
 def test_settings_are_described_flat_in_the_order_of_the_fields():
-    """Nested settings stand where their field does; an option's name is the field's unless another is given."""
+    """Nested settings are listed in place of their field, and an option is named after its field by default."""
     described = Outer.described()
     assert [each.name for each in described] == ["colour", "count", "shiny", "words"]
     assert [each.flag for each in described] == ["--colour", "--count", "--gleaming", None]
@@ -48,7 +48,7 @@ def test_settings_are_described_flat_in_the_order_of_the_fields():
 
 
 def test_values_are_made_and_read_flat():
-    """``make`` sorts flat values into nested settings, and changes those of a base; ``values`` gives them back."""
+    """``make`` puts flat values into nested settings or changes a base, and ``values`` returns them flat."""
     made = Outer.make({"colour": "green", "count": 3})
     assert made == Outer(inner=Inner(colour="green"), count=3)
     changed = Outer.make({"shiny": True}, made)
@@ -70,15 +70,15 @@ def test_values_are_made_and_read_flat():
         ({"words": 5}, "words must be a list of names, found 5"),
     ],
 )
-def test_a_wrong_value_is_refused_on_construction(given, message):
-    """The message names the setting; the error is one of a search and of a training."""
+def test_an_invalid_value_is_rejected_on_construction(given, message):
+    """The message names the setting, and the error belongs to both search and training."""
     with pytest.raises(SettingError, match=message) as caught:
         Outer.make(given)
     assert isinstance(caught.value, StudyError) and isinstance(caught.value, TrainingError)
 
 
-def test_python_code_may_exceed_what_may_be_typed():
-    """A bound on what is typed guards against slips; a program may give more."""
+def test_python_code_may_exceed_the_command_lines_bounds():
+    """A bound of the command line prevents typing errors and does not apply to Python."""
     count = next(each for each in Outer.described() if each.name == "count")
     assert Outer(count=11).count == 11 and count.kind.read("count", "10") == 10
     with pytest.raises(SettingError, match="count must be at most 10, found 11"):
@@ -86,7 +86,7 @@ def test_python_code_may_exceed_what_may_be_typed():
 
 
 def test_a_function_takes_each_setting_as_a_keyword():
-    """Keywords, one value, or a value changed by keywords; its own parameters stay."""
+    """A function accepts keywords, one settings object, or both, beside its own parameters."""
     green = Outer(inner=Inner(colour="green"))
     assert paint("north") == ("north", Outer(), 1)
     assert paint("north", colour="green", coats=2) == ("north", green, 2)
@@ -95,7 +95,7 @@ def test_a_function_takes_each_setting_as_a_keyword():
 
 
 def test_a_function_shows_each_setting():
-    """The signature and the docstring hold every setting between the function's own parameters."""
+    """The signature and the docstring contain every setting between the function's own parameters."""
     shown = inspect.signature(paint).parameters
     assert list(shown) == ["wall", "settings", "colour", "count", "shiny", "words", "coats"]
     assert shown["colour"].default == "red" and shown["count"].kind is inspect.Parameter.KEYWORD_ONLY
@@ -110,16 +110,16 @@ def test_a_function_shows_each_setting():
         ({"colour": "red"}, "missing .* argument: 'wall'"),
     ],
 )  # fmt: skip
-def test_a_function_refuses_other_arguments(arguments, message):
-    """An unknown keyword and a missing argument are TypeErrors, as with any function."""
+def test_a_function_rejects_other_arguments(arguments, message):
+    """An unknown keyword or a missing argument is a TypeError."""
     with pytest.raises(TypeError, match=message):
         paint(**arguments)
     with pytest.raises(SettingError, match=r"settings must be Outer\(...\), found {'colour': 'red'}"):
         paint("north", {"colour": "red"})
 
 
-def test_a_parameter_of_its_own_stands_for_a_setting():
-    """A function that has a parameter of a setting's name keeps it, and the setting has its default."""
+def test_an_own_parameter_replaces_a_setting():
+    """A function's own parameter with a setting's name is kept, and the setting has its default."""
 
     @takes_settings(Inner)
     def dye(colour: int, settings: Inner) -> tuple[int, str]:
@@ -128,8 +128,8 @@ def test_a_parameter_of_its_own_stands_for_a_setting():
     assert dye(7) == (7, "red") and list(inspect.signature(dye).parameters) == ["colour", "settings"]
 
 
-def test_paths_are_texts():
-    """A path object is taken where text is."""
+def test_paths_are_accepted_as_text():
+    """A path object is accepted in place of text."""
     from pathlib import Path
 
     assert Text().check("folder", Path("a/b")) == "a/b"

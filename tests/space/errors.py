@@ -1,4 +1,4 @@
-"""The errors of space files in one table: what each says, a file that has it, and the nearest file without it.
+"""A table of the errors of space files: each message, a file that causes it, and the most similar valid file.
 
 The tests loop over it, and ``docs/errors.md`` prints it.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Error(NamedTuple):
-    """``says``: line:column: and how the message begins. ``bad`` and ``good``: sections of a file, see ``text``."""
+    """``says``: line:column: and the start of the message. ``bad`` and ``good``: sections of a file, see ``text``."""
 
     says: str
     bad: dict

@@ -1,5 +1,5 @@
-"""Inputs made by hypothesis, read one after the other. Run as a program (``python -m tests.space.fuzz INPUTS``) it
-prints what came of them as JSON; an input that breaks the promise ends it with hypothesis's report of the least such.
+"""Inputs from hypothesis, read one after the other. Run as a program (``python -m tests.space.fuzz INPUTS``), it prints
+the outcomes as JSON, or hypothesis's report of the smallest input that fails the check.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ PIECES = [*sorted(registry.by_spelling), *WORDS.split(), "\n", "\n  ", "\t", "\x
 
 
 class Outcomes:
-    """What came of the inputs so far; ``slowest`` in CPU seconds."""
+    """The outcomes of the inputs so far; ``slowest`` is in CPU seconds."""
 
     def __init__(self) -> None:
         self.inputs = self.spaces = 0
         self.slowest, self.slowest_input = 0.0, ""
 
-    def reads_or_says_where(self, data: str | bytes) -> None:
-        """The promise: a space, or a SpaceError whose every line has a place; and a space keeps its word."""
+    def check_input(self, data: str | bytes) -> None:
+        """Check that the text gives a consistent space, or a SpaceError in which every line has a position."""
         start = time.process_time()
         self.inputs += 1
         try:
@@ -66,13 +66,13 @@ class Outcomes:
         else:
             self.spaces += 1
             assert space.text == (data if isinstance(data, str) else data.decode("utf-8-sig"))
-            self.keeps_its_word(space)
+            self.check_consistency(space)
         seconds = time.process_time() - start
         if seconds > self.slowest:
             self.slowest, self.slowest_input = seconds, repr(data)[:2_000]
 
-    def keeps_its_word(self, space) -> None:
-        if self.spaces % 4 == 0:  # the same text again comes to the same; reading costs as much as all else together
+    def check_consistency(self, space) -> None:
+        if self.spaces % 4 == 0:  # the same text gives the same space; a quarter, to save time
             again = parse_space(space.text, "h.yaml")
             assert (again.digest, again.count()) == (space.digest, space.count())
         for derivation in (space.unrank(space.count() - 1), *space.sample(3)):
@@ -80,11 +80,11 @@ class Outcomes:
             try:
                 space.architecture(derivation)
             except SpaceError:
-                assert space.validated == "sampled"  # then, and only then, a derivation may still fail
+                assert space.validated == "sampled"  # only then may a derivation still fail
 
 
 def mutated(valid: str, mutations: list[tuple[int, int, str, int]]) -> str:
-    """A file with pieces put in, cut, doubled, replaced or swapped."""
+    """Return a file with parts inserted, removed, duplicated, replaced or swapped."""
     for where, length, piece, kind in mutations:
         at = where % (len(valid) + 1)
         end = min(len(valid), at + length % 12)
@@ -105,8 +105,8 @@ def mutated(valid: str, mutations: list[tuple[int, int, str, int]]) -> str:
     return valid
 
 
-def soup(pieces: list[str], section: str) -> str:
-    """The language's own words in any order, as one section, as a rule, or as the whole file."""
+def random_words(pieces: list[str], section: str) -> str:
+    """Return the language's words in random order, as one section, as a rule, or as the whole file."""
     words = " ".join(pieces)
     if section == "file":
         return words
@@ -118,10 +118,10 @@ def soup(pieces: list[str], section: str) -> str:
 SECTIONS = ["block", "stem", "head", "transition", "stages", "shortcut", "input", "grammar", "file"]
 WORD_LISTS = st.lists(st.sampled_from(PIECES), max_size=40)
 MUTATIONS = st.lists(st.tuples(SEEDS, SEEDS, st.sampled_from(PIECES), st.integers(0, 4)), min_size=1, max_size=5)
-# How an input is made, and its share of all.
+# The generators of inputs, and the share of each.
 KINDS: list[tuple[str, float, st.SearchStrategy]] = [
     ("a valid space with one to five mutations", 0.22, st.builds(mutated, st.sampled_from(VALID), MUTATIONS)),
-    ("the language's own words", 0.4, st.builds(soup, WORD_LISTS, st.sampled_from(SECTIONS))),
+    ("the language's own words", 0.4, st.builds(random_words, WORD_LISTS, st.sampled_from(SECTIONS))),
     ("any bytes", 0.15, st.binary(max_size=400)),
     (
         "any text where a name, a number or an expression stands",
@@ -138,10 +138,10 @@ KINDS: list[tuple[str, float, st.SearchStrategy]] = [
 
 
 def fuzz(inputs: int, derandomize: bool) -> dict[str, object]:
-    """Read so many inputs, each kind its share. Raises what a broken promise raised, on its least example."""
+    """Read this many inputs from all generators. Raise the error of the smallest input that fails the check."""
     outcomes = Outcomes()
     for _, share, strategy in KINDS:
-        run: Callable[[], None] = given(strategy)(outcomes.reads_or_says_where)
+        run: Callable[[], None] = given(strategy)(outcomes.check_input)
         settings(
             max_examples=round(inputs * share),
             deadline=None,

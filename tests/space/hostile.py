@@ -1,4 +1,4 @@
-"""Space files that mean harm, by name. Run as a program, this reads them all and prints what came of each.
+"""Hostile space files by name. Run as a program, this module reads them all and prints each outcome.
 
 ``refused`` ends in a SpaceError; ``read`` may also load, as long as it costs little.
 """
@@ -18,7 +18,7 @@ from tests.space.spaces import text
 
 
 def chain(length: int, link: str, end: str) -> dict[str, str]:
-    """Rules r0, r1, ...: each is ``link`` with NEXT for the following one; the last is ``end``."""
+    """Return rules r0, r1, ...: each is ``link`` with NEXT for the following one; the last is ``end``."""
     return {**{f"r{k}": link.replace("NEXT", f"r{k + 1}") for k in range(length)}, f"r{length}": end}
 
 
@@ -28,7 +28,7 @@ def many(count: int, template: str) -> dict[str, str]:
 
 STAGES_64 = f"{{blocks: 2000, width: [{', '.join(['8'] * 64)}]}}"
 
-# Alternatives of widths that are groups as well: most combinations do not divide, all errors are at one place.
+# Alternative widths that are also group counts: most combinations do not divide, and all errors have one position.
 FAULTY = (
     ("two alternatives", "8 | 12", 18, "network"),
     ("two alternatives a stage", "8 | 12", 18, "stage"),
@@ -149,8 +149,8 @@ READ: dict[str, str] = {
 
 
 def peak_mb() -> int:
-    """The most memory this process has held, in MiB. Linux carries a parent's ``ru_maxrss`` over fork and exec
-    into the child's, so there the figure is read from /proc."""
+    """Return the peak memory of this process in MiB. Linux inherits a parent's ``ru_maxrss`` over fork and exec, so the
+    value is read from /proc there."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) // 1024

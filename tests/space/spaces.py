@@ -1,4 +1,4 @@
-"""Small space files: one plain residual network, with the sections that a test is about put in their place."""
+"""Small space files: a plain residual network in which a test replaces some sections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAIN = {
 def text(
     grammar: Mapping[str, str] | None = None, vary: Mapping[str, str] | None = None, **sections: str | None
 ) -> str:
-    """The plain space's file, sections replaced, added, or (None) left out."""
+    """Return the plain space's file with sections replaced, added, or (None) left out."""
     lines = [f"{key}: {value}" for key, value in {**PLAIN, **sections}.items() if value is not None]
     for title, entries in (("grammar", grammar), ("vary", vary)):
         if entries is not None:
@@ -40,7 +40,7 @@ def space(
 
 
 def only(**sections) -> Architecture:
-    """The one network of a space without choices."""
+    """Return the network of a space without choices."""
     made = space(**sections)
     assert made.count() == 1
     return made.architecture(0)
@@ -51,12 +51,12 @@ def line(block: Block) -> str:
 
 
 def ways(block: Block) -> str:
-    """The shortcut as a line; ``-`` where there is none."""
+    """Return the shortcut as a line, ``-`` for none."""
     return "-" if block.shortcut is None else " ".join(map(str, block.shortcut))
 
 
 def first(arch: Architecture, stage: int = 1) -> Block:
-    """The block that opens a stage."""
+    """Return the block that opens a stage."""
     return arch.stages[stage - 1].blocks[0]
 
 
@@ -69,7 +69,7 @@ def written(ops) -> str:
 
 
 class Answers(dict):
-    """Choices that are made when they are looked at: the first alternative, unless ``script`` says otherwise.
+    """Choices that are made when they are read: the first alternative, unless ``script`` gives another.
 
     It takes the place of a derivation's choices, so that a network can be derived without the question
     order that counting and ranking rest on. ``options`` remembers what each choice could have been.
@@ -88,8 +88,8 @@ class Answers(dict):
 
 
 def by_trying(space: SearchSpace) -> Iterator[dict[str, str]]:
-    """All derivations of a small space as mappings, found by deriving networks and trying the other
-    answers to whatever they looked at: an enumeration that knows nothing of counting."""
+    """Return all derivations of a small space as mappings, found by deriving networks and varying each choice they
+    read: an enumeration that does not use counting."""
     points = {point.name: point for point in space.points}
     pending: list[dict[str, str]] = [{}]
     while pending:
@@ -98,7 +98,7 @@ def by_trying(space: SearchSpace) -> Iterator[dict[str, str]]:
         space.deriver.derive(answers)
         assert set(script) <= set(answers)
         yield dict(answers)
-        # Only what was looked at after the script's own answers may still be varied.
+        # Only choices read after the script's own answers may still vary.
         fresh = [name for name in answers if name not in script]
         for place, name in enumerate(fresh):
             kept = {**script, **{earlier: answers[earlier] for earlier in fresh[:place]}}
@@ -106,7 +106,7 @@ def by_trying(space: SearchSpace) -> Iterator[dict[str, str]]:
 
 
 def agrees_with_trying(space: SearchSpace) -> int:
-    """Check counting, ranking and walking against ``by_trying``; the number of derivations."""
+    """Check counting, ranking and iteration against ``by_trying``, and return the number of derivations."""
     tried = {frozenset(choices.items()) for choices in by_trying(space)}
     ranked = [space.unrank(index) for index in range(space.count())]
     assert {frozenset(derivation.choices.items()) for derivation in ranked} == tried
@@ -116,7 +116,7 @@ def agrees_with_trying(space: SearchSpace) -> int:
 
 
 class RandomSpaces:
-    """Space files made at random from few pieces, small enough to be enumerated."""
+    """Random space files made from few parts, small enough to be enumerated."""
 
     def __init__(self, seed: int):
         self.random = random.Random(seed)
@@ -138,7 +138,7 @@ class RandomSpaces:
         return f"{inner} {self.layers(depth - 1, rules)}"
 
     def text(self) -> str:
-        """One file. It may be refused (two equal alternatives, for instance)."""
+        """Return one file, which may be rejected (two equal alternatives, for instance)."""
         draw = self.random
         rules: dict[str, str] = {"ratio": "2 | 4", "wide": "1 | 1/2", "far": "1 | 2", "depth": "1 | 2"}
         structural: list[str] = []
@@ -171,7 +171,7 @@ class RandomSpaces:
 
 
 def random_space(seed: int, largest: int) -> SearchSpace | None:
-    """A small random space, or None when the file is refused or has more than ``largest`` derivations."""
+    """Return a small random space, or None if the file is rejected or has more than ``largest`` derivations."""
     try:
         made = parse_space(RandomSpaces(seed).text())
     except SpaceError:

@@ -1,4 +1,4 @@
-"""What happens to a network if only one choice changes."""
+"""Networks that differ in one choice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from explorer.space.edits import asked, neighbours
 from explorer.space.search_space import load_space
 
 
-def test_neighbours_differ_in_one_choice_alone():
-    """Each neighbour is a derivation of the space that answers the shared choices alike but one."""
+def test_neighbours_differ_in_exactly_one_choice():
+    """Each neighbour is a derivation of the space with exactly one shared choice changed."""
     space = load_space("preact_variants.yaml")
     for derivation in space.sample(20, seed=3):
         found = list(neighbours(space, derivation))
@@ -19,8 +19,8 @@ def test_neighbours_differ_in_one_choice_alone():
             assert all(other.choices[name] == derivation.choices[name] for name in shared)
 
 
-def test_what_arises_anew_takes_its_first_alternative():
-    """A ratio that only the bottleneck asks for appears with its first alternative, and goes with it."""
+def test_a_newly_active_choice_takes_its_first_alternative():
+    """A ratio that only the bottleneck has appears with its first alternative and disappears with it."""
     space = load_space("preact_variants.yaml")
     plain = space.named({"order": "original"})
     narrow = next(n.derivation for n in neighbours(space, plain) if n.option == "preact_bottleneck")

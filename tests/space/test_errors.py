@@ -1,4 +1,4 @@
-"""Every error has file, line, column, what was found and the suggested fix; the table is in ``errors.py``."""
+"""Every error has file, line, column, the text found and a suggested fix; the table is in ``errors.py``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EACH = [error for errors in ERRORS.values() for error in errors]
 
 
 @pytest.mark.parametrize("error", EACH, ids=lambda error: error.says[:60])
-def test_each_bad_file_is_refused_and_its_nearest_good_one_read(error):
-    """Each error names file, line and column, what was found, and the suggested fix; the nearest good file loads."""
+def test_each_bad_file_is_rejected_and_its_good_version_loads(error):
+    """Each error names file, line, column, the text found and the suggested fix, and the similar good file loads."""
     with pytest.raises(SpaceError) as caught:
         parse_space(text(**error.bad), "bad.yaml")
     assert any(line.startswith(f"bad.yaml:{error.says}") for line in str(caught.value).splitlines())
@@ -25,7 +25,7 @@ def test_each_bad_file_is_refused_and_its_nearest_good_one_read(error):
 
 
 @pytest.mark.parametrize("error", EACH, ids=lambda error: error.says[:60])
-def test_places_are_real(error):
+def test_positions_are_inside_the_file(error):
     """Line and column of every error are inside the file."""
     bad = text(**error.bad)
     with pytest.raises(SpaceError) as caught:
@@ -37,7 +37,7 @@ def test_places_are_real(error):
 
 
 def test_all_faults_are_found_in_one_pass():
-    """Faults of different kinds and places come together, one line each, in the order of the file."""
+    """Different faults in different positions are reported together, one line each, in the order of the file."""
     bad = text(
         {"act": "rleu", "wide": "1/3", "mix": "relu | 2", "bn": "in_"},
         {"nothing": "stage", "act": "layer"},
@@ -68,9 +68,9 @@ def test_all_faults_are_found_in_one_pass():
     assert str(caught.value).splitlines()[1].startswith("f.yaml:3:")
 
 
-def test_faults_of_words_of_lists_and_of_numbers_come_together():
-    """What does not depend on a faulty part is checked too: an unknown name, a list that is too short and
-    a width that is not whole are found in one pass."""
+def test_faults_of_names_lists_and_numbers_are_reported_together():
+    """Parts that do not depend on a faulty part are checked too: an unknown name, a short list and a fractional width
+    are reported together."""
     shipped = find_space("preact_variants").read_text()
     bad = (
         shipped.replace("conv3x3(d=dil) norm attn + act", "conv3x3(d=dill) norm attn + act")
@@ -88,7 +88,7 @@ def test_faults_of_words_of_lists_and_of_numbers_come_together():
 
 
 def test_every_cycle_is_found():
-    """Rules that form a cycle are reported, each cycle once, with the other errors."""
+    """Each cycle of rules is reported once, together with the other errors."""
     with pytest.raises(SpaceError) as caught:
         parse_space(text({"a": "b", "b": "c | bn", "c": "a", "x": "y + 1", "y": "x"}, block="conv3x3 relo +"))
     assert [(p.line, p.message.split(";")[0]) for p in caught.value.problems] == [
@@ -98,14 +98,14 @@ def test_every_cycle_is_found():
     ]
 
 
-def test_the_faults_of_shapes_come_together_too():
-    """Faults that only show when blocks are put together are reported for every place that has one."""
+def test_shape_faults_are_reported_together():
+    """Faults that appear only when blocks are combined are reported at every position that has one."""
     with pytest.raises(SpaceError) as caught:
         parse_space(text({"a": "conv3x3(g=3) +", "b": "conv3x3(w/16) conv3x3 +", "c": "conv3x3 +"}, block="a | b | c"))
     assert [(p.line, p.column) for p in caught.value.problems] == [(8, 6), (9, 6)]
 
 
-def test_errors_travel_between_processes():
+def test_errors_can_be_pickled():
     """A SpaceError keeps its errors through pickling, as workers need."""
     import pickle
 
@@ -115,8 +115,9 @@ def test_errors_travel_between_processes():
     assert str(again) == "a.yaml:1:1: first\na.yaml:3:4: what"
 
 
-def test_a_file_that_is_not_there_and_one_that_is():
-    """A missing file names the shipped spaces and the near miss; a bare name finds a shipped one, from anywhere."""
+def test_missing_files_and_shipped_names():
+    """A missing file gives the shipped spaces and the closest name, and a bare name finds a shipped space from any
+    folder."""
     assert load_space("preact_variants").name == load_space("preact_variants.yaml").name == "preact_variants"
     with pytest.raises(
         SpaceError, match=r"preact_variant\.yaml:1:1: no such file.*did you mean 'preact_variants.yaml'"
@@ -124,9 +125,9 @@ def test_a_file_that_is_not_there_and_one_that_is():
         load_space("preact_variant.yaml")
 
 
-def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
-    """A file in the working folder is read before a shipped one of the same name; a folder is no file, and one that
-    has the bare name of a shipped space does not hide it."""
+def test_a_local_file_comes_before_a_shipped_one(tmp_path, monkeypatch):
+    """A file in the working folder is read before a shipped one of the same name, and a folder of that name is
+    ignored."""
     (tmp_path / "preact_variants.yaml").write_text(text(name="mine"))
     (tmp_path / "folder.yaml").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -146,6 +147,6 @@ def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
         ("x" * 10_000, ["x" * 10_000], ""),
     ],
 )
-def test_near_misses(word, known, answer):
-    """The nearest known names, two at most; among very many, and for very long words, without much ado."""
+def test_suggestions(word, known, answer):
+    """At most two closest known names are suggested, quickly even for many names and very long words."""
     assert did_you_mean(word, known) == answer

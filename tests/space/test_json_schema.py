@@ -1,4 +1,4 @@
-"""The schema says what shape a space file has, as editors check it."""
+"""The JSON schema describes the shape of a space file for editors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SHIPPED = shipped_spaces()
 
 
 def faults(content: str) -> list[str]:
-    """What the schema finds wrong in a file, read as an editor reads it."""
+    """Return the schema's errors for a file, read as an editor reads it."""
     data = YAML(typ="safe", pure=True).load(content)
     return [error.message for error in Draft202012Validator(schema()).iter_errors(data)]
 
 
-def test_the_schema_is_one():
-    """The schema itself is valid, and the command prints it."""
+def test_the_schema_is_valid():
+    """The schema is valid JSON Schema, and the command prints it."""
     Draft202012Validator.check_schema(schema())
     child = subprocess.run(
         [sys.executable, "-m", "explorer.space.json_schema"], capture_output=True, text=True, check=True
@@ -35,8 +35,8 @@ def test_the_schema_is_one():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_file_follows_it_and_names_it(name):
-    """Each shipped space validates, and its first line leads an editor to the schema that lies beside it."""
+def test_every_shipped_file_is_valid_and_names_the_schema(name):
+    """Each shipped space validates, and its first line refers to the schema beside it."""
     path = SHIPPED[name]
     assert faults(path.read_text()) == []
     first = path.read_text().splitlines()[0]
@@ -46,8 +46,8 @@ def test_every_shipped_file_follows_it_and_names_it(name):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whatever_loads_follows_it(seed):
-    """A file that the reader takes is valid to the schema: it never warns of what is right."""
+def test_every_file_that_loads_is_valid(seed):
+    """A file that loads is valid under the schema, so an editor never marks a correct file."""
     content = RandomSpaces(seed).text()
     try:
         parse_space(content)
@@ -78,8 +78,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_wrong_shapes_are_found(what):
-    """What the reader refuses for its shape alone, the schema finds too; the plain file passes both."""
+def test_wrong_shapes_are_invalid(what):
+    """Files that the reader rejects for their shape are invalid under the schema, and the plain file passes both."""
     with pytest.raises(SpaceError):
         parse_space(text(**BAD[what]))
     assert faults(text(**BAD[what]))

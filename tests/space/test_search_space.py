@@ -1,4 +1,4 @@
-"""Counting, ranking, sampling and walking a space's derivations."""
+"""Counting, ranking, sampling and iterating over a space's derivations."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def names(derivation: Derivation) -> list[str]:
     return list(derivation.choices)
 
 
-def test_one_network_is_a_space_of_one():
-    """A file without choices has one derivation, and it says nothing."""
+def test_a_file_without_choices_has_one_derivation():
+    """A file without choices has one derivation with an empty text."""
     made = space()
     assert (made.count(), made.unrank(0).choices) == (1, {})
 
@@ -57,8 +57,8 @@ def test_the_fifteen_derivations():
         ("use", 2**8, [f"act@stage{k}.block{j}.use{u}" for k in (1, 2) for j in (1, 2) for u in (1, 2)]),
     ],
 )
-def test_vary_says_how_often_a_rule_is_drawn(scope, count, some):
-    """network: once; stage, block: once in each; use: again at each place. Within its scope it is one choice."""
+def test_vary_sets_the_scope_of_a_rule(scope, count, some):
+    """A rule is one choice in its scope: network, each stage, each block, or each use."""
     made = space({"act": "relu | silu"}, {"act": scope}, block="conv3x3 bn act conv3x3 bn + act")
     assert made.count() == count
     assert names(made.unrank(count - 1)) == some
@@ -66,8 +66,8 @@ def test_vary_says_how_often_a_rule_is_drawn(scope, count, some):
 
 
 @pytest.mark.parametrize("scope", ["stage", "block", "use"])
-def test_stem_and_head_are_scopes_of_their_own(scope):
-    """A rule that varies by stage or below is drawn for itself in the stem (act@stem) and in the head."""
+def test_stem_and_head_are_separate_scopes(scope):
+    """A rule that varies by stage or below has its own choice in the stem (act@stem) and in the head."""
     made = space(
         {"act": "relu | silu"}, {"act": scope}, stem="conv3x3(8) act", head="act gap fc", stages="{blocks: 1, width: 8}"
     )
@@ -77,13 +77,13 @@ def test_stem_and_head_are_scopes_of_their_own(scope):
 
 
 def test_a_transition_belongs_to_the_stage_it_opens():
-    """What varies by stage is one choice in a transition and in the stage behind it."""
+    """A rule that varies by stage has one choice for a transition and the stage after it."""
     made = space({"act": "relu | silu"}, {"act": "stage"}, transition="act conv1x1", block="conv3x3 act +")
     assert names(made.unrank(0)) == ["act@stage1", "act@stage2"]
 
 
 def test_a_shortcut_belongs_to_its_block():
-    """What varies by block is one choice in a block's branch and in its shortcut."""
+    """A rule that varies by block has one choice for a block's branch and its shortcut."""
     made = space(
         {"act": "relu | silu"}, {"act": "block"}, block="conv3x3 act +", shortcut="{same: act, changed: conv1x1 act}"
     )
@@ -91,8 +91,8 @@ def test_a_shortcut_belongs_to_its_block():
     assert agrees_with_trying(made) == 2**4
 
 
-def test_what_is_dead_is_not_counted():
-    """A choice inside an alternative exists only when that alternative is taken."""
+def test_inactive_choices_are_not_counted():
+    """A choice inside an alternative is active only if that alternative is chosen."""
     made = space(
         {"order": "plain | attentive", "plain": "conv3x3 +", "attentive": "conv3x3 se(r=q) +", "q": "2 | 4 | 8"},
         block="order",
@@ -102,16 +102,16 @@ def test_what_is_dead_is_not_counted():
     assert names(made.unrank(3)) == ["order", "q"]
 
 
-def test_a_shortcut_that_is_not_taken_asks_nothing():
-    """Choices of `changed` live only in blocks that change shape, those of `same` only in the others."""
+def test_an_unused_shortcut_has_no_choices():
+    """Choices of `changed` are active only in blocks that change shape, those of `same` only in the others."""
     same_only = space(shortcut="{same: none | scale(0.5), changed: conv1x1}", stages="{blocks: 1, width: [16, 32]}")
     assert same_only.count() == 1
     both = space({"keep": "none | scale(0.5)"}, {"keep": "block"}, shortcut="{same: keep, changed: conv1x1}")
     assert names(both.unrank(0)) == ["keep@stage1.block1", "keep@stage1.block2", "keep@stage2.block2"]
 
 
-def test_which_shortcut_a_block_takes_may_hang_on_a_choice():
-    """The questions follow the shapes: a width that keeps the shape asks for `same`, another for `changed`."""
+def test_the_shortcut_of_a_block_may_depend_on_a_choice():
+    """The active choices follow the shapes: a width that keeps the shape activates `same`, another one `changed`."""
     made = space(
         {"out": "w | 2*w"},
         block="conv3x3 bn conv3x3(out) + relu",
@@ -123,7 +123,7 @@ def test_which_shortcut_a_block_takes_may_hang_on_a_choice():
 
 
 def test_the_first_alternative_of_an_optional_layer_is_none():
-    """`x?` is none or x, in this order."""
+    """`x?` has the alternatives none and x, in this order."""
     made = space(block="conv3x3 bn? +")
     assert made.count() == 2
     assert [list(d.choices.items()) for d in made] == [[("block.1", "none")], [("block.1", "bn")]]
@@ -133,7 +133,7 @@ def test_the_first_alternative_of_an_optional_layer_is_none():
     ("item", "counts"), [("{2}", None), ("{1,3}", ["1", "2", "3"]), ("{0,1}", ["0", "1"]), ("{0,2}", ["0", "1", "2"])]
 )
 def test_repetitions(item, counts):
-    """{n} repeats and asks nothing; {n,m} is a choice of n to m times."""
+    """{n} repeats without a choice, and {n,m} is a choice of n to m repetitions."""
     made = space(block=f"'(conv3x3 bn){item} +'", stages="{blocks: 2, width: 8}")
     if counts is None:
         assert made.count() == 1
@@ -145,21 +145,21 @@ def test_repetitions(item, counts):
 
 
 @pytest.mark.parametrize(("scope", "count"), [("network", 2), ("block", 2), ("use", 8)])
-def test_what_is_repeated_is_drawn_once_unless_it_varies_by_use(scope, count):
-    """(act conv3x3){3} asks act once; three times when act varies by use."""
+def test_a_repeated_choice_is_made_once_unless_it_varies_by_use(scope, count):
+    """(act conv3x3){3} has one choice act, or three if act varies by use."""
     made = space({"act": "relu | silu"}, {"act": scope}, block="(act conv3x3){3} +", stages="{blocks: 1, width: 8}")
     assert made.count() == count
     assert agrees_with_trying(made) == count
 
 
-def test_a_choice_of_repetitions_of_what_varies_by_use():
-    """(act){0,2} by use: 1 + 2 + 4."""
+def test_repetitions_of_a_rule_that_varies_by_use():
+    """(act){0,2} by use has 1 + 2 + 4 derivations."""
     made = space({"act": "relu | silu"}, {"act": "use"}, block="act{0,2} conv3x3 +", stages="{blocks: 1, width: 8}")
     assert made.count() == 1 + 2 + 4
     assert agrees_with_trying(made) == 7
 
 
-def test_anonymous_points_are_named_after_rule_and_place():
+def test_anonymous_choices_are_named_after_rule_and_position():
     """Alternatives in brackets, `?` and `{n,m}` within a rule are rule.1, rule.2, ... in text order."""
     made = space({"body": "(relu | silu) conv3x3 (bn | in_)? conv3x3{1,2} +"}, block="body")
     assert [point.name for point in made.points] == ["body.1", "body.2", "body.3", "body.4"]
@@ -172,15 +172,15 @@ def test_anonymous_points_are_named_after_rule_and_place():
     assert made.count() == 2 * (1 + 2) * 2
 
 
-def test_an_anonymous_point_has_its_rules_scope():
-    """`(relu | silu)` in a rule that varies by block is drawn in each block."""
+def test_an_anonymous_choice_has_its_rules_scope():
+    """`(relu | silu)` in a rule that varies by block is a choice in each block."""
     made = space({"body": "conv3x3 (relu | silu) +"}, {"body": "block"}, block="body")
     assert names(made.unrank(0))[0] == "body.1@stage1.block1"
     assert made.count() == 2**4
 
 
-def test_a_rule_that_is_one_choice_bears_its_name():
-    """A rule whose whole body is one open construct gives the choice the rule's own name."""
+def test_a_rule_that_is_one_choice_gives_its_name():
+    """If the whole body of a rule is one choice, the choice has the rule's name."""
     made = space(
         {"extra": "(conv3x3)?", "times": "relu{1,2}", "base": "(range(8, 16, 4))"},
         block="conv3x3(base) extra times conv3x3 +",
@@ -207,14 +207,14 @@ def test_block_may_be_a_choice_and_vary():
         ("range(2, 2, 1)", None),
     ],
 )
-def test_a_range_includes_its_end_when_it_is_reached(rule, values):
-    """range(lo, hi, step) is a numeric choice, `hi` included when reached; of one value it is no choice."""
+def test_a_range_includes_its_end_if_reached(rule, values):
+    """range(lo, hi, step) is a numeric choice that includes `hi` if reached, and a range of one value is no choice."""
     made = space({"some": rule}, block="conv3x3 conv3x3(16*some) conv3x3 +")
     assert [d.choices.get("some") for d in made] == (values or [None])
 
 
-def test_numeric_rules_reckon():
-    """Rules of numbers are allowed wherever a number is, with + - * / brackets, unary minus and round."""
+def test_numeric_rules_are_evaluated():
+    """Numeric rules are allowed wherever a number is, with + - * / brackets, unary minus and round."""
     made = only(
         grammar={"base": "6", "twice": "2*base", "odd": "-(1 - twice)/1", "near": "round(odd + 0.5, 8)"},
         block="conv3x3(near) conv3x3(base + twice) conv3x3(odd) conv3x3 +",
@@ -224,16 +224,16 @@ def test_numeric_rules_reckon():
     assert [op.out for op in made.stages[0].blocks[0].branch] == [8, 18, 11, 6]
 
 
-def test_round_is_to_the_nearest_multiple_and_at_least_one():
-    """round(x, m): nearest multiple, halves up, at least m."""
+def test_round_gives_the_nearest_multiple_and_at_least_one():
+    """round(x, m) gives the nearest multiple of m, rounds halves up, and gives at least m."""
     made = only(
         block="conv3x3(round(1, 8)) conv3x3(round(12, 8)) conv3x3(round(11.9, 8)) conv3x3(round(2.5, 1)) conv3x3 +"
     )
     assert [op.out for op in made.stages[0].blocks[0].branch] == [8, 16, 8, 3, 8]
 
 
-def test_alternatives_in_brackets_stand_among_numbers():
-    """(1 | 2)*w is a choice point of the rule that has it."""
+def test_alternatives_in_brackets_are_allowed_in_arithmetic():
+    """(1 | 2)*w is a choice of its rule."""
     made = space(block="conv3x3((1 | 2)*w) conv3x3 +")
     assert [d.choices for d in made] == [{"block.1": "1"}, {"block.1": "2"}]
 
@@ -246,8 +246,8 @@ def test_depth_by_stage_and_for_the_network():
     assert [len(stage.blocks) for stage in each.architecture(5).stages] == [1, 2, 3]
 
 
-def test_choices_of_blocks_that_are_not_there_are_not_counted():
-    """With 1 or 2 or 3 blocks and an activation by block there are 2 + 4 + 8 derivations."""
+def test_choices_of_absent_blocks_are_not_counted():
+    """With 1 to 3 blocks and an activation by block there are 2 + 4 + 8 derivations."""
     made = space(
         {"depth": "range(1, 3, 1)", "act": "relu | silu"},
         {"act": "block"},
@@ -259,7 +259,7 @@ def test_choices_of_blocks_that_are_not_there_are_not_counted():
 
 
 def test_rank_order():
-    """Index 0 takes every first alternative, and earlier questions weigh more."""
+    """Index 0 has every first alternative, and earlier choices are more significant."""
     made = space({"a": "relu | silu", "b": "bn | in_ | none"}, block="a conv3x3 b +")
     assert [tuple(d.choices.values()) for d in made] == [
         (a, b) for a in ("relu", "silu") for b in ("bn", "in_", "none")
@@ -267,12 +267,12 @@ def test_rank_order():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_counting_agrees_with_trying_everything(seed):
-    """On random small spaces with every construct and scope, counting, ranking and walking agree with
-    an enumeration that only derives networks; and each of the networks builds."""
+def test_counting_agrees_with_enumeration(seed):
+    """On random small spaces, counting, ranking and iteration agree with an enumeration by deriving, and each network
+    can be built."""
     made = random_space(seed, largest=150)
     if made is None:
-        pytest.skip("refused, or too large to be tried")
+        pytest.skip("rejected, or too large to enumerate")
     assert agrees_with_trying(made) == made.count()
 
 
@@ -285,8 +285,8 @@ def test_every_shipped_space_ranks_both_ways(name):
         assert made.rank(made.unrank(index)) == index
 
 
-def test_an_index_outside_is_refused():
-    """An index below 0 or from count on is refused with the bounds; the last one is not."""
+def test_an_index_out_of_range_is_rejected():
+    """An index below 0 or from count on is rejected with the bounds, and the last index is valid."""
     made = space(block="conv3x3 bn? +")
     assert made.rank(made.unrank(1)) == 1
     for index in (-1, 2):
@@ -295,7 +295,8 @@ def test_an_index_outside_is_refused():
 
 
 def large(shortcut: str | None = None):
-    """54 blocks with many choices each, some of the network, one anonymous, stages of chosen depth."""
+    """Return a space with 54 blocks and many choices each, some per network, one anonymous, and stages of variable
+    depth."""
     return space(
         {
             "order": "late | early",
@@ -325,7 +326,7 @@ def large(shortcut: str | None = None):
 
 @pytest.mark.parametrize("shortcut", [None, "{same: none | scale(0.5)}"])
 def test_counting_is_exact_far_beyond_enumeration(shortcut):
-    """The count of a space of more than 10^50 derivations is the reckoned number, and ranks there are exact."""
+    """The count of a space with more than 10^50 derivations equals the computed number, and ranks there are exact."""
     made = large(shortcut)
     # A block: attention none, eca, or se with 2 ratios; dilation 2; pre-activation with 3 ways to drop; post with 1.
     a_block = 2 * 4 * (1 + 3)
@@ -338,8 +339,8 @@ def test_counting_is_exact_far_beyond_enumeration(shortcut):
         assert made.architecture(derivation).output == (10, 1, 1)
 
 
-def test_many_choices_of_the_network_stay_countable():
-    """Sixty choices of the whole network, half of them with a choice inside, are counted without enumerating."""
+def test_many_network_choices_are_counted_without_enumeration():
+    """Sixty choices of the whole network, half of them with a choice inside, are counted without enumeration."""
     grammar = {f"a{k}": "relu | silu" for k in range(30)}
     grammar |= {f"b{k}": f"none | se(r=q{k})" for k in range(30)} | {f"q{k}": "2 | 4 | 8" for k in range(30)}
     made = space(grammar, block=" ".join([*(f"a{k} b{k}" for k in range(30)), "conv3x3 +"]))
@@ -349,7 +350,7 @@ def test_many_choices_of_the_network_stay_countable():
 
 
 def test_very_deep_stages_need_no_recursion():
-    """2,000 blocks in a stage, each with a choice, count, rank and derive."""
+    """2,000 blocks in a stage, each with a choice, can be counted, ranked and derived."""
     made = space(
         {"act": "relu | silu"},
         {"act": "block"},
@@ -364,20 +365,20 @@ def test_very_deep_stages_need_no_recursion():
 
 
 def test_sampling_is_uniform_over_derivations():
-    """Each derivation is drawn as often as any other, whatever the choices that lead to it; seeds repeat."""
+    """Each derivation is sampled equally often, whatever its number of choices, and a seed reproduces the sample."""
     made = space(
         {"attn": "none | se(r=q)", "q": "2 | 4"}, {"attn": "stage"}, stages=THREE_STAGES, block="conv3x3 bn attn + relu"
     )
     drawn = Counter(made.rank(derivation) for derivation in made.sample(15 * 200, seed=3))
     assert set(drawn) == set(range(15))
-    # Chi-square with 14 degrees of freedom: 36.1 is the 99.9th percentile. Drawn choice by choice, index 0
-    # would come an eighth of the time.
+    # Chi-square with 14 degrees of freedom: 36.1 is the 99.9th percentile. If each choice were drawn uniformly, index 0
+    # would have a probability of one eighth.
     assert sum((drawn[k] - 200) ** 2 / 200 for k in range(15)) < 36.1
     assert made.sample(5, seed=1) == made.sample(5, seed=1) != made.sample(5, seed=2)
 
 
 def test_sampling_a_space_too_large_to_list():
-    """A sample of 10^100 derivations is as easily drawn."""
+    """A sample is drawn from 10^100 derivations without listing them."""
     made = large()
     first, second = made.sample(2, seed=0)
     assert first != second
@@ -390,8 +391,8 @@ def test_iteration_gives_every_derivation_in_rank_order():
     assert list(made) == [made.unrank(index) for index in range(made.count())]
 
 
-def test_whoever_answers_is_asked_each_live_choice_once():
-    """derive() asks name and alternatives, each live choice once, in the derivation's order."""
+def test_derive_asks_for_each_active_choice_once():
+    """derive() asks for the name and alternatives of each active choice once, in the derivation's order."""
     made = space({"attn": "none | se(r=q)", "q": "2 | 4"}, {"attn": "stage"}, block="conv3x3 attn +")
     asked: list[Choice] = []
 
@@ -408,14 +409,15 @@ def test_whoever_answers_is_asked_each_live_choice_once():
     assert derivation == made.unrank(made.count() - 1)
 
 
-def test_alternatives_are_spelled_as_in_the_file_with_single_blanks():
+def test_alternatives_are_written_as_in_the_file_with_single_blanks():
     """`choices` maps names to the chosen alternative's text, with single blanks."""
     made = space({"body": "conv3x3   bn   + | conv3x3 se( r = 4 ) +"}, block="body")
     assert [d.choices["body"] for d in made] == ["conv3x3 bn +", "conv3x3 se( r = 4 ) +"]
 
 
-def test_named_choices():
-    """Named choices are set, those left out take their first alternative; a name without a scope sets it in each."""
+def test_omitted_choices_take_their_first_alternative():
+    """Given choices are set and omitted ones take their first alternative; a name without a scope sets it in each
+    scope."""
     made = space(
         {"attn": "none | se(r=4) | se(r=q)", "q": "2 | 8", "act": "relu | silu"},
         {"attn": "stage"},
@@ -435,8 +437,8 @@ def test_named_choices():
             made.named(wanted)
 
 
-def test_a_foreign_derivation_is_refused():
-    """A derivation with a choice too few, too many, or of no alternative has no rank and no network."""
+def test_a_foreign_derivation_is_rejected():
+    """A derivation with a missing, extra or unknown choice has no rank and no network."""
     made = space({"act": "relu | silu"}, block="conv3x3 act +")
     assert made.rank(Derivation({"act": "silu"})) == 1
     for choices, message in [
@@ -451,16 +453,16 @@ def test_a_foreign_derivation_is_refused():
             made.architecture(Derivation(choices))
 
 
-def test_limits_change_no_count():
-    """limits never change a count, an index or a sample; they are kept with the space."""
+def test_limits_do_not_change_counts():
+    """Limits never change a count, an index or a sample, and they are kept with the space."""
     free = space(block="conv3x3 bn? +")
     bound = space(block="conv3x3 bn? +", limits="{params: <= 1k, macs: < 2.5M}")
     assert (free.count(), list(free)) == (bound.count(), list(bound))
     assert [str(limit) for limit in bound.limits] == ["params <= 1k", "macs < 2.5M"]
 
 
-def test_the_digest_of_a_space_is_what_it_says():
-    """Blanks, comments, the order of keys and the free text do not show in a space's digest; anything else does."""
+def test_the_digest_of_a_space_depends_on_its_meaning():
+    """Blanks, comments, the order of keys and free text do not change a space's digest, and anything else does."""
     one = space({"act": "relu | silu"}, name="one")
     assert one.digest == space({"act": "relu   |  silu   # why"}, name="two").digest
     assert one.digest == space({"act": "relu | silu"}, about="Some words.").digest
@@ -473,16 +475,16 @@ def test_the_digest_of_a_space_is_what_it_says():
     )
 
 
-def test_another_input_is_checked_anew():
-    """with_input keeps the rules and the count, and refuses an input on which a network cannot be built."""
+def test_another_input_is_checked():
+    """with_input keeps the rules and the count, and rejects an input on which a network cannot be built."""
     made = space(stem="conv4x4(8, s=4)")
     assert made.with_input((1, 32, 32), 7).architecture(0).input == (1, 32, 32)
     with pytest.raises(SpaceError, match="does not fit an input of 3x2x2"):
         made.with_input((3, 2, 2), 10)
 
 
-def test_per_stage_blocks_and_numbers_with_choices():
-    """Stages as a list of mappings: each may have its own block and numbers, drawn in that stage alone."""
+def test_stages_may_have_their_own_blocks_and_choices():
+    """In a list of mappings each stage may have its own block and numbers, with choices of that stage."""
     made = space(
         {"basic": "conv3x3 bn +", "deep": "conv1x1 bn conv3x3 bn +"},
         stages="[{blocks: 1 | 2, width: 4}, {blocks: 2, width: 8, stride: 2, block: basic | deep}]",
@@ -495,8 +497,8 @@ def test_per_stage_blocks_and_numbers_with_choices():
     assert made.count() == 4
 
 
-def test_counts_multiply_as_combinatorics_says():
-    """k of 6 stages attentive, each with its own ratio: sum of comb(6, k) 3^k = 4^6."""
+def test_counts_equal_the_combinatorial_formula():
+    """With attention in k of 6 stages, each with its own ratio, the count is the sum of comb(6, k) 3^k = 4^6."""
     made = space(
         {"attn": "none | se(r=q)", "q": "2 | 4 | 8"},
         {"attn": "stage", "q": "stage"},
@@ -506,8 +508,8 @@ def test_counts_multiply_as_combinatorics_says():
     assert made.count() == sum(comb(6, k) * 3**k for k in range(7)) == prod([4] * 6)
 
 
-def test_a_network_is_named_as_python_names_things():
-    """An index, numpy's too, choices as a mapping or as text, and a Derivation name the same network."""
+def test_a_network_is_named_by_index_choices_or_derivation():
+    """An index (also of NumPy), choices as a mapping or text, and a Derivation name the same network."""
     made = load_space("preact_variants.yaml")
     derivation = made.derivation("order=full_preact, depth=3")
     index = made.rank(derivation)
@@ -524,7 +526,7 @@ def test_a_network_is_named_as_python_names_things():
 
 
 def test_derivations_are_hashable():
-    """Equal derivations are one element of a set, in whatever order their choices come."""
+    """Equal derivations are one element of a set, in any order of their choices."""
     made = load_space("preact_variants.yaml")
     drawn = made.sample(9)
     assert len(set(drawn)) == len({str(each) for each in drawn})
@@ -533,7 +535,7 @@ def test_derivations_are_hashable():
 
 
 def test_a_space_is_a_sequence_of_its_derivations():
-    """Length, index, negative index, slice and membership are those of the list of all derivations."""
+    """Length, index, negative index, slice and membership equal those of the list of all derivations."""
     made = load_space("he2016_orders.yaml")
     every = list(made)
     assert len(made) == made.count() == len(every)
@@ -549,15 +551,15 @@ def test_a_space_is_a_sequence_of_its_derivations():
 
 
 def test_a_space_too_large_for_len():
-    """A space of more derivations than ``len`` can return is true, indexed and searched all the same."""
+    """A space with more derivations than ``len`` can return is true, and can be indexed and searched."""
     made = space({"a": "1 | 2"}, {"a": "use"}, stages="{blocks: 100, width: 8}", block="conv3x3(d=a) bn + relu")
     assert made.count() > sys.maxsize and made and made[-1] in made
     with pytest.raises(OverflowError, match=r"use count\(\)"):
         len(made)
 
 
-def test_a_space_can_be_pickled_after_it_was_counted():
-    """A pickled space has the same derivations; its counts are not part of the pickle and are made again."""
+def test_a_space_can_be_pickled_after_counting():
+    """A pickled space has the same derivations, and its counts are computed again after unpickling."""
     made = load_space("preact_variants.yaml")
     bare = len(pickle.dumps(made))
     index = made.count() - 1

@@ -39,14 +39,14 @@ RESULT = TrainingResult(0.9, 0.3, 1.0, 1, 2.5, 100.0, (Epoch(1, 0.5, 0.3, 0.9, 1
 
 
 def proposal(name: str, cost: float = 100.0, **choices: str) -> Proposal:
-    """A proposal of a network that ``name`` identifies and that takes ``cost`` MACs."""
+    """Return a proposal of the network ``name`` that takes ``cost`` MACs."""
     return Proposal(
         f"v1-{name}", f'{{"network": "{name}"}}', choices or {"order": name}, {"macs": cost, "params": 7}, 11
     )
 
 
 def make_study(storage: str | None, name: str = "one", beside: bool = False):
-    """The study of this name with the space text "text", made where it is missing."""
+    """Return the study of this name with the space text "text", and create it if it is missing."""
     database = open_for_writing(storage)
     return create_study(
         database,
@@ -61,30 +61,30 @@ def make_study(storage: str | None, name: str = "one", beside: bool = False):
 
 
 def watching(writer: Writer) -> Writer:
-    """The same writer with a clock that advances by the usual interval at each look at the leases of others."""
+    """Return the same writer with a clock that advances by one renewal interval per check of other workers' leases."""
     return dataclasses.replace(writer, watch=LeaseWatch(count(0.0, renew_seconds()).__next__))
 
 
 def reap_after_a_lease(writer: StudyWriter) -> list[TrialRecord]:
-    """What ``writer`` reaps when it watches for the time of a lease in which nobody renews."""
+    """Return the trials that ``writer`` reaps while no other worker renews for the time of a lease."""
     watcher = watching(writer)
     return [record for _ in range(5) for record in watcher.reap()]
 
 
 @pytest.fixture
 def url(tmp_path):
-    """A storage that does not exist yet."""
+    """The URL of a storage that does not exist yet."""
     return f"sqlite:///{tmp_path}/explorer.db"
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server that is made for these tests, without a database's name."""
+    """The URL of a PostgreSQL server started for these tests, without a database name."""
     on_path = which("initdb")
     programs = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs or find_spec("psycopg") is None:
         pytest.skip("PostgreSQL or its driver psycopg is not installed")
-    account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+    account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # initdb refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="explorer-postgresql-"))
     if account:
         shutil.chown(folder, **account)
@@ -107,7 +107,7 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture
 def postgresql_url(postgresql: str) -> str:
-    """A PostgreSQL storage that holds nothing yet."""
+    """The URL of an empty PostgreSQL storage."""
     name = f"test_{secrets.token_hex(6)}"
     engine = sqlalchemy.create_engine(f"{postgresql}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -118,7 +118,7 @@ def postgresql_url(postgresql: str) -> str:
 
 @pytest.fixture(params=["file", "memory", "postgresql"])
 def storage(request, tmp_path) -> str | None:
-    """A storage of each kind that holds nothing yet."""
+    """An empty storage of each kind."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgresql_url")
     return f"sqlite:///{tmp_path}/explorer.db" if request.param == "file" else None
@@ -126,7 +126,7 @@ def storage(request, tmp_path) -> str | None:
 
 @pytest.fixture
 def writer(storage):
-    """A fresh study's writing side."""
+    """A writer of a new study."""
     study = make_study(storage)
     yield StudyWriter(study, new_worker())
     study.database.close()

@@ -1,4 +1,4 @@
-"""Where a study's files lie."""
+"""The folder of a study's files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.store.conftest import make_study, proposal
 
 @pytest.mark.parametrize("name", ["one", "../../etc/passwd", "/abs", "..", ".", "a/../b", "x" * 200, "Größe", "   a"])
 def test_a_studys_folder_lies_beside_its_database(name, tmp_path):
-    """Whatever the study's name, its folder lies directly in the artifacts' folder, and no other study has it."""
+    """Any study name has its own folder directly in the artifacts folder."""
     folder = artifacts_folder(tmp_path / "x.db", name, 1.5)
     assert folder.parent == tmp_path / "explorer.artifacts" and folder == folder.resolve()
     assert artifacts_folder(tmp_path / "x.db", name + "!", 1.5) != folder
 
 
-def test_studies_of_one_name_in_two_databases_share_no_file(tmp_path):
-    """In one folder, of one name, with one network: each study has its own weights, and finds them when it is opened
-    anew."""
+def test_equal_study_names_in_two_databases_share_no_file(tmp_path):
+    """Studies with the same name and network in two databases of one folder have separate weights, also after
+    reopening."""
     first, second = (StudyWriter(make_study(f"sqlite:///{tmp_path}/{name}.db"), "elsewhere:1:1:ab") for name in "ab")
     assert first.study.artifacts != second.study.artifacts
     assert make_study(f"sqlite:///{tmp_path}/a.db").artifacts == first.study.artifacts
@@ -36,8 +36,8 @@ def test_studies_of_one_name_in_two_databases_share_no_file(tmp_path):
         writer.study.database.close()
 
 
-def test_weights_are_found_while_they_are_kept(url):
-    """A trial's weights are its file; None once the file is gone, and for a trial that kept none."""
+def test_weights_are_returned_while_their_file_exists(url):
+    """A trial's weights are a path, or None if the file is removed or was never kept."""
     writer = StudyWriter(make_study(url), new_worker())
     writer.begin(0, proposal("a"))
     path = writer.study.artifacts / "v1-a.safetensors"

@@ -1,4 +1,4 @@
-"""What may be freed of a study's files, and above all what may not."""
+"""The files of a study that may be deleted, and those that may not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.store.conftest import make_study, proposal
 
 @pytest.fixture
 def study(url):
-    """Trials with a file each: a and b on the frontier of MACs, c on that of params alone, d on none, e running, f
-    interrupted; and files of a running and an ended confirmation, of another storage's study, and of others."""
+    """Trials with a file each: a and b on the front of MACs, c on that of params, d on none, e running, f interrupted;
+    and files of a running and a finished confirmation, of another storage's study, and of others."""
     writer = StudyWriter(make_study(url), new_worker())
     folder = writer.study.artifacts
     folder.mkdir(parents=True)
@@ -51,29 +51,29 @@ def study(url):
     writer.study.database.close()
 
 
-NEEDLESS = {"v1-d.safetensors", "v1-d.checkpoint", "v1-a.2-6.checkpoint"}
+REMOVABLE = {"v1-d.safetensors", "v1-d.checkpoint", "v1-a.2-6.checkpoint"}
 
 
-def test_what_a_frontier_or_a_training_needs_is_kept(study):
-    """Listed are beaten networks' weights and ended trainings' checkpoints, each with its reason, and nothing else."""
+def test_files_of_a_front_or_a_training_are_kept(study):
+    """Only weights of dominated networks and checkpoints of finished trainings are listed, each with its reason."""
     found = {each.path.name: each for each in removable_files(study)}
-    assert set(found) == NEEDLESS
+    assert set(found) == REMOVABLE
     assert found["v1-d.safetensors"].reason == "weights of trial 3, on no frontier"
     assert found["v1-d.safetensors"].bytes == 7
 
 
 def test_the_command_lists_and_removes(study, url, capsys):
-    """Without --yes nothing is removed; with it exactly what was listed; then there is nothing left."""
+    """Without --yes nothing is removed; with it exactly the listed files are removed, and a second listing is empty."""
     before = {path.name for path in study.artifacts.iterdir()}
     status, out, _ = run(capsys, "clean", "one", "--storage", url, "--json")
     document = json.loads(out)
-    assert status == 0 and {row["file"] for row in document["files"]} == NEEDLESS and not document["removed"]
+    assert status == 0 and {row["file"] for row in document["files"]} == REMOVABLE and not document["removed"]
     assert {path.name for path in study.artifacts.iterdir()} == before
     status, out, _ = run(capsys, "clean", "one", "--storage", url)
     assert status == 0 and "--yes" in out and "3 files" in out
     status, out, _ = run(capsys, "clean", "one", "--storage", url, "--yes", "--json")
     assert status == 0 and json.loads(out)["removed"] and json.loads(out)["bytes"] == document["bytes"] > 0
-    assert {path.name for path in study.artifacts.iterdir()} == before - NEEDLESS
+    assert {path.name for path in study.artifacts.iterdir()} == before - REMOVABLE
     opened = open_study(url, "one")
     assert [opened.weights(opened.trial(number)) is not None for number in range(4)] == [True, True, True, False]
     status, out, _ = run(capsys, "clean", "one", "--storage", url)

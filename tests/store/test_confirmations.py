@@ -1,4 +1,4 @@
-"""Trainings from fresh seeds, kept and read: claimed once, taken up again, summed up."""
+"""Confirmation runs in the store: claimed once, resumed and summarised."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ENVIRONMENT = Environment("cpu", "a CPU", 1, "Linux", "3.11", {"torch": "2"})
 
 
 def result(accuracy: float, epochs: int = 2) -> TrainingResult:
-    """A training that ended with this validation accuracy."""
+    """Return the result of a training with this validation accuracy."""
     curve = (Epoch(1, 1.0, 1.0, accuracy, 1.0, 0.1, 1.0),)
     return TrainingResult(accuracy, 1.0, 1.0, epochs, 2.0, 100.0, curve)
 
 
 def confirm(writer: ConfirmationWriter, digest: str, values: dict[int, float], epochs: int = 2, gain: float = 0.1):
-    """Writes a training for each seed with its test accuracy; validation is higher by ``gain``."""
+    """Write one run per seed with its test accuracy; validation accuracy is higher by ``gain``."""
     for seed, value in values.items():
         training = Wanted(digest, epochs, seed)
         assert writer.claim([training]) is not None
@@ -40,15 +40,15 @@ def confirm(writer: ConfirmationWriter, digest: str, values: dict[int, float], e
 
 @pytest.fixture
 def study(writer):
-    """Three complete networks: a and b on the validation frontier, c dominated."""
+    """Three complete networks: a and b on the validation front, c dominated."""
     for number, (name, cost, accuracy) in enumerate((("a", 10.0, 0.5), ("b", 20.0, 0.7), ("c", 30.0, 0.6))):
         writer.begin(number, proposal(name, cost))
         writer.finish(number, Ending("complete", {"accuracy": accuracy, "macs": cost}))
     return writer.study
 
 
-def test_a_training_is_claimed_once_and_taken_up_when_its_worker_is_gone(study):
-    """Nobody gets what another does or has done; what was released, lost or failed is the next one's, attempt + 1."""
+def test_a_run_is_claimed_once_and_resumed_when_its_worker_is_lost(study):
+    """A running or finished run cannot be claimed; a released, lost or failed one can, with attempt + 1."""
     one, other = ConfirmationWriter(study, new_worker()), ConfirmationWriter(study, new_worker())
     wanted = [Wanted("v1-a", 2, 1), Wanted("v1-a", 2, 2)]
     first, second = one.claim(wanted), other.claim(wanted)
@@ -57,7 +57,7 @@ def test_a_training_is_claimed_once_and_taken_up_when_its_worker_is_gone(study):
     one.release()
     again = other.claim(wanted)
     assert (again.seed, again.attempt) == (1, 2)
-    assert one.finish(wanted[0], test={"accuracy": 0.1}) is None  # it is the other's now
+    assert one.finish(wanted[0], test={"accuracy": 0.1}) is None  # it now belongs to the other worker
     assert other.finish(wanted[0], reason="it broke\nbadly").reason == "it broke badly"
     assert other.finish(wanted[1], test={"accuracy": 0.5}, result=result(0.6)).state == "complete"
     third = one.claim(wanted)
@@ -67,8 +67,9 @@ def test_a_training_is_claimed_once_and_taken_up_when_its_worker_is_gone(study):
     assert gone.claim([Wanted("v1-b", 2, 1)]) and one.claim([Wanted("v1-b", 2, 1)]).attempt == 2
 
 
-def test_confirmed_networks_with_test_figures_and_probabilities(study):
-    """By ascending cost: mean and deviation over seeds, and the probability from the pooled noise of the means."""
+def test_confirmed_networks_have_test_metrics_and_probabilities(study):
+    """Confirmed networks are sorted by cost, with mean and deviation over seeds and the probability from pooled
+    noise."""
     writer = ConfirmationWriter(study, new_worker())
     assert study.confirmed() == [] and study.training_noise() is None and study.frontier_probabilities() == {}
     confirm(writer, "v1-b", {1: 0.60, 2: 0.64})
@@ -93,8 +94,8 @@ def test_confirmed_networks_with_test_figures_and_probabilities(study):
         study.confirmed(y="macs")
 
 
-def test_one_seed_tells_nothing_of_the_noise(study):
-    """From single trainings there is neither a deviation nor a probability."""
+def test_one_seed_gives_no_estimate_of_the_noise(study):
+    """With one run per network there is no deviation and no probability."""
     writer = ConfirmationWriter(study, new_worker())
     confirm(writer, "v1-a", {1: 0.5})
     confirm(writer, "v1-b", {1: 0.6})
@@ -103,19 +104,19 @@ def test_one_seed_tells_nothing_of_the_noise(study):
 
 
 def test_the_noise_gives_each_trial_its_probability(study):
-    """A confirmed trial stands with the mean of its fresh seeds, another with its one value and the whole noise."""
+    """A confirmed trial uses the mean over its new seeds, another trial its single value with the full noise."""
     writer = ConfirmationWriter(study, new_worker())
-    confirm(writer, "v1-b", {1: 0.50, 2: 0.54})  # validation .60 and .64, the trial itself had .7
+    confirm(writer, "v1-b", {1: 0.50, 2: 0.54})  # validation accuracies 0.60 and 0.64; the trial itself had 0.7
     noise = study.training_noise()
     assert noise == pytest.approx(np.std([0.6, 0.64], ddof=1))
     expected = frontier_probabilities([10, 20, 30], [0.5, 0.62, 0.6], [noise, noise / 2**0.5, noise])
     found = study.frontier_probabilities()
     assert list(found) == [0, 1, 2] and list(found.values()) == pytest.approx(expected)
-    assert 0.1 < found[2] < 0.5  # dominated by its validation figure, and perhaps not in truth
+    assert 0.1 < found[2] < 0.5  # dominated by its validation accuracy, but possibly not by its true accuracy
 
 
-def test_trainings_of_other_lengths_do_not_mix(study):
-    """By default those as long as the last; the trials' noise comes from those of the study's own length alone."""
+def test_trainings_of_different_lengths_are_not_pooled(study):
+    """By default only runs as long as the last one count, and trial noise comes from runs of the study's own length."""
     writer = ConfirmationWriter(study, new_worker())
     confirm(writer, "v1-a", {1: 0.5, 2: 0.6})
     confirm(writer, "v1-a", {1: 0.8, 2: 0.9}, epochs=9)
@@ -125,8 +126,8 @@ def test_trainings_of_other_lengths_do_not_mix(study):
     assert len(study.confirmations()) == 4
 
 
-def test_changes_are_told_by_revision(study):
-    """Who has read up to a revision is told what came after it, and nothing else."""
+def test_changes_are_returned_by_revision(study):
+    """A reader of one revision gets exactly the later changes."""
     writer = ConfirmationWriter(study, new_worker())
     confirm(writer, "v1-a", {1: 0.5})
     seen = max(record.revision for record in study.confirmations())
@@ -136,16 +137,16 @@ def test_changes_are_told_by_revision(study):
     assert (new.digest, new.state, new.environment) == ("v1-b", "complete", ENVIRONMENT)
 
 
-def test_gradient_flows_are_kept_by_network(study):
-    """What was written is read back, the later in place of the earlier; of another network there is none."""
+def test_gradient_flows_are_stored_by_network(study):
+    """A stored gradient flow is read back, a later one replaces it, and another network has none."""
     flow = GradientFlow("v1-a", 3, 32, "noise", 2.3, (BlockFlow(1, 1, 0.5, 0.9, 0.4, 0.0, 1.5),))
     save_gradient_flow(study, GradientFlow("v1-a", 1, 8, "noise", 2.0, ()))
     save_gradient_flow(study, flow)
     assert study.gradient_flow("v1-a") == flow and study.gradient_flow("v1-b") is None
 
 
-def test_a_database_of_before_these_tables(tmp_path):
-    """It is read as one where they are empty, without a change; the next search or confirmation adds them."""
+def test_a_database_without_confirmation_tables(tmp_path):
+    """A database without these tables is read as if they were empty; the next search or confirmation adds them."""
     shutil.copy(Path(__file__).parent / "databases" / "version_1_full.db", tmp_path / "old.db")
     with sqlite3.connect(tmp_path / "old.db") as connection:
         for table in ("explorer_confirmations", "explorer_gradients"):

@@ -1,4 +1,4 @@
-"""A study is made once, under a name that can be printed, and is found again whole."""
+"""A study is created once under a printable name and read back complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.conftest import OBJECTIVES, make_study, proposal
 
 
 def test_reopening_finds_everything(url):
-    """A second opening of the file reads what the first wrote, the study's own fields among it."""
+    """A second opening of the file reads everything that the first one wrote, including the study's own fields."""
     first = make_study(url)
     StudyWriter(first, new_worker()).begin(0, proposal("a"))
     first.database.close()
@@ -30,14 +30,14 @@ def test_reopening_finds_everything(url):
 
 @pytest.mark.parametrize("name", ["", "  ", "a" * 201, "a\nb", "a\0b", "\u202eevil"])
 def test_unprintable_names_are_refused(name):
-    """A study's name is printable text of 1 to 200 characters."""
+    """A study name is printable text of 1 to 200 characters."""
     with pytest.raises(StoreError, match="printable text"):
         check_name(name)
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 200, "../../etc/passwd", "Größe <b>&</b>"])
-def test_printable_names_are_taken(name):
-    """Any printable text is a name, whatever it looks like; it is found again by it."""
+def test_printable_names_are_accepted(name):
+    """Any printable text is a valid name, and the study is found by it."""
     assert check_name(name) == name
     study = make_study(None, name)
     assert find_study(study.database, name).name == name
@@ -45,16 +45,15 @@ def test_printable_names_are_taken(name):
 
 
 def make_another(storage: str, begun, names) -> None:
-    """One of several processes that make a study beside the others at once."""
+    """Create a study beside the existing ones, in one of several concurrent processes."""
     database = open_for_writing(storage)
     begun.wait(60)
     names.put(make_study(storage, beside=True).name)
     database.close()
 
 
-def test_eight_who_make_a_new_study_at_once_get_one_each(storage):
-    """Of eight processes that ask for a study beside those there are, each gets one of its own, numbered without
-    gaps."""
+def test_eight_concurrent_creators_get_one_study_each(storage):
+    """Eight processes that create a new study at once get one each, numbered without gaps."""
     if storage is None:
         pytest.skip("a database in memory has one process")
     open_for_writing(storage).close()

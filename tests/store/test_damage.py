@@ -1,5 +1,5 @@
-"""What is damaged, or comes from somebody else, is named in one line: no traceback, no silent wrong number, no file
-outside the study's folder."""
+"""Damaged or foreign data gives a one-line error that names it: no traceback, no wrong number, no file outside the
+study's folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COMMANDS += [("clean", "one"), ("compare", "one", "one"), ("cost", "one:0"), ("s
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A database with a row in every table, whose tables take any value."""
+    """A database with a row in every table, whose columns accept any value."""
     file = tmp_path_factory.mktemp("whole") / "x.db"
     space = parse_space(SPACE_TEXT, "tiny.yaml")
     fingerprint = {"data": "digits", "epochs": 1, "evaluate": "training", "split": {}, "recipe": {}, "costs": []}
@@ -79,7 +79,8 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def damaged(whole, tmp_path):
-    """Makes a copy of the database with one value changed, in every row of a table or in the first; gives its URL."""
+    """Return a function that copies the database with one value changed, in every row of a table or in the first, and
+    returns its URL."""
 
     def damage(table: str, column: str, value: object, rows: str = "LIMIT 1") -> str | None:
         for leftover in tmp_path.glob("x.db*"):
@@ -89,7 +90,7 @@ def damaged(whole, tmp_path):
             change = f"UPDATE {table} SET {column} = ? WHERE rowid IN (SELECT rowid FROM {table} {rows})"
             try:
                 connection.execute(change, (value,))
-            except sqlite3.IntegrityError:  # a key that SQLite itself keeps
+            except sqlite3.IntegrityError:  # a key that SQLite itself maintains
                 return None
         return f"sqlite:///{tmp_path}/x.db"
 
@@ -97,7 +98,7 @@ def damaged(whole, tmp_path):
 
 
 def read_all(url: str) -> None:
-    """Reads everything that a database says of its study."""
+    """Read everything that a database holds about its study."""
     list_studies(url)
     study = open_study(url)
     for ask in (study.trials, study.curves, study.environments, study.leases, study.counts, study.savings):
@@ -110,8 +111,8 @@ def read_all(url: str) -> None:
     removable_files(study)
 
 
-def test_the_whole_database_reads(whole):
-    """Without damage nothing is refused."""
+def test_the_undamaged_database_is_read(whole):
+    """A database without damage is read without an error."""
     read_all(f"sqlite:///{whole}")
     assert len(open_study(f"sqlite:///{whole}").trials()) == 4
 
@@ -123,8 +124,8 @@ def test_the_whole_database_reads(whole):
         for table in metadata.sorted_tables
     ],
 )
-def test_no_damage_ends_in_a_foreign_error(damaged, table):
-    """Whatever stands in whichever column: the value is used as it is, or one line of ours names what is wrong."""
+def test_damage_raises_only_errors_of_the_explorer(damaged, table):
+    """Any value in any column is used unchanged or gives a one-line error that names the fault."""
     refused = 0
     for _, column in [place for place in COLUMNS if place[0] == table]:
         for value in BAD:
@@ -141,10 +142,10 @@ def test_no_damage_ends_in_a_foreign_error(damaged, table):
 
 @pytest.mark.parametrize("place", range(len(COLUMNS)), ids=[".".join(column) for column in COLUMNS])
 def test_commands_name_the_damage(damaged, capsys, place):
-    """Commands end with status 0, or with 2 and one line; nothing of the database reaches the terminal raw."""
+    """Commands end with status 0, or with status 2 and one line, and print no raw text from the database."""
     table, column = COLUMNS[place]
     url = damaged(table, column, BAD[place % len(BAD)])
-    if url is None:  # a key that SQLite itself keeps: it takes whole numbers alone
+    if url is None:  # a key that SQLite itself maintains, which only takes integers
         url = damaged(table, column, -1)
     for command in COMMANDS[place % 2 :: 2]:
         status, out, err = run(capsys, *command, "--storage", url)
@@ -166,21 +167,21 @@ def test_commands_name_the_damage(damaged, capsys, place):
     ],
 )
 def test_the_row_and_the_column_are_named(damaged, column, value, said):
-    """The message says the table, the row, the column, what was found, what was expected and what to do."""
+    """The message names the table, the row, the column, the value found, the value expected and the fix."""
     with pytest.raises(StoreError, match=said) as caught:
         read_all(damaged("explorer_trials", column, value))
     assert "damaged" in str(caught.value) and "restore a backup" in str(caught.value)
 
 
 def test_compare_names_the_damage_of_its_studies(damaged, capsys):
-    """The name of a study in a damaged database is not taken for a missing space file."""
+    """The name of a study in a damaged database is not reported as a missing space file."""
     url = damaged("explorer_studies", "created", "abc")
     status, out, err = run(capsys, "compare", "one", "one", "--storage", url)
     assert (status, out) == (2, "") and "column created" in err and "no such file" not in err
 
 
-def test_another_networks_architecture_is_not_taken_for_the_trials_own(damaged, capsys):
-    """A row of architectures that holds another network is refused when the architecture is read."""
+def test_another_networks_architecture_is_rejected(damaged, capsys):
+    """A row of architectures that contains another network is rejected when the architecture is read."""
     other = parse_space(SPACE_TEXT, "tiny.yaml").architecture(7).to_json()
     url = damaged("explorer_architectures", "json", other, "")
     status, out, err = run(capsys, "cost", "one:0", "--storage", url)
@@ -192,8 +193,8 @@ def test_another_networks_architecture_is_not_taken_for_the_trials_own(damaged, 
     assert status == 2 and out == "" and "its content gives" in err
 
 
-def test_no_name_of_a_database_leads_out_of_its_folder(url, tmp_path, space):
-    """A trial that waits to be taken up under a digest that is a path is refused; the files that it names remain."""
+def test_no_name_in_a_database_points_outside_its_folder(url, tmp_path, space):
+    """A trial that waits to be resumed with a path as its digest is rejected, and the files it names remain."""
     study = run_search(space, evaluate=good, storage=url, study="one", trials=1).study
     evil = "../../PWNED"
     target = (study.artifacts / evil).resolve()

@@ -1,4 +1,4 @@
-"""Opening a database: many at once, and what is no database of ours."""
+"""Opening a database: concurrent creation, locks, and files that are not databases of the explorer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.store.conftest import make_study, proposal
 
 
 def create_and_begin(url: str, barrier, answers) -> None:
-    """One of several processes that all make the same study in the same fresh file at the same moment."""
+    """Create the study that other processes create in the same new file at the same moment."""
     barrier.wait()
     try:
         writer = StudyWriter(make_study(url), new_worker())
@@ -39,7 +39,7 @@ def create_and_begin(url: str, barrier, answers) -> None:
 
 
 def test_eight_creators_of_one_file_all_succeed(tmp_path):
-    """R4: eight processes make schema and study in one fresh file at once, three times; none fails."""
+    """Eight processes create schema and study in one new file at once, three times, without a failure."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.store.test_database"])
     for round in range(3):
@@ -55,7 +55,7 @@ def test_eight_creators_of_one_file_all_succeed(tmp_path):
 
 
 def write_twelve(url: str, answers) -> None:
-    """A worker that begins twelve trials, asking again whenever another was first."""
+    """Start twelve trials, and retry whenever another worker took the number."""
     writer, done = StudyWriter(make_study(url), new_worker()), 0
     while done < 12:
         number = sum(writer.study.counts().values())
@@ -69,7 +69,7 @@ def write_twelve(url: str, answers) -> None:
 
 
 def test_sixteen_writers_lose_nothing(tmp_path):
-    """R3: sixteen processes write twelve trials each to one file; 192 of 192 are there, numbers without gaps."""
+    """Sixteen processes write twelve trials each to one file: all 192 are stored, with numbers without gaps."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.store.test_database"])
     url, answers = f"sqlite:///{tmp_path}/x.db", context.Queue()
@@ -85,8 +85,8 @@ def test_sixteen_writers_lose_nothing(tmp_path):
     assert {record.number: record.objectives["accuracy"] for record in records} == acknowledged
 
 
-def test_a_write_that_cannot_be_is_tried_again(url, caplog):
-    """A database that is full or locked is written to once it is free again; the wait is bounded, and logged."""
+def test_a_failed_write_is_retried(url, caplog):
+    """A full or locked database is written to once it is available; the wait is bounded and logged."""
     database, calls = open_for_writing(url), []
 
     def full_twice(connection):
@@ -104,8 +104,8 @@ def test_a_write_that_cannot_be_is_tried_again(url, caplog):
     database.close()
 
 
-def test_sqlite_is_opened_to_last(url):
-    """R3: WAL, full synchronisation, a busy timeout of a minute."""
+def test_sqlite_is_opened_with_durable_settings(url):
+    """SQLite is opened with WAL, full synchronisation and a busy timeout of one minute."""
     database = open_for_writing(url)
     with database.read() as connection:
         found = [
@@ -116,8 +116,8 @@ def test_sqlite_is_opened_to_last(url):
     assert found == ["wal", 2, 60_000]
 
 
-def test_an_absent_file_is_not_made(tmp_path):
-    """Reading where there is no file says so in one line and makes none."""
+def test_reading_creates_no_file(tmp_path):
+    """Reading a missing file gives a one-line error and creates no file."""
     with pytest.raises(StoreError, match=r"there is no file .*absent.db; 'explorer search' makes it"):
         open_study(f"sqlite:///{tmp_path}/absent.db", "one")
     assert list(tmp_path.iterdir()) == []
@@ -131,8 +131,8 @@ def test_an_absent_file_is_not_made(tmp_path):
         (b"SQLite format 3\0" + b"\xff" * 5000, "cannot read"),
     ],
 )
-def test_garbage_is_refused_unchanged(tmp_path, content, message):
-    """A file that is no database is refused in one line, and its bytes stay as they were."""
+def test_a_file_that_is_no_database_is_unchanged(tmp_path, content, message):
+    """A file that is not a database is rejected in one line, and its bytes stay unchanged."""
     file = tmp_path / "x.db"
     file.write_bytes(content)
     with pytest.raises(StoreError, match=message) as caught:
@@ -144,8 +144,8 @@ def test_garbage_is_refused_unchanged(tmp_path, content, message):
         assert file.read_bytes() == content
 
 
-def test_half_a_database_is_refused(url, tmp_path):
-    """A file cut in the middle is a StoreError, not a crash; the whole one reads."""
+def test_a_truncated_database_is_rejected(url, tmp_path):
+    """A truncated file raises a StoreError instead of crashing, and the complete file is readable."""
     study = make_study(url)
     writer = StudyWriter(study, new_worker())
     for number in range(40):
@@ -158,9 +158,9 @@ def test_half_a_database_is_refused(url, tmp_path):
         open_study(url, "one").trials()
 
 
-def test_a_zeroed_page_is_named_or_harmless(url, tmp_path):
-    """R17: with any page zeroed, to write is refused by name with the file's bytes unchanged, or every trial reads
-    as it was; to read gives the trials or one StoreError."""
+def test_a_zeroed_page_is_reported_or_harmless(url, tmp_path):
+    """With any page zeroed, reads give all trials or a StoreError, and a writer that cannot open the file leaves its
+    bytes unchanged."""
     study = make_study(url)
     writer = StudyWriter(study, new_worker())
     curve = tuple(Epoch(epoch, 0.5, 0.3, 0.9, 1.0, 0.1, 2.0) for epoch in range(1, 60))
@@ -195,8 +195,8 @@ def test_a_zeroed_page_is_named_or_harmless(url, tmp_path):
     assert refused > pages / 2
 
 
-def test_anothers_database_is_refused_to_readers(tmp_path):
-    """A database without our tables holds no studies; reading adds none."""
+def test_a_foreign_database_is_rejected_by_readers(tmp_path):
+    """A database without the explorer's tables has no studies, and reading adds no tables."""
     file = tmp_path / "other.db"
     connection = sqlite3.connect(file)
     connection.execute("CREATE TABLE studies (id)")
@@ -210,7 +210,7 @@ def test_anothers_database_is_refused_to_readers(tmp_path):
 
 @pytest.mark.parametrize("found, mend", [(99, "update the explorer"), (0, "the version that wrote it")])
 def test_another_schema_version_is_refused(url, tmp_path, found, mend):
-    """Tables of a later version, and of one that never was, are left alone by readers and writers."""
+    """Readers and writers reject tables of a later or an unknown version and leave them unchanged."""
     make_study(url).database.close()
     connection = sqlite3.connect(tmp_path / "explorer.db")
     connection.execute("UPDATE explorer_schema SET version = ?", (found,))
@@ -221,7 +221,7 @@ def test_another_schema_version_is_refused(url, tmp_path, found, mend):
             opening(url)
 
 
-NOT_OURS = [
+FOREIGN = [
     ("ALTER TABLE explorer_trials RENAME TO kept; CREATE VIEW explorer_trials AS SELECT * FROM kept", "is a view"),
     ("DROP TABLE explorer_claims", "the table explorer_claims is missing"),
     ("ALTER TABLE explorer_claims DROP COLUMN number", "the column number of the table explorer_claims is missing"),
@@ -232,9 +232,9 @@ NOT_OURS = [
 ]
 
 
-@pytest.mark.parametrize("change, message", NOT_OURS)
-def test_tables_that_a_search_could_not_write_to_are_refused_at_once(url, tmp_path, change, message):
-    """A view, a missing table or column, and a computed column end readers and writers in one line."""
+@pytest.mark.parametrize("change, message", FOREIGN)
+def test_unusable_tables_are_rejected_on_opening(url, tmp_path, change, message):
+    """A view, a missing table or column, and a computed column give readers and writers a one-line error."""
     make_study(url).database.close()
     with closing(sqlite3.connect(tmp_path / "explorer.db")) as connection:
         connection.executescript(change)
@@ -243,8 +243,8 @@ def test_tables_that_a_search_could_not_write_to_are_refused_at_once(url, tmp_pa
             opening(url)
 
 
-def test_a_database_with_a_trigger_is_read_and_not_written_to(url, tmp_path):
-    """A trigger could discard each trial that is written, without an error."""
+def test_a_database_with_a_trigger_is_read_only(url, tmp_path):
+    """Writers reject a database with a trigger, because the trigger could discard trials without an error."""
     make_study(url).database.close()
     with closing(sqlite3.connect(tmp_path / "explorer.db")) as connection:
         connection.execute("CREATE TRIGGER lost BEFORE INSERT ON explorer_trials BEGIN SELECT raise(IGNORE); END")
@@ -254,7 +254,7 @@ def test_a_database_with_a_trigger_is_read_and_not_written_to(url, tmp_path):
 
 
 def test_readers_cannot_write(url):
-    """The reading side opens the file read only."""
+    """Readers open the file read-only."""
     make_study(url).database.close()
     study = open_study(url, "one")
     with pytest.raises(StoreError, match="readonly"):
@@ -266,7 +266,7 @@ def test_readers_cannot_write(url):
 
 @pytest.fixture
 def archive(tmp_path):
-    """A folder, and what makes it read only: the disk itself where the user may write to everything."""
+    """Return a folder and a function that makes it read-only, by a mount for a user who may write everywhere."""
     folder = tmp_path / "archive"
     folder.mkdir()
     if os.geteuid() != 0:
@@ -275,14 +275,14 @@ def archive(tmp_path):
         return
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("nothing can be mounted here, and root writes to any folder")
+        pytest.skip("cannot mount here, and root can write to any folder")
     yield folder, lambda: subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_read_only_folder_is_read_and_not_written_to(archive):
-    """A database in an archive reads as it was; a search in it, or of a new file there, is refused in one line that
-    does not call it damaged."""
+def test_a_read_only_folder_is_read_but_not_written(archive):
+    """A database in a read-only folder is readable; a search in it or of a new file is refused in one line that does
+    not call it damaged."""
     folder, close = archive
     url = f"sqlite:///{folder}/explorer.db"
     writer = StudyWriter(make_study(url), new_worker())
@@ -305,8 +305,8 @@ def test_a_read_only_folder_is_read_and_not_written_to(archive):
         ("postgres ql://u:canary@h/x", "not a storage URL"),
     ],
 )
-def test_wrong_urls_end_in_one_line(storage, message):
-    """What is no storage URL says what one looks like, and no password is repeated."""
+def test_invalid_urls_give_one_line(storage, message):
+    """An invalid storage URL gives a line with a valid example and without the password."""
     for opening in (open_for_reading, open_for_writing):
         with pytest.raises(StoreError) as caught:
             opening(storage)
@@ -314,8 +314,8 @@ def test_wrong_urls_end_in_one_line(storage, message):
         assert "canary" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_server_that_is_away_is_named_without_its_password(monkeypatch):
-    """A PostgreSQL that cannot be reached, or whose driver is missing, is one line without the password."""
+def test_an_unreachable_server_is_reported_without_its_password(monkeypatch):
+    """An unreachable PostgreSQL server or a missing driver gives one line without the password."""
     with pytest.raises(StoreError) as caught:
         open_for_reading("postgresql+psycopg://user:canary@127.0.0.1:1/x?connect_timeout=1")
     assert (
@@ -325,16 +325,16 @@ def test_a_server_that_is_away_is_named_without_its_password(monkeypatch):
     )
 
 
-def test_odd_file_names_are_only_names(tmp_path):
-    """Question marks, percent signs and hashes in a path are read back from the file that was written."""
+def test_special_characters_in_file_names_are_kept(tmp_path):
+    """A path with question marks, percent signs and hashes refers to the file with exactly that name."""
     url = f"sqlite:///{tmp_path}/100% #1.db"
     make_study(url).database.close()
     assert [summary.name for summary in list_studies(url)] == ["one"]
     assert (tmp_path / "100% #1.db").exists()
 
 
-def test_a_file_system_without_locks_is_named_and_can_be_read(url, tmp_path, monkeypatch):
-    """Where files cannot be locked nothing is written, in one line that says what to do; a database at rest is read."""
+def test_a_file_system_without_locks_is_reported_and_readable(url, tmp_path, monkeypatch):
+    """Without file locks, writing is refused with one line of advice, and a database at rest is readable."""
     StudyWriter(make_study(url), new_worker()).study.database.close()
     assert has_locks(tmp_path)
 
@@ -357,8 +357,8 @@ def test_a_file_system_without_locks_is_named_and_can_be_read(url, tmp_path, mon
         open_study(url, "one")
 
 
-def test_a_lock_that_is_waited_for_is_told(url, tmp_path, monkeypatch, caplog):
-    """Who waits for another program's lock says so before long, and goes on when the lock is released."""
+def test_waiting_for_a_lock_is_reported(url, tmp_path, monkeypatch, caplog):
+    """A writer that waits for another program's lock logs this soon and continues when the lock is released."""
     monkeypatch.setattr(store_database, "LOCK_WARNING_SECONDS", 0.1)
     writer = StudyWriter(make_study(url), new_worker())
     with closing(sqlite3.connect(tmp_path / "explorer.db", isolation_level=None, check_same_thread=False)) as other:

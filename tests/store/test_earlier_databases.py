@@ -1,4 +1,4 @@
-"""A database that commit 80da549 wrote: it is read, and its studies go on.
+"""A database written by commit 80da549 is readable, and its studies resume.
 
 Its studies: ``flaky`` and ``joules`` were evaluated by functions, some trials failed; ``preact_variants-digits`` was
 trained, and confirmed from fresh seeds; ``killed`` was ended by SIGKILL within its first training.
@@ -35,7 +35,7 @@ def by_parameters(architecture, *, choices, epochs, seed):
 
 
 def test_every_study_is_read(url):
-    """States, failures, results, environments and confirmations are as they were written."""
+    """States, failures, results, environments and confirmations are read as they were written."""
     counts = {each.name: {k: n for k, n in each.counts.items() if n} for each in list_studies(url)}
     assert counts == {
         "flaky": {"complete": 12, "failed": 4, "cached": 2},
@@ -51,8 +51,8 @@ def test_every_study_is_read(url):
     assert {(each.state, each.seed) for each in trained.confirmations()} and trained.frontier()
 
 
-def test_a_study_goes_on(url, caplog):
-    """The same call goes on with the study, retries what had failed, and notes the code of the function."""
+def test_a_study_resumes(url, caplog):
+    """The same call resumes the study, retries the failed trials, and stores the code of the function."""
     text = open_study(url, "flaky").space_text
     space = parse_space(text, "preact_variants.yaml")
     study = run_search(
@@ -63,7 +63,7 @@ def test_a_study_goes_on(url, caplog):
 
 
 def test_a_killed_worker_is_lost_after_a_lease(url, monkeypatch):
-    """Earlier versions did not name a worker's container, so only the lease shows that the worker is lost."""
+    """A worker without a stored container, as in earlier versions, counts as lost only when its lease expires."""
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
     heir = open_writer(url, "killed", new_worker())
     assert [record.number for record in [*heir.reap(), *heir.reap()]] == [0]

@@ -1,4 +1,4 @@
-"""Databases of earlier versions: read as they are, migrated before the first write, and gone on with.
+"""Databases of earlier versions are readable unchanged, migrated before the first write, and resumed.
 
 ``version_1_full.db`` was written by commit 2dbbf87, and ``version_1_full.json`` says what that commit read in it. Its
 studies: ``measured`` has latencies, a limit, gradient flows and trainings from fresh seeds; ``stopped`` has trials that
@@ -52,7 +52,7 @@ def each(request, tmp_path) -> Path:
 
 @pytest.fixture
 def full(tmp_path) -> Path:
-    """A copy of the one with facts of every kind."""
+    """A copy of the database that has facts of every kind."""
     return copy("version_1_full", tmp_path)
 
 
@@ -65,7 +65,7 @@ def url_of(file: Path) -> str:
 
 
 def everything(storage: str) -> dict[str, list]:
-    """All that is read of each study."""
+    """Return all that can be read of each study."""
     found = {}
     for summary in list_studies(storage):
         study = open_study(storage, summary.name)
@@ -77,7 +77,7 @@ def everything(storage: str) -> dict[str, list]:
 
 
 def rows_of(file: Path) -> dict[str, list]:
-    """The rows of every table, read past the explorer."""
+    """Return the rows of every table, read without the explorer."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
@@ -95,9 +95,9 @@ def backups(file: Path) -> list[str]:
     return sorted(each.name for each in file.parent.glob("*.bak"))
 
 
-def test_every_fact_is_read_as_the_version_that_wrote_it_read_it(full):
-    """What version 1 kept among a sampler's notes and in a fingerprint is read from a database as it is, and after it
-    was migrated."""
+def test_every_fact_is_read_as_in_the_version_that_wrote_it(full):
+    """Facts that version 1 stored in sampler notes and fingerprints are read the same before and after the
+    migration."""
     for _ in range(2):
         for name, told in FACTS.items():
             study = open_study(url_of(full), name)
@@ -112,8 +112,8 @@ def test_every_fact_is_read_as_the_version_that_wrote_it_read_it(full):
     assert open_study(url_of(full), "measured").confirmations() and open_study(url_of(full), "folder").data_places
 
 
-def test_a_database_is_read_without_a_change(each):
-    """To read an old database writes nothing, and gives what is read of it after it was migrated."""
+def test_reading_does_not_change_a_database(each):
+    """Reading an old database writes nothing, and gives the same facts as after the migration."""
     before, content = everything(url_of(each)), each.read_bytes()
     assert content == (DATABASES / f"{'version_1_full' if 'measured' in before else 'version_1'}.db").read_bytes()
     assert {name.name for name in each.parent.iterdir()} <= {each.name, f"{each.name}-wal", f"{each.name}-shm"}
@@ -122,10 +122,9 @@ def test_a_database_is_read_without_a_change(each):
 
 
 def test_a_migrated_database_has_the_tables_of_a_new_one(each, tmp_path):
-    """Names, types, defaults and NOT NULL of all columns are those of a database that is made today, and so are the
-    indexes."""
+    """All columns have the names, types, defaults and NOT NULL of a new database, and the indexes are the same."""
 
-    same = {"TEXT": "VARCHAR", "false": "0"}  # other words for the same type and value
+    same = {"TEXT": "VARCHAR", "false": "0"}  # other names for the same type and value
 
     def described(file: Path) -> dict:
         with closing(sqlite3.connect(file)) as connection:
@@ -144,11 +143,11 @@ def test_a_migrated_database_has_the_tables_of_a_new_one(each, tmp_path):
     assert described(each) == described(tmp_path / "new.db")
 
 
-def test_a_copy_is_made_once(full, caplog):
-    """Before the first write the database is copied, with its mode and what its log held; the message names the copy.
-    The next opening makes none."""
+def test_one_backup_is_made(full, caplog):
+    """Before the first write the database is copied with its mode and its log, and the message names the copy; the next
+    opening makes none."""
     full.chmod(0o640)
-    held = sqlite3.connect(full)  # a reader keeps the log from being taken in
+    held = sqlite3.connect(full)  # a reader keeps the log from being merged
     held.execute("SELECT count(*) FROM explorer_trials").fetchone()
     with closing(sqlite3.connect(full)) as connection:
         connection.execute("UPDATE explorer_trials SET weights = ? WHERE study_id = 1 AND number = 0", ("a" * 64,))
@@ -167,7 +166,7 @@ def test_a_copy_is_made_once(full, caplog):
 
 
 def test_no_file_is_overwritten(full):
-    """A copy that is there already stays; the new one has the next free name."""
+    """An existing copy stays, and the new one gets the next free name."""
     earlier = full.with_name("explorer.db.v1.bak")
     earlier.write_bytes(b"mine")
     migrate(url_of(full))
@@ -175,8 +174,8 @@ def test_no_file_is_overwritten(full):
     assert version_of(full.with_name("explorer.db.v1-2.bak")) == 1
 
 
-def test_a_full_disk_is_told_before_anything_changes(full, monkeypatch):
-    """Without room for the copy, or when it cannot be written, one line says so, and the database stays as it is."""
+def test_a_full_disk_is_reported_before_any_change(full, monkeypatch):
+    """If the copy cannot be written, one line says so and the database stays unchanged."""
     content = full.read_bytes()
     usage = shutil.disk_usage(full.parent)
     with monkeypatch.context() as patched:
@@ -195,7 +194,7 @@ def test_a_full_disk_is_told_before_anything_changes(full, monkeypatch):
 
 
 def test_a_damaged_database_is_not_migrated(full):
-    """Notes that are no JSON end readers and writers in one line, and nothing is changed."""
+    """Notes that are not JSON give readers and writers a one-line error, and nothing is changed."""
     with closing(sqlite3.connect(full)) as connection:
         connection.execute("UPDATE explorer_trials SET sampler = '{' WHERE study_id = 1 AND number = 2")
         connection.commit()
@@ -208,7 +207,7 @@ def test_a_damaged_database_is_not_migrated(full):
 
 
 def test_the_values_of_new_columns_are_checked(full):
-    """A fact that is not what the explorer writes is refused by name, before and after the database is migrated."""
+    """An invalid value in a new column is rejected by name, before and after the migration."""
     notes = '{"explorer:latency": {"environment": 1}}'
     with closing(sqlite3.connect(full)) as connection:
         connection.execute("UPDATE explorer_trials SET sampler = ? WHERE study_id = 1 AND number = 2", (notes,))
@@ -230,7 +229,7 @@ def test_the_values_of_new_columns_are_checked(full):
         ("its worker was lost 4 times", "lost"),
     ],
 )
-def test_a_kind_of_failure_that_was_not_kept_is_taken_from_the_reason(full, reason, kind):
+def test_a_missing_kind_of_failure_is_derived_from_the_reason(full, reason, kind):
     """A failure stored before kinds existed gets its kind from its reason."""
     with closing(sqlite3.connect(full)) as connection:
         change = "UPDATE explorer_trials SET state = 'failed', sampler = '{}', reason = ? WHERE study_id = 1"
@@ -245,8 +244,8 @@ def by_parameters(architecture, *, choices, epochs, seed):
     return {"accuracy": min(1.0, explorer.cost(architecture).params / 1e6)}
 
 
-def test_a_study_goes_on(full):
-    """A search resumes the interrupted trial under its number and seed, and one under a limit goes on with it."""
+def test_a_migrated_study_resumes(full):
+    """A search resumes the interrupted trial with its number and seed, and a study with a limit keeps that limit."""
     before = open_study(url_of(full), "interrupted").trials()
     space = parse_space(open_study(url_of(full), "interrupted").space_text, "preact_variants.yaml")
     settings = {"evaluate": by_parameters, "storage": url_of(full), "sampler": "random", "changed_code": "continue"}
@@ -260,8 +259,8 @@ def test_a_study_goes_on(full):
     assert all(record.costs["params"] <= 40e3 for record in limited.trials() if record.state == "complete")
 
 
-def test_a_trial_that_begins_again_keeps_count(full):
-    """An attempt that its search interrupted is not counted, and the epochs of a stopped one are kept."""
+def test_a_restarted_trial_keeps_its_counts(full):
+    """An attempt that its search interrupted is not counted, and the epochs of a stopped attempt are kept."""
     writer = open_writer(url_of(full), "interrupted", new_worker())
     assert writer.resume().attempt == 1
     writer.study.database.close()
@@ -276,8 +275,8 @@ def test_a_trial_that_begins_again_keeps_count(full):
     writer.study.database.close()
 
 
-def open_and_tell(storage: str, barrier, answers) -> None:
-    """One of several processes that open an old database for writing at once."""
+def open_and_report(storage: str, barrier, answers) -> None:
+    """Open an old database for writing, in one of several concurrent processes."""
     barrier.wait(60)
     try:
         migrate(storage)
@@ -287,12 +286,12 @@ def open_and_tell(storage: str, barrier, answers) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "postgresql"])
-def test_of_two_processes_one_migrates(kind, request, full):
-    """Two processes that open an old database at once both go on; it is migrated once, and one copy is made."""
+def test_one_of_two_processes_migrates(kind, request, full):
+    """When two processes open an old database at once, both continue, and it is migrated and copied once."""
     storage = old_postgresql(request) if kind == "postgresql" else url_of(full)
     context = multiprocessing.get_context("forkserver")
     barrier, answers = context.Barrier(2), context.Queue()
-    processes = [context.Process(target=open_and_tell, args=(storage, barrier, answers)) for _ in range(2)]
+    processes = [context.Process(target=open_and_report, args=(storage, barrier, answers)) for _ in range(2)]
     for process in processes:
         process.start()
     assert [answers.get(timeout=60) for _ in processes] == ["ok", "ok"]
@@ -321,7 +320,7 @@ open_for_writing(sys.argv[1])
 
 @pytest.mark.parametrize("statements", [0, 4, 9, 11])
 def test_a_killed_migration_changes_nothing(full, statements):
-    """A process that is killed amid the changes leaves the tables of version 1; the next opening migrates them."""
+    """A process killed during the migration leaves the tables of version 1, and the next opening migrates them."""
     before = everything(url_of(full))
     killed = subprocess.run([sys.executable, "-c", KILLED, url_of(full), str(statements)], cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL and version_of(full) == 1
@@ -339,8 +338,8 @@ def lease(file: Path, worker: str, seconds: float, table: str = "explorer_trials
 
 
 @pytest.mark.parametrize("table", ["explorer_trials", "explorer_confirmations"])
-def test_a_living_worker_of_an_earlier_version_is_not_disturbed(full, table):
-    """While a worker of an earlier version holds a lease, a writer is refused in one line, and readers read."""
+def test_a_running_worker_of_an_earlier_version_blocks_migration(full, table):
+    """While a worker of an earlier version holds a lease, writers are refused in one line and readers can read."""
     lease(full, ELSEWHERE, 50.0, table)
     content = rows_of(full)
     with pytest.raises(StoreError, match=r"a worker of an earlier version .* on host 'elsewhere'; end it") as caught:
@@ -350,15 +349,15 @@ def test_a_living_worker_of_an_earlier_version_is_not_disturbed(full, table):
 
 
 @pytest.mark.parametrize(("worker", "seconds"), [(GONE, 50.0), (ELSEWHERE, -1.0)])
-def test_a_lost_worker_of_an_earlier_version_does_not_hinder(full, worker, seconds):
-    """A lease whose worker has ended on this machine, or that has passed, holds nobody up."""
+def test_a_lost_worker_of_an_earlier_version_does_not_block_migration(full, worker, seconds):
+    """A lease whose worker has ended on this machine, or that has expired, does not block the migration."""
     lease(full, worker, seconds)
     migrate(url_of(full))
     assert version_of(full) == migrations.SCHEMA_VERSION
 
 
-def test_a_process_of_the_earlier_version_that_has_it_open_fails(full):
-    """What version 1 reads and writes of trials names a column that is gone, so it ends and hides no fact in notes."""
+def test_a_process_of_the_earlier_version_fails_after_migration(full):
+    """Version 1 reads and writes a column that no longer exists, so it fails instead of storing facts in the notes."""
     with closing(sqlite3.connect(full)) as earlier:
         read = "SELECT number, state, sampler FROM explorer_trials"
         assert earlier.execute(read).fetchall()
@@ -368,8 +367,8 @@ def test_a_process_of_the_earlier_version_that_has_it_open_fails(full):
                 earlier.execute(statement)
 
 
-def test_a_reader_that_has_it_open_reads_on(full):
-    """A study that was opened before the database was migrated is read as before, and then as migrated."""
+def test_a_reader_with_an_open_database_continues(full):
+    """A study that was opened before the migration is read the same before and after it."""
     study = open_study(url_of(full), "measured")
     before = study.trials()
     migrate(url_of(full))
@@ -377,7 +376,7 @@ def test_a_reader_that_has_it_open_reads_on(full):
 
 
 def test_a_later_version_is_refused(full):
-    """A database of a version that is not known yet is refused in one line, which says to update."""
+    """A database of an unknown later version is refused in one line, with advice to update."""
     with closing(sqlite3.connect(full)) as connection:
         connection.execute("UPDATE explorer_schema SET version = 3")
         connection.commit()
@@ -386,8 +385,8 @@ def test_a_later_version_is_refused(full):
             opening(url_of(full))
 
 
-def test_a_trigger_in_an_old_database_is_found_before_it_acts(full):
-    """A database with a trigger is not migrated: the trigger could discard what is moved."""
+def test_a_trigger_in_an_old_database_blocks_migration(full):
+    """A database with a trigger is not migrated, because the trigger could discard the moved rows."""
     with closing(sqlite3.connect(full)) as connection:
         connection.execute("CREATE TRIGGER lost BEFORE UPDATE ON explorer_trials BEGIN SELECT raise(IGNORE); END")
     with pytest.raises(StoreError, match="has a trigger, 'lost'"):
@@ -423,8 +422,8 @@ def old_postgresql(request) -> str:
 
 
 def test_postgresql_is_read_and_migrated(request, full):
-    """On a server, too, an old database is read as it is and migrated, and both give what SQLite gives; a worker of an
-    earlier version holds it up."""
+    """An old PostgreSQL database is read before and after its migration like SQLite, and a worker of an earlier version
+    blocks it."""
     storage, told = old_postgresql(request), everything(url_of(full))
     assert everything(storage) == told
     engine = sqlalchemy.create_engine(storage)
@@ -480,8 +479,8 @@ print("kept")
 
 @pytest.mark.parametrize("migrated", [False, True])
 def test_a_new_column_is_a_field_a_column_and_a_step(full, tmp_path, migrated):
-    """A record's field, its column and the step are all that one more fact of a trial takes: databases of every
-    version are read with it, migrated and written to."""
+    """A record's field, its column and a migration step are enough to add a fact to trials, in databases of every
+    version."""
     if migrated:
         migrate(url_of(full))
     shutil.copytree(ROOT / "explorer", tmp_path / "code" / "explorer", ignore=shutil.ignore_patterns("__pycache__"))

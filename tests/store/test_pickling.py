@@ -36,7 +36,7 @@ def study(url):
 
 
 def test_a_study_is_sent_to_another_process(study, monkeypatch, tmp_path):
-    """A pickled study opens its database again, from another folder and in another process."""
+    """A pickled study reopens its database in another process and from another folder."""
     monkeypatch.chdir(tmp_path)
     beside = open_study("sqlite:///explorer.db", "sent")
     packed = pickle.dumps(beside)
@@ -48,8 +48,9 @@ def test_a_study_is_sent_to_another_process(study, monkeypatch, tmp_path):
         assert pool.apply(numbers, (study,)) == [0, 1, 2]
 
 
-def test_a_study_is_copied(study):
-    """Copies read the same database, in memory too; one in memory cannot be sent, and the error says how to keep it."""
+def test_a_study_can_be_copied(study):
+    """Copies read the same database, also in memory; a study in memory cannot be pickled, and the error suggests a
+    file."""
     kept = search(None)
     for each in (study, kept):
         assert numbers(copy.copy(each)) == numbers(copy.deepcopy(each)) == [0, 1, 2]
@@ -58,7 +59,7 @@ def test_a_study_is_copied(study):
 
 
 def test_records_are_hashable_and_pickled(study):
-    """Equal records have equal hashes, whatever mappings they hold, and survive pickling."""
+    """Equal records have equal hashes, whatever mappings they contain, and can be pickled."""
     machine = describe_environment()
     values = [
         *study.trials(),
@@ -71,16 +72,16 @@ def test_records_are_hashable_and_pickled(study):
     assert study.trial(0) in set(study.trials())
 
 
-def test_a_trials_number_is_a_whole_number(study):
-    """numpy's whole numbers are numbers of trials; text and fractions are refused."""
+def test_a_trial_number_is_an_integer(study):
+    """NumPy integers are valid trial numbers; text and fractions are rejected."""
     assert study.trial(numpy.int64(1)) == study.trial(1)
     for number in ("1", 1.0, None):
         with pytest.raises(TypeError):
             study.trial(number)
 
 
-def test_numbers_of_numpy_are_kept_as_numbers(url):
-    """What an evaluation or a cost answers as numpy numbers is stored, and goes to JSON."""
+def test_numpy_numbers_are_stored_as_numbers(url):
+    """NumPy numbers from an evaluation or a cost are stored as numbers and converted to JSON."""
     study = explorer.search(
         SPACE,
         evaluate=lambda *_, **__: {"accuracy": numpy.float32(0.5)},

@@ -1,4 +1,4 @@
-"""A database that lies where nothing may be written."""
+"""A database in a folder without write permission."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system 
 
 @pytest.fixture
 def folder():
-    """A folder that everybody may look into."""
+    """A folder that everyone may read."""
     made = Path(tempfile.mkdtemp())
     made.chmod(0o755)
     yield made
@@ -31,7 +31,7 @@ def folder():
 
 
 def as_anyone(ask: Callable[[], object]) -> str:
-    """What ``ask`` answers, or the error it ends in, in a process that may not write where root may."""
+    """Return the result or error of ``ask`` in a process that lacks the write access of root."""
     answers, told = os.pipe()
     child = os.fork()
     if not child:
@@ -50,7 +50,7 @@ def as_anyone(ask: Callable[[], object]) -> str:
 
 
 def test_a_database_in_a_read_only_folder_is_read(folder):
-    """Studies are read where their database may not be written and has no log, and nothing is left beside it."""
+    """A read-only database without a log is readable, and reading leaves no file beside it."""
     file = folder / "explorer.db"
     write_study(f"sqlite:///{file}", "kept").database.close()
     connection = sqlite3.connect(file)
@@ -67,11 +67,11 @@ def test_a_database_in_a_read_only_folder_is_read(folder):
     assert [each.name for each in folder.iterdir()] == ["explorer.db"]
 
 
-def test_a_log_that_cannot_be_read_is_not_passed_over(folder):
-    """Where what was written last stands in a log that may not be read in, that is an error, not an older state."""
+def test_an_unreadable_log_is_an_error(folder):
+    """If the last writes are in a log that cannot be read, reading fails instead of returning an older state."""
     source = folder / "source.db"
     study = write_study(f"sqlite:///{source}", "kept")
-    held = sqlite3.connect(source)  # a reader keeps the log from being taken in
+    held = sqlite3.connect(source)  # a reader keeps the log from being merged
     held.execute("SELECT count(*) FROM explorer_trials").fetchone()
     study.database.close()
     for name in ("", "-wal"):

@@ -26,14 +26,14 @@ def kept(folder, ending: Ending = FULL):
 
 
 def test_every_field_of_an_ending_is_read_back(tmp_path):
-    """What was kept is the ending itself, whose it is and of which trial."""
+    """A spooled result is read back with its fields, its worker and its trial."""
     kept(tmp_path)
     (found,) = spool.unsent(tmp_path)
     assert (found.ending, found.worker, found.number) == (FULL, "host:space:1:2:ab", 3)
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path):
-    """A file with the entries and names of earlier versions is a result all the same."""
+    """A file with the entries and names of earlier versions is read as a result."""
     environment = {"device": "cpu", "device_name": "AMD", "threads": 1, "platform": "Linux", "python": "3.11.7",
                    "versions": {"torch": "2.13.0"}, "commit": "80da549"}  # fmt: skip
     early = {"state": "complete", "objectives": {"accuracy": 0.5}, "result": None, "reason": "", "weights": "",
@@ -47,8 +47,8 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path):
     assert found == [complete, replace(complete, environment=Environment(**environment), duration=2.5)]
 
 
-def test_what_is_no_regular_file_is_left_alone(tmp_path, caplog):
-    """A pipe is not waited for, a link is not followed, a folder is no result; the results beside them are read."""
+def test_irregular_files_are_ignored(tmp_path, caplog):
+    """Pipes, links and folders are ignored without waiting, and the results beside them are read."""
     kept(tmp_path)
     os.mkfifo(tmp_path / "0-a.json")
     (tmp_path / "1-b.json").symlink_to("/dev/zero")

@@ -1,4 +1,4 @@
-"""What a user may write for a database, and that no password of it is shown."""
+"""The accepted forms of a storage URL, and the masking of its password."""
 
 from __future__ import annotations
 
@@ -42,24 +42,23 @@ FORMS = (
 )
 
 
-def test_a_path_may_hold_equals_signs(tmp_path):
-    """Folders that are named after a key and a value are no connection string."""
+def test_a_path_may_contain_equals_signs(tmp_path):
+    """A folder named like ``key=value`` is not read as a connection string."""
     for path in ("runs/user=me/x.db", "user=me/x.db", f"{tmp_path}/host=a b/x.db"):
         assert parse_storage(path).database == path
 
 
 def spelled(form: str) -> Iterator[str]:
-    """``form`` with passwords of all kinds of characters. Without a host, me:a@b is one whose host is b: those are left
-    out."""
+    """Return ``form`` with passwords of many kinds of characters. Passwords that make another host, as in me:a@b, are
+    left out."""
     signs = "@:/?#%& +=\\'é\ud800" if "@" in form or "?" in form else ":/?#%& +=\\'é\ud800"
     for first, second, last in product(signs, signs, ("", "y")):
         yield form.format(f"x{CANARY}{first}z{second}{CANARY}{last}")
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_part_of_a_password_is_shown(form):
-    """Whatever characters a password holds, escaped or not, and whatever is wrong with the URL around it, neither the
-    text that is shown for it nor the error holds a part of it, and a second look at that text changes nothing."""
+def test_no_part_of_a_password_is_displayed(form):
+    """No part of a password appears in the displayed URL or the error, and masking twice changes nothing more."""
     for storage in spelled(form):
         try:
             shown = shown_storage(parse_storage(storage))
@@ -70,8 +69,8 @@ def test_no_part_of_a_password_is_shown(form):
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("postgresql:") and "@host:" not in form])
-def test_a_message_of_somebody_else_is_cleaned(form):
-    """A URL or a connection string within another text loses its password, once: a second pass changes nothing."""
+def test_a_foreign_message_is_masked(form):
+    """A URL or a connection string within another text loses its password, and a second pass changes nothing."""
     for storage in spelled(form):
         cleaned = hide_passwords(f"cannot open {storage}")
         assert CANARY not in cleaned and cleaned.startswith("cannot open postgresql:")
@@ -89,14 +88,14 @@ def test_a_message_of_somebody_else_is_cleaned(form):
         "postgresql+psycopg://me:***@host/db: there is no study 'a@b'",
     ],
 )
-def test_other_texts_stay(text):
-    """Paths, names of data sets and choices with an ``@`` are no URLs with passwords."""
+def test_other_texts_are_unchanged(text):
+    """Paths, names of data sets and choices with an ``@`` are not masked."""
     assert hide_passwords(text) == text
 
 
 @pytest.mark.parametrize("storage", ["postgres://me:x@host:5/db", "postgresql://me:x@host:5/db"])
-def test_psycopg_is_the_driver_unless_another_is_named(storage):
-    """URLs as hosting companies give them are understood."""
+def test_psycopg_is_the_default_driver(storage):
+    """URLs in the form that hosting providers give them are accepted."""
     assert shown_storage(parse_storage(storage)) == "postgresql+psycopg://me:***@host:5/db"
     assert parse_storage("postgresql+psycopg2://host/db").drivername == "postgresql+psycopg2"
 
@@ -106,8 +105,8 @@ def test_psycopg_is_the_driver_unless_another_is_named(storage):
     ["x.db", "./x.db", "~/x.db", "sqlite:x.db", "sqlite://x.db", "sqlite:///x.db", "sqlite:///~/x.db", "{}/x.db",
      "sqlite:///{}/x.db", "SQLite:///x.db", " sqlite:///x.db\r\n", Path("x.db"), Path("~/x.db")],
 )  # fmt: skip
-def test_each_way_to_write_a_file_is_understood(storage, tmp_path, monkeypatch):
-    """A path, with or without the home folder's sign, and every number of slashes that is clear name one file."""
+def test_each_form_of_a_file_path_is_accepted(storage, tmp_path, monkeypatch):
+    """A path with or without ``~``, and with any unambiguous number of slashes, names the same file."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     make_study(storage.format(tmp_path) if isinstance(storage, str) else storage).database.close()
@@ -116,7 +115,7 @@ def test_each_way_to_write_a_file_is_understood(storage, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["a b", "größe", "100%", "a?b", "a?b=c", "#1", "a@b", "a:b", os.fsdecode(b"\xff")])
-def test_each_folder_name_is_only_a_name(folder, tmp_path, monkeypatch):
+def test_any_folder_name_is_accepted(folder, tmp_path, monkeypatch):
     """A database is written and read in a folder of any name, by URL and by path."""
     (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path / folder)
@@ -144,15 +143,16 @@ def test_each_folder_name_is_only_a_name(folder, tmp_path, monkeypatch):
         ("/dev/zero", "is a device or a pipe; name a file"),
     ],
 )
-def test_what_is_not_clear_is_refused_with_the_line_to_write(storage, line):
-    """Anything else is one line that says what to write, and no file."""
+def test_ambiguous_urls_are_rejected_with_a_suggestion(storage, line):
+    """Any other form gives a one-line error with the form to write, and creates no file."""
     with pytest.raises(StoreError) as caught:
         open_for_reading(storage)
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_file_is_absolute_from_the_start(tmp_path, monkeypatch):
-    """A database keeps its file when the process changes its folder; without a folder one line says so."""
+def test_the_file_path_is_absolute(tmp_path, monkeypatch):
+    """A database keeps its file when the process changes its folder; without a current folder it gives a one-line
+    error."""
     monkeypatch.chdir(tmp_path)
     assert sqlite_file(parse_storage("x.db")) == tmp_path / "x.db"
     study = make_study("sqlite:///x.db")
@@ -165,8 +165,8 @@ def test_the_file_is_absolute_from_the_start(tmp_path, monkeypatch):
         sqlite_file(parse_storage("x.db"))
 
 
-def test_a_study_shows_no_password():
-    """The repr of a database does not show its engine, whose URL may hold a password in its query."""
+def test_the_repr_of_a_study_contains_no_password():
+    """The repr of a database leaves out its engine, whose URL may contain a password in its query."""
     from explorer.store.database import Database, _engine
 
     url = parse_storage(f"postgresql://me:{CANARY}@host/db?password={CANARY}")

@@ -1,4 +1,4 @@
-"""What a study answers."""
+"""The results that a study returns."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def study(url):
     return open_study(url, "one")
 
 
-def test_the_frontier_holds_complete_trials_alone(study):
-    """Undominated complete trials by ascending x, of equals the first; not the cached, failed, rejected or running."""
+def test_the_front_contains_only_complete_trials(study):
+    """The front has non-dominated complete trials by ascending x, the first of equal ones, and no other state."""
     assert [(r.number, r.architecture) for r in study.frontier()] == [
         (n, f'{{"network": "{c}"}}') for n, c in ((0, "a"), (1, "b"), (3, "d"))
     ]
 
 
-def test_a_frontier_over_any_cost(study):
-    """Any cost may be an axis: at equal params only the most accurate stands."""
+def test_a_front_over_any_cost(study):
+    """Any cost can be an axis: of trials with equal params only the most accurate is on the front."""
     assert [r.number for r in study.frontier("params", "accuracy")] == [3]
 
 
-def test_a_frontier_is_over_the_cost_that_was_searched_for(study):
-    """Where none is named, the cost is the study's own first one."""
+def test_a_front_uses_the_cost_of_the_search_by_default(study):
+    """Without a given cost, the front uses the first cost among the study's objectives."""
     assert [r.number for r in replace(study, objectives={"accuracy": "max", "params": "min"}).frontier()] == [3]
 
 
@@ -65,18 +65,18 @@ def test_a_frontier_is_over_the_cost_that_was_searched_for(study):
     ],
 )
 def test_the_plane_of_a_study(study, objectives, plane):
-    """What is maximised stands over what is minimised, whichever the study named first."""
+    """The plane has a minimised cost on its x axis and, if there is one, a maximised objective on its y axis."""
     assert replace(study, objectives=objectives).plane == plane
 
 
-def test_an_unknown_quantity_is_named(study):
-    """A quantity that no trial has is refused with what there is."""
+def test_an_unknown_quantity_is_rejected(study):
+    """A quantity that no trial has is rejected with the known ones."""
     with pytest.raises(StoreError, match="knows no quantity 'mac'; it has accuracy, macs, params; did you mean 'macs'"):
         study.frontier("mac")
 
 
-def test_an_empty_study_has_an_empty_frontier():
-    """Before the first trial ends, the study's own objectives are known and nothing is on the frontier."""
+def test_an_empty_study_has_an_empty_front():
+    """Before the first trial ends, the study's objectives are known and its front is empty."""
     study = make_study(None)
     assert study.frontier() == [] and study.best_under([]) is None and study.hypervolume() == 0.0
     assert list(study.to_frame()["number"]) == []
@@ -84,29 +84,29 @@ def test_an_empty_study_has_an_empty_frontier():
 
 
 def test_best_under_a_budget(study):
-    """The most accurate complete trial within the limits; None when none keeps them."""
+    """The best trial is the most accurate complete one within the limits, or None."""
     assert study.best_under([parse_limit("macs<=30")]).number == 1
     assert study.best_under([]).number == 3
     assert study.best_under([parse_limit("macs<10")]) is None
     assert study.best_under([parse_limit("accuracy>=0.65")], "macs").number == 1
 
 
-def test_counts_name_every_state(study):
-    """Every state is counted, those without trials as 0."""
+def test_counts_include_every_state(study):
+    """Every state is counted, states without trials as 0."""
     others = {"stopped": 0, "failed": 1, "cached": 1, "rejected": 1, "interrupted": 0}
     assert study.counts() == {"running": 1, "complete": 5, **others}
     assert tuple(study.counts()) == STATES
 
 
 def test_hypervolume(study):
-    """The dominated area against a stated reference, and against the worst so far."""
+    """The hypervolume is the dominated area relative to a given reference point, by default the worst values so far."""
     by_hand = 0.5 * (100 - 10) + 0.2 * (100 - 20) + 0.2 * (100 - 40)
     assert study.hypervolume({"accuracy": 0.0, "macs": 100.0}) == pytest.approx(by_hand)
     assert study.hypervolume() == pytest.approx((0.7 - 0.5) * (40 - 20))
 
 
-def test_the_table_has_one_row_a_trial(study):
-    """Number, state, digest, choices, objectives, costs, seconds, reason; a choice that was not asked is empty."""
+def test_the_table_has_one_row_per_trial(study):
+    """A row has number, state, digest, choices, objectives, costs, seconds and reason; inactive choices are empty."""
     frame = study.to_frame()
     assert list(frame.columns) == [
         "number",
@@ -129,8 +129,8 @@ def test_the_table_has_one_row_a_trial(study):
     assert frame["seconds"].isna().sum() == 1 and frame["reason"][5] == "exploded" and frame["macs"][7] == 1e9
 
 
-def test_what_is_named_like_a_column_keeps_both():
-    """A choice point called macs does not hide the cost, nor a cost called seconds how long the trial took."""
+def test_name_clashes_keep_both_columns():
+    """A choice named macs does not hide the cost, and a cost named seconds does not hide the duration of the trial."""
     writer = StudyWriter(make_study(None), new_worker())
     writer.begin(0, replace(proposal("a", macs="few"), costs={"macs": 10.0, "seconds": 0.5}))
     frame = writer.study.to_frame()
@@ -139,8 +139,8 @@ def test_what_is_named_like_a_column_keeps_both():
     writer.study.database.close()
 
 
-def test_light_trials_leave_out_what_is_heavy(study):
-    """Without the heavy parts everything else is the same."""
+def test_light_trials_leave_out_the_heavy_parts(study):
+    """Without the heavy parts all other fields are the same."""
     (light, *_), (full, *_) = study.trials(full=False), study.trials()
     assert light.architecture == "" and full.architecture
     assert (light.objectives, light.costs, light.choices, light.seconds) == (
@@ -151,15 +151,15 @@ def test_light_trials_leave_out_what_is_heavy(study):
     )
 
 
-def test_an_unknown_trial_is_refused(study):
-    """A number beyond the last says which there are."""
+def test_an_unknown_trial_is_rejected(study):
+    """A trial number out of range gives an error that names the valid numbers."""
     assert study.trial(8).state == "running"
     with pytest.raises(StoreError, match=r"study 'one' has no trial 9; its trials are 0..8"):
         study.trial(9)
 
 
-def test_an_unknown_study_names_those_there_are(study, url):
-    """A wrong name lists the studies and the near miss; with a single study the name may be left out."""
+def test_an_unknown_study_gives_the_known_ones(study, url):
+    """An unknown name gives the list of studies and the closest match; a single study needs no name."""
     with pytest.raises(StoreError, match=r"there is no study 'on' in sqlite:.*; it holds 'one'; did you mean 'one'"):
         open_study(url, "on")
     assert open_study(url) == study
@@ -169,7 +169,7 @@ def test_an_unknown_study_names_those_there_are(study, url):
 
 
 def test_studies_are_listed(study, url):
-    """Each study with its space, data, objectives, counts and when it last changed."""
+    """Each study is listed with its space, data, objectives, counts and time of last change."""
     make_study(url, "two").database.close()
     one, two = list_studies(url)
     assert (one.name, one.space_name, one.data, one.objectives) == (
@@ -182,7 +182,7 @@ def test_studies_are_listed(study, url):
     assert (two.name, sum(two.counts.values()), two.changed) == ("two", 0, two.created)
 
 
-def test_a_study_in_memory_is_found_by_its_maker_alone():
+def test_databases_in_memory_are_separate():
     """Two databases in memory do not see each other's studies."""
     first, second = make_study(None, "first"), make_study(None, "second")
     assert find_study(first.database, "first") == first
@@ -193,7 +193,7 @@ def test_a_study_in_memory_is_found_by_its_maker_alone():
 
 
 def test_reading_a_store_imports_neither_torch_nor_optuna_nor_pandas(study, url):
-    """A reader starts without torch, optuna and pandas."""
+    """Reading a store imports neither torch, optuna nor pandas."""
     code = (
         "import sys; from explorer.store import open_study\n"
         f"open_study({url!r}, 'one').frontier()\n"

@@ -1,4 +1,4 @@
-"""What a trial may go through, on every backend."""
+"""The life cycle of a trial, on every backend."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def another(writer: StudyWriter) -> StudyWriter:
     return StudyWriter(writer.study, new_worker())
 
 
-def test_a_trial_is_kept_whole(writer):
-    """What is written is what is read: choices, costs, objectives, curve, environment, architecture, seed, times."""
+def test_a_trial_is_stored_completely(writer):
+    """Choices, costs, objectives, curve, environment, architecture, seed and times are read back as written."""
     begun = writer.begin(0, proposal("a", order="x", depth="2"))
     assert (begun.state, begun.same_as, begun.finished, begun.attempt) == ("running", None, None, 1)
     (ended,) = writer.finish(0, COMPLETE)
@@ -49,7 +49,7 @@ def test_a_trial_is_kept_whole(writer):
 
 
 def test_numbers_have_no_gaps(writer):
-    """Only the next number can be begun; the nearest wrong ones are refused and leave nothing behind."""
+    """Only the next trial number can start; other numbers are refused and write nothing."""
     writer.begin(0, proposal("a"))
     for wrong in (0, 2):
         with pytest.raises(NumberTaken, match="the next is 1"):
@@ -58,7 +58,7 @@ def test_numbers_have_no_gaps(writer):
     assert [record.number for record in writer.study.trials()] == [0, 1]
 
 
-def test_a_finished_network_answers_its_twin(writer):
+def test_a_complete_network_answers_its_duplicate(writer):
     """A second trial of a complete network is cached with its values; another network runs."""
     writer.begin(0, proposal("a"))
     writer.finish(0, COMPLETE)
@@ -68,16 +68,16 @@ def test_a_finished_network_answers_its_twin(writer):
     assert writer.begin(2, proposal("b")).state == "running"
 
 
-def test_a_failed_network_answers_with_its_failure(writer):
-    """A second trial of a network that failed fails with that reason, untried."""
+def test_a_failed_network_fails_its_duplicate(writer):
+    """A second trial of a network that failed fails with that reason, without an evaluation."""
     writer.begin(0, proposal("a"))
     writer.finish(0, Ending("failed", reason="exploded"))
     twin = writer.begin(1, proposal("a"))
     assert (twin.state, twin.same_as) == ("failed", 0) and twin.reason == "the same network failed in trial 0: exploded"
 
 
-def test_a_network_in_flight_holds_its_twins(writer):
-    """Trials of a running network wait and end with it, in one transaction."""
+def test_duplicates_of_a_running_network_wait(writer):
+    """Trials of a running network wait for it and end with it in one transaction."""
     writer.begin(0, proposal("a"))
     other = another(writer)
     assert [(r.state, r.same_as) for r in (writer.begin(1, proposal("a")), other.begin(2, proposal("a")))] == [
@@ -87,15 +87,16 @@ def test_a_network_in_flight_holds_its_twins(writer):
     assert [r.objectives for r in writer.study.trials()] == [COMPLETE.objectives] * 3
 
 
-def test_a_refused_candidate_takes_no_network(writer):
-    """A rejected trial is kept with its reason, cut to 500 characters, and its network stays free."""
+def test_a_rejected_candidate_does_not_reserve_its_network(writer):
+    """A rejected trial is stored with its reason, cut to 500 characters, and its network can be proposed again."""
     refused = writer.refuse(0, proposal("a"), "rejected", "macs <= 50 M\n" + "x" * 600)
     assert refused.state == "rejected" and len(refused.reason) == 500 and "\n" not in refused.reason
     assert writer.begin(1, proposal("a")).same_as is None
 
 
-def test_a_lost_trial_is_taken_up_under_its_number(writer):
-    """A trial whose lease passed resumes under its number and seed as attempt 2; its late worker writes nothing."""
+def test_a_lost_trial_is_resumed_under_its_number(writer):
+    """A trial with an expired lease resumes with its number and seed as attempt 2, and its late worker writes
+    nothing."""
     begun = writer.begin(0, proposal("a"))
     heir = another(writer)
     assert heir.reap() == [] and heir.resume() is None
@@ -110,7 +111,7 @@ def test_a_lost_trial_is_taken_up_under_its_number(writer):
 
 
 def test_a_late_ending_is_logged(writer, caplog):
-    """The worker that lost its trial is told so in the log."""
+    """A worker that lost its trial logs this."""
     writer.begin(0, proposal("a"))
     reap_after_a_lease(another(writer))
     another(writer).resume()
@@ -119,8 +120,8 @@ def test_a_late_ending_is_logged(writer, caplog):
     assert "no longer holds its lease" in caplog.text
 
 
-def test_a_trial_that_loses_its_workers_is_given_up(writer):
-    """After RETRIES resumptions the failure is final and what waited for the trial fails with it."""
+def test_a_trial_that_loses_its_workers_fails(writer):
+    """After RETRIES resumptions the trial fails, and the trials that waited for it fail too."""
     writer.begin(0, proposal("a"))
     for _ in range(RETRIES):
         reap_after_a_lease(another(writer))
@@ -134,8 +135,8 @@ def test_a_trial_that_loses_its_workers_is_given_up(writer):
     assert waited.state == "failed" and waited.reason.startswith("the same network failed in trial 0")
 
 
-def test_a_waiting_twin_survives_its_holders_loss(writer):
-    """When the trial it waits for is lost and taken up, the waiting one ends with the second attempt."""
+def test_a_waiting_duplicate_survives_the_loss_of_its_trial(writer):
+    """If the trial it waits for is lost and resumed, the waiting trial ends with the second attempt."""
     writer.begin(0, proposal("a"))
     heir = another(writer)
     heir.begin(1, proposal("a"))
@@ -145,8 +146,8 @@ def test_a_waiting_twin_survives_its_holders_loss(writer):
     assert [r.state for r in heir.finish(0, COMPLETE)] == ["complete", "cached"]
 
 
-def test_a_twin_taken_up_late_is_answered(writer):
-    """An interrupted waiting trial that is taken up after its holder's end is answered at once."""
+def test_a_duplicate_resumed_late_is_answered(writer):
+    """An interrupted waiting trial that resumes after the other one ended is answered at once."""
     writer.begin(0, proposal("a"))
     brief = another(writer)
     brief.begin(1, proposal("a"))
@@ -156,7 +157,7 @@ def test_a_twin_taken_up_late_is_answered(writer):
 
 
 def test_renewal_keeps_a_lease(writer):
-    """A trial that is renewed between looks is never lost, however long it runs; without that it is, after a lease."""
+    """A trial that is renewed between checks is never lost; without renewal it is lost after one lease."""
     writer.begin(0, proposal("a"))
     watcher = watching(another(writer))
     for _ in range(20):
@@ -167,7 +168,7 @@ def test_renewal_keeps_a_lease(writer):
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_differs_by_an_hour_costs_no_lease(writer, monkeypatch, hours):
-    """A worker whose clock is an hour ahead or behind takes nobody's trial, and nobody takes its."""
+    """Workers whose clocks differ by an hour take no trial from each other."""
     writer.begin(0, proposal("a"))
     watcher, true = watching(another(writer)), time.time
     for _ in range(6):
@@ -182,17 +183,17 @@ def test_a_clock_that_differs_by_an_hour_costs_no_lease(writer, monkeypatch, hou
     assert writer.study.counts()["running"] == 2
 
 
-def test_time_without_a_look_counts_as_one_interval(writer):
-    """A process that slept for an hour, or waited so long for a locked database, has watched no lease meanwhile."""
+def test_time_without_a_check_counts_as_one_interval(writer):
+    """A process that slept for an hour, or waited so long for a locked database, counts one interval of every lease."""
     writer.begin(0, proposal("a"))
     moments = iter([0.0, 15.0, 3600.0, 7200.0, 7215.0, 7230.0])
     watcher = dataclasses.replace(another(writer), watch=LeaseWatch(lambda: next(moments)))
     assert [len(watcher.reap()) for _ in range(5)] == [0, 0, 0, 0, 1]
 
 
-def test_only_a_process_that_can_be_seen_from_here_is_gone_at_once(writer):
-    """A trial of a process that has ended on this machine is lost at once; one of another machine or container, or of
-    a name that an earlier version gave, only after a lease."""
+def test_only_a_local_process_is_lost_at_once(writer):
+    """A trial of an ended local process is lost at once; one of another machine, container or an unknown name after a
+    lease."""
     earlier = f"{platform.node()}:999999999:1:ab"
     for number, worker in enumerate((GONE, ELSEWHERE, earlier)):
         dataclasses.replace(writer, worker=worker).begin(number, proposal(f"n{number}"))
@@ -201,8 +202,7 @@ def test_only_a_process_that_can_be_seen_from_here_is_gone_at_once(writer):
 
 
 def test_a_result_that_comes_late_is_kept_unless_another_took_the_trial_up(writer):
-    """A worker that was taken for lost writes its result into the trial that still waits, and what waited for that
-    trial ends with it."""
+    """The late result of a worker presumed lost is stored in its waiting trial and ends the trials that wait for it."""
     writer.begin(0, proposal("a"))
     heir = another(writer)
     heir.begin(1, proposal("a"))
@@ -211,9 +211,9 @@ def test_a_result_that_comes_late_is_kept_unless_another_took_the_trial_up(write
     assert heir.resume() is None
 
 
-def test_a_worker_takes_back_what_it_runs(writer):
-    """A worker that was taken for lost and lives takes its trial back at its next renewal, as the same attempt; until
-    then it does not begin it a second time."""
+def test_a_worker_reclaims_its_running_trial(writer):
+    """A worker presumed lost reclaims its trial at the next renewal, as the same attempt, and cannot restart it
+    before."""
     writer.begin(0, proposal("a"))
     reap_after_a_lease(another(writer))
     assert writer.resume() is None
@@ -224,8 +224,8 @@ def test_a_worker_takes_back_what_it_runs(writer):
     assert writer.study.trial(0).state == "interrupted" and another(writer).resume().attempt == 1
 
 
-def test_it_is_told_whose_workers_may_live(writer):
-    """Undecided are the trials of workers that cannot be seen from here, until one of them renews or is lost."""
+def test_trials_of_remote_workers_are_undecided(writer):
+    """Trials of workers that are not visible from here are undecided until the worker renews or is lost."""
     writer.begin(0, proposal("a"))
     far = dataclasses.replace(writer, worker=ELSEWHERE, held=set())
     far.begin(1, proposal("b"))
@@ -242,8 +242,8 @@ def test_it_is_told_whose_workers_may_live(writer):
     assert watcher.undecided() == 0 and watcher.study.trial(1).state == "interrupted"
 
 
-def test_revisions_tell_what_changed(writer):
-    """After any change exactly the changed trials have a later revision than all before."""
+def test_revisions_mark_changed_trials(writer):
+    """After any change exactly the changed trials have a later revision than all trials before."""
     writer.begin(0, proposal("a"))
     writer.begin(1, proposal("b"))
     seen = max(record.revision for record in writer.study.trials())
@@ -254,8 +254,8 @@ def test_revisions_tell_what_changed(writer):
     assert [record.number for record in writer.study.trials(since_revision=seen)] == [0]
 
 
-def test_two_studies_do_not_touch(writer):
-    """The same network runs in each of two studies, and numbers begin at 0 in both."""
+def test_two_studies_are_independent(writer):
+    """Two studies each run the same network, and numbers begin at 0 in both."""
     settings = {"space_name": "t", "space_text": "", "fingerprint": {}, "objectives": OBJECTIVES, "seed": 0}
     other = StudyWriter(create_study(writer.study.database, "two", **settings), new_worker())
     assert writer.begin(0, proposal("a")).same_as is None and other.begin(0, proposal("a")).same_as is None
@@ -264,7 +264,8 @@ def test_two_studies_do_not_touch(writer):
 
 @pytest.mark.parametrize("said", ["a\udcffb", "a\0b", "\x1b]0;title\x07\x1b[31mred", "\u202eevil"])
 def test_any_reason_can_be_stored_and_shown(writer, said):
-    """A reason that no database keeps, or that a terminal would act on, is kept with escapes; the trial ends."""
+    """A reason that a database cannot store, or that controls a terminal, is stored with escapes, and the trial
+    ends."""
     writer.begin(0, dataclasses.replace(proposal("a"), choices={"order": said}, sampler_notes={"note": said}))
     (ended,) = writer.finish(0, Ending("failed", reason=said))
     assert ended.state == "failed" and ended.reason == ended.choices["order"] == printable(said) != said
@@ -273,15 +274,15 @@ def test_any_reason_can_be_stored_and_shown(writer, said):
 
 
 def test_a_result_that_cannot_be_stored_fails_its_trial(writer, caplog):
-    """What the database does not take ends the trial as failed with the reason, and nobody takes it up again."""
+    """If the database rejects a result, the trial fails with the reason and is not resumed."""
     writer.begin(0, proposal("a"))
     (ended,) = writer.finish(0, dataclasses.replace(COMPLETE, weights=object()))
     assert ended.state == "failed" and ended.reason.startswith("its result cannot be stored: ")
     assert "cannot be stored" in caplog.text and another(writer).resume() is None
 
 
-def test_a_trial_whose_searches_crash_is_given_up(writer):
-    """A trial that ran whenever its search crashed is taken up RETRIES times; Ctrl-C does not count."""
+def test_a_trial_that_crashes_its_search_fails_finally(writer):
+    """A trial that was running whenever its search crashed resumes RETRIES times; Ctrl-C is not counted."""
     writer.begin(0, proposal("a"))
     for _ in range(RETRIES + 2):
         writer.interrupt("Ctrl-C")
@@ -297,8 +298,7 @@ def test_a_trial_whose_searches_crash_is_given_up(writer):
 
 
 def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
-    """A trial took as long as its worker measured, however the wall clock was set meanwhile; where nothing was measured
-    a clock that was set back gives 0."""
+    """A duration is measured by the worker, unaffected by clock changes; without a measurement it is at least 0."""
     true = time.time
     for number, (name, seconds) in enumerate((("a", 2.5), ("b", None))):
         writer.begin(number, proposal(name))
@@ -310,8 +310,8 @@ def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
     assert list(writer.study.to_frame()["seconds"]) == [2.5, 0.0]
 
 
-def take_up_all(storage: str, number: int, begun) -> None:
-    """One of several processes that take up all interrupted trials at once, and say which they got."""
+def resume_all(storage: str, number: int, begun) -> None:
+    """Resume all interrupted trials in one of several concurrent processes, and report which ones it got."""
     writer = StudyWriter(make_study(storage), new_worker())
     begun.wait(60)
     while (record := writer.resume()) is not None:
@@ -319,7 +319,7 @@ def take_up_all(storage: str, number: int, begun) -> None:
 
 
 def test_processes_that_take_trials_up_at_once_get_each_once(writer, storage):
-    """Four processes take up twenty interrupted trials: each is taken up once, as the same attempt."""
+    """Four processes that resume twenty interrupted trials resume each one once, as the same attempt."""
     if storage is None:
         pytest.skip("a database in memory has one process")
     for number in range(20):
@@ -327,7 +327,7 @@ def test_processes_that_take_trials_up_at_once_get_each_once(writer, storage):
     writer.interrupt("Ctrl-C")
     context = multiprocessing.get_context("forkserver")
     begun = context.Barrier(4)
-    processes = [context.Process(target=take_up_all, args=(storage, number, begun)) for number in range(4)]
+    processes = [context.Process(target=resume_all, args=(storage, number, begun)) for number in range(4)]
     for process in processes:
         process.start()
     for process in processes:

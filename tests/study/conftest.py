@@ -1,4 +1,4 @@
-"""Small spaces to search."""
+"""Small search spaces and helpers that start searches."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def space():
 
 @pytest.fixture
 def url(tmp_path):
-    """A storage that does not exist yet."""
+    """The URL of a storage that does not exist yet."""
     return f"sqlite:///{tmp_path}/explorer.db"
 
 
 @pytest.fixture
 def environment():
-    """What a search in another process needs to find this checkout."""
+    """Environment variables with which a search in another process imports this checkout."""
     return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
 @pytest.fixture
 def start(tmp_path, url, environment):
-    """Starts a search in a process of its own; it and all that it started bear a mark in their environment."""
+    """Start a search in its own process; it and all its descendants carry a marker in their environment."""
     started = []
     yield starter(tmp_path, url, environment, started)
     for process in started:
@@ -47,7 +47,7 @@ def start(tmp_path, url, environment):
 
 @pytest.fixture
 def clock(monkeypatch, tmp_path):
-    """The clock, in the place of the measuring process and of this machine."""
+    """The fake clock, which replaces the measuring process and the environment of this machine."""
     made = Clock()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(objective, "measure_in_child", made)

@@ -1,4 +1,4 @@
-"""Evaluations that child processes can import: some that work, and many ways to fail."""
+"""Evaluation functions that child processes can import: some succeed, others fail in many ways."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ grammar:
 
 
 def score(choices) -> float:
-    """A made-up accuracy that depends on the choices alone."""
+    """Return a synthetic accuracy that depends only on the choices."""
     return 0.5 + 0.1 * int(choices["depth"]) + 0.01 * len(choices["act"]) + 0.02 * ("ratio" in choices)
 
 
@@ -38,26 +38,26 @@ def good(architecture, *, choices, epochs, seed):
 
 
 def interrupted(architecture, *, choices, epochs, seed):
-    """Ends as by Ctrl-C in one network of nine."""
+    """Raise KeyboardInterrupt for one network of nine."""
     if (choices["depth"], choices["act"]) == ("3", "gelu"):
         raise KeyboardInterrupt
     return good(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 def slow(architecture, *, choices, epochs, seed):
-    """Long enough to be killed within."""
+    """Last 0.15 s, long enough for a test to kill the process."""
     time.sleep(0.15)
     return {"accuracy": score(choices)}
 
 
 def unhurried(architecture, *, choices, epochs, seed):
-    """Long enough to be killed within, time and again."""
+    """Last 0.4 s, long enough for a test to kill the process several times."""
     time.sleep(0.4)
     return {"accuracy": score(choices)}
 
 
 def slower(architecture, *, choices, epochs, seed):
-    """Long enough to be interrupted within, on a busy machine too."""
+    """Last 1.5 s, long enough for a test to interrupt the process on a loaded machine."""
     time.sleep(1.5)
     return {"accuracy": score(choices)}
 
@@ -68,13 +68,13 @@ def endless(architecture, *, choices, epochs, seed):
 
 
 def with_child(architecture, *, choices, epochs, seed):
-    """Starts a process of its own and waits for it for ever."""
+    """Start a child process and wait for it forever."""
     subprocess.run([sys.executable, "-c", "import time; time.sleep(600)"])
     return {"accuracy": 0.5}
 
 
 def detach(code: str = "pass") -> None:
-    """Starts two processes that last for minutes: one in a session of its own, one that is orphaned besides."""
+    """Start two processes that last for minutes: one in its own session, one that is also orphaned."""
     command = f"import time; {code}; time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", command], start_new_session=True)
     subprocess.run(["setsid", "sh", "-c", "sleep 600 & sleep 0.1"], check=True)
@@ -95,39 +95,39 @@ def detaches_and_hangs(architecture, *, choices, epochs, seed):
     endless(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
-def detached_greed(architecture, *, choices, epochs, seed):
-    """Has a process in a session of its own take the memory."""
+def detached_allocates(architecture, *, choices, epochs, seed):
+    """Allocate memory in a process in its own session."""
     detach("held = b'x' * (1 << 30)")
     endless(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
-def stubborn(architecture, *, choices, epochs, seed):
-    """Will not be asked to end."""
+def ignores_sigterm(architecture, *, choices, epochs, seed):
+    """Ignore SIGTERM and never return."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     endless(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
-def greedy(architecture, *, choices, epochs, seed):
-    """Takes memory without end, a quarter of a GiB at a time."""
+def allocates_forever(architecture, *, choices, epochs, seed):
+    """Allocate memory without limit, 256 MiB at a time."""
     held = []
     while True:
         held.append(b"x" * (1 << 28))
         time.sleep(0.05)
 
 
-def greedy_or_good(architecture, *, choices, epochs, seed):
-    """Takes memory without end for every third seed."""
-    return (slow if seed % 3 else greedy)(architecture, choices=choices, epochs=epochs, seed=seed)
+def allocates_or_good(architecture, *, choices, epochs, seed):
+    """Allocate memory without limit for every third seed."""
+    return (slow if seed % 3 else allocates_forever)(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 def oom_score(architecture, *, choices, epochs, seed):
-    """How readily the kernel ends this process where memory runs out."""
+    """Return the ``oom_score_adj`` of this process as the accuracy."""
     with open("/proc/self/oom_score_adj") as file:
         return {"accuracy": float(file.read())}
 
 
-def greedy_child(architecture, *, choices, epochs, seed):
-    """Has a process of its own take the memory."""
+def child_allocates(architecture, *, choices, epochs, seed):
+    """Allocate memory in a child process."""
     code = "import time; held = b'x' * (1 << 30); time.sleep(600)"
     subprocess.run([sys.executable, "-c", code])
     return {"accuracy": 0.5}
@@ -138,7 +138,7 @@ def pid_as_accuracy(architecture, *, choices, epochs, seed):
 
 
 def fails_on_odd(architecture, *, choices, epochs, seed):
-    """The process's id for an even seed, an error for an odd one."""
+    """Return the process id for an even seed and raise an error for an odd one."""
     if seed % 2:
         raise RuntimeError("odd")
     return pid_as_accuracy(architecture, choices=choices, epochs=epochs, seed=seed)
@@ -148,13 +148,13 @@ _HELD = []
 
 
 def leaks(architecture, *, choices, epochs, seed):
-    """Keeps 40 MiB a call."""
+    """Leak 40 MiB per call."""
     _HELD.append(b"x" * (40 << 20))
     return pid_as_accuracy(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 def epochs_until_stopped(job, report):
-    """A work that reports up to ten epochs of nothing and says how many it did."""
+    """Work that reports up to ten empty epochs and returns how many it reported."""
     curve = []
     for number in range(1, 11):
         curve.append(Epoch(number, 1.0, 1.0, 0.1 * number, 1.0, 0.1, 0.0))
@@ -169,7 +169,7 @@ def raises(architecture, *, choices, epochs, seed):
 
 
 class WithoutMessage(Exception):
-    """Its message cannot be read."""
+    """An exception whose message cannot be read."""
 
     def __str__(self):
         raise LookupError("no message")
@@ -220,7 +220,7 @@ def hard_exit(architecture, *, choices, epochs, seed):
 
 
 def out_of_memory(architecture, *, choices, epochs, seed):
-    """As torch says it on a GPU."""
+    """Raise torch's out-of-memory error for a GPU."""
     raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
@@ -233,16 +233,16 @@ def killed(architecture, *, choices, epochs, seed):
 
 
 def crashes_or_good(architecture, *, choices, epochs, seed):
-    """Ends its process by SIGSEGV for every third seed."""
+    """End its process by SIGSEGV for every third seed."""
     return (good if seed % 3 else segfault)(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 def killed_or_good(architecture, *, choices, epochs, seed):
-    """Dies of SIGKILL for every third seed."""
+    """End its process by SIGKILL for every third seed."""
     return (good if seed % 3 else killed)(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
-# what fails -> what its reason must say
+# failing function -> text that its failure reason must contain
 FAILURES = {
     raises: "RuntimeError: exploded x",
     raises_without_message: "WithoutMessage: (its message cannot be read: __str__ raised LookupError)",
@@ -266,14 +266,14 @@ _BY_TURNS = [*FAILURES, *DEATHS]
 
 
 def by_turns(architecture, *, choices, epochs, seed):
-    """One failing trial in three, each in its own way, chosen by the seed."""
+    """Fail for one seed in three, each time in a different way, chosen by the seed."""
     if seed % 3:
         return good(architecture, choices=choices, epochs=epochs, seed=seed)
     return _BY_TURNS[seed // 3 % len(_BY_TURNS)](architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 def dies_beside(architecture, *, choices, epochs, seed, place):
-    """Dies of SIGKILL while there is a file at ``place``."""
+    """End its process by SIGKILL while the file ``place`` exists."""
     if os.path.exists(place):
         os.kill(os.getpid(), signal.SIGKILL)
     return {"accuracy": score(choices)}

@@ -1,4 +1,4 @@
-"""Searches whose latencies a formula gives instead of a measurement."""
+"""Searches whose latencies come from a formula instead of a measurement."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ HERE = LatencyEnvironment(
 
 
 class Clock:
-    """Stands for the measuring process: a network takes a microsecond for each thousand MACs. ``asked``: digests."""
+    """A fake measuring process: 1 ms per million MACs. ``asked`` lists the digests measured."""
 
     def __init__(self):
         self.asked: list[str] = []
-        self.contended: list[bool] = []  # of the coming measurements, False when it is empty
+        self.contended: list[bool] = []  # of the next measurements; an empty list means False
         self.environment = HERE
         self.state: dict | None = None
         self.before = lambda architecture: None
@@ -38,6 +38,6 @@ class Clock:
 
 
 def search(space, *limits, **settings):
-    """A search in memory unless told otherwise."""
+    """Run a search, in memory by default."""
     bounds = tuple(map(parse_limit, limits))
     return run_search(space, **{"evaluate": good, "storage": None, "study": "one", "limits": bounds, **settings})

@@ -1,4 +1,4 @@
-"""A search in a process of its own, to be killed, stopped and starved, and the one invariant that must hold after."""
+"""Helpers that kill, stop and starve a search in its own process, and the invariant that must hold afterwards."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ Start = Callable[..., subprocess.Popen]
 
 
 def starter(folder: Path, url: str, environment: dict[str, str], started: list[subprocess.Popen]) -> Start:
-    """Starts searches that bear a mark in their environment, as do all processes that they start; each is added
-    to ``started``. ``within``: a command that runs the search, as ``unshare``."""
+    """Start searches whose processes carry a marker in their environment, and add each one to ``started``. ``within``
+    is a command that wraps the search, such as ``unshare``."""
     script = folder / "search.py"
     script.write_text(SCRIPT)
 
@@ -67,7 +67,7 @@ def starter(folder: Path, url: str, environment: dict[str, str], started: list[s
 
 
 def acknowledging(path: str | Path) -> Progress:
-    """Writes each result of a search into the file, and through to the disk, as soon as the search has told of it."""
+    """Append each result of a search to the file and sync it to disk as soon as the search reports it."""
 
     def acknowledge(event: Event) -> None:
         if event.kind == "ended" and event.trial is not None and event.trial.state == "complete":
@@ -87,7 +87,7 @@ def acknowledged(tmp_path: Path) -> dict[int, tuple]:
 
 
 def alive(tmp_path: Path) -> list[int]:
-    """The processes that bear this test's mark."""
+    """Return the processes that carry this test's marker."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -102,8 +102,8 @@ def alive(tmp_path: Path) -> list[int]:
 
 
 def invariant(url: str, tmp_path: Path) -> None:
-    """I: every acknowledged result is there with its values, numbers are 0..n-1, nothing is running, what failed says
-    why, no network has two trials of its own, the file is whole."""
+    """Check that no acknowledged result is lost, numbers are 0..n-1, nothing runs, failures have reasons, networks are
+    unique and the file is intact."""
     trials = open_study(url, "one").trials()
     assert [record.number for record in trials] == list(range(len(trials)))
     records = {record.number: record for record in trials}

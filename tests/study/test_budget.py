@@ -1,4 +1,4 @@
-"""When a search begins no further trial, and when it gives up."""
+"""When a search starts no further trial, and when it gives up."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from explorer.study.budget import FAILURE_WINDOW, Budget
     "done, in_flight, begins",
     [(0, 0, True), (8, 1, True), (8, 2, False), (10, 0, False), (11, 0, False)],
 )
-def test_a_total_is_met_and_not_passed(done, in_flight, begins):
-    """Trials are begun while those that are done and those in flight are fewer than the total."""
+def test_the_total_of_trials_is_reached_and_not_exceeded(done, in_flight, begins):
+    """Trials start while finished plus running trials are fewer than the total."""
     assert (Budget(10, None).spent(done, in_flight, 5.0) == "") == begins
 
 
 @pytest.mark.parametrize("left, median, begins", [(10, None, True), (10, 9, True), (10, 11, False), (0, None, False)])
-def test_no_trial_is_begun_that_would_end_too_late(left, median, begins):
-    """A trial is begun when the median trial fits into the time that is left; the first one while there is any."""
+def test_no_trial_starts_that_would_end_too_late(left, median, begins):
+    """A trial starts if the median trial fits into the remaining time; the first one starts if any time remains."""
     budget = Budget(None, 100.0, began=time.monotonic() - 100 + left)
     assert (budget.spent(3, 0, median) == "") == begins
 
 
 @pytest.mark.parametrize("late, overdue", [(-1, False), (15, False), (25, True)])
-def test_running_trials_have_a_grace(late, overdue):
-    """Beyond its time a search waits for a fifth of it."""
+def test_running_trials_have_a_grace_period(late, overdue):
+    """After its time limit a search waits for running trials for another fifth of that limit."""
     assert Budget(None, 100.0, began=time.monotonic() - 100 - late).overdue() == overdue
 
 
 def test_without_bounds_nothing_ends():
-    """A budget without bounds is never spent and never overdue."""
+    """A budget without bounds is never exhausted and never overdue."""
     budget = Budget(None, None)
     assert budget.spent(10**6, 0, 10.0) == "" and not budget.overdue() and budget.seconds_left() is None
 
 
-def test_more_than_half_of_the_last_twenty():
-    """Eleven failures among the last twenty are hopeless, ten are not, and older ones are forgotten."""
+def test_more_than_half_of_the_last_twenty_failures_end_a_search():
+    """Eleven failures among the last twenty trials end a search, ten do not, and older ones are not counted."""
     budget = Budget(None, None)
     for failed in [True, False] * FAILURE_WINDOW:
         budget.note(failed)

@@ -1,4 +1,4 @@
-"""Searches and trainings called from every kind of process: pools, threads, forks, no script at all."""
+"""Searches and trainings called from every kind of process: pools, threads, forks, no script."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ CALLERS = [
 
 @pytest.mark.parametrize("how", CALLERS)
 def test_every_kind_of_process_may_search_and_train(tmp_path, environment, how):
-    """A worker of a pool (daemonic), a fork of a process that has searched, a thread; and a fork after a training
-    computes with torch."""
+    """A daemonic pool worker, a fork after a search and a thread can search and train, and a fork after a training can
+    use torch."""
     script = tmp_path / "script.py"
     script.write_text(GUARDED)
     run = subprocess.run([sys.executable, script, how], env=environment, capture_output=True, text=True, timeout=240)
@@ -65,7 +65,7 @@ def test_every_kind_of_process_may_search_and_train(tmp_path, environment, how):
 
 
 def test_an_evaluation_of_a_folder_that_is_run_is_refused_several_workers(tmp_path, environment):
-    """Children cannot import the ``__main__.py`` of a folder, a zip file or a package: one line says so at once."""
+    """A ``__main__.py`` of a folder, zip file or package gives a one-line error, because children cannot import it."""
     text = f"{SCRIPT}\ndef mine(architecture, **settings):\n    return {{'accuracy': 0.5}}\ngood = mine\n"
     (tmp_path / "__main__.py").write_text(f"{text}\nif __name__ == '__main__':\n    searches()\n")
     run = subprocess.run([sys.executable, tmp_path], env=environment, capture_output=True, text=True)
@@ -75,7 +75,7 @@ def test_an_evaluation_of_a_folder_that_is_run_is_refused_several_workers(tmp_pa
 
 @pytest.mark.parametrize("arguments", [["-c", f"{SCRIPT}\nprint('result', searches())"], ["-"]], ids=["-c", "stdin"])
 def test_a_process_without_a_script_may_search(environment, arguments):
-    """``python -c``, standard input and notebooks have no file that children could import."""
+    """``python -c``, standard input and notebooks can search although children can import no file."""
     text = f"{SCRIPT}\nprint('result', searches())"
     settings = {"env": environment, "capture_output": True, "text": True, "timeout": 240}
     run = subprocess.run([sys.executable, *arguments], input=text, **settings)

@@ -1,4 +1,4 @@
-"""A study whose functions differ from those that it was begun with: when it goes on, and when it is refused."""
+"""A study whose functions have changed since it was created: when it resumes, and when it is refused."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def names(url):
         database.close()
 
 
-def test_another_function_is_refused_by_name(space, url):
-    """A study that has results of one function is not continued with another: one line names both and the ways on."""
+def test_another_function_is_refused_with_both_names(space, url):
+    """A study with results of one function refuses another, with a one-line error that names both and the options."""
     search(space, url)
     with pytest.raises(StoreError) as refused:
         search(space, url, another, trials=6)
@@ -50,14 +50,14 @@ def test_another_function_is_refused_by_name(space, url):
 
 
 def test_a_changed_cost_is_refused(space, url):
-    """The cost functions' code belongs to the study as well."""
+    """A study refuses changed code of its cost functions too."""
     search(space, url, costs={"joules": counted})
     with pytest.raises(StoreError, match=r"cost joules: test_changed_code\.counted, now"):
         search(space, url, costs={"joules": counted_otherwise})
 
 
-def test_continue_keeps_the_results_and_records_the_code(space, url, caplog):
-    """``changed_code="continue"`` goes on with the trials there are, and from then on the new code is the study's."""
+def test_continue_keeps_the_results_and_stores_the_new_code(space, url, caplog):
+    """``changed_code="continue"`` resumes with the existing trials and stores the new code for the study."""
     search(space, url)
     study = search(space, url, another, trials=6, changed_code="continue").study
     assert study.counts()["complete"] == 6 and "goes on with other code" in caplog.text
@@ -66,8 +66,8 @@ def test_continue_keeps_the_results_and_records_the_code(space, url, caplog):
         search(space, url, good, trials=8)
 
 
-def test_a_function_that_never_worked_may_be_mended(space, url, caplog):
-    """A study that has nothing but failures goes on with the corrected function, which is then the study's."""
+def test_a_function_that_never_succeeded_may_be_fixed(space, url, caplog):
+    """A study with only failures resumes with the fixed function and stores its code."""
     assert search(space, url, raises).failed
     study = search(space, url, good).study
     assert study.counts()["complete"] == 3 and "goes on with other code (evaluate: evaluations.raises" in caplog.text
@@ -83,7 +83,7 @@ def evaluate(architecture, *, choices, epochs, seed):
 
 
 def evaluate_of(folder, **text):
-    """``edited.evaluate`` as a fresh process would import it from a file with this text."""
+    """Return ``edited.evaluate`` as a new process would import it from a file with this text."""
     path = folder / "edited.py"
     path.write_text(EDITED.format(**text))
     linecache.checkcache()
@@ -93,9 +93,9 @@ def evaluate_of(folder, **text):
     return module.evaluate
 
 
-def test_a_corrected_function_goes_on_where_it_had_raised(space, url, tmp_path, caplog):
-    """A function that raised for some networks is corrected: the same call retries those and keeps the other results.
-    Once no trial fails by an error, a further edit is refused."""
+def test_a_fixed_function_retries_the_networks_it_failed(space, url, tmp_path, caplog):
+    """A fixed function retries failed networks and keeps the other results; once no error remains, another edit is
+    refused."""
     before = search(space, url, evaluate_of(tmp_path, fails="2", accuracy=0.5), trials=9).study
     assert before.counts()["complete"] == 9 and before.counts()["failed"] > 0
     after = search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.5), trials=27).study
@@ -105,14 +105,14 @@ def test_a_corrected_function_goes_on_where_it_had_raised(space, url, tmp_path, 
         search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.6), trials=27)
 
 
-def test_new_study_begins_another(space, url):
-    """``new_study`` leaves the study of other code as it is."""
+def test_new_study_creates_another_study(space, url):
+    """``new_study`` leaves the study of other code unchanged."""
     search(space, url)
     assert search(space, url, another, new_study=True).study.name == "one-2"
 
 
 def test_functions_of_two_names_are_two_studies_by_default(space, url):
-    """Without a study's name each function has a study of its own, and resumes it."""
+    """Without a study name each function has its own study and resumes it."""
     for _ in range(2):
         for evaluate in (good, another):
             found = search(space, url, evaluate, study=None).study
@@ -123,7 +123,7 @@ def test_functions_of_two_names_are_two_studies_by_default(space, url):
 
 
 def forget_code(url, name):
-    """As a version left it that did not keep code."""
+    """Remove the code from the study, as in a version that did not store code."""
     database = open_for_writing(url)
     with database.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -132,8 +132,8 @@ def forget_code(url, name):
     database.close()
 
 
-def test_an_old_study_goes_on_with_a_warning(space, url, caplog):
-    """A study of before code was kept is continued, also under the default name of then, and its code completed."""
+def test_an_old_study_resumes_with_a_warning(space, url, caplog):
+    """A study created before code was stored resumes, also under its former default name, and its code is added."""
     search(space, url, study="tiny-evaluate")
     forget_code(url, "tiny-evaluate")
     study = search(space, url, study=None, trials=4).study
@@ -144,8 +144,8 @@ def test_an_old_study_goes_on_with_a_warning(space, url, caplog):
         search(space, url, another, study="tiny-evaluate")
 
 
-def test_code_that_was_read_in_another_way_is_no_difference(space, url):
-    """Source against bytecode, or the bytecode of two versions of Python, cannot be compared, so the name decides."""
+def test_only_names_are_compared_when_code_is_not_comparable(space, url):
+    """Source and bytecode, or bytecode of two Python versions, cannot be compared, so the function name decides."""
     search(space, url)
     database = open_for_writing(url)
     with database.engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Searches in one study that cannot see each other's processes, as in two containers with one host name."""
+"""Searches in one study that cannot see each other's processes, such as two containers with one host name."""
 
 from __future__ import annotations
 
@@ -24,20 +24,19 @@ CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 @pytest.fixture
 def container():
-    """A command that runs another in a PID namespace of its own, as a container does."""
+    """Return a command that runs another command in its own PID namespace, as a container does."""
     try:
         tried = subprocess.run([*CONTAINER, "true"], capture_output=True, text=True)
     except FileNotFoundError:
-        pytest.skip("there is no unshare")
+        pytest.skip("the command unshare is missing")
     if tried.returncode:
-        pytest.skip(f"no PID namespace can be made here: {tried.stderr.strip()}")
+        pytest.skip(f"cannot create a PID namespace: {tried.stderr.strip()}")
     return CONTAINER
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, container, workers):
-    """Two searches under one host name, each in a container of its own: every trial is evaluated once, and each result
-    is recorded."""
+    """Two searches under one host name, each in its own container, evaluate every trial once and store each result."""
     searches = [start("slower", 6, workers, lease=4.0, within=container) for _ in range(2)]
     for search in searches:
         output, _ = search.communicate(timeout=120)
@@ -49,9 +48,9 @@ def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, con
 
 
 @pytest.mark.slow
-def test_a_search_waits_for_what_a_removed_container_ran(url, tmp_path, start, container):
-    """After a container was killed, a search in another one evaluates other networks, waits for the lease of the lost
-    trial, takes it up and ends with all trials."""
+def test_a_search_waits_for_the_trial_of_a_removed_container(url, tmp_path, start, container):
+    """When a container is killed, a search in another one waits for the lease of its trial, resumes it and completes
+    all trials."""
     killed = start("endless", 3, 1, lease=60.0, within=container)
     while killed.stdout.readline() != "started\n":
         pass
@@ -73,8 +72,8 @@ def test_a_search_waits_for_what_a_removed_container_ran(url, tmp_path, start, c
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["machine sleeps", "database locked"])
 def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, trouble):
-    """Two searches that are stopped together for longer than a lease, as by a laptop's lid, or that a third program
-    keeps from writing for so long, go on with their own trials."""
+    """Two searches that are suspended, or locked out of the database, for longer than a lease continue with their own
+    trials."""
     searches = [start("slower", 4, 1, lease=4.0, within=container) for _ in range(2)]
     wait_until(lambda: Path(url.removeprefix("sqlite:///")).exists() and running(url) == 2)
     if trouble == "database locked":
@@ -98,13 +97,12 @@ def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, tr
 def running(url: str) -> int:
     try:
         return open_study(url, "one").counts()["running"]
-    except StoreError:  # it is being made
+    except StoreError:  # the process is being created
         return 0
 
 
 def test_a_process_is_known_only_within_its_namespace(container):
-    """A live process of another PID namespace has not ended for us, nor has one of an unknown namespace; a process that
-    ended here has, and one that runs has not, also under an id that another process had before."""
+    """A process counts as ended only if it ran in this PID namespace and its id is gone or reused."""
     here = pid_space()
     inside = subprocess.run(
         [*container, sys.executable, "-c", "from explorer.system.processes import pid_space; print(pid_space())"],
@@ -121,8 +119,7 @@ def test_a_process_is_known_only_within_its_namespace(container):
 
 
 def test_a_proc_of_another_namespace_says_nothing(container):
-    """In a namespace of its own that still shows the machine's /proc, and where no /proc is mounted, a process cannot
-    say where it runs, so that only leases speak."""
+    """Without a ``/proc`` of its own PID namespace a process cannot identify itself, so only leases decide."""
     code = "from explorer.system.processes import pid_space; print(pid_space())"
     bare = [*container[:-1]]
     assert container[-1] == "--mount-proc"

@@ -1,4 +1,4 @@
-"""What one sees of a search."""
+"""The progress display of a search."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ STATUS = Status("one", COUNTS, 10, 95.0, 3, BEST, {"accuracy": "max", "macs": "m
 RUNNING = TrialRecord(4, "running", costs={"macs": 2_000_000}, started=4.0)
 
 
-def test_elsewhere_than_on_a_terminal_each_end_is_a_line():
-    """Without a terminal: a line for each trial's end with the standing, and why the search ended."""
+def test_without_a_terminal_each_finished_trial_is_a_line():
+    """Without a terminal the display prints a line with the current state per finished trial, and why the search
+    ended."""
     stream = io.StringIO()
     with show_progress(stream) as progress:
         progress(Event("begun", STATUS))
@@ -43,8 +44,9 @@ def test_elsewhere_than_on_a_terminal_each_end_is_a_line():
     ]
 
 
-def test_the_display_shows_running_trials_and_the_standing():
-    """On a terminal: the running trials with their epochs, the last that ended, and the standing."""
+def test_the_display_shows_running_trials_and_the_front():
+    """On a terminal the display shows running trials with their epochs, the last finished trials and the current
+    state."""
     display = _Display()
     display.update(Event("started", STATUS, RUNNING))
     display.update(Event("epoch", STATUS, RUNNING, Epoch(2, 0.5, 0.4, 0.876, 0.99, 0.1, 1.0)))
@@ -55,8 +57,8 @@ def test_the_display_shows_running_trials_and_the_standing():
     assert "4 of 10 trials, 2 failed, frontier 3, best accuracy 0.913 at macs 12.3M, 1:35 left" in shown
 
 
-def test_the_display_forgets_what_has_ended():
-    """A trial that ended is no longer among the running ones, and only the last few ends stay."""
+def test_the_display_removes_finished_trials():
+    """A finished trial is removed from the running ones, and only the last few finished trials stay."""
     display = _Display()
     for number in range(9):
         display.update(Event("started", STATUS, TrialRecord(number, "running")))
@@ -66,14 +68,14 @@ def test_the_display_forgets_what_has_ended():
 
 
 def test_markup_in_a_reason_is_only_text():
-    """A reason with brackets is shown as it is."""
+    """A reason with brackets is displayed unchanged."""
     display = _Display()
     display.update(Event("ended", STATUS, TrialRecord(0, "failed", reason="[bold]no[/] [link=http://x]y")))
     assert "[bold]no[/] [link=http://x]y" in drawn(display)
 
 
 class Gone(io.StringIO):
-    """A terminal or a pipe that has gone."""
+    """A terminal or pipe that is closed."""
 
     def __init__(self, terminal: bool) -> None:
         super().__init__()
@@ -87,15 +89,15 @@ class Gone(io.StringIO):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_stream_that_is_gone_ends_nothing(terminal):
-    """Progress that cannot be written is dropped, and the caller of ``show_progress`` hears nothing of it."""
+def test_a_closed_stream_does_not_end_the_search(terminal):
+    """Progress that cannot be written is dropped without an error for the caller of ``show_progress``."""
     with show_progress(Gone(terminal)) as progress:
         progress(Event("ended", STATUS, BEST))
         progress(Event("finished", STATUS, why="the study has its 10 trials"))
 
 
-def test_a_reason_does_not_control_the_terminal():
-    """Escape sequences in a reason are shown as text, on a terminal and elsewhere."""
+def test_a_reason_cannot_control_the_terminal():
+    """Escape sequences in a reason are displayed as text, on a terminal and elsewhere."""
     failed = TrialRecord(5, "failed", reason="\x1b[2Jgone\x07", started=1.0, finished=2.0)
     stream, display = io.StringIO(), _Display()
     with show_progress(stream) as progress:

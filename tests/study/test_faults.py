@@ -1,4 +1,4 @@
-"""The fault matrix: killed, stopped and starved at many points, a study keeps what was acknowledged and goes on.
+"""Fault injection: a study that is killed, stopped or starved keeps acknowledged results and resumes.
 
 One invariant holds after each (``faults.invariant``). Moments are drawn from a seed that a red cell prints.
 """
@@ -43,10 +43,10 @@ CONTEXT = multiprocessing.get_context("forkserver")
 
 @pytest.mark.slow
 def test_twenty_kills_within_trials(url, tmp_path, start, draw):
-    """R2, R5, R10: SIGKILL of the whole search at twenty random moments within trials; then the same line ends in
-    order."""
+    """After SIGKILL of the whole search at twenty random moments within trials, the same command completes the
+    study."""
     hits = 0
-    for kill in range(40):  # a few may find nothing running
+    for kill in range(40):  # some attempts may find no running trial
         process = start("unhurried", 27, 1 + kill % 2)
         while process.stdout.readline() not in ("started\n", ""):
             pass
@@ -69,7 +69,7 @@ def test_twenty_kills_within_trials(url, tmp_path, start, draw):
 
 
 def search_widths(url: str, path: str, stages: str, *endings: str) -> None:
-    """One of several searches in one study: four widths for each of the ``stages``, a letter each."""
+    """Run one of several searches in one study: four widths, one letter each, per stage."""
     text = f"""
 name: widths
 input: 1x4x4
@@ -91,7 +91,7 @@ grammar: {{{", ".join(f"{name}: 2 | 4 | 6 | 8" for name in stages)}}}
 
 
 def four_searches(*args) -> None:
-    """Four processes that ``search_widths`` at once; all end in order."""
+    """Run ``search_widths`` in four processes, which must all exit with status 0."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
     processes = [CONTEXT.Process(target=search_widths, args=args) for _ in range(4)]
     for process in processes:
@@ -103,8 +103,7 @@ def four_searches(*args) -> None:
 
 @pytest.mark.slow
 def test_four_searches_share_a_thousand_trials(url, tmp_path):
-    """R2: four searches at once bring one study to a thousand trials: no error, none too many, each result that any of
-    them acknowledged is there."""
+    """Four concurrent searches complete exactly a thousand trials without an error or a lost acknowledged result."""
     endings = "the study has its 1000 trials", "the study's last trials are running"
     four_searches(url, str(tmp_path / "acknowledged"), "abcefg", *endings)
     invariant(url, tmp_path)
@@ -113,7 +112,7 @@ def test_four_searches_share_a_thousand_trials(url, tmp_path):
 
 
 def test_four_searches_exhaust_a_space(url, tmp_path):
-    """R15: four searches at once find every one of 256 networks, evaluate each once, and all of them end."""
+    """Four concurrent searches find all 256 networks, evaluate each once, and all end."""
     ended = "no network of the space within its limits is left to try"
     four_searches(url, str(tmp_path / "acknowledged"), "abce", ended)
     invariant(url, tmp_path)
@@ -121,7 +120,7 @@ def test_four_searches_exhaust_a_space(url, tmp_path):
 
 
 def commit_for_ever(url: str, path: str) -> None:
-    """Begins and ends trials as fast as it can, and acknowledges each in a flushed file."""
+    """Start and end trials in a loop, and acknowledge each one in a flushed file."""
     writer = StudyWriter(make_study(url), new_worker())
     with open(path, "a") as stream:
         while True:
@@ -136,8 +135,8 @@ def commit_for_ever(url: str, path: str) -> None:
             os.fsync(stream.fileno())
 
 
-def test_twenty_kills_in_commits(url, tmp_path, draw):
-    """R2: SIGKILL in a tight loop of commits, twenty times: nothing acknowledged is lost, the file is whole."""
+def test_twenty_kills_during_commits(url, tmp_path, draw):
+    """Twenty SIGKILLs in a tight loop of commits lose no acknowledged result and leave the file intact."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
     path = tmp_path / "acknowledged"
     for _ in range(20):
@@ -154,7 +153,7 @@ def test_twenty_kills_in_commits(url, tmp_path, draw):
 
 
 def die_at_statement(url: str, statement: int) -> None:
-    """Begins a trial and kills itself before the given statement of that; returns when there are fewer."""
+    """Start a trial and kill this process before the given SQL statement; return if there are fewer statements."""
     writer = StudyWriter(make_study(url), new_worker())
     count = [0]
 
@@ -167,9 +166,9 @@ def die_at_statement(url: str, statement: int) -> None:
     writer.begin(sum(open_study(url, "one").counts().values()), proposal(f"n{statement}"))
 
 
-def test_kills_between_asking_and_the_lease(url, tmp_path):
-    """R5: killed before any statement of the transaction that begins a trial, nothing is left of it; killed after the
-    last, the trial is running, its worker is seen to be gone, and who comes next takes it up."""
+def test_kills_between_proposal_and_lease(url, tmp_path):
+    """A kill during the transaction that starts a trial leaves nothing; a kill after it leaves a running trial that
+    another worker resumes."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
     make_study(url).database.close()
     for statement in range(1, 30):
@@ -190,8 +189,8 @@ def test_kills_between_asking_and_the_lease(url, tmp_path):
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
-    """R5: SIGSTOP until another has taken its trials over, then SIGCONT: its late results are nobody's, it goes on and
-    ends in order."""
+    """A search stopped by SIGSTOP until another resumes its trials discards its late results after SIGCONT, and
+    continues."""
     paused = start("slow", 12, workers, lease=1.5)
     while paused.stdout.readline() != "started\n":
         pass
@@ -209,8 +208,7 @@ def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, st
 
 @pytest.mark.parametrize("k", range(1, 11))
 def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypatch, k):
-    """R8: when the k-th write of a search finds the disk full, and finds it so again, the search waits and goes on; its
-    trials are those of a search that met no such thing."""
+    """If the k-th write of a search finds the disk full twice, the search waits, continues and has the usual trials."""
     monkeypatch.setattr(store_database, "FIRST_PAUSE", 0.01)
     writes = [0]
 
@@ -237,7 +235,7 @@ def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path, environment):
-    """R8: on a disk of 3 MiB a search waits when it is full, burns no trial, and goes on when there is room again."""
+    """On a full 3 MiB disk a search waits, fails no trial, and continues when space is free again."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
@@ -265,16 +263,16 @@ def test_a_disk_that_is_really_full(tmp_path, environment):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_nearly_full_disk_is_refused_before_anything_is_written(space, url, tmp_path, monkeypatch):
-    """R8: without room for a search's record none is begun, in one line."""
+def test_a_nearly_full_disk_is_rejected_before_anything_is_written(space, url, tmp_path, monkeypatch):
+    """Without disk space for the record of a search, it does not start and gives a one-line error."""
     monkeypatch.setattr(store_database, "FREE_BYTES", 1 << 60)
     with pytest.raises(StoreError, match=r"only \d+ MiB are free on its disk, a search needs 1099511627776; free some"):
         run_search(space, evaluate=good, storage=url, study="one", trials=1)
 
 
-def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp_path, monkeypatch):
-    """R6: a database that cannot be written to for as long as one waits ends the search; what had ended is in a file
-    and is written by the next search; what ran is taken up."""
+def test_a_storage_that_stays_unavailable_ends_the_search_with_the_reason(space, url, tmp_path, monkeypatch):
+    """An unwritable database ends the search after a timeout; the next one writes saved results and resumes running
+    trials."""
     calls = []
 
     def finishing(connection, cursor, statement, parameters, context, executemany) -> None:
@@ -293,7 +291,7 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
 
     with monkeypatch.context() as patched:
         patched.setattr(search, "open_for_writing", opened)
-        patched.setattr(search, "new_worker", lambda: GONE)  # gone when it has ended
+        patched.setattr(search, "new_worker", lambda: GONE)  # a worker whose process has ended
         broken = run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=4)
     assert broken.failed and broken.ended.startswith("the record cannot be kept: ") and "disk I/O error" in broken.ended
     assert len(calls) == 1 and len(list(broken.study.artifacts.rglob("*.json"))) == 1
@@ -303,8 +301,8 @@ def test_a_store_that_stays_away_ends_the_search_with_the_reason(space, url, tmp
     invariant(url, tmp_path)
 
 
-def test_a_database_that_is_removed_ends_the_search(space, url, tmp_path):
-    """Writes to a removed file would succeed and be lost: the search ends in one line, and no new file is made."""
+def test_a_removed_database_ends_the_search(space, url, tmp_path):
+    """Writes to a removed file would be lost, so the search ends with a one-line error and creates no new file."""
     calls = []
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -320,9 +318,9 @@ def test_a_database_that_is_removed_ends_the_search(space, url, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_change_of_the_working_folder_loses_nothing(space, tmp_path, monkeypatch, workers):
-    """``evaluate``, a cost and the watcher may change the working folder: a storage with a relative path stays the one
-    that was opened, also for what is asked of the study later."""
+def test_a_changed_working_folder_loses_nothing(space, tmp_path, monkeypatch, workers):
+    """A relative storage path stays valid if ``evaluate``, a cost or the progress callback changes the working
+    folder."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
 
@@ -340,8 +338,8 @@ def test_a_change_of_the_working_folder_loses_nothing(space, tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.glob("**/x.db")) == ["x.db"]
 
 
-def test_trainings_find_their_data_after_a_change_of_the_working_folder(space, tmp_path, monkeypatch):
-    """A relative ``data_dir`` is that of the folder where the search was called."""
+def test_trainings_find_their_data_after_the_working_folder_changes(space, tmp_path, monkeypatch):
+    """A relative ``data_dir`` is resolved against the folder in which the search was called."""
     rng = np.random.default_rng(0)
     for number in range(40):
         folder = tmp_path / "images" / "tiny" / f"class{number % 2}"
@@ -371,7 +369,8 @@ def moves(architecture, *, choices, epochs, seed):
     ],
 )
 def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, abuse, workers):
-    """What ``evaluate`` does to its process (streams, umask, signals, torch's defaults, threads) costs no result."""
+    """Changes that ``evaluate`` makes to its process (streams, umask, signals, torch's defaults, threads) lose no
+    result."""
     script = tmp_path / "script.py"
     script.write_text(ABUSE)
     run = subprocess.run([sys.executable, script, abuse, str(workers)], env=environment, capture_output=True, text=True)
@@ -412,8 +411,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_database_that_another_locks_is_waited_for(space, url, tmp_path):
-    """A lock that another program holds for seconds costs time and no trial."""
+def test_a_search_waits_for_a_locked_database(space, url, tmp_path):
+    """A lock that another program holds for seconds delays the search and fails no trial."""
     calls, held = [], []
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -430,8 +429,8 @@ def test_a_database_that_another_locks_is_waited_for(space, url, tmp_path):
     assert len(calls) == study.counts()["complete"] == 6 and study.counts()["failed"] == 0
 
 
-def test_a_file_that_waits_and_cannot_be_read_harms_nothing(space, url, caplog):
-    """A damaged file among the results that wait to be written is named in the log and left alone."""
+def test_an_unreadable_file_of_saved_results_is_skipped(space, url, caplog):
+    """A damaged file among the results that wait to be written is named in the log and left unchanged."""
     study = run_search(space, evaluate=good, storage=url, study="one", trials=1).study
     waiting = Path(study.artifacts) / "unsent" / "0-abc.json"
     waiting.parent.mkdir(parents=True)

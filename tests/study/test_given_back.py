@@ -1,4 +1,4 @@
-"""What a search that did not end well gives back: the study, with all that had ended."""
+"""A search that ends early returns its study with all finished trials."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def storage(request, url):
     return None if request.param == "memory" else url
 
 
-def test_an_interrupted_search_gives_its_study(space, storage):
-    """The exception is a KeyboardInterrupt that has the study, in memory or on a file, with what had ended."""
+def test_an_interrupted_search_returns_its_study(space, storage):
+    """The KeyboardInterrupt carries the study, in memory or on a file, with its finished trials."""
     with pytest.raises(KeyboardInterrupt) as caught:
         run(space, storage, interrupted)
     assert type(caught.value) is KeyboardInterrupt
@@ -32,16 +32,16 @@ def test_an_interrupted_search_gives_its_study(space, storage):
     assert study.counts()["complete"] >= 1 and len(study.to_frame()) == sum(study.counts().values())
 
 
-def test_a_search_that_gave_up_gives_its_study(space, storage):
-    """The exception is a StudyError that has the study with its failures."""
+def test_a_search_that_gave_up_returns_its_study(space, storage):
+    """The exception is a StudyError that carries the study with its failures."""
     with pytest.raises(StudyError, match="11 of the last 11 trials failed") as caught:
         run(space, storage, raises)
     assert isinstance(caught.value, explorer.SearchFailed) and isinstance(caught.value, ExplorerError)
     assert caught.value.study.counts()["failed"] == 11
 
 
-def test_an_error_of_the_watcher_has_the_study(space, storage):
-    """What ``progress`` raises ends the search, and has the study."""
+def test_an_error_of_the_progress_callback_carries_the_study(space, storage):
+    """An exception in ``progress`` ends the search and carries the study."""
 
     def watch(event):
         if event.kind == "started" and event.trial.number == 2:
@@ -53,8 +53,8 @@ def test_an_error_of_the_watcher_has_the_study(space, storage):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, LookupError])
-def test_a_cost_that_ends_the_search_leaves_the_study(space, storage, error):
-    """Whether a cost function is interrupted or fails time after time, the trials before it are given back."""
+def test_a_cost_that_ends_the_search_keeps_the_study(space, storage, error):
+    """If a cost function is interrupted or always fails, the search still returns the earlier trials."""
     calls = []
 
     def joules(architecture, choices):
@@ -69,8 +69,8 @@ def test_a_cost_that_ends_the_search_leaves_the_study(space, storage, error):
     assert counts["complete"] >= 1 and counts["failed"] == (0 if error is KeyboardInterrupt else 11)
 
 
-def test_a_lost_database_leaves_the_trials_as_last_known(space, url, tmp_path):
-    """When the file is removed during a search no study can be opened; the trials that ended are in the error."""
+def test_a_lost_database_keeps_the_last_known_trials(space, url, tmp_path):
+    """If the file is removed during a search, no study can be opened and the error carries the finished trials."""
 
     def watch(event):
         if event.kind == "ended" and event.trial.number == 2:
@@ -91,8 +91,8 @@ print("goes on with", study.counts()["complete"], "complete")
 
 
 @pytest.mark.parametrize("way", ["python -i", "a prompt", "a notebook"])
-def test_an_interactive_session_gets_the_study(tmp_path, environment, way):
-    """Where somebody types, an interrupted search returns the study and says so in a line."""
+def test_an_interactive_session_returns_the_study(tmp_path, environment, way):
+    """In an interactive session, an interrupted search returns the study and prints a line."""
     before = {
         "python -i": "",
         "a prompt": "import sys; sys.ps1 = '>>> '\n",
@@ -113,7 +113,7 @@ def test_an_interactive_session_gets_the_study(tmp_path, environment, way):
 
 
 def test_a_script_ends_with_the_interrupt(tmp_path, environment):
-    """Outside of a session the exception ends the script, and its message says where the study is."""
+    """Outside an interactive session the exception ends the script, and its message says where the study is."""
     (tmp_path / "script.py").write_text(SESSION)
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == -signal.SIGINT and done.stdout == "" and "attribute 'study'" in done.stderr

@@ -40,9 +40,9 @@ def widths():
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", pytest.param("gp", marks=pytest.mark.slow)])
-def test_fewer_are_rejected_as_trials_go_on(widths, sampler):
-    """Under a limit that rejects 90% of a space, of the last third of the candidates at most three quarters as
-    many are rejected as of the first third."""
+def test_fewer_candidates_are_rejected_as_trials_proceed(widths, sampler):
+    """Under a limit that rejects 90% of a space, rejections fall by a quarter or more from the first to the last
+    third."""
     macs = sorted(count_cost(widths.architecture(derivation)).macs for derivation in widths)
     limit = parse_limit(f"macs <= {macs[len(macs) // 10]}")
     study = run_search(widths, evaluate=by_widths, storage=None, sampler=sampler, limits=(limit,), trials=20).study
@@ -51,12 +51,12 @@ def test_fewer_are_rejected_as_trials_go_on(widths, sampler):
     assert sum(rejected[-third:]) <= 0.75 * sum(rejected[:third])
 
 
-def test_what_the_loop_has_chosen_joins_the_generation(widths):
-    """To NSGA-II a network chosen in its stead, where all that it proposes is rejected or known, is of the generation
-    like its own, and is the parent of later ones; the search that takes the study up again knows it from the notes."""
+def test_networks_chosen_by_the_search_join_the_generation(widths):
+    """A network chosen because all of NSGA-II's proposals were rejected or known joins its generation, also after a
+    resume."""
     memory = OptunaAdapter(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
     resumed = OptunaAdapter(widths, {"accuracy": "max", "macs": "min"}, "nsga2", 0)
-    for number in range(20):  # a population
+    for number in range(20):  # the size of the population
         derivation = widths.unrank(number)
         notes = memory.adopt(number, derivation)
         objectives = {"accuracy": 0.5, "macs": 9_000 + number}
@@ -69,8 +69,8 @@ def test_what_the_loop_has_chosen_joins_the_generation(widths):
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
 def test_a_rejected_candidate_is_infeasible_to_the_sampler(widths, sampler):
-    """Optuna's sampler is told of a rejected candidate by how much it breaks the limit, of a complete one that it
-    keeps it, whether the memory asked for them or met them in the store."""
+    """Optuna's sampler gets the constraint violation of a rejected candidate and none for a complete one, also after a
+    resume."""
     limit = parse_limit("macs <= 10k")
     for asked in (True, False):
         memory = OptunaAdapter(widths, {"accuracy": "max", "macs": "min"}, sampler, 0, (limit,))
@@ -85,7 +85,7 @@ def test_a_rejected_candidate_is_infeasible_to_the_sampler(widths, sampler):
 
 
 @pytest.mark.parametrize("text, value, broken", [("macs<=5", 5, False), ("macs<5", 5, True), ("macs>=5", 4, True)])
-def test_excess_is_above_zero_exactly_when_the_limit_is_broken(text, value, broken):
-    """Also on the bound itself, which a strict limit leaves out."""
+def test_the_violation_is_positive_exactly_if_the_limit_is_broken(text, value, broken):
+    """The violation is also positive on the bound itself if the limit is strict."""
     limit = parse_limit(text)
     assert (limit.excess({"macs": value}) > 0) is broken is (not limit.allows({"macs": value}))

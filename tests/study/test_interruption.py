@@ -1,4 +1,4 @@
-"""Kill it, and run the same line again: nothing that had ended is lost, nothing stays running."""
+"""A killed search resumes with the same command: no finished trial is lost and none stays running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.study.faults import alive, invariant
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
-    """R5, R10: killed at random moments, the search goes on; in the end its trials are those of an unbroken search."""
+    """After kills at random moments, the resumed search ends with the trials of an uninterrupted one."""
     moments = random.Random(workers)
     for _ in range(RETRIES):
         process = start("slow", 14, workers)
@@ -52,7 +52,7 @@ def parent(pid: int) -> int:
 
 
 def trial_processes(search, tmp_path: Path) -> list[int]:
-    """The processes of a search that are in sessions of their own: those of its trials."""
+    """Return the processes of a search that are in sessions of their own: those of its trials."""
     found = []
     for pid in alive(tmp_path):
         with suppress(ProcessLookupError):
@@ -61,13 +61,14 @@ def trial_processes(search, tmp_path: Path) -> list[int]:
     return found
 
 
-def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
-    """Ctrl-C ends the search in order: what ended is kept, what ran is marked and taken up by the next search."""
+def test_ctrl_c_keeps_finished_trials_and_releases_running_ones(url, tmp_path, start):
+    """Ctrl-C ends the search cleanly: finished trials are kept, running ones are marked and resumed by the next
+    search."""
     process = start("slower", 6, 2)
     lines = iter(process.stdout.readline, "")
     next(line for line in lines if line == "ended\n")
-    next(line for line in lines if line == "started\n")  # so one has ended, and one has only begun
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    next(line for line in lines if line == "started\n")  # so one has ended, and one has only started
+    os.killpg(process.pid, signal.SIGINT)  # to the whole process group, as a terminal does
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0 and "result True interrupted; the same line goes on" in output
     wait_until(lambda: not alive(tmp_path))
@@ -84,8 +85,8 @@ def test_ctrl_c_keeps_what_ended_and_frees_what_ran(url, tmp_path, start):
     assert study.counts()["complete"] == 6 and study.counts()["failed"] == 0
 
 
-def test_ctrl_c_breaks_into_an_evaluation_of_this_process(url, tmp_path, start):
-    """With one worker ``evaluate`` runs in the searching process; Ctrl-C ends it at once, however long it is."""
+def test_ctrl_c_interrupts_an_evaluation_in_this_process(url, tmp_path, start):
+    """With one worker ``evaluate`` runs in the searching process, and Ctrl-C ends it at once."""
     process = start("endless", 3, 1)
     for line in process.stdout:
         if line == "started\n":
@@ -97,8 +98,8 @@ def test_ctrl_c_breaks_into_an_evaluation_of_this_process(url, tmp_path, start):
     assert [record.reason for record in open_study(url, "one").trials()] == ["interrupted: Ctrl-C"]
 
 
-def test_an_interrupt_breaks_into_a_cost_of_the_callers(tmp_path, environment):
-    """A cost that takes minutes in the searching process is broken off at once."""
+def test_ctrl_c_interrupts_a_cost_function(tmp_path, environment):
+    """Ctrl-C interrupts a long cost function in the searching process at once."""
     script = tmp_path / "script.py"
     script.write_text(f"""
 import time
@@ -121,8 +122,8 @@ explorer.search(space, evaluate=good, costs={{"joules": joules}}, objectives=obj
 
 
 @pytest.mark.parametrize("evaluation", ["endless", "with_child"])
-def test_children_die_with_a_killed_parent(tmp_path, start, evaluation):
-    """SIGKILL of the searching process leaves no process behind: not its children, not what they started."""
+def test_children_end_with_a_killed_parent(tmp_path, start, evaluation):
+    """SIGKILL of the searching process leaves no process: neither its children nor their descendants."""
     process = start(evaluation, 5, 2)
     wait_until(
         lambda: len(alive(tmp_path)) >= (5 if evaluation == "endless" else 7)
@@ -137,8 +138,7 @@ def test_children_die_with_a_killed_parent(tmp_path, start, evaluation):
     [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
 )
 def test_a_trial_killed_from_outside_is_resumed(url, tmp_path, start, number):
-    """A signal that ends the processes of a trial and not the search is not the network's fault: the same search
-    resumes the trial, and counts the attempt."""
+    """If a signal ends a trial's processes and not the search, the search resumes the trial and counts the attempt."""
     process = start("slower", 3, 2)
     wait_until(lambda: trial_processes(process, tmp_path))
     for pid in trial_processes(process, tmp_path):
@@ -152,8 +152,8 @@ def test_a_trial_killed_from_outside_is_resumed(url, tmp_path, start, number):
 
 @pytest.mark.parametrize("who", ["the group", pytest.param("every process", marks=pytest.mark.slow)])
 def test_sigterm_to_all_processes_burns_no_trial(url, tmp_path, start, who):
-    """As timeout, SLURM, Docker and systemd end things: SIGTERM twice, to the search and to all that it started. What
-    ran is interrupted, has lost none of its attempts, and is resumed by the same line."""
+    """SIGTERM sent twice to a search and all its processes interrupts running trials, which resume with all their
+    attempts."""
     for _ in range(2):
         process = start("slower", 4, 2)
         wait_until(lambda process=process: len(trial_processes(process, tmp_path)) == 4)
@@ -174,8 +174,8 @@ def test_sigterm_to_all_processes_burns_no_trial(url, tmp_path, start, who):
     assert study.counts()["complete"] == 4 and {record.attempt for record in study.trials()} == {1}
 
 
-def test_a_search_outlives_its_fork_server(url, tmp_path, start):
-    """SIGKILL of the process from which trials are forked, while they run: they are resumed from a new one."""
+def test_a_search_survives_the_loss_of_its_fork_server(url, tmp_path, start):
+    """After SIGKILL of the fork server, running trials are resumed from a new one."""
     process = start("slower", 4, 2)
     wait_until(lambda: len(trial_processes(process, tmp_path)) == 4)
     (server,) = (pid for pid in alive(tmp_path) if b"forkserver" in command(pid) and parent(pid) == process.pid)
@@ -188,9 +188,8 @@ def test_a_search_outlives_its_fork_server(url, tmp_path, start):
 
 
 @pytest.mark.slow
-def test_a_crash_of_the_search_is_not_repeated_for_ever(url, tmp_path, start):
-    """Where ``evaluate`` runs in the searching process, a crash ends the search. The same line again resumes the trial,
-    four times in all; then it has failed, and the search goes on."""
+def test_a_trial_that_crashes_the_search_is_retried_three_times(url, tmp_path, start):
+    """A crash of ``evaluate`` in the searching process ends the search; the trial fails after four attempts."""
     crashes = 0
     while (process := start("crashes_or_good", 4, 1)).communicate(timeout=60) and process.returncode:
         assert process.returncode == -signal.SIGSEGV
@@ -203,8 +202,8 @@ def test_a_crash_of_the_search_is_not_repeated_for_ever(url, tmp_path, start):
 
 
 def test_two_searches_share_one_study(url, tmp_path, start):
-    """Two processes that search one study at once evaluate each network once and together reach the total; the
-    one that finds the last trials running in the other ends."""
+    """Two concurrent searches evaluate each network once and reach the total; one ends while the other runs the last
+    trials."""
     both = [start("slow", 16, 1), start("slow", 16, 1)]
     outputs = [process.communicate(timeout=90)[0] for process in both]
     ends = [output.splitlines()[-1] for output in outputs]
@@ -215,7 +214,7 @@ def test_two_searches_share_one_study(url, tmp_path, start):
     assert len({record.worker for record in study.trials()}) == 2
 
 
-def test_a_study_that_is_not_there_is_named(space, url):
-    """Opening a study before any search is one clear line."""
+def test_a_missing_study_is_reported(space, url):
+    """Opening a study that does not exist gives a one-line error."""
     with pytest.raises(StoreError, match="there is no file"):
         open_study(url, "one")

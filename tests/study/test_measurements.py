@@ -1,4 +1,4 @@
-"""What ``evaluate`` answers beside the objectives: numbers are kept with the trial, all else is ignored."""
+"""Extra values that ``evaluate`` returns: numbers are stored with the trial, all others are ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.study.evaluations import score
 
 
 def measures_more(architecture, *, choices, epochs, seed):
-    """An objective, two more numbers, and answers that are no numbers or no measurements."""
+    """Return an objective, two more numbers, and values that are not numbers or not measurements."""
     more = {
         "watts": 3,
         "top5": 0.99,
@@ -26,9 +26,8 @@ def measures_more(architecture, *, choices, epochs, seed):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_more_numbers_are_kept_with_the_trial(space, url, workers, caplog, capsys):
-    """They stand with the objectives, in the frame and in listings, and may be asked for in a frontier; what is no
-    finite number, or has a cost's name, is named in one warning a run."""
+def test_extra_numbers_are_stored_with_the_trial(space, url, workers, caplog, capsys):
+    """Extra numbers appear in frame, listings and front; other values and names of costs give one warning per run."""
     settings = {"storage": url, "study": "one", "sampler": "random", "workers": workers}
     study = run_search(space, evaluate=measures_more, trials=4, **settings).study
     complete = [record for record in study.trials() if record.state == "complete"]
@@ -48,8 +47,8 @@ def test_more_numbers_are_kept_with_the_trial(space, url, workers, caplog, capsy
     assert status == 0, err
 
 
-def test_a_missing_objective_is_still_a_failure(space, url):
-    """More numbers do not stand in for an objective."""
+def test_a_missing_objective_is_a_failure(space, url):
+    """Extra numbers do not replace an objective."""
 
     def lacking(architecture, *, choices, epochs, seed):
         return {"acuracy": 0.5, "watts": 3.0}

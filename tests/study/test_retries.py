@@ -1,4 +1,4 @@
-"""Trials that failed in an earlier run: which of them the next run retries, and what it says of them."""
+"""Trials that failed in an earlier run: which ones the next run retries, and what it reports."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.study.evaluations import dies_beside, endless, good, score
 
 
 def search(space, url, evaluate=good, **settings):
-    """The whole of the small space, unless asked otherwise."""
+    """Search the whole small space by default."""
     return run_search(space, **{"evaluate": evaluate, "storage": url, "study": "one", "sampler": "random", **settings})
 
 
 def broken_while(flag):
-    """A function that raises on networks of depth 2 while ``flag`` holds anything."""
+    """Return a function that raises on networks of depth 2 while ``flag`` is not empty."""
 
     def evaluate(architecture, *, choices, epochs, seed):
         if flag and choices["depth"] == "2":
@@ -38,8 +38,7 @@ def states(study):
 
 
 def test_a_failure_of_code_is_retried_by_the_next_run(space, url, caplog):
-    """A function that raised and is corrected succeeds in the next run, under the trial's own number and seed, one
-    attempt later; the old reason is not reported as this run's."""
+    """After a fix, a failed trial succeeds in the next run with the same number and seed, one attempt later."""
     flag = ["yesterday"]
     evaluate = broken_while(flag)
     first = search(space, url, evaluate)
@@ -56,8 +55,8 @@ def test_a_failure_of_code_is_retried_by_the_next_run(space, url, caplog):
     assert "yesterday" not in second.ended + caplog.text
 
 
-def test_a_failure_that_stays_is_retried_once_a_run(space, url, caplog):
-    """A network that fails again is left alone for the rest of the run, and the message tells old from new."""
+def test_a_persistent_failure_is_retried_once_per_run(space, url, caplog):
+    """A network that fails again is not retried in the same run, and the message separates old and new failures."""
     evaluate = broken_while(["still"])
     search(space, url, evaluate)
     again = search(space, url, evaluate)
@@ -66,8 +65,8 @@ def test_a_failure_that_stays_is_retried_once_a_run(space, url, caplog):
     assert "9 trials failed in an earlier run; retried: 9, failed again: 9" in caplog.text
 
 
-def test_twins_follow_a_retried_trial(space, url):
-    """A trial that failed because its twin did is answered from the twin once that ends well."""
+def test_duplicates_follow_a_retried_trial(space, url):
+    """A trial that failed because its duplicate failed gets the duplicate's result once that succeeds."""
     flag = ["broken"]
     evaluate = broken_while(flag)
     twins = [r for r in search(space, url, evaluate).study.trials() if r.state == "failed" and r.same_as is not None]
@@ -79,8 +78,8 @@ def test_twins_follow_a_retried_trial(space, url):
         assert (record.state, record.reason, record.objectives) == ("cached", "", holder.objectives)
 
 
-def test_an_unmended_function_is_given_up_with_this_runs_reason(space, url):
-    """A run in which the new networks fail as well gives up, with the reason of today."""
+def test_a_function_that_still_fails_ends_the_run_with_the_new_reason(space, url):
+    """A run in which the new networks fail as well gives up, with the reason of this run."""
     flag = ["yesterday"]
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -97,8 +96,8 @@ def test_an_unmended_function_is_given_up_with_this_runs_reason(space, url):
     assert search(space, url, evaluate).study.counts()["complete"] == 27
 
 
-def test_retries_that_fail_do_not_keep_new_networks_from_their_turn(space, url):
-    """After MAX_FAILURES retries in a row that failed again new networks come first: they are not blocked for ever."""
+def test_failing_retries_do_not_block_new_networks(space, url):
+    """After MAX_FAILURES consecutive retries that failed again, new networks come first."""
     few = [0]
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -113,7 +112,7 @@ def test_retries_that_fail_do_not_keep_new_networks_from_their_turn(space, url):
 
 
 def test_retries_that_fail_again_do_not_end_the_run(space, url):
-    """Failures of new networks alone end a run: a study in which some networks fail every time goes on."""
+    """Only failures of new networks end a run, so a study in which some networks always fail continues."""
     failing, most = set(), [8]
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -129,8 +128,8 @@ def test_retries_that_fail_again_do_not_end_the_run(space, url):
     assert not again.failed and again.study.counts()["complete"] == 4
 
 
-def test_a_broken_limit_is_retried_on_request_only(space, url, caplog):
-    """A trial that took too long is retried with ``retry_failed``; without, the message says how."""
+def test_a_broken_limit_is_retried_only_on_request(space, url, caplog):
+    """A trial that took too long is retried with ``retry_failed``; otherwise the message explains how."""
     limits = {"workers": 2, "trial_seconds": 0.3, "changed_code": "continue"}
     search(space, url, endless, limits="macs<=200k", **limits)
     before = states(open_study(url, "one"))
@@ -145,7 +144,7 @@ def test_a_broken_limit_is_retried_on_request_only(space, url, caplog):
 
 
 def test_a_dead_process_is_retried_by_the_next_run(space, url, tmp_path):
-    """A trial whose process died of a signal has another try in the next run."""
+    """The next run retries a trial whose process was killed by a signal."""
     place = tmp_path / "die"
     place.touch()
     settings = {"evaluate": partial(dies_beside, place=str(place)), "workers": 2, "limits": "macs<=200k"}
@@ -155,8 +154,8 @@ def test_a_dead_process_is_retried_by_the_next_run(space, url, tmp_path):
     assert search(space, url, **settings).study.counts()["failed"] == 0
 
 
-def test_a_cost_that_is_mended_is_counted_again(space, url):
-    """A trial that failed for want of a cost is retried with the cost as it is now, and evaluated."""
+def test_a_fixed_cost_function_is_computed_again(space, url):
+    """A trial that failed because of a cost function is retried with the current function and evaluated."""
     flag = ["no meter"]
 
     def joules(architecture, choices):
@@ -173,7 +172,7 @@ def test_a_cost_that_is_mended_is_counted_again(space, url):
 
 
 def test_two_workers_retry_a_trial_once(space, url):
-    """Of two that have read the same failure one gets it; the other gets nothing, also after it failed again."""
+    """If two workers read the same failure, only one retries it, also after it failed again."""
     search(space, url, broken_while(["x"]))
     database = open_for_writing(url)
     study = find_study(database, "one")
@@ -195,15 +194,15 @@ def test_two_workers_retry_a_trial_once(space, url):
     database.close()
 
 
-def test_failures_of_a_worker_that_is_at_work_are_not_retried():
-    """What fails beside this run, in a worker that goes on, is no failure of an earlier run."""
+def test_failures_of_a_running_worker_are_not_retried():
+    """A failure in another worker that still runs is not a failure of an earlier run."""
     failures = [TrialRecord(n, "failed", worker=w, failure="code") for n, w in enumerate(("gone", "busy"))]
     asked = Retries(failures, ["busy"], everything=False)
     assert asked.next().number == 0 and asked.next() is None
 
 
-def test_those_with_the_fewest_attempts_come_first():
-    """Where some fail every time, each run begins with others, and stops after MAX_FAILURES failures in a row."""
+def test_trials_with_the_fewest_attempts_are_retried_first():
+    """If some trials always fail, each run starts with others and stops after MAX_FAILURES consecutive failures."""
     attempts = [3, 1, 2, 1, 1, 1, 1]
     failures = [TrialRecord(n, "failed", attempt=a, failure="code") for n, a in enumerate(attempts)]
     asked = Retries(failures, (), everything=False)
@@ -215,8 +214,8 @@ def test_those_with_the_fewest_attempts_come_first():
     assert asked.next(last_resort=True).number == 2
 
 
-def test_an_interrupted_trial_is_no_failure_to_retry(space, url):
-    """What was interrupted is taken up as before and has no kind of failure."""
+def test_an_interrupted_trial_is_not_a_failure(space, url):
+    """An interrupted trial is resumed as usual and has no kind of failure."""
     search(space, url, trials=1)
     database = open_for_writing(url)
     writer = StudyWriter(find_study(database, "one"), new_worker())
@@ -228,8 +227,8 @@ def test_an_interrupted_trial_is_no_failure_to_retry(space, url):
     assert (taken.state, taken.attempt) == ("complete", 1)
 
 
-def test_the_kind_of_a_failure_is_kept(space, url):
-    """What failed is stored with the trial, whatever its reason says."""
+def test_the_kind_of_a_failure_is_stored(space, url):
+    """The kind of a failure is stored with the trial, whatever its reason says."""
     study = search(space, url, endless, workers=2, trial_seconds=0.3, limits="macs<=200k").study
     with study.database.read() as connection:
         kinds = connection.exec_driver_sql("SELECT failure FROM explorer_trials WHERE state='failed'").scalars().all()

@@ -1,4 +1,4 @@
-"""A search in this very process: what it tries, what it keeps, when it ends."""
+"""A search in the current process: what it evaluates, what it stores, when it ends."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ SAMPLERS = ("random", "evolution", "frontier", "tpe", "nsga2", "gp")
 
 
 def search(space, **settings):
-    """A search in memory unless told otherwise."""
+    """Run a search, in memory by default."""
     return run_search(space, **{"evaluate": good, "storage": None, "study": "one", **settings})
 
 
 def tried(study) -> list[tuple]:
-    """What each trial was, without times and workers."""
+    """Return the content of each trial without times and workers."""
     return [(r.number, r.state, r.digest, r.choices, r.objectives, r.seed, r.same_as, r.reason) for r in study.trials()]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS[:-1])  # to fit Gaussian processes takes too long for what it adds
+@pytest.mark.parametrize("sampler", SAMPLERS[:-1])  # fitting Gaussian processes takes too long here
 def test_no_network_is_evaluated_twice_and_the_whole_space_is_found(space, sampler):
-    """R15: a search without end evaluates every network once, however its sampler repeats itself, and says so."""
+    """A search without a limit evaluates every network once, even if its sampler repeats itself, and reports the
+    exhausted space."""
     asked = []
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -51,8 +52,8 @@ def test_no_network_is_evaluated_twice_and_the_whole_space_is_found(space, sampl
     assert counts["complete"] == 27 and counts["cached"] + 27 == sum(counts.values()) and counts["cached"] > 0
 
 
-def test_a_cached_trial_names_its_twin(space):
-    """An answer from the cache has the twin's values and network, and does not count towards the total."""
+def test_a_cached_trial_names_its_duplicate(space):
+    """A cache hit has the values and network of its duplicate and does not count towards the total."""
     study = search(space, sampler="random", trials=20).study
     records = study.trials()
     cached = [record for record in records if record.state == "cached"]
@@ -63,8 +64,8 @@ def test_a_cached_trial_names_its_twin(space):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_an_interrupted_search_asks_what_an_unbroken_one_asks(space, url, sampler):
-    """R10: in pieces or at once, on a file or in memory: the same trials, seeds, values and answers from the cache."""
+def test_an_interrupted_search_proposes_the_same_trials(space, url, sampler):
+    """A search in parts, on a file or in memory, gives the trials, seeds, values and cache hits of one search."""
     totals = (3, 4, 12, 22) if sampler != "gp" else (3, 12)  # its first ten trials are random, the others take long
     for trials in totals:
         in_pieces = search(space, storage=url, sampler=sampler, trials=trials)
@@ -73,29 +74,29 @@ def test_an_interrupted_search_asks_what_an_unbroken_one_asks(space, url, sample
     assert [record.number for record in in_pieces.study.trials()] == list(range(len(tried(at_once.study))))
 
 
-def test_another_seed_asks_otherwise(space):
-    """Two seeds begin differently; one seed begins alike."""
+def test_another_seed_gives_other_proposals(space):
+    """Two seeds start differently; the same seed starts alike."""
     first, second, again = (tried(search(space, sampler="random", trials=5, seed=seed).study) for seed in (1, 2, 1))
     assert first == again and first != second
 
 
 def test_a_finished_study_is_not_searched_further(space, url):
-    """The same total again evaluates nothing; a larger one goes on from there."""
+    """The same total evaluates nothing more; a larger total continues the study."""
     search(space, storage=url, trials=5)
     again = search(space, storage=url, evaluate=raises, changed_code="continue", trials=5)
     assert again.ended == "the study has its 5 trials"
     assert search(space, storage=url, changed_code="continue", trials=6).study.counts()["complete"] == 6
 
 
-def test_without_a_budget_a_finished_study_gets_another(space, url, monkeypatch):
+def test_without_a_budget_each_search_adds_the_default_trials(space, url, monkeypatch):
     """Each search without a budget adds the default number of trials."""
     monkeypatch.setattr("explorer.study.search.DEFAULT_TRIALS", 4)
     assert search(space, storage=url).study.counts()["complete"] == 4
     assert search(space, storage=url).study.counts()["complete"] == 8
 
 
-def test_every_cost_and_objective_is_kept(space):
-    """Analytic and own costs and measured objectives stand with each trial; an own cost may replace an analytic one."""
+def test_every_cost_and_objective_is_stored(space):
+    """Each trial stores analytic costs, own costs and objectives; an own cost may replace an analytic one."""
     own = {"joules": lambda architecture, choices: 3.0 * int(choices["depth"]), "macs": lambda architecture, choices: 1}
     objectives = {"accuracy": "max", "joules": "min"}
     study = search(space, costs=own, objectives=objectives, trials=6).study
@@ -110,7 +111,7 @@ def test_every_cost_and_objective_is_kept(space):
 
 
 def test_evaluate_gets_the_settings(space):
-    """``evaluate`` is given the architecture, its choices, the epochs and the trial's own seed."""
+    """``evaluate`` gets the architecture, its choices, the epochs and the trial's seed."""
     seen = []
 
     def evaluate(architecture, *, choices, epochs, seed):
@@ -124,7 +125,7 @@ def test_evaluate_gets_the_settings(space):
 
 @pytest.mark.parametrize("evaluate", FAILURES, ids=lambda evaluate: evaluate.__name__)
 def test_what_is_no_result_is_a_failure_with_its_reason(space, evaluate):
-    """R11: an exception, or an answer that is no finite number of the right name, fails the trial with its reason."""
+    """An exception, or a result that is not a finite number of the right name, fails the trial with its reason."""
 
     def sometimes(architecture, *, choices, epochs, seed):
         return (evaluate if choices["depth"] == "2" else good)(architecture, choices=choices, epochs=epochs, seed=seed)
@@ -137,8 +138,8 @@ def test_what_is_no_result_is_a_failure_with_its_reason(space, evaluate):
         assert record.objectives == {} and record.choices["depth"] == "2"
 
 
-def test_a_space_that_always_fails_is_given_up(space):
-    """R13: when more than half of the last twenty trials failed, the search ends with the reason."""
+def test_a_search_that_mostly_fails_gives_up(space):
+    """If more than half of the last twenty trials failed, the search ends with the reason."""
     result = search(space, evaluate=raises, trials=100)
     assert result.failed and result.study.counts()["failed"] <= budget.FAILURE_WINDOW
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
@@ -146,7 +147,7 @@ def test_a_space_that_always_fails_is_given_up(space):
 
 @pytest.mark.parametrize("error", [LookupError, SystemExit])
 def test_a_cost_that_always_fails_ends_the_search(space, error):
-    """R13: a network whose cost cannot be had is a failed trial like any other, whether it was proposed or drawn."""
+    """A network whose cost function fails is a failed trial, whether it was proposed or drawn."""
 
     def joules(architecture, choices):
         raise error("no meter")
@@ -156,9 +157,9 @@ def test_a_cost_that_always_fails_ends_the_search(space, error):
     assert result.ended.startswith(f"11 of the last 11 trials failed, the last with: {error.__name__}: no meter")
 
 
-def test_a_study_with_nothing_but_failures_has_failed(space, url):
-    """R13 in a space too small for it: where every network has failed the search ends with the last reason, and so
-    does the next one; where a trial is merely left to be taken up, nothing has failed."""
+def test_a_study_with_only_failures_has_failed(space, url):
+    """In a small space, a search whose networks all failed ends with the last reason; an interrupted trial is not a
+    failure."""
     settings = {"evaluate": raises, "storage": url, "limits": [parse_limit("macs<=200k")], "sampler": "random"}
     for _ in range(2):
         result = search(space, **settings)
@@ -170,8 +171,8 @@ def test_a_study_with_nothing_but_failures_has_failed(space, url):
     assert not search(space, **{**settings, "evaluate": good}, trials=1).failed
 
 
-def test_a_space_that_fails_now_and_then_is_not_given_up(space):
-    """Ten failures in the last twenty are borne."""
+def test_a_search_with_some_failures_continues(space):
+    """A search continues with ten failures among the last twenty trials."""
     calls = []
 
     def every_other(architecture, *, choices, epochs, seed):
@@ -182,8 +183,8 @@ def test_a_space_that_fails_now_and_then_is_not_given_up(space):
     assert not result.failed and result.study.counts()["complete"] == 12
 
 
-def test_a_cost_that_fails_fails_the_trial_alone(space):
-    """An own cost that raises or is no number is the trial's failure, before anything is evaluated."""
+def test_a_failing_cost_fails_only_its_trial(space):
+    """An own cost that raises or returns no number fails its trial before the evaluation."""
 
     def joules(architecture, choices):
         if choices["depth"] == "2":
@@ -198,7 +199,7 @@ def test_a_cost_that_fails_fails_the_trial_alone(space):
 
 
 def test_limits_reject_before_evaluation(space):
-    """What breaks a limit is rejected with the limit and its cost, is not evaluated and does not count as a trial."""
+    """A network that breaks a limit is rejected with the limit and its cost, and does not count as a trial."""
     bound = 400_000
     study = search(space, limits=[f"macs<={bound}"], trials=4, sampler="tpe").study
     records = study.trials()
@@ -223,8 +224,8 @@ grammar:
 """ + "".join(f"  {name}: {'2 | 1' if place % 2 else '1 | 2'}\n" for place, name in enumerate(WIDTHS))
 
 
-class Stubborn:
-    """A sampler that proposes one network alone."""
+class FixedSampler:
+    """A sampler that always proposes the same network."""
 
     def __init__(self, pool, objectives, seed):
         self._space = pool.space
@@ -233,11 +234,11 @@ class Stubborn:
         return self._space.named({"depth": "2", **dict.fromkeys(WIDTHS, "2")}), {}
 
 
-def test_a_network_that_cannot_be_built_is_passed_over(monkeypatch, caplog):
-    """A space that is checked by samples may hold one; proposed or drawn, it is not tried, and the search goes on."""
+def test_a_network_that_cannot_be_built_is_skipped(monkeypatch, caplog):
+    """The search skips a network that cannot be built, whether it was proposed or drawn."""
     rare = parse_space(RARE, "rare.yaml")
     assert rare.validated == "sampled"
-    monkeypatch.setitem(OWN_SAMPLERS, "random", Stubborn)
+    monkeypatch.setitem(OWN_SAMPLERS, "random", FixedSampler)
     study = search(rare, sampler="random", trials=3, evaluate=lambda *args, **settings: {"accuracy": 0.5}).study
     assert study.counts()["complete"] == 3 == sum(study.counts().values())
     assert caplog.text.count("skipped a network that cannot be built: rare.yaml:7:8: with") == 3
@@ -245,8 +246,8 @@ def test_a_network_that_cannot_be_built_is_passed_over(monkeypatch, caplog):
     assert len(drawn) == rare.count() - 1
 
 
-def test_limits_that_nothing_keeps_end_the_search(space):
-    """When no network keeps the limits, a few are rejected by name and the search ends, having evaluated nothing."""
+def test_limits_that_no_network_keeps_end_the_search(space):
+    """If no network keeps the limits, a few are rejected by name and the search ends without an evaluation."""
     result = search(space, limits=[parse_limit("params<10")], evaluate=raises, trials=5)
     assert result.ended == "no network of the space within its limits is left to try"
     assert result.study.counts()["rejected"] == MAX_REPEATS == sum(result.study.counts().values())
@@ -274,8 +275,8 @@ def test_limits_that_nothing_keeps_end_the_search(space):
     ],
     ids=["an objective less", "a direction", "epochs", "a cost", "an alternative", "the input", "the evaluation"],
 )
-def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
-    """R14: a run that differs in what makes trials comparable is refused, the difference named and nothing changed."""
+def test_a_study_created_with_other_settings_is_refused(space, url, change, difference):
+    """A run with other settings that affect comparability is refused with the difference and changes nothing."""
     before = tried(search(space, storage=url, trials=2).study)
     settings = {"space": space, "storage": url, "trials": 4, **change}
     with pytest.raises(StoreError, match="--new-study") as caught:
@@ -284,23 +285,23 @@ def test_a_study_begun_otherwise_is_refused(space, url, change, difference):
     assert tried(open_study(url, "one")) == before
 
 
-def test_what_may_differ_does(space, url):
-    """Trials, time, sampler, limits and workers may change between runs; without a seed the study's own is used."""
+def test_settings_that_may_differ_between_runs(space, url):
+    """Trials, time, sampler, limits and workers may change between runs; without a seed the study's seed is used."""
     search(space, storage=url, trials=2, seed=5)
     limits = [parse_limit("macs<=1G")]
     study = search(space, storage=url, trials=4, seconds=60, sampler="random", workers=1, limits=limits).study
     assert study.counts()["complete"] == 4 and study.seed == 5
 
 
-def test_a_comment_in_the_space_is_no_difference(space, url):
-    """A space whose comments and blanks alone changed is the same space."""
+def test_a_comment_in_the_space_makes_no_difference(space, url):
+    """A space in which only comments and white space changed is the same space."""
     search(space, storage=url, trials=2)
     study = search(parse_space("# a comment\n" + SPACE_TEXT, "tiny.yaml"), storage=url, trials=3).study
     assert study.counts()["complete"] == 3
 
 
-def test_a_new_study_stands_beside_the_old_one(space, url):
-    """``new_study`` begins one of the next free name, and the first is left as it is."""
+def test_a_new_study_leaves_the_old_one_unchanged(space, url):
+    """``new_study`` creates a study with the next free name and leaves the first one unchanged."""
     first = search(space, storage=url, trials=2).study
     second = search(space, storage=url, trials=2, epochs=3, new_study=True).study
     third = search(space, storage=url, trials=2, new_study=True).study
@@ -309,7 +310,7 @@ def test_a_new_study_stands_beside_the_old_one(space, url):
 
 
 def test_a_study_is_named_after_its_space(space):
-    """Without a name the study has the space's and that of the function that evaluates, if it has one."""
+    """Without a name the study is named after the space and the evaluation function, if there is one."""
     assert search(space, study=None, trials=1).study.name == "tiny-good"
     named = search(space, study=None, trials=1, evaluate=lambda architecture, **settings: {"accuracy": 0.5}).study
     assert named.name == "tiny-evaluate"
@@ -359,15 +360,15 @@ def test_a_study_is_named_after_its_space(space):
         ({"evaluate": lambda architecture, **settings: {}, "workers": 2}, "must be picklable"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_written(space, url, tmp_path, settings, message):
-    """What cannot be searched is one line, and no database is made."""
+def test_wrong_settings_are_rejected_before_anything_is_written(space, url, tmp_path, settings, message):
+    """Invalid settings give a one-line error and create no database."""
     with pytest.raises(StudyError, match=message) as caught:
         search(space, **{"trials": 1, "storage": url, **settings})
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
-def test_the_time_is_kept(space):
-    """No trial is begun that would end after the time, going by the median so far."""
+def test_the_time_limit_is_kept(space):
+    """No trial starts that would end after the time limit, judged by the median so far."""
 
     def lasting(architecture, *, choices, epochs, seed):
         time.sleep(0.1)
@@ -377,8 +378,8 @@ def test_the_time_is_kept(space):
     assert result.ended == "the time of 0.45 s is used" and 1 <= result.study.counts()["complete"] <= 4
 
 
-def test_a_search_ends_when_nothing_new_comes(space, url):
-    """So many trials in a row without a gain in hypervolume end the search, and a resumed one at once."""
+def test_a_search_without_improvement_ends(space, url):
+    """A fixed number of consecutive trials without a gain in hypervolume ends the search, and a resumed one at once."""
 
     def first_is_best(architecture, *, choices, epochs, seed):
         return {"accuracy": 0.5}
@@ -391,8 +392,8 @@ def test_a_search_ends_when_nothing_new_comes(space, url):
     assert search(space, until_stable=7, **settings).study.counts()["complete"] == 8
 
 
-def test_trials_that_run_beyond_the_time_are_left_to_the_next_search(space, url, monkeypatch):
-    """A search waits for its last trials a while, then ends without them; the next takes them up."""
+def test_trials_beyond_the_time_limit_are_left_to_the_next_search(space, url, monkeypatch):
+    """A search waits a limited time for its last trials, then ends; the next search resumes them."""
     monkeypatch.setattr(budget, "GRACE_SECONDS", 0.0)
     over = search(space, storage=url, evaluate=endless, sampler="random", workers=2, seconds=3)
     assert over.ended == "the time is over; 2 trials that ran on are taken up by the next search"
@@ -401,28 +402,29 @@ def test_trials_that_run_beyond_the_time_are_left_to_the_next_search(space, url,
     assert [record.attempt for record in study.trials() if record.state == "complete"] == [1, 1, 1]
 
 
-def test_limits_that_cannot_hold_are_told(space, caplog):
-    """In this very process a trial's time and memory are not limited; who asks for it hears so."""
+def test_limits_that_cannot_be_enforced_are_reported(space, caplog):
+    """In the current process a trial's time and memory cannot be limited, and the search warns about such limits."""
     assert search(space, trials=1, trial_seconds=5).study.counts()["complete"] == 1
     assert "a trial's time and memory are not limited" in caplog.text
 
 
-def test_a_search_for_scripts_is_the_study_or_an_error(space):
-    """``search`` gives the study itself, and raises when the search gave up."""
+def test_search_returns_the_study_or_raises(space):
+    """``search`` returns the study and raises an error if the search gave up."""
     assert search_study(space, evaluate=good, storage=None, trials=2).counts()["complete"] == 2
     with pytest.raises(StudyError, match="the search gave up: 11 of the last 11 trials failed"):
         search_study(space, evaluate=raises, storage=None)
 
 
-def test_a_search_for_scripts_names_its_settings():
-    """``help(explorer.search)`` shows every setting of a search, and says what it is."""
+def test_the_signature_of_search_names_its_settings():
+    """``help(explorer.search)`` shows and explains every setting of a search."""
     shown, settings = inspect.signature(explorer.search), inspect.signature(run_search)
     assert list(shown.parameters.values()) == list(settings.parameters.values()) and shown.return_annotation == "Study"
     assert [name for name in shown.parameters if name not in explorer.search.__doc__] == []
 
 
-def test_events_tell_the_whole_story(space):
-    """Whoever watches hears of the beginning, each start and end with the standing, and why it ended."""
+def test_events_report_the_whole_search(space):
+    """The progress callback gets the start, the start and end of each trial with the current state, and the stop
+    reason."""
     events = []
     result = search(space, trials=5, sampler="random", progress=events.append)
     assert [events[0].kind, events[-1].kind, events[-1].why] == ["begun", "finished", result.ended]
@@ -435,8 +437,8 @@ def test_events_tell_the_whole_story(space):
     assert last.best.objectives["accuracy"] == max(record.objectives["accuracy"] for record in result.study.trials())
 
 
-def test_an_error_of_the_watcher_loses_no_trial(space, url):
-    """When ``progress`` raises, the search ends with that error, and what ran is left to be taken up."""
+def test_an_error_of_the_progress_callback_loses_no_trial(space, url):
+    """If ``progress`` raises, the search ends with that error, and running trials can be resumed."""
 
     def watch(event):
         if event.kind == "started" and event.trial.number == 2:

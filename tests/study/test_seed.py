@@ -1,4 +1,4 @@
-"""The seed of a study: given or left out, of a new study or of one that is there."""
+"""The seed of a study: given or omitted, for a new or an existing study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def search(space, url, **settings):
 
 
 def test_another_seed_is_another_study_by_default(space, url, caplog):
-    """Without a study's name a seed that differs from the study's has a study of its own, which it resumes."""
+    """Without a study name, another seed has its own study, which it resumes."""
     first = search(space, url)
     second = search(space, url, seed=1)
     assert (first.name, first.seed) == ("tiny-good", 0) and (second.name, second.seed) == ("tiny-good-seed1", 1)
@@ -26,7 +26,8 @@ def test_another_seed_is_another_study_by_default(space, url, caplog):
 
 
 def test_another_seed_of_a_named_study_is_refused(space, url):
-    """With the study's name another seed is refused in one line that names both; the same one, or none, goes on."""
+    """With a study name, another seed is refused with a one-line error that names both; the same seed or none
+    resumes."""
     search(space, url, study="one", seed=3)
     with pytest.raises(StoreError) as refused:
         search(space, url, study="one", seed=0)
@@ -36,8 +37,8 @@ def test_another_seed_of_a_named_study_is_refused(space, url):
     assert search(space, url, study="one", trials=5).seed == 3
 
 
-def test_a_new_study_takes_the_seed(space, url):
-    """``new_study`` begins with the seed that is given, 0 without one."""
+def test_a_new_study_uses_the_given_seed(space, url):
+    """``new_study`` uses the given seed, 0 by default."""
     search(space, url)
     begun = [search(space, url, new_study=True, seed=7), search(space, url, new_study=True)]
     assert [(study.name, study.seed) for study in begun] == [("tiny-good-2", 7), ("tiny-good-3", 0)]

@@ -1,4 +1,4 @@
-"""A study's limits: kept with it, told when they change."""
+"""A study's limits: stored with it, and reported when they change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dearest(study) -> float:
 
 
 def test_a_resumed_search_keeps_the_limits_of_its_study(space, url, caplog):
-    """The line without limits, and the line with the same ones, go on under the study's; nothing is said about it."""
+    """A command without limits or with the same ones resumes under the study's limits without a message."""
     study = search(space, url, limits=TIGHT, trials=2).study
     assert study.limits == open_study(url).limits == ("macs <= 400k",) and "limits" not in study.fingerprint
     for limits in (None, TIGHT):
@@ -40,9 +40,9 @@ def test_a_resumed_search_keeps_the_limits_of_its_study(space, url, caplog):
 
 
 @pytest.mark.parametrize("sampler", ["random", "frontier", "evolution", "tpe"])
-def test_other_limits_are_told_and_give_rejected_networks_another_chance(space, url, caplog, sampler):
-    """Other limits take the place of the study's, with one line that says so; what only the old ones had rejected is
-    tried, and what the new ones forbid is not."""
+def test_new_limits_are_reported_and_reconsider_rejected_networks(space, url, caplog, sampler):
+    """New limits replace the study's with a one-line message, and networks that only the old limits rejected are
+    tried."""
     search(space, url, limits=TIGHT, trials=1000, sampler=sampler)
     with caplog.at_level(logging.WARNING):
         result = search(space, url, limits=WIDE, trials=1000, sampler=sampler)
@@ -54,31 +54,31 @@ def test_other_limits_are_told_and_give_rejected_networks_another_chance(space, 
     assert tried == within and 400e3 < dearest(study) <= 700e3 and open_study(url).limits == ("macs <= 700k",)
 
 
-def test_one_limit_may_stand_alone(space, url):
-    """A single limit, as text, is not taken for a list of letters."""
+def test_a_single_limit_may_be_a_string(space, url):
+    """A single limit given as a string is not read as a list of letters."""
     study = run_search(space, evaluate=good, storage=url, study="one", trials=3, limits="macs<=200k").study
     assert study.limits == ("macs <= 200k",)
     assert study.counts()["complete"] == 3
 
 
-def test_no_limits_take_the_old_ones_off(space, url, caplog):
-    """An empty list of limits is a wish as well: the whole space is searched."""
+def test_an_empty_list_removes_the_limits(space, url, caplog):
+    """An empty list of limits is a setting too: the whole space is searched."""
     search(space, url, limits=TIGHT, trials=2)
     study = search(space, url, limits=(), trials=1000).study
     assert study.counts()["complete"] == space.count() and study.limits == ()
     assert "its limits were macs <= 400k, from now on they are none" in caplog.text
 
 
-def test_a_worker_that_joins_keeps_them(space, url):
-    """``explorer worker`` needs no --limit: what it trains is within the study's."""
+def test_a_worker_keeps_the_limits_of_the_study(space, url):
+    """``explorer worker`` needs no --limit: it trains only networks within the study's limits."""
     settings = {"data": "digits", "subset": 100, "epochs": 1, "study": "trained", "sampler": "random", "workers": 1}
     run_search(space, storage=url, trials=1, limits=TIGHT, **settings)
     study = join_search(url, "trained", trials=4, sampler="random", workers=1).study
     assert dearest(study) <= 400e3 and study.counts()["complete"] + study.counts()["stopped"] == 4
 
 
-def test_a_study_from_before_limits_were_kept_goes_on(space, url, tmp_path, caplog):
-    """A study's row without limits, as older versions wrote it, reads as one without any; those asked for are kept."""
+def test_a_study_from_before_limits_were_stored_resumes(space, url, tmp_path, caplog):
+    """A study's row without limits, as older versions wrote it, has no limits; given limits are stored."""
     search(space, url, trials=2)
     connection = sqlite3.connect(tmp_path / "explorer.db")
     (kept,) = connection.execute("SELECT fingerprint FROM explorer_studies").fetchone()
@@ -90,8 +90,8 @@ def test_a_study_from_before_limits_were_kept_goes_on(space, url, tmp_path, capl
 
 
 @pytest.mark.parametrize("limits", [("macs<=1k", "macs>=2k"), ("macs<1k", "macs>=1k"), ("params>=100M",)])
-def test_limits_that_contradict_each_other_are_refused(space, url, limits):
-    """No network can keep them, and the message names both, also where one is the space's own."""
+def test_contradictory_limits_are_rejected(space, url, limits):
+    """Limits that no network can keep give an error that names both, also if one belongs to the space."""
     bounded = parse_space(SPACE_TEXT.rstrip() + "\nlimits: {params: <= 2M}\n")
     with pytest.raises(StudyError, match="no network keeps both"):
         run_search(bounded, trials=1, storage=url, evaluate=good, limits=limits)

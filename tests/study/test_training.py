@@ -1,4 +1,4 @@
-"""Searches that really train: the embedded digits, two small networks at a time."""
+"""Searches that train two small networks at a time on the embedded digits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SETTINGS = {
 
 
 def training(epochs, artifacts, recipe="quick_small", device="cpu"):
-    """A training of digits in float32 on one thread."""
+    """Settings for a training on digits in float32 with one thread."""
     settings = TrainingSettings(recipe=recipe, epochs=epochs, device=device, precision="float32").resolved("digits")
     return Training(settings, threads=1, artifacts=artifacts)
 
@@ -62,8 +62,8 @@ def trained(space, tmp_path_factory):
     return result.study, events, url
 
 
-def test_a_trained_trial_keeps_all_that_is_asked(trained):
-    """Every complete trial has architecture, choices, costs, seed, curve, environment and what was measured."""
+def test_a_trained_trial_stores_all_results(trained):
+    """Every complete trial has architecture, choices, costs, seed, curve, environment and metrics."""
     study, _, _ = trained
     complete = [record for record in study.trials() if record.state == "complete"]
     assert len(complete) == 8
@@ -79,8 +79,8 @@ def test_a_trained_trial_keeps_all_that_is_asked(trained):
         assert record.choices and record.seed and record.seconds > 0
 
 
-def test_the_frontier_keeps_its_weights(trained):
-    """Whatever was on the frontier when it ended keeps weights that fit its network; the others' files are gone."""
+def test_the_front_keeps_its_weights(trained):
+    """Trials on the front keep weights that fit their networks; the files of other trials are deleted."""
     study, _, _ = trained
     front, kept = [], set()
     for record in sorted((r for r in study.trials() if r.state == "complete"), key=lambda r: (r.finished, r.revision)):
@@ -98,8 +98,8 @@ def test_the_frontier_keeps_its_weights(trained):
         assert (study.weights(record) is not None) == (record.state == "complete" and record.digest in kept)
 
 
-def test_epochs_are_told_while_they_happen(trained):
-    """Each training tells of each of its epochs between its start and its end."""
+def test_epochs_are_reported_as_they_happen(trained):
+    """Each training reports each epoch between its start and its end."""
     _, events, _ = trained
     for number in {event.trial.number for event in events if event.kind == "epoch"}:
         kinds = [event.kind for event in events if event.trial is not None and event.trial.number == number]
@@ -107,8 +107,8 @@ def test_epochs_are_told_while_they_happen(trained):
     assert sum(event.kind == "epoch" for event in events) == 8
 
 
-def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, monkeypatch):
-    """What was trained before the worker was lost is not trained again, and all comes out as if nothing had been."""
+def test_a_resumed_trial_continues_from_its_checkpoint(space, tmp_path, monkeypatch):
+    """A lost worker's epochs are not trained again, and the results equal those without the loss."""
     monkeypatch.setattr("explorer.training.checkpoint.MIN_SECONDS", 0.0)
     monkeypatch.setattr("explorer.training.checkpoint.TIME_FACTOR", 0)
     arch = space.architecture(3)
@@ -134,8 +134,8 @@ def test_a_trial_taken_up_again_goes_on_from_its_checkpoint(space, tmp_path, mon
     assert [replace(e, seconds=0.0) for e in told] == [replace(e, seconds=0.0) for e in undisturbed.result.curve]
 
 
-def test_a_folder_of_artifacts_that_is_removed_costs_weights_alone(space, tmp_path):
-    """Whoever deletes the study's files while it runs loses weights, no trial; what comes after is kept again."""
+def test_a_removed_folder_of_artifacts_loses_only_weights(space, tmp_path):
+    """Deleting the study's files while it runs loses weights but no trial; later weights are kept again."""
     folders = []
 
     def remove(event):
@@ -152,24 +152,26 @@ def test_a_folder_of_artifacts_that_is_removed_costs_weights_alone(space, tmp_pa
 
 
 def small_files_only(limit: int = 4096):
-    """Every file that this process writes from now on ends at ``limit`` bytes, as at a quota: EFBIG, without root."""
+    """Limit every file that this process writes from now on to ``limit`` bytes, as a quota does (EFBIG, without
+    root)."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @dataclass(frozen=True)
 class Limited:
-    """The work, in a process that can write no weights and no checkpoint."""
+    """Work in a process that can write no weights and no checkpoint."""
 
     work: Training
 
     def __call__(self, job, report):
-        checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # one is tried after each epoch
+        checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # the trial attempts one checkpoint after each epoch
         small_files_only()
         return objective.perform(self.work, job, report)
 
 
-def is_kept_without_weights(study) -> None:
-    """Both trainings are complete, with all that was measured; the weights are noted as missing, and come back."""
+def assert_no_weights(study) -> None:
+    """Check that both trainings are complete with all metrics, and their weights are recorded as missing and come
+    back."""
     records = study.trials()
     assert [(record.state, record.weights, record.attempt) for record in records] == [("complete", "", 1)] * 2
     assert all(len(record.result.curve) == 2 and record.objectives["accuracy"] for record in records)
@@ -179,30 +181,30 @@ def is_kept_without_weights(study) -> None:
     assert retrained.val_accuracy == pytest.approx(best.objectives["accuracy"], abs=0.02)
 
 
-def test_a_disk_that_takes_no_weights_costs_no_training(space, tmp_path, monkeypatch):
-    """Where neither checkpoint nor weights can be written (here a limit on file size), a real training is complete."""
+def test_a_disk_that_takes_no_weights_fails_no_training(space, tmp_path, monkeypatch):
+    """A training completes if neither checkpoint nor weights can be written, here because of a limit on file size."""
     monkeypatch.setattr(search_module, "ProcessPool", lambda work, *rest: ProcessPool(Limited(work), *rest))
     url = f"sqlite:///{tmp_path}/explorer.db"
-    is_kept_without_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
+    assert_no_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
 
 
-def test_a_full_disk_under_the_artifacts_costs_no_training(space, tmp_path):
-    """The same on a disk of 16 KiB that is really full."""
+def test_a_full_disk_under_the_artifacts_fails_no_training(space, tmp_path):
+    """A training completes on a full disk of 16 KiB."""
     disk = tmp_path / "explorer.artifacts"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a small disk of its own can be mounted by root alone")
+        pytest.skip("only root can mount a small disk")
     try:
         url = f"sqlite:///{tmp_path}/explorer.db"
-        is_kept_without_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
+        assert_no_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
-def test_whatever_the_disk_says_the_training_goes_on(space, tmp_path, monkeypatch, caplog, error):
-    """Each error of a disk, met while weights, checkpoint and its removal are written, is a warning with its cause."""
+def test_disk_errors_fail_no_training(space, tmp_path, monkeypatch, caplog, error):
+    """Each disk error while weights or checkpoints are written or removed is a warning with its cause."""
 
     def refuse(self, *args, **kwargs):
         raise OSError(error, os.strerror(error), str(self))
@@ -221,8 +223,8 @@ def test_whatever_the_disk_says_the_training_goes_on(space, tmp_path, monkeypatc
     assert of_weights.endswith("; 'explorer export' trains its network again")
 
 
-def test_a_file_that_cannot_be_removed_costs_no_training(space, tmp_path, monkeypatch, caplog):
-    """A disk that turns read only while a search runs: what cannot be removed stays, with a warning."""
+def test_a_file_that_cannot_be_removed_fails_no_training(space, tmp_path, monkeypatch, caplog):
+    """If the disk turns read-only during a search, files that cannot be removed stay, with a warning."""
 
     def refuse(self, missing_ok=False):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
@@ -233,8 +235,8 @@ def test_a_file_that_cannot_be_removed_costs_no_training(space, tmp_path, monkey
     assert "is no longer needed and cannot be removed: Read-only file system" in caplog.text
 
 
-def test_the_same_line_again_goes_on(trained, space):
-    """A larger total continues the study: the first trials are as they were."""
+def test_the_same_command_resumes_the_study(trained, space):
+    """A larger total continues the study and leaves the first trials unchanged."""
     study, _, url = trained
     before = study.trials()
     after = run_search(space, storage=url, trials=9, workers=1, **SETTINGS).study.trials()
@@ -252,8 +254,8 @@ def test_the_same_line_again_goes_on(trained, space):
     ],
     ids=["data", "subset", "recipe", "epochs", "objectives"],
 )
-def test_a_training_begun_otherwise_is_refused(trained, space, change, difference):
-    """R14 for trainings: other data, split, recipe, epochs or objectives are refused by name."""
+def test_a_training_study_created_with_other_settings_is_refused(trained, space, change, difference):
+    """A study refuses other data, split, recipe, epochs or objectives and names the difference."""
     with pytest.raises(StoreError, match="--new-study") as caught:
         run_search(space, storage=trained[2], trials=20, **{**SETTINGS, **change})
     assert difference in str(caught.value)
@@ -267,8 +269,8 @@ def test_a_training_begun_otherwise_is_refused(trained, space, change, differenc
         ({"subset": 10**9}, DataError, "a subset of digits must lie in"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_is_written(space, tmp_path, change, error, message):
-    """Unknown data or recipe is one line, and no database is made."""
+def test_invalid_trainings_are_rejected_before_anything_is_written(space, tmp_path, change, error, message):
+    """Unknown data or an unknown recipe gives a one-line error and creates no database."""
     with pytest.raises(error, match=message):
         run_search(space, storage=f"sqlite:///{tmp_path}/x.db", trials=1, **{**SETTINGS, **change})
     assert list(tmp_path.iterdir()) == []
@@ -276,8 +278,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(space, tmp
 
 @pytest.mark.parametrize("side_by_side, share", [(1, None), (3, 0.3)])
 def test_trainings_that_share_a_gpu_keep_to_their_shares(monkeypatch, side_by_side, share):
-    """Each of several trainings on one card may fill its part of nine tenths of it; one alone may fill it all. On a
-    CPU nothing of a GPU is touched."""
+    """Trainings that share a GPU split 90% of its memory, a single one may use all, and a CPU is not affected."""
     asked = []
     monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda part, place: asked.append((part, place)))
     objective._limit_gpu_memory("cpu", side_by_side)
@@ -289,7 +290,7 @@ def test_trainings_that_share_a_gpu_keep_to_their_shares(monkeypatch, side_by_si
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_training_beyond_its_share_of_a_gpu_fails_alone(space, tmp_path):
-    """With the card shared by very many the training fails for want of memory; alone on it, it is complete."""
+    """On a GPU with very many shares the training runs out of memory; alone on the GPU it completes."""
     arch = space.architecture(3)
     job = Job(7, arch.digest, arch.to_json(), {}, seed=11)
     settings = training(epochs=1, artifacts=None, device="cuda")
@@ -310,7 +311,7 @@ def test_a_training_beyond_its_share_of_a_gpu_fails_alone(space, tmp_path):
 
 
 def test_a_script_without_a_guard_searches_once(tmp_path, environment):
-    """A script that searches at its top level, unguarded, is not run again in its children."""
+    """A script that searches at its top level without a guard is not run again in its children."""
     script = tmp_path / "script.py"
     script.write_text(
         "print('begins')\n"
@@ -326,7 +327,7 @@ def test_a_script_without_a_guard_searches_once(tmp_path, environment):
 
 
 def test_the_searching_process_needs_no_torch(environment):
-    """Torch is the children's: the process that searches never imports it."""
+    """The searching process never imports torch; its children do."""
     code = "import sys, explorer.study.search; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -334,7 +335,7 @@ def test_the_searching_process_needs_no_torch(environment):
 
 @pytest.fixture(scope="module")
 def stopped_early(space, tmp_path_factory):
-    """A study of fifteen trials of four epochs, some of them stopped, with the events of its search."""
+    """A study of fifteen trials of four epochs, some of them stopped early, with the events of its search."""
     events = []
     url = f"sqlite:///{tmp_path_factory.mktemp('stopped')}/explorer.db"
     settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "scores": ["naswot"]}
@@ -342,9 +343,9 @@ def stopped_early(space, tmp_path_factory):
     return result.study, events, url
 
 
-def test_trainings_that_fall_behind_are_stopped(stopped_early):
-    """A stopped trial has its curve up to a rung, the reason, its zero-cost scores and no objectives; it is a trial,
-    not on the frontier."""
+def test_trainings_that_fall_behind_are_stopped_early(stopped_early):
+    """A stopped trial has its curve up to a rung, the reason and its zero-cost scores, but no objectives or place on
+    the front."""
     study, events, _ = stopped_early
     records = study.trials()
     stopped = [record for record in records if record.state == "stopped"]
@@ -363,8 +364,8 @@ def test_trainings_that_fall_behind_are_stopped(stopped_early):
     assert {path.stem for path in study.artifacts.iterdir()} == kept
 
 
-def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
-    """What was stopped was beaten, as far as it had come, by one that is no dearer and was no worse."""
+def test_every_stopped_trial_was_dominated_at_its_rung(stopped_early):
+    """Each stopped trial was dominated at its rung by a trial of no higher cost and no worse score."""
     records = [record for record in stopped_early[0].trials() if record.result]
     stopped = [record for record in records if record.state == "stopped"]
     assert stopped
@@ -379,9 +380,9 @@ def test_no_stopped_trial_was_undominated_at_its_rung(stopped_early):
         assert any(a <= point[0] and b <= point[1] for a, b in others)
 
 
-def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
-    """To the sampler a stopped trial runs until something can be predicted of it, and then has come to what is
-    expected: no better than the best, no worse than it stood. A search that takes the study up tells the same."""
+def test_the_sampler_gets_the_forecast_of_every_stopped_trial(space, tmp_path, monkeypatch):
+    """A stopped trial counts as running until it has a forecast, which lies between its last and the best value, also
+    after a resume."""
     heard: list[dict[int, TrialRecord]] = []
 
     def remember(*settings):
@@ -399,7 +400,7 @@ def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
     monkeypatch.setattr(search_module, "make_sampler", remember)
     settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "limits": (), "storage": f"sqlite:///{tmp_path}/x.db"}
     study = run_search(space, trials=14, workers=2, **settings).study
-    run_search(space, trials=14, workers=2, **{**settings, "stopping": "none"})  # knows no curves, but what was kept
+    run_search(space, trials=14, workers=2, **{**settings, "stopping": "none"})  # has no curves except the stored ones
     complete = [record for record in study.trials() if record.state == "complete"]
     stopped = [record for record in study.trials() if record.state == "stopped"]
     best = max(record.objectives["accuracy"] for record in complete)
@@ -412,17 +413,17 @@ def test_the_sampler_hears_of_every_stopped_trial(space, tmp_path, monkeypatch):
     assert sum(heard[1][record.number].state == "complete" for record in stopped) > len(stopped) / 2
 
 
-def test_what_was_saved_is_told(stopped_early):
-    """The epochs trained and saved add up to those of whole trainings."""
+def test_saved_epochs_are_reported(stopped_early):
+    """Trained and saved epochs add up to those of complete trainings."""
     study = stopped_early[0]
     saved = study.savings()
-    heard = sum(event.kind == "epoch" for event in stopped_early[1])  # also of trainings that were begun anew later
+    heard = sum(event.kind == "epoch" for event in stopped_early[1])  # also of trainings that restarted later
     assert saved["epochs_trained"] == heard and saved["epochs_trained"] + saved["epochs_saved"] == 15 * 4
     assert saved["trainings_saved"] == study.counts()["cached"]
 
 
-def test_a_worker_joins_a_study_with_nothing_but_its_name(stopped_early):
-    """Space, data, recipe and epochs come from the study; the total is the study's, and one that is reached ends it."""
+def test_a_worker_joins_a_study_by_its_name(stopped_early):
+    """Space, data, recipe, epochs and total come from the study, and a reached total ends the worker."""
     _, _, url = stopped_early
     joined = join_search(url, "", trials=16, sampler="random", workers=1, limits=SETTINGS["limits"])
     counts = joined.study.counts()
@@ -431,8 +432,8 @@ def test_a_worker_joins_a_study_with_nothing_but_its_name(stopped_early):
     assert again.study.counts() == counts and not again.failed
 
 
-def test_a_worker_needs_a_study_that_it_can_carry_on(space, url):
-    """A study that is not there, or that was begun with the caller's functions, is refused in one line."""
+def test_a_worker_needs_a_study_of_trainings(space, url):
+    """A missing study, or one of the caller's functions, gives a one-line error."""
     with pytest.raises(StoreError, match="there is no file"):
         join_search(url, "one")
     run_search(space, evaluate=good, storage=url, study="one", trials=1)

@@ -1,3 +1,3 @@
-"""Every test here has locks of its own, as the tests of measuring have."""
+"""Each test has its own lock files, like the tests of measurements."""
 
 from tests.measure.conftest import own_cache  # noqa: F401 (a fixture)

@@ -1,4 +1,4 @@
-"""Trees of control groups as Linux shows them, made of files."""
+"""Control groups of Linux, simulated by files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 def group_tree(folder: Path, own: str, files: dict[str, str]) -> tuple[Path, Path]:
-    """The folder that groups are mounted on, with ``files`` in it, and the file that states the process's ``own``."""
+    """Return the mount folder of the groups with ``files`` in it, and the file that names the process's ``own``
+    group."""
     groups = folder / "groups"
     groups.mkdir()
     for name, text in files.items():

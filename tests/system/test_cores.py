@@ -1,4 +1,4 @@
-"""Cores are those that the process may really use."""
+"""The number of cores that the process may use."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def many(monkeypatch):
     ],
 )
 def test_control_groups_bound_the_cores(many, tmp_path, own, files, expected):
-    """Of 64 cores as many as the narrowest group around the process has the time of, in both versions."""
+    """Of 64 cores the count is the smallest quota of the groups around the process, in both versions."""
     assert usable_cores(*group_tree(tmp_path, own, files)) == expected
 
 
 def test_affinity_bounds_the_cores(monkeypatch, tmp_path):
-    """A process bound to 3 cores has 3; without control groups too."""
+    """A process bound to 3 cores has 3, also without control groups."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {7, 0, 5}, raising=False)
     assert usable_cores(tmp_path / "none", tmp_path / "none") == 3
     assert allowed_cores() == [0, 5, 7]
 
 
 def test_a_system_without_affinity_has_all_its_cores(monkeypatch, tmp_path):
-    """Where the system does not bind processes to cores (macOS), every core counts and none has a number."""
+    """Without CPU affinity (macOS) every core counts, and none has a number."""
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert usable_cores(tmp_path / "none", tmp_path / "none") == 12

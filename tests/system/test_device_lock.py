@@ -1,4 +1,4 @@
-"""Whose turn it is on a device."""
+"""Turns of measurements and trainings on a device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def holder():
 
 
 def test_a_free_device_is_not_waited_for():
-    """Where nobody measures, a training does not wait, nor afterwards."""
+    """A training does not wait on a device without a measurement."""
     with Pause("cpu") as pause:
         assert pause() == 0.0
         with measuring("cpu"):
@@ -42,7 +42,7 @@ def test_a_free_device_is_not_waited_for():
 
 
 def test_a_training_waits_until_the_measurement_is_over(holder):
-    """It goes on when the lock's holder is gone, though that was killed and had no chance to give it back."""
+    """A training continues when the holder of the lock has ended, also if it was killed."""
     with Pause("cpu") as pause:
         began = time.monotonic()
         timer = subprocess.Popen([sys.executable, "-c", f"import time, os; time.sleep(0.5); os.kill({holder.pid}, 9)"])
@@ -53,8 +53,8 @@ def test_a_training_waits_until_the_measurement_is_over(holder):
         assert holder.returncode == -signal.SIGKILL and pause() == 0.0
 
 
-def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
-    """Beside one who measures without end it has waited a grace time, and then as long as it has computed."""
+def test_a_training_does_not_wait_without_limit(holder, monkeypatch):
+    """During an endless measurement a training waits for a grace period, and then as long as it has computed."""
     monkeypatch.setattr(device_lock, "BASE_WAIT_SECONDS", 0.2)
     with Pause("cpu") as pause:
         began = time.monotonic()
@@ -69,8 +69,7 @@ def test_a_training_does_not_wait_for_ever(holder, monkeypatch):
 
 
 def test_a_callers_own_work_waits_too(holder):
-    """By a public name: what a caller runs on the device waits where it says that it may, and not after it has closed;
-    a device that is not there is refused."""
+    """A caller's code waits where it asks to, not after it has closed, and an unknown device is rejected."""
     import explorer
 
     with explorer.Pause("cpu") as pause:
@@ -83,8 +82,8 @@ def test_a_callers_own_work_waits_too(holder):
         explorer.Pause("tpu")
 
 
-def test_where_no_lock_can_be_kept(monkeypatch, tmp_path, caplog):
-    """Measuring goes on and says that other work will not wait for it; trainings go on."""
+def test_without_lock_files_nothing_waits(monkeypatch, tmp_path, caplog):
+    """Without a lock, measuring continues with a warning that other work will not wait, and trainings continue."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with measuring("cpu"), Pause("cpu") as pause:
@@ -95,8 +94,8 @@ def test_where_no_lock_can_be_kept(monkeypatch, tmp_path, caplog):
     )
 
 
-def test_who_measures_waits_for_another_and_hears_of_it(holder):
-    """``on_wait`` is called before the wait, and not where the device is free."""
+def test_on_wait_is_called_before_waiting(holder):
+    """``on_wait`` is called before a wait, and not if the device is free."""
     told = []
 
     def free_it():
@@ -110,7 +109,7 @@ def test_who_measures_waits_for_another_and_hears_of_it(holder):
 
 
 def test_another_device_is_another_lock(monkeypatch):
-    """Who measures on one device does not keep those on another waiting."""
+    """A measurement on one device does not block other devices."""
     monkeypatch.setattr(device_lock, "device_identity", lambda device: device)
     with measuring("cuda:0"), Pause("cuda:1") as pause, measuring("cpu"):
         assert pause() == 0.0

@@ -1,4 +1,4 @@
-"""The environment of a number: which device, machine, versions and commit."""
+"""The environment of a measurement: device, machine, versions and commit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from explorer.system.environment import describe_environment, device_name, find_
 
 
 def test_describes_this_process():
-    """Device, threads and versions are those of this process, and all goes to JSON and back."""
+    """Device, threads and versions are those of this process, and survive conversion to JSON."""
     found = describe_environment("cpu", threads=3)
     assert (found.device, found.threads, found.python) == ("cpu", 3, platform.python_version())
     assert found.device_name
@@ -25,13 +25,13 @@ def test_describes_this_process():
     assert environment_from_json(json.dumps(asdict(found))) == found
 
 
-def test_threads_are_torchs_unless_given():
-    """Without a number of threads it is torch's own."""
+def test_threads_are_torchs_by_default():
+    """Without a given number of threads it is torch's own."""
     assert describe_environment().threads == torch.get_num_threads()
 
 
-def test_equal_exactly_when_alike():
-    """Twice the same process has one digest; another number of threads is another environment."""
+def test_equal_environments_have_equal_digests():
+    """The same process has the same digest, and another number of threads gives another environment."""
     assert describe_environment(threads=1).digest == describe_environment(threads=1).digest
     assert describe_environment(threads=1).digest != describe_environment(threads=2).digest
 
@@ -44,13 +44,13 @@ def test_equal_exactly_when_alike():
     ],
 )
 def test_cpu_name_from_linux(text, name, tmp_path):
-    """The model's name is read from /proc/cpuinfo, of x86 and of ARM."""
+    """The model's name is read from /proc/cpuinfo, for x86 and ARM."""
     (tmp_path / "cpuinfo").write_text(text)
     assert environment._cpu_name(tmp_path / "cpuinfo") == name
 
 
 def test_cpu_name_elsewhere(tmp_path):
-    """Where there is no such file, or it names no model, there is a name all the same."""
+    """Without that file or a model in it, a name is still returned."""
     (tmp_path / "cpuinfo").write_text("processor : 0\n")
     assert environment._cpu_name(tmp_path / "cpuinfo") == environment._cpu_name(tmp_path / "none") != ""
 
@@ -63,7 +63,7 @@ def test_cpu_name_elsewhere(tmp_path):
     ],
 )
 def test_driver_version(text, version, tmp_path):
-    """Both spellings of the driver's own file are read; without it the version is unknown."""
+    """Both forms of the driver's file are read, and without it the version is unknown."""
     (tmp_path / "version").write_text(text)
     assert environment._driver_version(tmp_path / "version") == version
     assert environment._driver_version(tmp_path / "none") == "unknown"
@@ -71,14 +71,14 @@ def test_driver_version(text, version, tmp_path):
 
 class TestDevices:
     def test_cpu(self):
-        """The CPU is always there."""
+        """The CPU is always available."""
         assert find_device("cpu") == "cpu"
 
     @pytest.mark.parametrize(
         ("count", "names"), [(0, {"auto": "cpu"}), (2, {"auto": "cuda:0", "cuda": "cuda:0", "cuda:1": "cuda:1"})]
     )
     def test_auto_takes_a_gpu_where_there_is_one(self, count, names, monkeypatch):
-        """Names of devices that are there; "auto" is the first GPU or the CPU."""
+        """The device "auto" is the first GPU or the CPU, and available devices are accepted by name."""
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         assert {name: find_device(name) for name in names} == names
 
@@ -91,7 +91,7 @@ class TestDevices:
         ],
     )
     def test_no_such_device(self, name, message, monkeypatch):
-        """A device that is not there, or is no device, is refused wherever a device is named."""
+        """An unavailable or invalid device is rejected everywhere."""
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
         for ask in (find_device, device_name, describe_environment):
             with pytest.raises(MeasurementError) as caught:
@@ -110,7 +110,7 @@ class TestCommit:
         return done.stdout.strip()
 
     def test_of_a_checkout(self, tmp_path):
-        """The full commit, with -dirty once a file differs from it; nothing before the first commit."""
+        """The commit is the full hash, with -dirty if a file differs, and None before the first commit."""
         self.git(tmp_path, "init")
         assert environment._commit(tmp_path) == ""
         (tmp_path / "file").write_text("1")
@@ -122,7 +122,7 @@ class TestCommit:
         assert environment._commit(tmp_path) == f"{commit}-dirty"
 
     def test_not_of_a_repository_around_it(self, tmp_path):
-        """An installed package below somebody's repository has no commit."""
+        """An installed package below another repository has no commit."""
         self.git(tmp_path, "init")
         self.git(tmp_path, "commit", "--allow-empty", "-m", "theirs")
         (tmp_path / "site-packages").mkdir()

@@ -1,4 +1,4 @@
-"""Files are read within bounds; files and folders appear whole or not at all, wherever the writing is cut off."""
+"""Files are read within limits and written atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from explorer.system.files import read_regular, slug, sweep, whole_folder, write_atomically
 
-# Runs the two writers in a process that dies without any cleaning up at its k-th call to the system.
+# Runs the two writers in a process that dies without any clean-up at its k-th system call.
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -43,9 +43,8 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else None
 
 
-def test_a_process_killed_at_any_call_leaves_old_or_new(tmp_path):
-    """Killed at its k-th system call, for every k: each file and folder is the old one or the new one after the
-    next start, and a later call ends with the new ones and no leftovers."""
+def test_a_process_killed_at_any_system_call_leaves_old_or_new_files(tmp_path):
+    """Killed at any system call, each file and folder is the old or the new one, and a later call removes leftovers."""
     codes = []
     for k in range(30):
         root = tmp_path / str(k)
@@ -68,7 +67,7 @@ def test_a_process_killed_at_any_call_leaves_old_or_new(tmp_path):
 
 
 def test_an_exception_leaves_the_earlier_folder(tmp_path):
-    """What fails inside the with block changes nothing."""
+    """An exception inside the with block changes nothing."""
     with whole_folder(tmp_path / "f") as folder:
         (folder / "a").write_text("old")
     with pytest.raises(RuntimeError), whole_folder(tmp_path / "f") as folder:
@@ -78,7 +77,7 @@ def test_an_exception_leaves_the_earlier_folder(tmp_path):
 
 
 def test_the_digest_of_what_was_written_is_returned(tmp_path):
-    """``write_atomically`` returns the SHA-256 of the bytes, and makes the folder."""
+    """``write_atomically`` returns the SHA-256 of the bytes, and creates the folder."""
     assert write_atomically(tmp_path / "x" / "y", b"abc") == hashlib.sha256(b"abc").hexdigest()
     assert (tmp_path / "x" / "y").read_bytes() == b"abc"
 
@@ -91,7 +90,7 @@ def test_a_slug_is_one_plain_file_name(name):
 
 
 def test_slugs_of_different_names_differ():
-    """Names that look alike once they are plain still get names of their own."""
+    """Different names that simplify to the same text get different slugs."""
     assert len({slug(name) for name in ("a b", "a-b", "a_b", "a/b", "A b")}) == 5
 
 
@@ -123,8 +122,8 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_no_small_regular_file_is_not_read(tmp_path, kind):
-    """Pipes, devices, folders, links in a circle and files above the bound end at once in one line."""
+def test_irregular_or_large_files_are_not_read(tmp_path, kind):
+    """Pipes, devices, folders, circular links and files above the limit give one line at once."""
     make, message = ODD[kind]
     make(tmp_path / "file")
     with pytest.raises(OSError) as caught:
@@ -133,7 +132,7 @@ def test_what_is_no_small_regular_file_is_not_read(tmp_path, kind):
 
 
 def test_a_regular_file_is_read_whole(tmp_path):
-    """A file of at most the bound is read, through a link too unless links are not followed."""
+    """A file within the limit is read, also through a link unless links are not followed."""
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "link").symlink_to("file")
     assert read_regular(tmp_path / "file", 5) == read_regular(tmp_path / "link", 5) == b"12345"
@@ -145,7 +144,7 @@ def test_a_regular_file_is_read_whole(tmp_path):
 
 
 def test_no_file_stays_open(tmp_path):
-    """A refused file is closed."""
+    """A rejected file is closed."""
     before = os.listdir("/proc/self/fd")
     for name in (tmp_path, "/dev/zero"):
         with pytest.raises(OSError):

@@ -1,4 +1,4 @@
-"""Memory is that which the process may really use."""
+"""The memory that the process may use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ V1 = ("memory/a/memory.limit_in_bytes", "memory/a/memory.usage_in_bytes", "memor
 
 @pytest.fixture
 def large(monkeypatch):
-    """A machine of 512 GiB, of which 300 are free."""
+    """A machine with 512 GiB, of which 300 GiB are free."""
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=512 * GIB, available=300 * GIB))
 
 
@@ -39,7 +39,7 @@ def large(monkeypatch):
     ],
 )
 def test_control_groups_bound_the_memory(large, tmp_path, own, files, expected):
-    """Of 512 GiB as many as the narrowest group around the process may hold, in both versions."""
+    """Of 512 GiB the total is the smallest limit of the groups around the process, in both versions."""
     assert total_memory(*group_tree(tmp_path, own, files)) == expected * GIB
 
 
@@ -75,12 +75,12 @@ def test_control_groups_bound_the_memory(large, tmp_path, own, files, expected):
     ],
 )
 def test_available_memory_is_what_the_groups_leave(large, tmp_path, own, files, expected):
-    """Free is what the narrowest group leaves, with the file cache that the kernel gives back first."""
+    """Available memory is the remainder of the most restrictive group, including reclaimable file cache."""
     assert available_memory(*group_tree(tmp_path, own, files)) == expected * GIB
 
 
 def test_this_machine(tmp_path):
-    """Without control groups the machine's own memory is what there is, and some of it is free."""
+    """Without control groups the total is the machine's own memory, and some of it is available."""
     nowhere = tmp_path / "none", tmp_path / "none"
     assert total_memory(*nowhere) == machine_memory()
     assert 0 < available_memory(*nowhere) <= machine_memory()

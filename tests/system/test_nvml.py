@@ -1,4 +1,4 @@
-"""What NVML tells, and that what it does not tell costs nothing."""
+"""The information that NVML gives, with missing values where it gives none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def users(*pids):
 
 
 def test_state_and_limits():
-    """Clocks, temperature, reasons by name without the harmless ones, and other processes, this one left out."""
+    """The state has clocks, temperature, significant throttle reasons by name, and other processes."""
     library = FakeNvml(
         nvmlDeviceGetClockInfo=1410,
         nvmlDeviceGetTemperature=61,
@@ -36,9 +36,8 @@ def test_state_and_limits():
     assert gpu.joules() == 12.5
 
 
-def test_clocks_that_were_asked_for_are_limits():
-    """Application clocks and offsets bound what is measured, so they stand beside what the card may reach; a card that
-    has none of them says nothing of them."""
+def test_requested_clocks_are_limits():
+    """Application clocks and offsets are listed with the limits, and left out if the card has none."""
     asked = {"nvmlDeviceGetMaxClockInfo": 1980, "nvmlDeviceGetApplicationsClock": [1410, 2619]}
     gpu = Nvml(FakeNvml(**asked, nvmlDeviceGetGpcClkVfOffset=-30, nvmlDeviceGetMemClkVfOffset=0), "0")
     assert gpu.limits() == {
@@ -54,8 +53,8 @@ def test_clocks_that_were_asked_for_are_limits():
     assert bare.limits() == {"sm_mhz": 1980.0, "memory_mhz": 1980.0}
 
 
-def test_what_is_not_told_is_missing():
-    """A card without these counters, a machine without a driver, one without the package: empty states, no error."""
+def test_missing_information():
+    """A card without counters, a machine without a driver, or no package gives empty states and no error."""
     error = FakeNvml.NVMLError("not supported")
     silent = Nvml(FakeNvml(nvmlDeviceGetClockInfo=error, nvmlDeviceGetTotalEnergyConsumption=error), "0")
     no_driver = Nvml(FakeNvml(nvmlInit=error), "0")
@@ -65,9 +64,8 @@ def test_what_is_not_told_is_missing():
         assert gpu.at_work_since(0) is None
 
 
-def test_who_waits_on_the_gpu_is_not_at_work():
-    """A training that waits keeps its memory there: it is listed, and not among those that computed; where nobody was
-    seen at work nobody was, and where the card does not tell it is not known."""
+def test_a_waiting_process_is_not_active():
+    """A waiting training is listed but not active, no activity gives none, and unknown activity is unknown."""
     samples = [SimpleNamespace(pid=pid, smUtil=share) for pid, share in ((os.getpid(), 98), (77, 0), (5, 3))]
     listed = {"nvmlDeviceGetComputeRunningProcesses": users(77, os.getpid(), 5)}
     told = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=lambda handle: samples, **listed), "0")
@@ -82,8 +80,8 @@ def test_who_waits_on_the_gpu_is_not_at_work():
     assert disturbances(untold.state(), untold.state(), None) == ["other processes used the GPU: 5, 77"]
 
 
-def test_in_a_container_one_of_the_hosts_numbers_is_this_process():
-    """Where this process's own number is not listed, one of those that are is its own; a second one is another's."""
+def test_in_a_container_one_listed_process_is_this_one():
+    """If this process's id is not listed, one listed process is this one, and a second one is another."""
     listed = {"nvmlDeviceGetComputeRunningProcesses": lambda handle: users(*alone)}
     alone = [4_100_001]
     gpu = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=lambda handle: samples, **listed), "0")
@@ -96,7 +94,7 @@ def test_in_a_container_one_of_the_hosts_numbers_is_this_process():
 
 
 def test_an_instance_of_a_partitioned_card():
-    """Its clocks and limits are the card's and its users its own; the card's energy is also others' and is not told."""
+    """A MIG instance has the card's clocks and limits and its own users, and no energy, which is shared."""
 
     def of_the_card(handle):
         assert handle == "whole"
@@ -121,21 +119,21 @@ def test_an_instance_of_a_partitioned_card():
     assert asked_as_a_whole.joules() is None
 
 
-def test_reasons_by_either_name():
-    """Since CUDA 12 the reasons go by another name; the same words are said of them."""
+def test_throttle_reasons_by_either_name():
+    """Since CUDA 12 the throttle reasons have other names, which give the same words."""
     library = FakeNvml(nvmlDeviceGetCurrentClocksEventReasons=1 | 4)
     library.nvmlClocksEventReasonSwPowerCap = 4
     assert Nvml(library, "0").state().slowed_by == ("SwPowerCap",)
 
 
-def test_readings():
-    """What is told at both moments, before and after; nothing where nothing is."""
+def test_readings_before_and_after():
+    """Values known both before and after are reported."""
     assert readings(GpuState(1980, None, 40), GpuState(1965, 2619, 52)) == {"sm_mhz": [1980, 1965], "celsius": [40, 52]}
     assert readings(GpuState(), GpuState(1)) is None
 
 
 def test_disturbances_in_words():
-    """Other processes, held-down clocks and moved clocks are said; small moves and unknown clocks are not."""
+    """Other processes, throttled clocks and changed clocks are reported; small changes and unknown clocks are not."""
     calm = GpuState(sm_mhz=1980)
     assert disturbances(calm, GpuState(sm_mhz=1965)) == disturbances(GpuState(), GpuState()) == []
     said = disturbances(calm, GpuState(1410, slowed_by=("HwThermalSlowdown",), others=(5,)))

@@ -1,4 +1,4 @@
-"""JSON that readers disagree about is refused."""
+"""Ambiguous JSON is rejected."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("data", "message"), REFUSED)
-def test_what_is_refused(data, message):
-    """Repeated keys, numbers that are not finite or endless, depth, other encodings and garbage: one line each."""
+def test_ambiguous_json_is_rejected(data, message):
+    """Repeated keys, non-finite or endless numbers, depth, other encodings and invalid text give one line each."""
     with pytest.raises(ValueError, match=message) as caught:
         parse_json(data)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
 
 
-def test_what_is_read():
-    """Plain JSON is read as it is, with a byte order mark or without, and with pairs of surrogates."""
+def test_plain_json_is_read():
+    """Plain JSON is read, with or without a byte order mark, and with surrogate pairs."""
     assert parse_json('{"a": [1, -2.5e3, true, null], "b": {"a": "x"}}') == {
         "a": [1, -2.5e3, True, None],
         "b": {"a": "x"},

@@ -1,4 +1,4 @@
-"""The user's folders are where XDG says, in a folder of the explorer's own."""
+"""The user's folders follow XDG, in a folder of the explorer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from explorer.system.user_folders import user_cache, user_data
 
 
 def test_named_by_the_environment(monkeypatch, tmp_path):
-    """XDG_CACHE_HOME and XDG_DATA_HOME name the folders that they hold."""
+    """XDG_CACHE_HOME and XDG_DATA_HOME set the parent folders."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert user_cache("precision") == tmp_path / "cache" / "explorer" / "precision"
@@ -21,7 +21,7 @@ def test_named_by_the_environment(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_below_the_home_folder(monkeypatch, platform):
-    """Unless the environment names them they are ~/.cache and ~/.local/share, on Linux and macOS alike."""
+    """By default the folders are in ~/.cache and ~/.local/share, on Linux and macOS."""
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     script = (

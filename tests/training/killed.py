@@ -1,4 +1,4 @@
-"""A training that kills its own process, to be run in a process of its own."""
+"""A training that kills its own process, for tests that run it in a separate process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from explorer.training.recipe import recipe
 from tests.training.small_network import small_network
 
 EPOCHS = 5
-RECIPE = replace(recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2)  # with all that has a state or is drawn
+RECIPE = replace(recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2)  # all features with state or randomness
 
 
 def train(path: Path | None, kill_at: int | None = None):
-    """The network and the result; ``kill_at``: the epoch at whose end, before its checkpoint, the process dies."""
+    """Return the network and the result. ``kill_at`` is the epoch at whose end, before its checkpoint, the process
+    dies."""
     checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # write a checkpoint after every epoch
     net = small_network(dropout=0.3)
 

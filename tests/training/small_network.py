@@ -1,4 +1,4 @@
-"""A residual network small enough to train within a test."""
+"""A residual network that trains within a test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """norm, act, 3x3; norm, act, 3x3; projection of the input by 1x1 where the shape changes."""
+    """Norm, activation and 3x3 conv, twice, with a 1x1 projection of the input if the shape changes."""
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
@@ -29,7 +29,7 @@ class Block(nn.Module):
 def small_network(
     channels: int = 1, classes: int = 10, width: int = 8, seed: int = 0, dropout: float = 0.0
 ) -> nn.Module:
-    """Two stages of one pre-activation block; its weights are fixed by ``seed``."""
+    """Return two stages of one pre-activation block with weights fixed by ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(

@@ -1,4 +1,4 @@
-"""Averaged weights are what the formula says, and are what is validated and kept."""
+"""Averaged weights follow the formula, and are validated and kept."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from explorer.training.recipe import recipe
 from tests.training.small_network import small_network
 
 
-def test_is_the_formula():
-    """Over weights 1, 2, 3, ... the average is that of the decay min(0.9, (1 + t) / (10 + t))."""
+def test_the_average_follows_the_formula():
+    """The average of the weights 1, 2, 3, ... has the decay min(0.9, (1 + t) / (10 + t))."""
     net = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(net.weight)
     average, expected = WeightAverage(net, 0.9), 0.0
@@ -32,7 +32,7 @@ def test_is_the_formula():
 
 
 def test_the_average_is_validated_and_kept():
-    """The curve's last validation is that of the network as it is left, which is not where the steps led."""
+    """The last validation of the curve is that of the averaged network, which differs from the last step's network."""
     digits = load_data("digits")
     settings = replace(recipe("quick_small"), ema=0.95)
     nets = [small_network(), small_network()]

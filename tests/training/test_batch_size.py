@@ -1,4 +1,4 @@
-"""Batches of one image are refused where batch norm would see one value."""
+"""Batches of one image are rejected if batch norm would see one value per channel."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def space(stride: int):
     return parse_space(SPACE.format(stride=stride), "space")
 
 
-def test_a_training_is_refused_before_it_begins():
-    """The layer, the shape and the way out are named; with maps of four pixels the same batches train."""
+def test_a_training_is_rejected_before_it_starts():
+    """The error names the layer, the shape and the fix; with maps of four pixels the same batches train."""
     digits = load_data("digits")
     few = replace(digits, train=digits.train.take(range(12)), validation=digits.validation.take(range(12)))
     architecture = next(iter(space(8).architecture(each) for each in space(8).sample(1)))
@@ -42,7 +42,7 @@ def test_a_training_is_refused_before_it_begins():
     assert train_network(build_network(architecture), few, ONE_IMAGE, epochs=1, seed=0).epochs == 1
 
 
-def test_a_search_is_refused_before_it_begins():
-    """No trial is begun of which each would fail."""
+def test_a_search_is_rejected_before_it_starts():
+    """No trial starts if every trial would fail."""
     with pytest.raises(TrainingError, match="found batches of 1; raise batch_size in the recipe"):
         run_search(space(8), data="digits", recipe=ONE_IMAGE, epochs=1, storage=None)

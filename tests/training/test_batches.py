@@ -1,4 +1,5 @@
-"""Images are given out normalised; what is drawn for an epoch is in range, of every image once, and repeatable."""
+"""Batches are normalised, and the random draws of an epoch are in range, cover each image once, and are
+reproducible."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def images(data):
 
 
 def test_normalised_to_mean_0_and_std_1(images):
-    """All training images together have mean 0 and std 1, in float32."""
+    """All training images together have mean 0 and standard deviation 1 in float32."""
     batch, _ = next(images.in_order(len(images)))
     assert batch.dtype == torch.float32
     assert batch.mean().item() == pytest.approx(0, abs=1e-4)
@@ -34,21 +35,21 @@ def test_normalised_to_mean_0_and_std_1(images):
 
 
 def test_channels_last():
-    """Colour images lie in memory with their channels last."""
+    """Colour images are stored in channels-last memory format."""
     data = load_data("digits")
     images = Images(data.train, data, torch.device("cpu"))
     assert images.normalise(torch.zeros(4, 3, 8, 8, dtype=torch.uint8)).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_in_order_gives_every_image_once(images, data):
-    """All labels come in order, the last batch smaller."""
+    """All labels come in order, and the last batch may be smaller."""
     batches = list(images.in_order(64))
     assert [len(labels) for _, labels in batches] == [64, 64, 64, 8]
     assert torch.cat([labels for _, labels in batches]).tolist() == data.train.labels.tolist()
 
 
 def test_writable_pixels_are_not_copied(data):
-    """On the CPU the split's own memory is used where it may be written, and a copy where it is only mapped."""
+    """On the CPU a writable split is used without a copy, and a memory-mapped one is copied."""
     assert Images(data.train, data, torch.device("cpu")).pixels.data_ptr() == data.train.images.ctypes.data
     frozen = data.train.images.copy()
     frozen.flags.writeable = False
@@ -58,7 +59,7 @@ def test_writable_pixels_are_not_copied(data):
 
 @pytest.fixture
 def colourful(data):
-    """The digits, as if they might be mirrored and shifted by 2."""
+    """The digits, with flips and shifts by 2 allowed."""
     return replace(data, flip=True, shift=2)
 
 
@@ -70,7 +71,7 @@ def draw(data: Dataset, settings=EVERYTHING, seed=0, epoch=1):
 
 
 def test_an_epoch_takes_full_batches_of_different_images(data):
-    """200 images in batches of 64 are three batches, with no image twice."""
+    """200 images in batches of 64 give three batches without a repeated image."""
     order = draw(data).order
     assert order.shape == (3, 64)
     assert len(set(order.flatten().tolist())) == 192
@@ -78,7 +79,8 @@ def test_an_epoch_takes_full_batches_of_different_images(data):
 
 
 def test_draws_are_in_range(colourful):
-    """Corners are 0..4 for a shift of 2, centres of holes anywhere in 8x8, weights in 0..1, about half are mirrored."""
+    """Corners are 0..4 for a shift of 2, cutout centres lie within 8x8, weights are in 0..1, and about half the images
+    are flipped."""
     drawn = draw(colourful)
     for corner in (drawn.crop_row, drawn.crop_column):
         assert set(corner.flatten().tolist()) == set(range(5))
@@ -88,8 +90,8 @@ def test_draws_are_in_range(colourful):
     assert drawn.mixup_weight.shape == (3,) and (drawn.mixup_weight >= 0).all() and (drawn.mixup_weight <= 1).all()
 
 
-def test_what_is_not_asked_for_is_not_drawn(data, colourful):
-    """Neither recipe nor data set gets more than it asks for, and the order of images is the same without."""
+def test_disabled_augmentation_is_not_drawn(data, colourful):
+    """Only augmentation that both recipe and data set allow is drawn, and the order of images does not depend on it."""
     plain = draw(colourful, replace(recipe("quick"), augment=False))
     assert all(drawn is None for drawn in plain[1:])
     assert draw(data, recipe("quick")).flipped is None
@@ -97,7 +99,7 @@ def test_what_is_not_asked_for_is_not_drawn(data, colourful):
 
 
 def test_seed_and_epoch_fix_the_draws(colourful):
-    """The same seed and epoch repeat everything; another seed or epoch has another order."""
+    """The same seed and epoch give the same draws; another seed or epoch gives another order."""
     first, again = draw(colourful, seed=2**40 + 1, epoch=3), draw(colourful, seed=2**40 + 1, epoch=3)
     assert all(map(torch.equal, first, again))
     for other in ({"seed": 1, "epoch": 3}, {"seed": 2**40 + 1, "epoch": 4}, {"seed": -1, "epoch": 3}):

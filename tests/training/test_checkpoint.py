@@ -1,4 +1,4 @@
-"""A killed training goes on to the same bits; a checkpoint is whole or it is not used."""
+"""A killed training resumes bit-identically, and an incomplete checkpoint is not used."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def without_times(result):
     return [replace(epoch, seconds=0.0) for epoch in result.curve]
 
 
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    """Killed with SIGKILL twice, then let run: curve and weights are those of a training that nobody disturbed."""
+def test_a_killed_training_resumes_bit_identically(tmp_path, monkeypatch):
+    """After two SIGKILLs, curve and weights equal those of an uninterrupted training."""
     for name in ("MIN_SECONDS", "TIME_FACTOR"):
         monkeypatch.setattr(checkpoint, name, getattr(checkpoint, name))  # ``killed`` sets them
     path = tmp_path / "training.checkpoint"
@@ -42,15 +42,15 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     step = killed.train_network.__globals__["TrainingStep"].__call__
     monkeypatch.setattr("explorer.training.step.TrainingStep.__call__", lambda self: (trained.append(1), step(self))[1])
     resumed_net, resumed = killed.train(path)
-    assert len(trained) == 2 * 6  # epochs 4 and 5, of 6 steps: those before were not trained again
+    assert len(trained) == 2 * 6  # epochs 4 and 5, of 6 steps each: the earlier ones were not trained again
     net, undisturbed = killed.train(None)
     assert without_times(resumed) == without_times(undisturbed)
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, resumed_net.state_dict()[name]), name
 
 
-def test_all_comes_back(tmp_path):
-    """Tensors of any type and memory format, curve and seconds come back as they were."""
+def test_a_checkpoint_restores_everything(tmp_path):
+    """Tensors of any dtype and memory format, the curve and the seconds are restored."""
     kept = Checkpoint(tmp_path / "deep" / "x.checkpoint", "this")
     written = tensors()
     kept.write(written, CURVE, 12.5)
@@ -64,8 +64,9 @@ def test_all_comes_back(tmp_path):
     kept.remove()
 
 
-def test_another_trainings_checkpoint_is_not_taken_up(tmp_path, caplog):
-    """Another text, other names, shapes or types: nothing is read, the tensors stay, and it is said."""
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path, caplog):
+    """With another key or other names, shapes or dtypes nothing is read, the tensors stay unchanged, and a warning is
+    logged."""
     kept = Checkpoint(tmp_path / "x.checkpoint", "this")
     kept.write(tensors(), CURVE, 1.0)
     other_shape = {**tensors(), "weight": torch.zeros(4, 3)}
@@ -81,7 +82,7 @@ def test_another_trainings_checkpoint_is_not_taken_up(tmp_path, caplog):
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
-    """Cut anywhere, or with any of some hundred bits turned, it is not read; the tensors stay as they were."""
+    """A checkpoint that is truncated anywhere or has a flipped bit is not read, and the tensors stay unchanged."""
     kept = Checkpoint(tmp_path / "x.checkpoint", "this")
     kept.write(tensors(), CURVE, 1.0)
     whole = kept.path.read_bytes()
@@ -94,7 +95,7 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path):
         into = {name: torch.zeros_like(tensor) for name, tensor in tensors().items()}
         if kept.read(into) is not None:
             read += 1
-            assert torch.equal(into["weight"], tensors()["weight"])  # the turned bit was a blank of the header
+            assert torch.equal(into["weight"], tensors()["weight"])  # the flipped bit was a blank of the header
         else:
             assert not into["weight"].any()
     assert read == 0
@@ -102,8 +103,9 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path):
     assert kept.read(tensors()) is not None
 
 
-def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, monkeypatch, caplog):
-    """Where it cannot be written the training goes on, the earlier checkpoint stays, and it is said."""
+def test_a_full_disk_loses_only_the_checkpoint(tmp_path, monkeypatch, caplog):
+    """If a checkpoint cannot be written, the training continues, the earlier checkpoint stays, and a warning is
+    logged."""
     kept = Checkpoint(tmp_path / "x.checkpoint", "this")
     kept.write(tensors(), CURVE, 1.0)
 
@@ -117,8 +119,8 @@ def test_a_full_disk_costs_the_checkpoint_alone(tmp_path, monkeypatch, caplog):
     assert kept.read(tensors()) == (CURVE, 1.0)
 
 
-def test_a_checkpoint_must_be_worth_its_time(tmp_path, monkeypatch):
-    """None before some seconds of work, and one that takes long waits fifty times as long for the next."""
+def test_checkpoints_are_limited_to_a_share_of_the_time(tmp_path, monkeypatch):
+    """The first checkpoint waits some seconds, and a slow one delays the next by fifty times its duration."""
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
     kept = Checkpoint(tmp_path / "x.checkpoint", "this")

@@ -1,4 +1,4 @@
-"""Convolutions that oneDNN computes wrongly on a CPU are trained by another kernel, with the same result."""
+"""Convolutions that oneDNN computes wrongly on a CPU are replaced by another kernel with the same result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ with sound_convolutions(net):
 
 
 class Strides(TorchFunctionMode):
-    """Notes the stride of every convolution."""
+    """Record the stride of every convolution."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,8 @@ class Strides(TorchFunctionMode):
 
 @pytest.mark.parametrize("bfloat16", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_training_a_narrow_projection_does_not_crash(bfloat16):
-    """A process that trains strided 1x1 convolutions of 3, 4, 8 and 12 channels, in channels last, exits with 0."""
+    """A process that trains strided 1x1 convolutions of 3, 4, 8 and 12 channels in channels-last format exits with
+    status 0."""
     code = "".join(
         TRAINS_A_NARROW_PROJECTION.format(channels=channels, stride=stride, bfloat16=bfloat16)
         for channels, stride in ((3, 2), (4, 2), (8, 2), (8, 4), (12, 2))
@@ -51,9 +52,8 @@ def test_training_a_narrow_projection_does_not_crash(bfloat16):
     assert done.returncode == 0, done.stderr
 
 
-def test_which_kernel_computes_a_narrow_projection():
-    """Within the block a strided 1x1 convolution of 8 channels runs with stride 1 on every second pixel; one of 16
-    channels, a 3x3 convolution and one whose stride does not divide the map run as they are, as all do after it."""
+def test_only_narrow_projections_are_replaced():
+    """Within the block only a strided 1x1 convolution with few channels runs with stride 1 on a subsampled map."""
     narrow, wide, large = nn.Conv2d(8, 4, 1, 2), nn.Conv2d(16, 4, 1, 2), nn.Conv2d(8, 4, 3, 2, 1)
     net = nn.ModuleList([narrow, wide, large])
     with Strides() as strides, sound_convolutions(net):
@@ -68,8 +68,7 @@ def test_which_kernel_computes_a_narrow_projection():
 
 
 def test_the_projection_is_the_same_function():
-    """Output and gradients are those of the convolution as it stands, computed in float64, where oneDNN takes no part;
-    the names of the weights stay."""
+    """Output and gradients equal those of the original convolution in float64, and the parameter names stay."""
     net = nn.Sequential(nn.Conv2d(8, 16, 1, 2, bias=True)).double()
     x = torch.randn(3, 8, 6, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
@@ -98,7 +97,7 @@ def test_the_projection_is_the_same_function():
     ids=str,
 )
 def test_weight_gradients_in_bfloat16_are_right(conv, side):
-    """Within the block the weight gradient in bfloat16 is that in float32 but for rounding."""
+    """The weight gradient in bfloat16 equals that in float32 up to rounding."""
     assert has_faulty_bfloat16_gradient(conv, side, side)
     conv = conv.to(memory_format=torch.channels_last)
     x = torch.randn(4, conv.in_channels, side, side, generator=torch.Generator().manual_seed(0))
@@ -116,8 +115,8 @@ def test_weight_gradients_in_bfloat16_are_right(conv, side):
     torch.testing.assert_close(gradient(True), expected, rtol=0.1, atol=0.03 * expected.abs().max().item())
 
 
-def test_convolutions_that_are_sound_stay_in_bfloat16():
-    """A 3x3 convolution on a map of its size, a strided one and a dilated one of 16 channels are not replaced."""
+def test_correct_convolutions_stay_in_bfloat16():
+    """A usual 3x3 convolution, a strided one and a dilated one of 16 channels are not replaced."""
     for conv, side in (
         (nn.Conv2d(8, 8, 3, padding=1), 4),
         (nn.Conv2d(8, 8, 3, 2, 1), 4),

@@ -1,4 +1,4 @@
-"""Signal and gradient through the blocks of a network at its initialisation, against torch's own."""
+"""Signal and gradient through the blocks of a network at initialisation, compared with torch."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ head: gap fc
 
 
 def network_of(block: str, shortcut: str = "{changed: conv1x1}"):
-    """A network of two stages of three such blocks."""
+    """Return a network of two stages of three such blocks."""
     return parse_space(SPACE.format(block=block, shortcut=shortcut), "probed.yaml").architecture(0)
 
 
 def by_torch(architecture, batch: int, seed: int):
-    """Each stage's block outputs with their gradients, from a forward pass written out."""
+    """Return each stage's block outputs with their gradients, from an explicit forward pass."""
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, *architecture.input, generator=random)
     labels = torch.randint(architecture.classes, (batch,), generator=random)
@@ -46,9 +46,9 @@ def by_torch(architecture, batch: int, seed: int):
     return outputs
 
 
-def test_figures_are_those_of_the_formulas():
-    """Norm, cosine and variance of every block are torch's; through a bare sum the shortcut's share is that of g_l in
-    g_(l-1) = g_l + f."""
+def test_statistics_equal_the_formulas():
+    """Norm, cosine and variance of every block equal torch's, and the shortcut's share is that of g_l in g_(l-1) = g_l
+    + f."""
     architecture = network_of("bn relu conv3x3 bn relu conv3x3 +")
     flow = gradient_flow(architecture, batch=4, seed=3)
     outputs = by_torch(architecture, 4, 3)
@@ -69,20 +69,20 @@ def test_figures_are_those_of_the_formulas():
     assert [flow.blocks[2].cosine, flow.blocks[5].cosine] == pytest.approx([1, 1])
 
 
-def test_what_a_block_may_lack():
-    """Dead channels are counted over all activations; without a shortcut its share is 0; concatenated outputs differ in
-    shape, so that they have no cosine."""
+def test_blocks_without_shortcut_or_with_concatenation():
+    """Dead channels are counted over all activations, a block without a shortcut has share 0, and concatenated outputs
+    have no cosine."""
     half = gradient_flow(network_of("conv3x3 bn relu scale(-1) relu conv3x3 bn +"), batch=2)
     assert [block.dead_share for block in half.blocks] == [0.5] * 6
-    assert all(block.shortcut_share == 1 for block in half.blocks)  # nothing passes the dead half of the branch
+    assert all(block.shortcut_share == 1 for block in half.blocks)  # no signal passes the dead half of the branch
     plain = gradient_flow(network_of("conv3x3 bn relu +", shortcut="{same: none, changed: none}"), batch=2)
     assert all(block.shortcut_share == 0 and block.grad_norm > 0 for block in plain.blocks)
     growing = gradient_flow(network_of("bn relu conv3x3(4) cat"), batch=2)
     assert [block.cosine is None for block in growing.blocks] == [True, True, False] * 2
 
 
-def test_the_same_arguments_give_the_same_figures():
-    """Dropout included, and without a trace in the process's random state; another seed gives others."""
+def test_the_same_arguments_give_the_same_statistics():
+    """The result is reproducible with dropout, leaves the global random state unchanged, and depends on the seed."""
     architecture = network_of("conv3x3 bn relu drop(0.3) conv3x3 bn +")
     before = torch.random.get_rng_state()
     first = gradient_flow(architecture, batch=4, seed=1)
@@ -92,14 +92,14 @@ def test_the_same_arguments_give_the_same_figures():
     assert all(block.shortcut_share == 1 for block in silent.blocks if block.block > 1)
 
 
-def test_figures_that_are_not_finite_are_none():
-    """A network whose signal overflows is told, not refused."""
+def test_statistics_that_are_not_finite_are_none():
+    """A network whose signal overflows gives None values instead of an error."""
     exploding = gradient_flow(network_of("scale(1000000) conv3x3 scale(1000000) conv3x3 scale(1000000) +"), batch=2)
     assert exploding.loss is None and exploding.blocks[-1].signal_var is None
 
 
-def test_real_images_and_what_does_not_fit():
-    """Images of a data set in place of noise; a batch, a seed or a shape that cannot be is said."""
+def test_real_images_and_invalid_arguments():
+    """Images of a data set can replace noise, and an invalid batch, seed or shape is reported."""
     architecture = network_of("conv3x3 bn relu +")
     data = load_data("digits")
     flow = gradient_flow(architecture, batch=8, data=data)

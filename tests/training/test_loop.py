@@ -1,4 +1,4 @@
-"""The training loop: it learns, repeats itself, stops when told, and ends clearly when it fails."""
+"""The training loop: it learns, is reproducible, stops on request, and fails with clear errors."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def without_times(result: TrainingResult):
     return [replace(epoch, seconds=0.0) for epoch in result.curve]
 
 
-def test_a_training_waits_between_steps_and_that_does_not_count(digits, monkeypatch):
-    """It asks for leave on its device once a step and once a batch of validation; seconds of waiting are no part of the
-    epochs', and change no bit of the result."""
+def test_waiting_for_the_device_is_not_counted(digits, monkeypatch):
+    """The training asks for its device once per step and validation batch; waiting time is not counted and changes no
+    bit."""
     waits = []
 
     class Waits(Pause):
         def __call__(self) -> float:
-            waits.append(-3600.0)  # as if the clock had gone back: what is taken off the epoch shows
+            waits.append(-3600.0)  # as if the clock had gone back: the time taken off the epoch shows
             return waits[-1]
 
     plain = train(digits, epochs=1)
@@ -58,7 +58,7 @@ def test_a_training_waits_between_steps_and_that_does_not_count(digits, monkeypa
 
 
 def test_learns(digits):
-    """A small network that starts at chance reads four of five digits after ten epochs of 200 of them."""
+    """A small network reaches 80% accuracy after ten epochs of 200 digits."""
     net = small_network(width=16)
     assert evaluate_network(net, digits, "validation").accuracy < 0.3
     result = train(digits, epochs=10, net=net)
@@ -67,7 +67,7 @@ def test_learns(digits):
 
 
 def test_the_result_is_the_last_epoch(digits):
-    """The figures are those of the curve's last epoch and of the network as it is left."""
+    """The result equals the curve's last epoch and the network's final state."""
     net = small_network()
     result = train(digits, epochs=3, net=net)
     last = result.curve[-1]
@@ -86,7 +86,7 @@ def test_the_result_is_the_last_epoch(digits):
 
 
 def test_same_seed_same_result(digits):
-    """The same seed and network give the same curve and weights to the last bit, dropout included; another seed not."""
+    """The same seed and network give bit-identical curves and weights, dropout included; another seed does not."""
     nets = [small_network(dropout=0.2) for _ in range(3)]
     curves = [without_times(train(digits, net=net, seed=seed)) for net, seed in zip(nets, (5, 5, 6), strict=True)]
     assert curves[0] == curves[1]
@@ -94,8 +94,8 @@ def test_same_seed_same_result(digits):
     assert all(map(torch.equal, nets[0].state_dict().values(), nets[1].state_dict().values()))
 
 
-def test_the_callers_settings_are_kept(digits):
-    """Neither the number of threads nor the random state of the caller is changed."""
+def test_the_callers_settings_are_unchanged(digits):
+    """The caller's number of threads and random state do not change."""
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     used = []
     train(digits, epochs=1, threads=threads + 1, on_epoch=lambda _: used.append(torch.get_num_threads()))
@@ -104,8 +104,8 @@ def test_the_callers_settings_are_kept(digits):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_on_epoch_stops(digits):
-    """It is called with each epoch, and True ends the training with the epochs so far."""
+def test_on_epoch_stops_a_training(digits):
+    """``on_epoch`` is called with each epoch, and True ends the training with the epochs so far."""
     seen = []
 
     def stop_at_two(epoch):
@@ -118,27 +118,27 @@ def test_on_epoch_stops(digits):
 
 
 def test_the_schedule_spans_all_epochs(digits):
-    """Each epoch's learning rate is that of its last step in the whole training: 6 steps of 32 in 200 images."""
+    """Each epoch's learning rate is that of its last step in the full schedule: 6 steps of 32 in 200 images."""
     result = train(digits, epochs=4)
     assert [epoch.lr for epoch in result.curve] == [SMALL.lr_at(6 * epoch - 1, 24) for epoch in (1, 2, 3, 4)]
 
 
 def test_batch_larger_than_the_data(digits):
-    """Where a batch would not fill, an epoch is one step of all images."""
+    """If a batch is larger than the data, an epoch is one step of all images."""
     result = train(digits, epochs=2, settings=replace(SMALL, batch_size=1000))
     assert result.images_per_second == pytest.approx(2 * 200 / sum(epoch.seconds for epoch in result.curve))
 
 
-def test_bfloat16(digits):
-    """Under autocast it learns as well, and the weights stay float32."""
+def test_bfloat16_learns(digits):
+    """Under autocast the network learns as well, and its weights stay float32."""
     net = small_network(width=16)
     result = train(digits, epochs=8, net=net, precision="bfloat16")
     assert result.val_accuracy > 0.6
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
 
 
-def test_without_augmentation_images_stay_as_they_are(digits):
-    """With no shift, no flip and one batch an epoch, only the order differs: the loss of the first step is the same."""
+def test_without_augmentation_images_are_unchanged(digits):
+    """With no shift, no flip and one batch per epoch, the loss of the first step is the same."""
     still = replace(SMALL, augment=False, batch_size=200)
 
     def first_losses(settings):
@@ -151,8 +151,8 @@ def test_without_augmentation_images_stay_as_they_are(digits):
     assert one != pytest.approx(other, rel=1e-5)
 
 
-class Fixed(nn.Module):
-    """Puts out what it was given for each image, in order; its one weight adds nothing."""
+class FixedScores(nn.Module):
+    """A model that returns given scores for each image, in order; its one weight has no effect."""
 
     def __init__(self, scores: torch.Tensor):
         super().__init__()
@@ -169,12 +169,12 @@ def few_images(count: int, classes: int) -> Dataset:
     return Dataset("few", TensorShape(1, 4, 4), classes, part, part, part, (0.0,), (1.0,), 0, False, {})
 
 
-def test_evaluation_counts_right():
-    """Accuracy, top-5 and loss are those counted by hand, over a whole and a broken batch."""
+def test_evaluation_metrics_are_correct():
+    """Accuracy, top-5 accuracy and loss equal a manual count, with full and partial batches."""
     data = few_images(700, classes=20)
     scores = torch.randn(700, 20, generator=torch.Generator().manual_seed(0))
     scores[torch.arange(700), torch.tensor(data.test.labels)] += 1.0
-    found = evaluate_network(Fixed(scores), data, "test")
+    found = evaluate_network(FixedScores(scores), data, "test")
     place = (scores > scores.gather(1, torch.tensor(data.test.labels)[:, None])).sum(1)
     assert found.accuracy == pytest.approx((place == 0).double().mean().item())
     assert found.top5 == pytest.approx((place < 5).double().mean().item())
@@ -184,18 +184,18 @@ def test_evaluation_counts_right():
 
 
 def test_top5_of_three_classes():
-    """With fewer than five classes every image is among the five."""
-    assert evaluate_network(Fixed(torch.randn(9, 3)), few_images(9, 3), "test").top5 == 1.0
+    """With fewer than five classes every image counts as top-5 correct."""
+    assert evaluate_network(FixedScores(torch.randn(9, 3)), few_images(9, 3), "test").top5 == 1.0
 
 
 def test_evaluation_changes_nothing(digits):
-    """Evaluating twice gives the same answer: running statistics and dropout are at rest."""
+    """Evaluating twice gives the same result, because running statistics and dropout are not active."""
     net = small_network(dropout=0.5)
     assert evaluate_network(net, digits, "validation") == evaluate_network(net, digits, "validation")
 
 
-def test_vectors_are_spared_from_decay():
-    """Norms and biases decay with he2016, and do not with quick."""
+def test_vectors_are_excluded_from_weight_decay():
+    """Norms and biases decay with the recipe he2016 and not with quick."""
     net = small_network()
     vectors = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim <= 1)
     for name, expected in (("quick", 0), ("he2016", vectors)):
@@ -219,20 +219,20 @@ class Exploding(nn.Module):
 
 class TestFailures:
     def test_not_finite_in_training(self, digits):
-        """A loss that is no number ends the training with epoch, step and a mend."""
+        """A loss that is not finite ends the training with the epoch, the step and suggested fixes."""
         with pytest.raises(
             TrainingError, match=r"epoch 1, step 3 of 6: the training loss is nan .*a lower learning rate may help"
         ):
             train(digits, net=Exploding(training_step=3))
 
     def test_diverging(self, digits):
-        """So does a training whose learning rate is far too high."""
+        """A learning rate that is far too high ends the training in the same way."""
         wild = replace(SMALL, lr=1000.0, weight_decay=1.0)
         with pytest.raises(TrainingError, match=r"the training loss is (nan|inf)"):
             train(digits, settings=wild, net=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), epochs=20)
 
     def test_not_finite_in_validation(self, digits):
-        """A network that is finite in training and not in evaluation fails at its epoch."""
+        """A network that is finite in training and not in evaluation fails at its first epoch."""
         with pytest.raises(TrainingError, match="epoch 1: the validation loss is nan"):
             train(digits, net=Exploding(training_step=0))
 
@@ -248,17 +248,17 @@ class TestFailures:
         ],
     )
     def test_arguments_out_of_range(self, digits, options, message):
-        """Each is refused by name."""
+        """Each argument out of range is rejected by name."""
         with pytest.raises(TrainingError, match=message):
             train(digits, **options)
 
     def test_nothing_to_train(self, digits):
-        """A network without parameters is refused."""
+        """A network without parameters is rejected."""
         with pytest.raises(TrainingError, match="the network has no parameters to train"):
             train(digits, net=nn.Flatten())
 
     def test_unknown_split(self, digits):
-        """A split is named as the data set names it."""
+        """An unknown split is rejected."""
         with pytest.raises(DataError, match="unknown split 'tests'"):
             evaluate_network(small_network(), digits, "tests")
 
@@ -266,7 +266,7 @@ class TestFailures:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu(digits):
-    """The same images in the same order: the first step's loss is the same on both devices."""
+    """With the same images in the same order, the loss of the first step is the same on both devices."""
     one_step = replace(SMALL, batch_size=200)
     losses = [
         train(digits, epochs=1, settings=one_step, device=device).curve[0].train_loss for device in ("cpu", "cuda")
@@ -275,8 +275,8 @@ def test_cuda_agrees_with_the_cpu(digits):
 
 
 class TestCallersState:
-    def test_trainings_in_threads_are_those_alone(self, digits):
-        """Four trainings with dropout at the same time have the curves that each has alone."""
+    def test_trainings_in_threads_are_independent(self, digits):
+        """Four concurrent trainings with dropout have the same curves as separate ones."""
         alone = [without_times(train(digits, 1, small_network(dropout=0.3), seed=seed)) for seed in range(4)]
         together: dict[int, list] = {}
 
@@ -291,8 +291,8 @@ class TestCallersState:
             thread.join()
         assert [together[seed] for seed in range(4)] == alone
 
-    def test_the_caller_s_defaults_do_not_matter(self, digits):
-        """Under another default dtype, no_grad and inference_mode the same curve comes, and no random state changes."""
+    def test_the_callers_defaults_have_no_effect(self, digits):
+        """Another default dtype, no_grad and inference_mode change neither the curve nor any random state."""
         expected = without_times(train(digits, 1, small_network(dropout=0.3)))
         net, state = small_network(dropout=0.3), torch.random.get_rng_state()
         torch.set_default_dtype(torch.float64)

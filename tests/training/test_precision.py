@@ -1,4 +1,4 @@
-"""The precision is measured once for a kind of network and machine, and kept."""
+"""The precision is measured once per kind of network and machine, and stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACE = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch, tmp_path):
-    """Each test has a cache of its own and a process that has measured nothing."""
+    """Each test has its own cache and a process that has measured nothing."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(precision, "_chosen", {})
 
@@ -28,7 +28,7 @@ def choose(net=None) -> str:
 
 
 def measured(monkeypatch, float32: float, bfloat16: float) -> list:
-    """Measurements come out as told; returns what was measured."""
+    """Replace measurements by given values, and return the list of requests."""
     asked = []
 
     def measure(net, batch, classes):
@@ -39,8 +39,8 @@ def measured(monkeypatch, float32: float, bfloat16: float) -> list:
     return asked
 
 
-def test_measures_both_and_leaves_the_network_alone():
-    """Both take some time; weights, statistics, gradients, mode and threads are as before."""
+def test_measures_both_and_leaves_the_network_unchanged():
+    """Both times are positive; weights, statistics, gradients, mode and threads stay unchanged."""
     net = small_network().eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     threads = torch.get_num_threads()
@@ -54,14 +54,15 @@ def test_measures_both_and_leaves_the_network_alone():
 @pytest.mark.parametrize(
     ("seconds", "expected"), [((2.0, 1.0), "bfloat16"), ((1.0, 2.6), "float32"), ((1.05, 1.0), "float32")]
 )
-def test_takes_what_is_clearly_faster(monkeypatch, seconds, expected):
-    """bfloat16 where it gains a tenth; float32 where it is emulated, or where the two are about equal."""
+def test_selects_bfloat16_only_if_clearly_faster(monkeypatch, seconds, expected):
+    """bfloat16 is used if it is 10% faster, and float32 if bfloat16 is emulated or about as fast."""
     measured(monkeypatch, *seconds)
     assert choose() == expected
 
 
-def test_is_measured_once_for_a_kind(monkeypatch):
-    """A second network of the kind asks no more, in this process or the next; depthwise ones are another kind."""
+def test_is_measured_once_per_kind(monkeypatch):
+    """A second network of the same kind is not measured, in this process or the next; depthwise networks are another
+    kind."""
     asked = measured(monkeypatch, 2.0, 1.0)
     assert choose() == choose(small_network(width=16)) == "bfloat16"
     monkeypatch.setattr(precision, "_chosen", {})  # another process
@@ -72,8 +73,8 @@ def test_is_measured_once_for_a_kind(monkeypatch):
     assert choose(depthwise) == "float32" and len(asked_again) == 1
 
 
-def test_the_first_answer_holds(monkeypatch, tmp_path):
-    """Of two processes that measure at once, both take the answer that was written first."""
+def test_the_first_result_is_kept(monkeypatch, tmp_path):
+    """Two processes that measure at once both use the result that was written first."""
     measured(monkeypatch, 2.0, 1.0)
     choose()
     (kept,) = (tmp_path / "explorer" / "precision").iterdir()
@@ -82,7 +83,7 @@ def test_the_first_answer_holds(monkeypatch, tmp_path):
 
     def late(path):
         reads.append(path)
-        return "" if len(reads) == 1 else real(path)  # it was not there yet when the second process looked
+        return "" if len(reads) == 1 else real(path)  # it did not exist yet when the second process looked
 
     monkeypatch.setattr(precision, "_read", late)
     measured(monkeypatch, 1.0, 2.0)
@@ -90,8 +91,8 @@ def test_the_first_answer_holds(monkeypatch, tmp_path):
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
 
-def test_does_without_a_cache(monkeypatch, tmp_path):
-    """A cache that cannot be written, or holds nonsense, is done without."""
+def test_works_without_a_cache(monkeypatch, tmp_path):
+    """A cache that cannot be written or is invalid is ignored."""
     measured(monkeypatch, 2.0, 1.0)
     choose()
     (kept,) = (tmp_path / "explorer" / "precision").iterdir()

@@ -1,4 +1,4 @@
-"""Recipes: their schedules step by step, and what is refused."""
+"""Recipes: their schedules step by step, and invalid values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from explorer.training.recipe import RECIPES, SCHEDULES, Recipe, default_trainin
 
 
 def test_he2016_is_the_paper():
-    """Over 64,000 steps: 0.01 for 400, then 0.1, 0.01 from 32,000 and 0.001 from 48,000."""
+    """Over 64,000 steps the rate is 0.01 for 400 steps, then 0.1, 0.01 from 32,000 and 0.001 from 48,000."""
     he = recipe("he2016")
     steps = {0: 0.01, 399: 0.01, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001}
     assert {step: he.lr_at(step, 64_000) for step in steps} == pytest.approx(steps)
     assert (he.momentum, he.nesterov, he.batch_size, he.weight_decay, he.decay_vectors) == (0.9, False, 128, 1e-4, True)
 
 
-def test_he2016_warm_up_never_outlasts_a_tenth():
+def test_he2016_warm_up_lasts_at_most_a_tenth():
     """A training of 1,000 steps warms up for 100 of them."""
     he = recipe("he2016")
     assert he.lr_at(99, 1_000) == pytest.approx(0.01)
@@ -29,7 +29,7 @@ def test_he2016_warm_up_never_outlasts_a_tenth():
 
 
 def test_cosine():
-    """A straight line up over a twentieth of the steps, then half a cosine down to nearly nothing."""
+    """The rate rises linearly over a twentieth of the steps, then falls by half a cosine to almost 0."""
     cosine = recipe("cosine")
     assert cosine.lr_at(0, 1_000) == pytest.approx(cosine.lr / 50)
     assert cosine.lr_at(49, 1_000) == pytest.approx(cosine.lr)
@@ -38,7 +38,7 @@ def test_cosine():
 
 
 def test_one_cycle():
-    """Straight up to the peak at a quarter of the steps, straight down to nearly nothing."""
+    """The rate rises linearly to its peak at a quarter of the steps, then falls linearly to almost 0."""
     quick = recipe("quick")
     rates = [quick.lr_at(step, 100) / quick.lr for step in range(100)]
     assert rates[24] == pytest.approx(1)
@@ -50,7 +50,7 @@ def test_one_cycle():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 40, 1_000])
 def test_schedules_stay_within_the_peak(schedule, total):
-    """However short the training, every step's rate is above 0 and no step's above the peak."""
+    """For any length of training, every step's rate is above 0 and at most the peak."""
     rates = [SCHEDULES[schedule](step, total) for step in range(total)]
     assert min(rates) > 0
     assert max(rates) <= 1
@@ -58,7 +58,7 @@ def test_schedules_stay_within_the_peak(schedule, total):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_json_round_trip(name):
-    """A recipe comes back equal from its JSON."""
+    """A recipe is equal after conversion to JSON and back."""
     assert Recipe.from_json(RECIPES[name].to_json()) == RECIPES[name]
 
 
@@ -82,8 +82,8 @@ def test_json_round_trip(name):
         ({"learning_rate": 1}, "a recipe has no 'learning_rate'"),
     ],
 )
-def test_bad_values_are_refused(change, message):
-    """Each bad value is refused by name, while the recipe without it is good."""
+def test_bad_values_are_rejected(change, message):
+    """Each invalid value is rejected by name, and the recipe without it is valid."""
     good = json.loads(recipe("quick").to_json())
     Recipe.from_json(json.dumps(good))
     with pytest.raises(TrainingError) as caught:
@@ -94,20 +94,20 @@ def test_bad_values_are_refused(change, message):
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "a recipe is JSON"), ("[]", "a mapping of name"), ("{}", "needs name, schedule")]
 )
-def test_bad_json_is_refused(text, message):
-    """What is no recipe at all is refused with what a recipe is."""
+def test_bad_json_is_rejected(text, message):
+    """JSON that is not a recipe is rejected with a description of a recipe."""
     with pytest.raises(TrainingError, match=message):
         Recipe.from_json(text)
 
 
-def test_unknown_name_names_the_near_miss():
-    """A misspelt recipe is answered with the one that was meant."""
+def test_an_unknown_name_gives_a_suggestion():
+    """A misspelled recipe name gives the closest name."""
     with pytest.raises(TrainingError, match=r"unknown recipe 'he2015'; known: .*; did you mean 'he2016'"):
         recipe("he2015")
 
 
-def test_a_recipe_may_stand_in_a_file(tmp_path):
-    """A path to a JSON file of a recipe's fields is as good as a name; what is left out is as in ``Recipe``."""
+def test_a_recipe_may_be_a_file(tmp_path):
+    """A path to a JSON file of recipe fields works like a name, and missing fields have their defaults."""
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"name": "mine", "schedule": "cosine", "lr": 0.1, "batch_size": 64, "cutout": 8}))
     assert recipe(str(path)) == Recipe("mine", "cosine", lr=0.1, batch_size=64, cutout=8)
@@ -129,8 +129,8 @@ def test_a_recipe_may_stand_in_a_file(tmp_path):
         (b"[" * 100_000, "mine.json: a recipe is JSON"),
     ],
 )
-def test_a_file_that_holds_no_recipe_is_named(tmp_path, content, message):
-    """It is one line with the file's name and what is wrong."""
+def test_an_invalid_file_is_named(tmp_path, content, message):
+    """An invalid file gives one line with its name and the fault."""
     path = tmp_path / "mine.json"
     if content is not None:
         path.write_bytes(content)
@@ -152,8 +152,8 @@ def test_a_file_that_holds_no_recipe_is_named(tmp_path, content, message):
         ),
     ],
 )
-def test_a_file_of_some_fields_changes_a_base(tmp_path, fields, expected):
-    """The fields left out are those of the data set's recipe, or of the one named as base; a mapping does the same."""
+def test_a_file_of_some_fields_extends_a_base(tmp_path, fields, expected):
+    """Missing fields come from the data set's recipe or from the named base; a mapping works like a file."""
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(fields))
     base = default_training("digits")[0]
@@ -163,7 +163,7 @@ def test_a_file_of_some_fields_changes_a_base(tmp_path, fields, expected):
 
 
 def test_an_optimiser_is_not_a_recipe():
-    """A recipe named Adam is refused with the optimiser that there is."""
+    """A recipe named Adam is rejected with the available optimiser."""
     with pytest.raises(TrainingError, match=r"unknown recipe 'Adam'.*every recipe trains by SGD with momentum"):
         recipe("Adam")
     with pytest.raises(TrainingError, match="a recipe is a name, a JSON file or a mapping of fields, found 5"):
@@ -171,7 +171,7 @@ def test_an_optimiser_is_not_a_recipe():
 
 
 def test_every_data_set_has_a_default():
-    """Known and unknown data sets have a recipe that exists and some epochs."""
+    """Known and unknown data sets have a default recipe and number of epochs."""
     for name in ("digits", "cluttered-digits", "cifar10", "a folder"):
         default, epochs = default_training(name)
         assert RECIPES[default.name] == default
@@ -179,7 +179,7 @@ def test_every_data_set_has_a_default():
 
 
 def test_free_of_torch():
-    """Recipes, and describing a data set, import neither torch nor scikit-learn nor pandas."""
+    """Recipes and descriptions of data sets import neither torch, scikit-learn nor pandas."""
     code = (
         "import sys; from explorer.data.dataset import describe_data; from explorer.training.recipe import recipe; "
         "describe_data('cifar10'); recipe('quick'); "
@@ -191,7 +191,7 @@ def test_free_of_torch():
     )
 
 
-def test_recipes_are_values():
-    """Two recipes of equal settings are equal, one setting apart they are not."""
+def test_recipes_compare_by_value():
+    """Recipes with equal settings are equal, and one different setting makes them unequal."""
     assert replace(recipe("quick")) == recipe("quick")
     assert replace(recipe("quick"), lr=0.3) != recipe("quick")

@@ -1,4 +1,4 @@
-"""ReLU on bits is ReLU: the same numbers, gradients and trainings."""
+"""The bitwise ReLU equals ReLU: the same numbers, gradients and trainings."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from explorer.training.relu import bitwise_relu, relu
 from tests.training.small_network import small_network
 
 
-def test_every_number_comes_out_the_same():
-    """All bfloat16 numbers and infinities have torch's ReLU and its gradient; a positive NaN stays one."""
+def test_every_number_equals_torchs_relu():
+    """All bfloat16 numbers and infinities give torch's ReLU and gradient, and a positive NaN stays NaN."""
     x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     x = x[~x.isnan()]
     mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -32,8 +32,8 @@ def test_every_number_comes_out_the_same():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_any_layout(layout):
-    """The memory layout is kept, and a gradient that is one number for all, as behind a mean, is taken."""
+def test_any_memory_format(layout):
+    """The memory format is kept, and an expanded gradient, as from a mean, is accepted."""
     x = torch.randn(2, 3, 4, 5).bfloat16().to(memory_format=layout).requires_grad_()
     y = relu(x)
     assert y.stride() == x.stride()
@@ -41,8 +41,8 @@ def test_any_layout(layout):
     assert torch.equal(x.grad, (x > 0).bfloat16())
 
 
-def test_other_types_and_afterwards():
-    """float32 goes the usual way; after the block a module's own forward is back, its state untouched."""
+def test_other_dtypes_and_after_the_block():
+    """float32 uses torch's ReLU, and after the block the module has its own forward and its state unchanged."""
     net = nn.Sequential(nn.ReLU(), nn.ReLU6())
     x = torch.tensor([-1.0, 9.0])
     with bitwise_relu(net):
@@ -51,8 +51,8 @@ def test_other_types_and_afterwards():
     assert "forward" not in vars(net[0])
 
 
-def test_a_training_comes_to_the_same_bits(monkeypatch):
-    """Two epochs in bfloat16 give the same weights with torch's own ReLU."""
+def test_a_training_is_bit_identical(monkeypatch):
+    """Two epochs in bfloat16 give the same weights as torch's own ReLU."""
     digits, nets = load_data("digits"), [small_network(), small_network()]
     for net in nets:
         train_network(net, digits, recipe("quick_small"), epochs=2, seed=0, precision="bfloat16")
@@ -60,8 +60,8 @@ def test_a_training_comes_to_the_same_bits(monkeypatch):
     assert all(map(torch.equal, nets[0].state_dict().values(), nets[1].state_dict().values()))
 
 
-def test_weights_that_are_no_numbers_end_the_training():
-    """A NaN that ReLU hides from the loss is found in the weights at the epoch's end."""
+def test_nan_weights_end_the_training():
+    """A NaN that ReLU hides from the loss is found in the weights at the end of the epoch."""
     net = small_network()
     net[1].branch[2].weight.data.fill_(float("nan"))
 

@@ -1,4 +1,4 @@
-"""The step: it reads and writes where it was told, mixes labels as it mixes images, splits batches, and is replayed."""
+"""The training step: fixed memory, mixed labels, split batches and CUDA graph replay."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def begin(step, digits, settings=PLAIN, epoch=1, steps=3):
     return draws
 
 
-def test_is_the_textbook_loop(digits):
-    """Three steps come to what a plain loop over the same batches comes to: losses and weights."""
+def test_equals_a_plain_training_loop(digits):
+    """Three steps give the losses and weights of a plain loop over the same batches."""
     net, other = small_network(), small_network()
     step = make_step(digits, net)
     draws = begin(step, digits)
@@ -63,8 +63,8 @@ def test_is_the_textbook_loop(digits):
         assert torch.allclose(mine, theirs, atol=1e-6)
 
 
-def test_epochs_are_laid_out_in_the_same_memory(digits):
-    """A second epoch's draws, rates and losses lie where the first's lay: a captured graph reads and writes there."""
+def test_epochs_use_the_same_memory(digits):
+    """A second epoch's draws, rates and losses use the first one's memory, which a captured graph reads and writes."""
     settings = replace(PLAIN, augment=True, cutout=3, mixup=0.4)
     step = make_step(digits, small_network(), settings)
 
@@ -82,7 +82,7 @@ def test_epochs_are_laid_out_in_the_same_memory(digits):
 
 
 def test_labels_are_mixed_like_images(digits):
-    """The loss of a mixture is that of both labels, each by its weight."""
+    """The loss of a mixed image is the weighted sum of the losses of both labels."""
     settings = replace(PLAIN, mixup=1.0, label_smoothing=0.1)
     net = small_network().eval()
     step = make_step(digits, net, settings)
@@ -97,8 +97,8 @@ def test_labels_are_mixed_like_images(digits):
     assert step.losses()[0].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-class Crowded(nn.Module):
-    """A network on a device whose memory holds no more than ``most`` images at once. Without batch norm."""
+class LimitedMemory(nn.Module):
+    """A network on a device whose memory is limited to ``most`` images at once, without batch norm."""
 
     def __init__(self, most: int):
         super().__init__()
@@ -114,8 +114,8 @@ class Crowded(nn.Module):
 
 
 def test_a_batch_that_does_not_fit_is_split(digits):
-    """Out of memory, the batch is halved until it fits; losses and weights are those of the whole batch."""
-    roomy, narrow = Crowded(64), Crowded(16)
+    """A batch that runs out of memory is halved until it fits, with the losses and weights of the full batch."""
+    roomy, narrow = LimitedMemory(64), LimitedMemory(16)
     steps = [make_step(digits, net) for net in (roomy, narrow)]
     for step in steps:
         begin(step, digits)
@@ -126,17 +126,17 @@ def test_a_batch_that_does_not_fit_is_split(digits):
     assert torch.allclose(roomy.classify.weight, narrow.classify.weight, atol=1e-6)
 
 
-def test_what_never_fits_ends_the_training(digits):
-    """Where not even the smallest part fits, the training ends with the reason, on one line."""
-    step = make_step(digits, Crowded(7))
+def test_a_batch_that_never_fits_ends_the_training(digits):
+    """If not even the smallest part fits, the training ends with a one-line reason."""
+    step = make_step(digits, LimitedMemory(7))
     begin(step, digits)
     with pytest.raises(TrainingError, match=r"does not hold the network with 8 images: CUDA out of memory") as caught:
         step()
     assert "\n" not in str(caught.value)
 
 
-def test_a_neighbour_may_take_the_memory_for_once(digits):
-    """One failed allocation costs no step: the batch is taken again, in two parts."""
+def test_one_failed_allocation_is_retried(digits):
+    """After one failed allocation the batch is retried in two parts."""
     net = small_network()
     forward, calls = net.forward, []
 
@@ -155,7 +155,7 @@ def test_a_neighbour_may_take_the_memory_for_once(digits):
 
 
 def test_is_captured_once_and_then_replayed():
-    """The first steps run as they stand; then the step is captured, without running, and only replayed."""
+    """The first steps run eagerly; then the step is captured, without running, and replayed."""
     log = []
 
     def capture(step):
@@ -168,8 +168,8 @@ def test_is_captured_once_and_then_replayed():
     assert log == ["run"] * 3 + ["captured"] + ["replayed"] * 3
 
 
-def test_the_step_waits_for_nothing(digits, monkeypatch):
-    """Within an epoch no number is asked of the device: what would wait for it raises here."""
+def test_the_step_does_not_synchronise(digits, monkeypatch):
+    """Within an epoch no value is read from the device, because reading would wait for it."""
     step = make_step(digits, small_network(), replace(PLAIN, augment=True, cutout=3, mixup=0.4))
     begin(step, digits, step.recipe)
 
@@ -186,7 +186,7 @@ def test_the_step_waits_for_nothing(digits, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_graph_comes_to_the_same(digits):
+def test_a_graph_gives_the_same_losses(digits):
     """On a GPU, training with and without CUDA graphs gives losses that agree."""
     from explorer.training.loop import train_network
 

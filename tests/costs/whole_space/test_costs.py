@@ -1,4 +1,4 @@
-"""Costs of many derivations at once are those of their architectures, one by one."""
+"""Costs of many derivations at once equal the costs of their architectures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.space.spaces import random_space, space
 
 
 def surveyed(made: SearchSpace, indices: list[int], at_once: int = 1_000) -> tuple[list[dict], list[dict]]:
-    """(choices, costs) of derivations as the survey has them, so many rows at a time."""
+    """Return (choices, costs) of derivations, computed for that many rows at a time."""
     columns = ChoiceColumns(made)
     costs = NetworkCosts(made, columns)
     choices, counted = [], []
@@ -35,7 +35,7 @@ def surveyed(made: SearchSpace, indices: list[int], at_once: int = 1_000) -> tup
 
 
 def agrees(made: SearchSpace, most: int = 60, at_once: int = 1_000) -> None:
-    """Choices and costs of all derivations, or of so many at random, are those of ``unrank`` and ``count_cost``."""
+    """Check that choices and costs of all or sampled derivations equal those of ``unrank`` and ``count_cost``."""
     total = made.count()
     indices = list(range(total)) if total <= most else sorted(random.Random(1).randrange(total) for _ in range(most))
     choices, costs = surveyed(made, indices, at_once)
@@ -45,13 +45,13 @@ def agrees(made: SearchSpace, most: int = 60, at_once: int = 1_000) -> None:
 
 @pytest.mark.parametrize("name", shipped_spaces())
 def test_shipped_spaces(name):
-    """In every shipped space, to the last unit."""
+    """Costs are equal in every shipped space."""
     agrees(load_space(name), 40)
 
 
 @pytest.mark.parametrize("first", range(0, 60, 10))
 def test_random_spaces(first):
-    """In spaces made at random: every scope, optional and repeated layers, transitions, shortcuts with choices."""
+    """Costs are equal in random spaces with every scope, optional and repeated layers, transitions and shortcuts."""
     tried = [made for seed in range(first, first + 10) if (made := random_space(seed, 100_000))]
     assert tried
     for made in tried:
@@ -135,16 +135,16 @@ SPACES = {
 
 
 @pytest.mark.parametrize("sections", SPACES.values(), ids=list(SPACES))
-def test_what_costs_may_hang_on(sections):
-    """Copied layers, shapes that grow, places, numbers of blocks, shortcuts: all as in the single network."""
+def test_costs_with_every_dependency(sections):
+    """Costs are equal with copied layers, growing shapes, positions, numbers of blocks and shortcuts."""
     made = space(**sections)
     assert made.count() > 1
     agrees(made, 150)
-    agrees(made, 40, at_once=7)  # rows in other company, units met before
+    agrees(made, 40, at_once=7)  # rows in another batch, with units seen before
 
 
-def test_more_derivations_than_a_machine_word_counts():
-    """Indices beyond 2^63 are drawn and costed as well."""
+def test_more_derivations_than_64_bits_count():
+    """Indices beyond 2^63 can be sampled and costed."""
     made = space(
         grammar={"act": "relu | prelu | none"},
         vary={"act": "use"},
@@ -155,17 +155,17 @@ def test_more_derivations_than_a_machine_word_counts():
     agrees(made, 20)
 
 
-def test_a_network_that_cannot_be_built_is_refused_where_it_stands():
-    """A derivation with a fault, which sampling on loading may have missed, ends in the same error as one by one."""
+def test_an_invalid_network_is_reported_with_its_position():
+    """A faulty derivation that sampling missed on loading raises the same error as ``count_cost``."""
     made = load_space("preact_variants.yaml")
     columns = ChoiceColumns(made)
-    tiny = replace(made, head=made.stem)  # a head that puts out no classes
+    tiny = replace(made, head=made.stem)  # a head that returns no class scores
     with pytest.raises(SpaceError, match="preact_variants"):
         NetworkCosts(tiny, columns)(np.arange(3), columns.codes(np.arange(3)))
 
 
-def test_rows_that_agree_are_one_group():
-    """Rows share a group exactly when all parts agree, by table and by sorting."""
+def test_equal_rows_are_one_group():
+    """Rows share a group exactly if all parts are equal, both by table and by sorting."""
     draw = np.random.default_rng(0)
     for sizes in ((3, 4), (1, 5), (DENSE, 7), (2**40, 2**40, 3)):
         parts = [Part(draw.integers(0, min(size, 6), 500) * (max(size // 6, 1)), size) for size in sizes]

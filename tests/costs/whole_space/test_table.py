@@ -1,4 +1,4 @@
-"""The atlas as a table: which derivations it holds, and when it is refused."""
+"""The atlas as a table: its derivations, and the spaces it rejects."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tests.space.spaces import space
 
 @pytest.mark.parametrize(("total", "n"), [(10, 3), (10, 8), (10, 10), (10**6, 500), (10**30, 50)])
 @pytest.mark.parametrize("seed", [0, 7, -1])
-def test_draws_are_different_and_ascending(total, n, seed):
-    """A draw has as many numbers as asked, none twice, in order, the same for the same seed."""
+def test_samples_are_distinct_and_ascending(total, n, seed):
+    """A sample has the requested number of distinct indices in order, and a seed reproduces it."""
     drawn = draw(total, n, seed).tolist()
     assert drawn == sorted(set(drawn)) == draw(total, n, seed).tolist()
     assert len(drawn) == n and drawn[0] >= 0 and drawn[-1] < total
 
 
-def test_more_than_there_are_means_all():
-    """N above the count gives every derivation once; a choice named as a cost keeps its column apart."""
+def test_a_large_n_gives_all_derivations():
+    """If n exceeds the count, every derivation is listed once, and a choice named like a cost has its own column."""
     frame = atlas(space(grammar={"macs": "none | relu | bn"}, block="conv3x3 macs +"), 99)
     assert frame["index"].tolist() == [0, 1, 2]
     assert frame["choice.macs"].tolist() == ["none", "relu", "bn"]
 
 
-def test_too_large_a_space_is_refused_whole_and_drawn_from():
-    """A whole space of more than 100,000,000 derivations ends in one line that names -n; a draw of it works."""
+def test_too_large_a_space_must_be_sampled():
+    """A space of more than 100,000,000 derivations gives one line that names -n, and a sample of it works."""
     made = space(
         grammar={"act": "relu | prelu | none"}, vary={"act": "block"}, block="conv3x3 act +",
         stages="{blocks: [40, 40], width: [4, 8]}",

@@ -1,4 +1,4 @@
-"""Archives that unpack to far more than a data set has are refused within little memory."""
+"""Archives that unpack to far more than a data set holds are rejected within little memory."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def gigabyte_gz(path) -> None:
-    """Zeros that take a megabyte."""
+    """A gigabyte of zeros in a megabyte of gzip."""
     with gzip.open(path, "wb", compresslevel=1) as file:
         for _ in range(16):
             file.write(ZEROS)
 
 
 def tar_with(path, member: str, size: int, kind: bytes = tarfile.REGTYPE) -> None:
-    """A gzipped tar whose one member is zeros."""
+    """Return a gzipped tar whose only member is zeros."""
     info = tarfile.TarInfo(member)
     info.size, info.type = size, kind
     with gzip.open(path, "wb", compresslevel=1) as file:
@@ -78,7 +78,7 @@ def a_large_idx(folder) -> None:
 
 
 def a_repeated_image(folder) -> None:
-    """One value of a megabyte, a thousand times, kept once by the file's dictionary."""
+    """A parquet file with one value of a megabyte, repeated a thousand times by its dictionary."""
     column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1_000, pyarrow.int32()), [bytes(MEGABYTE)])
     table = pyarrow.table({"img": column, "label": pyarrow.array([0] * 1_000)})
     for split in ("train", "test"):
@@ -96,8 +96,8 @@ def a_repeated_image(folder) -> None:
         pytest.param(a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes", marks=pytest.mark.slow),
     ],
 )
-def test_a_bomb_is_refused_within_little_memory(make, name, message, tmp_path):
-    """A gigabyte behind a megabyte ends in one line, and the process has grown by less than 200 MB."""
+def test_a_bomb_is_rejected_within_little_memory(make, name, message, tmp_path):
+    """A gigabyte compressed to a megabyte gives one line, and memory grows by less than 200 MB."""
     make(tmp_path)
     done = subprocess.run([sys.executable, "-c", LOADS, name, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,8 @@ def test_a_bomb_is_refused_within_little_memory(make, name, message, tmp_path):
 
 
 def test_links_and_paths_out_of_the_archive_are_not_followed(tmp_path):
-    """Members are found by their last name and read from the archive alone: nothing is written, no link is read."""
+    """Members are found by their base name and read only from the archive: nothing is written and no link is
+    followed."""
     with tarfile.open(tmp_path / "x.tar", "w") as tarred:
         for kind, target in ((tarfile.SYMTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "/etc/hostname")):
             link = tarfile.TarInfo("data_batch_1")
@@ -121,7 +122,7 @@ def test_links_and_paths_out_of_the_archive_are_not_followed(tmp_path):
 
 
 def test_a_parquet_file_of_too_many_rows(tmp_path):
-    """More rows than the data set has images are refused by their number."""
+    """A parquet file with more rows than the data set has images is rejected with the number."""
     table = pyarrow.table({"img": pyarrow.array([b""] * 50_001), "label": np.zeros(50_001, np.int64)})
     for split in ("train", "test"):
         parquet.write_table(table, tmp_path / f"{split}-00000-of-00001.parquet")
@@ -130,7 +131,7 @@ def test_a_parquet_file_of_too_many_rows(tmp_path):
 
 
 def test_a_large_file_called_an_image(tmp_path):
-    """A sparse file of a terabyte is refused by its size."""
+    """A sparse file of a terabyte is rejected because of its size."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         with open(tmp_path / name / "x.png", "wb") as file:

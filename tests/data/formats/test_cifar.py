@@ -1,4 +1,4 @@
-"""Pickled CIFAR batches: what they hold is read, and nothing that they ask for is run."""
+"""Pickled CIFAR batches are read without running any code in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(path: Path):
 
 
 class Evil:
-    """Unpickled freely, it makes a file."""
+    """An object whose normal unpickling creates a file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -29,8 +29,8 @@ class Evil:
         return (os.system, (f"touch {self.path}",))
 
 
-def test_an_evil_pickle_is_refused_and_does_nothing(tmp_path):
-    """A batch that asks for os.system is refused by that name; its command is not run."""
+def test_a_malicious_pickle_is_rejected_and_not_run(tmp_path):
+    """A batch that refers to os.system is rejected by that name, and its command is not run."""
     done, path = tmp_path / "done", tmp_path / "data_batch_1"
     path.write_bytes(pickle.dumps({b"data": Evil(done), b"labels": []}))
     with pytest.raises(DataError, match=r"data_batch_1: refused: it asks for (posix|nt)\.system"):
@@ -41,7 +41,7 @@ def test_an_evil_pickle_is_refused_and_does_nothing(tmp_path):
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("spelt", [str, str.encode])
 def test_every_protocol_is_read(protocol, spelt):
-    """However Python and numpy pickle a batch, keys as text or bytes, labels as list or array, it is read alike."""
+    """Batches of every pickle protocol, with text or bytes keys and list or array labels, are read alike."""
     pixels = np.arange(2 * 3072).astype(np.uint8).reshape(2, 3072)
     for data in (pixels, np.asfortranarray(pixels)):
         for labels in ([3, 7], np.array([3, 7]), np.array([3, 7], ">i4")):
@@ -51,8 +51,8 @@ def test_every_protocol_is_read(protocol, spelt):
             assert read_labels.tolist() == [3, 7]
 
 
-def test_a_pickle_changes_nothing_of_the_reader():
-    """Attributes that a pickle sets on what it is given do not reach the classes that the next batch is read with."""
+def test_a_pickle_cannot_change_the_reader():
+    """Attributes that a pickle sets do not reach the classes with which the next batch is read."""
     for asked in (b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy\ndtype\n"):
         evil = b"\x80\x02" + asked + b"N}X\x05\x00\x00\x00arrayK\x01s\x86b."  # BUILD with (None, {"array": 1})
         with pytest.raises(DataError, match="invalid partial state"):
@@ -62,16 +62,16 @@ def test_a_pickle_changes_nothing_of_the_reader():
 
 
 @pytest.mark.parametrize("what", [eval, open, getattr, __import__, np.load, np.memmap, np.frombuffer])
-def test_other_callables_are_refused(what, tmp_path):
-    """Neither builtins nor numpy's other functions can be reached."""
+def test_other_callables_are_rejected(what, tmp_path):
+    """Neither builtins nor other functions of numpy can be called."""
     path = tmp_path / "batch"
     path.write_bytes(pickle.dumps({b"data": what}))
     with pytest.raises(DataError, match="refused: it asks for"):
         read(path)
 
 
-def test_arrays_of_objects_are_refused(tmp_path):
-    """An array of another type than uint8 is refused before it is built."""
+def test_arrays_of_objects_are_rejected(tmp_path):
+    """An array of another dtype than uint8 is rejected before it is built."""
     path = tmp_path / "batch"
     path.write_bytes(pickle.dumps({b"data": np.array([None, None]), b"labels": [0, 0]}, protocol=2))
     with pytest.raises(DataError, match="refused: an array of type"):
@@ -91,8 +91,8 @@ def test_arrays_of_objects_are_refused(tmp_path):
         ),
     ],
 )
-def test_a_pickle_that_is_no_batch(batch, message, tmp_path):
-    """What is no batch is refused with what was expected, while a batch beside it is read."""
+def test_a_pickle_that_is_no_batch_is_rejected(batch, message, tmp_path):
+    """A pickle that is no batch is rejected with the expected contents, and a valid batch is read."""
     bad, good = tmp_path / "bad", tmp_path / "good"
     bad.write_bytes(pickle.dumps(batch, protocol=2))
     good.write_bytes(pickle.dumps({b"data": np.ones((2, 3072), np.uint8), b"labels": [0, 1]}, protocol=2))
@@ -105,7 +105,7 @@ def test_a_pickle_that_is_no_batch(batch, message, tmp_path):
 
 
 def test_a_damaged_batch_takes_little_memory(tmp_path):
-    """A batch of nine bytes that numbers an object 2^24 is refused without memory for as many objects."""
+    """A batch of nine bytes with object number 2^24 is rejected without memory for that many objects."""
     path = tmp_path / "batch"
     path.write_bytes(b"\x80\x02K\x01r\x00\x00\x00\x01.")
     tracemalloc.start()
@@ -116,8 +116,8 @@ def test_a_damaged_batch_takes_little_memory(tmp_path):
     assert peak < 10e6
 
 
-def test_bit_flips_raise_nothing_else(tmp_path):
-    """Three hundred damaged batches are read or refused by name, and end in no other way."""
+def test_bit_flips_raise_no_other_error(tmp_path):
+    """Each of three hundred damaged batches is read or rejected by name."""
     path = tmp_path / "batch"
     batch = {
         b"batch_label": b"x",

@@ -1,4 +1,4 @@
-"""The embedded tasks: their sizes, their splits, and what a cluttered image is made of."""
+"""The embedded data sets: their sizes, their splits, and the contents of a cluttered image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from explorer.data.formats import digits
 
 
 @pytest.mark.parametrize("name", ["digits", "cluttered-digits"])
-def test_fixed_by_the_seed(name):
-    """The same seed gives the same images and fingerprint, another seed others."""
+def test_the_seed_fixes_the_data(name):
+    """The same seed gives the same images and fingerprint, another seed gives others."""
     first, again, other = load_data(name), load_data(name), load_data(name, seed=1)
     assert np.array_equal(first.train.images, again.train.images)
     assert first.fingerprint == again.fingerprint
@@ -19,8 +19,8 @@ def test_fixed_by_the_seed(name):
 
 
 @pytest.mark.parametrize("name", ["digits", "cluttered-digits"])
-def test_splits_hold_every_class_alike(name):
-    """In every split each of the ten digits is a tenth of the images, give or take a hundredth."""
+def test_splits_are_stratified(name):
+    """In every split each of the ten digits has 10% of the images, within one percentage point."""
     data = load_data(name)
     for split in (data.train, data.validation, data.test):
         assert split.images.dtype == np.uint8
@@ -29,7 +29,7 @@ def test_splits_hold_every_class_alike(name):
 
 
 def test_digits_use_the_whole_range_and_all_images():
-    """The 17 grey levels are spread over 0..255, and the three splits are the 1,797 digits."""
+    """The 17 grey levels are spread over 0..255, and the three splits contain all 1,797 digits."""
     data = load_data("digits")
     images = np.concatenate([data.train.images, data.validation.images, data.test.images])
     assert len(images) == 1797
@@ -38,7 +38,7 @@ def test_digits_use_the_whole_range_and_all_images():
 
 
 def test_cluttered_splits_share_no_digit(monkeypatch):
-    """Without noise and clutter each image is exactly one digit of its own split, whole and unchanged."""
+    """Without noise and clutter each image is exactly one unchanged digit of its own split."""
     monkeypatch.setattr(digits, "CLUTTER_PIECES", 0)
     monkeypatch.setattr(digits, "NOISE", 0)
     seen = []
@@ -52,10 +52,10 @@ def test_cluttered_splits_share_no_digit(monkeypatch):
 
 
 def test_clutter_comes_from_other_digits_of_the_split():
-    """Pieces are cut from the split's own digits, and never from the digit that the image shows."""
+    """Clutter is cut from other digits of the same split, never from the digit of the image."""
     images = np.zeros((3, 1, 8, 8), np.uint8)
     for level, image in enumerate(images, 1):
-        image[:] = 80 * level  # a digit is known by its grey level, so is a piece of it
+        image[:] = 80 * level  # the grey level identifies a digit and its parts
     made = digits._clutter(digits.Split(images, np.arange(3)), 50, np.random.RandomState(0))
     for image, label in zip(made.images[:, 0], made.labels, strict=True):
         nearest = np.round(image / 80.0).astype(int)

@@ -1,4 +1,4 @@
-"""Folders of class folders: their splits, their classes, and what is refused in them by name."""
+"""Folders of class folders: their splits, their classes, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def mine(tmp_path):
 
 
 def conversions(data) -> tuple[str, ...]:
-    """The notes without that on the size of these small data sets."""
+    """Return the notes without the one about the small size of these data sets."""
     return tuple(note for note in data.notes if not note.startswith("validation has only"))
 
 
 def each_holds_classes(folder, *names: str) -> None:
-    """Two classes in each subfolder of ``folder`` that is named."""
+    """Write two classes into each named subfolder of ``folder``."""
     for name in names:
         class_folders(folder / name, classes=2, splits=("",))
 
@@ -51,7 +51,7 @@ class TestSplits:
 
     @pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "VALID", "Testing")])
     def test_given_validation_is_kept(self, tmp_path, names):
-        """With train, val and test, however they are commonly called, nothing is split."""
+        """Folders train, val and test, under any of their usual names, are used as they are."""
         class_folders(tmp_path / "mine", classes=3, splits=("train", "val", "test"))
         for plain, name in zip(("train", "val", "test"), names, strict=True):
             (tmp_path / "mine" / plain).rename(tmp_path / "mine" / name)
@@ -67,8 +67,8 @@ class TestSplits:
         assert [np.bincount(part.labels).tolist() for part in parts] == [[6] * 3, [2] * 3, [2] * 3]
         assert contents(data.test) != contents(load_data("mine", tmp_path, seed=1).test)
 
-    def test_test_is_not_read_before_it_is_asked_for(self, mine):
-        """A test image that cannot be decoded, and test classes that are not those of train, matter to test alone."""
+    def test_test_images_are_read_only_on_request(self, mine):
+        """An undecodable test image, and test classes that differ from train, affect only test."""
         whole = load_data(str(mine))
         (mine / "test" / "class00" / "0000.png").write_bytes(b"")
         assert load_data(str(mine)).fingerprint == whole.fingerprint
@@ -82,15 +82,15 @@ class TestSplits:
             len(load_data(str(mine)).test)
 
     def test_validation_without_a_class(self, tmp_path):
-        """A class folder that only train has is refused, with the split that lacks it."""
+        """A class folder that only train has is rejected, with the split that lacks it."""
         class_folders(tmp_path / "mine", classes=3, splits=("train", "val", "test"))
         (tmp_path / "mine" / "val" / "class01").rename(tmp_path / "mine" / "val" / "class1")
         with pytest.raises(DataError, match=r"its class folders differ from those of"):
             load_data("mine", tmp_path)
 
     @pytest.mark.parametrize("name", ["test", "train", "val", "Testing", "unlabeled"])
-    def test_a_folder_called_like_a_split_beside_classes_is_refused(self, tmp_path, name):
-        """A cat, a dog and a test: nothing says whether 'test' is a class. Below 'train' it is one."""
+    def test_a_class_folder_named_like_a_split_is_rejected(self, tmp_path, name):
+        """A folder 'test' beside the classes 'cat' and 'dog' is ambiguous and rejected; below 'train' it is a class."""
         class_folders(tmp_path / "mine", classes=3, splits=("",))
         mine = tmp_path / "mine"
         for old, new in (("class00", "cat"), ("class01", "dog"), ("class02", name)):
@@ -112,7 +112,7 @@ class TestSplits:
         ],
     )
     def test_usual_names_and_nestings_of_splits(self, tmp_path, train, test):
-        """Splits are found under the names and within the folders that public data sets give them."""
+        """Splits are found under the names and nesting that public data sets use."""
         class_folders(tmp_path / "plain", classes=2, splits=("train", "test"))
         for old, new in (("train", train), ("test", test)):
             (tmp_path / "mine" / new).parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class TestSplits:
         assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 4)
 
     def test_images_without_labels_are_left_out(self, mine):
-        """Folders beside the splits, and a test folder without class folders, are left out, and that is told."""
+        """Folders beside the splits, and a test folder without class folders, are left out with a note."""
         for path in list((mine / "test").glob("*/*.png")):
             path.rename(mine / "test" / f"{path.parent.name}-{path.name}")
         for path in list((mine / "test").iterdir()):
@@ -139,15 +139,15 @@ class TestSplits:
             f"{mine}: the folders notes are",
         ]
 
-    def test_two_folders_of_one_split_are_refused(self, mine):
-        """Of 'val' and 'validation' neither is taken silently."""
+    def test_two_folders_of_one_split_are_rejected(self, mine):
+        """If both 'val' and 'validation' exist, neither is used silently."""
         shutil.copytree(mine / "test", mine / "val")
         shutil.copytree(mine / "test", mine / "validation")
         with pytest.raises(DataError, match="both 'val' and 'validation' are names of the validation split"):
             load_data(str(mine))
 
-    def test_a_table_of_labels_is_named(self, tmp_path):
-        """Images that lie beside a table are refused with what to do."""
+    def test_a_table_of_labels_is_reported(self, tmp_path):
+        """Images beside a table of labels are rejected with advice."""
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "labels.csv").write_text("image,label")
         (tmp_path / "mine" / "a.png").write_bytes(encoded(np.zeros((3, 8, 8), np.uint8)))
@@ -156,8 +156,8 @@ class TestSplits:
         ):
             load_data(str(tmp_path / "mine"))
 
-    def test_the_classes_are_told_with_their_counts(self, mine):
-        """A line names each class with its images in each split."""
+    def test_the_classes_are_reported_with_their_counts(self, mine):
+        """A line names each class with its number of images in each split."""
         (line,) = load_data(str(mine)).class_lines(("train", "validation"))
         assert line.startswith("3 classes: class00 9 (train) 1 (validation), class01 9 (train) 1 (validation), ")
 
@@ -165,8 +165,8 @@ class TestSplits:
         "names",
         [("x_train", "x_test"), ("trainA", "testA"), ("asl_alphabet_train", "asl_alphabet_test"), ("train1", "train2")],
     )
-    def test_folders_that_have_a_split_in_their_names_are_no_classes(self, tmp_path, names):
-        """Names with the words of two splits are refused; a class whose name has such a word is one."""
+    def test_folder_names_that_contain_split_names(self, tmp_path, names):
+        """Folder names with the words of two splits are rejected, and a single class with such a word is accepted."""
         each_holds_classes(tmp_path / "mine", *names)
         with pytest.raises(DataError, match=r"mine: are '.*' and '.*' classes, or splits of the images?"):
             load_data(str(tmp_path / "mine"))
@@ -174,8 +174,8 @@ class TestSplits:
         (tmp_path / "vehicles" / "class00").rename(tmp_path / "vehicles" / "freight_train")
         assert load_data(str(tmp_path / "vehicles")).class_names == ("class01", "freight_train")
 
-    def test_a_copy_of_the_data_set_inside_it_is_refused(self, tmp_path):
-        """A folder beside the classes that holds folders of their names is no class; one nested in itself is."""
+    def test_a_copy_of_the_data_set_inside_it_is_rejected(self, tmp_path):
+        """A folder beside the classes that contains folders of their names is not a class."""
         each_holds_classes(tmp_path / "mine", "", "mine")
         with pytest.raises(DataError, match="mine/mine: holds a folder 'class00' and lies beside one"):
             load_data(str(tmp_path / "mine"))
@@ -185,8 +185,8 @@ class TestSplits:
         (tmp_path / "aside").rename(tmp_path / "mine" / "class00" / "class00")
         assert load_data(str(tmp_path / "mine")).class_names == ("class00", "class01")
 
-    def test_folders_that_all_classes_hold_are_noted(self, tmp_path):
-        """Folds with the same class folders in each are told."""
+    def test_folders_in_all_classes_are_noted(self, tmp_path):
+        """Folds that each contain the same class folders give a note."""
         for fold, split in (("fold1", "train"), ("fold2", "test")):
             class_folders(tmp_path / fold, classes=2, splits=(split,))
             (tmp_path / "mine").mkdir(exist_ok=True)
@@ -195,21 +195,21 @@ class TestSplits:
         assert any("the classes are its folders fold1, fold2, and each of them holds" in note for note in notes)
 
     def test_validation_images_in_one_folder_have_no_labels(self, mine):
-        """Tiny ImageNet's val/images beside class folders in train is left out, and that is told."""
+        """Tiny ImageNet's val/images beside class folders in train is left out with a note."""
         (mine / "val" / "images").mkdir(parents=True)
         shutil.copy(mine / "test" / "class00" / "0000.png", mine / "val" / "images")
         data = load_data(str(mine))
         assert len(data.validation) == 3
         assert f"{mine / 'val'} is left out: without class folders its images have no labels" in data.notes
 
-    def test_a_folder_around_the_classes_is_named(self, tmp_path):
-        """Where the class folders lie one level deeper, the message names that folder."""
+    def test_a_folder_around_the_classes_is_reported(self, tmp_path):
+        """If the class folders are one level deeper, the message names that folder."""
         each_holds_classes(tmp_path / "mine", "PetImages")
         with pytest.raises(DataError, match=r"found PetImages; .*; did you mean '.*mine/PetImages'?"):
             load_data(str(tmp_path / "mine"))
 
     def test_splits_without_train(self, mine):
-        """Where only test and validation are left, they are not taken for classes."""
+        """Without train, the folders test and validation are not used as classes."""
         (mine / "train").rename(mine / "val")
         with pytest.raises(DataError, match="mine: has test, val but no folder 'train'"):
             load_data(str(mine))
@@ -223,7 +223,7 @@ class TestSplits:
             load_data("mine", tmp_path)
 
     def test_a_rare_class_goes_to_train(self, tmp_path):
-        """The only image of a class is trained on; a subset that would lose the class is refused."""
+        """The only image of a class goes to train, and a subset that would lose the class is rejected."""
         class_folders(tmp_path / "mine", classes=2, splits=("",), shape=(1, 8, 8))
         for i in range(30):
             (tmp_path / "mine" / "class00" / f"more{i}.png").write_bytes(encoded(np.full((1, 8, 8), i, np.uint8)))
@@ -237,14 +237,14 @@ class TestSplits:
 
 
 class TestClasses:
-    def test_no_class_folders(self, tmp_path):
-        """A folder that holds no class folders is refused."""
+    def test_no_class_folders_is_an_error(self, tmp_path):
+        """A folder without class folders is rejected."""
         (tmp_path / "mine").mkdir()
         with pytest.raises(DataError, match="expected two or more class folders of images, found none"):
             describe_data("mine", tmp_path)
 
     def test_a_single_class(self, tmp_path):
-        """One class alone is refused, and it is said why."""
+        """A single class is rejected with the reason."""
         class_folders(tmp_path / "mine", classes=1)
         with pytest.raises(DataError, match="found class00; a network is trained to tell classes apart"):
             load_data("mine", tmp_path)
@@ -257,14 +257,14 @@ class TestClasses:
             with pytest.raises(DataError, match=r"train/class02: no images in it; known kinds: \.bmp"):
                 ask(str(mine))
 
-    def test_names_that_differ_in_capitals(self, mine):
-        """Two class folders that some disks take for one are refused by name."""
+    def test_names_that_differ_only_in_case(self, mine):
+        """Two class folders whose names are equal on some file systems are rejected by name."""
         (mine / "train" / "CLASS01").mkdir()
         with pytest.raises(DataError, match="the class folders 'CLASS01' and 'class01' differ only in spelling"):
             load_data(str(mine))
 
     def test_names_in_any_script(self, tmp_path):
-        """Class names may have any letters, composed in train as one system does it and in test as another."""
+        """Class names may have any letters, with different Unicode normalisation in train and test."""
         class_folders(tmp_path / "mine", classes=3)
         for label, name in enumerate(("猫", "Bär 1", "zebra's")):
             for split, form in (("train", "NFC"), ("test", "NFD")):
@@ -278,8 +278,8 @@ class TestClasses:
             for path in (tmp_path / "mine" / "test" / "猫").iterdir()
         }
 
-    def test_grey_when_every_class_begins_with_grey(self, mine):
-        """One grey image does not make a coloured data set grey: it is taken as colour, and that is told."""
+    def test_colour_if_any_class_has_colour(self, mine):
+        """A grey image does not make a coloured data set grey: it is converted to colour with a note."""
         path = mine / "train" / "class00" / "0000.png"
         path.write_bytes(encoded(np.zeros((1, 32, 32), np.uint8)))
         data = load_data(str(mine))
@@ -289,8 +289,8 @@ class TestClasses:
 
 
 class TestFiles:
-    def test_what_is_no_image_is_left_out_and_told(self, mine):
-        """Other files are counted and the first named; hidden ones are as good as not there."""
+    def test_other_files_are_left_out_with_a_note(self, mine):
+        """Other files are counted and the first is named, and hidden files are ignored."""
         for name in ("readme.txt", "Thumbs.db", ".hidden.png"):
             (mine / "train" / "class01" / name).write_bytes(b"no image")
         (mine / "train" / ".git").mkdir()
@@ -302,15 +302,15 @@ class TestFiles:
         assert note.endswith("Thumbs.db")
 
     @pytest.mark.parametrize("content", [b"", b"no image", "cut"])
-    def test_an_image_that_is_none_is_named(self, mine, content):
-        """A file that calls itself an image and is none is refused by name."""
+    def test_an_invalid_image_is_named(self, mine, content):
+        """A file with an image suffix that is no image is rejected by name."""
         path = mine / "train" / "class01" / "0001.png"
         path.write_bytes(path.read_bytes()[:-300] if content == "cut" else content)
         with pytest.raises(DataError, match=r"train/class01/0001\.png: the image (is empty|cannot be)"):
             load_data(str(mine))
 
-    def test_subfolders_of_a_class_belong_to_it(self, mine):
-        """Images may lie deeper, as in Tiny ImageNet's train/CLASS/images."""
+    def test_subfolders_of_a_class_belong_to_the_class(self, mine):
+        """Images may be in subfolders, as in Tiny ImageNet's train/CLASS/images."""
         whole = load_data(str(mine))
         for name in ("class00", "class01", "class02"):
             images = mine / "train" / name / "images"
@@ -320,7 +320,7 @@ class TestFiles:
         assert load_data(str(mine)).fingerprint == whole.fingerprint
 
     def test_links(self, mine, tmp_path):
-        """Links to images and folders are followed, one to a folder above ends, a broken one is named."""
+        """Links to images and folders are followed, a link to a parent folder ends, and a broken link is named."""
         whole = load_data(str(mine))
         (tmp_path / "linked").mkdir()
         (tmp_path / "linked" / "test").symlink_to(mine / "test")
@@ -334,14 +334,14 @@ class TestFiles:
         with pytest.raises(DataError, match=r"class01/gone\.png: a broken link"):
             load_data("linked", tmp_path)
 
-    def test_a_pipe_is_not_waited_for(self, mine):
-        """What is no plain file is refused, not read."""
+    def test_a_pipe_is_rejected(self, mine):
+        """A file that is not a regular file is rejected without being read."""
         os.mkfifo(mine / "train" / "class01" / "pipe.png")
         with pytest.raises(DataError, match=r"pipe\.png: not a regular file"):
             load_data(str(mine))
 
     def test_nothing_is_written_beside_the_images(self, mine):
-        """A read-only folder does: what is decoded is kept elsewhere."""
+        """A read-only folder works, because decoded images are stored elsewhere."""
         before = sorted(mine.rglob("*"))
         for path in (mine, *mine.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
@@ -354,8 +354,8 @@ class TestFiles:
 
 
 class TestSizes:
-    def test_two_sizes_are_refused_with_the_way_out(self, mine):
-        """Two images are named with their sizes, and so is the spelling that resizes them all; which then works."""
+    def test_two_sizes_are_rejected_with_the_fix(self, mine):
+        """The error names two images with their sizes and the suffix that resizes all images, which works."""
         odd = mine / "train" / "class01" / "0007.png"
         odd.write_bytes(encoded(np.zeros((3, 16, 8), np.uint8)))
         with pytest.raises(DataError) as caught:
@@ -371,15 +371,15 @@ class TestSizes:
             f"1 images resized to 32 pixels on their shorter side and cut to the middle square; the first is {odd}",
         )
 
-    def test_one_size_is_asked_for(self, mine):
-        """All images come in the size that stands behind the folder's name."""
+    def test_a_requested_size_is_applied(self, mine):
+        """All images are resized to the size after the folder's name."""
         data = load_data(f"{mine}@20")
         assert data.shape == describe_data(f"{mine}@20")[0] == (3, 20, 20)
         assert data.train.images.shape == (27, 3, 20, 20)
         assert data.fingerprint["name"] == "mine@20"
 
     def test_a_folder_may_have_such_a_name(self, mine):
-        """A folder that is called so is not resized."""
+        """A folder whose own name ends like a size is not resized."""
         assert load_data(str(mine.rename(mine.parent / "mine@20"))).shape == (3, 32, 32)
 
     @pytest.mark.parametrize(
@@ -391,8 +391,8 @@ class TestSizes:
             ("cifar10@64", "cifar10@64: only folders of images are resized; cifar10 has one size"),
         ],
     )
-    def test_sizes_that_cannot_be(self, mine, name, message):
-        """A size out of range, no number, or of a data set that is no folder is refused."""
+    def test_invalid_sizes_are_rejected(self, mine, name, message):
+        """A size that is out of range or no number, or a size for a data set that is no folder, is rejected."""
         with pytest.raises(DataError, match=message):
             load_data(name, mine.parent)
 
@@ -400,13 +400,13 @@ class TestSizes:
 class TestDamaged:
     @pytest.fixture
     def damaged(self, mine):
-        """Twelve of the thirty training images are empty."""
+        """Thirty training images of which twelve are empty files."""
         for path in sorted(mine.glob("train/*/*.png"))[1::2][:12]:
             path.write_bytes(b"")
         return mine
 
-    def test_all_are_named(self, damaged):
-        """One run counts the damaged images, names ten and lists all."""
+    def test_all_damaged_images_are_counted(self, damaged):
+        """One run counts all damaged images, names ten and lists all in a file."""
         with pytest.raises(DamagedImages) as caught:
             load_data(str(damaged))
         assert len(caught.value.images) == 12
@@ -415,8 +415,8 @@ class TestDamaged:
         assert message.count("the image is empty") == 10 and message.endswith("; and 2 more")
 
     @pytest.mark.parametrize("in_memory", [True, False])
-    def test_they_are_skipped_and_counted(self, damaged, monkeypatch, in_memory):
-        """The rest is trained on; a note and the fingerprint count what was left out, from memory and from the disk."""
+    def test_damaged_images_are_skipped_and_counted(self, damaged, monkeypatch, in_memory):
+        """The other images are used, and a note and the fingerprint count the skipped ones, also from the cache."""
         monkeypatch.setattr("explorer.data.formats.folders.fits_in_memory", lambda count, shape: in_memory)
         for _ in range(2):  # the second time from the cache
             data = load_data(str(damaged), skip_damaged=True)
@@ -424,14 +424,14 @@ class TestDamaged:
             assert data.fingerprint["damaged"] == 12
             assert "12 of 30 images left out, which are damaged" in " ".join(data.notes)
 
-    def test_a_whole_folder_has_the_fingerprint_that_it_has_without_the_flag(self, mine):
-        """So a study may be resumed with or without it."""
+    def test_an_undamaged_folder_has_the_same_fingerprint_with_the_flag(self, mine):
+        """The flag does not change the fingerprint of an undamaged folder, so a study resumes with or without it."""
         assert load_data(str(mine), skip_damaged=True).fingerprint == load_data(str(mine)).fingerprint
 
 
 class TestLinks:
-    def test_twin_links_are_listed_once(self, mine):
-        """Twenty nested folders, each with two links to the next, are listed in time that grows with their number."""
+    def test_double_links_are_listed_once(self, mine):
+        """Twenty nested folders, each with two links to the next, are listed in linear time."""
         folder = mine / "train" / "class00"
         for i in range(20):
             inner = mine / f".level{i}"
@@ -444,14 +444,14 @@ class TestLinks:
         assert len(data.train) + len(data.validation) == 31
 
     @pytest.mark.parametrize("target", ["/", "/proc", ".."])
-    def test_a_link_out_of_the_data_set_is_refused(self, mine, target):
-        """A link to a folder above the class, or to the system's own, ends in one line that names it."""
+    def test_a_link_out_of_the_data_set_is_rejected(self, mine, target):
+        """A link to a parent of the class folder or to a system folder gives one line that names it."""
         (mine / "train" / "class00" / "up").symlink_to(target)
         with pytest.raises(DataError, match=r"class00/up/?: a link to .*, which is not a folder of images; remove it"):
             load_data(str(mine))
 
     def test_a_name_with_control_characters_is_escaped(self, mine):
-        """A file's name cannot write to the terminal, nor break the one line of a message."""
+        """Control characters in a file name are escaped in the one line of a message."""
         (mine / "train" / "class00" / "a\x1b[31m\n.png").write_bytes(b"")
         with pytest.raises(DataError) as caught:
             load_data(str(mine))
@@ -459,8 +459,8 @@ class TestLinks:
 
 
 class TestCopies:
-    def test_copies_stay_in_one_split(self, tmp_path):
-        """Where validation and test are taken from the images, those that are equal fall into one split."""
+    def test_duplicates_stay_in_one_split(self, tmp_path):
+        """When validation and test are split off, equal images fall into one split."""
         class_folders(tmp_path / "mine", classes=2, splits=("",))
         for path in list((tmp_path / "mine").glob("*/*.png")):
             shutil.copy(path, path.with_name(f"copy-{path.name}"))
@@ -469,16 +469,16 @@ class TestCopies:
         assert sum(map(len, parts)) == len(set().union(*parts)) == 20
         assert "20 images are copies of another image; copies are kept in one split" in data.notes
 
-    def test_copies_in_given_splits_are_told(self, mine):
-        """A validation or test image that is trained on is counted."""
+    def test_duplicates_across_given_splits_are_reported(self, mine):
+        """Validation or test images that are also in train are counted."""
         for path in (mine / "train" / "class00").iterdir():
             shutil.copy(path, mine / "test" / "class00" / f"copy-{path.name}")
         data = load_data(str(mine))
         assert data.test.notes == ("10 of 16 test images are copies of training images: its accuracy is too high",)
 
 
-def test_twelve_bits_keep_their_levels(tmp_path):
-    """Grey levels of 12 bits in 16-bit files are scaled by their own largest level, in every split alike."""
+def test_twelve_bit_images_are_scaled(tmp_path):
+    """12-bit grey levels in 16-bit files are scaled by their maximum, alike in every split."""
     random = np.random.RandomState(0)
     for split, top in (("train", 4096), ("test", 256)):
         for name in ("a", "b"):
@@ -493,8 +493,8 @@ def test_twelve_bits_keep_their_levels(tmp_path):
     assert any(kept in note for note in data.notes)
 
 
-def test_levels_that_fall_together_are_counted(tmp_path):
-    """Levels with a large offset, as computed tomography has, lose most of their differences, and the note says so."""
+def test_merged_grey_levels_are_reported(tmp_path):
+    """Levels with a large offset, as in computed tomography, lose most differences, and a note says so."""
     for name in ("a", "b"):
         (tmp_path / "mine" / name).mkdir(parents=True)
         for i in range(20):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
-Row = tuple[int, ...]  # the place of each factor's value
+Row = tuple[int, ...]  # the index of each factor's value
 
 
 def all_pairs(

@@ -1,4 +1,4 @@
-"""A new op is one class: everything else finds it."""
+"""A new op is one class that every other part finds."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ print(json.dumps({
 
 
 def test_a_new_op_is_one_file_and_one_line(tmp_path):
-    """An op in a file of its own, once imported, goes from space to cost, code, errors, docs and schema."""
+    """An op in its own file, once imported, works in space, cost, code, errors, docs and schema."""
     (tmp_path / "offset.py").write_text(OP)
     child = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM, str(tmp_path)],

@@ -1,4 +1,4 @@
-"""Every registered op: its declared shape, cost and JSON are those of the torch module that it stands for."""
+"""Every registered op has the shape, cost and JSON of its torch module."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
 from tests.networks.ops.pairwise import all_pairs
 
-UNSET = None  # the argument, or the kernel size, is not written
+UNSET = None  # the argument, or the kernel size, is omitted
 RELU, SILU, PRELU, HARDSIGMOID = (registry.by_spelling[name]() for name in ("relu", "silu", "prelu", "hardsigmoid"))
-# The values to try of each op's kernel size and arguments, by field; ops without either are not listed.
+# The values to test for each op's kernel size and arguments, by field; ops without either are not listed.
 VALUES: dict[str, dict[str, list]] = {
     "conv": {
         "kernel": [1, 2, 3, 4, 5, 7],
@@ -73,11 +73,11 @@ VALUES: dict[str, dict[str, list]] = {
     "fc": {"out": [UNSET, 7], "bias": [UNSET, 0]},
 }
 SHAPES = [TensorShape(12, 8, 8), TensorShape(24, 9, 7), TensorShape(12, 1, 1)]
-MISFITS = ("does not fit", "divide", "only adds channels", "by itself")  # reasons not to take a shape, or an argument
+MISFITS = ("does not fit", "divide", "only adds channels", "by itself")  # reasons to reject a shape, or an argument
 
 
 class Case(NamedTuple):
-    """An op with its arguments and the shape that arrives."""
+    """An op with its arguments and its input shape."""
 
     spelling: str
     given: dict[str, Any]
@@ -90,7 +90,7 @@ class Case(NamedTuple):
 
     @property
     def op(self) -> Op:
-        """The op. Raises ArchitectureError where it does not fit the shape."""
+        """Return the op. Raises ArchitectureError if it does not fit the shape."""
         given = dict(self.given)
         op = bound(self.spelling, given.pop("kernel", None), given, self.x)
         op.output_shape(self.x)
@@ -109,8 +109,8 @@ class Case(NamedTuple):
 
 @cache
 def cases(checks: tuple[str, ...]) -> dict[str, list[Case]]:
-    """Which cases each check tries: every pair of arguments of an op, every argument on every shape, and each argument
-    in every check. Ops without arguments share one design: each on every shape, and each in every check."""
+    """Return the cases of each check: every pair of an op's arguments, every argument on every shape, and each argument
+    in every check. Ops without arguments share one design."""
     bare = sorted(registry.by_spelling.keys() - VALUES.keys())
     found: dict[str, list[Case]] = {check: [] for check in checks}
     for ops in [bare, *([name] for name in VALUES)]:
@@ -122,7 +122,7 @@ def cases(checks: tuple[str, ...]) -> dict[str, list[Case]]:
 
 
 def pytest_generate_tests(metafunc):
-    """Every test that takes a ``case`` is a check of the design."""
+    """Parametrise every test that takes a ``case``, which is a check of the design."""
     if "case" in metafunc.fixturenames:
         tests = vars(metafunc.module).items()
         checks = tuple(name for name, test in tests if "case" in getattr(test, "__annotations__", ()))
@@ -139,7 +139,7 @@ def built(op: Op, x: TensorShape) -> nn.Module:
 
 
 def macs_of(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
-    """(MACs, output elements) of the convolutions, linear layers and matrix products that fvcore sees."""
+    """Return MACs and output elements of the convolutions, linear layers and matrix products that fvcore counts."""
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
     counted = []
@@ -152,8 +152,8 @@ def macs_of(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
     return counted[0], counted[1]
 
 
-def test_the_declared_shape_is_the_modules(case: Case):
-    """output_shape is the shape that the built torch module puts out."""
+def test_the_declared_shape_is_that_of_the_module(case: Case):
+    """output_shape is the output shape of the torch module."""
     op, x = case.op, case.x
     y = op.output_shape(x)
     put_out = built(op, x)(torch.randn(2, *x))
@@ -161,9 +161,8 @@ def test_the_declared_shape_is_the_modules(case: Case):
     assert put_out.numel() == 2 * y.elements
 
 
-def test_the_declared_cost_is_the_modules(case: Case):
-    """params are the module's trainable parameters; macs and activations are what fvcore counts of
-    convolutions, linear layers and matrix products."""
+def test_the_declared_cost_is_that_of_the_module(case: Case):
+    """params are the module's trainable parameters, and macs and activations equal fvcore's counts."""
     op, x = case.op, case.x
     module = built(op, x)
     cost = op.cost(x)
@@ -173,8 +172,8 @@ def test_the_declared_cost_is_the_modules(case: Case):
         assert (cost.macs, cost.activations) == macs_of(module, torch.randn(1, *x))
 
 
-def worked_out(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ...]:
-    """The formulas of a ``cost_rule`` as numbers: names replaced, they are arithmetic of the space language."""
+def evaluated(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ...]:
+    """Return the values of the formulas of a ``cost_rule``, evaluated as arithmetic of the space language."""
     y = op.output_shape(x)
     words = {"C": x.channels, "H": x.height, "W": x.width, "Ho": y.height, "Wo": y.width}
     words |= {argument.name: getattr(op, argument.field, None) for argument in op.arguments}
@@ -186,19 +185,19 @@ def worked_out(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ..
     return tuple(number(rule.get(key, "0")) for key in OpCost._fields)
 
 
-def test_the_formulas_that_the_docs_print_are_the_costs(case: Case):
-    """cost_rule, as the reference page prints it, comes to what cost() says."""
+def test_the_formulas_in_the_docs_are_the_costs(case: Case):
+    """cost_rule, which the reference page prints, has the value of cost()."""
     op, x = case.op, case.x
     if "prelu" in (getattr(getattr(op, "act", None), "spelling", ""), getattr(op, "position", "")):
-        pytest.skip("the activation's own parameters come on top")
+        pytest.skip("the activation adds its own parameters")
     if getattr(op, "position", "") == "none":
-        pytest.skip("the formula is that with distances")
+        pytest.skip("the formula includes distances")
     rule = registry.by_spelling[case.spelling].cost_rule
-    assert worked_out(rule, op, x) == op.cost(x)
+    assert evaluated(rule, op, x) == op.cost(x)
 
 
 def test_values_stay_between_their_bounds(case: Case):
-    """values() bounds what the module puts out, in evaluation and in training, for all signs of what arrives."""
+    """values() bounds the module's output in evaluation and in training, for inputs of any sign."""
     op, x = case.op, case.x
     module = built(op, x)
     for low, high in ((-2.0, 3.0), (0.0, 3.0), (0.25, 0.75), (-3.0, -1.0)):
@@ -207,13 +206,13 @@ def test_values_stay_between_their_bounds(case: Case):
         assert least <= most
         for training in (False, True):
             if training and op.role == "norm" and x.positions == 1:
-                continue  # one value a channel and image has no spread to learn
+                continue  # with one value per channel and image there is no spread to learn
             put_out = module.train(training)(image)
             assert least - 1e-5 <= put_out.min() and put_out.max() <= most + 1e-5
 
 
 def test_the_canonical_form_computes_the_same(case: Case):
-    """canonical() is an op of the same effect in its place, or None where the op changes nothing."""
+    """canonical() returns an op with the same effect, or None if the op changes nothing."""
     op, x = case.op, case.x
     simple = op.canonical(x)
     if simple is None:
@@ -228,13 +227,13 @@ def test_the_canonical_form_computes_the_same(case: Case):
     assert torch.allclose(first(image), second(image), rtol=1e-4, atol=1e-5)
 
 
-def test_json_loses_nothing(case: Case):
-    """An op goes to JSON text and comes back the same."""
+def test_json_round_trip(case: Case):
+    """An op is unchanged after conversion to JSON text and back."""
     assert registry.from_json(json.loads(json.dumps(case.op.to_json()))) == case.op
 
 
 def test_ops_are_differentiable(case: Case):
-    """Gradients reach the input and all parameters, in training mode as well."""
+    """Gradients reach the input and all parameters, also in training mode."""
     op, x = case.op, case.x
     module = built(op, x)
     image = torch.randn(2, *x, requires_grad=True)
@@ -243,23 +242,23 @@ def test_ops_are_differentiable(case: Case):
     assert all(p.grad is not None for p in module.parameters())
 
 
-def test_an_op_is_spelled_as_it_is_read(case: Case):
-    """str(op) is the language: read back in its place it is the same op."""
+def test_str_is_read_back(case: Case):
+    """str(op) is valid in the language and is read back as the same op."""
     from explorer.space.derive.layers import Program, Resolver
     from explorer.space.language.expression import Parser
     from explorer.space.language.names import Names
 
     op, x = case.op, case.x
     if op.spelling == "cbam":
-        pytest.skip("cbam's squeeze is written as a ratio alone")
+        pytest.skip("cbam's squeeze can only be written as a ratio")
     tree = Parser(str(op), Names(), "r", "network").structure_rule()
     (layer,) = Resolver(Program({}), lambda point: 0, {}).layers(tree)
     assert layer.bind(Context(x, 24, 1, 10)) == op
 
 
 @pytest.mark.parametrize("spelling", VALUES)
-def test_what_does_not_fit_says_why(spelling):
-    """Any combination of arguments on any shape is an op, or an error that says what does not fit."""
+def test_misfits_give_a_reason(spelling):
+    """Any combination of arguments and shape is an op or gives an error with the reason."""
     factors = {"op": [spelling], "shape": SHAPES, **VALUES[spelling]}
     for values in product(*factors.values()):
         try:
@@ -268,8 +267,8 @@ def test_what_does_not_fit_says_why(spelling):
             assert any(reason in str(error) for reason in MISFITS), error
 
 
-def test_every_op_is_tried():
-    """Ops that take a size or need an argument are listed above; those that are listed have all of their arguments."""
+def test_every_op_is_tested():
+    """Ops with a size or a required argument are listed above with all of their arguments."""
     ops = registry.by_spelling
     assert {name for name, op in ops.items() if op.sized is True or op.lacking(())} <= VALUES.keys() <= ops.keys()
     for name, values in VALUES.items():
@@ -281,8 +280,8 @@ def test_every_op_is_tried():
     ("spelling", "argument"),
     [(name, argument) for name, op in sorted(registry.by_spelling.items()) for argument in op.arguments],
 )
-def test_arguments_out_of_range_are_refused(spelling, argument):
-    """Each argument takes its two ends, and nothing beyond them, of another kind, or not finite."""
+def test_arguments_out_of_range_are_rejected(spelling, argument):
+    """Each argument accepts both ends of its range, and rejects values outside, of another type or not finite."""
     if argument.kind == "activation":
         assert check_argument(spelling, argument, ReLU()) == ReLU()
         wrong = [GroupNorm(4), "relu", 1]
@@ -362,15 +361,16 @@ def test_arguments_out_of_range_are_refused(spelling, argument):
         ({"op": "se", "squeeze": 4}, {"op": "se", "squeeze": 0}, "width of se must lie in 1..65536"),
     ],
 )
-def test_json_that_is_no_op(good, bad, message):
-    """Unknown ops and fields, missing ones, and values out of range are refused, beside the nearest that is read."""
+def test_invalid_json_is_rejected(good, bad, message):
+    """Unknown ops and fields, missing fields and values out of range are rejected, and the similar valid JSON is
+    read."""
     assert registry.from_json(good).to_json()["op"] == good["op"]
     with pytest.raises(ArchitectureError, match=message.replace("(", r"\(")):
         registry.from_json(bad)
 
 
 def test_ops_nested_in_ops_end_in_an_error():
-    """JSON that nests an op in an op a thousand deep is refused like any other."""
+    """JSON that nests ops a thousand levels deep is rejected like any other invalid JSON."""
     nested: dict = {"op": "silu"}
     for _ in range(300):
         nested = {"op": "se", "squeeze": 1, "act": nested}
@@ -378,8 +378,8 @@ def test_ops_nested_in_ops_end_in_an_error():
         registry.from_json(nested)
 
 
-def test_dropout_and_stochastic_depth_act_in_training_alone():
-    """drop and droppath are the identity in evaluation; in training droppath drops whole samples and rescales."""
+def test_dropout_and_stochastic_depth_act_only_in_training():
+    """drop and droppath are the identity in evaluation, and in training droppath drops whole samples and rescales."""
     x = TensorShape(4, 3, 3)
     image = torch.ones(4_000, *x)
     for spelling in ("drop", "droppath"):
@@ -404,14 +404,15 @@ def test_dropout_and_stochastic_depth_act_in_training_alone():
         (4, {"squeeze": 5}, 5),
     ],
 )
-def test_the_squeeze(ratio, extra, squeeze):
-    """C/r rounded down, at least 1; with round=8 to the nearest multiple, at least 8; with width exactly that."""
+def test_the_squeeze_width(ratio, extra, squeeze):
+    """The width is C/r rounded down and at least 1, with round=8 the nearest multiple and at least 8, with width that
+    value."""
     x = TensorShape(64, 4, 4)
     assert bound("se", None, {"ratio": ratio, **extra}, x).squeeze == squeeze
 
 
-def test_a_squeeze_has_a_bound():
-    """A ratio far below one squeezes to no more than 65,536 channels."""
+def test_a_squeeze_has_a_limit():
+    """A ratio far below one is limited to 65,536 channels."""
     assert bound("se", None, {"ratio": 0.001}, TensorShape(64, 1, 1)).squeeze in (63_999, 64_000)
     with pytest.raises(ArchitectureError, match=r"the squeeze of se has 12[78],[09]"):
         bound("se", None, {"ratio": 0.001}, TensorShape(128, 1, 1))
@@ -421,7 +422,7 @@ def test_a_squeeze_has_a_bound():
     ("value", "multiple", "nearest"), [(12, 8, 16), (11.9, 8, 8), (1, 8, 8), (20, 8, 24), (19, 8, 16), (2.5, 1, 3)]
 )
 def test_nearest_multiple(value, multiple, nearest):
-    """To the nearest multiple, halves up, at least one multiple."""
+    """Values are rounded to the nearest multiple, halves up, and to at least one multiple."""
     assert nearest_multiple(value, multiple) == nearest
 
 
@@ -429,14 +430,14 @@ def test_nearest_multiple(value, multiple, nearest):
     ("channels", "kernel"),
     [(1, 3), (16, 3), (63, 3), (64, 3), (128, 5), (255, 5), (256, 5), (512, 5), (1024, 5), (2048, 7)],
 )
-def test_the_kernel_of_eca(channels, kernel):
-    """Odd, from log2(C)/2 + 1/2, at least 3 (Wang et al. 2020); for ResNet-50's stages 5, 5, 5, 7."""
+def test_the_kernel_size_of_eca(channels, kernel):
+    """The size is odd, from log2(C)/2 + 1/2, and at least 3 (Wang et al. 2020): 5, 5, 5, 7 for ResNet-50's stages."""
     assert bound("eca", None, {}, TensorShape(channels, 4, 4)) == EfficientChannelAttention(kernel)
 
 
 @pytest.mark.parametrize("merge", [Add(), Concatenate(), Gate(), Gate(-6.0)])
 def test_merges(merge):
-    """A merge's shape and cost are its module's, and its JSON loses nothing."""
+    """A merge has the shape and cost of its module, and survives JSON."""
     x = TensorShape(6, 4, 4)
     y = merge.output_shape(x, x)
     call = merge.module(x)
@@ -473,21 +474,21 @@ def test_the_exclusive_gate():
         {"op": "gate", "bias": "0"},
     ],
 )
-def test_json_that_is_no_merge(bad):
-    """What is no merge is refused."""
+def test_invalid_json_of_a_merge_is_rejected(bad):
+    """JSON that is no merge is rejected."""
     assert set(MERGES) == {"+", "cat", "gate"}
     with pytest.raises(ArchitectureError):
         merge_from_json(bad)
 
 
 def test_concatenation_puts_the_shortcut_first():
-    """cat gives the shortcut's channels, then the branch's (DenseNet's order)."""
+    """cat gives the shortcut's channels first, then the branch's, as in DenseNet."""
     module = instantiate(Concatenate().module(TensorShape(1, 1, 1)))
     assert module(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)).flatten().tolist() == [0.0, 1.0]
 
 
-def test_groups_that_do_not_divide_name_the_nearest_that_do():
-    """The error of a grouped convolution proposes the divisors on either side."""
+def test_groups_that_do_not_divide_give_the_nearest_divisors():
+    """The error of a grouped convolution suggests the nearest divisors."""
     with pytest.raises(
         ArchitectureError, match=r"5 groups do not divide the 12 input channels.*nearest that fit: 4, 6"
     ):
@@ -496,7 +497,7 @@ def test_groups_that_do_not_divide_name_the_nearest_that_do():
 
 
 def test_average_pooling_rounds_up_and_ignores_padding():
-    """avgpool rounds up and does not count padding; without a size it pools by the stride it is given."""
+    """avgpool rounds up and does not count padding, and without a size it pools by the given stride."""
     op = registry.by_spelling["avgpool"].bind(None, {}, Context(TensorShape(1, 3, 3), 1, 2, 1))
     assert op == AvgPool(2, 2)
     pooled = built(op, TensorShape(1, 3, 3))(torch.arange(9.0).reshape(1, 1, 3, 3))
@@ -515,7 +516,7 @@ def test_subsampling_is_option_a():
         bound("subsample", None, {"stride": 2, "out": 1}, TensorShape(2, 4, 4)).output_shape(TensorShape(2, 4, 4))
 
 
-def test_squeeze_and_excitation_computes_the_papers_gate():
+def test_squeeze_and_excitation_equals_the_paper():
     """se scales channel c by sigmoid(W2 relu(W1 mean(x))) (Hu et al. 2018, eq. 2 and 3)."""
     x = TensorShape(4, 3, 3)
     module = built(SqueezeExcitation(2), x)
@@ -526,13 +527,13 @@ def test_squeeze_and_excitation_computes_the_papers_gate():
     assert torch.allclose(module(image), image * g[:, :, None, None], atol=1e-6)
 
 
-def test_layer_norm_is_over_channels_at_each_position():
-    """ln normalises each position's channels."""
+def test_layer_norm_normalises_channels_at_each_position():
+    """ln normalises the channels of each position."""
     out = built(bound("ln", None, {}, TensorShape(8, 3, 3)), TensorShape(8, 3, 3))(torch.randn(2, 8, 3, 3) * 5 + 2)
     assert torch.allclose(out.mean(1), torch.zeros(2, 3, 3), atol=1e-5)
     assert torch.allclose(out.var(1, unbiased=False), torch.ones(2, 3, 3), atol=1e-3)
 
 
-def test_kernels_reach_63():
-    """The largest kernel stands on a small map."""
+def test_kernel_sizes_up_to_63():
+    """The largest kernel works on a small map."""
     assert Conv(MAX_KERNEL, 4).output_shape(TensorShape(2, 3, 3)) == (4, 3, 3)

@@ -1,4 +1,4 @@
-"""The design of the cases holds what it claims."""
+"""The pairwise design covers all pairs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ def fits(row):
     return (row["a"] + row["b"] + row["c"]) % 4 > 0 and row["a"] != row["d"]
 
 
-def test_every_pair_that_fits_is_held():
-    """Every pair that some fitting row of the whole product holds is held, by fitting rows alone, of which there are
-    few."""
+def test_every_valid_pair_is_covered():
+    """Every pair of a valid row of the full product is in the design, which has only valid rows and few of them."""
     whole = [dict(zip(FACTORS, values)) for values in product(*FACTORS.values())]
     for allowed, most in ((lambda row: True, 24), (fits, 30)):
         rows = all_pairs(FACTORS, allowed)

@@ -1,4 +1,4 @@
-"""From a space and its answers to the network: widths, transitions, whole networks."""
+"""The network of a derivation: widths, transitions, whole networks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from tests.space.spaces import PLAIN, branch, line, only, space, text, ways, wri
 # Widths
 
 
-def test_a_conv_without_a_width_gives_the_stages():
-    """A conv without an output width gives w, a depthwise conv keeps its input's channels."""
+def test_a_conv_without_a_width_gets_the_stage_width():
+    """A conv without an output width has w channels, and a depthwise conv keeps its input's channels."""
     made = only(block="conv1x1(24) dwconv3x3 conv3x3 + ", stages="{blocks: 1, width: 16}")
     assert branch(made) == "conv1x1(out=24) conv3x3(out=24, g=24) conv3x3(out=16)"
 
 
-def test_the_stems_width_is_the_first_stages_and_the_heads_the_last():
-    """`w` in the stem is the first stage's width, in the head the last stage's."""
+def test_the_stem_has_the_first_and_the_head_the_last_width():
+    """`w` is the first stage's width in the stem and the last stage's width in the head."""
     made = only(stem="conv3x3(w/2) conv3x3", head="conv1x1(2*w) conv1x1 gap fc")
     assert written(made.stem) == "conv3x3(out=4) conv3x3(out=8)"
     assert written(made.head) == "conv1x1(out=32) conv1x1(out=16) gap fc(out=10)"
 
 
-def test_the_variables_say_where_a_block_stands():
-    """w the width, in what arrives, d the dilation, i and n the block's place from 1 and the number of blocks."""
+def test_the_variables_describe_the_block():
+    """w is the width, in the input channels, d the dilation, i the block's position from 1, and n the number of
+    blocks."""
     made = only(
         block="conv1x1(in) conv3x3(w, d=d) drop(i/100) droppath(n/100) +",
         stages="{blocks: [1, 2], width: [8, 16], dilation: [1, 2]}",
@@ -38,8 +39,8 @@ def test_the_variables_say_where_a_block_stands():
     ]
 
 
-def test_linear_decay_from_nothing():
-    """droppath(0.2*(i-1)/(n-1)), as timm spreads it, loads although it has no value for a network of one block."""
+def test_linear_decay_is_valid_with_one_block():
+    """droppath(0.2*(i-1)/(n-1)), as in timm, loads although it has no value in a network with one block."""
     made = only(block="conv3x3 droppath(0.2*(i-1)/(n-1)) +", stages="{blocks: 3, width: 8}")
     assert [written(block.branch) for block in made.stages[0].blocks] == [
         "conv3x3(out=8)",
@@ -48,8 +49,8 @@ def test_linear_decay_from_nothing():
     ]
 
 
-def test_widths_may_follow_the_blocks_place():
-    """A pyramid (Han et al. 2017): each block is wider than the one before, with zero-padded shortcuts."""
+def test_widths_may_depend_on_the_block_position():
+    """In a pyramid (Han et al. 2017) each block is wider than the previous one, with zero-padded shortcuts."""
     grown = "round(16 + 48*i/n, 1)"
     made = only(
         block=f"bn conv3x3({grown}) bn relu conv3x3({grown}) bn +",
@@ -65,7 +66,7 @@ def test_widths_may_follow_the_blocks_place():
 
 
 def test_a_transition_opens_each_stage_but_the_first():
-    """It comes before each stage but the first, takes its stride, and that stage's blocks have stride 1."""
+    """A transition comes before each stage but the first and takes its stride, so its blocks have stride 1."""
     made = only(
         transition="ln conv2x2(w, s=s)",
         block="dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +",
@@ -81,23 +82,23 @@ def test_a_transition_opens_each_stage_but_the_first():
 
 
 def test_the_variables_of_a_transition():
-    """`in` is what arrives, w and s are those of the stage it opens."""
+    """`in` is the number of input channels, and w and s are those of the stage it opens."""
     made = only(transition="conv1x1(in + w) avgpool conv1x1")
     assert written(made.stages[1].transition) == "conv1x1(out=24) avgpool2x2(s=2) conv1x1(out=16)"
 
 
-def test_a_transition_shrinks_by_the_stride():
-    """A transition that leaves the stride to nobody is refused."""
+def test_a_transition_must_apply_the_stride():
+    """A transition without an op that takes the stride is rejected."""
     assert only(transition="bn avgpool conv1x1")
     with pytest.raises(SpaceError, match="the transition to stage 2: the layers shrink by 1, the stride is 2"):
         space(transition="bn")
 
 
-# Whole networks, and the errors that derivation finds
+# Whole networks, and errors found during derivation
 
 
-def test_errors_name_the_choices_that_cause_them():
-    """An error that depends on choices names them; its place is the op's in the file."""
+def test_errors_name_their_choices():
+    """An error that depends on choices names them, at the position of the op in the file."""
     file = text({"ratio": "1/3 | 1/2"}, block="conv1x1(w*ratio) conv3x3 +")
     with pytest.raises(SpaceError) as caught:
         parse_space(file, "narrow.yaml")
@@ -106,9 +107,9 @@ def test_errors_name_the_choices_that_cause_them():
 
 
 def test_a_network_has_at_most_ten_thousand_layers():
-    """Ten thousand layers are allowed; more are refused by arithmetic, before anything is built."""
+    """Ten thousand layers are allowed, and more are rejected by counting before anything is built."""
     sections = {"input": "1x1x1", "stem": "conv1x1(4)", "stages": "{blocks: 1, width: 4}"}
-    # The stem's and the block's conv and the classifier are the other three; gap vanishes on a map of 1x1.
+    # The stem's conv, the block's conv and the classifier are the other three; gap vanishes on a map of 1x1.
     assert only(**sections, block="(relu silu){4998} bn conv1x1 +").layer_count == 10_000
     with pytest.raises(SpaceError, match="the network has 10,001 layers; a network has at most 10,000 layers"):
         space(**sections, block="(relu silu){4998} bn bn conv1x1 +")
@@ -119,16 +120,16 @@ def test_a_network_has_at_most_ten_thousand_layers():
 
 
 def test_resnet_1202_loads():
-    """200 blocks a stage: 1,202 weight layers."""
+    """A network with 200 blocks per stage has 1,202 weight layers."""
     made = only(
         stages="{blocks: 200, width: [16, 32, 64], stride: [1, 2, 2]}", stem="conv3x3(16) bn relu", input="3x32x32"
     )
     assert count_cost(made).weight_layers == 1202
 
 
-def test_the_five_orders_as_the_paper_has_them():
-    """The shipped preact_variants holds Fig. 4 of He et al. 2016, each order with its own projection,
-    stem and head as he2016_structure has them."""
+def test_the_five_orders_equal_the_paper():
+    """The shipped preact_variants contains Fig. 4 of He et al. 2016, with projection, stem and head as in
+    he2016_structure."""
     made = load_space("preact_variants")
     seen = {}
     for order in ("original", "bn_after_add", "relu_before_add", "relu_only_preact", "full_preact"):
@@ -170,16 +171,16 @@ def test_the_five_orders_as_the_paper_has_them():
     }
 
 
-def test_the_first_preactivation_stands_before_the_split():
-    """In full pre-activation the first unit's BN-ReLU is common to branch and shortcut; in the units that
-    keep their shape the shortcut takes the raw input."""
+def test_the_first_preactivation_is_shared():
+    """In full pre-activation, branch and shortcut share the first unit's BN-ReLU, and later shortcuts take the raw
+    input."""
     made = load_space("preact_variants")
     arch = made.architecture(made.named({"order": "full_preact", "depth": "2"}))
     assert [block.shared for stage in arch.stages for block in stage.blocks] == [2, 0, 2, 0, 2, 0]
 
 
-def test_stages_as_scalars_lists_and_mappings_mean_the_same():
-    """stages gives blocks, width, stride and dilation as scalars, as one entry a stage, or as a list of mappings."""
+def test_stages_as_scalars_lists_and_mappings_are_equal():
+    """stages accepts blocks, width, stride and dilation as scalars, as lists over stages, or as a list of mappings."""
     spellings = [
         "{blocks: 2, width: [8, 16], stride: [1, 2], dilation: 1}",
         "{blocks: [2, 2], width: [8, 16], stride: [1, 2]}",

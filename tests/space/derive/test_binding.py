@@ -1,4 +1,4 @@
-"""Who takes the stride, what pads, which layers vanish."""
+"""Strides, padding, and layers that vanish."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ONE_BLOCK = "{blocks: 1, width: 16, stride: 2}"
         ("conv3x3(s=1) conv3x3 +", "conv3x3(out=16) conv3x3(out=16, s=2)"),
     ],
 )
-def test_who_takes_the_stride(block, expected):
-    """The op whose stride is written with `s`, or a pool without a size; else the first conv with a
-    kernel larger than 1; failing that the first conv."""
+def test_which_op_takes_the_stride(block, expected):
+    """The stride goes to the op written with `s` or a pool without a size, else to the first conv with a kernel larger
+    than 1, else to the first conv."""
     assert branch(only(block=f"'{block}'", stages=ONE_BLOCK)) == expected
 
 
-def test_the_variable_s_is_one_where_there_is_no_stride():
+def test_the_variable_s_is_one_without_a_stride():
     """In a stage's later blocks s is 1, and an avgpool without a size vanishes."""
     made = only(block="avgpool conv3x3(s=s/s) +", stages="{blocks: 2, width: 16, stride: 2}")
     assert [written(block.branch) for block in made.stages[0].blocks] == [
@@ -55,8 +55,8 @@ def test_the_variable_s_is_one_where_there_is_no_stride():
     ],
 )
 @pytest.mark.parametrize("shortcut", ["{same: none, changed: none}", "{changed: conv1x1(s=2)}"])
-def test_a_branch_shrinks_by_exactly_the_stride(block, stride, message, shortcut):
-    """A constant s=2 is only itself; the branch must shrink by exactly s, shortcut or no shortcut."""
+def test_a_branch_reduces_by_exactly_the_stride(block, stride, message, shortcut):
+    """A constant s=2 is not the stage's stride, and a branch must reduce by exactly s with or without a shortcut."""
     good = only(block="conv3x3(s=2) conv3x3(s=1) +", stages=ONE_BLOCK, shortcut="{same: none, changed: none}")
     assert good.stage_shapes()[-1] == (16, 8, 8)
     with pytest.raises(SpaceError, match=message):
@@ -87,16 +87,16 @@ def test_a_branch_shrinks_by_exactly_the_stride(block, stride, message, shortcut
     ],
 )
 def test_padding(layers, shape):
-    """Odd kernels pad d(K-1)/2, even ones nothing; maxpoolKxK pads (K-1)//2, stride 1 unless given;
-    avgpool rounds up."""
+    """Odd kernels pad d(K-1)/2 and even ones nothing; maxpoolKxK pads (K-1)//2 with stride 1 by default; avgpool rounds
+    up."""
     made = only(stem=f"'{layers}'", input="3x15x15", stages="{blocks: 1, width: 8}", block="conv1x1 +")
     assert made.stage_shapes()[0] == shape
 
 
-# What binding leaves out
+# Layers that binding leaves out
 
 
 def test_layers_that_change_nothing_vanish():
-    """droppath(0), scale(1), se? not taken: none of them is in the network."""
+    """droppath(0), scale(1) and an optional layer that is not chosen are not in the network."""
     made = only(block="conv3x3 droppath(0) scale(1) drop(0) shuffle(g=1) maxpool1x1 +")
     assert branch(made) == "conv3x3(out=8)"

@@ -1,4 +1,4 @@
-"""What a block is made of: the shortcut it takes, its merge, the layers that stem and head copy from it."""
+"""The parts of a block: its shortcut, its merge, and the layers that stem and head copy from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.space.spaces import first, line, only, space, ways, written
 
 
 def test_the_default_shortcuts():
-    """`same` defaults to the identity, `changed` to conv1x1 bn."""
+    """`same` defaults to the identity and `changed` to conv1x1 bn."""
     made = only()
     assert [ways(block) for stage in made.stages for block in stage.blocks] == ["", "", "conv1x1(out=16, s=2) bn", ""]
 
@@ -38,21 +38,21 @@ def test_the_default_shortcuts():
     ],
 )
 def test_shortcuts(shortcut, same, changed):
-    """`same` is used where the block keeps its shape, `changed` where it does not; the whole expression
-    `none` means no shortcut; an expression that comes out empty is the identity."""
+    """`same` applies if the block keeps its shape, else `changed`; the expression `none` means no shortcut, and an
+    empty one the identity."""
     made = only(shortcut=shortcut)
     found = [ways(block) for stage in made.stages for block in stage.blocks]
     assert found == [same.replace("IN", "8"), same.replace("IN", "8"), changed, same.replace("IN", "16")]
 
 
 def test_an_alternative_of_none_is_the_identity():
-    """Only the whole expression `none` means no shortcut: as an alternative it comes out empty."""
+    """Only the whole expression `none` means no shortcut; an alternative `none` is empty."""
     made = space(shortcut="{same: none | scale(0.5)}")
     assert [ways(first(made.architecture(index))) for index in range(2)] == ["", "scale(x=0.5)"]
 
 
-def test_an_avgpool_shortcut_where_only_the_width_changes():
-    """avgpool pools by s and vanishes where s is 1 (ResNet-D's first stage)."""
+def test_an_avgpool_shortcut_without_a_stride():
+    """avgpool pools by s and vanishes if s is 1, as in ResNet-D's first stage."""
     made = only(shortcut="{changed: avgpool conv1x1 bn}", stages="{blocks: 1, width: [16, 32], stride: [1, 2]}")
     assert ways(first(made, 1)) == "conv1x1(out=16) bn"
     assert ways(first(made, 2)) == "avgpool2x2(s=2) conv1x1(out=32) bn"
@@ -63,8 +63,8 @@ def test_an_avgpool_shortcut_where_only_the_width_changes():
     [("input", [0, 0, 0, 0]), ("preact", [2, 0, 2, 0])],
 )
 def test_from_preact_shares_the_first_norm_and_activation(source, shared):
-    """from: preact takes the shortcut after the branch's pre in blocks that change shape and in the
-    network's first block (He et al. 2016, appendix); from: input is the default."""
+    """from: preact takes the shortcut after the branch's pre if the shape changes and in the first block (He et al.
+    2016); from: input is the default."""
     made = only(
         block="bn relu conv3x3 bn relu conv3x3 +",
         shortcut=f"{{changed: conv1x1, from: {source}}}",
@@ -75,14 +75,14 @@ def test_from_preact_shares_the_first_norm_and_activation(source, shared):
 
 
 def test_from_preact_of_a_branch_without_pre():
-    """A branch that starts with a conv has no pre; its shortcut is taken from the input."""
+    """A branch that starts with a conv has no pre, so its shortcut takes the input."""
     made = only(shortcut="{from: preact}")
     assert {block.shared for stage in made.stages for block in stage.blocks} == {0}
 
 
-def test_a_key_that_is_a_rules_name_overrides():
-    """Blocks derived through a rule keep the shortcut that its name says; what it does not say is the
-    general entry's; the innermost rule that is named wins."""
+def test_a_key_named_like_a_rule_overrides():
+    """Blocks of a rule use the shortcut entry with its name, missing keys come from the general entry, and the
+    innermost named rule wins."""
     made = space(
         {
             "order": "post_ | pre_",
@@ -103,7 +103,7 @@ def test_a_key_that_is_a_rules_name_overrides():
 
 
 def test_a_stage_may_have_its_own_shortcut_block_and_first_block():
-    """stages gives, for each stage, optionally its block, the block that opens it, and its shortcut."""
+    """A stage may have its own block, first block and shortcut."""
     made = only(
         stages="[{blocks: 2, width: 8}, {blocks: 2, width: 16, block: conv5x5 +, first: conv7x7 +, "
         "shortcut: {same: scale(0.5), changed: conv1x1}}]",
@@ -136,15 +136,15 @@ def test_a_stage_may_have_its_own_shortcut_block_and_first_block():
         ("bn relu drop(0.1) conv3x3 bn +", "conv3x3(out=8) bn", "bn relu gap fc(out=10)"),
     ],
 )
-def test_one_stem_and_one_head_serve_every_order(block, stem, head):
-    """post stands for the norms and activations after the last conv of the first block, other ops and
-    the merge skipped; pre for the longest initial run of them in the last block."""
+def test_one_stem_and_one_head_fit_every_order(block, stem, head):
+    """post copies the norms and activations after the first block's last conv, and pre the longest initial run in the
+    last block."""
     made = only(block=block, stem="conv3x3(8) post", head="pre gap fc")
     assert (written(made.stem), written(made.head)) == (stem, head)
 
 
 def test_copies_follow_the_choices_of_the_block_they_copy():
-    """post and pre copy resolved layers and draw no choice of their own."""
+    """post and pre copy resolved layers and add no choice of their own."""
     made = space(
         {"act": "relu | silu"},
         {"act": "block"},
@@ -158,8 +158,9 @@ def test_copies_follow_the_choices_of_the_block_they_copy():
     assert (written(arch.stem), written(arch.head)) == ("conv3x3(out=8) silu", "relu gap fc(out=10)")
 
 
-def test_a_copied_layer_that_does_not_fit_is_a_located_error():
-    """A norm of 4 groups copied to a stem of 6 channels is refused at the stem's `post`; to one of 8 it fits."""
+def test_a_copied_layer_that_does_not_fit_is_an_error_with_a_position():
+    """A norm of 4 groups copied to a stem of 6 channels is rejected at the stem's `post`, and 8 channels are
+    accepted."""
     sections = {"block": "conv3x3 gn(g=4) +", "stages": "{blocks: 1, width: 8}"}
     assert written(only(**sections, stem="conv3x3(8) post").stem) == "conv3x3(out=8) gn(g=4)"
     with pytest.raises(SpaceError, match=r"<space>:3:18: the stem: 4 groups of gn\(g=4\) do not divide the 6"):
@@ -170,7 +171,7 @@ def test_a_copied_layer_that_does_not_fit_is_a_located_error():
 
 
 def test_concatenation_grows_by_the_width():
-    """With cat the block gives `in` plus the branch's channels, w is the growth rate."""
+    """With cat the output has `in` plus the branch's channels, and w is the growth rate."""
     made = only(
         block="bn relu conv1x1(4*w) bn relu conv3x3 cat",
         stages="{blocks: [3, 2], width: 4}",
@@ -180,8 +181,8 @@ def test_concatenation_grows_by_the_width():
     assert [shape.channels for shape in made.stage_shapes()] == [8, 20, 18]
 
 
-def test_concatenation_and_the_shape_that_changes():
-    """With cat only height and width decide whether the shape changed."""
+def test_with_cat_channels_do_not_change_the_shape():
+    """With cat only height and width decide whether the shape changes."""
     made = only(
         block="conv3x3 cat", stages="{blocks: 2, width: 4, stride: 2}", shortcut="{changed: avgpool}", stem="conv3x3(8)"
     )
@@ -189,16 +190,16 @@ def test_concatenation_and_the_shape_that_changes():
     assert made.stage_shapes()[-1] == TensorShape(16, 8, 8)
 
 
-def test_concatenation_has_a_bound():
-    """What cat comes to is at most 65,536 channels."""
+def test_concatenation_has_a_limit():
+    """cat gives at most 65,536 channels."""
     sections = {"block": "conv1x1 cat", "stem": "conv1x1(w)", "input": "1x1x1"}
     assert only(**sections, stages="{blocks: 3, width: 16384}").stage_shapes()[-1].channels == 65_536
     with pytest.raises(SpaceError, match="'cat' gives 65,540 channels"):
         space(**sections, stages="{blocks: 3, width: 16385}")
 
 
-def test_a_gate_where_the_shape_changes_is_a_sum():
-    """Where the shape changes `gate` is `+` and `changed` applies."""
+def test_a_gate_is_a_sum_if_the_shape_changes():
+    """If the shape changes, `gate` is `+` and `changed` applies."""
     made = only(block="conv3x3 bn gate(b=-6) relu")
     assert [line(block) for stage in made.stages for block in stage.blocks] == [
         "conv3x3(out=8) bn gate(b=-6) relu",
@@ -210,6 +211,6 @@ def test_a_gate_where_the_shape_changes_is_a_sum():
 
 
 def test_a_plain_network():
-    """A plain block (VGG) is written with + and no shortcut at all."""
+    """A plain block (VGG) has merge + and no shortcut."""
     made = only(block="conv3x3 bn relu +", shortcut="{same: none, changed: none}")
     assert [block.shortcut for stage in made.stages for block in stage.blocks] == [None] * 4

@@ -1,4 +1,4 @@
-"""The expression language: what reads as what, and the place of each error."""
+"""The expression language: how texts are parsed, and the position of each error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RULES = {"block": False, "attn": False, "pre-act": False, "ratio": True, "two-th
 
 
 def names() -> Names:
-    """Fresh for each text: they keep count of what was read."""
+    """Return new names for each text, because names count their uses."""
     return Names(dict(RULES))
 
 
@@ -31,7 +31,7 @@ def kinds(tree) -> list[str]:
 
 
 def test_sequences_alternatives_and_postfixes():
-    """seq { "|" seq }; an item may be followed by ? or {n} or {n,m}."""
+    """The grammar is seq { "|" seq }, and an item may be followed by ? or {n} or {n,m}."""
     tree = structure("conv3x3 bn? relu{2} (attn | block){1,3} +")
     assert kinds(tree) == ["OpItem", "Repeat", "Repeat", "Repeat", "MergeItem"]
     conv, optional, twice, several, _ = tree.items
@@ -46,29 +46,29 @@ def test_sequences_alternatives_and_postfixes():
     assert [option.items[0].name for option in several.item.options] == ["attn", "block"]
 
 
-def test_a_bracket_directly_after_a_name_is_its_arguments():
-    """`conv3x3(16)` has an argument; `bn (relu)` is a layer and a group."""
+def test_a_bracket_after_a_name_is_its_arguments():
+    """`conv3x3(16)` has an argument, and `bn (relu)` is a layer and a group."""
     with_argument = structure("conv3x3(16)")
     assert isinstance(with_argument, OpItem) and len(with_argument.arguments) == 1
     assert kinds(structure("conv3x3 (relu) bn")) == ["OpItem", "Group", "OpItem"]
 
 
 def test_none_is_the_empty_sequence():
-    """`none` writes no layer."""
+    """`none` gives no layer."""
     nothing = structure("none")
     assert isinstance(nothing, Group) and nothing.items == ()
     assert [len(option.items) for option in structure("none | relu").options] == [1, 1]
 
 
 def test_positional_and_named_arguments():
-    """The first positional argument of a conv is its output channels; the others are named."""
+    """The first positional argument of a conv is its output channels, and the others are named."""
     op = structure("conv3x3(16, s=2, d=1/1, bias=1)")
     assert [argument.field for argument, _ in op.arguments] == ["out", "stride", "dilation", "bias"]
     assert [value.constant() for _, value in op.arguments] == [16, 2, 1, 1]
 
 
 def test_the_merges():
-    """+, cat and gate(b=-6) are merges; a gate's bias needs no name."""
+    """+, cat and gate(b=-6) are merges, and a gate's bias needs no name."""
     spelled = [structure(text) for text in ("+", "cat", "gate(b=-6)", "gate(-6)", "gate")]
     assert all(isinstance(item, MergeItem) for item in spelled)
     assert [item.merge.spelling for item in spelled] == ["+", "cat", "gate", "gate", "gate"]
@@ -76,7 +76,7 @@ def test_the_merges():
 
 
 def test_names_with_a_minus_sign():
-    """A rule's name may hold a minus sign; where no rule is called so, it is arithmetic."""
+    """A rule name may contain a minus sign; without such a rule the text is arithmetic."""
     assert isinstance(structure("pre-act"), Reference)
     assert [token.text for token in tokens("ratio-1", RULES)] == ["ratio", "-", "1", ""]
     assert [token.text for token in tokens("two-thirds - ratio", RULES)] == ["two-thirds", "-", "ratio", ""]
@@ -138,7 +138,7 @@ def test_names_with_a_minus_sign():
     ],
 )
 def test_faults_of_one_expression(text, column, message):
-    """An error says what was found, what was expected, and at which character."""
+    """An error names what was found, what was expected, and the character position."""
     with pytest.raises(ExpressionError) as caught:
         structure(text)
     assert message in str(caught.value)
@@ -146,8 +146,8 @@ def test_faults_of_one_expression(text, column, message):
         assert caught.value.offset + 1 == column
 
 
-def test_faults_that_reading_can_pass_are_all_found():
-    """Unknown names and arguments, wrong sizes and misplaced words do not end the reading: each is reported."""
+def test_all_independent_faults_are_found():
+    """Unknown names and arguments, wrong sizes and misplaced words do not end parsing, and each is reported."""
     parser = Parser(
         "cnov3x3(8) bn relo attn3 conv3x5 post attn(3) conv3x3(k=relu, d=wid) drop +", names(), "rule", "network"
     )
@@ -172,14 +172,14 @@ def test_at_the_limits():
     assert len(structure("relu{1,256}").counts) == 256
 
 
-def test_post_and_pre_stand_where_they_belong():
-    """post in a stem, pre in a head: they are read as copies."""
+def test_post_and_pre_are_parsed_as_copies():
+    """post in a stem and pre in a head are parsed as copies."""
     for which in ("post", "pre"):
         assert structure(which, copied=which).which == which
 
 
 def test_walking_visits_every_node():
-    """walk() gives a node and all nodes in it."""
+    """walk() returns a node and all its descendants."""
     found = [type(node).__name__ for node in walk(structure("(conv3x3(2*ratio) | bn)? gate(b=1)"))]
     assert found == [
         "Group",
@@ -198,7 +198,7 @@ def test_walking_visits_every_node():
 
 
 def test_activations_as_arguments():
-    """se takes an activation for its act and its gate: an op, or a rule that comes to one."""
+    """se accepts an activation for act and gate: an op, or a rule that resolves to one."""
     made = only(
         grammar={"inner": "silu"},
         block="conv3x3 se(r=2, act=inner, gate=leaky_relu(0.2)) +",

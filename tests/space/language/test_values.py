@@ -1,4 +1,4 @@
-"""Numbers: what they come to, and which rules are numbers."""
+"""Numbers: their values, and which rules are numeric."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def number(text: str) -> Fraction:
     ],
 )
 def test_arithmetic_is_exact(text, value):
-    """Numbers are fractions: * and / before + and -, from the left, unary minus first."""
+    """Numbers are fractions: * and / come before + and -, from the left, and unary minus comes first."""
     assert number(text) == value
 
 
@@ -56,5 +56,5 @@ def test_arithmetic_is_exact(text, value):
     ],
 )
 def test_which_rules_are_numeric(rules, numeric):
-    """A rule is numeric when all its alternatives are: numbers, variables, arithmetic, other numeric rules."""
+    """A rule is numeric if all its alternatives are numbers, variables, arithmetic or other numeric rules."""
     assert {name for name, is_numeric in numeric_rules(rules).items() if is_numeric} == numeric

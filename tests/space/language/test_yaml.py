@@ -1,4 +1,4 @@
-"""YAML with positions: what is read, its place, and what of YAML is refused."""
+"""YAML with positions: what is read, its position, and which parts of YAML are rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refused(data: str | bytes) -> str:
     return str(caught.value)
 
 
-def test_mappings_sequences_and_scalars_know_where_they_stand():
+def test_mappings_sequences_and_scalars_have_positions():
     """Each key and value has its line and column, counted from 1."""
     root = read("a: one\nb:\n  c: [two, three]\n")
     (a, one), (b, inner) = root.items
@@ -50,15 +50,15 @@ def test_mappings_sequences_and_scalars_know_where_they_stand():
         ("k: conv\r\nl: bn", "conv", {0: (1, 4)}),
     ],
 )
-def test_each_character_of_a_value_has_its_place(text, value, places):
-    """A place inside a value is that of the character in the file: quoted, folded or over many lines."""
+def test_each_character_of_a_value_has_its_position(text, value, places):
+    """A position inside a value is that of the character in the file, also in quoted, folded and multi-line values."""
     scalar = read(text).get("k")
     assert isinstance(scalar, Scalar) and scalar.text == value
     assert {offset: scalar.place(offset) for offset in places} == places
 
 
-def test_a_repeated_key_is_an_error_and_reading_goes_on():
-    """Repeated keys are named with both lines, all of them in one pass."""
+def test_repeated_keys_are_all_reported():
+    """All repeated keys are reported at once, each with both lines."""
     assert refused("a: x\nb: y\na: z\nb: v\n") == (
         "file.yaml:3:1: the key 'a' occurs twice, first in line 1\n"
         "file.yaml:4:1: the key 'b' occurs twice, first in line 2"
@@ -110,15 +110,15 @@ def test_a_repeated_key_is_an_error_and_reading_goes_on():
         ("a: b: c", "a: 'b: c'", "1:5: not YAML"),
     ],
 )
-def test_what_is_refused_of_yaml(bad, good, message):
-    """Anchors, tags, merge keys, second documents, ambiguous scalars, commas that split an expression,
-    control characters: refused with line, column and fix, beside the nearest that is read."""
+def test_unsupported_yaml_is_rejected(bad, good, message):
+    """Anchors, tags, merge keys, second documents, ambiguous scalars, splitting commas and control characters are
+    rejected with position and fix."""
     assert read(good)
     assert message in refused(bad)
 
 
 def test_text_that_is_not_utf8():
-    """Bytes that are no UTF-8 are refused with their line."""
+    """Bytes that are not UTF-8 are rejected with their line."""
     assert refused(b"a: b\nc: \xff\n").startswith("file.yaml:2:1: not UTF-8")
 
 
@@ -136,12 +136,12 @@ def test_text_that_is_not_utf8():
     ],
 )
 def test_limits(good, bad, message):
-    """Scalars to 4,096 characters, nesting to 32, 20,000 events, 1 MiB: at the limit read, beyond refused."""
+    """Scalars of 4,096 characters, nesting of 32, 20,000 events and 1 MiB are read, and more is rejected."""
     assert read(good)
     assert message in refused(bad)
 
 
-def test_only_so_many_faults_are_listed():
+def test_at_most_a_hundred_errors_are_listed():
     """At most a hundred errors of a file are listed."""
     lines = refused("a: b\n" + "a: b\n" * 5_000).splitlines()
     assert len(lines) == 101

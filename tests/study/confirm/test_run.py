@@ -1,4 +1,4 @@
-"""The frontier's networks trained again from fresh seeds: nothing twice, whatever happens in between."""
+"""Confirmation retrains the networks of the Pareto front from new seeds and never repeats a finished run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 
 @pytest.fixture(scope="module")
 def folder(space, tmp_path_factory):
-    """The folder of a study of six small networks of digits, trained for an epoch."""
+    """The folder of a study with six small networks trained on digits for one epoch."""
     made = tmp_path_factory.mktemp("searched")
     limits = (parse_limit("macs<=700k"),)
     settings = {"data": "digits", "recipe": "quick", "epochs": 1, "sampler": "random", "stopping": "none"}
@@ -47,14 +47,14 @@ def folder(space, tmp_path_factory):
 
 @pytest.fixture
 def searched(folder, tmp_path, url):
-    """A copy of that study, to confirm."""
+    """A copy of that study to confirm."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     return open_study(url, "one")
 
 
 def test_fresh_seeds_on_the_test_split_and_none_twice(searched, url):
-    """Each network of the frontier is trained from each seed once; more seeds add to them; the figures are those that
-    ``train`` gives for that network and seed."""
+    """Each network on the front is trained once per seed, more seeds add runs, and the metrics equal those of
+    ``train``."""
     first = run_confirmation(url, "one", seeds=1, workers=2)
     front = searched.frontier()
     assert [each.trial for each in first.networks] == [trial.number for trial in front]
@@ -91,14 +91,14 @@ def test_fresh_seeds_on_the_test_split_and_none_twice(searched, url):
 
 
 def start(url: str, *more: str) -> subprocess.Popen:
-    """``explorer confirm`` in a process of its own."""
+    """Start ``explorer confirm`` in its own process."""
     line = [*EXPLORER, "confirm", "one", "--storage", url, "--workers", "2", "--json", *more]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 @pytest.mark.slow
-def test_killed_interrupted_and_run_again(searched, url):
-    """After SIGKILL and after Ctrl-C the same line goes on: what had ended is trained no more, the rest once."""
+def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
+    """After SIGKILL or Ctrl-C the same command resumes: it keeps finished runs and trains each remaining run once."""
     wanted = 4 * len(searched.frontier())
     ended: set[tuple] = set()
     for number in (signal.SIGKILL, signal.SIGINT):
@@ -122,7 +122,7 @@ def test_killed_interrupted_and_run_again(searched, url):
 
 @dataclass(frozen=True)
 class DiesAtFirst:
-    """The work, whose process dies at its first ``times`` beginnings, as a mark in the file ``marks`` counts them."""
+    """Work whose process dies on its first ``times`` starts, which are counted in the file ``marks``."""
 
     work: Retraining
     marks: Path
@@ -141,9 +141,9 @@ class DiesAtFirst:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, failed", [(signal.SIGTERM, 0), (signal.SIGSEGV, 1)])
-def test_a_training_whose_process_dies_costs_no_other(searched, url, tmp_path, monkeypatch, number, failed):
-    """A training that a signal from outside ends is begun again; one that crashes fails with the reason, and the others
-    are trained."""
+def test_a_run_whose_process_dies_does_not_affect_other_runs(searched, url, tmp_path, monkeypatch, number, failed):
+    """A run killed by an external signal restarts, a run that crashes fails with the reason, and the other runs
+    finish."""
     marks = tmp_path / "marks"
 
     def children(work, *rest, **more):
@@ -157,14 +157,14 @@ def test_a_training_whose_process_dies_costs_no_other(searched, url, tmp_path, m
 
 
 def complete(url: str) -> set[tuple[str, int]]:
-    """The trainings that have ended."""
+    """Return the finished runs."""
     records = open_study(url, "one").confirmations()
     return {(record.digest, record.seed) for record in records if record.state == "complete"}
 
 
 @pytest.mark.slow
-def test_two_that_confirm_one_study_share_the_work(searched, url):
-    """Two processes at once train each network from each seed once, and both give all of it."""
+def test_two_processes_that_confirm_one_study_share_the_runs(searched, url):
+    """Two concurrent processes train each network once per seed, and both report all runs."""
     both = [start(url, "--seeds", "3", "--epochs", "2"), start(url, "--seeds", "3", "--epochs", "2")]
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -174,8 +174,8 @@ def test_two_that_confirm_one_study_share_the_work(searched, url):
     assert sum(err.count("test accuracy") for _, err in said) == 3 * len(first)
 
 
-def test_what_fails_is_told_and_tried_again_by_the_next_call(searched, url):
-    """A training that comes to nothing keeps its reason and is no second time begun by one call; the next one may."""
+def test_a_failed_run_is_reported_and_retried_by_the_next_call(searched, url):
+    """A failed run keeps its reason and is retried by the next call, not by the same one."""
     database = open_for_writing(url)
     study = find_study(database, "one")
     front = study.frontier()
@@ -206,8 +206,9 @@ def test_what_fails_is_told_and_tried_again_by_the_next_call(searched, url):
     database.close()
 
 
-def test_what_cannot_be_confirmed_is_said_before_anything_is_trained(space, url, searched):
-    """A study of the caller's function, one without trials, quantities that are not there, numbers out of range."""
+def test_invalid_confirmations_are_rejected_before_training(space, url, searched):
+    """Confirmation rejects a study of a caller's function, an empty study, unknown quantities and numbers out of
+    range."""
     run_search(space, storage=url, study="own", evaluate=good, trials=2)
     for name, settings, message in (
         ("own", {}, "evaluated by a function of the caller's"),

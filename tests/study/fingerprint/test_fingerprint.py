@@ -1,4 +1,4 @@
-"""What must not differ when a study is taken up again, and what may be missing."""
+"""The settings that must not differ when a study is resumed, and the settings that may be missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fingerprint(space, recipe):
 
 
 def test_an_upgrade_of_the_program_resumes(space):
-    """R14: a study of before recipes had a field goes on where that field is off, and not where it is set."""
+    """A study created before a recipe field existed resumes if that field is off, and is refused if it is set."""
     kept = fingerprint(space, RECIPES["quick"])
     for field in ("ema", "cutout", "mixup", "zero_init_last_norm"):
         del kept["recipe"][field]

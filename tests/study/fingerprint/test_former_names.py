@@ -1,4 +1,4 @@
-"""Digests of callers' functions stay as they were when the explorer's own modules move."""
+"""Digests of callers' functions stay the same when the explorer's own modules move."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import explorer
 from explorer.study.fingerprint.former_names import former_name
 
-# The public functions and classes, and where the version had them that first stored digests of callers' functions.
+# The public functions and classes, and the modules they had when digests of callers' functions were first stored.
 FIRST = {
     "Architecture": "explorer.architecture.Architecture",
     "Derivation": "explorer.grammar.space.Derivation",
@@ -36,12 +36,12 @@ FIRST = {
 
 @pytest.mark.parametrize("name", FIRST)
 def test_a_public_name_keeps_its_name_in_digests(name):
-    """Each public function and class has the name in digests that it had when digests were first stored."""
+    """Each public function and class has the same name in digests as when digests were first stored."""
     value = getattr(explorer, name)
     assert former_name(f"{value.__module__}.{value.__qualname__}") == FIRST[name]
 
 
 def test_a_name_inside_a_moved_package_keeps_its_name():
-    """A class of an op has its former module; a name that did not move stays."""
+    """A class of an op keeps its former module in digests, and a name that did not move stays unchanged."""
     assert former_name("explorer.networks.ops.conv.Conv") == "explorer.ops.conv.Conv"
     assert former_name("explorer.training.recipe.Recipe") == "explorer.training.recipe.Recipe"

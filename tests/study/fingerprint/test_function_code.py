@@ -1,4 +1,4 @@
-"""What of a function counts as its code, and what does not."""
+"""The parts of a function that its code digest includes, and the parts that it ignores."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ first, second = (lambda arch, **settings: {"accuracy": 1.0}), (lambda arch, **se
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads a module of the name ``train`` from source, each time another file."""
+    """Load a module named ``train`` from source, from a new file each time."""
     made = []
 
     def load(source: str, folder: str = ""):
@@ -149,8 +149,8 @@ SAME = {
 
 
 @pytest.mark.parametrize("before, after", SAME.values(), ids=SAME)
-def test_what_does_not_change_an_answer_does_not_count(load, before, after):
-    """Comments, docstrings, formatting, place in the file and what the function does not refer to are no difference."""
+def test_changes_without_effect_keep_the_digest(load, before, after):
+    """Comments, docstrings, formatting, position in the file and unreferenced code do not change the digest."""
     source = MODULE.replace('{"accuracy": 0.5}', "{'accuracy': 0.5}")
     assert before in source
     one, two = load(source), load(source.replace(before, after))
@@ -178,8 +178,8 @@ OTHER = {
 
 
 @pytest.mark.parametrize("before, after, name", OTHER.values(), ids=OTHER)
-def test_what_changes_an_answer_counts(load, before, after, name):
-    """Its own code, and that of the functions, classes and constants of the caller's modules that it refers to."""
+def test_changes_of_referenced_code_change_the_digest(load, before, after, name):
+    """The digest covers the function's code and the caller's functions, classes and constants that it refers to."""
     assert before in MODULE
     one, two = (getattr(load(source), name) for source in (MODULE, MODULE.replace(before, after)))
     if name == "Model":
@@ -188,8 +188,8 @@ def test_what_changes_an_answer_counts(load, before, after, name):
     assert describe_function(one)["name"] == describe_function(two)["name"]
 
 
-def test_what_is_captured_or_bound_counts(load):
-    """Captured values, arguments of a partial and attributes of an object tell functions of the same code apart."""
+def test_captured_and_bound_values_change_the_digest(load):
+    """Captured values, arguments of a partial and attributes of an object change the digest of the same code."""
     module = load(MODULE)
     made = [
         *map(module.capturing, (1, 2, "a", (1, 2), module.helper, module.evaluate)),
@@ -203,8 +203,8 @@ def test_what_is_captured_or_bound_counts(load):
     assert again == [codes[0], codes[9]]
 
 
-def test_state_that_the_code_changes_does_not_count(load):
-    """A counter, an attribute that a call assigns and a list of calls are the same before and after calls."""
+def test_state_that_calls_change_is_not_in_the_digest(load):
+    """A counter, an attribute that a call assigns and a list of calls do not change the digest."""
     module = load(MODULE)
     settings = {"choices": {}, "epochs": None, "seed": 0}
     for function in (module.counting(), module.Model(1), module.evaluate, module.configured, module.enclosed):
@@ -213,8 +213,8 @@ def test_state_that_the_code_changes_does_not_count(load):
         assert describe_function(function) == before
 
 
-def test_settings_of_another_module_count(load, tmp_path, monkeypatch):
-    """A dict that is imported from a module of the caller's own, by its name or with its module, is compared."""
+def test_settings_of_another_module_are_in_the_digest(load, tmp_path, monkeypatch):
+    """The digest covers a dict imported from another of the caller's modules, by its name or through the module."""
     monkeypatch.syspath_prepend(tmp_path)
     for source in (
         "from settings import CONFIG as config\ndef evaluate(arch, **settings): return config['lr']\n",
@@ -230,14 +230,14 @@ def test_settings_of_another_module_count(load, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("function", [len, functools.reduce, functools.partial(max, 1), textwrap.dedent, str])
-def test_functions_of_packages_go_by_their_name(function):
-    """What is built in or installed is known by its name; nothing of it is read."""
+def test_installed_functions_are_identified_by_name(function):
+    """Built-in and installed functions are identified by name, and their source is not read."""
     assert describe_function(function) == describe_function(function)
     assert describe_function(function)["code"].startswith("source ")
 
 
 def test_moved_names_of_the_explorer_keep_their_digest(load):
-    """A function that uses what the explorer has moved keeps the digest that version 0.1 stored for it."""
+    """A function that uses moved names of the explorer keeps the digest that version 0.1 stored."""
     module = load(
         "from explorer import Pause\nfrom explorer.data.dataset import load_data\n\n\n"
         "def evaluate(arch, *, choices, epochs, seed):\n"
@@ -247,8 +247,8 @@ def test_moved_names_of_the_explorer_keep_their_digest(load):
     assert describe_function(module.evaluate)["code"] == "source 2e753fd85a6ca078"
 
 
-def test_the_name_is_the_same_however_the_file_is_run(tmp_path, environment):
-    """A script, a module run with -m and an import give one name and one digest."""
+def test_the_name_does_not_depend_on_how_the_file_is_run(tmp_path, environment):
+    """A script, a module run with -m and an import give the same name and digest."""
     (tmp_path / "train.py").write_text(
         MODULE
         + "\nfrom explorer.study.fingerprint import function_code\nprint(function_code.describe_function(evaluate))\n"
@@ -263,8 +263,8 @@ def test_the_name_is_the_same_however_the_file_is_run(tmp_path, environment):
     assert len(said) == 1 and "'name': 'train.evaluate'" in said.pop()
 
 
-def test_without_source_the_bytecode_counts():
-    """A function of a prompt or of exec has no source; its bytecode stands in, and says of which Python."""
+def test_without_source_the_digest_covers_the_bytecode():
+    """A function without source, from a prompt or ``exec``, is identified by its bytecode and the Python version."""
     made = []
     for body in ("1", "2"):
         names: dict = {}
@@ -275,7 +275,7 @@ def test_without_source_the_bytecode_counts():
 
 
 def test_names(load):
-    """A lambda has no name of its own; a partial has its function's, an object its class's."""
+    """A lambda has no name of its own, a partial has its function's name, and an object has its class's name."""
     module = load(MODULE)
     assert short_name(module.first) == "" and short_name(functools.partial(module.evaluate, bias=1)) == "evaluate"
     assert short_name(module.Model(1)) == "Model" and function_name(module.Model(1).value) == "train.Model.value"

@@ -1,4 +1,4 @@
-"""What is expected of latencies that were not measured."""
+"""Predicted latencies of networks that were not measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.study.fake_clock import search
 
 
 def measured(space, indices):
-    """Trials of a space whose latency is a microsecond for a thousand MACs, and one for an element put out."""
+    """Yield trials of a space at 1 ms per million MACs plus one microsecond per output element."""
     for number, index in enumerate(indices):
         cost = count_cost(space.architecture(index)).to_dict()
         costs = {**cost, "latency_ms": cost["macs"] / 1e6 + cost["activations"] / 1e3}
@@ -23,12 +23,12 @@ def measured(space, indices):
 
 
 def network(trial):
-    """The trial's network, of which no predictor says anything."""
+    """Return the trial's network without a predictor's estimate."""
     return SimpleNamespace(costs=trial.costs, predicted={})
 
 
-def test_expectations_come_near_what_is_measured():
-    """From thirty networks the latencies of others are expected within a fifth, nine times in ten."""
+def test_predicted_latencies_are_close_to_measured_ones():
+    """After thirty measured networks, nine of ten latencies of other networks are predicted within 20%."""
     space = load_space("preact_variants.yaml")
     latency_filter = LatencyFilter([parse_limit("latency_ms<=40")])
     latency_filter.learn(measured(space, range(0, space.count(), space.count() // 30)))
@@ -39,8 +39,8 @@ def test_expectations_come_near_what_is_measured():
         assert latency_filter.may_keep_limits(network(trial)) == (latency_filter.expected(network(trial)) <= 40)
 
 
-def test_nothing_is_expected_of_too_few(space):
-    """Before some networks were measured, or without a limit on latency, every network is may_keep_limits."""
+def test_no_prediction_from_too_few_measurements(space):
+    """Without enough measured networks or without a latency limit, every network may keep the limits."""
     latency_filter, free = LatencyFilter([parse_limit("latency_ms<=0.000001")]), LatencyFilter([])
     trials = list(measured(space, range(MIN_MEASURED)))
     latency_filter.learn(trials[:-1])
@@ -52,7 +52,7 @@ def test_nothing_is_expected_of_too_few(space):
 
 @pytest.mark.slow
 def test_a_tight_limit_wastes_few_measurements(clock):
-    """Where one network in twenty keeps the limit, far fewer than twenty are measured for each that is evaluated."""
+    """If one network in twenty keeps the limit, far fewer than twenty are measured per evaluated network."""
     space = load_space("preact_variants.yaml")
     times = sorted(count_cost(space.architecture(index)).macs / 1e6 for index in range(0, space.count(), 37))
     bound = f"latency_ms<={times[len(times) // 20]:.3f}"

@@ -1,4 +1,4 @@
-"""Searches that ask for a latency: when it is measured, how often, and what becomes of it."""
+"""Searches with a latency objective or limit: when latency is measured, how often, and how it is stored."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.study.fake_clock import HERE, search
 
 @pytest.mark.parametrize("sampler", ["random", "frontier", "evolution", "tpe"])
 def test_each_allowed_network_is_measured_once_before_it_is_evaluated(space, clock, sampler):
-    """Analytic limits come first; then each network is measured once, however the sampler looks around, held against
-    the limit and kept with its latency and where that was measured."""
+    """The search checks analytic limits first, then measures each network once, checks the latency limit, and stores
+    latency and environment."""
     result = search(space, "macs<=400k", "latency_ms<=0.2", sampler=sampler, trials=1_000)
     networks = [space.architecture(index) for index in range(space.count())]
     macs = {network.digest: count_cost(network).macs for network in networks}
@@ -53,14 +53,15 @@ def test_each_allowed_network_is_measured_once_before_it_is_evaluated(space, clo
 
 
 def test_a_space_file_may_limit_the_latency(clock):
-    """A bound in the file counts as one that is given with the search."""
+    """A latency bound in the space file acts like a limit given to the search."""
     limited = parse_space(SPACE_TEXT + "limits: {latency_ms: <= 0.2}\n", "limited.yaml")
     study = search(limited, trials=1_000).study
     assert study.counts()["complete"] == 9 and len(clock.asked) == 27
 
 
 def test_a_contended_measurement_is_repeated_a_bounded_number_of_times(space, clock):
-    """Beside other work it is measured again: a quiet second one counts, of two contended ones the lower, marked."""
+    """A contended measurement is repeated: a quiet second one is used, otherwise the lower of the two, marked as
+    contended."""
     clock.contended = [True, False]
     assert not make_latency_objective("cpu").measure(space.architecture(0)).contended
     clock.contended = [True] * 5
@@ -70,9 +71,8 @@ def test_a_contended_measurement_is_repeated_a_bounded_number_of_times(space, cl
 
 
 @pytest.mark.slow
-def test_work_that_takes_no_turns_makes_a_measurement_contended(space, monkeypatch, tmp_path):
-    """What computes beside a measurement without waiting, as a function given as ``evaluate`` does, is found out: it
-    is measured a second time, and the answer says that it was contended and by what."""
+def test_unsynchronised_computation_makes_a_measurement_contended(space, monkeypatch, tmp_path):
+    """Computation beside a measurement is detected: the network is measured again, and the result names the cause."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     measured = []
 
@@ -94,7 +94,7 @@ def test_work_that_takes_no_turns_makes_a_measurement_contended(space, monkeypat
 
 
 def test_one_measures_at_a_time(space, clock):
-    """Two stopwatches on one device wait for each other."""
+    """Two latency objectives on one device wait for each other."""
     inside, most = [], []
 
     def enter(architecture):
@@ -115,7 +115,7 @@ def test_one_measures_at_a_time(space, clock):
 
 
 def test_a_network_that_cannot_be_measured_fails_and_says_why(space, clock):
-    """It is no reason to end the search, unless it is the same with most."""
+    """A network that cannot be measured fails with a reason and does not end the search, unless most networks fail."""
     evil = space.architecture(0).digest
 
     def refuse(architecture):
@@ -138,7 +138,7 @@ def test_a_network_that_cannot_be_measured_fails_and_says_why(space, clock):
 
 
 def test_a_search_ends_when_nothing_keeps_the_limit(space, clock, monkeypatch):
-    """So many networks in a row too slow, and it says so instead of measuring the whole space."""
+    """The search ends after a fixed number of consecutive networks that are too slow, with a message."""
     monkeypatch.setattr(proposer, "MAX_TOO_SLOW", 7)
     result = search(space, "latency_ms<=0.0001", trials=5)
     assert result.ended == "each of the last 7 networks measured breaks a limit on its latency"
@@ -146,7 +146,7 @@ def test_a_search_ends_when_nothing_keeps_the_limit(space, clock, monkeypatch):
 
 
 def test_ctrl_c_while_it_measures_leaves_no_failed_trial(space, clock):
-    """The measuring process dies of the same Ctrl-C; the trial had not begun."""
+    """Ctrl-C ends the measuring process too, and the trial, which has not started, is not marked as failed."""
 
     def interrupt(architecture):
         if len(clock.asked) == 3:
@@ -158,8 +158,8 @@ def test_ctrl_c_while_it_measures_leaves_no_failed_trial(space, clock):
     assert result.interrupted and [record.state for record in result.study.trials()] == ["complete", "complete"]
 
 
-def test_what_was_measured_while_another_took_the_number_is_not_lost(space, clock, url):
-    """The network goes on under the next number, without another measurement."""
+def test_a_measurement_survives_a_trial_number_taken_by_another_worker(space, clock, url):
+    """A measured network gets the next trial number without a second measurement."""
 
     def overtake(architecture):
         clock.before = lambda architecture: None
@@ -181,9 +181,9 @@ def test_what_was_measured_while_another_took_the_number_is_not_lost(space, cloc
     assert sorted(clock.asked) == sorted(measured) and study.trials()[1].digest == clock.asked[0]
 
 
-def test_latency_as_an_objective_of_trainings(space, clock, url):
-    """It stands among costs and objectives, makes the frontier, and holds a study to one environment: a worker
-    elsewhere is refused with what differs, and one here goes on."""
+def test_latency_is_an_objective_of_trainings(space, clock, url):
+    """Latency appears in costs, objectives and front, and a worker in another environment is refused with the
+    difference."""
     settings = {"data": "digits", "subset": 300, "epochs": 1, "workers": 1, "stopping": "none"}
     objectives = {"accuracy": "max", "latency_ms": "min"}
     search(space, "macs<=400k", evaluate=None, storage=url, objectives=objectives, trials=2, **settings)
@@ -203,8 +203,9 @@ def test_latency_as_an_objective_of_trainings(space, clock, url):
     assert join_search(url, "one", trials=3, workers=1, stopping="none").study.counts()["complete"] == 3
 
 
-def test_another_environment_of_a_limit_is_not_put_on_one_frontier(space, clock, url):
-    """A study whose limit is a latency may go on elsewhere; its latencies are compared only when that is asked for."""
+def test_latency_limits_of_two_environments_are_not_compared(space, clock, url):
+    """A study with a latency limit may resume in another environment, but its latencies are compared only on
+    request."""
     search(space, "latency_ms<=9", sampler="random", storage=url, trials=3)
     clock.environment = replace(HERE, machine=replace(HERE.machine, versions={"torch": "3"}))
     search(space, "latency_ms<=9", sampler="random", storage=url, trials=6)
@@ -220,9 +221,9 @@ def test_another_environment_of_a_limit_is_not_put_on_one_frontier(space, clock,
     assert study.mixed_environments() == "2 environments (torch 2 or 3)"
 
 
-def test_clocks_that_were_locked_in_between_are_not_put_on_one_frontier(space, clock, url):
-    """The driver does not tell a lock, the clocks that a card kept do: far apart they do not compare unasked, and a
-    card's own ups and downs do."""
+def test_latencies_at_different_clock_rates_are_not_compared(space, clock, url):
+    """Latencies measured at very different GPU clock rates are compared only on request; normal clock variation is
+    accepted."""
     for trials, mhz in ((2, 1980.0), (4, 1905.0)):
         clock.state = {"sm_mhz": [mhz - 300, mhz], "celsius": [40, 41]}
         search(space, "latency_ms<=9", sampler="random", storage=url, trials=trials)
@@ -237,7 +238,7 @@ def test_clocks_that_were_locked_in_between_are_not_put_on_one_frontier(space, c
 
 
 def test_the_callers_own_latency_is_not_measured(space, clock):
-    """A latency that ``evaluate`` or ``costs`` brings is theirs; as a limit it must be known before."""
+    """A latency that ``evaluate`` or ``costs`` returns is not measured; a limit on it requires a cost function."""
     brought = {"accuracy": "max", "latency_ms": "min"}
 
     def both(architecture, **settings):

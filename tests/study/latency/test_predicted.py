@@ -1,4 +1,5 @@
-"""A calibrated predictor in a search: whom it lets be measured, and what it lets the sampler expect."""
+"""A calibrated predictor in a search: which networks it lets the search measure, and what it predicts for the
+sampler."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from explorer.study.samplers.frontier import INITIAL, FrontierSampler
 from tests.study.fake_clock import HERE, search
 
 SPACE = load_space("preact_variants.yaml")
-SLOWER = 1.3  # the device today, beside the day on which it was calibrated
+SLOWER = 1.3  # the device today is slower than when it was calibrated
 
 
 def better_with_size(architecture, *, choices, epochs, seed):
@@ -27,7 +28,7 @@ def better_with_size(architecture, *, choices, epochs, seed):
 
 @pytest.fixture
 def calibrated(clock, monkeypatch, tmp_path):
-    """A predictor of the clock's device, which has become slower since."""
+    """Return a predictor of the fake clock's device, which has become slower since calibration."""
     monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path / "predictors"))
     networks = [SPACE.architecture(derivation) for derivation in SPACE.sample(60, seed=3)]
     times = [count_cost(network).macs / 1e6 / SLOWER for network in networks]
@@ -35,24 +36,24 @@ def calibrated(clock, monkeypatch, tmp_path):
     return clock
 
 
-def test_an_error_is_learnt_from_measurements():
-    """Without any the predictor is believed as it is; with many it is put right, and their scatter is its."""
+def test_the_predictor_error_is_learnt_from_measurements():
+    """Without measurements the prediction is used unchanged; with many, its bias is corrected and its spread
+    estimated."""
     assert error_distribution([]) == (0.0, PRIOR_ERROR)
     shift, scatter = error_distribution([math.log(1.3)] * 50)
     assert shift == pytest.approx(math.log(1.3), rel=0.03) and scatter < 0.05
     assert error_distribution([0.2, -0.2] * 20)[1] == pytest.approx(0.2, rel=0.05)
 
 
-def test_only_the_own_space_and_environment(calibrated):
-    """A predictor of another space or environment does not speak."""
+def test_a_predictor_applies_only_to_its_space_and_environment(calibrated):
+    """A predictor of another space or environment gives no prediction."""
     assert find_predicted_latency(HERE, SPACE)(SPACE.architecture(7)).keys() == {"latency_ms"}
     assert find_predicted_latency(HERE, SPACE.with_input((1, 8, 8), 10)) is None
     assert find_predicted_latency(replace(HERE, batch=32), SPACE) is None
 
 
 def test_a_tight_limit_wastes_hardly_a_measurement(calibrated):
-    """Where one network in twenty keeps the limit, a calibrated device is asked for little more than is evaluated, from
-    the first network on."""
+    """If one network in twenty keeps the limit, a calibrated search measures few more networks than it evaluates."""
     times = sorted(count_cost(SPACE.architecture(index)).macs / 1e6 for index in range(0, SPACE.count(), 37))
     bound = f"latency_ms<={times[len(times) // 20]:.3f}"
     for sampler, most in (("frontier", 2), ("evolution", 2)):
@@ -61,9 +62,9 @@ def test_a_tight_limit_wastes_hardly_a_measurement(calibrated):
         assert study.counts()["complete"] == 10 and len(calibrated.asked) <= 10 * most
 
 
-def test_the_frontier_sampler_expects_latencies(calibrated):
-    """As an objective, the latency of networks that were not measured is expected to a tenth, from the first proposal
-    that is modelled on, though the device has changed; without a predictor it is not."""
+def test_the_frontier_sampler_predicts_latencies(calibrated):
+    """With a predictor the sampler predicts latencies within 10% from its first modelled proposal; without one it does
+    not."""
     objectives = {"accuracy": "max", "latency_ms": "min"}
     worst = {}
     for known, predict in {"calibrated": find_predicted_latency(HERE, SPACE), "not": lambda architecture: {}}.items():
@@ -90,8 +91,8 @@ def test_the_frontier_sampler_expects_latencies(calibrated):
     assert worst["calibrated"] < 0.1 < worst["not"]
 
 
-def test_a_damaged_predictor_is_said_and_not_used(calibrated, tmp_path, caplog):
-    """The search goes on without it."""
+def test_a_damaged_predictor_is_reported_and_ignored(calibrated, tmp_path, caplog):
+    """The search reports a damaged predictor and continues without it."""
     (file,) = (tmp_path / "predictors").iterdir()
     file.write_text("{}")
     assert find_predicted_latency(HERE, SPACE) is None

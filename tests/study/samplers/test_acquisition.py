@@ -1,4 +1,4 @@
-"""What the frontier sampler says it expects of the network that it proposes."""
+"""The prediction that the frontier sampler stores for each network it proposes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from tests.study.evaluations import score
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
 
 
-def test_what_is_expected_is_of_one_training_with_its_noise(space):
-    """Median and central 90% of accuracy alone, since MACs are known. On the logarithmic axis the interval has the
-    variance of the belief about the network plus that of one training."""
+def test_the_prediction_is_of_one_training_with_its_noise(space):
+    """The predicted interval of accuracy has the posterior variance of the network plus the noise of one training."""
     pool = CandidatePool(Candidates(space, {}, ()), 0)
     draw, complete = random.Random(0), TrialRecord(0, "complete")
     trials = [
@@ -44,9 +43,8 @@ def test_what_is_expected_is_of_one_training_with_its_noise(space):
         assert deviation**2 == pytest.approx(beliefs.sd[place] ** 2 + process.noise**2)
 
 
-def test_what_comes_lies_where_it_was_expected():
-    """Of a search's trainings after its first ten, whose accuracy is noise alone, most lie in the noted 90% interval,
-    which is about as wide as the noise makes it."""
+def test_results_lie_in_the_predicted_interval():
+    """After the first ten trials, most results lie in the stored 90% interval, which is about as wide as the noise."""
     noise = 0.02
 
     def evaluate(architecture, *, choices, epochs, seed):

@@ -1,4 +1,4 @@
-"""The frontier sampler: what it looks at, what it never proposes, how sure it is, under any objectives."""
+"""The frontier sampler: its candidates, its calibration, and its results under any objectives."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def search(space, evaluate, **settings):
 
 
 def by_size(architecture, *, choices, epochs, seed):
-    """Accuracy that grows with the depths, with noise."""
+    """Return a noisy accuracy that grows with the depths."""
     return {"accuracy": 0.5 + 0.05 * math.log(sum(map(len, choices.values()))) + random.Random(seed).gauss(0, 0.005)}
 
 
-def test_a_mutant_differs_in_one_choice_and_in_what_that_makes_arise():
-    """Choices other than the redrawn one are kept as long as they are live."""
+def test_a_mutation_changes_one_choice_and_its_dependent_choices():
+    """A mutation redraws one choice and keeps every other choice that is still active."""
     space, draw = load_space("preact_variants"), random.Random(0)
     for parent in space.sample(50):
         child = mutated(space, parent, draw)
@@ -41,8 +41,8 @@ def test_a_mutant_differs_in_one_choice_and_in_what_that_makes_arise():
         assert sum(child.choices[name] != parent.choices[name] for name in both) == 1
 
 
-def test_the_neighbours_are_every_single_change(space):
-    """Around two networks lie all derivations in which one live choice is answered otherwise, each parent's once."""
+def test_the_neighbours_are_all_single_changes(space):
+    """The neighbours of two networks are all derivations that change one active choice, each listed once per parent."""
     parents = [space.unrank(0), space.unrank(space.count() - 1)]
     found = list(around(space, parents, random.Random(0)))
     wanted = [(p, n.choice, n.option) for p in parents for n in neighbours(space, p)]
@@ -57,7 +57,7 @@ def test_the_neighbours_are_every_single_change(space):
 
 
 def test_an_empty_mutation_is_the_parent():
-    """In a space of one network there is nothing to redraw."""
+    """In a space with one network, a mutation returns the parent."""
     text = (
         "name: one\ninput: 1x8x8\nclasses: 10\nstem: conv3x3(8)\n"
         "stages: {blocks: 1, width: 8}\nblock: conv3x3 +\nhead: gap fc\n"
@@ -66,8 +66,8 @@ def test_an_empty_mutation_is_the_parent():
     assert mutated(space, space.unrank(0), random.Random(0)) == space.unrank(0)
 
 
-def test_choices_lie_as_far_apart_as_they_differ(space):
-    """Half the squared distance of two rows of choice features is the share that differs, an absent answer included."""
+def test_the_distance_of_choices_is_the_share_that_differs(space):
+    """Half the squared distance of two choice features is the share of choices that differ, absent ones included."""
     pool = CandidatePool(Candidates(space, {}, ()), 0)
     plain, se, deep = (
         pool.candidate(space.named(wanted)) for wanted in ({"depth": "1"}, {"attn": "se(r=ratio)"}, {"depth": "3"})
@@ -77,8 +77,8 @@ def test_choices_lie_as_far_apart_as_they_differ(space):
     assert half == pytest.approx([0.0, 2 / 4, 1 / 4])  # of depth, act, attn and ratio
 
 
-def test_beliefs_are_calibrated():
-    """On functions drawn from additive effects, central 90% intervals hold 80% to 99% of held-out values."""
+def test_posterior_intervals_are_calibrated():
+    """On functions drawn from additive effects, central 90% intervals contain 80% to 99% of held-out values."""
     held = []
     for seed in range(8):
         draw = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def test_beliefs_are_calibrated():
 
 
 def test_a_running_trial_is_not_proposed_again(space):
-    """Conditioning on a running trial narrows its posterior and keeps the centre."""
+    """Conditioning on a running trial narrows its posterior and keeps the mean."""
     draw = np.random.default_rng(0)
     features = Features(draw.standard_normal((12, 2)), np.zeros((12, 0)))
     process = GaussianProcess(features[:10], np.exp(draw.standard_normal(10)), 0)
@@ -103,9 +103,9 @@ def test_a_running_trial_is_not_proposed_again(space):
     assert np.all(after.sd < before.sd) and after.mean == pytest.approx(before.mean, abs=0.05)
 
 
-def test_where_values_come_in_steps_the_next_one_can_be_reached():
-    """Of two levels seen, the better one is not held for the best there is, and being at it again is no gain;
-    without ties nothing is rounded."""
+def test_the_next_level_of_discrete_values_can_be_reached():
+    """If values have discrete levels, the model allows a better level than the best seen, and repeating the best is no
+    gain."""
     features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)))
     belief = GaussianProcess(features, np.array([0.5, 0.4, 0.5, 0.5, 0.4, 0.5, 0.4, 0.5]), 0).predict(features)
     assert belief.step == pytest.approx(0.1) and belief.floor < 0.4 - 0.15
@@ -125,7 +125,8 @@ def test_where_values_come_in_steps_the_next_one_can_be_reached():
     ids=lambda objectives: ",".join(objectives),
 )
 def test_any_objectives_are_searched(objectives):
-    """One to four objectives, costs among them or none, either way; failures and negative own costs are borne."""
+    """The sampler accepts one to four objectives, minimised or maximised, with or without costs, failures and negative
+    costs."""
 
     def evaluate(architecture, *, choices, epochs, seed):
         if choices["order"] == "original":
@@ -140,7 +141,7 @@ def test_any_objectives_are_searched(objectives):
 
 
 def test_limits_are_kept_without_a_refusal():
-    """Candidates are held against the limits before they are proposed, so none is rejected."""
+    """Candidates are checked against the limits before they are proposed, so no trial is rejected."""
     limits = [parse_limit("macs<=6M")]
     study = search(load_space("preact_variants"), by_size, limits=limits, trials=12)
     assert study.counts()["rejected"] == 0
@@ -148,13 +149,14 @@ def test_limits_are_kept_without_a_refusal():
 
 
 def test_the_first_networks_are_spread_over_the_cost():
-    """The initial design has cheap networks and dear ones: a factor of four at least in MACs."""
+    """The initial design covers cheap and expensive networks: MACs differ by a factor of at least four."""
     macs = [record.costs["macs"] for record in search(load_space("preact_variants"), by_size, trials=5).trials()]
     assert max(macs) > 4 * min(macs)
 
 
 def test_it_beats_uniform_draws(space):
-    """Of a task of additive effects, 9 trials dominate more than 9 uniform draws do, on the mean of three seeds."""
+    """On a task with additive effects, 9 trials have a larger hypervolume than 9 uniform draws, as the mean of three
+    seeds."""
     reference = {"accuracy": 0.5, "macs": 1e6}
     found = {
         sampler: sum(
@@ -169,7 +171,7 @@ def test_it_beats_uniform_draws(space):
 
 
 def test_a_space_of_very_many_derivations_is_searched():
-    """Spaces are drawn from and mutated, never listed: this one has 3 ** 90 derivations."""
+    """The sampler draws and mutates but never lists derivations, so it searches a space of 3 ** 90."""
     text = (
         "name: vast\ninput: 1x8x8\nclasses: 10\nstem: conv3x3(4)\nstages: {blocks: 30, width: [4, 4, 4]}\n"
         "block: conv3x3 act +\nhead: gap fc\nvary: {act: block}\ngrammar:\n  act: relu | silu | gelu\n"
@@ -178,7 +180,8 @@ def test_a_space_of_very_many_derivations_is_searched():
 
 
 def test_rank_then_crowding():
-    """Ranks are those of repeated fronts; within one, ends first and then who stands alone; equals share a rank."""
+    """Ranks equal those of repeated fronts; within a front, ends come first, then isolated points; equal points share a
+    rank."""
     keys = by_rank([(1, 4), (2, 2), (4, 1), (3, 3), (2, 2), (5, 5)])
     assert [rank for rank, _ in keys] == [0, 0, 0, 1, 0, 2]
     assert keys[0][1] == keys[2][1] == -math.inf

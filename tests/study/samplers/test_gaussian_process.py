@@ -20,10 +20,9 @@ def networks(rows: int, numbers: int, choices: int, seed: int) -> Features:
 
 
 @pytest.mark.parametrize("kind", ["numbers", "choices"])
-def test_the_posterior_is_that_of_scikit_learn(kind):
-    """With the fitted hyperparameters, mean and standard deviation on the logarithmic axis equal those of
-    scikit-learn: Matern 5/2 over numbers, or exp(-decay * share) over choices, which is a squared exponential kernel
-    of their codes; the other kernel is constant there."""
+def test_the_posterior_equals_that_of_scikit_learn(kind):
+    """With the fitted hyperparameters, mean and standard deviation on the log axis equal those of scikit-learn, for
+    numeric features and for choices."""
     shape = (COLUMNS, 0) if kind == "numbers" else (0, COLUMNS)
     known, untried = networks(TRIALS, *shape, seed=0), networks(UNTRIED, *shape, seed=1)
     values = np.exp(np.random.default_rng(2).standard_normal(TRIALS))

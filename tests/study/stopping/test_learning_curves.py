@@ -1,4 +1,4 @@
-"""The learning curves of a study, as a search keeps them while it runs and finds them when it resumes."""
+"""The learning curves of a study: kept during a search and reloaded when it resumes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def proposal(name: str, macs: float) -> Proposal:
 
 
 class Search:
-    """What a search does with its curves, without the networks: trials with given accuracies after each epoch."""
+    """A search's handling of curves without networks: trials with given accuracies after each epoch."""
 
     def __init__(self, rule=THIRD):
         self.writer = StudyWriter(make_study(None), new_worker())
         self.curves = LearningCurves(self.writer.study, rule, EPOCHS)
 
     def trial(self, accuracies, macs: float) -> str:
-        """Runs one trial as far as it is let, and returns why it was stopped."""
+        """Run one trial until it is stopped or ends, and return the stop reason."""
         number = len(self.writer.study.trials())
         record = self.writer.begin(number, proposal(f"n{number}", macs))
         self.curves.learn([record])
@@ -64,7 +64,7 @@ def search():
 
 
 def test_a_trial_that_falls_behind_is_stopped_at_a_rung(search):
-    """The first go on; a dearer and worse one is stopped at the first rung, a cheaper one is not."""
+    """The first trials continue; a costlier and worse trial is stopped at the first rung, a cheaper one is not."""
     assert search.trial([0.3, 0.5, 0.7, 0.8], 100) == search.trial([0.4, 0.5, 0.8, 0.9], 110) == ""
     assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epochs, the best 33% go on"
     assert search.trial([0.1, 0.2, 0.3, 0.4], 50) == ""
@@ -73,8 +73,8 @@ def test_a_trial_that_falls_behind_is_stopped_at_a_rung(search):
     assert [point.val_accuracy for point in stopped.result.curve] == [0.2]
 
 
-def test_a_resumed_search_judges_as_the_first_did(search):
-    """The curves are in the store: a search that begins anew knows the rungs as they were."""
+def test_a_resumed_search_decides_like_the_first_one(search):
+    """Curves are in the store, so a resumed search has the same rungs."""
     for accuracy, macs in ((0.3, 100), (0.4, 110), (0.2, 200), (0.5, 300), (0.1, 250)):
         search.trial([accuracy, accuracy + 0.1, accuracy + 0.2, accuracy + 0.3], macs)
     again = LearningCurves(search.writer.study, Rungs(3), EPOCHS)
@@ -84,8 +84,8 @@ def test_a_resumed_search_judges_as_the_first_did(search):
     assert again.add_epoch(record, epoch(1, 0.1)) == search.curves.add_epoch(record, epoch(1, 0.1)) != ""
 
 
-def test_a_stopped_trial_is_taken_up_when_its_place_has_improved(search):
-    """When others come and fare worse the stopped trial is named, taken up again and trained to the end."""
+def test_a_stopped_trial_is_resumed_when_its_rank_improves(search):
+    """When later trials score worse, the stopped trial is selected, resumed and trained to the end."""
     for macs in (100, 110):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     assert search.trial([0.45, 0.6, 0.7, 0.9], 120)
@@ -103,8 +103,8 @@ def test_a_stopped_trial_is_taken_up_when_its_place_has_improved(search):
     assert search.writer.reopen(2) is None
 
 
-def test_the_epochs_of_a_training_begun_anew_are_counted(search):
-    """What was trained before a stopped trial was begun anew counts among the epochs trained, however it ends now."""
+def test_the_epochs_of_a_restarted_training_are_counted(search):
+    """Epochs trained before a stopped trial restarts count among the epochs trained, whatever its final state."""
     study = search.writer.study
     for macs in (100, 110):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
@@ -122,8 +122,8 @@ def test_the_epochs_of_a_training_begun_anew_are_counted(search):
     assert saved["epochs_trained"] == 3 * whole + stopped + 1 and saved["epochs_saved"] == -stopped - 1
 
 
-def test_no_trial_is_taken_up_for_ever(search):
-    """A trial that was begun RETRIES + 1 times is not named again."""
+def test_no_trial_is_resumed_without_limit(search):
+    """A trial that was started RETRIES + 1 times is not selected again."""
     for macs in (100, 110):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     search.trial([0.45, 0.6, 0.7, 0.9], 120)
@@ -134,15 +134,15 @@ def test_no_trial_is_taken_up_for_ever(search):
     assert search.writer.study.trial(2).attempt == RETRIES + 1 and 2 not in search.curves._stopped
 
 
-def test_no_rule_keeps_no_curves():
-    """Without a rule nothing is looked at and nothing read."""
+def test_without_a_rule_no_curves_are_kept():
+    """Without a stopping rule no curve is checked or loaded."""
     search = Search(RULES["none"])
     assert search.curves.looks == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
     assert search.curves.reopened() is None
 
 
-def test_what_a_stopped_trial_would_have_come_to_is_noted():
-    """A stopped trial's expected values are kept with it for whoever samples; they are no objectives of it."""
+def test_the_forecast_of_a_stopped_trial_is_stored():
+    """A stopped trial stores its forecast values for samplers, separate from its objectives."""
     search = Search(Rungs())
     for number in range(10):
         search.trial([0.01 * number + a for a in (0.3, 0.4, 0.5, 0.6)], 100 - number)
@@ -156,8 +156,9 @@ def test_what_a_stopped_trial_would_have_come_to_is_noted():
     assert search.writer.study.trial(10).objectives == {}
 
 
-def test_a_training_that_goes_on_from_another_process_is_not_misjudged(search):
-    """A trial whose first epochs were another process's is not looked at; when it ends its whole way is known."""
+def test_a_training_resumed_from_another_process_is_not_stopped(search):
+    """A trial whose first epochs ran in another process is not checked at rungs; its full curve is known when it
+    ends."""
     for macs in (100, 110, 90):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     record = search.writer.begin(3, proposal("n3", 400.0))

@@ -1,4 +1,4 @@
-"""Which trainings are ended early: the rules on made-up curves, against brute force."""
+"""The early-stopping rules on synthetic curves, compared with brute force."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def dominates(a, b) -> bool:
 
 
 def brute_rank(point, others) -> int:
-    """The length of the longest chain of points that dominate one another and then this one."""
+    """Return the length of the longest chain of points that dominate one another and then this point."""
     above = [other for other in others if dominates(other, point)]
     return max((1 + brute_rank(other, above) for other in above), default=0)
 
 
 def brute_crowding(point, front, spans) -> float:
-    """The sum over the objectives of the gap between the neighbours of ``point`` in its front, by the definition."""
+    """Return the sum over the objectives of the gap between the neighbours of ``point`` in its front."""
     total = 0.0
     for axis, span in enumerate(spans):
         ordered = sorted(set(front), key=lambda p: (p[axis], p))
@@ -43,7 +43,8 @@ def brute_crowding(point, front, spans) -> float:
 @settings(max_examples=300, deadline=None)
 @given(points)
 def test_ranks_and_places_are_those_of_brute_force(points):
-    """Rank: the longest chain of dominating points. Place: how many rank lower, or equal and are less crowded."""
+    """Rank is the longest chain of dominating points; place is the number of points with lower rank or equal rank and
+    less crowding."""
     ranks, places = places_of(np.array(points))
     assert ranks == [brute_rank(point, points) for point in points]
     spans = [max(column) - min(column) for column in zip(*points)]
@@ -62,7 +63,7 @@ def test_ranks_and_places_are_those_of_brute_force(points):
 @settings(max_examples=200, deadline=None)
 @given(points, st.integers(2, 4))
 def test_a_rung_lets_the_best_share_go_on(points, eta):
-    """A run goes on exactly when it is among the first of its rung, undominated, or in the best 1/eta of the places."""
+    """A run continues exactly if it is among the first of its rung, undominated, or in the best 1/eta of the places."""
     runs = [Run((point[:1],), point[1:]) for point in points]
     judged, others = runs[:1], runs[1:]
     (reason,) = Rungs(eta).reasons(1, judged, others)
@@ -75,8 +76,8 @@ def test_a_rung_lets_the_best_share_go_on(points, eta):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=24), coordinates)
-def test_a_cheap_run_is_never_ended_for_dearer_ones(others, accuracy):
-    """Whatever the others score: a run that is cheaper than all of them goes on."""
+def test_the_cheapest_run_is_never_stopped(others, accuracy):
+    """The rules never stop a run that is cheaper than all others, whatever their scores."""
     cheap = Run(((-accuracy,),), (-1.0,))
     assert Rungs().reasons(1, [cheap], [Run(((-a,),), (cost,)) for a, cost in others]) == [""]
 
@@ -91,15 +92,15 @@ def test_a_cheap_run_is_never_ended_for_dearer_ones(others, accuracy):
         (28, (1, 2, 4, 8, 16), (1, 2, 3, 4, 6, 9, 14, 21)),
     ],
 )
-def test_looks_are_geometric(epochs, rungs, curves):
-    """Rungs look after 1, 2, 4, ... epochs, curves more often; neither after the last."""
+def test_checks_are_at_geometric_epochs(epochs, rungs, curves):
+    """Rungs check after 1, 2, 4, ... epochs, curves more often, and neither after the last epoch."""
     assert RULES["rungs"].looks(epochs) == rungs
     assert RULES["curves"].looks(epochs) == curves
     assert RULES["none"].looks(epochs) == ()
 
 
 def made_up(count: int, seed: int, noise: float = 0.03) -> list[Run]:
-    """Complete runs of four epochs whose accuracy grows towards a final value, of costs between 1 and 100."""
+    """Return complete runs of four epochs whose accuracy grows towards a final value, with costs between 1 and 100."""
     draw = random.Random(seed)
     runs = []
     for _ in range(count):
@@ -111,12 +112,12 @@ def made_up(count: int, seed: int, noise: float = 0.03) -> list[Run]:
 
 
 def run(accuracies, cost: float, complete: bool = False) -> Run:
-    """A run of these accuracies, which with the cost are all its signs."""
+    """Return a run with these accuracies; accuracy and cost are its only metrics."""
     return Run(tuple((-a,) for a in accuracies), (cost,), tuple((a, math.log(cost)) for a in accuracies), complete)
 
 
-def test_forecasts_cover_what_comes():
-    """Of runs not seen, about nine in ten reach a value between the 5th and the 95th percentile of their forecast."""
+def test_forecast_intervals_contain_the_final_values():
+    """About nine in ten held-out runs end between the 5th and the 95th percentile of their forecast."""
     inside = total = 0
     for seed in range(40):
         known, unseen = made_up(12, seed), made_up(20, 1000 + seed)
@@ -128,8 +129,9 @@ def test_forecasts_cover_what_comes():
     assert 0.85 <= inside / total <= 0.95
 
 
-def test_curves_end_the_hopeless_and_spare_the_rest():
-    """With enough complete runs one far behind for its cost ends, with its chance; a good or cheap one goes on."""
+def test_curves_stop_only_unpromising_runs():
+    """With enough complete runs, a run far behind for its cost is stopped with its probability; good or cheap runs
+    continue."""
     complete = made_up(30, 1)
     hopeless, good, cheap = run([0.1], 90.0), run([0.55], 90.0), run([0.1], 0.5)
     rule = Curves()
@@ -139,16 +141,17 @@ def test_curves_end_the_hopeless_and_spare_the_rest():
     assert rule.reasons(1, [hopeless], complete[: MIN_COMPLETE - 1]) == [""]
 
 
-def test_unfinished_and_shorter_runs_do_not_disturb():
-    """Runs that are not complete are no ground for a forecast, and shorter ones are not of a rung."""
+def test_unfinished_and_shorter_runs_are_ignored():
+    """Incomplete runs do not enter forecasts, and shorter runs do not enter a rung."""
     complete, short = made_up(20, 3), [run([0.9], 1.0)] * 30
     judged = [run([0.1, 0.2], 50.0)]
     assert Curves().reasons(2, judged, complete + short) == Curves().reasons(2, judged, complete)
     assert Rungs().reasons(2, judged, complete + short) == Rungs().reasons(2, judged, complete)
 
 
-def test_several_learnt_objectives_are_forecast_together():
-    """With accuracy and loss both learnt a run must lose in both to end, and draws keep their correlation."""
+def test_several_measured_objectives_are_forecast_jointly():
+    """If accuracy and loss are both forecast, a run must be behind in both to be stopped; samples keep their
+    correlation."""
     known = [replace(run, learnt=tuple((a[0], 1 + a[0]) for a in run.learnt)) for run in made_up(30, 4)]
     forecast = predict(1, known[:1], known)
     assert np.corrcoef(forecast.draws[0].T)[0, 1] > 0.99
@@ -157,7 +160,7 @@ def test_several_learnt_objectives_are_forecast_together():
 
 
 def test_an_unknown_rule_is_refused_by_name():
-    """A wrong name is one line with those there are."""
+    """An unknown rule name gives a one-line error that lists the known rules."""
     with pytest.raises(
         StudyError, match="unknown stopping rule 'rung'; known: auto, none, rungs, curves; did you mean 'rungs'"
     ):
@@ -165,6 +168,6 @@ def test_an_unknown_rule_is_refused_by_name():
 
 
 def test_auto_stops_no_short_training():
-    """By default trainings of few epochs run to their end; a rule that is named holds for them, too."""
+    """By default short trainings run to their end; a rule given by name applies to them too."""
     assert [choose_stopping("auto", epochs) for epochs in (1, 5, 7, 8, 30)] == ["none"] * 3 + ["rungs"] * 2
     assert choose_stopping("rungs", 2) == "rungs"

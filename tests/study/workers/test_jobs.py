@@ -1,4 +1,4 @@
-"""What counts as a result."""
+"""The validation of evaluation results."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ def is_heading(name) -> bool:
 @settings(max_examples=1000, deadline=None)
 @given(answers)
 def test_a_result_is_finite_numbers_of_the_right_names(answer):
-    """R11: whatever is answered, it is taken exactly when it is a mapping that has the expected names with finite
-    numbers, and then as floats; anything else is a ValueError that says what was found. Other finite numbers are kept,
-    other values are named."""
+    """A result is accepted exactly if it maps all expected names to finite numbers; any other raises a ValueError that
+    describes it."""
     good = isinstance(answer, dict) and all(name in answer and is_finite_number(answer[name]) for name in EXPECTED)
     try:
         outcome = check_answer("evaluate", answer, EXPECTED)
@@ -57,6 +56,6 @@ def test_a_result_is_finite_numbers_of_the_right_names(answer):
 
 
 def test_a_number_too_large_for_a_float_is_no_result():
-    """An integer beyond all floats is refused like infinity, not an error of another kind."""
+    """An integer beyond the float range is rejected like infinity, with the same kind of error."""
     with pytest.raises(ValueError, match="expected a finite number"):
         check_answer("evaluate", {"accuracy": 10**400}, ("accuracy",))

@@ -1,4 +1,4 @@
-"""Trials in child processes: what kills one kills its trial and nothing else."""
+"""Trials in child processes: a crash fails only its own trial."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.study.faults import alive
 
 @pytest.fixture
 def workplace():
-    """Makes a workplace for an evaluation, and clears it away."""
+    """Create a workplace for an evaluation and stop it afterwards."""
     made = []
 
     def make(evaluate, workers=1, reused=False, work=None):
@@ -64,7 +64,7 @@ def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
 
 @pytest.mark.parametrize("evaluate", [*FAILURES, *DEATHS], ids=lambda evaluate: evaluate.__name__)
 def test_each_way_to_fail_is_a_failure_with_a_reason(workplace, job, evaluate):
-    """R1: fifteen ways to end badly, a crash of the process among them, are failures that say what happened."""
+    """Fifteen ways to fail, a process crash among them, give failures with a reason."""
     place = workplace(evaluate)
     place.start(job(0))
     assert place.room == 0
@@ -72,8 +72,8 @@ def test_each_way_to_fail_is_a_failure_with_a_reason(workplace, job, evaluate):
     assert place.room == 1
 
 
-def test_jobs_beside_a_dying_one_go_on(workplace, job):
-    """One child's death is no other's: two jobs at once, one is killed, the other gives its result."""
+def test_jobs_beside_a_killed_one_continue(workplace, job):
+    """Of two concurrent jobs, one is killed and the other returns its result."""
     dying, living = workplace(evaluations.killed), workplace(evaluations.slow)
     dying.start(job(0))
     living.start(job(1))
@@ -81,8 +81,8 @@ def test_jobs_beside_a_dying_one_go_on(workplace, job):
     assert answers(living, 1)[1] == Outcome({"accuracy": evaluations.score(job(1).choices)})
 
 
-def test_what_a_child_prints_stays_off_standard_output(tmp_path, environment):
-    """Standard output is for results alone: what an evaluation prints goes to standard error."""
+def test_output_of_a_child_stays_off_standard_output(tmp_path, environment):
+    """The output of an evaluation goes to standard error, because standard output is for results."""
     (tmp_path / "noisy.py").write_text(
         "def noisy(architecture, *, choices, epochs, seed):\n    print('chatter')\n    return {'accuracy': 0.5}\n"
     )
@@ -105,16 +105,16 @@ def test_what_a_child_prints_stays_off_standard_output(tmp_path, environment):
     "evaluate, limits, message",
     [
         (evaluations.endless, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
-        (evaluations.stubborn, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
+        (evaluations.ignores_sigterm, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
         (evaluations.with_child, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
-        (evaluations.greedy, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
-        (evaluations.greedy_child, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
-        (evaluations.detached_greed, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
+        (evaluations.allocates_forever, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
+        (evaluations.child_allocates, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
+        (evaluations.detached_allocates, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
     ],
     ids=["hang", "hang ignoring SIGTERM", "hang of a grandchild", "memory", "of a grandchild", "of a detached one"],
 )
 def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, evaluate, limits, message):
-    """R12: a trial that hangs or takes too much memory fails with the limit it broke, and leaves no process."""
+    """A trial that hangs or takes too much memory fails with the broken limit and leaves no process."""
     place = workplace(evaluate)
     place.start(job(0), limits)
     group = {child.process.pid for child in place._children}
@@ -126,8 +126,7 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
 
 @pytest.mark.parametrize("evaluation", ["detaches", "detaches_and_crashes", "detaches_and_hangs"])
 def test_processes_in_sessions_of_their_own_end_with_their_trial(tmp_path, start, evaluation):
-    """What a trial detaches from itself ends with it: after a result, a crash of its process, and SIGKILL of the search
-    while it runs."""
+    """Detached processes of a trial end with it: after a result, a crash, and SIGKILL of the search."""
     process = start(evaluation, 2, 2)
     if evaluation == "detaches_and_hangs":
         wait_until(lambda: len(sleepers(tmp_path)) >= 4)
@@ -137,7 +136,7 @@ def test_processes_in_sessions_of_their_own_end_with_their_trial(tmp_path, start
 
 
 def sleepers(tmp_path) -> list[int]:
-    """The detached processes of this test that sleep."""
+    """Return the detached sleeping processes of this test."""
     found = []
     for pid in alive(tmp_path):
         with suppress(OSError):
@@ -146,12 +145,11 @@ def sleepers(tmp_path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_trial_that_eats_all_memory_fails_alone(space):
-    """R12: of two workers' trials those that take memory without end fail with their reason, beside them the others
-    are complete."""
+def test_a_trial_that_exhausts_memory_fails_alone(space):
+    """Of two workers' trials, those without a memory bound fail with a reason and the others complete."""
     study = run_search(
         space,
-        evaluate=evaluations.greedy_or_good,
+        evaluate=evaluations.allocates_or_good,
         storage=None,
         sampler="random",
         workers=2,
@@ -164,16 +162,16 @@ def test_a_trial_that_eats_all_memory_fails_alone(space):
     assert study.counts()["complete"] == 5 and study.counts()["running"] == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="the kernel has no such score")
-def test_where_memory_runs_out_the_kernel_ends_a_trial_first(workplace, job):
-    """A child bears the highest score there is, so that the search outlives it."""
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="the kernel has no oom_score_adj")
+def test_the_kernel_ends_a_trial_before_the_search(workplace, job):
+    """A child has the highest ``oom_score_adj``, so the search survives when memory runs out."""
     place = workplace(evaluations.oom_score)
     place.start(job(0))
     assert answers(place, 1)[0].measured["accuracy"] == 1000
 
 
-def test_a_search_of_hanging_trials_goes_on_and_gives_up(space):
-    """R12, R13: with a limit on a trial's time a search whose every trial hangs fails each of them and ends."""
+def test_a_search_of_hanging_trials_gives_up(space):
+    """With a time limit, a search in which every trial hangs fails each trial and ends."""
     result = run_search(space, evaluate=evaluations.endless, storage=None, workers=4, trial_seconds=0.2)
     assert result.failed and result.study.counts()["running"] == 0
     reasons = [record.reason for record in result.study.trials() if record.state == "failed" and record.same_as is None]
@@ -181,8 +179,8 @@ def test_a_search_of_hanging_trials_goes_on_and_gives_up(space):
     assert reasons.count("it took longer than the 0.2 s that a trial may take") >= 11
 
 
-def test_a_stubborn_trial_is_ended_a_second_later():
-    """SIGTERM first; what lives on after a second is ended by SIGKILL, and what is ended is asked no more."""
+def test_a_trial_that_ignores_sigterm_is_killed_a_second_later():
+    """A process that survives SIGTERM for one second gets SIGKILL, and an ended job is not run again."""
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
     )
@@ -200,9 +198,9 @@ def test_a_stubborn_trial_is_ended_a_second_later():
     watchdog.check()
 
 
-def test_usual_limits_leave_room_for_what_is_usual():
-    """No limit of time before it is known how long a trial takes; then twenty times that, ten minutes at least.
-    Memory is shared among the workers, two GiB at least."""
+def test_default_limits_leave_room():
+    """The time limit is unset at first, then twenty times the usual trial (at least ten minutes); workers share memory
+    (at least 2 GiB)."""
     assert usual_limits(1, None).seconds is None
     assert usual_limits(1, 2.0).seconds == 600 and usual_limits(1, 60.0).seconds == 1200
     assert usual_limits(1, None).memory == max(2 << 30, int(0.9 * total_memory()))
@@ -210,8 +208,8 @@ def test_usual_limits_leave_room_for_what_is_usual():
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, None])
-def test_a_verdict_ends_a_training_after_that_very_epoch(workplace, job, stop_after):
-    """The parent looks at some epochs; a training that it ends does not begin another, one that it spares goes on."""
+def test_a_stop_decision_ends_a_training_after_that_epoch(workplace, job, stop_after):
+    """The parent checks some epochs: a stopped training starts no further epoch, the others continue."""
     place = workplace(None, work=evaluations.epochs_until_stopped)
     place.start(replace(job(0), looks=(1, 3, 9)))
     heard, outcome = [], None
@@ -227,8 +225,8 @@ def test_a_verdict_ends_a_training_after_that_very_epoch(workplace, job, stop_af
     assert outcome.result.epochs == (stop_after or 10) and heard == list(range(1, (stop_after or 10) + 1))
 
 
-def test_a_verdict_that_comes_late_still_counts(workplace, job, monkeypatch):
-    """A training that hears nothing goes on after a while, and ends when the verdict comes, at whichever epoch."""
+def test_a_late_stop_decision_still_applies(workplace, job, monkeypatch):
+    """A training without an answer continues after a while and ends at whichever epoch the stop decision arrives."""
     place = workplace(None, work=evaluations.epochs_until_stopped)
     place.start(replace(job(0), looks=(1, 9)))
     outcome, told = None, False
@@ -243,8 +241,8 @@ def test_a_verdict_that_comes_late_still_counts(workplace, job, monkeypatch):
     assert 2 <= outcome.result.epochs < 10
 
 
-def test_a_reused_child_does_job_after_job(workplace, job):
-    """Reused children stay: as many jobs in one process, each with its own answer."""
+def test_a_reused_child_runs_several_jobs(workplace, job):
+    """A reused child runs several jobs in one process, each with its own result."""
     place = workplace(evaluations.pid_as_accuracy, reused=True)
     pids = []
     for number in range(4):
@@ -257,8 +255,8 @@ def test_a_reused_child_does_job_after_job(workplace, job):
     wait_until(lambda: not members({int(pids[0])}))
 
 
-def test_a_reused_child_ends_with_a_failure(workplace, job):
-    """After a failure the next job gets a new process: the old one's device may be in any state."""
+def test_a_failure_ends_a_reused_child(workplace, job):
+    """After a failure the next job gets a new process, because the device state of the old one is unknown."""
     place = workplace(evaluations.fails_on_odd, reused=True)
     found = {}
     for number in (0, 2, 1, 4, 6):
@@ -269,8 +267,8 @@ def test_a_reused_child_ends_with_a_failure(workplace, job):
     assert pids[0] == pids[1] != pids[2] == pids[3]
 
 
-def test_a_reused_child_that_leaks_is_replaced(workplace, job, monkeypatch):
-    """A child that has grown too much since its first job gets no further one."""
+def test_a_reused_child_that_leaks_memory_is_replaced(workplace, job, monkeypatch):
+    """A child whose memory grew too much since its first job gets no further job."""
     monkeypatch.setattr(pool, "LEAK_BYTES", 60 << 20)
     place = workplace(evaluations.leaks, reused=True)
     pids = []
@@ -280,8 +278,8 @@ def test_a_reused_child_that_leaks_is_replaced(workplace, job, monkeypatch):
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3]
 
 
-def test_a_reused_child_that_is_killed_fails_its_job_alone(workplace, job):
-    """SIGKILL of a reused child between two jobs is nobody's failure, within a job it is that job's."""
+def test_a_killed_reused_child_fails_only_its_job(workplace, job):
+    """SIGKILL of a reused child between jobs fails no job; within a job it fails that job."""
     place = workplace(evaluations.pid_as_accuracy, reused=True)
     place.start(job(0))
     first = int(answers(place, 1)[0].measured["accuracy"])
@@ -292,7 +290,7 @@ def test_a_reused_child_that_is_killed_fails_its_job_alone(workplace, job):
 
 
 def test_a_stopped_workplace_leaves_no_process(workplace, job):
-    """``stop`` ends the children and what they started, at once."""
+    """``stop`` ends the children and all their descendants at once."""
     place = workplace(evaluations.with_child, workers=2)
     place.start(job(0))
     place.start(job(1))
@@ -303,9 +301,8 @@ def test_a_stopped_workplace_leaves_no_process(workplace, job):
     wait_until(lambda: not members(groups))
 
 
-def test_ctrl_c_does_not_end_a_fork_server_that_still_imports(environment):
-    """SIGINT to all processes of a terminal, while the fork server imports torch, does not end it, and no traceback is
-    shown."""
+def test_ctrl_c_does_not_end_a_fork_server_during_imports(environment):
+    """SIGINT to the process group does not end a fork server that still imports torch, and prints no traceback."""
     code = """
 import os, signal, threading, time
 from multiprocessing import forkserver
@@ -339,7 +336,7 @@ workplace.stop()
 
 
 def test_two_workers_never_evaluate_one_network_twice(space, url):
-    """R15 with two workers and failures of all kinds: each network is evaluated once at most, and all are tried."""
+    """With two workers and all kinds of failures, each network is evaluated at most once and all are tried."""
     result = run_search(space, evaluate=by_turns, storage=url, study="one", sampler="random", workers=2, trials=1000)
     records = result.study.trials()
     evaluated = [record.digest for record in records if record.same_as is None]
@@ -353,7 +350,7 @@ def test_two_workers_never_evaluate_one_network_twice(space, url):
 
 
 def test_a_network_that_kills_its_workers_is_given_up(space):
-    """A trial whose process is killed each time is tried four times, and then has failed."""
+    """A trial whose process is killed each time gets four attempts and then fails."""
     study = run_search(
         space, evaluate=evaluations.killed_or_good, storage=None, sampler="random", workers=2, trials=4
     ).study
@@ -365,8 +362,8 @@ def test_a_network_that_kills_its_workers_is_given_up(space):
     assert study.counts()["complete"] == 4 and study.counts()["interrupted"] == 0
 
 
-def test_workers_change_nothing_but_the_order(space):
-    """What is found does not depend on the number of workers when the whole space is searched."""
+def test_workers_change_only_the_order(space):
+    """A search of the whole space gives the same results with any number of workers."""
     found = [
         {record.digest: record.objectives for record in study.trials()}
         for study in (
@@ -378,7 +375,8 @@ def test_workers_change_nothing_but_the_order(space):
 
 
 def test_an_evaluation_of_an_interactive_session_is_refused_several_workers(environment):
-    """What is defined where there is no file, as in a notebook, no child could find: one line says so at once."""
+    """A function defined without a file, as in a notebook, cannot be imported by children and gives a one-line
+    error."""
     script = f"""
 import explorer
 def good(architecture, *, choices, epochs, seed):
@@ -393,9 +391,9 @@ explorer.search(space, evaluate=good, storage=None, trials=1, workers=2)
 
 
 @pytest.mark.slow
-def test_a_script_that_would_search_anew_in_its_workers_is_told(tmp_path, environment):
-    """An ``evaluate`` of a script is found by importing that; one that searches at its top level is told to stand under
-    a guard, before any trial fails, and with it the same study goes on."""
+def test_a_script_that_would_search_in_its_workers_needs_a_guard(tmp_path, environment):
+    """A script that searches at its top level is refused before any trial with advice to use a guard, and then
+    resumes."""
     script = tmp_path / "script.py"
     lines = f"""
 import explorer
@@ -417,7 +415,7 @@ def good(architecture, *, choices, epochs, seed):
 
 
 def members(groups: set[int]) -> list[int]:
-    """The living processes of these process groups."""
+    """Return the running processes of these process groups."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
