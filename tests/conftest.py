@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections import Counter
 from multiprocessing import forkserver
 
 import hypothesis
@@ -27,6 +28,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # of it, no trial imports torch for itself, and no writer the store, whichever test comes first.
     forkserver.set_forkserver_preload([*PRELOADED, "explorer.study.search", "tests.store.conftest"])
     forkserver.ensure_running()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the order of ``pytest_collection_modifyitems``, which pytest-xdist would sort by the number of tests."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the most slow tests come first: begun last, one of them leaves the other workers idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,7 @@ def test_reading_and_costing_import_no_heavy_package(program):
     assert child.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_building_imports_torch():
     """Building a network imports torch, so the check above works."""
     check = f"{READING}; explorer.build(space.architecture(7)); import sys; print('torch' in sys.modules)"

@@ -31,14 +31,12 @@ def counted_by_fvcore(architecture: Architecture) -> tuple[int, int]:
     return found[0], found[1]
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 8, 8), (3, 24, 17), *(pytest.param(x, marks=pytest.mark.slow) for x in ((3, 32, 32), (4, 9, 40)))]
-)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 24, 17), (3, 32, 32), (4, 9, 40)])
 def test_costs_equal_fvcores_exactly(shape):
     """For sampled networks and input shapes, params equal the built network's, and macs and activations equal
     fvcore's."""
     made = load_space("preact_variants").with_input(shape, 7)
-    for derivation in made.sample(13, seed=sum(shape)):
+    for derivation in made.sample(4, seed=sum(shape)):
         arch = made.architecture(derivation)
         cost = count_cost(arch)
         assert cost.params == sum(p.numel() for p in build_network(arch).parameters())

@@ -36,7 +36,7 @@ def one_thread():
 def test_counters_agree_exactly(name):
     """For sampled networks of each shipped space, fvcore, torch and ptflops agree with the explorer layer by layer."""
     space = load_space(name).with_input((3, 16, 16), 10)
-    for derivation in list(space)[:5] if space.count() <= 5 else space.sample(6, seed=5):
+    for derivation in list(space)[:5] if space.count() <= 5 else space.sample(3, seed=5):
         report = check_cost(space.architecture(derivation))
         assert report.differences == (), str(derivation)
         assert report.fvcore_macs == report.torch_macs == report.macs > 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import functools
 import math
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -90,6 +93,13 @@ def accuracy_of(number: int) -> float:
 
 def write_study(url: str, name: str) -> Study:
     """Write COMPLETE complete trials, then one failed, one rejected, one cached (as trial 0) and one running."""
+    writer = write_ended(url, name)
+    assert writer.begin(RUNNING, proposal(RUNNING)).state == "running"
+    return writer.study
+
+
+def write_ended(url: str, name: str) -> StudyWriter:
+    """The trials of ``write_study`` but for the running one."""
     writer = begin_study(url, name)
     for number in range(COMPLETE):
         assert writer.begin(number, proposal(number)).state == "running"
@@ -98,8 +108,7 @@ def write_study(url: str, name: str) -> Study:
     writer.finish(FAILED, Ending("failed", reason=REASON))
     writer.refuse(REJECTED, proposal(REJECTED), "rejected", "macs <= 1M: it has 2.3M")
     assert writer.begin(CACHED, proposal(0)).state == "cached"
-    assert writer.begin(RUNNING, proposal(RUNNING)).state == "running"
-    return writer.study
+    return writer
 
 
 def confirm(study: Study, trial: TrialRecord, seed: int, value: float) -> None:
@@ -138,6 +147,13 @@ def answers(port: int) -> bool:
         return False
 
 
+def join_log(file: Path) -> None:
+    """Moves what SQLite still keeps in its log into the file."""
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
 def numbers(values) -> list[float]:
     """Return the numbers that plotly packed, or the values unchanged."""
     if isinstance(values, dict):
@@ -151,7 +167,19 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/explorer.db"
 
 
+@pytest.fixture(scope="session")
+def written_file(tmp_path_factory) -> Path:
+    """A database with what ended in the study "digits & co"; tests work on copies of it."""
+    file = tmp_path_factory.mktemp("written") / "explorer.db"
+    write_ended(f"sqlite:///{file}", "digits & co").study.database.close()
+    join_log(file)
+    return file
+
+
 @pytest.fixture
-def study(url):
-    """The study "digits & co" in that storage."""
-    return write_study(url, "digits & co")
+def study(url, written_file, tmp_path):
+    """The study "digits & co" in it, as ``write_study`` writes it."""
+    shutil.copy(written_file, tmp_path / "explorer.db")
+    writer = begin_study(url, "digits & co")
+    writer.begin(RUNNING, proposal(RUNNING))  # its lease begins now
+    return writer.study

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from explorer.store import open_study
 from tests.dashboards.chromium import CHROMIUM, FLAGS
 from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, serving, write_study
 from tests.dashboards.payloads import HOSTILE
 
+HOSTILE_NAME = HOSTILE[0] + HOSTILE[3]
 TIMEOUT_MS = 60_000  # milliseconds, generous for a loaded machine
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
@@ -26,6 +29,36 @@ def browser():
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
+
+
+def write_hostile(url: str) -> None:
+    """A study whose every text is an attack."""
+    quantity = " ".join(HOSTILE[1:8])
+    writer = begin_study(url, HOSTILE_NAME, {quantity: "max", "macs": "min"}, space=HOSTILE[1], data=HOSTILE[4])
+    for number, text in enumerate(HOSTILE):
+        writer.begin(
+            number, proposal(number, choices={HOSTILE[2]: text, text: HOSTILE[-1]}, costs={"macs": number + 1, text: 2})
+        )
+        writer.finish(number, ending(0.5, **{quantity: number / 100}))
+    writer.begin(len(HOSTILE), proposal(len(HOSTILE)))
+    writer.refuse(len(HOSTILE) + 1, proposal(len(HOSTILE) + 1), "rejected", " ".join(HOSTILE))
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory) -> str:
+    """The storage of the tests below, with a study for each test."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('storage')}/explorer.db"
+    write_hostile(url)
+    for name in ("clicked", "walked", "first"):
+        write_study(url, name)
+    return url
+
+
+@pytest.fixture(scope="module")
+def address(storage):
+    """The address of its dashboard."""
+    with serving(storage) as address:
+        yield address
 
 
 @contextmanager
@@ -84,12 +117,12 @@ def click_trial(page, number: int, shown) -> None:
                 raise
 
 
-def test_a_click_on_a_point_shows_its_network(browser, url):
+def test_a_click_on_a_point_shows_its_network(browser, storage, address):
     """A click on a point shows the trial's accuracy, diagram, curve and choices, and new trials do not change the
     selection."""
-    study = write_study(url, "clicked")
+    study = open_study(storage, "clicked")
     cheap = study.frontier()[0]
-    with serving(url) as address, visiting(browser, address) as page:
+    with visiting(browser, f"{address}/?study=clicked") as page:
         headline = page.get_by_test_id("stText").filter(has_text="trial ")
         dear = study.frontier()[-1].number
         headline.get_by_text(f"trial {dear} · complete").wait_for()
@@ -103,7 +136,7 @@ def test_a_click_on_a_point_shows_its_network(browser, url):
         page.get_by_text("8 epochs in 4.0 s").wait_for()
         complete = page.get_by_test_id("stMetric").filter(has_text="complete")
         assert str(COMPLETE) in complete.inner_text()
-        writer = begin_study(url, "clicked")
+        writer = begin_study(storage, "clicked")
         writer.begin(RUNNING + 1, proposal(RUNNING + 1))
         writer.finish(RUNNING + 1, ending(0.72))
         complete.get_by_text(str(COMPLETE + 1)).wait_for()
@@ -111,11 +144,10 @@ def test_a_click_on_a_point_shows_its_network(browser, url):
 
 
 @pytest.mark.slow
-def test_a_neighbour_opens_and_back_returns(browser, url):
+def test_a_neighbour_opens_and_back_returns(browser, storage, address):
     """By keyboard a neighbour opens, its address names it, Back and Forward work, and a button saves a file."""
-    study = write_study(url, "walked")
-    dear = study.frontier()[-1]
-    with serving(url) as address, visiting(browser, f"{address}/architecture") as page:
+    dear = open_study(storage, "walked").frontier()[-1]
+    with visiting(browser, f"{address}/architecture?study=walked") as page:
         shown = page.get_by_test_id("stText").get_by_text(f"trial {dear.number} · complete")
         shown.wait_for()
         page.get_by_role("button", name="MACs").first.focus()
@@ -134,18 +166,9 @@ def test_a_neighbour_opens_and_back_returns(browser, url):
         assert "network=" in page.url
 
 
-def test_hostile_texts_stay_text(browser, url):
+def test_hostile_texts_stay_text(browser, address):
     """Hostile texts in the database open no dialog, create no element and send no request."""
-    name, quantity = HOSTILE[0] + HOSTILE[3], " ".join(HOSTILE[1:8])
-    writer = begin_study(url, name, {quantity: "max", "macs": "min"}, space=HOSTILE[1], data=HOSTILE[4])
-    for number, text in enumerate(HOSTILE):
-        writer.begin(
-            number, proposal(number, choices={HOSTILE[2]: text, text: HOSTILE[-1]}, costs={"macs": number + 1, text: 2})
-        )
-        writer.finish(number, ending(0.5, **{quantity: number / 100}))
-    writer.begin(len(HOSTILE), proposal(len(HOSTILE)))
-    writer.refuse(len(HOSTILE) + 1, proposal(len(HOSTILE) + 1), "rejected", " ".join(HOSTILE))
-    with serving(url) as address, visiting(browser, address) as page:
+    with visiting(browser, f"{address}/?study={quote(HOSTILE_NAME)}") as page:
         page.get_by_test_id("stGraphVizChart").first.locator("g.node").first.wait_for()
         page.locator(".js-plotly-plot .point").first.wait_for()
         label = page.get_by_test_id("stMetricLabel").filter(has_text="best").inner_text()
@@ -170,46 +193,42 @@ def assert_plain(page) -> None:
     assert page.get_by_test_id("stMetricLabel").locator("[data-testid=stIconMaterial], [style*=color]").count() == 0
 
 
-def test_the_front_page_has_an_address(browser, url):
+@pytest.mark.slow
+def test_the_front_page_has_an_address(browser, address):
     """``/frontier`` is the front page too, and applies the parameters of the address."""
-    write_study(url, "first")
-    write_study(url, "second")
-    with serving(url) as address, visiting(browser, f"{address}/frontier?study=first") as page:
+    with visiting(browser, f"{address}/frontier?study=first") as page:
         page.get_by_text("explorer export first:").wait_for()
         page.locator(".js-plotly-plot .point").first.wait_for()
         assert page.url == f"{address}/?study=first"
 
 
-def test_a_page_under_another_name_is_refused(browser, url):
+def test_a_page_under_another_name_is_refused(browser, address):
     """Under a foreign host name (DNS rebinding) the browser shows one line, and scripts cannot read the page or open
     its websocket."""
-    write_study(url, "first")
-    with serving(url) as address:
-        port = address.rpartition(":")[2]
-        page = browser.new_page()
-        assert page.goto(f"http://evil.test:{port}/").status == 421
-        assert page.locator("body").inner_text().startswith("The dashboard does not answer to this host name.")
-        for target in (f"http://evil.test:{port}", address):
-            assert page.evaluate("at => fetch(at + '/_stcore/health').then(r => r.status, e => 'failed')", target) in (
-                421,
-                "failed",
-            )
-            opened = "at => new Promise(end => { const s = new WebSocket(at.replace('http', 'ws') + '/_stcore/stream');"
-            opened += " s.onopen = () => end('open'); s.onerror = () => end('refused'); })"
-            assert page.evaluate(opened, target) == "refused"
-        page.close()
+    port = address.rpartition(":")[2]
+    page = browser.new_page()
+    assert page.goto(f"http://evil.test:{port}/").status == 421
+    assert page.locator("body").inner_text().startswith("The dashboard does not answer to this host name.")
+    for target in (f"http://evil.test:{port}", address):
+        assert page.evaluate("at => fetch(at + '/_stcore/health').then(r => r.status, e => 'failed')", target) in (
+            421,
+            "failed",
+        )
+        opened = "at => new Promise(end => { const s = new WebSocket(at.replace('http', 'ws') + '/_stcore/stream');"
+        opened += " s.onopen = () => end('open'); s.onerror = () => end('refused'); })"
+        assert page.evaluate(opened, target) == "refused"
+    page.close()
 
 
 @pytest.mark.slow
-def test_the_figures_obey_the_security_policy(browser, url):
+def test_the_figures_obey_the_security_policy(browser, address):
     """All figures on every page are drawn without a violation of the content security policy."""
-    write_study(url, "first")
     figures = {"": 4, "architecture": 2, "effects": 3, "space": 1, "runs": 3}
-    with serving(url) as address, visiting(browser, address) as page:
+    with visiting(browser, f"{address}/?study=first") as page:
         said = []
         page.on("console", lambda message: said.append(message.text))
         for path, number in figures.items():
-            page.goto(f"{address}/{path}")
+            page.goto(f"{address}/{path}?study=first")
             page.locator(".js-plotly-plot").nth(number - 1).wait_for(state="attached")
             if path in ("", "architecture"):
                 page.get_by_test_id("stGraphVizChart").first.locator("g.node").first.wait_for()

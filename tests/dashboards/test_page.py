@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tests.dashboards.conftest import (
     begin_study,
     confirm,
     ending,
+    join_log,
     numbers,
     proposal,
     write_study,
@@ -219,7 +221,7 @@ def test_a_study_that_a_search_wrote(page, url):
     assert len(at.get("graphviz_chart")) == 2
 
 
-def damage(file: Path, kind: str) -> None:
+def damage(file: Path, kind: str, written_file: Path) -> None:
     """Replace ``file`` by something that is not a complete database."""
     url = f"sqlite:///{file}"
     if kind == "empty file":
@@ -227,8 +229,7 @@ def damage(file: Path, kind: str) -> None:
     elif kind == "text":
         file.write_text("trial,accuracy\n1,0.5\n")
     elif kind == "half":
-        write_study(url, "one").database.close()
-        join_log(file)
+        shutil.copy(written_file, file)
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     elif kind == "later version":
         open_for_writing(url).close()
@@ -236,10 +237,10 @@ def damage(file: Path, kind: str) -> None:
     elif kind == "foreign":
         change(file, "CREATE TABLE birds (name TEXT)")
     elif kind == "bad row":
-        write_study(url, "one").database.close()
+        shutil.copy(written_file, file)
         change(file, "UPDATE explorer_trials SET costs = '{' WHERE number = 3")
     elif kind == "odd row":
-        write_study(url, "one").database.close()
+        shutil.copy(written_file, file)
         change(file, """UPDATE explorer_trials SET costs = '{"macs": "5"}' WHERE number = 3""")
     elif kind == "no studies":
         open_for_writing(url).close()
@@ -256,13 +257,6 @@ def change(file: Path, statement: str) -> None:
     connection = sqlite3.connect(file)
     connection.execute(statement)
     connection.commit()
-    connection.close()
-
-
-def join_log(file: Path) -> None:
-    """Merge SQLite's log into the file."""
-    connection = sqlite3.connect(file)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
 
@@ -283,10 +277,10 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("kind", SENTENCES)
-def test_a_storage_that_cannot_be_shown_gives_a_sentence(kind, page, tmp_path):
+def test_a_storage_that_cannot_be_shown_gives_a_sentence(kind, page, tmp_path, written_file):
     """A storage without a study gives a sentence with advice, and is left unchanged."""
     file = tmp_path / "explorer.db"
-    damage(file, kind)
+    damage(file, kind, written_file)
     before = file.read_bytes() if file.exists() else None
     at = page(f"sqlite:///{file}")
     assert SENTENCES[kind] in texts(at)
@@ -294,11 +288,11 @@ def test_a_storage_that_cannot_be_shown_gives_a_sentence(kind, page, tmp_path):
     assert (file.read_bytes() if file.exists() else None) == before
 
 
-def test_a_storage_created_later_is_found(page, url):
+def test_a_storage_created_later_is_found(page, written_file, tmp_path):
     """A page opened before the search shows the study once it exists."""
     at = page()
     assert "'explorer search' makes it" in texts(at)
-    write_study(url, "late")
+    shutil.copy(written_file, tmp_path / "explorer.db")
     at.run()
     assert metrics(at)["complete"] == str(COMPLETE)
 

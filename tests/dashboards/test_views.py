@@ -47,8 +47,8 @@ PAGES = ("architecture", "effects", "space", "runs")
 def page(url, monkeypatch):
     """Run one page of ``url`` and return its contents."""
 
-    def draw(name: str, **session) -> AppTest:
-        monkeypatch.setenv(STORAGE_VARIABLE, url)
+    def draw(name: str, storage: str = url, **session) -> AppTest:
+        monkeypatch.setenv(STORAGE_VARIABLE, storage)
         at = AppTest.from_file(ROOT / "views" / f"{name}.py", default_timeout=60)
         for key, value in session.items():
             at.session_state[key] = value
@@ -90,32 +90,46 @@ def test_every_page_reports_missing_data(name, trials, page, url):
     assert not at.error
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_page_draws_the_study_of_a_search(name, page, url):
-    """The pages draw a study of ``run_search`` with a user's evaluation function and objectives."""
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> str:
+    """A storage that ``run_search`` wrote; only read by the tests."""
+    storage = f"sqlite:///{tmp_path_factory.mktemp('searched')}/explorer.db"
     run_search(
         load_space("he2016_orders.yaml"),
         trials=4,
-        storage=url,
+        storage=storage,
         study="real",
         objectives={"quality": "max", "joules": "min"},
         evaluate=lambda arch, **_: {"quality": 1 / len(arch.to_json())},
         costs={"joules": lambda arch, choices: len(arch.to_json()) % 97 + 1.0},
     )
-    at = page(name)
+    return storage
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_draws_the_study_of_a_search(name, page, searched):
+    """The pages draw a study of ``run_search`` with a user's evaluation function and objectives."""
+    at = page(name, searched)
     assert not at.exception and not at.error
 
 
-@pytest.mark.parametrize("name", ["frontier", *PAGES])
-@pytest.mark.parametrize("kind", ["three objectives", "all failed"])
-def test_every_page_draws_unusual_studies(name, kind, page, url):
-    """Pages draw a study with three objectives and a study whose trials all failed."""
-    writer = begin_study(url, "odd", {"latency_ms": "min", "accuracy": "max", "params": "min"})
+@pytest.fixture(scope="module", params=["three objectives", "all failed"])
+def odd(request, tmp_path_factory) -> tuple[str, str]:
+    """The kind and the storage of a study of three objectives, or of one whose trials all failed."""
+    storage = f"sqlite:///{tmp_path_factory.mktemp('odd')}/explorer.db"
+    writer = begin_study(storage, "odd", {"latency_ms": "min", "accuracy": "max", "params": "min"})
     for number in range(12):
         writer.begin(number, proposal(number))
         done = ending(0.5 + number / 50, latency_ms=1.0 + number % 5)
-        writer.finish(number, Ending("failed", reason=REASON) if kind == "all failed" else done)
-    at = page(name)
+        writer.finish(number, Ending("failed", reason=REASON) if request.param == "all failed" else done)
+    return request.param, storage
+
+
+@pytest.mark.parametrize("name", ["frontier", *PAGES])
+def test_every_page_draws_unusual_studies(name, odd, page):
+    """Pages draw a study with three objectives and a study whose trials all failed."""
+    kind, storage = odd
+    at = page(name, storage)
     assert not at.exception and not at.error
     if name == "frontier" and kind == "three objectives":
         assert at.selectbox(key="cost").value == "latency_ms"

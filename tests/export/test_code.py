@@ -107,12 +107,12 @@ def test_generated_code_passes_its_check(exported):
         check_code(made.code)
 
 
-DRAWN = 10  # networks of each shipped space
+DRAWN = 4  # networks of each shipped space
 
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_every_shipped_space_is_exported(name, tmp_path, monkeypatch):
-    """Ten random networks of each shipped space give allowed code, and small ones have equal keys, logits and
+    """Four random networks of each shipped space are code of the allowed syntax, which runs. The two smallest have
     gradients."""
     space = loaded(name)
     drawn = [space.architecture(derivation) for derivation in space.sample(DRAWN, seed=3)]

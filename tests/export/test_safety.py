@@ -33,19 +33,22 @@ from explorer.networks.build import build_network
 from explorer.space.search_space import load_space, parse_space
 from tests.export.spaces import random_architecture, randomised
 
-RANDOM = 500
+# EXPLORER_FUZZ_SCALE=20 tries twenty times as many.
+RANDOM = 100 * int(os.environ.get("EXPLORER_FUZZ_SCALE", "1"))
 PACKAGES = [Path(explorer.__file__).parent, Path(explorer.__file__).parents[1] / "dashboards"]
 # The restricted unpickler for CIFAR's own files is the only module that may name pickle.
 ALLOWED = {"pickle": {"explorer/data/formats/pickled.py"}}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
+TINY = "input: 3x8x8\nclasses: 5\nstem: conv3x3(4)\nstages: {blocks: 1, width: 4}\nblock: conv3x3 bn +\nhead: gap fc\n"
 
 
 @pytest.mark.slow
-def test_code_of_five_hundred_random_architectures_is_safe_and_correct(tmp_path, fresh):
-    """The code of 500 random networks has only allowed syntax and gives bit-identical logits in another process."""
+def test_a_hundred_random_architectures(tmp_path, fresh):
+    """The code of 100 random networks is of the allowed syntax alone, and run in another process it gives each
+    network's own logits to the last bit."""
     architectures = [random_architecture(seed) for seed in range(RANDOM)]
-    assert len({architecture.digest for architecture in architectures}) > RANDOM * 0.99
+    assert len({architecture.digest for architecture in architectures}) >= RANDOM * 0.99
     folders, expected = [], []
     for number, architecture in enumerate(architectures):
         network, code = randomised(architecture, seed=number), write_code(architecture)
@@ -116,15 +119,12 @@ INJECTED = [
 def test_fifty_injected_names_do_not_reach_the_code():
     """Any space name or provenance leaves code and spec unchanged, and is one escaped line in the card."""
     assert len(INJECTED) >= 50
-    text = (
-        "input: 3x8x8\nclasses: 5\nstem: conv3x3(4)\nstages: {blocks: 1, width: 4}\nblock: conv3x3 bn +\nhead: gap fc\n"
-    )
-    plain = parse_space(text).architecture(0)
+    plain = parse_space(TINY).architecture(0)
     code, spec = write_code(plain), space_text(plain)
     check_code(code)
     for name in INJECTED:
         try:
-            architecture = parse_space(f"name: {json.dumps(name)}\n{text}").architecture(0)
+            architecture = parse_space(f"name: {json.dumps(name)}\n{TINY}").architecture(0)
         except ExplorerError:  # not printable, so the language rejects it
             architecture = plain
         assert write_code(architecture) == code and space_text(architecture) == spec, name
@@ -296,14 +296,15 @@ def killed_at(event: int, folder: Path, export: Callable[[], object]) -> bool:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.slow
 @pytest.mark.parametrize("replaces", [False, True])
-def test_a_killed_export_leaves_no_incomplete_folder(architecture, tmp_path, replaces):
+def test_a_killed_export_leaves_no_incomplete_folder(tmp_path, replaces):
     """After a kill at any file operation the folder is absent, old or new, always complete, and the next export cleans
     up."""
     target, earlier = tmp_path / "net", tmp_path / ".earlier-net"
-    old, new = (build_network(architecture, seed=seed).state_dict() for seed in range(2))
+    small = parse_space(TINY).architecture(0)
+    old, new = (build_network(small, seed=seed).state_dict() for seed in range(2))
 
     def export(state: dict[str, torch.Tensor]) -> None:
-        export_architecture(architecture, target, state_dict=state, formats=["yaml", "safetensors"])
+        export_architecture(small, target, state_dict=state, formats=["yaml", "safetensors"])
 
     before, names, found = "old" if replaces else "none", {weight_bytes(old): "old", weight_bytes(new): "new"}, []
     for event in itertools.count():

@@ -63,7 +63,7 @@ def test_order_and_environments():
     cores."""
     heard = []
     architectures = [SPACE.architecture(0), SPACE.architecture(4)]
-    found = child.measure_in_child(architectures, settings(1, 4), "cpu", on_latency=heard.append)
+    found = child.measure_in_child(architectures, settings(1, 4), "cpu", time_scale=0.02, on_latency=heard.append)
     assert [(each.digest, each.environment.batch) for each in found] == [
         (architecture.digest, batch) for architecture in architectures for batch in (1, 4)
     ]
@@ -72,14 +72,14 @@ def test_order_and_environments():
     assert digests[0] == digests[2] != digests[1] == digests[3]
 
 
-@pytest.mark.slow
 def test_the_commit_is_not_in_the_environment():
     """Another commit with the same protocol has the same environment, and another version of torch has another."""
     from dataclasses import replace
 
-    found = explorer.latency(nn.ReLU(), device="cpu", input=(3, 8, 8)).environment
-    moved = replace(found, machine=replace(found.machine, commit="another"))
-    newer = replace(found, machine=replace(found.machine, versions={"torch": "99"}))
+    machine = Environment("cpu", "a processor", 1, "here", "3", {"torch": "2"}, commit="one")
+    found = LatencyEnvironment(machine, 1, "float32", "nchw", "eager", 1, {})
+    moved = replace(found, machine=replace(machine, commit="another"))
+    newer = replace(found, machine=replace(machine, versions={"torch": "99"}))
     assert moved.digest == found.digest != newer.digest
 
 

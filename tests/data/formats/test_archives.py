@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 
 import numpy as np
 import pyarrow
@@ -34,21 +35,22 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@cache
+def gzipped_zeros() -> bytes:
+    """ZEROS as a member of a gzip file, which may have many."""
+    return gzip.compress(ZEROS, compresslevel=1)
+
+
 def gigabyte_gz(path) -> None:
     """A gigabyte of zeros in a megabyte of gzip."""
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(16):
-            file.write(ZEROS)
+    path.write_bytes(gzipped_zeros() * 16)
 
 
 def tar_with(path, member: str, size: int, kind: bytes = tarfile.REGTYPE) -> None:
     """Return a gzipped tar whose only member is zeros."""
     info = tarfile.TarInfo(member)
     info.size, info.type = size, kind
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(info.tobuf(tarfile.GNU_FORMAT))
-        for _ in range(size // len(ZEROS)):
-            file.write(ZEROS)
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT)) + gzipped_zeros() * (size // len(ZEROS)))
 
 
 def a_large_batch(folder) -> None:
@@ -65,7 +67,7 @@ def a_large_header(folder) -> None:
 
 def a_large_zip(folder) -> None:
     with (
-        zipfile.ZipFile(folder / "cifar10.zip", "w", zipfile.ZIP_DEFLATED) as zipped,
+        zipfile.ZipFile(folder / "cifar10.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped,
         zipped.open("data_batch_1", "w", force_zip64=True) as file,
     ):
         for _ in range(16):
@@ -90,10 +92,10 @@ def a_repeated_image(folder) -> None:
     [
         (a_large_batch, "cifar10", "unpacks to 1,073,741,824 bytes or more, up to data_batch_1, expected at most"),
         (a_repeated_image, "cifar10", "bytes of images, expected at most"),
-        pytest.param(a_large_stranger, "cifar10", "up to zeros, expected at most", marks=pytest.mark.slow),
-        pytest.param(a_large_header, "cifar10", "damaged or cut short", marks=pytest.mark.slow),
+        (a_large_stranger, "cifar10", "up to zeros, expected at most"),
+        (a_large_header, "cifar10", "damaged or cut short"),
         pytest.param(a_large_zip, "cifar10", "up to data_batch_1, expected at most", marks=pytest.mark.slow),
-        pytest.param(a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes", marks=pytest.mark.slow),
+        (a_large_idx, "mnist", "unpacks to more than 47,040,016 bytes"),
     ],
 )
 def test_a_bomb_is_rejected_within_little_memory(make, name, message, tmp_path):
