@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from multiprocessing import forkserver
 
 import hypothesis
 import numpy
 import pytest
 
+from explorer.store import database
+from explorer.store.sqlite_file import make_durable
 from explorer.study.workers.pool import PRELOADED
 
 SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
@@ -19,6 +23,9 @@ SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
 # The same examples in every run; a time limit per example would fail on a loaded machine.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fixed")
+
+# Tests start hundreds of processes; without cached bytecode each would compile the explorer.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests that run side by side have a core each: two threads of torch on one core wait for one another most of the
@@ -49,6 +56,19 @@ def seeded() -> None:
     numpy.random.seed(SEED % 2**32)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(SEED)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sqlite_without_sync() -> Iterator[None]:
+    """SQLite does not wait for the disk in the test process, because no database of a test has to survive a power cut."""
+
+    def open_without_sync(connection: sqlite3.Connection, record: object) -> None:
+        make_durable(connection, record)
+        connection.execute("PRAGMA synchronous=OFF").close()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "make_durable", open_without_sync)
+        yield
 
 
 @pytest.fixture

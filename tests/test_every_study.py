@@ -41,7 +41,12 @@ def ask(capsys, storage, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("kind", KINDS)
+ALIKE = ("in workers", "own cost", "one loss", "latency", "limited")  # kinds that differ little from another
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in ALIKE else ()) for kind in KINDS]
+)
 def test_every_reading_command_answers(ask, kind, tmp_path):
     """Each command prints its result, or one line with the reason why there is none."""
     assert ask("trials", kind)[0] == 0

@@ -24,7 +24,7 @@ def test_confirm_gives_test_metrics_of_the_front(capsys, storage):
     folder, url = storage
     line = ("search", "--space", str(folder / "tiny.yaml"), "--data", "digits", "--epochs", "1", "--workers", "2")
     status, _, err = run(
-        capsys, *line, "--objectives", "accuracy,params", "--trials", "4", "--stopping", "none", "--storage", url
+        capsys, *line, "--objectives", "accuracy,params", "--trials", "3", "--stopping", "none", "--storage", url
     )
     assert status == 0, err
     line = ("confirm", "tiny-digits", "--seeds", "2", "--workers", "2", "--storage", url)

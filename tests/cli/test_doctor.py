@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -20,12 +19,12 @@ from tests.data.layouts import python_batches
 ROOT = Path(__file__).parents[2]
 
 
-def doctor(*args: object, before: str = "", **environment: str) -> tuple[int, dict, str]:
+def doctor(*args: object, before: str = "") -> tuple[int, dict, str]:
     """Return the result of ``explorer doctor --json`` in its own process, which first runs ``before``."""
     code = f"{before}\nimport sys; from explorer.cli import main; main(['doctor', '--json', *sys.argv[1:]])"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment},
+        capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -126,13 +125,14 @@ def test_missing_packages_come_with_the_install_command(storage, tmp_path):
     assert "[all]" not in checks
 
 
-def test_a_cache_that_cannot_be_written(storage, tmp_path):
+def test_a_cache_that_cannot_be_written(storage, tmp_path, monkeypatch):
     """Without a writable cache a search can run, and the check names the cost."""
     (tmp_path / "file").write_text("")
-    status, document, _ = doctor("--storage", storage, XDG_CACHE_HOME=str(tmp_path / "file"))
-    (check,) = [check for check in document["checks"] if check["name"] == "cache"]
-    assert status == 0
-    assert not check["ok"] and "XDG_CACHE_HOME" in check["mend"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    checks = examine(storage)
+    check = by_name(checks)["cache"]
+    assert healthy(checks)
+    assert not check.ok and "XDG_CACHE_HOME" in check.mend
 
 
 def test_a_folder_without_locks_is_reported(tmp_path, monkeypatch):

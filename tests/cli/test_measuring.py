@@ -10,11 +10,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from explorer.cli import main
+from explorer.measure.child import measure_in_child
+from explorer.measure.predictor import calibration
 from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.records import Environment
 from explorer.space.search_space import load_space
@@ -33,15 +36,20 @@ def own_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture
+def hurried(monkeypatch):
+    """Measures for a fraction of the usual time."""
+    monkeypatch.setattr("explorer.measure.child.measure_in_child", partial(measure_in_child, time_scale=0.3))
+
+
 @pytest.mark.slow
-def test_latency_as_json(capsys):
+def test_latency_as_json(capsys, hurried):
     """The JSON has a row per network and setting, in order, with latency, settings and environment."""
-    status, out, err = run(
-        capsys, "latency", "he2016_orders.yaml#0", "he2016_orders.yaml#4", "--batch", "1,2", "--device", "cpu", "--json"
-    )
+    archs, small = ["he2016_orders.yaml#0", "he2016_orders.yaml#4"], ["--input", "1x8x8", "--classes", "10"]
+    status, out, err = run(capsys, "latency", *archs, *small, "--batch", "1,2", "--device", "cpu", "--json")
     rows = json.loads(out)
     assert (status, err) == (0, "")
-    space = load_space("he2016_orders.yaml")
+    space = load_space("he2016_orders.yaml").with_input((1, 8, 8), 10)
     digests = [space.architecture(index).digest for index in (0, 4)]
     assert [(row["digest"], row["batch"]) for row in rows] == [
         (digest, batch) for digest in digests for batch in (1, 2)
@@ -54,7 +62,7 @@ def test_latency_as_json(capsys):
         assert "batch norms folded" in row["method"]
 
 
-def test_latency_as_text(capsys):
+def test_latency_as_text(capsys, hurried):
     """A line describes the network, device and settings, and another input than the space's own is used."""
     status, out, _ = run(capsys, "latency", "he2016_orders.yaml#0", "--device", "cpu", "--data", "digits")
     assert status == 0
@@ -102,12 +110,14 @@ def test_invalid_input_ends_before_any_measurement(capsys, args, message):
 
 
 @pytest.mark.slow
-def test_concurrent_measurements_take_turns(capsys):
+def test_concurrent_measurements_take_turns(capsys, hurried):
     """A measurement waits for another one on the same device, with a message."""
     said = ""
     with ThreadPoolExecutor() as pool:
         with measuring("cpu"):
-            waiting = pool.submit(main, ["latency", "he2016_orders.yaml#0", "--device", "cpu", "--json"])
+            waiting = pool.submit(
+                main, ["latency", "he2016_orders.yaml#0", "--data", "digits", "--device", "cpu", "--json"]
+            )
             while not said and not waiting.done():
                 time.sleep(0.05)
                 said = capsys.readouterr().err
@@ -157,6 +167,7 @@ def test_invalid_predictors(capsys, monkeypatch, tmp_path, args, message):
 def test_calibrate_and_predict(capsys, monkeypatch, tmp_path):
     """A calibration reports its error on held-out networks and its file, and then predicts latencies of networks."""
     monkeypatch.setenv("EXPLORER_PREDICTORS", str(tmp_path))
+    monkeypatch.setattr(calibration, "TIME_SCALE", 0.02)
     small = ["--device", "cpu", "--input", "1x8x8", "--classes", "10", "--json"]
     status, out, _ = run(capsys, "latency", "--calibrate", "preact_variants.yaml", "-n", "20", *small)
     made = json.loads(out)

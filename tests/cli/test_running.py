@@ -12,7 +12,8 @@ from explorer.study.workers.jobs import Job, Retraining, Training
 from explorer.study.workers.train_job import perform
 from tests.command_line import run
 
-SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--epochs", "1", "--workers", "2", "--json")
+SEARCH = ("search", "--space", "he2016_orders.yaml", "--data", "digits", "--subset", "200", "--epochs", "1")
+SEARCH += ("--workers", "2", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,8 @@ def test_another_recipe_is_rejected_with_the_difference(capsys, storage):
 
 def test_train_evaluates_on_the_test_split(capsys):
     """``train`` gives validation and test accuracy and a curve over all epochs, and the same for the same seed."""
-    args = ("train", "he2016_orders.yaml#0", "--data", "digits", "--epochs", "2", "--device", "cpu", "--json")
+    args = ("train", "he2016_orders.yaml#0", "--data", "digits", "--subset", "200")
+    args += ("--epochs", "2", "--device", "cpu", "--json")
     status, out, err = run(capsys, *args)
     assert status == 0, err
     first = json.loads(out)
@@ -189,6 +191,8 @@ def test_an_interrupted_training_resumes(capsys, tmp_path, monkeypatch):
         "preact_variants.yaml#0",
         "--data",
         "digits",
+        "--subset",
+        "300",
         "--epochs",
         "3",
         "--device",

@@ -198,5 +198,5 @@ def test_a_search_under_nohup_survives_its_terminal(tmp_path, command):
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(2)
+        process.wait(1)
     assert counts(tmp_path)["running"] == 2

@@ -21,7 +21,7 @@ def test_every_command_has_help(capsys):
         assert status == 0 and out.startswith("Usage: explorer " + name)
 
 
-@pytest.mark.parametrize("name", ["he2016_orders.yaml", "preact_variants.yaml"])
+@pytest.mark.parametrize("name", ["he2016_orders.yaml", pytest.param("preact_variants.yaml", marks=pytest.mark.slow)])
 def test_space_as_json(capsys, name):
     """``space --json`` gives one document with counts, choices and cost ranges."""
     status, out, err = run(capsys, "space", name, "--json")

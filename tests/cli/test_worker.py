@@ -16,14 +16,14 @@ SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]
 
 
 @pytest.mark.slow
-def test_two_workers_and_a_search_share_a_study(tmp_path):
+def test_two_workers_and_a_search_share_a_study(tmp_path, capsys):
     """One search and two workers reach the study's total exactly without duplicates, end with status 0 and keep its
     limit."""
     url = f"sqlite:///{tmp_path}/explorer.db"
-    line = ["--data", "digits", "--subset", "300", "--epochs", "1", *SETTINGS, "--storage", url]
-    first = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "1", "--study", "shared"]
-    subprocess.run([*first, "--limit", "macs<=200k"], check=True, capture_output=True)
-    search = [*EXPLORER, "search", "--space", "preact_variants.yaml", *line, "--trials", "9", "--study", "shared"]
+    line = ["search", "--space", "preact_variants.yaml", "--data", "digits", "--subset", "100", "--epochs", "1"]
+    line += [*SETTINGS, "--storage", url, "--study", "shared"]
+    assert run(capsys, *line, "--trials", "1", "--limit", "macs<=200k")[0] == 0
+    search = [*EXPLORER, *line, "--trials", "9"]
     worker = [*EXPLORER, "worker", "--storage", url, "--study", "shared", "--trials", "9", *SETTINGS]
     started = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

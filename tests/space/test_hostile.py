@@ -73,13 +73,13 @@ def test_large_but_allowed_files_are_read(name, outcomes):
 
 # For a longer search, EXPLORER_FUZZ_SCALE=20 tries twenty times as many inputs, different ones each time.
 SCALE = int(os.environ.get("EXPLORER_FUZZ_SCALE", "1"))
-INPUTS = 5_000
+INPUTS = 3_000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800 * SCALE)
 def test_any_input_gives_a_space_or_an_error_with_a_position():
-    """Each of 5,000 generated inputs gives a consistent space or a SpaceError with positions, in bounded time and
+    """Each of 3,000 generated inputs gives a consistent space or a SpaceError with positions, in bounded time and
     memory."""
     read = [sys.executable, "-m", "tests.space.fuzz"]
     run = partial(subprocess.run, cwd=Path(__file__).parents[2], capture_output=True, text=True)

@@ -85,7 +85,9 @@ def postgresql() -> Iterator[str]:
     if not programs or find_spec("psycopg") is None:
         pytest.skip("PostgreSQL or its driver psycopg is not installed")
     account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # initdb refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="explorer-postgresql-"))
+    memory = "/dev/shm"  # where a server makes and removes databases in a moment
+    roomy = os.path.isdir(memory) and shutil.disk_usage(memory).free > 1 << 30
+    folder = Path(tempfile.mkdtemp(prefix="explorer-postgresql-", dir=memory if roomy else None))
     if account:
         shutil.chown(folder, **account)
     with socket.socket() as probe:
@@ -106,14 +108,15 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql: str) -> str:
+def postgresql_url(postgresql: str) -> Iterator[str]:
     """The URL of an empty PostgreSQL storage."""
     name = f"test_{secrets.token_hex(6)}"
     engine = sqlalchemy.create_engine(f"{postgresql}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield f"{postgresql}/{name}"
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     engine.dispose()
-    return f"{postgresql}/{name}"
 
 
 @pytest.fixture(params=["file", "memory", "postgresql"])

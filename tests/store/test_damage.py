@@ -120,7 +120,7 @@ def test_the_undamaged_database_is_read(whole):
 @pytest.mark.parametrize(
     "table",
     [
-        pytest.param(table.name, marks=() if table.name == "explorer_trials" else pytest.mark.slow)
+        pytest.param(table.name, marks=() if table.name == "explorer_claims" else pytest.mark.slow)
         for table in metadata.sorted_tables
     ],
 )

@@ -318,7 +318,7 @@ open_for_writing(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("statements", [0, 4, 9, 11])
+@pytest.mark.parametrize("statements", [*(pytest.param(few, marks=pytest.mark.slow) for few in (0, 4)), 9])
 def test_a_killed_migration_changes_nothing(full, statements):
     """A process killed during the migration leaves the tables of version 1, and the next opening migrates them."""
     before = everything(url_of(full))
@@ -421,6 +421,7 @@ def old_postgresql(request) -> str:
     return storage
 
 
+@pytest.mark.slow
 def test_postgresql_is_read_and_migrated(request, full):
     """An old PostgreSQL database is read before and after its migration like SQLite, and a worker of an earlier version
     blocks it."""
@@ -477,7 +478,7 @@ print("kept")
 """
 
 
-@pytest.mark.parametrize("migrated", [False, True])
+@pytest.mark.parametrize("migrated", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_new_column_is_a_field_a_column_and_a_step(full, tmp_path, migrated):
     """A record's field, its column and a migration step are enough to add a fact to trials, in databases of every
     version."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from explorer.space.search_space import parse_space
+from explorer.study import loop
 from explorer.study.latency import objective
 from tests.study.evaluations import SPACE_TEXT
 from tests.study.fake_clock import Clock
@@ -43,6 +44,12 @@ def start(tmp_path, url, environment):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture
+def no_signal_follows(monkeypatch):
+    """A search does not wait for a signal of its own after a trial's process died of one."""
+    monkeypatch.setattr(loop, "SIGNAL_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from explorer.records import Epoch, TrainingResult
 from explorer.study.workers.jobs import Outcome
@@ -60,6 +62,23 @@ def slower(architecture, *, choices, epochs, seed):
     """Last 1.5 s, long enough for a test to interrupt the process on a loaded machine."""
     time.sleep(1.5)
     return {"accuracy": score(choices)}
+
+
+def gated(architecture, *, choices, epochs, seed):
+    """Lasts until the test makes the file ``open`` in its folder; who removes the folder ``token`` ends at once."""
+    folder = Path(os.environ["EXPLORER_TEST_MARKER"])
+    while not (folder / "open").exists():
+        with suppress(FileNotFoundError):
+            (folder / "token").rmdir()
+            break
+        time.sleep(0.02)
+    return {"accuracy": score(choices)}
+
+
+def moves(architecture, *, choices, epochs, seed):
+    """Changes the working folder."""
+    os.chdir("/")
+    return {"accuracy": seed / 2**31}
 
 
 def endless(architecture, *, choices, epochs, seed):

@@ -47,10 +47,11 @@ def main(how):
 GUARDED = SCRIPT + "\nif __name__ == '__main__':\n    print('result', main(sys.argv[1]))\n"
 CALLERS = [
     "spawn",
-    "forkserver",
-    "fork after a search",
     "thread",
-    pytest.param("fork after a training", marks=pytest.mark.slow),
+    *(
+        pytest.param(how, marks=pytest.mark.slow)
+        for how in ("forkserver", "fork after a search", "fork after a training")
+    ),
 ]
 
 
@@ -73,7 +74,11 @@ def test_an_evaluation_of_a_folder_that_is_run_is_refused_several_workers(tmp_pa
     assert run.returncode == 1 and last in run.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [["-c", f"{SCRIPT}\nprint('result', searches())"], ["-"]], ids=["-c", "stdin"])
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param(["-c", f"{SCRIPT}\nprint('result', searches())"], marks=pytest.mark.slow), ["-"]],
+    ids=["-c", "stdin"],
+)
 def test_a_process_without_a_script_may_search(environment, arguments):
     """``python -c``, standard input and notebooks can search although children can import no file."""
     text = f"{SCRIPT}\nprint('result', searches())"

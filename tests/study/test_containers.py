@@ -34,16 +34,16 @@ def container():
     return CONTAINER
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, container, workers):
     """Two searches under one host name, each in its own container, evaluate every trial once and store each result."""
-    searches = [start("slower", 6, workers, lease=4.0, within=container) for _ in range(2)]
+    searches = [start("slower", 4, workers, lease=4.0, within=container) for _ in range(2)]
     for search in searches:
         output, _ = search.communicate(timeout=120)
         assert search.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
-    assert len(acknowledged(tmp_path)) == 6 == sum(record.state == "complete" for record in records)
+    assert len(acknowledged(tmp_path)) == 4 == sum(record.state == "complete" for record in records)
     assert {record.attempt for record in records} == {1} and len({record.worker for record in records}) == 2
 
 
@@ -74,17 +74,17 @@ def test_a_search_waits_for_the_trial_of_a_removed_container(url, tmp_path, star
 def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, trouble):
     """Two searches that are suspended, or locked out of the database, for longer than a lease continue with their own
     trials."""
-    searches = [start("slower", 4, 1, lease=4.0, within=container) for _ in range(2)]
+    searches = [start("slower", 4, 1, lease=3.0, within=container) for _ in range(2)]
     wait_until(lambda: Path(url.removeprefix("sqlite:///")).exists() and running(url) == 2)
     if trouble == "database locked":
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            time.sleep(6.0)
+            time.sleep(4.5)
     else:
         processes = alive(tmp_path)
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(6.0)
+        time.sleep(4.5)
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
     for search in searches:

@@ -16,6 +16,8 @@ from explorer.study.retries import Retries
 from explorer.study.search import run_search
 from tests.study.evaluations import dies_beside, endless, good, score
 
+FEW = "macs<=135900"  # three networks
+
 
 def search(space, url, evaluate=good, **settings):
     """Search the whole small space by default."""
@@ -130,8 +132,8 @@ def test_retries_that_fail_again_do_not_end_the_run(space, url):
 
 def test_a_broken_limit_is_retried_only_on_request(space, url, caplog):
     """A trial that took too long is retried with ``retry_failed``; otherwise the message explains how."""
-    limits = {"workers": 2, "trial_seconds": 0.3, "changed_code": "continue"}
-    search(space, url, endless, limits="macs<=200k", **limits)
+    limits = {"workers": 2, "trial_seconds": 0.3, "changed_code": "continue", "limits": FEW}
+    search(space, url, endless, **limits)
     before = states(open_study(url, "one"))
     assert {reason for _, _, reason in before.values() if reason.startswith("it took")}
     caplog.clear()
@@ -143,11 +145,11 @@ def test_a_broken_limit_is_retried_only_on_request(space, url, caplog):
     assert after.counts()["failed"] == 0 and max(record.attempt for record in after.trials()) == 2
 
 
-def test_a_dead_process_is_retried_by_the_next_run(space, url, tmp_path):
+def test_a_dead_process_is_retried_by_the_next_run(space, url, tmp_path, no_signal_follows):
     """The next run retries a trial whose process was killed by a signal."""
     place = tmp_path / "die"
     place.touch()
-    settings = {"evaluate": partial(dies_beside, place=str(place)), "workers": 2, "limits": "macs<=200k"}
+    settings = {"evaluate": partial(dies_beside, place=str(place)), "workers": 2, "limits": FEW}
     died = search(space, url, **settings).study
     assert {record.failure for record in died.trials() if record.state == "failed"} - {""} == {"died"}
     place.unlink()
@@ -229,7 +231,7 @@ def test_an_interrupted_trial_is_not_a_failure(space, url):
 
 def test_the_kind_of_a_failure_is_stored(space, url):
     """The kind of a failure is stored with the trial, whatever its reason says."""
-    study = search(space, url, endless, workers=2, trial_seconds=0.3, limits="macs<=200k").study
+    study = search(space, url, endless, workers=2, trial_seconds=0.3, limits=FEW).study
     with study.database.read() as connection:
         kinds = connection.exec_driver_sql("SELECT failure FROM explorer_trials WHERE state='failed'").scalars().all()
     assert "limit" in kinds

@@ -35,7 +35,7 @@ from explorer.study.workers.train_job import train
 from explorer.study.workers.weights import trained_network
 from explorer.training import checkpoint
 from explorer.training.settings import TrainingSettings
-from tests.study.evaluations import good
+from tests.study.evaluations import SPACE_TEXT, good
 
 SETTINGS = {
     "data": "digits",
@@ -315,9 +315,9 @@ def test_a_script_without_a_guard_searches_once(tmp_path, environment):
     script = tmp_path / "script.py"
     script.write_text(
         "print('begins')\n"
-        "from explorer.space.search_space import load_space\n"
+        "from explorer.space.search_space import parse_space\n"
         "from explorer.study.search import search\n"
-        f"study = search(load_space('he2016_orders.yaml'), data='digits', subset=100, epochs=1, trials=2,\n"
+        f"study = search(parse_space({SPACE_TEXT!r}, 'tiny.yaml'), data='digits', subset=100, epochs=1, trials=2,\n"
         f"               workers=2, storage='sqlite:///{tmp_path}/x.db', study='one')\n"
         "print(study.counts()['complete'])\n"
     )

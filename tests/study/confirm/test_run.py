@@ -99,11 +99,11 @@ def start(url: str, *more: str) -> subprocess.Popen:
 @pytest.mark.slow
 def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
     """After SIGKILL or Ctrl-C the same command resumes: it keeps finished runs and trains each remaining run once."""
-    wanted = 4 * len(searched.frontier())
+    wanted = 3 * len(searched.frontier())
     ended: set[tuple] = set()
     for number in (signal.SIGKILL, signal.SIGINT):
         before = len(ended)
-        process = start(url, "--seeds", "4", "--epochs", "2")
+        process = start(url, "--seeds", "3")
         wait_until(lambda before=before: len(complete(url)) > before)
         os.killpg(process.pid, number)
         _, err = process.communicate(timeout=60)
@@ -111,10 +111,10 @@ def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
         ended = complete(url)
         assert before < len(ended) < wanted
     assert "interrupted; the same line goes on" in err
-    process = start(url, "--seeds", "4", "--epochs", "2")
+    process = start(url, "--seeds", "3")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert [row["seeds"] for row in json.loads(out)] == [4] * len(searched.frontier())
+    assert [row["seeds"] for row in json.loads(out)] == [3] * len(searched.frontier())
     records = open_study(url, "one").confirmations()
     assert len(records) == wanted and {record.state for record in records} == {"complete"}
     assert err.count("test accuracy") == wanted - len(ended)
@@ -165,13 +165,13 @@ def complete(url: str) -> set[tuple[str, int]]:
 @pytest.mark.slow
 def test_two_processes_that_confirm_one_study_share_the_runs(searched, url):
     """Two concurrent processes train each network once per seed, and both report all runs."""
-    both = [start(url, "--seeds", "3", "--epochs", "2"), start(url, "--seeds", "3", "--epochs", "2")]
+    both = [start(url, "--seeds", "2"), start(url, "--seeds", "2")]
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     first, second = (json.loads(out) for out, _ in said)
-    assert first == second and all(row["seeds"] == 3 for row in first)
+    assert first == second and all(row["seeds"] == 2 for row in first)
     assert {record.attempt for record in open_study(url, "one").confirmations()} == {1}
-    assert sum(err.count("test accuracy") for _, err in said) == 3 * len(first)
+    assert sum(err.count("test accuracy") for _, err in said) == 2 * len(first)
 
 
 def test_a_failed_run_is_reported_and_retried_by_the_next_call(searched, url):

@@ -77,7 +77,7 @@ def test_unsynchronised_computation_makes_a_measurement_contended(space, monkeyp
     measured = []
 
     def measure(*asked):
-        measured.extend(measure_in_child(*asked, time_scale=0.1))
+        measured.extend(measure_in_child(*asked, time_scale=0.03))
         return measured[-1:]
 
     monkeypatch.setattr(stopwatch, "measure_in_child", measure)

@@ -52,6 +52,7 @@ def test_a_predictor_applies_only_to_its_space_and_environment(calibrated):
     assert find_predicted_latency(replace(HERE, batch=32), SPACE) is None
 
 
+@pytest.mark.slow
 def test_a_tight_limit_wastes_hardly_a_measurement(calibrated):
     """If one network in twenty keeps the limit, a calibrated search measures few more networks than it evaluates."""
     times = sorted(count_cost(SPACE.architecture(index)).macs / 1e6 for index in range(0, SPACE.count(), 37))
@@ -70,7 +71,7 @@ def test_the_frontier_sampler_predicts_latencies(calibrated):
     for known, predict in {"calibrated": find_predicted_latency(HERE, SPACE), "not": lambda architecture: {}}.items():
         pool = CandidatePool(Candidates(SPACE, {}, (), predict=predict), 0)
         sampler, trials, off = FrontierSampler(pool, objectives, 0), [], []
-        for number in range(10):
+        for number in range(INITIAL + 2):
             derivation, notes = sampler.propose(trials, number)
             architecture = SPACE.architecture(derivation)
             costs = {**count_cost(architecture).to_dict(), "latency_ms": count_cost(architecture).macs / 1e6}

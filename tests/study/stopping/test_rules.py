@@ -40,7 +40,7 @@ def brute_crowding(point, front, spans) -> float:
     return total
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(points)
 def test_ranks_and_places_are_those_of_brute_force(points):
     """Rank is the longest chain of dominating points; place is the number of points with lower rank or equal rank and
@@ -60,7 +60,7 @@ def test_ranks_and_places_are_those_of_brute_force(points):
         assert place == sum(before)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(points, st.integers(2, 4))
 def test_a_rung_lets_the_best_share_go_on(points, eta):
     """A run continues exactly if it is among the first of its rung, undominated, or in the best 1/eta of the places."""
@@ -74,7 +74,7 @@ def test_a_rung_lets_the_best_share_go_on(points, eta):
         assert reason == f"place {places[0] + 1} of {len(points)} after 1 epochs, the best {1 / eta:.0%} go on"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=24), coordinates)
 def test_the_cheapest_run_is_never_stopped(others, accuracy):
     """The rules never stop a run that is cheaper than all others, whatever their scores."""

@@ -124,7 +124,13 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
     wait_until(lambda: not members(group), 2.0)
 
 
-@pytest.mark.parametrize("evaluation", ["detaches", "detaches_and_crashes", "detaches_and_hangs"])
+@pytest.mark.parametrize(
+    "evaluation",
+    [
+        *(pytest.param(how, marks=pytest.mark.slow) for how in ("detaches", "detaches_and_crashes")),
+        "detaches_and_hangs",
+    ],
+)
 def test_processes_in_sessions_of_their_own_end_with_their_trial(tmp_path, start, evaluation):
     """Detached processes of a trial end with it: after a result, a crash, and SIGKILL of the search."""
     process = start(evaluation, 2, 2)
@@ -335,7 +341,7 @@ workplace.stop()
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "pressed\nTrue\n", "")
 
 
-def test_two_workers_never_evaluate_one_network_twice(space, url):
+def test_two_workers_never_evaluate_one_network_twice(space, url, no_signal_follows):
     """With two workers and all kinds of failures, each network is evaluated at most once and all are tried."""
     result = run_search(space, evaluate=by_turns, storage=url, study="one", sampler="random", workers=2, trials=1000)
     records = result.study.trials()
@@ -349,7 +355,7 @@ def test_two_workers_never_evaluate_one_network_twice(space, url):
     assert result.study.counts()["running"] == 0 and not result.failed
 
 
-def test_a_network_that_kills_its_workers_is_given_up(space):
+def test_a_network_that_kills_its_workers_is_given_up(space, no_signal_follows):
     """A trial whose process is killed each time gets four attempts and then fails."""
     study = run_search(
         space, evaluate=evaluations.killed_or_good, storage=None, sampler="random", workers=2, trials=4
