@@ -60,7 +60,7 @@ def seeded() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def sqlite_without_sync() -> Iterator[None]:
-    """SQLite does not wait for the disk in the test process, because no database of a test has to survive a power cut."""
+    """SQLite does not wait for the disk in the test process: no database of a test has to survive a power cut."""
 
     def open_without_sync(connection: sqlite3.Connection, record: object) -> None:
         make_durable(connection, record)
