@@ -137,9 +137,9 @@ _CURVE_FIELDS = itemgetter("val_accuracy", "val_top5", "val_loss", "epoch", "sec
 FAILURES = {  # kind of failure -> what failed
     "code": "the caller's function or a library raised an error, or the answer lacked an objective",
     "died": "the trial's process died",
-    "limit": "the trial broke its limit on time or memory",
+    "limit": "the trial exceeded its limit on time or memory",
     "network": "the network cannot be built, or its training diverged",
-    "lost": "the trial's worker was lost, time after time",
+    "lost": "the trial's worker was lost repeatedly",
 }
 # Failures that a change outside the network can fix. The next run retries these trials.
 CURABLE = ("code", "died")

@@ -29,7 +29,7 @@ COMMANDS = {
     "atlas": ("spaces", "Write the costs of all networks of a space as a table and a plot, without training."),
     "cost": ("spaces", "Count the costs of an architecture, without training."),
     "latency": ("measuring", "Measure or predict the inference latency of architectures."),
-    "scores": ("scoring", "Compute zero-cost scores of untrained networks, and how well they rank trained ones."),
+    "scores": ("scoring", "Compute zero-cost scores of untrained networks, and show how well they rank trained ones."),
     "gradients": ("gradients", "Show how signal and gradient flow through an architecture's blocks at initialisation."),
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "worker": ("running", "Add a worker to a study that a search created."),

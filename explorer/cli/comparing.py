@@ -16,7 +16,9 @@ from explorer.training.settings import TrainingSettings
 @click.command()
 @click.argument("space_a", metavar="SPACE_A")
 @click.argument("space_b", metavar="SPACE_B")
-@click.option("--cost", default="macs", show_default=True, metavar="COST", help="The cost that is held equal.")
+@click.option(
+    "--cost", default="macs", show_default=True, metavar="COST", help="The cost at which networks are compared."
+)
 @click.option(
     "-n",
     "networks",

@@ -299,9 +299,9 @@ def _disk(storage: str) -> Check:
         folder = file.parent if file else Path.cwd()
         free = shutil.disk_usage(folder).free
     except (ExplorerError, OSError) as error:
-        return Check("disk", False, str(error), True, "name another place with --storage")
+        return Check("disk", False, str(error), True, "name another folder with --storage")
     ok = free >= LEAST_DISK_BYTES
-    mend = "" if ok else f"free {LEAST_DISK_BYTES / 2**20:.0f} MiB, or name another place with --storage"
+    mend = "" if ok else f"free {LEAST_DISK_BYTES / 2**20:.0f} MiB, or name another folder with --storage"
     return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, mend)
 
 

@@ -263,7 +263,9 @@ def _calibrate(
         f" {percent(error.median)}, 90th percentile {percent(error.p90)}, bias {error.bias:+.1%}"
     )
     if contended:
-        click.echo(f"contended: {contended} of {predictor.networks} measurements ran beside other work")
+        click.echo(
+            f"contended: {contended} of {predictor.networks} measurements ran while other processes used the device"
+        )
     click.echo(f"saved in {path}")
 
 

@@ -57,7 +57,7 @@ storage = click.option(
 def storage_words(shown: str) -> str:
     """Return the option `` --storage URL`` for a suggested next command; empty text if the command needs none.
 
-    A storage with a password is left to EXPLORER_STORAGE, because ``shown`` hides the password.
+    A storage with a password has to be in EXPLORER_STORAGE, because ``shown`` hides the password.
 
     Args:
         shown: URL of the storage without its password.
@@ -132,7 +132,7 @@ def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: C
         is_earlier: Returns whether an existing file is an earlier output of the command, which may be replaced.
 
     Raises:
-        ExplorerError: The name has another suffix, the file cannot be written, or a file of other origin exists there.
+        ExplorerError: The name has another suffix, the file cannot be written, or a file that the command did not write exists there.
     """
     named = f"{option} {path}"
     if path.suffix.lower() not in suffixes:

@@ -36,7 +36,7 @@ SPACE = Setting(
     annotation="str | None",
 )
 SEARCH = (SPACE, *(each for each in SearchSettings.described() if each.flag is not None))
-# ``worker`` has options of its own for these, or takes them from the study.
+# ``worker`` has its own options for these, or takes them from the study.
 NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_study", "seed", "storage")
 WORKER = [each for each in SEARCH[1:] if not each.in_fingerprint and each.name not in NOT_OF_A_WORKER]
 
@@ -54,7 +54,7 @@ def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
     help="Settings file (YAML); options of the command line override it.",
 )
 @setting_options(_without_storage(SEARCH))
-@click.option("--print-config", is_flag=True, help="Print the settings in force as a settings file, and exit.")
+@click.option("--print-config", is_flag=True, help="Print the effective settings as a settings file, and exit.")
 @as_json
 @storage
 def search(config: str | None, print_config: bool, as_json: bool, **options: Any) -> None:
@@ -75,7 +75,7 @@ def search(config: str | None, print_config: bool, as_json: bool, **options: Any
 
 
 def _config(values: Mapping[str, Any]) -> str:
-    """Return the settings file that holds these values. A storage with a password is left to EXPLORER_STORAGE."""
+    """Return the settings file that holds these values. A storage with a password has to be in EXPLORER_STORAGE."""
     if not has_password(values["storage"] or ""):
         return write_settings(values, SEARCH)
     return write_settings(values, _without_storage(SEARCH)) + "# storage: has a password; set EXPLORER_STORAGE\n"

@@ -191,7 +191,7 @@ def _explain_blanks(found: Iterable[Correlation]) -> None:
     from explorer.analysis.ranking import FEWEST
 
     if any(each.rho is None for each in found):
-        click.echo(f"blank: fewer than {FEWEST} networks have both numbers, or one is the same for all", err=True)
+        click.echo(f"blank: fewer than {FEWEST} networks have both values, or one of the two is constant", err=True)
 
 
 def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:

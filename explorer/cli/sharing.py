@@ -250,13 +250,13 @@ def _origin(found: Addressed) -> dict[str, Any]:
 def _trained(
     study_name: str, record: TrialRecord, storage: str, quiet: bool
 ) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
-    """Return the weights of a trial, their accuracy and their provenance; train again if they were not kept."""
+    """Return the weights of a trial, their accuracy and their provenance; train again if they were not saved."""
     from explorer.store import open_study
     from explorer.study.workers.weights import trained_network
 
     study = open_study(storage, study_name)
     silent = quiet or study.weights(record)
-    with contextlib.nullcontext() if silent else console().status("the weights were not kept: training again"):
+    with contextlib.nullcontext() if silent else console().status("the weights were not saved: training again"):
         trained = trained_network(study, record, click.get_current_context().params["data_dir"])
     training = study.fingerprint
     result = trained.retrained or record.result
@@ -271,16 +271,16 @@ def _trained(
             "accuracy": percent(accuracy),
             "split": f"validation, {split['validation']} images" if "validation" in split else "validation",
             "seeds": f"one training, seed {record.seed}",
-            "test split": "not looked at",
+            "test split": "not used",
         },
         "recipe": {**(training.get("recipe") or {}), "epochs": training.get("epochs")},
         "data": {
             "name": training.get("data"),
             **{name: value for name, value in split.items() if value is not None},
-            "pixels": "scaled to 0..1, less the mean, divided by std, for each channel",
+            "pixels": "scaled to 0..1, minus the mean, divided by std, for each channel",
         },
         "environment": asdict(record.environment) if record.environment else {},
-        "weights": "trained again at export, as the trial was" if trained.retrained else "as the trial left them",
+        "weights": "retrained at export with the settings of the trial" if trained.retrained else "saved by the trial",
     }
     return (
         trained.network.state_dict(),

@@ -83,8 +83,8 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     about = "" if exact else " (estimated)"
     checked = "every block was built" if read.validated == "all" else "1,000 sampled networks were built"
     out.print(f"{large(count)} derivations, {large(networks)} distinct networks{about}; {checked}\n", markup=False)
-    print_table({"choice": "left", "drawn": "left", "alternatives": "left"}, [
-        (c["name"], "at each use" if c["scope"] == "use" else f"once a {c['scope']}", " | ".join(c["alternatives"]))
+    print_table({"choice": "left", "scope": "left", "alternatives": "left"}, [
+        (c["name"], f"per {c['scope']}", " | ".join(c["alternatives"]))
             for c in choices
     ])  # fmt: skip
     out.print()
@@ -94,7 +94,7 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     ])  # fmt: skip
     if read.limits:
         limits = ", ".join(map(str, read.limits))
-        out.print(f"\nlimits: {limits}; kept by {percent(ranges.feasible)} of the derivations", markup=False)
+        out.print(f"\nlimits: {limits}; satisfied by {percent(ranges.feasible)} of the derivations", markup=False)
 
 
 @click.command()
@@ -206,7 +206,9 @@ def atlas(
         return
     out = console()
     many = "all" if written.rows == read.count() else f"{written.rows:,} of {large(read.count())}"
-    out.print(plain(f"{read.name}: {many} derivations costed in {written.seconds:.2f} s ({counted(rate)} per second)"))
+    out.print(
+        plain(f"{read.name}: costs of {many} derivations in {written.seconds:.2f} s ({counted(rate)} per second)")
+    )
     print_table({"cost": "left", "min": "right", "max": "right"}, [
         (name, counted(low), counted(high)) for name, (low, high) in written.ranges.items()
     ])  # fmt: skip
@@ -273,6 +275,6 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
 
 
 def _unit(cost: str) -> str:
-    """Return the unit of a cost, and the condition under which the cost holds."""
+    """Return the unit of a cost, and the condition under which the cost is valid."""
     row = quantity_named(cost)
     return row.unit.scales[-1].suffix + (f" ({row.condition})" if row.condition else "")

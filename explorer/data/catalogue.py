@@ -136,7 +136,7 @@ def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | Non
             if path and os.path.isdir(folder):
                 if side is not None and side not in _ALLOWED_SIDES:
                     allowed = f"{_ALLOWED_SIDES[0]}..{_ALLOWED_SIDES[-1]}"
-                    raise DataError(f"{name}: a size lies in {allowed} pixels, found {side}")
+                    raise DataError(f"{name}: a size must be in {allowed} pixels, found {side}")
                 return folder.resolve(), side
     if sized and sized[1] in NAMES:
         raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")

@@ -113,7 +113,7 @@ def find_source(known: PublicDataset, root: Path, layouts: tuple[Layout, ...]) -
 def not_found_error(known: PublicDataset, root: Path) -> DataError:
     """Return the error for a missing public data set, which says where it was searched and how to get it."""
     searched = f"searched it and its folders {known.name}, {', '.join(known.folders)}, in any spelling"
-    state = searched if root.is_dir() else "it is a file, no folder" if root.exists() else "there is no such folder"
+    state = searched if root.is_dir() else "it is a file, not a folder" if root.exists() else "there is no such folder"
     size = sum(download.bytes for download in known.downloads) / 1e6
     return DataError(
         f"{known.name} not found in {root} ({state}): 'explorer data fetch {known.name}' downloads it ({size:.0f} MB, "

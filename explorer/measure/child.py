@@ -87,7 +87,7 @@ def measure_in_child(
                 child.kill()
     if child.returncode == -signal.SIGKILL:
         raise MeasurementFailed(
-            "the measuring process was killed, as the system does where memory runs out; name a smaller batch or fewer"
+            "the measuring process was killed, probably because memory ran out; use a smaller batch or fewer"
             " networks at once"
         )
     if child.returncode or len(latencies) < len(architectures) * len(settings):

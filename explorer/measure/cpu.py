@@ -79,7 +79,7 @@ class Cpu:
         allowed = allowed_cores()
         if cores is not None and (foreign := sorted(set(cores) - set(allowed))):
             usable = ", ".join(map(str, allowed)) or "none by name"
-            raise MeasurementError(f"core {foreign[0]} cannot be had; this process may use {usable}")
+            raise MeasurementError(f"core {foreign[0]} is not available; this process may use {usable}")
         if allowed and threads > len(cores or allowed):
             raise MeasurementError(f"{threads} threads on {len(cores or allowed)} cores would wait for each other")
         self.threads = threads

@@ -98,7 +98,7 @@ def latency(
             return measure_in_child([network], settings, device, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input
     if shape is None:
-        raise MeasurementError("the module's input is not known; say input=(channels, height, width)")
+        raise MeasurementError("the module's input is not known; pass input=(channels, height, width)")
     digest = network.architecture.digest if isinstance(network, Network) else ""
     with measuring(device):
         return measure([Subject(network, TensorShape(*shape), digest)], settings, device, threads, cores)[0]

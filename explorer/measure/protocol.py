@@ -20,7 +20,7 @@ MAX_DRIFT = 0.10  # of the reference's time; beyond it a correction of the other
 
 
 class MeasurementFailed(MeasurementError):
-    """A valid measurement failed this time: the device changed during it, or the measuring process died."""
+    """A measurement with valid arguments failed: the device changed during it, or the measuring process died."""
 
 
 class Run(NamedTuple):
@@ -54,7 +54,7 @@ class StoppingRule:
     Attributes:
         has_converged: Returns whether the runs so far are enough for the reported statistic.
         turn_ms: Length of one turn, in milliseconds. A turn has at least one run.
-        min_runs: Fewest runs before ``has_converged`` is asked.
+        min_runs: Fewest runs before ``has_converged`` is called.
         max_ms: Most wall time for the runs of one workload, in milliseconds.
         max_warm_up_ms: Most wall time for the warm-up of one workload, in milliseconds.
         required_runs: Fewest runs, whatever their time. The extremes of six values are the smallest sample that

@@ -64,7 +64,7 @@ class Architecture:
             ("classes", self.classes, 65_536),
         ):
             if not 1 <= value <= high:
-                raise ArchitectureError(f"{name} must lie in 1..{high}, found {value}")
+                raise ArchitectureError(f"{name} must be in 1..{high}, found {value}")
         if not self.stages or not all(stage.blocks for stage in self.stages):
             raise ArchitectureError("an architecture needs at least one stage, and a block in each")
         for number, stage in enumerate(self.stages, 1):

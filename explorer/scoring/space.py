@@ -60,7 +60,7 @@ def drawn(space: SearchSpace, n: int, seed: int) -> list[int]:
 
 
 def beside_costs(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Correlation]]:
-    """Rank correlations of scores with costs.
+    """Return the rank correlations of scores with costs.
 
     Args:
         rows: Rows of ``score_networks``.

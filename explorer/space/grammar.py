@@ -1,6 +1,6 @@
 """A search space as data: expressions as trees, the rules of the stages, and the ``Grammar`` that holds them.
 
-Each node of a tree knows its place in the file. Every place where the file leaves something open is a ``Point``.
+Each node of a tree has its place in the file. Every open choice of the file is a ``Point``.
 Nothing here reads text, counts or derives networks; everything that does imports this module.
 """
 
@@ -17,7 +17,7 @@ from explorer.networks.ops.merge import Merge
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 SCOPES = ("network", "stage", "block", "use")  # how often a rule is drawn, from the least to the most often
-LARGEST = 10**30  # numerators and denominators above it are refused
+LARGEST = 10**30  # numerators and denominators above it are errors
 
 
 class Fault(Exception):
@@ -34,7 +34,7 @@ class Fault(Exception):
 
 @dataclass(eq=False, slots=True)
 class Point:
-    """A choice point: something that the file leaves open.
+    """A choice point: one open choice of the file.
 
     Attributes:
         name: The rule or section that owns it, as in ``attn`` or ``block.1``. The parser sets it last.
@@ -323,7 +323,7 @@ class Grammar:
 
     Attributes:
         name: The space's name.
-        about: One line on what the space asks.
+        about: Description of the space in one line.
         text: The file's text.
         source: The file's name, as errors print it.
         input: The shape of one image.

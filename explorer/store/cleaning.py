@@ -59,7 +59,7 @@ def removable_files(study: Study) -> list[Removable]:
     for path in files:
         reason = ""
         if path in stale:
-            reason = "left half-written by a process that is gone"
+            reason = "partial file of a process that has ended"
         elif path.suffix == ".safetensors" and path.stem in known and path.stem not in needed_weights:
             reason = f"weights of trial {known[path.stem]}, on no frontier"
         elif path.suffix == ".checkpoint":

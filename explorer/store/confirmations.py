@@ -28,7 +28,7 @@ _FIELDS = {each.name for each in fields(ConfirmationRecord)}
 
 
 def read_confirmations(study: StudyIdentity, since_revision: int = 0) -> list[ConfirmationRecord]:
-    """Return the confirmations of a study in the order in which they began.
+    """Return the confirmations of a study in the order of their start.
 
     Args:
         study: The study.

@@ -251,7 +251,9 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
         database = Database(_engine(url, poolclass=NullPool), shown, None)
     else:
         if not file.exists():
-            raise StoreError(f"{shown}: there is no file {file}; 'explorer search' makes it, or give another --storage")
+            raise StoreError(
+                f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage"
+            )
         check_file(file, shown)
         database = Database(reading_engine(file, without_locks(file, shown)), shown, file)
     with database.read() as connection:
@@ -372,6 +374,6 @@ def _engine(url: URL, **options: Any) -> Engine:
         return sqlalchemy.create_engine(url, **options)
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
-            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which brings"
+            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
             " psycopg, and write postgresql://..."
         ) from None

@@ -79,7 +79,7 @@ def find_study(database: Database, name: str) -> Study:
         if not name and len(names) == 1:
             return _to_study(connection.execute(query).one(), database)
     if not names:
-        raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' makes one")
+        raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' creates one")
     listed = ", ".join(repr(each[:60]) for each in names[:20]) + (
         f" and {len(names) - 20} more" if len(names) > 20 else ""
     )
@@ -97,7 +97,7 @@ def _hint(name: str, names: list[str]) -> str:
     if colon and study in names:
         return f"; name the study alone: {study!r}"
     if "://" in name or name.endswith((".db", ".sqlite", ".sqlite3")):
-        return "; a storage is given by --storage, beside the name of a study"
+        return "; give the storage with --storage, and the name of a study"
     if name.endswith((".yaml", ".yml")):
         return "; that is the name of a space file, not of a study"
     return did_you_mean(name, names)

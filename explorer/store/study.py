@@ -367,7 +367,7 @@ class Study(StudyIdentity):
         for name in names:
             if name not in known:
                 hint = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
-                raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {hint}")
+                raise StoreError(f"study {self.name!r} has no quantity {name!r}; {hint}")
 
     def _require_fractions(self, limits: Iterable[Limit], records: list[TrialRecord]) -> None:
         for limit in limits:

@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 
 class NumberTaken(Exception):
-    """Another worker has begun the trial of this number: read its trials, then propose again."""
+    """Another worker has started the trial with this number; read its trials, then propose again."""
 
 
 def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
@@ -87,7 +87,7 @@ class StudyWriter(TrialLeases):
             it waits for that trial and ends with it. Otherwise it has ended.
 
         Raises:
-            NumberTaken: Another worker has begun the trial of this number, or ``total`` is reached.
+            NumberTaken: Another worker has started the trial with this number, or ``total`` is reached.
             StoreError: The database cannot be written to.
         """
         return self._with_lease(self._add(number, proposal, None, total))
@@ -102,7 +102,7 @@ class StudyWriter(TrialLeases):
             reason: Why it is not evaluated.
 
         Raises:
-            NumberTaken: Another worker has begun the trial of this number.
+            NumberTaken: Another worker has started the trial with this number.
             StoreError: The database cannot be written to.
         """
         return self._add(number, proposal, _refusal(state, reason))
@@ -129,7 +129,7 @@ class StudyWriter(TrialLeases):
             try:
                 saved.append(spool.keep(self._spool, self.worker, number, ending))
             except OSError as error:  # the disk itself may fail: then only this process has the result
-                _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
+                _log.warning("trial %d: its result cannot be saved to a file either: %s", number, error)
 
         own = (*of_trial(self.study.id, number), trials.c.worker == self.worker, unfinished())
         on_trouble = save_to_file if not self.study.database.in_memory else None
@@ -340,7 +340,7 @@ class StudyWriter(TrialLeases):
             if number != next_number:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
             if is_total_reached(connection, self.study.id, total):
-                raise NumberTaken(f"the {total} trials of study {self.study.name!r} are under way")
+                raise NumberTaken(f"the {total} trials of study {self.study.name!r} have all been started")
             started = now(connection)
             row = {"digest": proposal.digest, "json": proposal.architecture}
             insert_once(connection, architectures, "digest", row)

@@ -106,7 +106,7 @@ class _Display:
 
     def __rich__(self) -> Group | Text:
         if self.status is None:
-            return Text("looking at the study ...")
+            return Text("reading the study ...")
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
         for number, (trial, epoch) in sorted(self.running.items()):
             said = f"epoch {epoch.epoch}, accuracy {epoch.val_accuracy:.3f}" if epoch else "running"

@@ -1,6 +1,6 @@
 """The loop of a search: this process proposes networks and writes results; child processes train.
 
-The loop survives whatever a trial does to its process. When the loop ends for any reason, the store has every finished
+The loop survives a crash of any trial's process. When the loop ends for any reason, the store has every finished
 trial, and running trials are marked there to be resumed.
 """
 
@@ -87,12 +87,12 @@ class SearchLoop:
         self.interrupted = False
         self.signal = 0
         self.proposing = False  # whether a sampler, a cost function or a measurement runs, which may take minutes
-        self.waited = -math.inf  # when the loop last waited for a signal that may be on its way
+        self.waited = -math.inf  # when the loop last waited for a signal that may arrive soon
         self.broken = False
-        self.crashed = True  # until the loop has ended in order: only then no running trial is to blame
+        self.crashed = True  # until the loop ends normally; else a running trial may be the cause
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
-        self.stopping: dict[int, str] = {}  # trials that were told to stop early -> the reason
+        self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
         self.waiting = False  # whether it waits for trials of workers that may be lost
         self.ignored = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
@@ -112,7 +112,7 @@ class SearchLoop:
             why = ""
         except StoreError as error:
             self.broken = True
-            why = f"the record cannot be kept: {error}"
+            why = f"the result cannot be written: {error}"
         finally:
             self.workplace.stop()
             self._leave()
@@ -121,7 +121,7 @@ class SearchLoop:
             if not self.budget.has_failed() and not self.interrupted and (failures := self._only_failures()):
                 self.all_failed = True
                 why = f"{why}; {failures}"
-        why = "interrupted; the same line goes on" if self.interrupted else why
+        why = "interrupted; the same command resumes the study" if self.interrupted else why
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
         self._report("finished", why=why)
@@ -162,7 +162,7 @@ class SearchLoop:
             if self.waiting:
                 time.sleep(POLL_SECONDS)
             if self.budget.overdue():
-                return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
+                return f"the time is over; the next search resumes {len(self.jobs)} trials that still ran"
             for number, message in self.workplace.messages(POLL_SECONDS):
                 self._handle(number, message)
                 if self.budget.has_failed():
@@ -183,7 +183,7 @@ class SearchLoop:
         if number and not self.waiting:
             _log.warning(
                 "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
-                "machine or in another container): those whose worker is lost are taken up again",
+                "machine or in another container): those whose worker is lost are resumed",
                 lease.LEASE_SECONDS + renew_seconds(),
                 number,
             )

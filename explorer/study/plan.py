@@ -162,7 +162,7 @@ def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:
     for low, high in itertools.product(lowest, highest):
         if low.cost == high.cost and not (low.allows({low.cost: high.bound}) and high.allows({low.cost: low.bound})):
             raise StudyError(
-                f"no network keeps both {low} and {high}; change one of them, or take the study's limits off with "
+                f"no network keeps both {low} and {high}; change one of them, or remove the study's limits with "
                 "--limit none (limits='none')"
             )
 
@@ -203,9 +203,7 @@ def _plan_of_caller(
     if settings.scores:
         raise StudyError("'evaluate' replaces training, so no scores are computed; compute them in 'costs'")
     if training.data is not None or training.subset is not None or training.recipe is not None:
-        raise StudyError(
-            "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
-        )
+        raise StudyError("'evaluate' replaces training, so data, subset and recipe have no effect; leave them out")
     if settings.record_gradients:
         raise StudyError("'evaluate' replaces training, so no gradients are recorded; leave out record_gradients")
     if workers > 1:

@@ -85,6 +85,6 @@ def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
     if data.fingerprint["sha256"] != split["sha256"]:
         raise StudyError(
             f"{place.get('data_dir', place['name'])}: the data set {data.name!r} is not the one that study "
-            f"{study.name!r} was trained on: their contents differ; name the folder that holds that one with --data-dir"
+            f"{study.name!r} was trained on: their contents differ; give its folder with --data-dir"
         )
     return data

@@ -116,7 +116,10 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
                 "another study"
             )
         _log.warning(
-            "study %r goes on with other code (%s); trials with results keep them: %d", study.name, differences, results
+            "study %r is resumed with changed code (%s); %d trials keep their earlier results",
+            study.name,
+            differences,
+            results,
         )
     elif "code" not in study.fingerprint and results:
         _log.warning(

@@ -28,7 +28,7 @@ class Retries:
         earlier = [record for record in failures if record.worker not in at_work]
         wanted = [record for record in earlier if everything or record.failure in CURABLE]
         self._earlier = {record.number: record for record in earlier}
-        # Those with the fewest attempts first: where some fail every time, each run still gets to the others.
+        # Trials with the fewest attempts come first: a trial that always fails does not delay the others.
         self._waiting = deque(sorted(wanted, key=lambda record: (record.attempt, record.number)))
         self._failed_again: set[int] = set()
         self._in_a_row = 0
@@ -44,7 +44,7 @@ class Retries:
         return self._waiting.popleft()
 
     def ended(self, record: TrialRecord) -> None:
-        """Take in how a trial of this run ended."""
+        """Record how a trial of this run ended."""
         if record.number not in self._earlier:
             return
         failed = record.state == "failed"
@@ -71,8 +71,8 @@ class Retries:
         if not failed:
             return ""
         if all(self.is_earlier(record) for record in failed if record.same_as is None):
-            return "no trial ended well, all failed in an earlier run"
-        return f"no trial ended well, the last failed with: {self.last_reason(failed)}"
+            return "no trial succeeded, all failed in an earlier run"
+        return f"no trial succeeded, the last failed with: {self.last_reason(failed)}"
 
     def summary(self, records: Mapping[int, TrialRecord]) -> str:
         """Return one line on the earlier failures, empty if there are none.

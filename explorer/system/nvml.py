@@ -240,7 +240,7 @@ def disturbances(before: GpuState, after: GpuState, at_work: Iterable[int] | Non
     if others := sorted({*before.others, *after.others} if at_work is None else at_work):
         notes.append(f"other processes used the GPU: {', '.join(map(str, others))}")
     if slowed := sorted({*before.slowed_by, *after.slowed_by}):
-        notes.append(f"the GPU's clocks were held down: {', '.join(slowed)}")
+        notes.append(f"the GPU's clocks were lowered: {', '.join(slowed)}")
     for name, earlier, later in (
         ("clock", before.sm_mhz, after.sm_mhz),
         ("memory clock", before.memory_mhz, after.memory_mhz),

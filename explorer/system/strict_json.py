@@ -46,7 +46,7 @@ def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+        raise ValueError(f"the key {twice[:80]!r} occurs twice in one object")
     for key, value in pairs:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key[:80]!r} must be a finite number, found {value}")

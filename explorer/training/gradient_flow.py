@@ -87,7 +87,7 @@ def gradient_flow(
     dataset = load_data(data, data_dir) if isinstance(data, str) else data
     for name, number, allowed in (("batch", batch, BATCHES), ("seed", seed, SEEDS)):
         if number not in allowed:
-            raise TrainingError(f"{name} must lie in {allowed[0]}..{allowed[-1]}, found {number}")
+            raise TrainingError(f"{name} must be in {allowed[0]}..{allowed[-1]}, found {number}")
     if dataset is not None:
         if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
             raise TrainingError(

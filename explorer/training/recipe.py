@@ -317,6 +317,6 @@ def require_several_values(architecture: Architecture, batch_size: int) -> None:
     for layer in architecture.layers():
         if isinstance(layer.op, BatchNorm) and layer.x.positions == 1:
             raise TrainingError(
-                f"{layer.path}: batch norm on an arriving {layer.x} takes its moments over the images of a "
-                "batch, expected two or more, found batches of 1; raise batch_size in the recipe, or take more images"
+                f"{layer.path}: batch norm on an input of {layer.x} computes its statistics over the images of "
+                "a batch, expected two or more, found batches of 1; raise batch_size in the recipe, or take more images"
             )

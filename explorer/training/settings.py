@@ -33,8 +33,8 @@ class TrainingSettings(Settings):
 
     data: str | None = setting(
         None,
-        "Data set: digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder of class folders;"
-        " a search takes cluttered-digits by default.",
+        "Data set: digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder of class folders."
+        " Default: cluttered-digits; explorer train has no default.",
         Text(),
         metavar="NAME",
         in_fingerprint=True,
@@ -55,7 +55,7 @@ class TrainingSettings(Settings):
     )
     skip_damaged: bool = setting(
         False,
-        "Leave out images of a folder that cannot be decoded; kept with the study.",
+        "Leave out images of a folder that cannot be decoded; recorded in the study.",
         Flag(),
         in_fingerprint=True,
     )

@@ -75,7 +75,7 @@ def test_a_session_and_the_other_threads_of_the_process(threads):
 @linux
 def test_unavailable_cores_are_rejected():
     """A core outside the process's affinity, no threads, and more threads than cores are rejected."""
-    with pytest.raises(MeasurementError, match="core 4711 cannot be had; this process may use"):
+    with pytest.raises(MeasurementError, match="core 4711 is not available; this process may use"):
         Cpu(cores=[4711])
     with pytest.raises(MeasurementError, match="threads must be at least 1"):
         Cpu(threads=0)

@@ -139,6 +139,6 @@ def test_disturbances_in_words():
     said = disturbances(calm, GpuState(1410, slowed_by=("HwThermalSlowdown",), others=(5,)))
     assert said == [
         "other processes used the GPU: 5",
-        "the GPU's clocks were held down: HwThermalSlowdown",
+        "the GPU's clocks were lowered: HwThermalSlowdown",
         "its clock went from 1980 to 1410 MHz",
     ]

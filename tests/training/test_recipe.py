@@ -119,7 +119,7 @@ def test_a_recipe_may_be_a_file(tmp_path):
         (None, "mine.json: the recipe cannot be read: No such file or directory"),
         (b"\xff\xfe\x00", "mine.json: the recipe cannot be read: it is not text"),
         (b'{"lr": "fast"}', "mine.json: recipe 'mine': lr must be a number in 0..1000, found 'fast'"),
-        (b'{"lr": 0.1, "lr": 0.2}', "the key 'lr' stands twice in one object"),
+        (b'{"lr": 0.1, "lr": 0.2}', "the key 'lr' occurs twice in one object"),
         (b'{"base": "he2015"}', "mine.json: unknown base 'he2015'"),
         (b'{"base": ["quick"]}', "mine.json: unknown base"),
         (b'{"learning_rate": 0.1}', "did you mean 'lr'?"),

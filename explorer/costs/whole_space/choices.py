@@ -35,7 +35,7 @@ class Column(NamedTuple):
 
 
 class ChoiceColumns:
-    """All choice points of a space, one column each, in the order in which they are asked.
+    """All choice points of a space, one column each, in the order of the derivation.
 
     Attributes:
         total: The number of derivations.
@@ -66,7 +66,7 @@ class ChoiceColumns:
             self._questions.append((question, numbers[name]))
 
     def of(self, point: Point, unit: str) -> list[int]:
-        """Return the columns of ``point`` in a unit: none if it is not asked there, several if it is drawn per use."""
+        """Return the columns of ``point`` in a unit: none if it does not occur there, several if it is chosen at each use."""
         return self._places.get((point, _scope(point, unit)), [])
 
     def named(self, point: Point) -> list[int]:
@@ -74,7 +74,7 @@ class ChoiceColumns:
         return [column for (known, _), several in self._places.items() if known is point for column in several]
 
     def codes(self, indices: np.ndarray) -> np.ndarray:
-        """Return the chosen options of derivations: (columns, rows) of int16, -1 for a choice that is not asked.
+        """Return the chosen options of derivations: (columns, rows) of int16, -1 for a choice that does not occur.
 
         Args:
             indices: The ranks of the derivations, in [0, total): int64, or Python integers if the total is 2^62 or
@@ -106,7 +106,7 @@ class ChoiceColumns:
 
 
 def _scope(point: Point, unit: str) -> str:
-    """Return the scope in which a point has one answer, or in which its uses are counted."""
+    """Return the scope in which a point has one value, or in which its uses are counted."""
     if point.scope == "network":
         return ""
     return unit.split(".")[0] if point.scope == "stage" else unit

@@ -209,7 +209,7 @@ class _Rows:
         return table, np.array(places)[groups]
 
     def _advance(self, table: Table, places: np.ndarray, rows: np.ndarray, times: np.ndarray | int = 1) -> None:
-        """Add the costs of the units to the rows, ``times`` over where a unit repeats."""
+        """Add the costs of the units to the rows, ``times`` times if a unit repeats."""
         here = slice(None) if rows is self.all else rows
         jump = self.jump[here]
         growth = table["growth"][places]

@@ -63,7 +63,7 @@ def calibrate(
     """
     if networks < MIN_NETWORKS:
         raise MeasurementError(
-            f"{networks} networks are too few to learn from and to test on; ask for {MIN_NETWORKS} or more"
+            f"{networks} networks are too few to fit and test a predictor; use {MIN_NETWORKS} or more"
         )
     sampled: dict[str, Architecture] = {}
     for derivation in space.sample(min(DRAWS_PER_NETWORK * networks, max(1_000, networks)), seed=seed):
@@ -73,7 +73,7 @@ def calibrate(
             break
     if len(sampled) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{space.name} has {len(sampled)} networks that differ; {MIN_NETWORKS} are needed to learn from"
+            f"{space.name} has {len(sampled)} distinct networks; a predictor needs at least {MIN_NETWORKS}"
         )
     architectures = list(sampled.values())
     measured = measure_in_child(architectures, [setting], device, threads, cores, TIME_SCALE, on_latency)

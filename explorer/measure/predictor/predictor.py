@@ -163,8 +163,7 @@ def fit(
     """
     if len(architectures) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{len(architectures)} networks are too few to learn from and to test on;"
-            f" at least {MIN_NETWORKS} are needed"
+            f"{len(architectures)} networks are too few to fit and test a predictor; at least {MIN_NETWORKS} are needed"
         )
     counted = [count_features(architecture, environment.batch) for architecture in architectures]
     names = sorted({name for each in counted for name in each})
@@ -290,13 +289,13 @@ def find_predictor(
     covering = [predictor for predictor in found if predictor.covers(architecture)]
     if not own + covering:
         others = len(list(folder.glob("*.json")))
-        seen = f"only {others} for other settings, devices or versions" if others else "none is kept"
+        seen = f"only {others} for other settings, devices or versions" if others else "none is stored"
         if found:
-            seen = f"those of {', '.join(p.space[0] for p in found)} lack some of its operations"
+            seen = f"those of {', '.join(p.space[0] for p in found)} do not cover some of its operations"
         raise MeasurementError(
             f"no predictor for this network on {environment}, torch {environment.machine.versions.get('torch')}"
             f" ({seen} in {folder});"
-            " 'explorer latency --calibrate SPACE' makes one"
+            " 'explorer latency --calibrate SPACE' fits one"
         )
     return (own + covering)[0]
 

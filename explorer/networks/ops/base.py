@@ -352,7 +352,7 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
             raise ArchitectureError(f"{where} must be a whole number, found {value}")
         value = int(value)
     if not argument.low <= value <= argument.high:
-        raise ArchitectureError(f"{where} must lie in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")
+        raise ArchitectureError(f"{where} must be in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")
     return float(value) if argument.kind == "number" and not isinstance(value, Fraction) else value
 
 

@@ -47,7 +47,7 @@ class Parser(ValueParser):
         owner: The name of the expression's choice points.
         scope: How often the choice points are drawn.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can go on.
+        faults: Receives the errors after which parsing can continue.
         copied: The keyword, ``post`` or ``pre``, that is allowed here; empty for neither.
     """
 

@@ -64,7 +64,7 @@ def find_op(name: str) -> tuple[type[Op], int | None] | None:
     if height != width:
         raise ValueError(f"kernels are square: {height}x{width} in {name!r}")
     if not 1 <= height <= MAX_KERNEL:
-        raise ValueError(f"the kernel of {name!r} must lie in 1..{MAX_KERNEL}")
+        raise ValueError(f"the kernel of {name!r} must be in 1..{MAX_KERNEL}")
     return op, height
 
 

@@ -92,7 +92,7 @@ class Cursor:
         text: The expression.
         names: What names mean in this file.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can go on, so that one pass finds them all. Other errors raise
+        faults: Receives the errors after which parsing can continue, so that one pass finds them all. Other errors raise
             ExpressionError.
     """
 
@@ -143,7 +143,7 @@ class Cursor:
         return " ".join(self.text[start:end].split())
 
     def fault(self, offset: int, message: str) -> Broken:
-        """Record an error after which parsing goes on, skip the part's arguments, and return its replacement."""
+        """Record an error, skip the arguments of its part, and return its replacement. Parsing continues."""
         if self.adjacent_bracket():
             self.skip_brackets()
         made = Broken(self.place(offset), message)

@@ -43,10 +43,10 @@ class ValueParser(Cursor):
     Args:
         text: The expression.
         names: What names mean in this file.
-        owner: The name of the expression's choice points; empty if nobody reads the names and the suggestions.
+        owner: The name of the expression's choice points; empty if the names and the suggestions are not used.
         scope: How often the choice points are drawn.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can go on.
+        faults: Receives the errors after which parsing can continue.
     """
 
     def __init__(

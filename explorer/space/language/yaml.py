@@ -1,4 +1,4 @@
-"""YAML with positions: a space file as mappings, sequences and scalars that know their place in it.
+"""YAML with positions: a space file as mappings, sequences and scalars with their line and column.
 
 Only the plain core of YAML is read: no anchors, tags, merge keys or second documents. The limits are checked on the
 stream of parse events, before any object is made, so that a hostile file (alias bombs, deep nesting, huge scalars)

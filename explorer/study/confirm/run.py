@@ -112,7 +112,7 @@ def run_confirmation(
     """Train each network of the Pareto front from fresh seeds, and test each training.
 
     Data, split, recipe and each network's precision are the study's. The seeds follow from the study's seed and are the
-    same for every network. Each training is stored when it ends: the same call again continues, a call with more seeds
+    same for every network. Each training is stored when it ends: the same call resumes, a call with more seeds
     adds trainings, and failed trainings are tried again.
 
     Args:
@@ -136,7 +136,7 @@ def run_confirmation(
     began = time.monotonic()
     for what, number, most in (("seeds", seeds, MAX_SEEDS), ("epochs", epochs, 100_000), ("workers", workers, 1_024)):
         if number is not None and not 1 <= number <= most:
-            raise StudyError(f"{what} must lie in 1..{most}, found {number}")
+            raise StudyError(f"{what} must be in 1..{most}, found {number}")
     check_storage(storage)
     study = open_study(storage, name)
     recipe = training_recipe(study)
@@ -268,14 +268,14 @@ class ConfirmationLoop:
             self.interrupted, self.signal = True, self.signal or signal.SIGINT
             why = ""
         except StoreError as error:
-            why = f"the record cannot be kept: {error}"
+            why = f"the result cannot be written: {error}"
         finally:
             self.workplace.stop()
             try:
                 self.writer.release()
             except StoreError:  # their leases expire by themselves
                 pass
-        why = "interrupted; the same line goes on" if self.interrupted else why
+        why = "interrupted; the same command resumes the confirmation" if self.interrupted else why
         self._report("finished", why=why)
         return why
 

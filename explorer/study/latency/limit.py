@@ -47,7 +47,7 @@ class LatencyFilter:
         self._weights: Sequence[float] | None = None
 
     def learn(self, trials: Iterable[TrialRecord]) -> None:
-        """Take in the measured latencies of trials."""
+        """Add the measured latencies of trials."""
         if not self._limits:
             return
         measured = [trial for trial in trials if trial.latency]

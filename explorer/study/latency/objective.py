@@ -56,9 +56,9 @@ class LatencyObjective:
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
     def with_latency(self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]) -> Candidate:
-        """The candidate with its latency among its costs, held against the ``limits`` on that, and how it was measured.
+        """Return the candidate with its latency as a cost, checked against ``limits``, and with details of the measurement.
 
-        One of the ``trials`` of the same network answers for it where it was measured in the same environment.
+        The network is not measured if one of ``trials`` has its latency in the same environment.
         """
         ms, measured_by = self._known(candidate, trials)
         if ms is None:

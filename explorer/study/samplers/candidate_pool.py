@@ -22,7 +22,7 @@ MAX_SHUFFLED = 2_000  # derivations of a space up to which each is drawn once; l
 
 
 class PoolCandidate(NamedTuple):
-    """A network as a sampler sees it.
+    """A network with the properties that samplers use.
 
     Attributes:
         derivation: The choices.

@@ -76,7 +76,7 @@ class GaussianProcess:
         self._condition()
 
     def add_believed(self, features: Features, values: Array | None = None) -> None:
-        """Condition on networks without final values as if they had their expected ones.
+        """Condition on the expected values of networks without final ones.
 
         This is the kriging believer (Ginsbourger et al. 2010), for trials that run or were stopped early.
 

@@ -1,6 +1,6 @@
 """Optuna's samplers: tpe, nsga2 and gp.
 
-An Optuna study in this process holds what the sampler knows. It is filled from the store, which is the only record, so
+An Optuna study in this process has the trials of the study. It is filled from the store, which is the only record, so
 that a resumed search needs no special case and no second database can disagree with the first.
 """
 
@@ -113,7 +113,7 @@ class OptunaAdapter:
         return number in self._running
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Take in a trial as the store has it now.
+        """Add or update a trial.
 
         Each network counts once: a cached trial is reported to Optuna as failed, as are all trials without values. A
         failed trial that Optuna does not hold is not added.

@@ -1,6 +1,6 @@
 """The samplers by name, and the interface by which a search uses one.
 
-The samplers frontier, evolution and random are ours: they know the exact costs of every network before it is trained.
+The samplers frontier, evolution and random are part of the explorer: they use the exact costs of every network before it is trained.
 The samplers tpe, nsga2 and gp are Optuna's.
 """
 
@@ -67,14 +67,14 @@ def check_sampler(name: str) -> str:
 
 
 class SamplerAdapter(Protocol):
-    """A sampler together with the trials it has been shown."""
+    """A sampler with the trials that were reported to it."""
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
         """Return the sampler's proposal for trial ``number``, and its notes on it."""
         ...
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
-        """Return the sampler's notes on a network that the search chose for trial ``number`` without asking it."""
+        """Return the sampler's notes on a network that the search chose for trial ``number`` itself."""
         ...
 
     def forget(self, number: int) -> None:
@@ -86,7 +86,7 @@ class SamplerAdapter(Protocol):
         ...
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Take in a trial as the store has it now.
+        """Add or update a trial.
 
         Args:
             record: The trial.
@@ -112,7 +112,7 @@ def make_sampler(candidates: Candidates, objectives: Mapping[str, str], sampler:
 
 
 class RecordAdapter:
-    """Shows all trial records to a sampler of ours with each proposal."""
+    """Passes all trial records to one of the explorer's samplers at each proposal."""
 
     def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int):
         self._sampler = OWN_SAMPLERS[sampler](CandidatePool(candidates, seed), objectives, seed)

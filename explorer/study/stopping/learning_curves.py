@@ -38,7 +38,7 @@ class LearningCurves:
         self._has_new_complete = False  # whether a trial was completed since the stopped ones were judged
 
     def add_epoch(self, record: TrialRecord, epoch: Epoch) -> str:
-        """Take in an epoch of a running trial.
+        """Add an epoch of a running trial.
 
         Returns:
             The reason to stop the trial, or an empty text to continue it.
@@ -54,7 +54,7 @@ class LearningCurves:
         return reason
 
     def learn(self, changed: Iterable[TrialRecord]) -> None:
-        """Take in trials that changed; curves of other workers' trials are read from the store."""
+        """Update trials that changed; curves of other workers' trials are read from the store."""
         if not self.looks:
             return
         ended = []

@@ -101,14 +101,14 @@ class Rungs:
         return [
             ""
             if size < self.eta or rank == 0 or place < size / self.eta
-            else f"place {place + 1} of {size} after {epoch} epochs, the best {1 / self.eta:.0%} go on"
+            else f"place {place + 1} of {size} after {epoch} epochs, only the best {1 / self.eta:.0%} continue"
             for rank, place in zip(ranks[: len(judged)], places)
         ]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Stops a run whose probability to join the Pareto front is below ``chance``.
+    """Stops a run whose probability to reach the Pareto front is below ``chance``.
 
     The final values are predicted by a linear regression on the signs at this epoch, over the complete runs (similar to
     Baker et al. 2018, arXiv:1705.10823, who use more of the curve). The uncertainty is that of the regression: a t
@@ -135,7 +135,9 @@ class Curves:
         front = [finals[place] for place in non_dominated(finals)]
         chances = [1 - _beaten(draws, run.costs, front).mean() for run, draws in zip(judged, forecast.draws)]
         return [
-            "" if chance >= self.chance else f"after {epoch} epochs {chance:.1%} likely to join the frontier"
+            ""
+            if chance >= self.chance
+            else f"after {epoch} epochs the probability to reach the frontier is {chance:.1%}"
             for chance in chances
         ]
 
@@ -221,7 +223,7 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
 
 
 AUTO = "auto"
-MIN_EPOCHS = 8  # "auto" stops no shorter trainings: benchmarks/records/early_stopping_cpu_2026-11-24.md
+MIN_EPOCHS = 8  # with fewer epochs "auto" is "none": benchmarks/records/early_stopping_cpu_2026-11-24.md
 RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
 
 

@@ -166,7 +166,7 @@ def _save(network: nn.Module, artifacts: Path, job: Job) -> str:
         return write_atomically(weights_file(artifacts, job.digest), save(tensors))
     except OSError as error:
         _log.warning(
-            "the weights of trial %d could not be kept: %s; 'explorer export' trains its network again",
+            "the weights of trial %d could not be saved: %s; 'explorer export' trains its network again",
             job.number,
             error,
         )

@@ -110,7 +110,7 @@ def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
         assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
         ended = complete(url)
         assert before < len(ended) < wanted
-    assert "interrupted; the same line goes on" in err
+    assert "interrupted; the same command resumes the confirmation" in err
     process = start(url, "--seeds", "4", "--epochs", "2")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

@@ -136,7 +136,7 @@ def test_curves_stop_only_unpromising_runs():
     hopeless, good, cheap = run([0.1], 90.0), run([0.55], 90.0), run([0.1], 0.5)
     rule = Curves()
     reason, *others = rule.reasons(1, [hopeless, good, cheap], complete)
-    assert reason.startswith("after 1 epochs ") and reason.endswith("% likely to join the frontier")
+    assert reason.startswith("after 1 epochs the probability to reach the frontier is ") and reason.endswith("%")
     assert others == ["", ""]
     assert rule.reasons(1, [hopeless], complete[: MIN_COMPLETE - 1]) == [""]
 
