@@ -132,7 +132,8 @@ def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: C
         is_earlier: Returns whether an existing file is an earlier output of the command, which may be replaced.
 
     Raises:
-        ExplorerError: The name has another suffix, the file cannot be written, or a file that the command did not write exists there.
+        ExplorerError: The name has another suffix, the file cannot be written, or a file exists
+            there that the command did not write.
     """
     named = f"{option} {path}"
     if path.suffix.lower() not in suffixes:

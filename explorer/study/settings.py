@@ -160,8 +160,8 @@ class SearchSettings(Settings):
     )
     retry_failed: bool = setting(
         False,
-        "Retry also trials of earlier runs that exceeded a limit on time or memory, whose training diverged, whose network"
-        " cannot be built, or whose workers were lost repeatedly.",
+        "Retry also trials of earlier runs that exceeded a limit on time or memory, whose training diverged, whose"
+        " network cannot be built, or whose workers were lost repeatedly.",
         Flag(),
     )
     record_gradients: bool = setting(
@@ -234,7 +234,8 @@ class SearchSettings(Settings):
     )
     costs: Mapping[str, OwnCost] | None = setting(
         None,
-        "name -> f(architecture, choices), a cost known before evaluation, in addition to the analytic costs or in place of one.",
+        "name -> f(architecture, choices), a cost known before evaluation. It is added to the analytic costs, or replaces"
+        " the one of that name.",
         Functions(),
         flag=None,
         in_fingerprint=True,

@@ -267,7 +267,7 @@ def join_log(file: Path) -> None:
 
 
 SENTENCES = {
-    "absent": "'explorer search' makes it",
+    "absent": "'explorer search' creates it",
     "empty file": "is empty; give the file that 'explorer search' wrote",
     "text": "is not an SQLite database",
     "half": "cannot read this database",
@@ -297,7 +297,7 @@ def test_a_storage_that_cannot_be_shown_gives_a_sentence(kind, page, tmp_path):
 def test_a_storage_created_later_is_found(page, url):
     """A page opened before the search shows the study once it exists."""
     at = page()
-    assert "'explorer search' makes it" in texts(at)
+    assert "'explorer search' creates it" in texts(at)
     write_study(url, "late")
     at.run()
     assert metrics(at)["complete"] == str(COMPLETE)
@@ -366,7 +366,7 @@ def test_a_storage_that_returns_keeps_the_selected_study(page, url, tmp_path):
     join_log(tmp_path / "explorer.db")
     (tmp_path / "explorer.db").rename(tmp_path / "elsewhere.db")
     at.run()
-    assert "'explorer search' makes it" in texts(at)
+    assert "'explorer search' creates it" in texts(at)
     (tmp_path / "elsewhere.db").rename(tmp_path / "explorer.db")
     at.run()
     assert at.selectbox(key="study").value == "one"

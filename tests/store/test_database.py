@@ -118,7 +118,7 @@ def test_sqlite_is_opened_with_durable_settings(url):
 
 def test_reading_creates_no_file(tmp_path):
     """Reading a missing file gives a one-line error and creates no file."""
-    with pytest.raises(StoreError, match=r"there is no file .*absent.db; 'explorer search' makes it"):
+    with pytest.raises(StoreError, match=r"there is no file .*absent.db; 'explorer search' creates it"):
         open_study(f"sqlite:///{tmp_path}/absent.db", "one")
     assert list(tmp_path.iterdir()) == []
 

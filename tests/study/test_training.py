@@ -266,7 +266,7 @@ def test_a_training_study_created_with_other_settings_is_refused(trained, space,
     [
         ({"data": "digit"}, DataError, "did you mean 'digits'"),
         ({"recipe": "quik"}, TrainingError, "did you mean 'quick'"),
-        ({"subset": 10**9}, DataError, "a subset of digits must lie in"),
+        ({"subset": 10**9}, DataError, "a subset of digits must be in"),
     ],
 )
 def test_invalid_trainings_are_rejected_before_anything_is_written(space, tmp_path, change, error, message):

@@ -66,7 +66,7 @@ class ChoiceColumns:
             self._questions.append((question, numbers[name]))
 
     def of(self, point: Point, unit: str) -> list[int]:
-        """Return the columns of ``point`` in a unit: none if it does not occur there, several if it is chosen at each use."""
+        """Return the columns of ``point`` in a unit: none if it does not occur, several if it is chosen at each use."""
         return self._places.get((point, _scope(point, unit)), [])
 
     def named(self, point: Point) -> list[int]:

@@ -54,7 +54,7 @@ def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.Dat
 
     Returns:
         One row per derivation in rank order: ``index`` (text if the space has 2^62 derivations or more), a categorical
-        column per choice point (missing where it does not occur; ``choice.NAME`` if NAME is the name of a cost), and the
+        column per choice point (missing where it is absent; ``choice.NAME`` if NAME is the name of a cost), and the
         costs by their names in ``Cost``.
 
     Raises:

@@ -143,7 +143,7 @@ class Cursor:
         return " ".join(self.text[start:end].split())
 
     def fault(self, offset: int, message: str) -> Broken:
-        """Record an error, skip the arguments of its part, and return its replacement. Parsing continues."""
+        """Record an error, skip the arguments of its part, and return a replacement, so that parsing continues."""
         if self.adjacent_bracket():
             self.skip_brackets()
         made = Broken(self.place(offset), message)

@@ -56,7 +56,7 @@ class LatencyObjective:
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
     def with_latency(self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]) -> Candidate:
-        """Return the candidate with its latency as a cost, checked against ``limits``, and with details of the measurement.
+        """Return the candidate with its latency as a cost, checked against ``limits``.
 
         The network is not measured if one of ``trials`` has its latency in the same environment.
         """

@@ -1,7 +1,7 @@
 """The samplers by name, and the interface by which a search uses one.
 
-The samplers frontier, evolution and random are part of the explorer: they use the exact costs of every network before it is trained.
-The samplers tpe, nsga2 and gp are Optuna's.
+The samplers frontier, evolution and random are part of the explorer: they use the exact costs of every network before
+it is trained. The samplers tpe, nsga2 and gp are Optuna's.
 """
 
 from __future__ import annotations

@@ -422,7 +422,7 @@ class TestDamaged:
             data = load_data(str(damaged), skip_damaged=True)
             assert len(data.train) + len(data.validation) == 18
             assert data.fingerprint["damaged"] == 12
-            assert "12 of 30 images left out, which are damaged" in " ".join(data.notes)
+            assert "12 of 30 images are damaged and were left out" in " ".join(data.notes)
 
     def test_an_undamaged_folder_has_the_same_fingerprint_with_the_flag(self, mine):
         """The flag does not change the fingerprint of an undamaged folder, so a study resumes with or without it."""

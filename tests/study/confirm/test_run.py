@@ -212,8 +212,8 @@ def test_invalid_confirmations_are_rejected_before_training(space, url, searched
     run_search(space, storage=url, study="own", evaluate=good, trials=2)
     for name, settings, message in (
         ("own", {}, "evaluated by a function of the caller's"),
-        ("one", {"seeds": 0}, "seeds must lie in 1..1000, found 0"),
-        ("one", {"epochs": 0}, "epochs must lie in 1..100000, found 0"),
+        ("one", {"seeds": 0}, "seeds must be in 1..1000, found 0"),
+        ("one", {"epochs": 0}, "epochs must be in 1..100000, found 0"),
         ("one", {"y": "macs"}, "not for 'macs'"),
         ("one", {"x": "mac"}, "did you mean 'macs'"),
         ("two", {}, "there is no study 'two'"),
