@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from explorer.cli.streams import log_as_lines, print_message, reader_left, use_fail_safe_streams
+from explorer.cli.streams import is_broken_pipe, log_as_lines, print_message, use_fail_safe_streams
 from explorer.errors import ExplorerError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
 
@@ -120,7 +120,7 @@ def main(args: list[str] | None = None) -> None:
     with log_as_lines(), ignored_signals_repeated():
         status = _run([arg for arg in args if arg != "--debug"], debug)
     sys.stdout.flush()
-    if output.error and not reader_left(output.error):
+    if output.error and not is_broken_pipe(output.error):
         status = status or _report(f"standard output: {output.error.strerror}", 1, debug=False)
     sys.exit(status)
 

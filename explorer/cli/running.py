@@ -14,7 +14,7 @@ import click
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import as_json, console, counted, percent, plain, print_json, storage, storage_words
-from explorer.cli.setting_options import setting_options, values_in_force
+from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
 from explorer.records import Epoch, TrialRecord
@@ -62,7 +62,7 @@ def search(config: str | None, print_config: bool, as_json: bool, **options: Any
     from explorer.space.search_space import load_space
     from explorer.study import run_search
 
-    values = values_in_force(options, read_settings(config, SEARCH) if config else {})
+    values = effective_values(options, read_settings(config, SEARCH) if config else {})
     if print_config:
         SearchSettings.make({name: value for name, value in values.items() if name != SPACE.name})  # checks them
         click.echo(_config(values), nl=False)

@@ -122,10 +122,10 @@ def _print_correlations(
     space: SearchSpace, count: int, seed: int, score: Score, names: Sequence[str], as_json: bool
 ) -> None:
     """Print the rank correlation of scores and costs over networks sampled from a space."""
-    from explorer.scoring.space import PLAIN, beside_costs, drawn, score_networks
+    from explorer.scoring.space import SUMMED_COSTS, correlate_with_costs, sample_indices, score_networks
 
-    rows = list(score_networks(space, _with_progress(drawn(space, count, seed), as_json), score))
-    found = beside_costs(rows, names)
+    rows = list(score_networks(space, _with_progress(sample_indices(space, count, seed), as_json), score))
+    found = correlate_with_costs(rows, names)
     if as_json:
         correlations = [
             {"score": each.name, "cost": plain, "rho": each.rho, "ci95": each.ci95, "networks": each.networks}
@@ -137,9 +137,9 @@ def _print_correlations(
     rho = {(each.name, plain): each for plain, listed in found.items() for each in listed}
     _explain_blanks(rho.values())
     print_table(
-        {"rank correlation with": "left", **dict.fromkeys(PLAIN, "right"), "networks": "right"},
+        {"rank correlation with": "left", **dict.fromkeys(SUMMED_COSTS, "right"), "networks": "right"},
         [
-            (name, *(_shown(rho[name, plain].rho) for plain in PLAIN), rho[name, PLAIN[0]].networks)
+            (name, *(_shown(rho[name, plain].rho) for plain in SUMMED_COSTS), rho[name, SUMMED_COSTS[0]].networks)
             for name in names
         ],
     )  # fmt: skip
@@ -151,7 +151,7 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
     Scores that the search stored are read from the database, unless ``recompute`` is true.
     """
     from explorer.analysis.ranking import rank_correlations
-    from explorer.scoring.space import PLAIN
+    from explorer.scoring.space import SUMMED_COSTS
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
     if not records:
@@ -163,7 +163,7 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
         measured = score(Architecture.from_json(each.architecture, each.digest), missing, each.seed) if missing else {}
         scored.append({**stored, **measured})
     numbers = {name: [row[name] for row in scored] for name in names}
-    numbers |= {name: [each.costs.get(name) for each in records] for name in PLAIN}
+    numbers |= {name: [each.costs.get(name) for each in records] for name in SUMMED_COSTS}
     found = rank_correlations(
         numbers, [each.objectives["accuracy"] for each in records], [each.costs["macs"] for each in records]
     )
@@ -188,10 +188,12 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
 
 def _explain_blanks(found: Iterable[Correlation]) -> None:
     """Print why a correlation is missing, if one is."""
-    from explorer.analysis.ranking import FEWEST
+    from explorer.analysis.ranking import MIN_NETWORKS
 
     if any(each.rho is None for each in found):
-        click.echo(f"blank: fewer than {FEWEST} networks have both values, or one of the two is constant", err=True)
+        click.echo(
+            f"blank: fewer than {MIN_NETWORKS} networks have both values, or one of the two is constant", err=True
+        )
 
 
 def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:

@@ -81,7 +81,7 @@ def setting_options(settings: Iterable[Setting]) -> Callable[[F], F]:
     return decorate
 
 
-def values_in_force(options: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
+def effective_values(options: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the values of options with those of a settings file.
 
     A value typed on the command line comes first, then the settings file, then environment variable and default.

@@ -23,7 +23,7 @@ class Neighbour(NamedTuple):
     derivation: Derivation
 
 
-def asked(space: SearchSpace, derivation: Derivation) -> list[Choice]:
+def current_choices(space: SearchSpace, derivation: Derivation) -> list[Choice]:
     """Return the choices of a derivation with their alternatives, in order."""
     found: list[Choice] = []
 
@@ -49,7 +49,7 @@ def changed(space: SearchSpace, derivation: Derivation, name: str, option: str) 
 
 def neighbours(space: SearchSpace, derivation: Derivation) -> Iterator[Neighbour]:
     """Yield one derivation for every other alternative of every choice, in order."""
-    for choice in asked(space, derivation):
+    for choice in current_choices(space, derivation):
         for option in choice.options:
             if option != derivation.choices[choice.name]:
                 yield Neighbour(choice.name, option, changed(space, derivation, choice.name, option))

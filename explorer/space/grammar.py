@@ -17,7 +17,7 @@ from explorer.networks.ops.merge import Merge
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 SCOPES = ("network", "stage", "block", "use")  # how often a rule is drawn, from the least to the most often
-LARGEST = 10**30  # numerators and denominators above it are errors
+MAX_NUMBER = 10**30  # numerators and denominators above it are errors
 
 
 class Fault(Exception):
@@ -219,7 +219,7 @@ def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
     """Return the exact result of one operation.
 
     Raises:
-        ArithmeticError: For a division by zero, or a result beyond ``LARGEST``.
+        ArithmeticError: For a division by zero, or a result beyond ``MAX_NUMBER``.
     """
     if operator == "+":
         value = left + right
@@ -233,7 +233,7 @@ def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
         value = left / right
     else:
         value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
-    if abs(value.numerator) > LARGEST or value.denominator > LARGEST:
+    if abs(value.numerator) > MAX_NUMBER or value.denominator > MAX_NUMBER:
         raise OverflowError("the number is too large or too precise")
     return value
 

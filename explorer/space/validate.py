@@ -14,8 +14,8 @@ from explorer.space.grammar import Grammar
 MAX_STATES = 100_000
 MAX_WORK = 1_000_000
 MAX_WORK_FOR_MORE = 100_000  # to find more errors than the first
-WORK_A_STATE = 10
-WORK_A_LAYER = 5
+WORK_PER_STATE = 10
+WORK_PER_LAYER = 5
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
 MAX_PROBLEMS = 20
@@ -74,16 +74,16 @@ def _all_states(grammar: Grammar, problems: list[Problem]) -> bool:
                 following = automaton.answered(state, option).state
             except SpaceError as error:
                 if not problems:
-                    most = min(most, automaton.shapes.work + WORK_A_STATE * len(seen) + MAX_WORK_FOR_MORE)
+                    most = min(most, automaton.shapes.work + WORK_PER_STATE * len(seen) + MAX_WORK_FOR_MORE)
                 _add(problems, error)
                 tried += 1
                 if len(problems) >= MAX_PROBLEMS:
                     return True
-                if automaton.shapes.work + WORK_A_STATE * (len(seen) + tried) > most:
+                if automaton.shapes.work + WORK_PER_STATE * (len(seen) + tried) > most:
                     return True
                 continue
             if following not in seen:
-                if len(seen) >= MAX_STATES or automaton.shapes.work + WORK_A_STATE * (len(seen) + tried) > most:
+                if len(seen) >= MAX_STATES or automaton.shapes.work + WORK_PER_STATE * (len(seen) + tried) > most:
                     return bool(problems)
                 seen.add(following)
                 pending.append(following)
@@ -102,11 +102,11 @@ def _sample(decisions: Decisions, deriver: Deriver, count: int, problems: list[P
         choices = decisions.unrank(index).choices
         work += len(choices)
         try:
-            work += WORK_A_LAYER * deriver.architecture(choices).layer_count
+            work += WORK_PER_LAYER * deriver.architecture(choices).layer_count
         except SpaceError as error:
             if not problems:
                 most = min(most, work + MAX_WORK_FOR_MORE)
-            work += WORK_A_LAYER * len(choices)  # the layers of a network that fails are not known
+            work += WORK_PER_LAYER * len(choices)  # the layers of a network that fails are not known
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:
                 return

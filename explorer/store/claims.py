@@ -257,7 +257,7 @@ class TrialLeases:
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
-        on_trouble: Callable[[], None] = lambda: None,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> T:
         """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads."""
 
@@ -265,7 +265,7 @@ class TrialLeases:
             lock_study(connection, self.study.id)
             return work(connection)
 
-        return self.study.database.write(locked, retry_seconds, on_trouble)
+        return self.study.database.write(locked, retry_seconds, on_retry)
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))

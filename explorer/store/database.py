@@ -118,7 +118,7 @@ class Database:
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
-        on_trouble: Callable[[], None] = lambda: None,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> T:
         """Run a function in one writing transaction.
 
@@ -127,7 +127,7 @@ class Database:
         Args:
             work: Writes to the database by the connection that it is given. It may run several times.
             retry_seconds: For how long a failed transaction is retried.
-            on_trouble: Called once, before the first pause.
+            on_retry: Called once, before the first pause.
 
         Returns:
             The value that ``work`` returns.
@@ -145,7 +145,7 @@ class Database:
                     return result
                 except OperationalError as error:
                     if pause == FIRST_PAUSE:
-                        on_trouble()
+                        on_retry()
                     if time.monotonic() + pause > end or self.stop_retrying.is_set():
                         raise
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, driver_message(error), pause)

@@ -171,7 +171,7 @@ def create_study(
     seed: int,
     limits: Sequence[str] = (),
     data_places: Sequence[Mapping[str, str]] = (),
-    beside: bool = False,
+    always_new: bool = False,
 ) -> Study:
     """Create a study unless one of this name exists; return the study of this name.
 
@@ -185,8 +185,8 @@ def create_study(
         seed: The seed of the sampler.
         limits: Limits on the costs of its networks, as "macs<=4M".
         data_places: Where its data were found, the latest place first.
-        beside: Whether to create a new study in any case, with the first free name of NAME, NAME-2, NAME-3, ... Several
-            processes that do so at the same time create one study each.
+        always_new: Whether to create a new study in any case, with the first free name of NAME, NAME-2, NAME-3, ...
+            Several processes that do so at the same time create one study each.
 
     Raises:
         StoreError: The name is invalid, or the database cannot be written to.
@@ -206,7 +206,7 @@ def create_study(
 
     def work(connection: Connection) -> str:
         row["created"] = now(connection)
-        for candidate in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
+        for candidate in chain([name], (f"{name}-{number}" for number in count(2)) if always_new else ()):
             if insert_once(connection, studies, "name", {**row, "name": check_name(candidate)}):
                 return candidate
         return name

@@ -34,7 +34,7 @@ from explorer.store.trials import (
 if TYPE_CHECKING:
     import pandas
 
-TERMS = ("data", "split", "recipe", "epochs")  # entries of a fingerprint that change what is trained
+TRAINING_SETTINGS = ("data", "split", "recipe", "epochs")  # entries of a fingerprint that change what is trained
 
 
 @dataclass(frozen=True)

@@ -132,13 +132,13 @@ class StudyWriter(TrialLeases):
                 _log.warning("trial %d: its result cannot be saved to a file either: %s", number, error)
 
         own = (*of_trial(self.study.id, number), trials.c.worker == self.worker, unfinished())
-        on_trouble = save_to_file if not self.study.database.in_memory else None
+        on_retry = save_to_file if not self.study.database.in_memory else None
         try:
-            ended = self._finish(number, ending, own, on_trouble)
+            ended = self._finish(number, ending, own, on_retry)
         except UnstorableValue as error:  # if the trial were resumed, it would end in the same way
             _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
             plain = Ending("failed", reason=f"its result cannot be stored: {error}")
-            ended = self._finish(number, plain, own, on_trouble)
+            ended = self._finish(number, plain, own, on_retry)
         for path in saved:
             remove(path)
         if not ended:
@@ -182,7 +182,7 @@ class StudyWriter(TrialLeases):
         number: int,
         ending: Ending,
         held: tuple[ColumnElement[bool], ...],
-        on_trouble: Callable[[], None] | None = None,
+        on_retry: Callable[[], None] | None = None,
     ) -> list[TrialRecord]:
         """Write the result of the trial that the conditions ``held`` select, and end the trials that wait for it."""
 
@@ -203,7 +203,7 @@ class StudyWriter(TrialLeases):
             waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, revision)
             return self._records(connection, [number, *waiting])
 
-        return self._write(work, on_trouble=on_trouble or (lambda: None))
+        return self._write(work, on_retry=on_retry or (lambda: None))
 
     def resume(self, total: int | None = None) -> TrialRecord | None:
         """Resume the first interrupted trial, with its number and seed.

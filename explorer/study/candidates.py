@@ -58,7 +58,7 @@ class Candidates:
         space: The space that the networks come from.
         own_costs: The caller's cost functions by name.
         limits: Limits on costs that are known before measurement.
-        may_keep_limits: Whether a network is expected to keep the limits on measured costs; its answer for a network
+        may_satisfy_limits: Whether a network is expected to keep the limits on measured costs; its answer for a network
             may change as more is measured.
         predict: Predictions of measured costs, by name; empty by default.
     """
@@ -68,12 +68,12 @@ class Candidates:
         space: SearchSpace,
         own_costs: Mapping[str, OwnCost],
         limits: Sequence[Limit],
-        may_keep_limits: Callable[[Any], bool] = lambda network: True,
+        may_satisfy_limits: Callable[[Any], bool] = lambda network: True,
         predict: Callable[[Architecture], Mapping[str, float]] = lambda architecture: {},
     ):
         self.space = space
         self.limits = limits
-        self.may_keep_limits = may_keep_limits
+        self.may_satisfy_limits = may_satisfy_limits
         self._predict = predict
         self._own_costs = own_costs
 

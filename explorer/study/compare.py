@@ -17,7 +17,7 @@ from explorer.settings.settings import takes_settings
 from explorer.space.search_space import load_space
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
-from explorer.store.study import TERMS, Study
+from explorer.store.study import TRAINING_SETTINGS, Study
 from explorer.study.events import Progress
 from explorer.study.fingerprint.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
@@ -133,7 +133,7 @@ def _plan_sample(path: str, opened: Callable[[str], Study | None], search: Searc
 
 def _require_same_training(first: Study | _PlannedSample, second: Study | _PlannedSample) -> None:
     """Raise StudyError if data, split, recipe or epochs differ: errors would differ because of them."""
-    for field in TERMS:
+    for field in TRAINING_SETTINGS:
         if first.fingerprint.get(field) != second.fingerprint.get(field):
             raise StudyError(
                 f"studies {first.name!r} and {second.name!r} were trained with different settings: "

@@ -34,7 +34,7 @@ from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
 from explorer.study.workers.jobs import Failure, Job, Outcome
-from explorer.study.workers.pool import Workplace
+from explorer.study.workers.pool import Executor
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
 from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
@@ -51,7 +51,7 @@ class SearchLoop:
         candidates: Makes the networks of the space.
         writer: Writes to the study.
         sampler: The sampler.
-        workplace: Runs the jobs.
+        executor: Runs the jobs.
         curves: The learning curves of the study's trials.
         budget: When to end.
         progress: Called with each event.
@@ -70,7 +70,7 @@ class SearchLoop:
         candidates: Candidates,
         writer: StudyWriter,
         sampler: SamplerAdapter,
-        workplace: Workplace,
+        executor: Executor,
         curves: LearningCurves,
         budget: Budget,
         progress: Progress,
@@ -78,7 +78,7 @@ class SearchLoop:
     ):
         self.plan = plan
         self.writer = writer
-        self.workplace = workplace
+        self.executor = executor
         self.budget = budget
         self.progress = progress
         self.trial_index = TrialIndex(writer.study, (*plan.limits, *plan.latency_limits))
@@ -87,14 +87,14 @@ class SearchLoop:
         self.interrupted = False
         self.signal = 0
         self.proposing = False  # whether a sampler, a cost function or a measurement runs, which may take minutes
-        self.waited = -math.inf  # when the loop last waited for a signal that may arrive soon
+        self.last_signal_wait = -math.inf  # when the loop last waited for a signal that may arrive soon
         self.broken = False
         self.crashed = True  # until the loop ends normally; else a running trial may be the cause
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
         self.waiting = False  # whether it waits for trials of workers that may be lost
-        self.ignored = False  # whether the warning about ignored answers of evaluate was given
+        self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
         self.retries = Retries((), (), False)
 
@@ -114,8 +114,8 @@ class SearchLoop:
             self.broken = True
             why = f"the result cannot be written: {error}"
         finally:
-            self.workplace.stop()
-            self._leave()
+            self.executor.stop()
+            self._interrupt_running()
         if not self.broken:
             self._learn()
             if not self.budget.has_failed() and not self.interrupted and (failures := self._only_failures()):
@@ -133,7 +133,7 @@ class SearchLoop:
         failed = [record for record in records if record.state == "failed" and record.same_as is None]
         return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
-    def _leave(self) -> None:
+    def _interrupt_running(self) -> None:
         """Mark running trials as interrupted, to be resumed. If that cannot be written, their leases expire."""
         why = self._cause() if self.interrupted else "the search ended"
         try:
@@ -145,7 +145,7 @@ class SearchLoop:
     @property
     def busy(self) -> bool:
         """Whether this process computes something that a signal may interrupt at any point."""
-        return self.proposing or self.workplace.busy
+        return self.proposing or self.executor.busy
 
     def _cause(self) -> str:
         return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
@@ -163,7 +163,7 @@ class SearchLoop:
                 time.sleep(POLL_SECONDS)
             if self.budget.overdue():
                 return f"the time is over; the next search resumes {len(self.jobs)} trials that still ran"
-            for number, message in self.workplace.messages(POLL_SECONDS):
+            for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
                 if self.budget.has_failed():
                     return self._failure_reason()
@@ -204,7 +204,7 @@ class SearchLoop:
         Returns:
             Why no further trial can be started, or an empty text if all workers are busy.
         """
-        while self.workplace.room and not self.interrupted:
+        while self.executor.room and not self.interrupted:
             self._learn()
             trial_index = self.trial_index
             spent = self.budget.spent(
@@ -229,9 +229,9 @@ class SearchLoop:
                     record.architecture,
                     record.choices,
                     record.seed,
-                    self.curves.looks,
+                    self.curves.decision_epochs,
                 )
-                self.workplace.start(job, self._limits())
+                self.executor.start(job, self._limits())
         return ""
 
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
@@ -307,14 +307,14 @@ class SearchLoop:
             return
         if isinstance(message, Epoch):
             reason = self.curves.add_epoch(record, message)
-            if message.epoch in self.curves.looks:
-                self.workplace.answer(number, message.epoch, stop=bool(reason))
+            if message.epoch in self.curves.decision_epochs:
+                self.executor.answer(number, message.epoch, stop=bool(reason))
             if reason:
                 self.stopping[number] = reason
             self._report("epoch", record, message)
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
-            return  # ``_leave`` marks it as interrupted, with all running trials
+            return  # ``_interrupt_running`` marks it as interrupted, with all running trials
         ending = replace(self._ending(record, message), duration=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
@@ -335,9 +335,9 @@ class SearchLoop:
         A trial's process may die of a signal to the whole process group. The loop waits for its own signal for a
         moment, once for all trials that died of it.
         """
-        if not self.interrupted and time.monotonic() > self.waited + SIGNAL_SECONDS:
+        if not self.interrupted and time.monotonic() > self.last_signal_wait + SIGNAL_SECONDS:
             time.sleep(SIGNAL_SECONDS)
-            self.waited = time.monotonic()
+            self.last_signal_wait = time.monotonic()
         return self.interrupted
 
     def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
@@ -361,12 +361,12 @@ class SearchLoop:
 
     def _note_ignored(self, names: Sequence[str]) -> None:
         """Warn, once per run, about answers of ``evaluate`` that are not stored."""
-        if names and not self.ignored:
+        if names and not self.has_warned:
             _log.warning(
                 "ignored answers of 'evaluate': %s; expected finite numbers, with names that are no costs",
                 ", ".join(names),
             )
-            self.ignored = True
+            self.has_warned = True
 
     def _learn(self) -> None:
         """Read what changed in the store, and update the sampler."""

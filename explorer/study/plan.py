@@ -93,7 +93,7 @@ class Plan:
         return self.settings.training.epochs or 1
 
     @property
-    def of_caller(self) -> bool:
+    def is_user_function(self) -> bool:
         """Whether the caller's function ``evaluate`` replaces training."""
         return self.settings.evaluate is not None
 
@@ -103,9 +103,9 @@ class Plan:
         return self.settings.training.device.startswith("cuda")
 
     @property
-    def brief(self) -> bool:
+    def has_time_limit(self) -> bool:
         """Whether the search has a default time limit: trainings on embedded data are short."""
-        return not self.of_caller and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
+        return not self.is_user_function and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
 
     @property
     def measures_latency(self) -> bool:
@@ -140,7 +140,7 @@ class Plan:
     def candidates(self) -> Candidates:
         """Return the source of the space's candidates, with their costs and limits."""
         predict = (self.predicted,) if self.predicted else ()
-        return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_keep_limits, *predict)
+        return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_satisfy_limits, *predict)
 
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:

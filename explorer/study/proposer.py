@@ -112,7 +112,7 @@ class Proposer:
         unknown = [r.number for r in changed if r.number not in self._sampler]
         notes = self._writer.sampler_notes(unknown) if unknown else {}
         for record in changed:
-            if self._trials.has_another_chance(record):
+            if self._trials.can_be_proposed_again(record):
                 continue
             self._without_values.pop(record.number, None)
             self._update_sampler(record, notes.get(record.number, {}))
@@ -160,7 +160,7 @@ class Proposer:
                 candidate = next(self._untried)
             except StopIteration:
                 break
-            if candidate is None or self._plan.latency_filter.may_keep_limits(candidate):
+            if candidate is None or self._plan.latency_filter.may_satisfy_limits(candidate):
                 return candidate
             self._set_aside.append(candidate)
         self._set_aside = [each for each in self._set_aside if each.architecture.digest not in self._trials.digests]

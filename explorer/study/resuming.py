@@ -29,7 +29,7 @@ def study_name(plan: Plan, database: Database) -> str:
     settings = plan.settings
     named, seed = settings.study is not None, settings.seed
     taken, name = study_names(database), check_name(plan.name)
-    if not named and plan.of_caller:
+    if not named and plan.is_user_function:
         before = f"{plan.space.name}-evaluate"  # the default name in earlier versions
         if name not in taken and before in taken and "code" not in find_study(database, before).fingerprint:
             name = before
@@ -44,7 +44,7 @@ def study_name(plan: Plan, database: Database) -> str:
     return name
 
 
-def enter_study(plan: Plan, name: str, database: Database) -> Study:
+def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
     """Return the study to resume, or a new one, with the limits of the settings.
 
     Args:
@@ -67,7 +67,7 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
         seed=seed or 0,
         limits=bounds,
         data_places=[plan.data_place] if plan.data_place else (),
-        beside=settings.new_study,
+        always_new=settings.new_study,
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:

@@ -20,13 +20,13 @@ class Retries:
     Args:
         failures: All failed trials at the start of this run.
         running: Workers that run now; their failures belong to this run.
-        everything: Whether to retry failures of every kind.
+        all_kinds: Whether to retry failures of every kind.
     """
 
-    def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], everything: bool):
+    def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], all_kinds: bool):
         at_work = set(running)
         earlier = [record for record in failures if record.worker not in at_work]
-        wanted = [record for record in earlier if everything or record.failure in CURABLE]
+        wanted = [record for record in earlier if all_kinds or record.failure in CURABLE]
         self._earlier = {record.number: record for record in earlier}
         # Trials with the fewest attempts come first: a trial that always fails does not delay the others.
         self._waiting = deque(sorted(wanted, key=lambda record: (record.attempt, record.number)))
@@ -85,10 +85,10 @@ class Retries:
             return ""
         left = [records[number] for number in self._earlier if self.is_earlier(records[number])]
         retried = f"retried: {count - len(left)}, failed again: {len(self._failed_again)}"
-        told = f"{count} trial{'s' * (count > 1)} failed in an earlier run; {retried}"
+        line = f"{count} trial{'s' * (count > 1)} failed in an earlier run; {retried}"
         if not left:
-            return told
-        skipped = f"{told}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
+            return line
+        skipped = f"{line}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
         if all(record.failure in CURABLE for record in left):
             return f"{skipped}; a run with more trials or time retries them"
         return f"{skipped}; --retry-failed (in Python retry_failed=True) retries these too"

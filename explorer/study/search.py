@@ -27,7 +27,7 @@ from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.events import Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.plan import Plan, make_plan
-from explorer.study.resuming import enter_study, study_name
+from explorer.study.resuming import open_or_create_study, study_name
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
 from explorer.study.signals import interruptions, leases_kept
@@ -35,7 +35,7 @@ from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
 from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
-from explorer.study.workers.pool import InProcess, ProcessPool, Workplace
+from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 
@@ -105,7 +105,7 @@ def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progre
     database = open_for_writing(settings.storage)
     try:
         database.require_space()
-        found = enter_study(plan, study_name(plan, database), database)
+        found = open_or_create_study(plan, study_name(plan, database), database)
         plan = plan.under(map(parse_limit, found.limits))
         loop = _make_loop(plan, found, _budget(plan, found, began), progress)
         try:
@@ -183,7 +183,7 @@ def _budget(plan: Plan, study: Study, began: float) -> Budget:
     if trials is None and seconds is None and until_stable is None:
         counts = study.counts()
         trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
-        seconds = DEFAULT_SECONDS if plan.brief else None
+        seconds = DEFAULT_SECONDS if plan.has_time_limit else None
     return Budget(trials, seconds, until_stable, began)
 
 
@@ -192,12 +192,12 @@ def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | No
     if isinstance(plan.work, Training) and not study.database.in_memory:
         plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
-    workplace: Workplace = ProcessPool(plan.work, plan.workers, plan.of_caller, plan.reused)
-    if plan.of_caller and plan.workers == 1:
-        workplace = InProcess(plan.work)
+    executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
+    if plan.is_user_function and plan.workers == 1:
+        executor = InProcess(plan.work)
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     report = progress or (lambda event: None)
-    return SearchLoop(plan, candidates, writer, sampler, workplace, curves, budget, report, plan.settings.retry_failed)
+    return SearchLoop(plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed)

@@ -189,13 +189,13 @@ class SearchSettings(Settings):
     workers: int | None = setting(
         None,
         "Networks trained in parallel; one per CPU core by default.",
-        Whole(most_typed=1_024, auto=True),
+        Whole(max_typed=1_024, auto=True),
         metavar="N",
     )
     workers_per_device: int | None = setting(
         None,
         "Networks that share one GPU; a short probe finds the number by default.",
-        Whole(most_typed=1_024, auto=True),
+        Whole(max_typed=1_024, auto=True),
         metavar="N",
     )
     study: str | None = setting(
@@ -234,8 +234,8 @@ class SearchSettings(Settings):
     )
     costs: Mapping[str, OwnCost] | None = setting(
         None,
-        "name -> f(architecture, choices), a cost known before evaluation. It is added to the analytic costs, or replaces"
-        " the one of that name.",
+        "name -> f(architecture, choices), a cost known before evaluation. It is added to the analytic costs, or"
+        " replaces the one of that name.",
         Functions(),
         flag=None,
         in_fingerprint=True,

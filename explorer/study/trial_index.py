@@ -42,7 +42,7 @@ class TrialIndex:
         changed = self._study.trials(self._revision, full=False)
         for record in changed:
             self.records[record.number] = record
-            if not self.has_another_chance(record):
+            if not self.can_be_proposed_again(record):
                 self.digests.add(record.digest)
             self._revision = max(self._revision, record.revision)
         for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
@@ -53,7 +53,7 @@ class TrialIndex:
                     self._extend_frontier(record)
         return changed
 
-    def has_another_chance(self, record: TrialRecord) -> bool:
+    def can_be_proposed_again(self, record: TrialRecord) -> bool:
         """Whether the trial was rejected by limits stricter than the present ones."""
         known = [limit for limit in self._limits if limit.cost in record.costs]
         return record.state == "rejected" and refused(record.costs, known) is None

@@ -54,21 +54,21 @@ class Nvml:
     def __init__(self, library: Any, uuid: str):
         self._library = library
         self._own = _find(library, uuid)
-        part = bool(self._ask("nvmlDeviceIsMigDeviceHandle"))
-        self._card = self._ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") if part else self._own
-        self._is_whole = not part and not (self._ask("nvmlDeviceGetMigMode") or [0])[0]
+        part = bool(self._query("nvmlDeviceIsMigDeviceHandle"))
+        self._card = self._query("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") if part else self._own
+        self._is_whole = not part and not (self._query("nvmlDeviceGetMigMode") or [0])[0]
 
     def state(self) -> GpuState:
         """Return the state of the GPU now."""
         # Clocks are read first: the caller keeps the GPU busy for some milliseconds, and the other reads take a few.
-        clocks = [self._ask_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
-        answers = (self._ask_card(name) for name in _REASONS)
+        clocks = [self._query_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
+        answers = (self._query_card(name) for name in _REASONS)
         reasons = next((bits for bits in answers if bits is not None), 0)
         pids = self._pids()
         return GpuState(
             sm_mhz=clocks[0],
             memory_mhz=clocks[1],
-            celsius=self._ask_card("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
+            celsius=self._query_card("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
             slowed_by=tuple(sorted({name for name, bit in self._reasons() if reasons & bit})),
             others=_others(pids, pids),
             moment=time.time_ns() // 1_000,
@@ -108,13 +108,13 @@ class Nvml:
             to the clocks of each voltage; and ``power_watts``.
         """
         found = {
-            "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
-            "memory_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("MEM")),
-            "application_sm_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("SM")),
-            "application_memory_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("MEM")),
-            "sm_offset_mhz": self._ask_card("nvmlDeviceGetGpcClkVfOffset"),
-            "memory_offset_mhz": self._ask_card("nvmlDeviceGetMemClkVfOffset"),
-            "power_watts": self._ask_card("nvmlDeviceGetPowerManagementLimit"),
+            "sm_mhz": self._query_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
+            "memory_mhz": self._query_card("nvmlDeviceGetMaxClockInfo", self._clock("MEM")),
+            "application_sm_mhz": self._query_card("nvmlDeviceGetApplicationsClock", self._clock("SM")),
+            "application_memory_mhz": self._query_card("nvmlDeviceGetApplicationsClock", self._clock("MEM")),
+            "sm_offset_mhz": self._query_card("nvmlDeviceGetGpcClkVfOffset"),
+            "memory_offset_mhz": self._query_card("nvmlDeviceGetMemClkVfOffset"),
+            "power_watts": self._query_card("nvmlDeviceGetPowerManagementLimit"),
         }
         if found["power_watts"] is not None:
             found["power_watts"] /= 1000  # NVML counts milliwatts
@@ -122,22 +122,22 @@ class Nvml:
 
     def joules(self) -> float | None:
         """Return the energy of the whole card since its driver was loaded; None on a partitioned card."""
-        millijoules = self._ask_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
+        millijoules = self._query_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
         return None if millijoules is None else millijoules / 1000
 
     def _clock(self, name: str) -> int:
         return getattr(self._library, f"NVML_CLOCK_{name}", {"SM": 1, "MEM": 2}[name])
 
     def _pids(self) -> list[int]:
-        return [process.pid for process in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
+        return [process.pid for process in self._query("nvmlDeviceGetComputeRunningProcesses") or []]
 
-    def _ask_card(self, function: str, *arguments: Any) -> Any:
-        return self._ask_of(self._card, function, *arguments)
+    def _query_card(self, function: str, *arguments: Any) -> Any:
+        return self._query_handle(self._card, function, *arguments)
 
-    def _ask(self, function: str, *arguments: Any) -> Any:
-        return self._ask_of(self._own, function, *arguments)
+    def _query(self, function: str, *arguments: Any) -> Any:
+        return self._query_handle(self._own, function, *arguments)
 
-    def _ask_of(self, handle: Any, function: str, *arguments: Any) -> Any:
+    def _query_handle(self, handle: Any, function: str, *arguments: Any) -> Any:
         asked: Callable[..., Any] | None = getattr(self._library, function, None)
         if handle is None or asked is None:
             return None

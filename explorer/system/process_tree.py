@@ -67,7 +67,7 @@ def supervise(orders: Connection) -> None:
     while ended != worker:  # it was an orphan of the trial
         ended, status = os.wait()
     end_descendants(os.getpid())
-    _end_alike(os.waitstatus_to_exitcode(status))
+    _exit_like(os.waitstatus_to_exitcode(status))
 
 
 def _end_with_search(orders: Connection) -> None:
@@ -78,7 +78,7 @@ def _end_with_search(orders: Connection) -> None:
     end_tree(os.getpid())
 
 
-def _end_alike(exitcode: int) -> None:
+def _exit_like(exitcode: int) -> None:
     """End this process with an exit code, or with the signal of a negative one."""
     if exitcode < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the worker has left its own core file

@@ -49,7 +49,7 @@ class TrainingSettings(Settings):
     subset: int | None = setting(
         None,
         "Number of training and validation images to use, stratified; all by default.",
-        Whole(least=2),
+        Whole(min=2),
         metavar="N",
         in_fingerprint=True,
     )
@@ -70,7 +70,7 @@ class TrainingSettings(Settings):
     epochs: int | None = setting(
         None,
         "Epochs of each training; the data set's own number by default.",
-        Whole(most_typed=100_000),
+        Whole(max_typed=100_000),
         metavar="N",
         in_fingerprint=True,
     )

@@ -14,7 +14,7 @@ from explorer.space.count.decisions import Decision
 from explorer.space.grammar import Point
 from explorer.space.search_space import SearchSpace
 
-NOT_ASKED = -1  # the code of a choice that a derivation does not have
+ABSENT = -1  # the code of a choice that a derivation does not have
 MAX_INT64_COUNT = 2**62  # counts from here on are Python integers, so that sums of int64 do not overflow
 
 
@@ -80,7 +80,7 @@ class ChoiceColumns:
             indices: The ranks of the derivations, in [0, total): int64, or Python integers if the total is 2^62 or
                 more.
         """
-        codes = np.full((len(self.columns), len(indices)), NOT_ASKED, dtype=np.int16)
+        codes = np.full((len(self.columns), len(indices)), ABSENT, dtype=np.int16)
         pending: Pending = defaultdict(list)
         if self._questions:
             pending[self._questions[0][0]].append((np.arange(len(indices)), indices))

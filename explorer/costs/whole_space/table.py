@@ -14,7 +14,7 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.analysis.quantities import COSTS
-from explorer.costs.whole_space.choices import MAX_INT64_COUNT, NOT_ASKED, ChoiceColumns
+from explorer.costs.whole_space.choices import ABSENT, MAX_INT64_COUNT, ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts
 from explorer.errors import ExplorerError
 from explorer.space.search_space import FORMAT, SearchSpace
@@ -172,7 +172,7 @@ def _batches(
     for indices, codes, costs in cost_batches(space, rows, seed, columns):
         shown = _column(indices) if columns.total < MAX_INT64_COUNT else _texts(map(str, indices))
         choices = [
-            pyarrow.DictionaryArray.from_arrays(_column(own, own != NOT_ASKED), texts)
+            pyarrow.DictionaryArray.from_arrays(_column(own, own != ABSENT), texts)
             for own, texts in zip(codes, options)
         ]
         yield pyarrow.RecordBatch.from_arrays(

@@ -46,7 +46,7 @@ class Automaton:
     def __init__(self, grammar: Grammar, carries_shapes: bool = False):
         self.grammar = grammar
         self.questions = questions = UnitQuestions(grammar)
-        self.carries_shapes = carries_shapes or questions.shortcuts_ask
+        self.carries_shapes = carries_shapes or questions.shortcuts_have_questions
         roots: list[Node] = [grammar.stem, grammar.head]
         if grammar.transition is not None:
             roots.append(grammar.transition)
@@ -56,7 +56,7 @@ class Automaton:
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
-        if questions.shortcuts_ask and self.depends_on_open_total:
+        if questions.shortcuts_have_questions and self.depends_on_open_total:
             raise grammar.error(
                 "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
             )

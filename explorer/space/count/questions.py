@@ -81,7 +81,7 @@ class UnitQuestions:
         blocks: For each stage, those of a later block's branch.
         firsts: For each stage, those of the first block's branch.
         shortcuts: For each stage, the expression of a shortcut -> its questions.
-        shortcuts_ask: Whether a shortcut has questions.
+        shortcuts_have_questions: Whether a shortcut has questions.
     """
 
     def __init__(self, grammar: Grammar):
@@ -96,7 +96,7 @@ class UnitQuestions:
         self.blocks = [self.of(rule.block) for rule in grammar.stages]
         self.firsts = [self.of(rule.first) for rule in grammar.stages]
         self.shortcuts = [{part: self.of(part) for part in rule.shortcut_parts} for rule in grammar.stages]
-        self.shortcuts_ask = any(questions for parts in self.shortcuts for questions in parts.values())
+        self.shortcuts_have_questions = any(questions for parts in self.shortcuts for questions in parts.values())
 
     def of(self, node: Node) -> tuple[Question, ...]:
         """Return the questions of an expression in order. A point with one answer in its scope occurs once."""

@@ -35,9 +35,9 @@ from explorer.space.grammar import (
     compute,
 )
 
-INLINE = 32  # a rule of more steps is referred to, since rules that use each other twice would grow without bound
-EASY = 10**12  # whole numbers below it need no check against the bound on numbers
-ANYWHERE = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are the same in every place
+MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
+SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
+ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are the same in every place
 
 
 class Layer(NamedTuple):
@@ -147,7 +147,7 @@ class Program:
             if node.name in self.named:
                 out.append(node.name)
             inner = self.steps(self.rules[node.name])
-            if len(inner.steps) > INLINE:
+            if len(inner.steps) > MAX_INLINE_STEPS:
                 out.append(inner)
                 return 1
             out.extend(inner.steps)
@@ -173,7 +173,7 @@ class Program:
             return None
         if isinstance(node, OpItem) and not node.op.binds_itself() and not node.op.takes_stride:
             try:
-                return bound_layer(node.op.bind(node.kernel, layer.given, ANYWHERE), node.place)
+                return bound_layer(node.op.bind(node.kernel, layer.given, ANY_CONTEXT), node.place)
             except ArchitectureError:
                 return None  # raised where a network uses it
         return layer._replace(key=self._keys.setdefault(layer.key, len(self._keys)))
@@ -324,7 +324,7 @@ class Resolver:
                 inner = self.layers(value)
                 if len(inner) != 1 or not _is_op(inner[0].what):
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
-                return check_argument(spelling, argument, inner[0].bind(ANYWHERE))
+                return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
             number = self.value(value)
             if argument.kind == "whole":
                 if type(number) is int and argument.low <= number <= argument.high:
@@ -356,9 +356,14 @@ def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fra
         if operator == "/":
             above, below = below, above
         above, below = left.numerator * above, left.denominator * below
-        if below and -EASY < above < EASY and -EASY < below < EASY:
+        if below and -SAFE_INTEGER < above < SAFE_INTEGER and -SAFE_INTEGER < below < SAFE_INTEGER:
             return above // below if above % below == 0 else Fraction(above, below)
-    elif isinstance(left, int) and isinstance(right, int) and -EASY < left < EASY and -EASY < right < EASY:
+    elif (
+        isinstance(left, int)
+        and isinstance(right, int)
+        and -SAFE_INTEGER < left < SAFE_INTEGER
+        and -SAFE_INTEGER < right < SAFE_INTEGER
+    ):
         if operator == "+":
             return left + right
         if operator == "-":

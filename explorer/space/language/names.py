@@ -26,11 +26,11 @@ class Names:
 
     Attributes:
         rules: Rule name -> whether the rule is numeric.
-        spent: How many tokens and alternatives of the file have been read.
+        tokens_read: How many tokens and alternatives of the file have been read.
     """
 
     rules: dict[str, bool] = field(default_factory=dict)
-    spent: int = 0
+    tokens_read: int = 0
 
     def structural(self) -> list[str]:
         """Return the names that stand for layers, for suggestions."""

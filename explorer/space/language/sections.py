@@ -14,7 +14,7 @@ from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
-from explorer.space.language.tokens import ExpressionError, TooMuch
+from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
@@ -93,7 +93,7 @@ class Sections:
         except ExpressionError as error:
             tree = broken = Broken(scalar.place(error.offset), str(error))
             faults.append(broken)
-            if isinstance(error, TooMuch):
+            if isinstance(error, TooManyTokens):
                 self.problems.add(broken.place, broken.message)
                 self.problems.check()
         for fault in faults:

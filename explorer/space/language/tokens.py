@@ -10,7 +10,7 @@ from explorer.space.grammar import Broken, Place
 from explorer.space.language.names import Names
 
 MAX_NESTING = 32
-MAX_SPENT = 50_000  # tokens and alternatives in all expressions of a file
+MAX_TOKENS = 50_000  # tokens and alternatives in all expressions of a file
 MAX_DIGITS = 18
 
 _TOKEN = re.compile(
@@ -37,7 +37,7 @@ class NumberError(ExpressionError):
     """An impossible number. The expression still counts as a value, not as layers."""
 
 
-class TooMuch(ExpressionError):
+class TooManyTokens(ExpressionError):
     """The file has more text than one file may have. Parsing of the file ends."""
 
 
@@ -92,7 +92,7 @@ class Cursor:
         text: The expression.
         names: What names mean in this file.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can continue, so that one pass finds them all. Other errors raise
+        faults: Receives the errors after which parsing can continue, so that one pass finds them. Other errors raise
             ExpressionError.
     """
 
@@ -103,15 +103,17 @@ class Cursor:
         self.faults: list[Broken] = [] if faults is None else faults
         self.depth = 0
         self.at = 0
-        self.spend(0, 0)
+        self.count_tokens(0, 0)
         self.tokens = tokens(text, names.rules)
-        self.spend(len(self.tokens), 0)
+        self.count_tokens(len(self.tokens), 0)
 
-    def spend(self, amount: int, offset: int) -> None:
-        """Count tokens and alternatives against the limit of the file. Raises TooMuch."""
-        self.names.spent += amount
-        if self.names.spent > MAX_SPENT:
-            raise TooMuch(offset, f"the file's expressions have more than {MAX_SPENT:,} words, signs and alternatives")
+    def count_tokens(self, amount: int, offset: int) -> None:
+        """Count tokens and alternatives against the limit of the file. Raises TooManyTokens."""
+        self.names.tokens_read += amount
+        if self.names.tokens_read > MAX_TOKENS:
+            raise TooManyTokens(
+                offset, f"the file's expressions have more than {MAX_TOKENS:,} words, signs and alternatives"
+            )
 
     @property
     def now(self) -> Token:
@@ -143,7 +145,7 @@ class Cursor:
         return " ".join(self.text[start:end].split())
 
     def fault(self, offset: int, message: str) -> Broken:
-        """Record an error, skip the arguments of its part, and return a replacement, so that parsing continues."""
+        """Record an error, skip the arguments of its part, and return a replacement to continue with."""
         if self.adjacent_bracket():
             self.skip_brackets()
         made = Broken(self.place(offset), message)

@@ -189,7 +189,7 @@ class ValueParser(Cursor):
         """Make a choice point without a name."""
         if len(options) > MAX_OPTIONS:
             raise ExpressionError(offset, f"{len(options):,} alternatives; at most {MAX_OPTIONS:,} are allowed")
-        self.spend(len(options), offset)
+        self.count_tokens(len(options), offset)
         if len(set(options)) < len(options):
             repeated = next(option for number, option in enumerate(options) if option in options[:number])
             raise ExpressionError(offset, f"the alternative {repeated[:60]!r} occurs twice")

@@ -27,7 +27,7 @@ from explorer.study.recorded_training import find_data, training_data, training_
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interruptions, leases_kept
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
-from explorer.study.workers.pool import ProcessPool, Workplace
+from explorer.study.workers.pool import Executor, ProcessPool
 from explorer.study.workers.watchdog import usual_limits
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
@@ -172,8 +172,8 @@ def run_confirmation(
         database.require_space()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
-        workplace = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
-        loop = ConfirmationLoop(wanted, writer, workplace, workers, progress or (lambda event: None))
+        executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        loop = ConfirmationLoop(wanted, writer, executor, workers, progress or (lambda event: None))
         with interruptions(loop), leases_kept(writer):
             ended = loop.run()
     finally:
@@ -227,7 +227,7 @@ class ConfirmationLoop:
         self,
         wanted: Mapping[Wanted, TrialRecord],
         writer: ConfirmationWriter,
-        workplace: Workplace,
+        executor: Executor,
         workers: int,
         progress: Callable[[Event], None],
     ):
@@ -236,13 +236,13 @@ class ConfirmationLoop:
         Args:
             wanted: The trainings, in the order in which they start, and the trial of each one's network.
             writer: Writes the trainings of this worker.
-            workplace: Runs the trainings.
+            executor: Runs the trainings.
             workers: Number of parallel trainings.
             progress: Called with each event.
         """
         self.wanted = wanted
         self.writer = writer
-        self.workplace = workplace
+        self.executor = executor
         self.interrupted = False
         self.busy = False
         self.signal = 0
@@ -256,7 +256,7 @@ class ConfirmationLoop:
         self._times: list[float] = []
         self._study = find_study(writer.study.database, writer.study.name)
         self._first_revision = self._study.revision  # later failures belong to this call, and are not retried by it
-        self._none_wanted = -RETRY_SECONDS  # time when the database last had no training to start
+        self._last_idle = -RETRY_SECONDS  # time when the database last had no training to start
 
     def run(self) -> str:
         """Run trainings until all have ended; return why the loop ended."""
@@ -270,7 +270,7 @@ class ConfirmationLoop:
         except StoreError as error:
             why = f"the result cannot be written: {error}"
         finally:
-            self.workplace.stop()
+            self.executor.stop()
             try:
                 self.writer.release()
             except StoreError:  # their leases expire by themselves
@@ -281,25 +281,25 @@ class ConfirmationLoop:
 
     def _loop(self) -> str:
         while not self.interrupted:
-            while self.workplace.room and not self.interrupted and self._start():
+            while self.executor.room and not self.interrupted and self._start():
                 pass
             if not self._running:
                 self._count()  # another process may train what is left
                 if self.done == len(self.wanted):
                     return self._summary()
                 time.sleep(POLL_SECONDS)
-            for number, message in self.workplace.messages(POLL_SECONDS):
+            for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
         return ""
 
     def _start(self) -> bool:
         """Start the next training; return False if there is none to start now."""
-        if time.monotonic() < self._none_wanted + RETRY_SECONDS:
+        if time.monotonic() < self._last_idle + RETRY_SECONDS:
             return False
         wanted = (each for each in self._numbers if each not in self.failures)
         training = self.writer.claim(wanted, since=self._first_revision)
         if training is None:
-            self._none_wanted = time.monotonic()
+            self._last_idle = time.monotonic()
             return False
         number = self._numbers.index(Wanted.of(training))
         self._running[number] = training
@@ -311,7 +311,7 @@ class ConfirmationLoop:
         """Start the process of a training, which resumes from its checkpoint if it has one."""
         trial = self.wanted[self._numbers[number]]
         job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
-        self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
+        self.executor.start(job, usual_limits(self._workers, self._usual_seconds()))
 
     def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Handle a message of a training: report an epoch, or store how the training ended."""

@@ -68,7 +68,7 @@ class LatencyFilter:
             return 0.0
         return math.exp(sum(weight * value for weight, value in zip(self._weights, _logs(network.costs))))
 
-    def may_keep_limits(self, network: Network) -> bool:
+    def may_satisfy_limits(self, network: Network) -> bool:
         """Whether a network is expected to keep the limits; True if its latency cannot be estimated yet."""
         if not (expected := self.expected(network)):
             return True

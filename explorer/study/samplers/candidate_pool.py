@@ -79,9 +79,9 @@ class CandidatePool:
                 self._candidates[key] = None
         return self._candidates[key]
 
-    def may_keep_limits(self, candidate: PoolCandidate) -> bool:
+    def may_satisfy_limits(self, candidate: PoolCandidate) -> bool:
         """Whether the network keeps the limits, and is expected to keep those on measured costs."""
-        return candidate.allowed and self.candidates.may_keep_limits(candidate)
+        return candidate.allowed and self.candidates.may_satisfy_limits(candidate)
 
     def breaks_limits(self, derivation: Derivation) -> bool:
         if not self.candidates.limits:
@@ -89,17 +89,17 @@ class CandidatePool:
         candidate = self.candidate(derivation)
         return candidate is not None and candidate.refusal == "rejected"
 
-    def drawn(self, looks: int) -> list[PoolCandidate]:
-        """Return the networks among the first ``looks`` derivations of the pool's order.
+    def first(self, count: int) -> list[PoolCandidate]:
+        """Return the networks among the first ``count`` derivations of the pool's order.
 
         The order is the same in every process of a study: the first and the last derivation, which are often extreme,
         then random ones.
         """
-        while len(self._drawn) < looks and (index := next(self._indices, None)) is not None:
+        while len(self._drawn) < count and (index := next(self._indices, None)) is not None:
             candidate = self.candidate(self.space.unrank(index))
             if candidate is not None:
                 self._drawn.append(candidate)
-        return self._drawn[:looks]
+        return self._drawn[:count]
 
     def _make(self, derivation: Derivation) -> PoolCandidate:
         candidate = self.candidates.make(derivation)

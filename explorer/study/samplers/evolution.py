@@ -17,7 +17,7 @@ from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool
-from explorer.study.samplers.mutation import mutated
+from explorer.study.samplers.mutation import mutate
 from explorer.study.seeds import seed_for
 
 POPULATION = 20
@@ -62,7 +62,7 @@ class EvolutionSampler:
         for attempt in range(MAX_DRAWS):
             child = parent
             for _ in range(1 + attempt // 10):
-                child = mutated(self._pool.space, child, draw)
+                child = mutate(self._pool.space, child, draw)
             yield child
 
     def _draws(self, draw: random.Random) -> Iterator[Derivation]:
@@ -73,7 +73,7 @@ class EvolutionSampler:
 
     def _is_new(self, derivation: Derivation, seen: set[str]) -> bool:
         candidate = self._pool.candidate(derivation)
-        return candidate is not None and self._pool.may_keep_limits(candidate) and candidate.digest not in seen
+        return candidate is not None and self._pool.may_satisfy_limits(candidate) and candidate.digest not in seen
 
 
 def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:

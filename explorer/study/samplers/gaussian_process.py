@@ -75,7 +75,7 @@ class GaussianProcess:
         self._hyper = _fit(_Distances(features[rows], features[rows]), self._targets[rows])
         self._condition()
 
-    def add_believed(self, features: Features, values: Array | None = None) -> None:
+    def add_unfinished(self, features: Features, values: Array | None = None) -> None:
         """Condition on the expected values of networks without final ones.
 
         This is the kriging believer (Ginsbourger et al. 2010), for trials that run or were stopped early.

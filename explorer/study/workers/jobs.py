@@ -34,7 +34,7 @@ class Job:
         architecture: The architecture as JSON.
         choices: Name of each choice to the value chosen, as text.
         seed: Seed of the trial.
-        looks: Epochs after which the training waits for the verdict of the stopping rule.
+        decision_epochs: Epochs after which the training waits for the verdict of the stopping rule.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Job:
     architecture: str
     choices: Mapping[str, str]
     seed: int
-    looks: tuple[int, ...] = ()
+    decision_epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ _FORK_SERVER: Any = forkserver._forkserver  # multiprocessing has no public way 
 Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
 
 
-class Workplace(Protocol):
+class Executor(Protocol):
     """Runs jobs.
 
     Attributes:
@@ -153,15 +153,18 @@ class ProcessPool:
 
     busy = False
 
-    def __init__(self, work: Work, workers: int, of_caller: bool = False, reused: bool = False, job: str = "trial"):
+    def __init__(
+        self, work: Work, workers: int, is_user_function: bool = False, reused: bool = False, job: str = "trial"
+    ):
         """Make a pool without processes; ``start`` starts them.
 
         Args:
             work: What is done in each job.
             workers: Largest number of parallel jobs.
-            of_caller: Whether the work is a function of the caller's. Then each child imports the caller's script to
-                find it, and ``messages`` raises StudyError for a script without ``if __name__ == "__main__"``.
-                Otherwise no child imports the script, which may search at its top level.
+            is_user_function: Whether the work is a function of the caller's. Then each child imports the caller's
+                script to find it, and ``messages`` raises StudyError for a script without
+                ``if __name__ == "__main__"``. Otherwise no child imports the script, which may search at its top
+                level.
             reused: Whether a child does job after job, until a job fails or the child leaks memory. Meant for GPUs,
                 whose contexts take seconds to make.
             job: The word for a job in messages.
@@ -169,12 +172,12 @@ class ProcessPool:
         self._work = work
         self._job = job
         self._workers = workers
-        self._of_caller = of_caller
+        self._is_user_function = is_user_function
         self._reused = reused
         self._folder = os.getcwd()  # relative paths in the work start here, wherever the caller goes later
         self._children: list[_Child] = []
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["explorer.study.search"] if of_caller else PRELOADED)
+        self._context.set_forkserver_preload(["explorer.study.search"] if is_user_function else PRELOADED)
 
     @property
     def room(self) -> int:
@@ -239,7 +242,7 @@ class ProcessPool:
         messages, child_messages = self._context.Pipe(duplex=False)
         child_orders, orders = self._context.Pipe(duplex=False)
         try:
-            with _script_hidden(hide=not self._of_caller):
+            with _script_hidden(hide=not self._is_user_function):
                 process = self._start_process(child_messages, child_orders)
         finally:
             child_messages.close()

@@ -137,7 +137,7 @@ def test_no_trial_is_resumed_without_limit(search):
 def test_without_a_rule_no_curves_are_kept():
     """Without a stopping rule no curve is checked or loaded."""
     search = Search(RULES["none"])
-    assert search.curves.looks == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
+    assert search.curves.decision_epochs == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
     assert search.curves.reopened() is None
 
 
@@ -167,4 +167,4 @@ def test_a_training_resumed_from_another_process_is_not_stopped(search):
     whole = tuple(epoch(at, 0.1 * at) for at in range(1, 5))
     ending = Ending("complete", {"accuracy": 0.4, "macs": 400.0}, TrainingResult(0.4, 1.0, 1.0, 4, 1.0, 1.0, whole))
     search.curves.learn(search.writer.finish(3, ending))
-    assert len(search.curves._runs[3].learnt) == 4 and search.curves._runs[3].complete
+    assert len(search.curves._runs[3].metrics) == 4 and search.curves._runs[3].complete

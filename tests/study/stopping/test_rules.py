@@ -94,9 +94,9 @@ def test_the_cheapest_run_is_never_stopped(others, accuracy):
 )
 def test_checks_are_at_geometric_epochs(epochs, rungs, curves):
     """Rungs check after 1, 2, 4, ... epochs, curves more often, and neither after the last epoch."""
-    assert RULES["rungs"].looks(epochs) == rungs
-    assert RULES["curves"].looks(epochs) == curves
-    assert RULES["none"].looks(epochs) == ()
+    assert RULES["rungs"].decision_epochs(epochs) == rungs
+    assert RULES["curves"].decision_epochs(epochs) == curves
+    assert RULES["none"].decision_epochs(epochs) == ()
 
 
 def made_up(count: int, seed: int, noise: float = 0.03) -> list[Run]:
@@ -123,7 +123,7 @@ def test_forecast_intervals_contain_the_final_values():
         known, unseen = made_up(12, seed), made_up(20, 1000 + seed)
         forecast = predict(1, unseen, known)
         low, high = np.quantile(forecast.draws[:, :, 0], [0.05, 0.95], axis=1)
-        finals = np.array([run.learnt[-1][0] for run in unseen])
+        finals = np.array([run.metrics[-1][0] for run in unseen])
         inside += int(((low <= finals) & (finals <= high)).sum())
         total += len(unseen)
     assert 0.85 <= inside / total <= 0.95
@@ -152,10 +152,10 @@ def test_unfinished_and_shorter_runs_are_ignored():
 def test_several_measured_objectives_are_forecast_jointly():
     """If accuracy and loss are both forecast, a run must be behind in both to be stopped; samples keep their
     correlation."""
-    known = [replace(run, learnt=tuple((a[0], 1 + a[0]) for a in run.learnt)) for run in made_up(30, 4)]
+    known = [replace(run, metrics=tuple((a[0], 1 + a[0]) for a in run.metrics)) for run in made_up(30, 4)]
     forecast = predict(1, known[:1], known)
     assert np.corrcoef(forecast.draws[0].T)[0, 1] > 0.99
-    hopeless = replace(run([0.1], 90.0), learnt=((-0.1, 0.9),))
+    hopeless = replace(run([0.1], 90.0), metrics=((-0.1, 0.9),))
     assert Curves().reasons(1, [hopeless], known)[0]
 
 
