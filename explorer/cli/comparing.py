@@ -35,7 +35,7 @@ from explorer.training.settings import TrainingSettings
 @storage
 def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
     """Compare the error distributions of two spaces at equal cost. SPACE_A and SPACE_B are studies in the storage, or
-    spaces, of which N networks each are sampled uniformly and trained. The same command again continues."""
+    spaces; N networks of each space are sampled uniformly and trained. The same command resumes the comparison."""
     from explorer.study import show_progress
     from explorer.study.compare import compare_spaces
 

@@ -59,7 +59,7 @@ if TYPE_CHECKING:  # the functions import it when they are called
 def confirm(study: str, storage: str, device: str, as_json: bool, **options: Any) -> None:
     """Train the networks of STUDY's frontier again from fresh seeds, and test them on images that no search sees.
 
-    The same command again continues after an interruption; with more --seeds it adds trainings.
+    The same command resumes an interrupted confirmation; with more --seeds it adds trainings.
     """
     from explorer.study.confirm.display import show_confirmation
     from explorer.study.confirm.run import run_confirmation

@@ -90,7 +90,9 @@ class Listed(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it 
 )
 @click.option("--predicted", is_flag=True, help="Predict instead of measuring; requires a calibration of this device.")
 @click.option("--calibrate", "space", metavar="SPACE", help="Fit a latency predictor to measured networks of SPACE.")
-@click.option("-n", "networks", type=Whole(min=1), metavar="N", help="Networks for --calibrate; 160 by default.")
+@click.option(
+    "-n", "networks", type=Whole(min=1), metavar="N", help="Number of networks for --calibrate; 160 by default."
+)
 @as_json
 @storage
 @with_input
@@ -112,7 +114,7 @@ def latency(
 ) -> None:
     """Measure the latency of ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder).
 
-    Several networks are timed in turn, with a fixed reference network between them. Networks to be compared belong in
+    Several networks are timed in turn, with a fixed reference network between them. Measure networks to compare in
     one call.
     """
     from explorer.measure.protocol import MeasurementFailed

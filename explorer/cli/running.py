@@ -185,7 +185,7 @@ def _middle(frontier: list[TrialRecord], name: str) -> float:
 def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> None:
     """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
-    The same command again resumes an interrupted training from its last checkpoint.
+    The same command resumes an interrupted training from its last checkpoint.
     """
     from explorer.cli.address import Input, find_architecture
     from explorer.data.catalogue import describe_data

@@ -94,5 +94,5 @@ def effective_values(options: Mapping[str, Any], from_file: Mapping[str, Any]) -
     for name, value in from_file.items():
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             values[name] = value
-            ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)  # a suggested next command must repeat it
+            ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)  # a suggested command must repeat it
     return values

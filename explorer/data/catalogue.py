@@ -23,7 +23,7 @@ _ALLOWED_SIDES = range(4, 4_097)  # pixels; the upper limit bounds the memory of
 
 
 class EmbeddedDataset(NamedTuple):
-    """A data set of ten classes that needs no files.
+    """A data set of ten classes that comes with scikit-learn.
 
     Attributes:
         shape: Shape of an image, (C, H, W).
@@ -90,7 +90,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
         The files and their layout; None if they are not found.
 
     Raises:
-        DataError: The files found are not those of the data set.
+        DataError: The files are not those of the data set.
     """
     return find_source(KNOWN[name], data_root(data_dir), LAYOUTS[name])
 

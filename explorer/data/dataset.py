@@ -26,7 +26,7 @@ from explorer.networks.ops.base import TensorShape
 
 STATISTICS_IMAGES = 1_000  # images used for mean and std if the data set is streamed from the disk
 MAX_SHOWN_CLASSES = 10  # that are listed on one line
-MIN_VALIDATION_IMAGES = 20  # with fewer, one image changes the accuracy by more than five percentage points
+MIN_VALIDATION_IMAGES = 20  # with fewer images, one changes the accuracy by more than five percentage points
 
 
 @dataclass(frozen=True, slots=True, eq=False)

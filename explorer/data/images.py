@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 _EXIF_ORIENTATION = 0x0112  # the EXIF tag
-_WARNING_FILTERS_LOCK = threading.Lock()  # warning filters are global: two threads would restore each other's
+_WARNING_FILTERS_LOCK = threading.Lock()  # warning filters are global: two threads would restore each other's filters
 
 
 class ImageFormat(NamedTuple):

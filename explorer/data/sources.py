@@ -1,4 +1,4 @@
-"""Finding the files of a data set: the folders that are searched, and the layout that is found."""
+"""Finding the files of a data set, and their layout."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Measurements in a process of their own, so that they and the caller's threads, pinning, allocator and caches do not
-affect each other."""
+"""Measurements in a separate process.
+
+They and the caller's threads, pinning, allocator and caches do not affect each other.
+"""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ from explorer.measure.settings import Setting
 from explorer.networks.ops.base import TensorShape
 from explorer.system.cores import allowed_cores
 
-PART_MS = 0.5  # shortest part of a network that is timed on its own: reading the clock more often would cost time
+PART_MS = 0.5  # shortest part of a network that is timed separately: each reading of the clock takes time
 CONVERGED_SHARE = 0.005  # largest share by which the second half of the runs may still lower the statistic
 MIN_TOTAL_MS = 500.0  # the network's own time before the statistic can count as converged
-RECOMPILE_LIMIT = 1 << 16  # torch's default of 8 compiled modules of one class is fewer than a search measures
+RECOMPILE_LIMIT = 1 << 16  # torch's default allows 8 compiled modules of one class, a search measures more
 TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

@@ -27,7 +27,7 @@ MAX_INPUTS = 16  # inputs of one workload, each with a graph of its own; bounds 
 CONVERGED_SHARE = 0.005  # largest half-width of the median's confidence interval, as a share of the median
 CAPTURE_WARM_UPS = 3  # eager passes before a capture, in which libraries choose algorithms and allocate workspaces
 MAX_QUEUED = 300  # replays queued at once, each with two events; the device's queue holds about a thousand entries
-SLEEP_CYCLES = 40_000  # device cycles, about 20 us, for the host to queue one replay; doubled where it needs longer
+SLEEP_CYCLES = 40_000  # device cycles, about 20 us, for the host to queue one replay; doubled if the host is slower
 MAX_SLEEP_CYCLES = 1_280_000  # about 0.6 ms for each replay; bounds the time that a very slow host costs
 BUSY_CYCLES = 40_000_000  # about 20 ms of work while NVML is read, since an idle GPU lowers its clocks
 ENERGY_MS = 200.0  # time over which energy is measured; the counter is updated every 20 to 100 ms
@@ -241,8 +241,8 @@ class _OnDevice:
         Graph replays are queued while the device sleeps, so that no delay of the host falls between their events. If
         the device was idle before the next replay was queued, the replays are repeated with a longer sleep.
 
-        Without a graph each run starts on an idle device, and the time to launch its kernels counts, because a user who
-        runs the network in this way waits for it too.
+        Without a graph each run starts on an idle device, and the time to launch its kernels counts, because users of
+        this mode wait for it too.
         """
         runs: list[Run] = []
         while len(runs) < times:

@@ -37,7 +37,7 @@ from explorer.records import Environment
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device
 
-MAX_INTERLEAVED = 16  # workloads in one group: all of a group are in memory at once, and a round should stay short
+MAX_INTERLEAVED = 16  # workloads in one group: all of them are in memory at once, and a round must be short
 MAX_ATTEMPTS = 3  # measurements of a group whose reference drifts beyond MAX_DRIFT
 
 
@@ -161,7 +161,7 @@ def measure(
 
 
 def present_environment(device: str, setting: Setting, threads: int = 1) -> LatencyEnvironment:
-    """Return the environment of a latency measured now.
+    """Return the environment of a latency that is measured now.
 
     Args:
         device: A device name from ``find_device``.

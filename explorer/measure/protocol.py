@@ -16,7 +16,7 @@ from explorer.measure.statistics import is_steady, median
 
 VERSION = 1  # of this protocol; part of every latency's environment
 MIN_WARM_UP_RUNS = 5
-MAX_DRIFT = 0.10  # of the reference's time; beyond it a correction of the other networks' times would be a guess
+MAX_DRIFT = 0.10  # of the reference's time; larger drifts cannot be corrected reliably
 
 
 class MeasurementFailed(MeasurementError):
@@ -147,7 +147,7 @@ def time_interleaved(
 
 
 def _is_done(runs: Sequence[Run], rule: StoppingRule) -> bool:
-    """Return whether the workload with these runs needs no more."""
+    """Return whether the workload needs no more runs."""
     if len(runs) < rule.required_runs:
         return False
     if sum(run.ms for run in runs) >= rule.max_ms:
@@ -172,7 +172,7 @@ def round_slowdowns(reference: Timings, statistic: Callable[[Sequence[Run]], flo
 
 
 def drift(slowdowns: Sequence[float]) -> float:
-    """Return by which share the slowest round was slower than the fastest."""
+    """Return the relative slowdown of the slowest round against the fastest."""
     return max(slowdowns) / min(slowdowns) - 1
 
 

@@ -1,4 +1,4 @@
-"""``Architecture``: a residual network without open choices, the value that all later steps share.
+"""``Architecture``: a residual network without open choices, the input of all later steps.
 
 An ``Architecture`` is a stem, stages of blocks and a head, all of ops with literal numbers. It is frozen, checked on
 construction, and equal to another one if both compute the same function.
@@ -156,7 +156,7 @@ class Architecture:
             digest: The expected digest; empty for any.
 
         Raises:
-            ArchitectureError: The text is no valid architecture, or has another digest.
+            ArchitectureError: The text is not a valid architecture, or has another digest.
         """
         try:
             data = parse_json(text)

@@ -172,7 +172,7 @@ class _Sequence:
 
 
 def _is_shortcut(side: _Sequence, other: _Sequence) -> bool:
-    """Return whether ``side`` is the shortcut of a sum: it has fewer ops, or as many and the smaller text."""
+    """Return whether ``side`` is the shortcut of a sum: it has fewer ops, or equally many and the smaller text."""
     if len(side.steps) == len(other.steps):
         return str(side) < str(other)
     return len(side.steps) < len(other.steps)

@@ -14,7 +14,7 @@ class Neighbour(NamedTuple):
 
     Attributes:
         choice: The name of the choice.
-        option: The alternative that it has in ``derivation``.
+        option: Its alternative in ``derivation``.
         derivation: The other derivation.
     """
 
@@ -38,7 +38,7 @@ def current_choices(space: SearchSpace, derivation: Derivation) -> list[Choice]:
 def changed(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
     """Return the derivation with one choice changed and all others kept.
 
-    Choices that arise only then take their first alternative.
+    Choices that occur only then take their first alternative.
     """
 
     def choose(choice: Choice) -> str:

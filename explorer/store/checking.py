@@ -142,7 +142,7 @@ def damage_at(where: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DamagedRow(f"{where} does not hold what the explorer writes there ({message})") from error
+        raise DamagedRow(f"{where} is not what the explorer writes there ({message})") from error
 
 
 def describe(value: Any) -> str:

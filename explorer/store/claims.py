@@ -213,8 +213,8 @@ class TrialLeases:
     def reap(self) -> list[TrialRecord]:
         """Fail the running trials whose worker is lost (``LeaseWatch``), and return them.
 
-        Any worker may resume such a trial. After RETRIES resumptions the failure is final, because the trial may be
-        what kills its workers.
+        Any worker may resume such a trial. After RETRIES resumptions the failure is final, because the trial may
+        be the cause.
 
         Raises:
             StoreError: The database cannot be written to.
@@ -231,9 +231,9 @@ class TrialLeases:
         return self._write(work)
 
     def undecided(self) -> int:
-        """Return the number of networks that are trained by workers of which it is unknown whether they run.
+        """Return the number of networks whose workers may or may not be running.
 
-        After the duration of a lease each of these workers is known to run or known to be lost.
+        After the duration of a lease this is known for each of these workers.
         """
         numbers = cast(list[int], self.watch.undecided())
         if not numbers:

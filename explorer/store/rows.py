@@ -115,7 +115,7 @@ def trial_row(number: Any) -> str:
 def now(connection: Connection) -> float:
     """Return the seconds since the epoch by the database's clock, which is the same for all machines."""
     if connection.dialect.name == "sqlite":
-        return time.time()  # its processes share one machine, and SQLite's own clock counts whole seconds
+        return time.time()  # its processes share one machine, and SQLite's own clock has a resolution of a second
     return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
@@ -151,7 +151,7 @@ class Ending:
         objectives: All measured values.
         result: The result of the training, if there was one.
         reason: Why the trial failed or was stopped.
-        environment: Where the network was trained.
+        environment: The environment of the training.
         weights: The SHA-256 of the saved file of weights; empty if weights were not saved.
         resumable: Whether the trial was interrupted and can be resumed.
         expected: The objectives that a stopped trial is expected to reach, for samplers; empty if unknown.

@@ -35,7 +35,7 @@ LOCK_WARNING_SECONDS = 3  # of waiting for a lock before a warning is logged
 _SQLITE_MAGIC = b"SQLite format 3\0"
 NO_LOCKS = (
     "the file system of {folder} does not support file locks, which SQLite needs; "
-    "put the database into a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
+    "put the database in a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
 )
 _log = logging.getLogger(__name__)
 
@@ -108,7 +108,8 @@ def without_locks(file: Path, storage: str) -> bool:
         storage: The database in messages.
 
     Raises:
-        StoreError: Its file system does not support locks, and it has a write-ahead log, which SQLite would not read.
+        StoreError: Its file system does not support locks, and it has a write-ahead log, which SQLite cannot
+            read without locks.
     """
     engine = reading_engine(file, timeout=LOCK_WARNING_SECONDS)
     try:

@@ -1,7 +1,7 @@
 """Open, list, create and change the studies of a storage.
 
 If several processes create the same study at the same time, one creates it and the others open it. Later only its
-limits, the places of its data and, at the user's request, the recorded code of the user's functions can change.
+limits, the places of its data and, on request, the recorded code of the user's functions can change.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from explorer.store.trials import (
 if TYPE_CHECKING:
     import pandas
 
-TRAINING_SETTINGS = ("data", "split", "recipe", "epochs")  # entries of a fingerprint that change what is trained
+TRAINING_SETTINGS = ("data", "split", "recipe", "epochs")  # fingerprint entries that affect trained networks
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class Study(StudyIdentity):
 
         ``y`` is the first maximised objective that an evaluation measures, else the first that an evaluation measures.
         ``x`` is the first other minimised objective that is a cost, else the first other minimised objective that is
-        no training metric, else ``macs``. Costs are the analytic costs, ``latency_ms`` and the user's own costs.
+        not a training metric, else ``macs``. Costs are the analytic costs, ``latency_ms`` and the user's own costs.
         """
         directions = self.objectives
         costs = {*BEFORE_TRAINING, *self.fingerprint.get("costs", ())}
@@ -362,7 +362,7 @@ class Study(StudyIdentity):
 
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
-        if not records:  # the costs that every trial will have
+        if not records:  # the costs of every trial
             known |= {*COSTS, *self.fingerprint.get("costs", ())}
         for name in names:
             if name not in known:

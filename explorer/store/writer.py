@@ -284,7 +284,7 @@ class StudyWriter(TrialLeases):
             number: The trial's number.
 
         Returns:
-            The trial. None if it is not stopped any more, since another worker has reopened it.
+            The trial. None if it is not stopped any more, because another worker has reopened it.
 
         Raises:
             StoreError: The database cannot be written to.

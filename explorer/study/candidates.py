@@ -1,4 +1,4 @@
-"""Candidates: networks of a space with their costs, and a source of untried ones."""
+"""Candidates: networks of a space with their costs, and a generator of untried ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
         derivation: The choices.
         architecture: The network.
         costs: Costs by name.
-        refusal: State and reason with which its trial ends without training, if the network breaks a limit or a cost
+        refusal: State and reason of a trial that ends without training, if the network violates a limit or a cost
             function of the caller failed.
         predicted: Predictions of measured costs by name.
         latency: How the latency among the costs was measured; empty without one.
@@ -46,7 +46,7 @@ class Candidate(NamedTuple):
 
 
 def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
-    """Return the state and reason to reject a network of these costs, None if it keeps the limits."""
+    """Return the state and reason to reject a network with these costs, None if it satisfies the limits."""
     broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in limits if not limit.allows(costs)]
     return ("rejected", f"limit {'; '.join(broken)}") if broken else None
 
@@ -58,8 +58,8 @@ class Candidates:
         space: The space that the networks come from.
         own_costs: The caller's cost functions by name.
         limits: Limits on costs that are known before measurement.
-        may_satisfy_limits: Whether a network is expected to keep the limits on measured costs; its answer for a network
-            may change as more is measured.
+        may_satisfy_limits: Whether a network is expected to keep the limits on measured costs; the result for a network
+            may change when more latencies are measured.
         predict: Predictions of measured costs, by name; empty by default.
     """
 

@@ -45,7 +45,7 @@ def compare_spaces(
     """Compare two spaces at equal ``cost``.
 
     For a space, random networks are trained without early stopping in a study ``SPACE-DATA-random``; the same call
-    resumes it. A study made by another sampler than ``random`` is a biased sample of its space: its errors are lower.
+    resumes it. A study with another sampler than ``random`` is a biased sample of its space: its errors are lower.
     All arguments are checked before the first training.
 
     Args:
@@ -106,7 +106,7 @@ def _train(path: str, search: SearchSettings, progress: Progress | None) -> Stud
 
 
 class _PlannedSample(NamedTuple):
-    """A study of random networks that the comparison trains.
+    """A study of random networks, trained for the comparison.
 
     Attributes:
         name: Name of the study.
@@ -118,7 +118,7 @@ class _PlannedSample(NamedTuple):
 
 
 def _plan_sample(path: str, opened: Callable[[str], Study | None], search: SearchSettings) -> _PlannedSample:
-    """Return the study of a space's random networks. Raises the errors that a search would raise before training."""
+    """Return the study of random networks of a space. Raises the errors of a search before training."""
     space = load_space(path)
     name = f"{space.name}-{Path(search.training.data or DEFAULT_DATA).name}-random"
     study = opened(name)

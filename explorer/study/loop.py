@@ -61,7 +61,7 @@ class SearchLoop:
         interrupted: Set by a signal handler to end the loop.
         signal: Number of that signal, or 0.
         broken: Whether the loop ended because the store could not be written.
-        all_failed: Whether the study has failed trials only.
+        all_failed: Whether all trials of the study failed.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class SearchLoop:
         return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
     def _interrupt_running(self) -> None:
-        """Mark running trials as interrupted, to be resumed. If that cannot be written, their leases expire."""
+        """Mark running trials as interrupted, to be resumed. If this cannot be written, their leases expire."""
         why = self._cause() if self.interrupted else "the search ended"
         try:
             for record in self.writer.interrupt(why, self.crashed):
@@ -176,7 +176,7 @@ class SearchLoop:
             _log.info("trial %d: stored a result that its worker could not store", record.number)
 
     def _waits_for_others(self) -> bool:
-        """Whether to wait for trials of other workers that may be lost, in order to resume them."""
+        """Return whether to wait for trials of other workers that may be lost, in order to resume them."""
         trial_index = self.trial_index
         wanted = not self.budget.spent(trial_index.done, 0, trial_index.median_seconds(), trial_index.unchanged)
         number = self.writer.undecided() if wanted and not self.budget.has_failed() else 0
@@ -195,7 +195,7 @@ class SearchLoop:
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {reason}"
 
     def _only_failures(self) -> str:
-        """Return a message if the study has failed trials only, as in a space of few networks; else an empty text."""
+        """Return a message if all trials of the study failed; else an empty text."""
         return "" if self.trial_index.done else self.retries.only_failures(self.trial_index.records.values())
 
     def _start_trials(self) -> str:
@@ -218,7 +218,7 @@ class SearchLoop:
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
             if record is None:
-                return self.proposer.exhausted  # empty if there is nothing to propose at the moment
+                return self.proposer.exhausted  # empty if there is no proposal at the moment
             self._learn()
             self._report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
@@ -235,7 +235,7 @@ class SearchLoop:
         return ""
 
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
-        """Retry a trial that failed in an earlier run, with its present costs; return None if there is none."""
+        """Retry a trial that failed in an earlier run, with its current costs; return None if there is none."""
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
             try:
                 with self._proposing():
@@ -246,7 +246,7 @@ class SearchLoop:
             record = self.writer.retry(
                 failed, candidate.costs, candidate.latency, candidate.refusal, self.budget.target
             )
-            if record is None:  # another worker was first
+            if record is None:  # another worker has retried it
                 continue
             if record.state == "failed":
                 self.retries.ended(record)
@@ -254,17 +254,17 @@ class SearchLoop:
         return None
 
     def _reopen(self) -> TrialRecord | None:
-        """Resume a stopped trial that the stopping rule would continue by now."""
+        """Resume a stopped trial that the stopping rule would continue now."""
         number = self.curves.reopened()
         return None if number is None else self.writer.reopen(number)
 
     def _limits(self) -> TrialLimits:
-        """Return the limits of the next trial: the settings, or the usual limits where they are not set."""
+        """Return the limits of the next trial: those of the settings, else the usual ones."""
         usual, asked = usual_limits(self.plan.workers, self.trial_index.median_seconds()), self.plan.trial_limits
         return TrialLimits(asked.seconds or usual.seconds, asked.memory or usual.memory)
 
     def _propose(self) -> TrialRecord | None:
-        """Start the next trial, or reject its network; return None if there was nothing to propose."""
+        """Start the next trial, or reject its network; return None if there is no proposal."""
         number = self.trial_index.next_number
         with self._proposing():
             candidate, notes = self.proposer.propose(number)
@@ -330,10 +330,10 @@ class SearchLoop:
             self._report("ended", record)
 
     def _is_ending(self) -> bool:
-        """Whether a signal ends this search.
+        """Return whether a signal ends this search.
 
-        A trial's process may die of a signal to the whole process group. The loop waits for its own signal for a
-        moment, once for all trials that died of it.
+        A trial's process may die of a signal to the whole process group. The loop then waits briefly for its own
+        signal, once for all these trials.
         """
         if not self.interrupted and time.monotonic() > self.last_signal_wait + SIGNAL_SECONDS:
             time.sleep(SIGNAL_SECONDS)
@@ -341,7 +341,7 @@ class SearchLoop:
         return self.interrupted
 
     def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
-        """Return how a trial ended, as the store takes it."""
+        """Return the ending of a trial for the store."""
         reason = self.stopping.pop(record.number, "")
         if isinstance(message, Failure):
             if message.resumable and record.attempt <= RETRIES:
@@ -369,7 +369,7 @@ class SearchLoop:
             self.has_warned = True
 
     def _learn(self) -> None:
-        """Read what changed in the store, and update the sampler."""
+        """Read the changes in the store, and update the sampler."""
         changed = self.trial_index.update()
         self.curves.learn(changed)
         self.proposer.learn(changed)

@@ -46,7 +46,7 @@ class Plan:
         settings: The settings, with all defaults of the training resolved.
         space: The space with the input shape and classes of the data.
         name: Name of the study, unless the database has another study of that name.
-        work: What is done with a proposed network.
+        work: The work for a proposed network.
         fingerprint: The settings and data that must not differ between runs of the study.
         data_place: Name and folder of the data, valid in any working folder; empty for a caller's evaluation.
         workers: Number of parallel trials.
@@ -99,12 +99,12 @@ class Plan:
 
     @property
     def reused(self) -> bool:
-        """Whether a child process does trial after trial: on a GPU, where a process starts slowly."""
+        """Whether a child process runs several trials: on a GPU, where a process starts slowly."""
         return self.settings.training.device.startswith("cuda")
 
     @property
     def has_time_limit(self) -> bool:
-        """Whether the search has a default time limit: trainings on embedded data are short."""
+        """Whether the search has a default time limit, since trainings on embedded data are short."""
         return not self.is_user_function and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
 
     @property
@@ -283,7 +283,7 @@ def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_eva
 
 
 def _known(names: Iterable[str], asked: str) -> str:
-    """Return the known names, and the one that the user may have meant, for a message."""
+    """Return the known names, and the most similar one, for a message."""
     return f"known: {', '.join(names)}{did_you_mean(asked, names)}"
 
 

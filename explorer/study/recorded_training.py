@@ -1,6 +1,6 @@
 """The recipe and the data recorded in a study's fingerprint, and where the data are on this machine.
 
-Imports no torch.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
 
 
 def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
-    """Load the study's data, split as the study splits them.
+    """Load the data of the study with the splits of the study.
 
     Raises:
         StudyError: The content differs from that of the study's data.

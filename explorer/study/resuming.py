@@ -23,7 +23,7 @@ def study_name(plan: Plan, database: Database) -> str:
     """Return the name of the study that a search resumes or creates.
 
     Args:
-        plan: The search. Its name is changed only if the caller gave none and the study of that name has another seed.
+        plan: The search. Its name is replaced only if the caller gave none and the study of that name has another seed.
         database: Database of the studies.
     """
     settings = plan.settings
@@ -98,7 +98,7 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
         changed_code: Setting of that name.
 
     Raises:
-        StoreError: Trials have results of other code, and ``changed_code`` is "refuse".
+        StoreError: Trials have results of different code, and ``changed_code`` is "refuse".
     """
     if "code" not in found:
         return dict(study.fingerprint)
@@ -133,7 +133,8 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
 def _corrects_errors(study: Study, found: Mapping[str, Any]) -> bool:
     """Return whether changed code is likely a correction.
 
-    It is if the functions have the recorded names, and a trial failed because the earlier code raised an error.
+    This is the case if the functions have the recorded names, and a trial failed because the earlier code raised an
+    error.
     """
     recorded = study.fingerprint.get("code", {})
     same = all(role in recorded and recorded[role]["name"] == now["name"] for role, now in found["code"].items())

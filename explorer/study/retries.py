@@ -1,7 +1,7 @@
 """Retries of trials that failed in an earlier run of the study.
 
 A failure of code, disk or process may be fixed by now, so each new run retries such a trial once. A failure of the
-network itself (it broke a limit, or its training diverged) would occur again, so it is retried on request only.
+network itself (it exceeded a limit, or its training diverged) would occur again, so it is retried on request only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from explorer.records import CURABLE, TrialRecord
 
-MAX_FAILURES = 5  # retries in a row that fail again, after which new networks come first
+MAX_FAILURES = 5  # failed retries in a row, after which new networks come first
 
 
 class Retries:
@@ -20,7 +20,7 @@ class Retries:
     Args:
         failures: All failed trials at the start of this run.
         running: Workers that run now; their failures belong to this run.
-        all_kinds: Whether to retry failures of every kind.
+        all_kinds: Whether to retry all kinds of failures.
     """
 
     def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], all_kinds: bool):
@@ -78,7 +78,7 @@ class Retries:
         """Return one line on the earlier failures, empty if there are none.
 
         Args:
-            records: The present trials of the study by number; other workers may have retried some.
+            records: The current trials of the study by number; other workers may have retried some.
         """
         count = len(self._earlier)
         if not count:

@@ -32,9 +32,9 @@ class Loop(Protocol):
     """A loop that checks ``interrupted`` between its steps.
 
     Attributes:
-        interrupted: Whether the loop is to end.
+        interrupted: Whether the loop has to end.
         signal: Number of the signal that interrupted it, or 0.
-        busy: Whether this process computes now, so that it does not check soon.
+        busy: Whether this process is computing, so that it cannot check soon.
     """
 
     interrupted: bool
@@ -51,7 +51,7 @@ class Loop(Protocol):
 def interruptions(loop: Loop) -> Iterator[None]:
     """Interrupt the loop at the first SIGINT (Ctrl-C), SIGTERM or SIGHUP.
 
-    The loop ends in order; a second signal, ``REPEAT_SECONDS`` or more later, ends it at once. If the loop is busy, for
+    The loop ends normally; a second signal, ``REPEAT_SECONDS`` or more later, ends it at once. If the loop is busy, for
     example in the caller's ``evaluate``, the first signal raises there.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals

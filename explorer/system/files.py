@@ -21,7 +21,7 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.system.processes import has_ended, pid_space
 
-ABANDONED_SECONDS = 24 * 3600  # age at which a writer on another machine has surely ended; clocks may differ by hours
+ABANDONED_SECONDS = 24 * 3600  # age at which a writer on another machine has ended; clocks may differ by hours
 _WRITING = ".writing-"
 _EARLIER = ".earlier-"
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def open_regular(path: str | os.PathLike[str], max_bytes: int, *, follow_links: 
         # O_NONBLOCK: opening a pipe would wait for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW))
     except ValueError:
-        raise OSError(errno.EINVAL, "a file name holds no NUL and no half of a surrogate pair") from None
+        raise OSError(errno.EINVAL, "a file name cannot contain NUL or half of a surrogate pair") from None
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):

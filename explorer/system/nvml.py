@@ -154,7 +154,7 @@ class Nvml:
 
 
 class NoNvml:
-    """The view of a GPU without NVML: no value is known."""
+    """A GPU without NVML: no value is known."""
 
     def state(self) -> GpuState:
         """Return a state without values."""

@@ -33,7 +33,7 @@ def resident_memory(root: int) -> int:
 
 
 def end_descendants(root: int) -> None:
-    """End every descendant of process ``root`` with SIGKILL, those in sessions of their own too, but not ``root``."""
+    """End every descendant of process ``root`` with SIGKILL, also in other sessions, but not ``root``."""
     while sum(_kill(pid) for pid in _descendants(root)):
         time.sleep(_KILLED_SECONDS)
 
@@ -73,7 +73,7 @@ def supervise(orders: Connection) -> None:
 def _end_with_search(orders: Connection) -> None:
     """Wait until the search has died, and kill this process and all its descendants."""
     hung_up = select.poll()
-    hung_up.register(orders, 0)  # no event but a hang-up: the data is for the worker
+    hung_up.register(orders, 0)  # only hang-ups: the data is for the worker
     hung_up.poll()
     end_tree(os.getpid())
 

@@ -1,4 +1,4 @@
-"""A strict JSON reader for files and other programs: anything that readers interpret differently is an error.
+"""A strict JSON reader for files and other programs: input that readers interpret differently is an error.
 
 ``json.loads`` takes the last of two equal keys, reads NaN and Infinity, which JSON does not have, guesses UTF-16 and
 UTF-32, and returns strings that cannot be encoded.

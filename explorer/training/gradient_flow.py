@@ -8,10 +8,10 @@ and L the last block of l's stage. Each block has these quantities:
   grows exponentially with depth (Hanin 2018, arXiv:1801.03744). It falls as 1/sqrt(N); compare it within a stage,
   where shapes are equal, and at the same N.
 - ``cosine``: <g_l, g_L> / (||g_l|| ||g_L||), the cosine similarity of the gradients at this block and at the stage's
-  last block: the 1 of the same equation against its sum. Near 0 the gradient has lost its direction, as shattered
-  gradients have (Balduzzi et al. 2017, arXiv:1702.08591). None if the shapes differ (concatenation) or a norm is 0.
+  last block: it compares the term 1 of that equation with the sum. Near 0 the gradients are uncorrelated, as shattered
+  gradients are (Balduzzi et al. 2017, arXiv:1702.08591). None if the shapes differ (concatenation) or a norm is 0.
 - ``shortcut_share``: ||s||^2 / (||s||^2 + ||f||^2), where s and f are the gradients with respect to the block's input
-  through the shortcut and through the residual branch. It says which of the paths of Veit et al. 2016
+  through the shortcut and through the residual branch. It shows which paths of Veit et al. 2016
   (arXiv:1605.06431) carry the gradient. 0 without a shortcut.
 - ``dead_share``: the share of the output channels of the block's activations that are 0 for every image at every
   position. A dead channel passes no gradient. 0 without activations.

@@ -24,7 +24,7 @@ from torch import nn
 from explorer.system.user_folders import user_cache
 from explorer.training.device import PRECISIONS, autocast
 
-MIN_SPEEDUP = 1.1  # bfloat16 must be this many times as fast; float32 is chosen if both are nearly equal
+MIN_SPEEDUP = 1.1  # least speedup by which bfloat16 is chosen
 PROBE_BATCH = 32  # images of a measured step, at most, so that measuring is quick
 WARM_UP, RUNS = 1, 3
 

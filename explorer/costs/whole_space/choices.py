@@ -113,7 +113,7 @@ def _scope(point: Point, unit: str) -> str:
 
 
 def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, pending: Pending) -> None:
-    """Pass each row on to the question that follows its answer."""
+    """Add each row to the question that follows its option."""
     assert question.following is not None  # ``Decisions.decisions`` yields questions with their successors
     following = list(dict.fromkeys(question.following))
     if len(following) == 1:

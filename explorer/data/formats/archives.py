@@ -1,7 +1,7 @@
 """Reading of single files from downloaded archives, without unpacking them on the disk.
 
 Sizes are checked before data of that size are read. An archive that unpacks to far more than expected is therefore
-refused after a few megabytes of memory.
+rejected after a few megabytes of memory.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The model is linear in the features of ``count_features``, fitted by ridge regression on relative errors. The
 coefficients of single operations are a lookup table. Those of kinds of operations, on one map size or on any, and of
 the whole network are a cost model for operations that are rare or absent in the measured networks; the specific
-coefficients are shrunk more than the general ones. Predictions are for screening; a search measures what it keeps.
+coefficients are shrunk more than the general ones. Predictions are for screening; a search measures
+the networks that it trains.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from explorer.system.user_folders import user_data
 FORMAT = 3  # of predictor files
 FOLDS = 5  # of the cross-validation
 TOLERANCE = 0.10  # relative error of PredictorError.within_10_percent
-MIN_NETWORKS = 20  # with fewer, each fold tests on less than four networks and the stated error means little
+MIN_NETWORKS = 20  # with fewer, a fold has less than four networks and the error estimate is unreliable
 MAX_BYTES = 1 << 24  # of a predictor file, far above a real one; bounds what is read
 # Scale of features of one map size and of one shape, relative to general ones. Values from 0.05 to 1 were tried on 160
 # networks of preact_variants and made little difference.

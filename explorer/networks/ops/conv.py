@@ -68,7 +68,7 @@ class Conv(Op):
         if self.groups != 1:
             self._check_groups(channels)
         stride = self.stride
-        # The padding of an odd kernel makes up for its reach; without padding the reach shortens each side.
+        # The padding of an odd kernel preserves the size; without padding each side becomes shorter.
         reach = 0 if self.kernel % 2 else self.dilation * (self.kernel - 1)
         height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
         if height < 1 or width < 1:

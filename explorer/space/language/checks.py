@@ -1,6 +1,6 @@
 """Checks on the expressions of a space before any network is derived.
 
-No cycles of rules, no constant that an argument cannot take, sizes within bounds, exactly one merge in every block.
+Rules have no cycles, constants are valid, sizes are within bounds, and every block has exactly one merge.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_STEPS = 40_000
 
 
 class Size(NamedTuple):
-    """The fewest and the most layers that an expression can come to, and the most steps to read it."""
+    """The smallest and largest number of layers of an expression, and the largest number of steps to read it."""
 
     least: int
     most: int
@@ -59,7 +59,7 @@ class Checks:
         self._merges: dict[str, frozenset[int]] = {}
 
     def cycles(self, texts: dict[str, Scalar]) -> None:
-        """Report each cycle of rules and cut it there, because all later checks follow rules.
+        """Report each cycle of rules and break it, because all later checks follow rules.
 
         Args:
             texts: Rule name -> its text in the file.
@@ -104,7 +104,7 @@ class Checks:
         return 1 + max(map(self._height, tree.children), default=0)
 
     def depths(self) -> None:
-        """Refuse expressions that are nested too deep with the rules that they name: later code recurses on them.
+        """Reject expressions that are nested too deep, including the rules in them: later code recurses on them.
 
         Raises:
             SpaceError: With all errors so far.
@@ -118,7 +118,7 @@ class Checks:
                 self.problems.check()
 
     def arguments(self) -> None:
-        """Report constants that an argument cannot take, even where no network would use them."""
+        """Report invalid constants of arguments, even if no network uses them."""
         relevance = Relevance(self.rules)
         for tree, _ in self.trees:
             for node in walk(tree):
@@ -130,7 +130,7 @@ class Checks:
                         self.problems.add(node.place, fault)
 
     def sizes(self, stem: Node, head: Node, transition: Node | None, stages: tuple[StageRule, ...]) -> None:
-        """Refuse by arithmetic, before anything is built, what would come out too large.
+        """Reject spaces whose networks are too large, by arithmetic, before anything is built.
 
         Raises:
             SpaceError: With all errors so far, if a part or the sum of all stages is too large.
@@ -206,7 +206,7 @@ class Checks:
         return len(self.problems.found) == before
 
     def _merge_counts(self, tree: Node) -> frozenset[int]:
-        """Return the numbers of merges, 2 for more than one, that an expression can come to."""
+        """Return the possible numbers of merges of an expression, 2 for more than one."""
         if isinstance(tree, MergeItem):
             return frozenset([1])
         if isinstance(tree, Broken):
@@ -229,7 +229,7 @@ class Checks:
         return frozenset([0])
 
     def _spelled_options(self, tree: Node) -> Iterator[tuple[str, Node]]:
-        """Yield the blocks that a tree offers, each with the rule where the file has it, "" for none."""
+        """Yield the alternative blocks of a tree, each with the rule that contains it, "" for none."""
         pending, seen = [("", tree)], set()
         while pending:
             name, tree = pending.pop()
@@ -245,7 +245,7 @@ class Checks:
                 yield name, tree
 
     def _section_of(self, what: str) -> Entry:
-        """Return the section that ``what`` ("the stem", "a block of stage 2") is about."""
+        """Return the section of the file for ``what`` ("the stem", "a block of stage 2")."""
         words = ("stem", "head", "transition", "shortcut", "block")
         section = next((key for key in words if key in what.split(" of ")[0]), "stages")
         return self.entries.get(section, self.root)

@@ -25,7 +25,7 @@ class ExpressionError(Exception):
     """An error that ends the parsing of one expression.
 
     Attributes:
-        offset: Where in the expression, in characters from 0.
+        offset: Offset in the expression, in characters from 0.
     """
 
     def __init__(self, offset: int, message: str):
@@ -34,11 +34,11 @@ class ExpressionError(Exception):
 
 
 class NumberError(ExpressionError):
-    """An impossible number. The expression still counts as a value, not as layers."""
+    """An invalid number. The expression still counts as a value, not as layers."""
 
 
 class TooManyTokens(ExpressionError):
-    """The file has more text than one file may have. Parsing of the file ends."""
+    """The file has too many tokens. Parsing of the file ends."""
 
 
 class Token(NamedTuple):
@@ -57,7 +57,7 @@ def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
         rules: The names of rules. A word with minus signs is one name if a rule has that name.
 
     Raises:
-        ExpressionError: For a character or a number that the language does not have.
+        ExpressionError: For an invalid character or number.
     """
     found, at = [], 0
     while at < len(text):
@@ -90,7 +90,7 @@ class Cursor:
 
     Args:
         text: The expression.
-        names: What names mean in this file.
+        names: The names of this file.
         place: Returns line and column of an offset in the expression.
         faults: Receives the errors after which parsing can continue, so that one pass finds them. Other errors raise
             ExpressionError.
@@ -180,7 +180,7 @@ class Cursor:
         return self.now.kind == "(" and self.now.offset == self.last.offset + len(self.last.text)
 
     def skip_brackets(self) -> None:
-        """Skip from an opening bracket to behind the closing one."""
+        """Skip from an opening bracket to the token after the closing one."""
         depth = 0
         while self.now.kind != "end":
             depth += {"(": 1, ")": -1}.get(self.now.kind, 0)
@@ -189,7 +189,7 @@ class Cursor:
                 return
 
     def skip_value(self) -> None:
-        """Skip the rest of an argument and the comma behind it."""
+        """Skip the rest of an argument and the comma after it."""
         depth = 0
         while self.now.kind != "end":
             if depth == 0 and (self.now.kind == ")" or self.take(",")):

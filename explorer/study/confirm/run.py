@@ -76,7 +76,7 @@ class Confirmation:
         frontier: The trials of the Pareto front.
         ended: Why the confirmation ended.
         failed: Reasons of the failed trainings.
-        missing: Number of trainings that were not done.
+        missing: Number of trainings that were not run.
         interrupted: Whether a signal ended it.
         seconds: Its duration.
         signal: Number of that signal, or 0.
@@ -208,19 +208,19 @@ def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings: Any) -> 
     if found.interrupted:
         raise interruption(found.signal, found.study)
     if found.missing or found.failed:
-        raise SearchFailed(f"some trainings failed or were not done: {found.ended}", found.study)
+        raise SearchFailed(f"some trainings failed or were not run: {found.ended}", found.study)
     return found.networks
 
 
 class ConfirmationLoop:
-    """Runs trainings until all wanted ones have ended, here or in another process.
+    """Runs trainings until all requested ones have ended, in this process or in others.
 
     Attributes:
         interrupted: Set by a signal handler to end the loop.
         signal: Number of that signal, or 0.
         busy: Always False: its child processes compute.
-        failures: Trainings that failed since this call began, in any process, to their reasons; they are not retried.
-        done: Number of trainings that are complete or have failed since this call began.
+        failures: Training -> reason, for trainings that failed during this call in any process; they are not retried.
+        done: Number of trainings that are complete or failed during this call.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class ConfirmationLoop:
         self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
         self._times: list[float] = []
         self._study = find_study(writer.study.database, writer.study.name)
-        self._first_revision = self._study.revision  # later failures belong to this call, and are not retried by it
+        self._first_revision = self._study.revision  # later failures belong to this call and are not retried
         self._last_idle = -RETRY_SECONDS  # time when the database last had no training to start
 
     def run(self) -> str:

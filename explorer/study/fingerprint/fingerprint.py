@@ -74,8 +74,8 @@ def make_fingerprint(
 def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Return the differences between the caller's functions of two fingerprints, in words.
 
-    A function without recorded code, as in old studies, does not differ. Nor does code that was read in another way:
-    as source and as bytecode, or as bytecode of two versions of Python.
+    A function without recorded code, as in old studies, does not differ. Neither does code that was
+    read in different ways: as source and as bytecode, or as bytecode of two versions of Python.
 
     Args:
         kept: Fingerprint of the study.

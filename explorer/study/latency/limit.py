@@ -1,4 +1,4 @@
-"""Expected latency of unmeasured networks, so that a search measures few networks that break a limit.
+"""Expected latency of unmeasured networks, so that a search measures few networks that exceed a limit.
 
 A limit on latency can be tight, and each measurement takes seconds. The expected latency is that of a calibrated
 predictor (``predicted.py``). Without one, log latency is fitted by least squares on the logarithms of a few costs: a

@@ -1,7 +1,6 @@
 """Latency as an objective or a limit: measured on the search's device before a network is trained.
 
-One worker at a time measures on a device, and trainings on that device wait meanwhile (``device_lock.py``), so that
-they do not disturb the measurement.
+One worker at a time measures on a device, and trainings on that device wait until it ends (``device_lock.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class LatencyObjective:
     Attributes:
         device: The device.
         setting: Batch size, data type and mode.
-        environment: What the latencies depend on besides the network; stored with each.
+        environment: The conditions of the measurements, stored with each latency.
     """
 
     device: str
@@ -42,8 +41,8 @@ class LatencyObjective:
     def measure(self, architecture: Architecture) -> Latency:
         """Measure a network.
 
-        If other work shared the device, the network is measured again. If it did so both times, the lower latency is
-        returned, since sharing makes no network faster, and marked as contended.
+        If other work shared the device, the network is measured again. If both measurements were disturbed,
+        the lower latency is returned and marked as contended.
 
         Raises:
             MeasurementError: The network cannot be measured.

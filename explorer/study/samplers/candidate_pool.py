@@ -1,4 +1,4 @@
-"""The networks that a sampler chooses from. Each is derived and costed once in this process."""
+"""The networks that a sampler can propose. Each is derived and costed once in this process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from explorer.space.choices import Choice, Derivation
 from explorer.study.candidates import Candidates
 from explorer.study.seeds import seed_for
 
-# Costs that follow from others and would count them twice.
+# Costs that are functions of other costs.
 REDUNDANT = tuple(name for name in COSTS if name not in OpCost._fields)
-MAX_SHUFFLED = 2_000  # derivations of a space up to which each is drawn once; larger spaces are drawn with repeats
+MAX_SHUFFLED = 2_000  # derivations up to which a space is sampled without replacement; larger spaces with replacement
 
 
 class PoolCandidate(NamedTuple):
@@ -30,7 +30,7 @@ class PoolCandidate(NamedTuple):
         costs: Exact costs by name.
         numbers: Numeric features, known without training: costs, and costs of each stage.
         layers: Number of ops.
-        refusal: State in which its trial would end without training ("rejected", "failed"), or empty.
+        refusal: State of a trial that would end without training ("rejected", "failed"), or empty.
         predicted: Predictions of measured costs by name; empty without a predictor.
     """
 
@@ -44,7 +44,7 @@ class PoolCandidate(NamedTuple):
 
     @property
     def allowed(self) -> bool:
-        """Whether it keeps the limits and all its costs are known."""
+        """Whether it satisfies the limits and all its costs are known."""
         return not self.refusal
 
 
@@ -80,7 +80,7 @@ class CandidatePool:
         return self._candidates[key]
 
     def may_satisfy_limits(self, candidate: PoolCandidate) -> bool:
-        """Whether the network keeps the limits, and is expected to keep those on measured costs."""
+        """Return whether the network satisfies the limits, and is expected to satisfy those on measured costs."""
         return candidate.allowed and self.candidates.may_satisfy_limits(candidate)
 
     def breaks_limits(self, derivation: Derivation) -> bool:

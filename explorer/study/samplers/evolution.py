@@ -1,6 +1,6 @@
 """The sampler evolution: regularised evolution (Real et al. 2019, arXiv:1802.01548).
 
-The population holds the networks evaluated last; the oldest leaves first. The winner of a tournament is the parent,
+The population is the last evaluated networks; the oldest is removed first. The winner of a tournament is the parent,
 and the child is the parent with one mutated choice. With several objectives the tournament compares non-dominated
 rank, then crowding distance (Deb et al. 2002).
 """
@@ -28,7 +28,7 @@ Point = Sequence[float]
 
 
 class EvolutionSampler:
-    """Proposes mutants of good networks among the last evaluated.
+    """Proposes mutants of the best of the last evaluated networks.
 
     Args:
         pool: The networks to choose from.
@@ -42,7 +42,7 @@ class EvolutionSampler:
         self._seed = seed
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the derivation to try as trial ``number``; the notes name its parent's trial."""
+        """Return the derivation for trial ``number``; the notes name its parent's trial."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
         population = [trial for trial in trials if trial.state == "complete"][-POPULATION:]

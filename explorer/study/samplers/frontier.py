@@ -28,7 +28,7 @@ MAX_DRAWN = 2_000  # random networks of the space among the candidates; fewer in
 MAX_OPS = 12_000  # total size of the networks derived for one proposal, in ops, which bounds its time
 OPS_PER_NETWORK = 20  # the fixed part of the time to derive a network, in ops
 MAX_PARENTS = 8  # best candidates whose neighbours become candidates too
-LOCAL_SEARCH_ROUNDS = 4  # rounds of this local search
+LOCAL_SEARCH_ROUNDS = 4  # rounds of the local search around them
 
 
 class FrontierSampler:
@@ -47,7 +47,7 @@ class FrontierSampler:
         self._threads = ThreadpoolController()  # small matrices are slower on many threads than on one
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the derivation to try as trial ``number``; the notes hold its expected objectives."""
+        """Return the derivation for trial ``number``; the notes hold its expected objectives."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
         begun = [trial for trial in trials if trial.same_as is None and trial.state != "rejected"]
@@ -59,7 +59,7 @@ class FrontierSampler:
         else:
             with self._threads.limit(limits=1, user_api="blas"):
                 chosen, notes = self._most_promising(drawn, begun, seen, draw)
-        if chosen is None:  # no candidate is new; the search draws from the untried networks instead
+        if chosen is None:  # no candidate is new: draw from all networks
             return self._pool.space.unrank(draw.randrange(self._pool.space.count())), {}
         return chosen.derivation, notes
 
@@ -118,7 +118,7 @@ class FrontierSampler:
         return self._fresh((candidate for candidate in found if candidate is not None), taken)
 
     def _fresh(self, candidates: Iterable[PoolCandidate], taken: set[str]) -> list[PoolCandidate]:
-        """Return the candidates that are not in ``taken`` and may keep the limits, and add them to ``taken``."""
+        """Return the candidates that are not in ``taken`` and may satisfy the limits, and add them to ``taken``."""
         fresh = []
         for candidate in candidates:
             if self._pool.may_satisfy_limits(candidate) and candidate.digest not in taken:

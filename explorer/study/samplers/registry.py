@@ -21,8 +21,8 @@ from explorer.study.samplers.random import UniformSampler
 class Sampler(Protocol):
     """Proposes networks.
 
-    A proposal depends on the study's seed, the trials so far and the number of the new trial alone, so that a resumed
-    study proposes what an uninterrupted one would have proposed.
+    A proposal depends only on the study's seed, the trials so far and the number of the new trial, so that a resumed
+    study gets the same proposals as an uninterrupted one.
 
     Args:
         pool: The networks to choose from.
@@ -33,7 +33,7 @@ class Sampler(Protocol):
     def __init__(self, pool: CandidatePool, objectives: Mapping[str, str], seed: int): ...
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the derivation to try, and the sampler's notes on it.
+        """Return the proposed derivation, and notes on it.
 
         Args:
             trials: All trials of the study in order of their numbers, running ones included.
@@ -82,7 +82,7 @@ class SamplerAdapter(Protocol):
         ...
 
     def __contains__(self, number: int) -> bool:
-        """Whether the sampler holds trial ``number`` as running."""
+        """Return whether the sampler has trial ``number`` as running."""
         ...
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
@@ -125,7 +125,7 @@ class RecordAdapter:
         return {}
 
     def forget(self, number: int) -> None:
-        """Do nothing: proposals are not kept."""
+        """Do nothing: proposals are not stored."""
 
     def __contains__(self, number: int) -> bool:
         return number in self._records

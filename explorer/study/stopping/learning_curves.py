@@ -15,18 +15,18 @@ from explorer.store.study import Study
 from explorer.study.stopping.rules import Rule, Run, predict
 
 MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
-MAX_SINGLE_READS = 5  # trials read one by one from the store; more are read in one query
+MAX_SINGLE_READS = 5  # trials that are read one by one from the store; more are read in one query
 
 
 class LearningCurves:
-    """The objectives of every trial after each epoch, as known by this process.
+    """The objectives of every trial after each epoch.
 
     The process's own trials are followed epoch by epoch, those of other workers are read when they end.
 
     Args:
         study: The study.
         rule: The stopping rule.
-        epochs: Epochs of a whole training.
+        epochs: Epochs of a training without early stopping.
     """
 
     def __init__(self, study: Study, rule: Rule, epochs: int):
@@ -81,7 +81,7 @@ class LearningCurves:
                 self._stopped[record.number] = len(known.metrics)
 
     def reopened(self) -> int | None:
-        """Return a stopped trial that the rule would continue by now, or None."""
+        """Return a stopped trial that the rule would continue now, or None."""
         if not self._has_new_complete:
             return None
         for epoch in sorted(set(self._stopped.values())):

@@ -408,7 +408,7 @@ def good(architecture, *, choices, epochs, seed):
     script.write_text(lines.replace("{guard}", ""))
     unguarded = subprocess.run([sys.executable, script], **run)
     assert unguarded.returncode == 1 and unguarded.stderr.count("Traceback") == 1
-    assert "put what the script does under: if __name__ == '__main__':" in unguarded.stderr.splitlines()[-1]
+    assert "put the main code of the script under: if __name__ == '__main__':" in unguarded.stderr.splitlines()[-1]
     url = f"sqlite:///{tmp_path}/x.db"
     assert {record.reason for record in open_study(url, "one").trials()} == {"interrupted: the search ended"}
     script.write_text(lines.replace("{guard}", "if __name__ == '__main__': "))
