@@ -142,7 +142,7 @@ FAILURES = {  # kind of failure -> what failed
     "lost": "the trial's worker was lost repeatedly",
 }
 # Failures that a change outside the network can fix. The next run retries these trials.
-CURABLE = ("code", "died")
+RETRYABLE = ("code", "died")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, counted, percent, print_json, print_table, storage
+from explorer.cli.options import as_json, format_count, format_percent, print_json, print_table, storage
 from explorer.cli.setting_options import setting_options
 from explorer.study.settings import SearchSettings
 from explorer.training.settings import TrainingSettings
@@ -46,10 +46,13 @@ def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
         return
     print_table(
         {"": "left", "networks": "right", "compared": "right", "mean error": "right", "least error": "right"},
-        [(s.name, s.networks, s.compared, percent(s.mean_error), percent(s.min_error)) for s in (found.a, found.b)],
+        [
+            (s.name, s.networks, s.compared, format_percent(s.mean_error), format_percent(s.min_error))
+            for s in (found.a, found.b)
+        ],
     )
     low, high = found.ci95
-    least, most = map(counted, found.range)
+    least, most = map(format_count, found.range)
     click.echo(
         f"at equal {found.cost} ({least} to {most}, {found.bins} bins): the mean error of the first minus that of the "
         f"second is {100 * found.difference:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}); "

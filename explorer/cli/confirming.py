@@ -16,7 +16,7 @@ from explorer.cli.options import (
     console,
     data_dir,
     device,
-    percent,
+    format_percent,
     plain,
     print_json,
     print_table,
@@ -98,7 +98,7 @@ def _print(found: Confirmation) -> None:
     is_fraction = found.y in FRACTIONS
 
     def shown(value: float | None) -> str:
-        return "" if value is None else percent(value) if is_fraction else f"{value:.3f}"
+        return "" if value is None else format_percent(value) if is_fraction else f"{value:.3f}"
 
     columns = ["trial", found.x, "searched", "test", "std", "seeds", "on the frontier"]
     print_table(

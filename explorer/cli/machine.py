@@ -12,8 +12,8 @@ from explorer.cli import WorkFailed
 from explorer.cli.options import (
     as_json,
     console,
-    counted,
     data_dir,
+    format_count,
     plain,
     print_json,
     print_table,
@@ -49,7 +49,7 @@ def list_(data_dir: str | None, as_json: bool) -> None:
     for entry in entries:
         where = entry.problem or (f"{entry.where} ({entry.layout})" if entry.where else "")
         if entry.state == "missing":
-            where = f"'explorer data fetch {entry.name}' downloads it ({counted(entry.download_bytes)}B)"
+            where = f"'explorer data fetch {entry.name}' downloads it ({format_count(entry.download_bytes)}B)"
         images = " + ".join(f"{number:,}" for number in entry.images.values())
         rows.append((entry.name, entry.state, entry.shape, entry.classes, images, where))
     print_table(columns, rows)

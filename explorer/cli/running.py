@@ -13,7 +13,16 @@ import click
 
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, counted, percent, plain, print_json, storage, storage_words
+from explorer.cli.options import (
+    as_json,
+    console,
+    format_count,
+    format_percent,
+    plain,
+    print_json,
+    storage,
+    storage_words,
+)
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -163,7 +172,7 @@ def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: 
     for line in (
         f"explorer dashboard{where}",
         f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
-        f"explorer frontier {named} --under '{x}<={counted(_middle(frontier, x))}'{where}",
+        f"explorer frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
     ):
         out.print(plain(f"  {line}"))
 
@@ -220,7 +229,8 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
 
         def show(epoch: Epoch) -> None:
             status.update(
-                f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation accuracy {percent(epoch.val_accuracy)}"
+                f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f},"
+                f" validation accuracy {format_percent(epoch.val_accuracy)}"
             )
 
         try:
@@ -254,7 +264,7 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
             }
         )
         return
-    test = percent(trained.measured["accuracy"])
-    click.echo(f"validation {percent(result.val_accuracy)}, test {test} (one seed, {seed})")
-    pace = f"{counted(result.images_per_second)} images/s in {result.precision} on {place}"
+    test = format_percent(trained.measured["accuracy"])
+    click.echo(f"validation {format_percent(result.val_accuracy)}, test {test} (one seed, {seed})")
+    pace = f"{format_count(result.images_per_second)} images/s in {result.precision} on {place}"
     click.echo(f"{result.epochs} epochs of {recipe.name!r} in {result.seconds:.1f} s, {pace}")

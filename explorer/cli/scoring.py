@@ -87,7 +87,7 @@ def scores(
 
         opened = open_study(storage, study)
     elif count:
-        space = load_space(archs[0]) if override is None else override.applied(load_space(archs[0]))
+        space = load_space(archs[0]) if override is None else override.apply(load_space(archs[0]))
     else:
         found = [find_architecture(arch, storage, override).architecture for arch in archs]
     dataset = None if data is None else load_data(data, data_dir)
@@ -114,7 +114,7 @@ def _print_scores(archs: Sequence[str], rows: Sequence[Mapping[str, Any]], names
         return
     print_table(
         {"network": "left", **dict.fromkeys(names, "right")},
-        [(arch, *(_shown(row[name]) for name in names)) for arch, row in zip(archs, rows)],
+        [(arch, *(_format_value(row[name]) for name in names)) for arch, row in zip(archs, rows)],
     )
 
 
@@ -139,7 +139,7 @@ def _print_correlations(
     print_table(
         {"rank correlation with": "left", **dict.fromkeys(SUMMED_COSTS, "right"), "networks": "right"},
         [
-            (name, *(_shown(rho[name, plain].rho) for plain in SUMMED_COSTS), rho[name, SUMMED_COSTS[0]].networks)
+            (name, *(_format_value(rho[name, cost].rho) for cost in SUMMED_COSTS), rho[name, "macs"].networks)
             for name in names
         ],
     )  # fmt: skip
@@ -176,9 +176,9 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
         [
             (
                 each.name,
-                _shown(each.rho),
+                _format_value(each.rho),
                 "" if each.ci95 is None else f"{each.ci95[0]:.2f} to {each.ci95[1]:.2f}",
-                _shown(each.at_equal_macs),
+                _format_value(each.at_equal_macs),
                 each.networks,
             )
             for each in found
@@ -204,6 +204,6 @@ def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:
     return track(networks, "scoring", transient=True, disable=as_json, console=Console(stderr=True))
 
 
-def _shown(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     """Format a value with four digits; None as empty text."""
     return "" if value is None else f"{value:.4g}"

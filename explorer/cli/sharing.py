@@ -14,7 +14,17 @@ from explorer.analysis.limits import parse_limit
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
+from explorer.cli.options import (
+    as_json,
+    console,
+    format_count,
+    format_percent,
+    plain,
+    print_json,
+    print_table,
+    storage,
+    with_input,
+)
 from explorer.cli.studies import mix, none_found, warn_of_mixed_latencies
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.verify.formats import RUN, check_formats
@@ -205,7 +215,7 @@ def _export(
     provenance: dict[str, Any] = _origin(found)
     weights = accuracy = None
     if found.study is not None and found.trial is not None:
-        weights, accuracy, provenance = _trained(found.study, found.trial, storage, quiet)
+        weights, accuracy, provenance = _trained_weights(found.study, found.trial, storage, quiet)
     elif request.weights is not None:
         weights = load_weights(found.architecture, request.weights).state_dict()
         provenance["weights"] = f"from the file {Path(request.weights).name}"
@@ -247,7 +257,7 @@ def _origin(found: Addressed) -> dict[str, Any]:
     return {"space": found.space.name, "index": index, "choices": str(found.derivation)}
 
 
-def _trained(
+def _trained_weights(
     study_name: str, record: TrialRecord, storage: str, quiet: bool
 ) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
     """Return the weights of a trial, their accuracy and their provenance; train again if they were not saved."""
@@ -268,7 +278,7 @@ def _trained(
         "space": study.space_name,
         "choices": ", ".join(f"{name}={text}" for name, text in record.choices.items()),
         "accuracy": {
-            "accuracy": percent(accuracy),
+            "accuracy": format_percent(accuracy),
             "split": f"validation, {split['validation']} images" if "validation" in split else "validation",
             "seeds": f"one training, seed {record.seed}",
             "test split": "not used",
@@ -324,12 +334,14 @@ def describe(directory: str, as_json: bool) -> None:
     origin = ", ".join(
         f"{name} {found.provenance[name]}" for name in ("study", "trial", "space", "index") if name in found.provenance
     )
-    accuracy = percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
+    accuracy = (
+        format_percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
+    )
     out = console()
     out.print(plain(f"{architecture.digest}: {architecture.input} images to {what}"))
     for name, text in (
         ("accuracy", accuracy),
-        ("costs", ", ".join(f"{counted(v)} {k}" for k, v in found.costs.items())),
+        ("costs", ", ".join(f"{format_count(v)} {k}" for k, v in found.costs.items())),
         ("origin", origin),
     ):
         if text:

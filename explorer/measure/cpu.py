@@ -133,7 +133,7 @@ class Cpu:
         if setting.mode == "onnxruntime":
             return _WholeNetwork(_onnx_session(module, x, self.threads), self._clock)
         if setting.mode == "compile":
-            return _WholeNetwork(partial(compiled(module, x), x), self._clock)
+            return _WholeNetwork(partial(compile_network(module, x), x), self._clock)
         if not isinstance(module, fx.GraphModule):
             return _WholeNetwork(partial(module, x), self._clock)
         return _NetworkInParts(module, x, self._clock)
@@ -290,7 +290,7 @@ class _NetworkInParts:
         return runs
 
 
-def compiled(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
+def compile_network(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
     """Compile a network for inputs of exactly the shape of ``x``, at once rather than at its first run.
 
     With torch's defaults the second module of one class, or the second input shape of a module, would be compiled for

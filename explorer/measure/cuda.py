@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explorer.measure.cpu import compiled, convert, random_images
+from explorer.measure.cpu import compile_network, convert, random_images
 from explorer.measure.fold import InferenceForm
 from explorer.measure.protocol import Run, StoppingRule, Workload
 from explorer.measure.settings import Setting
@@ -104,7 +104,7 @@ class Cuda:
         with _precision(setting), torch.inference_mode():
             inputs = [torch.randn_like(x) for _ in range(self.input_count(x))]
             peak = self._peak_bytes(module, inputs[0])
-            call = compiled(module, inputs[0]) if setting.mode == "compile" else module
+            call = compile_network(module, inputs[0]) if setting.mode == "compile" else module
             launches = self._captured(call, inputs) if setting.mode == "graph" else [partial(call, x) for x in inputs]
         # A graph holds only the addresses of weights and inputs, so the workload keeps them alive.
         return _OnDevice(self._cuda, launches, setting, peak, keeps=(module, inputs))
@@ -175,7 +175,7 @@ class Cuda:
 
     def disturbance(self, before: GpuState, after: GpuState) -> list[str]:
         """Return a note for each disturbance between the two observations; see ``disturbances``."""
-        return disturbances(before, after, self.monitor.at_work_since(before.moment))
+        return disturbances(before, after, self.monitor.active_since(before.moment))
 
     def readings(self, before: GpuState, after: GpuState) -> dict[str, list[float]] | None:
         """Return the clocks and temperature of the two observations; None where NVML reports none."""

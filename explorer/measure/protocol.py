@@ -123,19 +123,19 @@ def time_interleaved(
     Returns:
         The timings of each workload, in the order given, and those of the reference.
     """
-    everyone = [reference, *workloads]
+    all_workloads = [reference, *workloads]
     runs_per_turn = []
-    for workload in everyone:
+    for workload in all_workloads:
         typical_ms = median([run.ms for run in warm_up(workload, stopping_rule.max_warm_up_ms)[-5:]])
         runs_per_turn.append(max(1, round(stopping_rule.turn_ms / typical_ms)) if typical_ms > 0 else 1)
     on_warm()
-    timings = [Timings() for _ in everyone]
+    timings = [Timings() for _ in all_workloads]
 
     def take_turn(index: int) -> None:
-        timings[index].turns.append(everyone[index].run(runs_per_turn[index]))
+        timings[index].turns.append(all_workloads[index].run(runs_per_turn[index]))
         timings[index].rounds.append(number)
 
-    number, unfinished = 0, list(range(1, len(everyone)))
+    number, unfinished = 0, list(range(1, len(all_workloads)))
     while unfinished:
         take_turn(0)
         for index in unfinished:

@@ -35,7 +35,7 @@ def current_choices(space: SearchSpace, derivation: Derivation) -> list[Choice]:
     return found
 
 
-def changed(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
+def change_choice(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
     """Return the derivation with one choice changed and all others kept.
 
     Choices that occur only then take their first alternative.
@@ -52,4 +52,4 @@ def neighbours(space: SearchSpace, derivation: Derivation) -> Iterator[Neighbour
     for choice in current_choices(space, derivation):
         for option in choice.options:
             if option != derivation.choices[choice.name]:
-                yield Neighbour(choice.name, option, changed(space, derivation, choice.name, option))
+                yield Neighbour(choice.name, option, change_choice(space, derivation, choice.name, option))

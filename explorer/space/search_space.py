@@ -64,10 +64,10 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
     except UnicodeEncodeError as error:
         raise SpaceError([Problem(source, 1, 1, f"not UTF-8: {error.reason}")]) from None
     grammar, problems = parse_grammar(data, source)
-    return _validated(SearchSpace(**vars(grammar)), problems)
+    return _set_validated(SearchSpace(**vars(grammar)), problems)
 
 
-def _validated(space: SearchSpace, problems: Iterable[Problem] = ()) -> SearchSpace:
+def _set_validated(space: SearchSpace, problems: Iterable[Problem] = ()) -> SearchSpace:
     """Set ``validated`` of a space that was just made. Raises SpaceError with ``problems`` and those found."""
     object.__setattr__(space, "validated", validate(space, space.decisions, space.deriver, problems))
     return space
@@ -284,7 +284,7 @@ class SearchSpace(Grammar):
         Raises:
             SpaceError: If a derivation cannot be built with them.
         """
-        return _validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
+        return _set_validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
 
     @cached_property
     def digest(self) -> str:

@@ -230,12 +230,12 @@ class TrialLeases:
 
         return self._write(work)
 
-    def undecided(self) -> int:
+    def uncertain(self) -> int:
         """Return the number of networks whose workers may or may not be running.
 
         After the duration of a lease this is known for each of these workers.
         """
-        numbers = cast(list[int], self.watch.undecided())
+        numbers = cast(list[int], self.watch.uncertain())
         if not numbers:
             return 0
         training = (*among(self.study.id, numbers), trials.c.state == "running", trials.c.same_as.is_(None))

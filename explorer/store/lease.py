@@ -115,7 +115,7 @@ class LeaseWatch:
             if seen.lease.renewal is None or seen.seconds >= LEASE_SECONDS or is_gone(seen.lease.worker)
         }
 
-    def undecided(self) -> list[Hashable]:
+    def uncertain(self) -> list[Hashable]:
         """Return the keys of the observed leases whose worker is neither known to run nor known to be lost."""
         return [
             key

@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
     latency: Mapping[str, Any] = {}
 
 
-def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
+def limit_violation(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
     """Return the state and reason to reject a network with these costs, None if it satisfies the limits."""
     broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in limits if not limit.allows(costs)]
     return ("rejected", f"limit {'; '.join(broken)}") if broken else None
@@ -96,10 +96,10 @@ class Candidates:
             except (Exception, SystemExit) as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
         return Candidate(
-            derivation, architecture, costs, refused(costs, self.limits), predicted=self._predict(architecture)
+            derivation, architecture, costs, limit_violation(costs, self.limits), predicted=self._predict(architecture)
         )
 
-    def unseen(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
+    def untried(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
         """Yield untried candidates that keep the limits, in random order.
 
         Every ``YIELD_EVERY`` derivations without a result it yields None, so that the caller can do other work. An

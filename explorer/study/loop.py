@@ -179,7 +179,7 @@ class SearchLoop:
         """Return whether to wait for trials of other workers that may be lost, in order to resume them."""
         trial_index = self.trial_index
         wanted = not self.budget.spent(trial_index.done, 0, trial_index.median_seconds(), trial_index.unchanged)
-        number = self.writer.undecided() if wanted and not self.budget.has_failed() else 0
+        number = self.writer.uncertain() if wanted and not self.budget.has_failed() else 0
         if number and not self.waiting:
             _log.warning(
                 "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
@@ -255,7 +255,7 @@ class SearchLoop:
 
     def _reopen(self) -> TrialRecord | None:
         """Resume a stopped trial that the stopping rule would continue now."""
-        number = self.curves.reopened()
+        number = self.curves.trial_to_reopen()
         return None if number is None else self.writer.reopen(number)
 
     def _limits(self) -> TrialLimits:

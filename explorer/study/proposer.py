@@ -56,7 +56,7 @@ class Proposer:
         self._writer = writer
         self._trials = trials
         self._curves = curves
-        self._untried = candidates.unseen(writer.study.seed, trials.digests)
+        self._untried = candidates.untried(writer.study.seed, trials.digests)
         self._set_aside: list[Candidate] = []  # untried, and expected to exceed a limit on latency
         self._too_slow = 0  # measured networks in a row that exceed a limit on latency
         self._measured: Proposed | None = None  # another worker took its trial number while it was measured

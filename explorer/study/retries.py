@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
-from explorer.records import CURABLE, TrialRecord
+from explorer.records import RETRYABLE, TrialRecord
 
 MAX_FAILURES = 5  # failed retries in a row, after which new networks come first
 
@@ -24,9 +24,9 @@ class Retries:
     """
 
     def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], all_kinds: bool):
-        at_work = set(running)
-        earlier = [record for record in failures if record.worker not in at_work]
-        wanted = [record for record in earlier if all_kinds or record.failure in CURABLE]
+        active = set(running)
+        earlier = [record for record in failures if record.worker not in active]
+        wanted = [record for record in earlier if all_kinds or record.failure in RETRYABLE]
         self._earlier = {record.number: record for record in earlier}
         # Trials with the fewest attempts come first: a trial that always fails does not delay the others.
         self._waiting = deque(sorted(wanted, key=lambda record: (record.attempt, record.number)))
@@ -89,6 +89,6 @@ class Retries:
         if not left:
             return line
         skipped = f"{line}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
-        if all(record.failure in CURABLE for record in left):
+        if all(record.failure in RETRYABLE for record in left):
             return f"{skipped}; a run with more trials or time retries them"
         return f"{skipped}; --retry-failed (in Python retry_failed=True) retries these too"

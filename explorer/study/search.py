@@ -30,7 +30,7 @@ from explorer.study.plan import Plan, make_plan
 from explorer.study.resuming import open_or_create_study, study_name
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
-from explorer.study.signals import interruptions, leases_kept
+from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
 from explorer.study.workers.child import exit_while_importing
@@ -109,7 +109,7 @@ def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progre
         plan = plan.under(map(parse_limit, found.limits))
         loop = _make_loop(plan, found, _budget(plan, found, began), progress)
         try:
-            with interruptions(loop), leases_kept(loop.writer):
+            with interrupt_on_signals(loop), renew_leases(loop.writer):
                 ended = loop.run()
         except BaseException as error:  # from ``progress`` or a second Ctrl-C; the caller gets the finished trials
             BaseException.__setattr__(error, "study", found)

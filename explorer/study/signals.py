@@ -48,7 +48,7 @@ class Loop(Protocol):
 
 
 @contextmanager
-def interruptions(loop: Loop) -> Iterator[None]:
+def interrupt_on_signals(loop: Loop) -> Iterator[None]:
     """Interrupt the loop at the first SIGINT (Ctrl-C), SIGTERM or SIGHUP.
 
     The loop ends normally; a second signal, ``REPEAT_SECONDS`` or more later, ends it at once. If the loop is busy, for
@@ -82,7 +82,7 @@ def interruptions(loop: Loop) -> Iterator[None]:
 
 
 @contextmanager
-def leases_kept(writer: Writer) -> Iterator[None]:
+def renew_leases(writer: Writer) -> Iterator[None]:
     """Renew this worker's leases from a thread, since ``evaluate`` may keep the main thread busy.
 
     A study in memory has no other workers, so its leases are not renewed.

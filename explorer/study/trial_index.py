@@ -9,7 +9,7 @@ from explorer.analysis.limits import Limit
 from explorer.analysis.pareto import non_dominated
 from explorer.records import STATES, TrialRecord
 from explorer.store.study import Study
-from explorer.study.candidates import refused
+from explorer.study.candidates import limit_violation
 
 _EFFECTIVE = ("complete", "stopped")
 
@@ -56,7 +56,7 @@ class TrialIndex:
     def can_be_proposed_again(self, record: TrialRecord) -> bool:
         """Return whether the trial was rejected by limits that were stricter than the current ones."""
         known = [limit for limit in self._limits if limit.cost in record.costs]
-        return record.state == "rejected" and refused(record.costs, known) is None
+        return record.state == "rejected" and limit_violation(record.costs, known) is None
 
     @property
     def next_number(self) -> int:

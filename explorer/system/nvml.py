@@ -74,7 +74,7 @@ class Nvml:
             moment=time.time_ns() // 1_000,
         )
 
-    def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+    def active_since(self, moment: int) -> tuple[int, ...] | None:
         """Return the ids of other processes that have computed on the GPU since a moment.
 
         A process that only keeps memory on the GPU, such as a training that waits, is not one of them.
@@ -160,7 +160,7 @@ class NoNvml:
         """Return a state without values."""
         return GpuState()
 
-    def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+    def active_since(self, moment: int) -> tuple[int, ...] | None:
         """Return None."""
         return None
 
@@ -227,17 +227,17 @@ def _others(pids: Iterable[int], on_gpu: Collection[int]) -> tuple[int, ...]:
     return tuple(found if os.getpid() in on_gpu or not on_gpu else found[1:])
 
 
-def disturbances(before: GpuState, after: GpuState, at_work: Iterable[int] | None = None) -> list[str]:
+def disturbances(before: GpuState, after: GpuState, active: Iterable[int] | None = None) -> list[str]:
     """Return a note for each disturbance of the GPU between two states.
 
     Args:
         before: The state at the start.
         after: The state at the end.
-        at_work: Ids of other processes that computed in between, from ``at_work_since``. None: all other processes in
+        active: Ids of other processes that computed in between, from ``active_since``. None: all other processes in
             the two states count.
     """
     notes = []
-    if others := sorted({*before.others, *after.others} if at_work is None else at_work):
+    if others := sorted({*before.others, *after.others} if active is None else active):
         notes.append(f"other processes used the GPU: {', '.join(map(str, others))}")
     if slowed := sorted({*before.slowed_by, *after.slowed_by}):
         notes.append(f"the GPU's clocks were lowered: {', '.join(slowed)}")

@@ -27,7 +27,7 @@ CHANNEL_BLOCK = 16  # float32 numbers in an AVX-512 register: oneDNN's kernels p
 
 
 @contextmanager
-def sound_convolutions(net: nn.Module) -> Iterator[None]:
+def replace_faulty_convolutions(net: nn.Module) -> Iterator[None]:
     """Replace the faulty convolutions of a network on a CPU within the ``with`` block.
 
     The weights keep their memory. On other devices nothing changes.

@@ -42,7 +42,7 @@ from explorer.networks.randomness import dropping_from
 from explorer.networks.walk import PlacedBlock
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
-from explorer.training.convolutions import sound_convolutions
+from explorer.training.convolutions import replace_faulty_convolutions
 from explorer.training.device import dropout_generator, process_settings
 
 NOISE = "noise"
@@ -103,7 +103,7 @@ def gradient_flow(
         )
         network.to(torch_device)
         dropout = dropout_generator(torch_device).manual_seed(seed)
-        with sound_convolutions(network), dropping_from(network, dropout):
+        with replace_faulty_convolutions(network), dropping_from(network, dropout):
             loss, blocks = _flows(network, images.to(torch_device), labels.to(torch_device))
     source = NOISE if dataset is None else dataset.name
     return GradientFlow(architecture.digest, seed, batch, source, loss, blocks)

@@ -242,7 +242,7 @@ def test_a_network_that_cannot_be_built_is_skipped(monkeypatch, caplog):
     study = search(rare, sampler="random", trials=3, evaluate=lambda *args, **settings: {"accuracy": 0.5}).study
     assert study.counts()["complete"] == 3 == sum(study.counts().values())
     assert caplog.text.count("skipped a network that cannot be built: rare.yaml:7:8: with") == 3
-    drawn = [candidate for candidate in Candidates(rare, {}, ()).unseen(0, set()) if candidate is not None]
+    drawn = [candidate for candidate in Candidates(rare, {}, ()).untried(0, set()) if candidate is not None]
     assert len(drawn) == rare.count() - 1
 
 

@@ -122,7 +122,7 @@ class Automaton:
                 pending = self.questions.listed(question.again[option], pending.next)
             if pending is not None:
                 passed.append((state, 0))
-                state = state._replace(pending=pending, answers=self.reachability.kept(state, pending.reach))
+                state = state._replace(pending=pending, answers=self.reachability.needed_answers(state, pending.reach))
                 break
             following = self._next_unit(state)
             passed.append((state, following.left if state.kind == "numbers" else 0))

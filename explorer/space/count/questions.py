@@ -255,7 +255,7 @@ class Reachability:
                 self.exact[kind, k] = after = after | self.here[kind, k]
         self.exact["stem", 0] = after | self.here["stem", 0]
 
-    def kept(self, state: State, asked: Points) -> Answers:
+    def needed_answers(self, state: State, asked: Points) -> Answers:
         """Return the answers of a state that are needed: for the points ``asked`` in this unit, at its end, or in a
         later unit."""
         unit = state.kind, state.stage

@@ -9,7 +9,7 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
 from explorer.space.derive.architecture import Deriver, StageNumbers, stage_numbers
-from explorer.space.derive.blocks import Site, bind, bind_head, copied, derive_block, derive_branch
+from explorer.space.derive.blocks import BlockInputs, bind, bind_head, copied, derive_block, derive_branch
 from explorer.space.derive.layers import Layer, Resolver
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import Fault, Grammar, Node, Place, Point
@@ -109,12 +109,14 @@ class UnitShapes:
         self.work += site.resolver.nodes + BINDING * block.layer_count
         return y
 
-    def _site(self, state: State) -> Site:
+    def _site(self, state: State) -> BlockInputs:
         assert state.shape is not None and state.numbers is not None
         i, n = state.place + 1, self.total or state.place + 1
         j = 1 if state.kind.startswith("first") else 2
         lookup = self._lookup(state.answers)
-        return self._deriver.site(lookup, state.stage, j, state.numbers, state.shape, i, n, f"stage {state.stage}")
+        return self._deriver.block_inputs(
+            lookup, state.stage, j, state.numbers, state.shape, i, n, f"stage {state.stage}"
+        )
 
     def _layers(self, resolver: Resolver, item: Node) -> list[Layer]:
         layers = copied(resolver.layers(item))

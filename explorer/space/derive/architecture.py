@@ -11,9 +11,9 @@ from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.space.choices import Lookup, answers_in, with_choices
 from explorer.space.derive.blocks import (
+    BlockInputs,
     Bound,
     BoundOps,
-    Site,
     bind,
     bind_head,
     copied,
@@ -165,22 +165,22 @@ class Deriver:
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
     ) -> tuple[Block, TensorShape]:
         """Return block ``j`` of stage ``k``, and its output shape. Raises Fault."""
-        return derive_block(self.site(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}"), i == 1, bound)
+        return derive_block(self.block_inputs(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}"), i == 1, bound)
 
     def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op], bound: Bound) -> BoundOps:
         """Return the head with ``pres`` in place of ``pre``, and its output shape. Raises Fault."""
         layers = self.resolver(lookup, x, width, n).layers(self.grammar.head)
         return bind_head(copied(layers, pres), x, width, self.grammar.classes, bound)
 
-    def site(
+    def block_inputs(
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, where: str
-    ) -> Site:
+    ) -> BlockInputs:
         """Return the inputs from which block ``j`` of stage ``k`` is derived; ``where``: its name in messages."""
         rule = self.grammar.stages[k - 1]
         stride = self.stride(k, j, stage)
         resolver = self.resolver(lookup, x, stage.width, n, i, stride, stage.dilation)
         item = rule.first if j == 1 else rule.block
-        return Site(rule, item, resolver, x, stage.width, stride, self.grammar.classes, where)
+        return BlockInputs(rule, item, resolver, x, stage.width, stride, self.grammar.classes, where)
 
     def resolver(
         self,

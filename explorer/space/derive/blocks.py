@@ -151,7 +151,7 @@ def bind_head(
     return ops, y
 
 
-class Site(NamedTuple):
+class BlockInputs(NamedTuple):
     """The inputs from which a block is derived.
 
     Attributes:
@@ -199,7 +199,7 @@ class Branch(NamedTuple):
     is_changed: bool
 
 
-def derive_branch(site: Site, bound: Bound | None = None) -> Branch:
+def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
     """Return the residual branch and the expression of the shortcut.
 
     Raises:
@@ -221,7 +221,7 @@ def derive_branch(site: Site, bound: Bound | None = None) -> Branch:
     return Branch(ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
 
 
-def derive_block(site: Site, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
+def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
     """Return the block and its output shape.
 
     Args:

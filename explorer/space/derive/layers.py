@@ -133,16 +133,16 @@ class Program:
         made = self._steps.get(node)
         if made is None:
             out: list[Any] = []
-            nodes = self._lay(node, out)
+            nodes = self._flatten(node, out)
             made = self._steps[node] = Steps(tuple(out), nodes)
         return made
 
-    def _lay(self, node: Node, out: list[Any]) -> int:
+    def _flatten(self, node: Node, out: list[Any]) -> int:
         """Append the steps of a node; return the number of nodes that they represent."""
         if self.only is not None and self.only.is_neutral(node):
             return 0
         if isinstance(node, Group):
-            return 1 + sum([self._lay(item, out) for item in node.items])
+            return 1 + sum([self._flatten(item, out) for item in node.items])
         if isinstance(node, Reference):
             if node.name in self.named:
                 out.append(node.name)

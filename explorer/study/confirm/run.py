@@ -25,7 +25,7 @@ from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
 from explorer.study.recorded_training import find_data, training_data, training_recipe
 from explorer.study.seeds import seed_for
-from explorer.study.signals import interruptions, leases_kept
+from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
 from explorer.study.workers.pool import Executor, ProcessPool
 from explorer.study.workers.watchdog import usual_limits
@@ -174,7 +174,7 @@ def run_confirmation(
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
         executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
         loop = ConfirmationLoop(wanted, writer, executor, workers, progress or (lambda event: None))
-        with interruptions(loop), leases_kept(writer):
+        with interrupt_on_signals(loop), renew_leases(writer):
             ended = loop.run()
     finally:
         database.close()

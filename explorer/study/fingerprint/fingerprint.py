@@ -131,7 +131,7 @@ def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str,
     """Return the differences between two trees: path to the recorded value and the value of this run, in words."""
     before, now = _flat(kept), _flat(found)
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
-    return {name: f"{_shown(before.get(name))}, now {_shown(now.get(name))}" for name in names}
+    return {name: f"{_format_value(before.get(name))}, now {_format_value(now.get(name))}" for name in names}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -142,5 +142,5 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "none" if value is None else json.dumps(value)[:80]

@@ -17,7 +17,7 @@ from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import Setting, default_mode
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
-from explorer.study.candidates import Candidate, refused
+from explorer.study.candidates import Candidate, limit_violation
 from explorer.system.device_lock import measuring
 from explorer.system.environment import find_device
 
@@ -71,7 +71,7 @@ class LatencyObjective:
                 measured_by["device_state"] = dict(latency.device_state)
             ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
-        return candidate._replace(costs=costs, refusal=refused(costs, limits), latency=measured_by)
+        return candidate._replace(costs=costs, refusal=limit_violation(costs, limits), latency=measured_by)
 
     def _known(self, candidate: Candidate, trials: Iterable[TrialRecord]) -> tuple[float | None, Mapping[str, Any]]:
         digest = candidate.architecture.digest

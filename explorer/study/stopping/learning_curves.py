@@ -80,7 +80,7 @@ class LearningCurves:
             if record.state == "stopped" and record.attempt <= RETRIES:
                 self._stopped[record.number] = len(known.metrics)
 
-    def reopened(self) -> int | None:
+    def trial_to_reopen(self) -> int | None:
         """Return a stopped trial that the rule would continue now, or None."""
         if not self._has_new_complete:
             return None

@@ -190,7 +190,7 @@ def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
     """
     expected = tuple(expected)
     if not isinstance(answer, Mapping):
-        raise ValueError(f"{source} gave {_shown(answer)}, expected a mapping with {', '.join(expected)}")
+        raise ValueError(f"{source} gave {_format_value(answer)}, expected a mapping with {', '.join(expected)}")
     if not set(expected) <= set(answer):
         raise ValueError(f"{source} gave {', '.join(map(str, answer)) or 'nothing'}, expected {', '.join(expected)}")
     measured = {name: finite_number(f"{source}: {name}", answer[name]) for name in expected}
@@ -226,7 +226,7 @@ def finite_number(source: str, value: Any) -> float:
             return float(value)
     except OverflowError:  # an integer beyond the range of floats
         pass
-    raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
+    raise ValueError(f"{source} is {_format_value(value)}, expected a finite number")
 
 
 def reason_of(error: BaseException) -> str:
@@ -246,7 +246,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{place}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Return the beginning of a value, and its type."""
     text = repr(str(value)[:60]) if isinstance(value, str) else repr(value)[:60]
     return f"{text} ({type(value).__name__})"

@@ -216,7 +216,7 @@ class ProcessPool:
                     if not self._reused:
                         self._remove(child)
                     elif isinstance(message, Failure) or _has_leaked(child):
-                        self._remove(child, patience=0.0)
+                        self._remove(child, timeout=0.0)
                 yield job.number, message
                 if last:
                     break
@@ -236,7 +236,7 @@ class ProcessPool:
 
     def stop(self) -> None:
         for child in list(self._children):
-            self._remove(child, patience=0.0)
+            self._remove(child, timeout=0.0)
 
     def _new_child(self) -> _Child:
         messages, child_messages = self._context.Pipe(duplex=False)
@@ -267,10 +267,10 @@ class ProcessPool:
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _remove(self, child: _Child, patience: float = EXIT_SECONDS) -> None:
-        """Wait up to ``patience`` seconds until the child exits, then end it and all processes that it started."""
+    def _remove(self, child: _Child, timeout: float = EXIT_SECONDS) -> None:
+        """Wait up to ``timeout`` seconds until the child exits, then end it and all processes that it started."""
         self._children.remove(child)
-        child.process.join(patience)
+        child.process.join(timeout)
         end_tree(child.pid)
         child.process.kill()  # if it is not yet the leader of a process group
         child.process.join()

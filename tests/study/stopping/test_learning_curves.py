@@ -89,15 +89,15 @@ def test_a_stopped_trial_is_resumed_when_its_rank_improves(search):
     for macs in (100, 110):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     assert search.trial([0.45, 0.6, 0.7, 0.9], 120)
-    assert search.curves.reopened() is None
+    assert search.curves.trial_to_reopen() is None
     for number in range(20):
         search.trial([0.3, 0.4, 0.5, 0.6], 200 + number)
     search.trial([0.9, 0.9, 0.9, 0.9], 500)  # complete: the stopped ones are looked at again
-    assert search.curves.reopened() == 2
+    assert search.curves.trial_to_reopen() == 2
     record = search.writer.reopen(2)
     assert (record.state, record.attempt, record.seed) == ("running", 2, search.writer.study.trial(2).seed)
     search.curves.learn([record])
-    assert search.curves.reopened() != 2
+    assert search.curves.trial_to_reopen() != 2
     assert search.train(record, [0.45, 0.65, 0.75, 0.9]) == ""
     assert search.writer.study.trial(2).objectives["accuracy"] == 0.9
     assert search.writer.reopen(2) is None
@@ -138,7 +138,7 @@ def test_without_a_rule_no_curves_are_kept():
     """Without a stopping rule no curve is checked or loaded."""
     search = Search(RULES["none"])
     assert search.curves.decision_epochs == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
-    assert search.curves.reopened() is None
+    assert search.curves.trial_to_reopen() is None
 
 
 def test_the_forecast_of_a_stopped_trial_is_stored():
