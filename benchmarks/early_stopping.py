@@ -201,7 +201,7 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
 
 
 def _reopened(known: Mapping[int, Run], trainings: Sequence[int], rule: Rule, epochs: int) -> int | None:
-    """Return a stopped run that would continue by now, as ``LearningCurves.reopened`` does."""
+    """Return a stopped run that would continue by now, as ``LearningCurves.trial_to_reopen`` does."""
     stopped = {each: len(run.metrics) for each, run in known.items() if len(run.metrics) < epochs}
     for epoch in sorted(set(stopped.values())):
         numbers = [each for each, came in stopped.items() if came == epoch and trainings[each] <= RETRIES]

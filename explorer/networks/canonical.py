@@ -116,7 +116,7 @@ class _Sequence:
         _, simple, text, output = found
         if everywhere:
             output = self.shape
-        if simple is None or (isinstance(simple, Activation) and simple.keeps(self.low, self.high)):
+        if simple is None or (isinstance(simple, Activation) and simple.is_identity_on(self.low, self.high)):
             return
         last = self.steps[-1].op if self.steps else None
         if last is not None:
@@ -124,7 +124,11 @@ class _Sequence:
                 self._take_back()
                 self._add(Scale(simple.factor * last.factor))
                 return
-            if (simple.moves or simple.selects) and isinstance(last, Activation) and last.passes(simple, self.shape):
+            if (
+                (simple.moves or simple.selects)
+                and isinstance(last, Activation)
+                and last.commutes_with(simple, self.shape)
+            ):
                 self._take_back()
                 self._add(simple)
                 self._add(last)

@@ -123,8 +123,8 @@ class Proposer:
 
     def expected(self, record: TrialRecord) -> dict[str, float]:
         """Return the objectives that a stopped trial would have reached; empty while they cannot be predicted."""
-        learnt = self._curves.expected(record.number)
-        return {**learnt, **self.known_objectives(record)} if learnt else {}
+        expected = self._curves.expected(record.number)
+        return {**expected, **self.known_objectives(record)} if expected else {}
 
     def known_objectives(self, record: TrialRecord) -> dict[str, float]:
         """Return the objectives of a trial that are costs."""

@@ -34,8 +34,8 @@ MAX_STEPS = 40_000
 class Size(NamedTuple):
     """The smallest and largest number of layers of an expression, and the largest number of steps to read it."""
 
-    least: int
-    most: int
+    min_layers: int
+    max_layers: int
     steps: int
 
 
@@ -148,8 +148,8 @@ class Checks:
                 continue
             checked.add(tree)
             size = self._size(tree)
-            if size.most > MAX_LAYERS:
-                message = f"{what} can have {_large(size.most)} layers; at most {MAX_LAYERS:,} are allowed"
+            if size.max_layers > MAX_LAYERS:
+                message = f"{what} can have {_large(size.max_layers)} layers; at most {MAX_LAYERS:,} are allowed"
                 self.problems.add(self._section_of(what), message)
             elif size.steps > MAX_STEPS:
                 message = f"{what} can take {_large(size.steps)} steps to read; at most {MAX_STEPS:,} are allowed"
@@ -157,7 +157,7 @@ class Checks:
         if len(self.problems.found) > before:
             self.problems.check()
         least = sum(
-            self._size(stage.first).least + (self._fewest(stage.blocks) - 1) * self._size(stage.block).least
+            self._size(stage.first).min_layers + (self._fewest(stage.blocks) - 1) * self._size(stage.block).min_layers
             for stage in stages
         )
         if least > MAX_LAYERS:
@@ -172,8 +172,14 @@ class Checks:
             return self._sizes[tree.name]
         inner = [self._size(child) for child in tree.children]
         if isinstance(tree, Alternatives):
-            return Size(min(s.least for s in inner), max(s.most for s in inner), 1 + max(s.steps for s in inner))
-        least, most, steps = sum(s.least for s in inner), sum(s.most for s in inner), sum(s.steps for s in inner)
+            return Size(
+                min(s.min_layers for s in inner), max(s.max_layers for s in inner), 1 + max(s.steps for s in inner)
+            )
+        least, most, steps = (
+            sum(s.min_layers for s in inner),
+            sum(s.max_layers for s in inner),
+            sum(s.steps for s in inner),
+        )
         if isinstance(tree, Repeat):
             return Size(least * tree.counts[0], most * tree.counts[-1], 1 + steps * tree.counts[-1])
         if isinstance(tree, OpItem):
