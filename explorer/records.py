@@ -172,7 +172,7 @@ class TrialRecord:
             was ``contended``, the ``notes`` on other load, and on a GPU the ``device_state`` of ``Latency``.
         failure: The kind of failure of a failed trial, a key of ``FAILURES``; empty for an interrupted trial and for
             one that failed because the trial of the same network did.
-        weights: SHA-256 of the file of its weights; empty if they are not kept.
+        weights: SHA-256 of the file of its weights; empty if they were not saved.
         started: Start time in seconds since 1970.
         finished: End time in seconds since 1970.
         revision: Increases with every change to a trial of the study.

@@ -67,7 +67,7 @@ class Lognormal:
         return self.step * summed[:, whole] + rest * at_most[:, whole]
 
     def quantile(self, z: float) -> Array:
-        """Return the value, (N,), that lies ``z`` standard deviations from the median."""
+        """Return the value, (N,), at ``z`` standard deviations from the median."""
         return self.floor + np.exp(self.mean + z * self.sd)
 
 

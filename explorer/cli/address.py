@@ -125,7 +125,7 @@ def _studies(storage: str) -> list[str]:
 
 
 def _exported_file(address: str) -> Path | None:
-    """Return the path of the architecture.json at the address, a file or a folder; None if it is no path."""
+    """Return the path of the architecture.json at the address, a file or a folder; None if it is not a path."""
     inside = os.path.join(address, ARCHITECTURE)  # os.path, because pathlib raises for a text too long for a path
     if os.path.isfile(inside):
         return Path(inside)

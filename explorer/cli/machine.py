@@ -122,7 +122,7 @@ def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
         where = targets[0].parent
         try:
             source = locate(name, data_dir)
-        except DataError:  # the existing copy is damaged: the download is stored beside it
+        except DataError:  # the existing copy is damaged: the download goes to another folder
             source = None
         if source is not None and not any(target.exists() for target in targets):
             where = source.where

@@ -190,12 +190,12 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
         if override is not None:
             raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
         if request.weights is not None:
-            raise ExplorerError("a trial has weights of its own; leave out --weights")
+            raise ExplorerError("a trial has its own weights; leave out --weights")
         _require_trainable(each.study, each.trial, storage)
 
 
 def _require_trainable(study_name: str, record: TrialRecord, storage: str) -> None:
-    """Raise ExplorerError for a trial whose weights were not kept and that cannot be trained again."""
+    """Raise ExplorerError for a trial whose weights were not saved and that cannot be trained again."""
     from explorer.store import open_study
     from explorer.study.recorded_training import find_data, training_recipe
 

@@ -160,7 +160,7 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterato
     total = space.count()
     draws = min(max(20 * count, 1_000), 1_000_000)
     yield from space.sample(draws, seed)
-    if total <= draws:  # adds the derivations that sampling missed
+    if total <= draws:  # adds the derivations that were not sampled
         yield from space
 
 

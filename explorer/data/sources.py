@@ -47,7 +47,7 @@ class PublicDataset(NamedTuple):
         shape: Shape of an image, (C, H, W).
         classes: Number of classes.
         images: Number of training images and of test images.
-        folders: Common names of its folder besides ``name``, as ``normalise_name`` returns them.
+        folders: Common names of its folder other than ``name``, as ``normalise_name`` returns them.
         label_columns: Possible names of the label's column in a parquet file.
         shift: Greatest shift in pixels in augmentation.
         flip: Whether augmentation may flip images left to right.

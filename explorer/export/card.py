@@ -141,7 +141,7 @@ def model_card(
 
 
 def _structure(subject: Subject) -> list[str]:
-    """Write a table of stem, stages and head, in which letters stand for blocks, and the diagram of each block."""
+    """Write a table of stem, stages and head, in which letters denote blocks, and the diagram of each block."""
     architecture, shapes = subject.architecture, subject.architecture.stage_shapes()
     stages = stage_diagrams(architecture)[: subject.features[-1].stage if subject.features else None]
     words = {run.path: op_names(run.steps) for run in architecture.segments if isinstance(run, OpRun)}

@@ -1,6 +1,6 @@
 """Timing on a GPU: CUDA events around CUDA-graph replays, and the GPU's state from NVML before and after.
 
-Reviewed, and run against a stand-in for ``torch.cuda``; not measured on a GPU yet.
+Reviewed, and run with a fake ``torch.cuda``; not measured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from explorer.measure.statistics import median, median_interval
 from explorer.networks.ops.base import TensorShape
 from explorer.system.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 
-MAX_INPUTS = 16  # inputs of one workload, each with a graph of its own; bounds memory and capture time
+MAX_INPUTS = 16  # inputs of one workload, each with its own graph; bounds memory and capture time
 CONVERGED_SHARE = 0.005  # largest half-width of the median's confidence interval, as a share of the median
 CAPTURE_WARM_UPS = 3  # eager passes before a capture, in which libraries choose algorithms and allocate workspaces
 MAX_QUEUED = 300  # replays queued at once, each with two events; the device's queue holds about a thousand entries

@@ -69,7 +69,7 @@ def latency(
 ) -> Latency:
     """Measure the latency of one network for one batch.
 
-    An Architecture is built and measured in a process of its own. A module is measured in the calling process; its
+    An Architecture is built and measured in a separate process. A module is measured in the calling process; its
     threads, pinning, precision and random number generators are restored afterwards. The call waits for other
     measurements on the device to end, and this project's trainings on the device pause during the measurement.
 

@@ -89,7 +89,7 @@ class Whole(Kind):
         max: The largest valid value; None for no limit.
         max_typed: The largest value in text or in a settings file, because a larger one is likely a typing error;
             None for no limit.
-        auto: Whether the text ``auto`` stands for None.
+        auto: Whether the text ``auto`` is valid and means None.
     """
 
     min: int = 1

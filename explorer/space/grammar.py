@@ -68,7 +68,7 @@ class Node:
         return None
 
 
-# Structure: nodes that stand for layers. ``Group`` and ``Alternatives`` occur in values too.
+# Structure: nodes that represent layers. ``Group`` and ``Alternatives`` occur in values too.
 
 
 @dataclass(eq=False, slots=True)
@@ -158,7 +158,7 @@ class Broken(Node):
     message: str
 
 
-# Values: nodes that stand for numbers and words.
+# Values: nodes that represent numbers and words.
 
 
 @dataclass(eq=False, slots=True)

@@ -72,7 +72,7 @@ def without(column: str, *names: str) -> Sql:
 
 
 def step_2() -> list[Change]:
-    """Move values from the sampler's notes of a trial and from a study's fingerprint to columns of their own.
+    """Move values from the sampler's notes of a trial and from a study's fingerprint to separate columns.
 
     The column ``sampler`` is renamed, so that a process of version 1 that has the database open fails and cannot
     write values that no version reads.

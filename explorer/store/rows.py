@@ -32,7 +32,7 @@ def read_row(where: str, table: Table, row: Mapping[str, Any]) -> dict[str, Any]
     """Return the fields that a row stores, by column.
 
     Args:
-        where: The table and the row in words, for messages.
+        where: The table and the row as text, for messages.
         table: The table. Columns that are not in ``row`` were not selected and are skipped.
         row: The values by column.
 
@@ -108,7 +108,7 @@ _RECORD_COLUMNS = [column for column in trials.c if column.name in _RECORD_FIELD
 
 
 def trial_row(number: Any) -> str:
-    """Return the table and row of a trial in words, for messages."""
+    """Return the table and row of a trial as text, for messages."""
     return f"explorer_trials, trial {number if type(number) is int else describe(number)}"
 
 

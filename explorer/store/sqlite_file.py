@@ -58,7 +58,7 @@ def check_file(file: Path, storage: str) -> None:
 
 
 def check_writable(file: Path, storage: str) -> None:
-    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files beside it."""
+    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files next to it."""
     for place in (file.resolve().parent, file):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
@@ -135,7 +135,7 @@ def without_locks(file: Path, storage: str) -> bool:
 def reading_engine(file: Path, without_locks: bool = False, timeout: float = BUSY_SECONDS) -> Engine:
     """Return an engine that opens the file read-only. Each transaction reads one consistent state.
 
-    A reader of a database in WAL mode creates a file beside it. If the folder is read-only and there is no write-ahead
+    A reader of a database in WAL mode creates a file next to it. If the folder is read-only and there is no write-ahead
     log, the connection is opened as immutable instead, since no process can write.
 
     Args:

@@ -195,7 +195,7 @@ class Study(StudyIdentity):
         return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
 
     def mixed_environments(self) -> str:
-        """Return in words how many environments latencies were measured in, and how these differ; empty for one."""
+        """Describe the environments in which latencies were measured, and their differences; empty if there is one."""
         return mixed_environments(self._complete())
 
     def require_one_environment(self, names: Iterable[str]) -> None:
@@ -321,7 +321,7 @@ class Study(StudyIdentity):
         return read_gradient_flow(self, digest)
 
     def weights(self, record: TrialRecord) -> Path | None:
-        """Return the safetensors file of the trial's trained weights, or None if they were not kept."""
+        """Return the safetensors file of the trial's trained weights, or None if they were not saved."""
         path = weights_file(self.artifacts, record.digest)
         return path if record.weights and path.is_file() else None
 

@@ -111,7 +111,7 @@ class StudyWriter(TrialLeases):
         """Write the result of a trial of this worker, and of all trials that wait for it.
 
         The result also counts if the trial was failed as lost and no worker has resumed it. While the database cannot
-        be written to, the result is kept in a file (``deliver``).
+        be written to, the result is saved to a file (``deliver``).
 
         Args:
             number: The trial's number.
@@ -313,7 +313,7 @@ class StudyWriter(TrialLeases):
         return self._write(work)
 
     def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """Return the notes that the sampler kept with its proposals, by the trials' numbers.
+        """Return the notes of the sampler on its proposals, by the trials' numbers.
 
         Args:
             numbers: The numbers of the trials.

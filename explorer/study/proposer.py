@@ -97,7 +97,7 @@ class Proposer:
         return self._with_latency(candidate)
 
     def number_taken(self, number: int, candidate: Candidate, notes: Mapping[str, Any]) -> None:
-        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own.
+        """Withdraw the proposal for trial ``number``, whose number another worker has used.
 
         A measured network is proposed again for the next trial.
         """

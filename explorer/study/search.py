@@ -60,7 +60,7 @@ class SearchResult:
 
     Attributes:
         study: The study, with all finished trials.
-        ended: Why the search ended, in words.
+        ended: The reason why the search ended.
         failed: Whether the search gave up because too many trials failed or the store could not be written, or the
             study has failed trials only.
         interrupted: Whether a signal, such as that of Ctrl-C, ended the search.

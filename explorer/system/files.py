@@ -53,7 +53,7 @@ def require_writable(path: Path) -> None:
     if path.is_dir():
         raise ExplorerError(f"{path}: there is a folder of that name; name a file")
     if not folder.is_dir():
-        raise ExplorerError(f"{path}: cannot be written: {folder} is no folder")
+        raise ExplorerError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
 

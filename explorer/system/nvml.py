@@ -44,7 +44,7 @@ class GpuState:
 class Nvml:
     """NVML's view of a GPU, or of an instance (MIG) of a partitioned one.
 
-    An instance has the clocks of its card and processes of its own. Its share of the card's energy is not reported.
+    An instance has the clocks of its card and its own processes. Its share of the card's energy is not reported.
 
     Args:
         library: ``pynvml``, or an object with the same functions.
@@ -200,7 +200,7 @@ def driver_version() -> str:
 
 
 def _find(library: Any, uuid: str) -> Any:
-    """Return NVML's handle of the card or instance; None where there is no driver, or NVML does not know the UUID."""
+    """Return NVML's handle of the card or instance; None if there is no driver, or NVML does not know the UUID."""
     try:
         library.nvmlInit()
     except library.NVMLError:

@@ -1,7 +1,7 @@
 """The processes that a trial starts: found through ``/proc``, measured, and killed when the trial ends.
 
 A trial runs in a process whose parent is a supervisor. The supervisor is a subreaper (Linux): a descendant that opens a
-session of its own, or whose parent exits, remains its descendant. So the supervisor can kill every process of the trial
+new session, or whose parent exits, remains its descendant. So the supervisor can kill every process of the trial
 after the trial ended, crashed or was killed, and after the search died. Without ``/proc`` (macOS) only the trial's
 process group is killed, and its memory is not measured.
 """

@@ -158,7 +158,7 @@ def _attach(placed: PlacedBlock, network: Network) -> _Probe:
 
     def record_input(tensors: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
         def record(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
-            tensors.append(arguments[0].view_as(arguments[0]))  # a view of its own receives this path's gradient only
+            tensors.append(arguments[0].view_as(arguments[0]))  # a separate view receives only this path's gradient
             tensors[-1].retain_grad()
             return tensors[-1]
 

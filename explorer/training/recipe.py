@@ -189,11 +189,11 @@ _SYNONYMS = {
     "augmentation": "augment",
 }
 _NOT_IN_A_RECIPE = {
-    "epochs": "epochs are given beside the recipe (--epochs)",
+    "epochs": "epochs are a separate option (--epochs)",
     "optimizer": "every recipe trains by SGD with momentum",
     "optimiser": "every recipe trains by SGD with momentum",
-    "seed": "the seed is given beside the recipe (--seed)",
-    "precision": "the precision is given beside the recipe (--precision)",
+    "seed": "the seed is a separate option (--seed)",
+    "precision": "the precision is a separate option (--precision)",
 }
 
 

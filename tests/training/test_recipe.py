@@ -123,7 +123,7 @@ def test_a_recipe_may_be_a_file(tmp_path):
         (b'{"base": "he2015"}', "mine.json: unknown base 'he2015'"),
         (b'{"base": ["quick"]}', "mine.json: unknown base"),
         (b'{"learning_rate": 0.1}', "did you mean 'lr'?"),
-        (b'{"epochs": 3}', "mine.json: a recipe has no 'epochs': epochs are given beside the recipe (--epochs)"),
+        (b'{"epochs": 3}', "mine.json: a recipe has no 'epochs': epochs are a separate option (--epochs)"),
         (b'{"optimizer": "adam"}', "every recipe trains by SGD with momentum"),
         (b'{"name": "m", "schedule": "cosine", "lr": 0.1, "batch_size": 64, "mixupp": 1}', "did you mean 'mixup'?"),
         (b"[" * 100_000, "mine.json: a recipe is JSON"),

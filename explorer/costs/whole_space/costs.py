@@ -189,7 +189,7 @@ class _Rows:
         Args:
             unit: The unit.
             rows: The rows.
-            inputs: The keys beside the unit's choices.
+            inputs: Further keys in addition to the unit's choices.
             make: Computes a missing unit for one row.
             place: The number of the block in its stage, from 1; 0 for other units.
             what: Distinguishes tables of one kind.

@@ -256,7 +256,7 @@ def save(predictor: Predictor, folder: Path | None = None) -> Path:
 def find_own_predictor(
     environment: LatencyEnvironment, space_digest: str, folder: Path | None = None
 ) -> Predictor | None:
-    """Return the predictor of exactly this environment and space; None where there is none.
+    """Return the predictor of exactly this environment and space; None if there is none.
 
     Args:
         environment: The environment.

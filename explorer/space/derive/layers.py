@@ -104,7 +104,7 @@ class Steps(NamedTuple):
 
     Attributes:
         steps: Finished layers, ops and merges whose arguments depend on choices or variables, choices, loops, the
-            steps of a long rule, errors, and the names of rules that have shortcuts of their own.
+            steps of a long rule, errors, and the names of rules that have their own shortcuts.
         nodes: Number of nodes of the tree that they represent.
     """
 

@@ -33,7 +33,7 @@ class Relevance:
 
     Args:
         rules: Rule name -> expression.
-        named: The rules that have shortcuts of their own, so that their use affects shapes.
+        named: The rules that have their own shortcuts, so that their use affects shapes.
     """
 
     def __init__(self, rules: Mapping[str, Node], named: Iterable[str] = ()):

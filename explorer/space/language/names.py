@@ -33,13 +33,13 @@ class Names:
     tokens_read: int = 0
 
     def structural(self) -> list[str]:
-        """Return the names that stand for layers, for suggestions."""
+        """Return the names of layers, for suggestions."""
         sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
         plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
         return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
 
     def numeric(self) -> list[str]:
-        """Return the names that stand for numbers, for suggestions."""
+        """Return the names of numbers, for suggestions."""
         return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
 
 

@@ -181,8 +181,8 @@ def read_stages(sections: Sections, node: Entry | None, block: Node, shortcuts: 
     Args:
         sections: The file; receives the errors.
         node: The section; None gives no stages.
-        block: The block of stages that have none of their own.
-        shortcuts: The shortcuts of stages that have none of their own.
+        block: The block of stages without their own entry.
+        shortcuts: The shortcuts of stages without their own entry.
     """
     return () if node is None else _StagesReader(sections, node, block, shortcuts).stages()
 

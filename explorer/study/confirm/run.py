@@ -35,7 +35,7 @@ from explorer.system.signals import interruption
 from explorer.training.settings import ResolvedTraining
 
 POLL_SECONDS = 0.2  # that the loop waits for messages; a signal is handled between two waits
-RETRY_SECONDS = 2.0  # until the database is asked again for a training, after it had none
+RETRY_SECONDS = 2.0  # between two queries for a training to start, if there was none
 MAX_SEEDS = 1_000  # per network
 
 EventKind = Literal["begun", "started", "epoch", "ended", "finished"]

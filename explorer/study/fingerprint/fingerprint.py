@@ -72,7 +72,7 @@ def make_fingerprint(
 
 
 def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Return the differences between the caller's functions of two fingerprints, in words.
+    """Return the differences between the caller's functions of two fingerprints, as text.
 
     A function without recorded code, as in old studies, does not differ. Neither does code that was
     read in different ways: as source and as bytecode, or as bytecode of two versions of Python.
@@ -128,7 +128,7 @@ def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
-    """Return the differences between two trees: path to the recorded value and the value of this run, in words."""
+    """Return the differences between two trees: path to the recorded value and the value of this run, as text."""
     before, now = _flat(kept), _flat(found)
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
     return {name: f"{_format_value(before.get(name))}, now {_format_value(now.get(name))}" for name in names}

@@ -110,7 +110,7 @@ class Acquisition:
                 self._processes[place] = process
         self._front = np.vstack([complete.values, assumed])
         worst, best = self._front.max(axis=0), self._front.min(axis=0)
-        # The reference lies beyond the most expensive candidate, so that its gain in accuracy counts as well.
+        # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 worst[place] = max(worst[place], max(_sign(way) * candidate.costs[name] for candidate in candidates))

@@ -105,7 +105,7 @@ class OptunaAdapter:
         return dict(self._study._storage.get_trial(trial_id).system_attrs)
 
     def forget(self, number: int) -> None:
-        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own."""
+        """Withdraw the proposal for trial ``number``, whose number another worker has used."""
         self._study._storage.set_trial_state_values(self._running.pop(number), TrialState.FAIL)
 
     def __contains__(self, number: int) -> bool:

@@ -78,7 +78,7 @@ class SamplerAdapter(Protocol):
         ...
 
     def forget(self, number: int) -> None:
-        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own."""
+        """Withdraw the proposal for trial ``number``, whose number another worker has used."""
         ...
 
     def __contains__(self, number: int) -> bool:

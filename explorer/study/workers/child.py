@@ -63,7 +63,7 @@ def run_child(work: Work, folder: str, reused: bool, messages: Connection, order
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # processes that the work starts may use it
-    os.setsid()  # a process group of its own, which the parent can signal as a whole
+    os.setsid()  # a new process group, which the parent can signal as a whole
     supervise(orders)
     _prefer_for_oom_kill()
     jobs: Queue[Job] = Queue()

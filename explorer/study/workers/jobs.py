@@ -123,7 +123,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """Trains a network and evaluates it on the test split. No weights are kept.
+    """Trains a network and evaluates it on the test split. No weights are saved.
 
     Attributes:
         training: The training; its folder of artifacts holds the checkpoint.

@@ -251,7 +251,7 @@ class ProcessPool:
         return self._children[-1]
 
     def _start_process(self, messages: Connection, orders: Connection) -> BaseProcess:
-        """Start a process; if the fork server dies meanwhile, retry with a new server."""
+        """Start a process; if the fork server dies, retry with a new server."""
         arguments = (self._work, self._folder, self._reused, messages, orders)
         for pause in (*START_RETRY_SECONDS, None):
             try:
@@ -329,7 +329,7 @@ def end_fork_server() -> None:
 
 
 def _forget_fork_server() -> None:
-    """In a forked process, forget the parent's fork server: it is no child of this process, which starts its own."""
+    """In a forked process, forget the parent's fork server: it is not a child of this process, which starts its own."""
     if _FORK_SERVER._forkserver_pid is not None:
         os.close(_FORK_SERVER._forkserver_alive_fd)
         _FORK_SERVER.__init__()

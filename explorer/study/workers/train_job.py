@@ -71,7 +71,7 @@ def train(training: Training, job: Job, report: Report) -> Outcome:
 
 
 def train_and_test(work: Retraining, job: Job, report: Report) -> Outcome:
-    """Train the job's network and evaluate it on the test split. No weights are kept.
+    """Train the job's network and evaluate it on the test split. No weights are saved.
 
     Args:
         work: How to train, and in which precision.
