@@ -179,7 +179,7 @@ def test_the_confirmed_study_has_confirmations(storage):
         (("cost", "resnet50"), "did you mean 'published/resnet.yaml'"),
         (("frontier", "in process:3"), "name the study alone: 'in process'"),
         (("trials", "sqlite:///explorer.db"), "give the storage with --storage, and the name of a study"),
-        (("effects", "explorer.db"), "a storage is given by --storage"),
+        (("effects", "explorer.db"), "give the storage with --storage"),
         (("report", "he2016_orders.yaml", "-o", "r.html"), "that is the name of a space file, not of a study"),
         (("frontier",), "holds several studies, name one"),
         (("trials", "in-process"), "did you mean 'in process'?"),

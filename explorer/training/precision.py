@@ -2,9 +2,9 @@
 
 On a CPU the choice is measured with a few training steps in each precision. bfloat16 halves the time of dense
 convolutions if the processor multiplies it in hardware. It is slower if it is emulated, and slower for depthwise
-convolutions even on processors with bfloat16 units. The choice is valid for one kind of network, image shape and machine. It
-is cached in ``$XDG_CACHE_HOME/explorer/precision`` (``~/.cache/explorer/precision``), so that later runs of the same
-kind do not measure again and have the same precision even if both are nearly equally fast.
+convolutions even on processors with bfloat16 units. The choice is valid for one kind of network, image shape and
+machine. It is cached in ``$XDG_CACHE_HOME/explorer/precision`` (``~/.cache/explorer/precision``), so that later runs of
+the same kind do not measure again and have the same precision even if both are nearly equally fast.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_the_clock_of_a_gpu_is_displayed(capsys, monkeypatch):
             ["he2016_orders.yaml#0", "--device", "gpu"],
             "known: auto, cpu, cuda, cuda:0, ...; a GPU is 'cuda'",
         ),
-        (["he2016_orders.yaml#0", "--cores", "4711"], "core 4711 cannot be had"),
+        (["he2016_orders.yaml#0", "--cores", "4711"], "core 4711 is not available"),
         (["he2016_orders.yaml#0", "--threads", "0"], "0 is not in the range"),
     ],
 )
@@ -137,7 +137,7 @@ def test_ctrl_c_during_a_measurement(tmp_path):
     ("args", "message"),
     [
         (["--calibrate", "he2016_orders.yaml"], "he2016_orders has 5 distinct networks; a predictor needs at least 20"),
-        (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to learn from"),
+        (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to fit"),
         (["--calibrate", "preact_variants.yaml", "--batch", "1,8"], "a predictor has one setting, found 2"),
         (["he2016_orders.yaml#0", "--calibrate", "he2016_orders.yaml"], "leave out ARCH and --predicted"),
         (["he2016_orders.yaml#0", "-n", "5"], "-n is the number of networks of --calibrate"),

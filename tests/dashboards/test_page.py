@@ -277,7 +277,7 @@ SENTENCES = {
     "odd row": "explorer_trials, trial 3, column costs: expected JSON of an object of finite numbers",
     "no studies": "Start one with: explorer search",
     "no trials": "They appear here by themselves",
-    "none complete": "The first point appears here by itself",
+    "none complete": "The first point appears here when",
     "all refused": "The table below shows how each one ended",
 }
 

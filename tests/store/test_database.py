@@ -348,7 +348,7 @@ def test_a_file_system_without_locks_is_reported_and_readable(url, tmp_path, mon
 
     connect = sqlite3.connect
     monkeypatch.setattr(fcntl, "lockf", refused)
-    with pytest.raises(StoreError, match="does not support file locks, which SQLite needs; put the database into"):
+    with pytest.raises(StoreError, match="does not support file locks, which SQLite needs; put the database in"):
         open_for_writing(url)
     monkeypatch.setattr(sqlite3, "connect", unlocked)
     assert open_study(url, "one").counts()["running"] == 0

@@ -165,7 +165,7 @@ def test_a_study_with_only_failures_has_failed(space, url):
         result = search(space, **settings)
         assert result.failed and {r.state for r in result.study.trials()} <= {"failed", "rejected"}
         assert "is left to try; no trial succeeded, the last failed with: RuntimeError: exploded" in result.ended
-    with pytest.raises(StudyError, match="no trial ended well"):
+    with pytest.raises(StudyError, match="no trial succeeded"):
         search_study(space, study="one", **settings)
     settings["limits"] = []
     assert not search(space, **{**settings, "evaluate": good}, trials=1).failed

@@ -219,7 +219,7 @@ def test_disk_errors_fail_no_training(space, tmp_path, monkeypatch, caplog, erro
     assert outcome.weights == "" and outcome.result.epochs == 2
     of_checkpoint, of_weights = (record.getMessage() for record in caplog.records)
     assert of_checkpoint.startswith("a checkpoint could not be written: ") and os.strerror(error) in of_checkpoint
-    assert of_weights.startswith("the weights of trial 7 could not be kept: ") and os.strerror(error) in of_weights
+    assert of_weights.startswith("the weights of trial 7 could not be saved: ") and os.strerror(error) in of_weights
     assert of_weights.endswith("; 'explorer export' trains its network again")
 
 
