@@ -53,7 +53,7 @@ def test_a_module_in_this_process():
     assert found.digest == SPACE.architecture(0).digest and network.training
     other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
     assert explorer.latency(other, device="cpu", input=(3, 16, 16)).digest == ""
-    with pytest.raises(MeasurementError, match="say input="):
+    with pytest.raises(MeasurementError, match="pass input="):
         explorer.latency(other, device="cpu")
 
 

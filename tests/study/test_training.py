@@ -353,7 +353,7 @@ def test_trainings_that_fall_behind_are_stopped_early(stopped_early):
     assert stopped and counts["stopped"] + counts["complete"] == 15 and counts["running"] == 0
     for record in stopped:
         assert record.result.epochs in (1, 2) and len(record.result.curve) == record.result.epochs
-        assert record.reason.endswith("the best 44% go on") and set(record.objectives) == {"naswot"}
+        assert record.reason.endswith("only the best 44% continue") and set(record.objectives) == {"naswot"}
         assert record.environment
         heard = [event.epoch.epoch for event in events if event.kind == "epoch" and event.trial.number == record.number]
         assert heard[-record.result.epochs :] == list(range(1, record.result.epochs + 1))

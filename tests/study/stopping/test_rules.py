@@ -71,7 +71,7 @@ def test_a_rung_lets_the_best_share_go_on(points, eta):
     goes_on = len(points) < eta or ranks[0] == 0 or places[0] * eta < len(points)
     assert (reason == "") == goes_on
     if not goes_on:
-        assert reason == f"place {places[0] + 1} of {len(points)} after 1 epochs, the best {1 / eta:.0%} go on"
+        assert reason == f"place {places[0] + 1} of {len(points)} after 1 epochs, only the best {1 / eta:.0%} continue"
 
 
 @settings(max_examples=200, deadline=None)
@@ -122,7 +122,7 @@ def test_forecast_intervals_contain_the_final_values():
     for seed in range(40):
         known, unseen = made_up(12, seed), made_up(20, 1000 + seed)
         forecast = predict(1, unseen, known)
-        low, high = np.quantile(forecast.draws[:, :, 0], [0.05, 0.95], axis=1)
+        low, high = np.quantile(forecast.samples[:, :, 0], [0.05, 0.95], axis=1)
         finals = np.array([run.metrics[-1][0] for run in unseen])
         inside += int(((low <= finals) & (finals <= high)).sum())
         total += len(unseen)
@@ -154,7 +154,7 @@ def test_several_measured_objectives_are_forecast_jointly():
     correlation."""
     known = [replace(run, metrics=tuple((a[0], 1 + a[0]) for a in run.metrics)) for run in made_up(30, 4)]
     forecast = predict(1, known[:1], known)
-    assert np.corrcoef(forecast.draws[0].T)[0, 1] > 0.99
+    assert np.corrcoef(forecast.samples[0].T)[0, 1] > 0.99
     hopeless = replace(run([0.1], 90.0), metrics=((-0.1, 0.9),))
     assert Curves().reasons(1, [hopeless], known)[0]
 
