@@ -35,7 +35,7 @@ from explorer.space.search_space import load_space
 from explorer.store.lease import RETRIES
 from explorer.study.events import Event
 from explorer.study.search import search as search_study
-from explorer.study.stopping.learning_curves import signs_of
+from explorer.study.stopping.learning_curves import predictors_of
 from explorer.study.stopping.rules import RULES as STOPPING
 from explorer.study.stopping.rules import Curves, Never, Rule, Run, Rungs
 from explorer.system.environment import describe_environment
@@ -86,7 +86,7 @@ def record(options: argparse.Namespace) -> None:
 def replay(options: argparse.Namespace) -> None:
     """Print for each rule the epochs that it used and the hypervolume of the networks that it trained to the end."""
     pools = read_pools(Path(options.curves))
-    size, epochs = len(pools[0]), len(pools[0][0].learnt)
+    size, epochs = len(pools[0]), len(pools[0][0].metrics)
     few = size // 2  # trials of the reference search of the second comparison, which trains all to the end
     print(f"{size} networks, {len(pools)} seeds, {epochs} epochs; {options.orders} orders of each seed")
     rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in RULES}
@@ -177,7 +177,7 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
     Returns:
         The epochs of each training, and each run, or None if it was stopped.
     """
-    looks = rule.looks(epochs)
+    looks = rule.decision_epochs(epochs)
     known: dict[int, Run] = {}
     trainings = [0] * len(runs)
     used: list[int] = []
@@ -201,8 +201,8 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
 
 
 def _reopened(known: Mapping[int, Run], trainings: Sequence[int], rule: Rule, epochs: int) -> int | None:
-    """Return a stopped run that would continue by now, as ``LearningCurves.reopened`` does."""
-    stopped = {each: len(run.learnt) for each, run in known.items() if len(run.learnt) < epochs}
+    """Return a stopped run that would continue by now, as ``LearningCurves.trial_to_reopen`` does."""
+    stopped = {each: len(run.metrics) for each, run in known.items() if len(run.metrics) < epochs}
     for epoch in sorted(set(stopped.values())):
         numbers = [each for each, came in stopped.items() if came == epoch and trainings[each] <= RETRIES]
         others = [run for each, run in known.items() if each not in numbers]
@@ -214,7 +214,7 @@ def _reopened(known: Mapping[int, Run], trainings: Sequence[int], rule: Rule, ep
 
 
 def _begun(run: Run, epoch: int) -> Run:
-    return Run(run.learnt[:epoch], run.costs, run.signs[:epoch])
+    return Run(run.metrics[:epoch], run.costs, run.predictors[:epoch])
 
 
 def volume(runs: Sequence[Run], worst: float) -> float:
@@ -222,7 +222,7 @@ def volume(runs: Sequence[Run], worst: float) -> float:
 
     Error counts up to 1, MACs on a logarithmic scale from ``worst / 100`` to ``worst``, so cheap networks count too.
     """
-    points = [(1 + run.learnt[-1][0], max(0.0, 1 + np.log10(run.costs[0] / worst) / 2)) for run in runs]
+    points = [(1 + run.metrics[-1][0], max(0.0, 1 + np.log10(run.costs[0] / worst) / 2)) for run in runs]
     return hypervolume(points, (1.0, 1.0))
 
 
@@ -253,7 +253,7 @@ def read_pools(path: Path) -> list[list[Run]]:
     by_seed: dict[int, dict[int, Run]] = {}
     for run in read_runs(path):
         learnt = tuple((-epoch["val_accuracy"],) for epoch in run["curve"])
-        signs = tuple(signs_of(Epoch(**epoch), run["costs"]) for epoch in run["curve"])
+        signs = tuple(predictors_of(Epoch(**epoch), run["costs"]) for epoch in run["curve"])
         made = Run(learnt, (float(run["costs"]["macs"]),), signs, complete=True)
         by_seed.setdefault(run["seed"], {})[run["network"]] = made
     networks = sorted(set.intersection(*(set(pool) for pool in by_seed.values())))

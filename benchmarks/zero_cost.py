@@ -24,7 +24,7 @@ from explorer.analysis.ranking import Correlation, rank_correlations
 from explorer.data.dataset import load_data
 from explorer.errors import DataError
 from explorer.scoring.names import NAMES
-from explorer.scoring.space import PLAIN
+from explorer.scoring.space import SUMMED_COSTS
 from explorer.system.environment import describe_environment
 
 SPACE = Path(__file__).with_name("nas_bench_macro.yaml")
@@ -47,7 +47,7 @@ def main() -> None:
     costs = [explorer.cost(space.architecture(index)).to_dict() for index in range(len(rows))]
     accuracy = [float(row["mean_acc"]) for row in rows]
     macs = [cost["macs"] for cost in costs]
-    plain = {name: [cost[name] for cost in costs] for name in PLAIN}
+    plain = {name: [cost[name] for cost in costs] for name in SUMMED_COSTS}
     show(f"all {len(rows):,} networks", rank_correlations(plain, accuracy, macs))
 
     drawn = random.Random(options.seed).sample(range(len(rows)), options.networks)

@@ -217,7 +217,7 @@ command line, its default and its range.
 settings that may differ between the runs of one study.
 
 ```sh
-explorer search --space preact_variants.yaml --trials 50 --print-config > search.yaml   # the settings in force
+explorer search --space preact_variants.yaml --trials 50 --print-config > search.yaml   # the effective settings
 explorer search --config search.yaml                                                    # the same search
 explorer search --config search.yaml --trials 100                                       # options override the file
 ```

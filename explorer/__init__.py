@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-# Public name -> the module and the attribute that it stands for.
+# Public name -> its module and its name there.
 _PUBLIC = {
     "Architecture": ("explorer.networks.architecture", "Architecture"),
     "Derivation": ("explorer.space.choices", "Derivation"),

@@ -137,12 +137,12 @@ _CURVE_FIELDS = itemgetter("val_accuracy", "val_top5", "val_loss", "epoch", "sec
 FAILURES = {  # kind of failure -> what failed
     "code": "the caller's function or a library raised an error, or the answer lacked an objective",
     "died": "the trial's process died",
-    "limit": "the trial broke its limit on time or memory",
+    "limit": "the trial exceeded its limit on time or memory",
     "network": "the network cannot be built, or its training diverged",
-    "lost": "the trial's worker was lost, time after time",
+    "lost": "the trial's worker was lost repeatedly",
 }
 # Failures that a change outside the network can fix. The next run retries these trials.
-CURABLE = ("code", "died")
+RETRYABLE = ("code", "died")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class TrialRecord:
             was ``contended``, the ``notes`` on other load, and on a GPU the ``device_state`` of ``Latency``.
         failure: The kind of failure of a failed trial, a key of ``FAILURES``; empty for an interrupted trial and for
             one that failed because the trial of the same network did.
-        weights: SHA-256 of the file of its weights; empty if they are not kept.
+        weights: SHA-256 of the file of its weights; empty if they were not saved.
         started: Start time in seconds since 1970.
         finished: End time in seconds since 1970.
         revision: Increases with every change to a trial of the study.

@@ -140,7 +140,7 @@ def test_an_unknown_axis_gives_the_known_ones(ask):
         ("frontier", "in process", "--under", "flop<=1M"),
     ):
         status, _, err = ask(*line)
-        assert status == 2 and "knows no quantity" in err and "macs, params" in err
+        assert status == 2 and "has no quantity" in err and "macs, params" in err
 
 
 def test_a_limit_that_no_trial_keeps_names_the_closest_trial(ask, storage, tmp_path):
@@ -183,8 +183,8 @@ def test_the_confirmed_study_has_confirmations(storage):
         (("cost", "he2016_orders.yaml#-1"), "'-1' is not an index; write a whole number in 0..4"),
         (("cost", "resnet50"), "did you mean 'published/resnet.yaml'"),
         (("frontier", "in process:3"), "name the study alone: 'in process'"),
-        (("trials", "sqlite:///explorer.db"), "a storage is given by --storage, beside the name of a study"),
-        (("effects", "explorer.db"), "a storage is given by --storage"),
+        (("trials", "sqlite:///explorer.db"), "give the storage with --storage, and the name of a study"),
+        (("effects", "explorer.db"), "give the storage with --storage"),
         (("report", "he2016_orders.yaml", "-o", "r.html"), "that is the name of a space file, not of a study"),
         (("frontier",), "holds several studies, name one"),
         (("trials", "in-process"), "did you mean 'in process'?"),
@@ -208,7 +208,7 @@ def test_the_only_study_needs_no_name(capsys, tmp_path):
     url = f"sqlite:///{tmp_path}/explorer.db"
     open_for_writing(url).close()
     status, _, err = run(capsys, "frontier", "--storage", url)
-    assert status == 2 and "holds no studies yet; 'explorer search' makes one" in err
+    assert status == 2 and "holds no studies yet; 'explorer search' creates one" in err
     explorer.search(SPACE, study="a:b #1 \u00e9", trials=1, storage=url, **SEARCHED["in process"])
     for command in ("trials", "frontier", "clean"):
         assert run(capsys, command, "--storage", url)[0] == 0

@@ -80,7 +80,7 @@ def draw() -> None:
 
 
 def _set_shown(study: Study, records: list[TrialRecord], asked: Place, moved: bool) -> None:
-    """Set what the session shows: what it showed before, unless the study or the address changed."""
+    """Set the trials and the network to show; they change only if the study or the address changed."""
     fresh = COMPARED not in st.session_state or st.session_state.get(OWNER) != identity(study)
     if fresh:
         st.session_state[OWNER] = identity(study)

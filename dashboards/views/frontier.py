@@ -380,7 +380,7 @@ def _pick_trial(study: Study, records: list[TrialRecord], on_frontier: list[int]
 
 def _nothing_to_draw(records: list[TrialRecord]) -> str:
     if any(record.state == "running" for record in records):
-        return "No trial is complete yet. The first point appears here by itself when its training ends."
+        return "No trial is complete yet. The first point appears here when its training ends."
     return "No trial of this study is complete, so there is nothing to draw. The table below shows how each one ended."
 
 

@@ -28,7 +28,7 @@ from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace
 from explorer.store import Study
 
-MAX_POINTS = 20_000  # a browser draws so many without delay; of a larger space a uniform sample is drawn
+MAX_POINTS = 20_000  # a browser draws this many without delay; a larger space is sampled uniformly
 NO_COLOUR = "nothing"
 TRIED = ("complete", "stopped", "running")
 
@@ -59,7 +59,7 @@ def draw() -> None:
     with left:
         st.subheader("Choice points", anchor=False)
         points = [
-            {"choice": safe_text(point.name, "cell"), "drawn once per": point.scope, "options": len(point.options),
+            {"choice": safe_text(point.name, "cell"), "scope": f"per {point.scope}", "options": len(point.options),
              "alternatives": safe_text(" | ".join(point.options), "cell", length=400)}
             for point in space.points
         ]  # fmt: skip

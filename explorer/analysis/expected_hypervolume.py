@@ -67,7 +67,7 @@ class Lognormal:
         return self.step * summed[:, whole] + rest * at_most[:, whole]
 
     def quantile(self, z: float) -> Array:
-        """Return the value, (N,), that lies ``z`` standard deviations from the median."""
+        """Return the value, (N,), at ``z`` standard deviations from the median."""
         return self.floor + np.exp(self.mean + z * self.sd)
 
 
@@ -95,18 +95,18 @@ def _boxes(points: list[tuple[float, ...]], reference: tuple[float, ...]) -> Ite
         yield ((-np.inf, min([*(point[0] for point in points), reference[0]])),)
         return
     points = sorted(points, key=lambda point: point[-1])
-    begun: dict[Box, float] = dict.fromkeys(_boxes([], reference[:-1]), -np.inf)
-    passed: list[tuple[float, ...]] = []
+    starts: dict[Box, float] = dict.fromkeys(_boxes([], reference[:-1]), -np.inf)
+    projected: list[tuple[float, ...]] = []
     for point in points:
-        passed = [other for other in passed if not all(a <= b for a, b in zip(point[:-1], other))]
-        passed.append(point[:-1])
-        section = dict.fromkeys(_boxes(passed, reference[:-1]))
-        for box in [box for box in begun if box not in section]:
-            if begun[box] < point[-1]:
-                yield (*box, (begun[box], point[-1]))
-            del begun[box]
-        begun = {**dict.fromkeys(section, point[-1]), **begun}
-    yield from ((*box, (start, reference[-1])) for box, start in begun.items() if start < reference[-1])
+        projected = [other for other in projected if not all(a <= b for a, b in zip(point[:-1], other))]
+        projected.append(point[:-1])
+        section = dict.fromkeys(_boxes(projected, reference[:-1]))
+        for box in [box for box in starts if box not in section]:
+            if starts[box] < point[-1]:
+                yield (*box, (starts[box], point[-1]))
+            del starts[box]
+        starts = {**dict.fromkeys(section, point[-1]), **starts}
+    yield from ((*box, (start, reference[-1])) for box, start in starts.items() if start < reference[-1])
 
 
 def expected_hypervolume_improvement(

@@ -96,7 +96,7 @@ def parse_bound(cost: str, text: str) -> Limit:
         text: A comparison and a number, with a suffix or a unit of the cost.
 
     Raises:
-        ExplorerError: The text is no valid bound.
+        ExplorerError: The text is not a valid bound.
     """
     match = _BOUND.fullmatch(text)
     if not match:
@@ -125,7 +125,7 @@ def parse_limit(text: str | Limit) -> Limit:
             ``latency`` with a unit of time is ``latency_ms``. A ``Limit`` is returned unchanged.
 
     Raises:
-        ExplorerError: The text is no valid limit.
+        ExplorerError: The text is not a valid limit.
     """
     if isinstance(text, Limit):
         return text
@@ -149,7 +149,7 @@ def _unit_of(cost: str) -> Unit:
 
 
 def _unit_problem(cost: str, comparison: str, number: str, unit: str) -> str:
-    """Return why ``unit`` is no unit of ``cost``, and a suggested fix."""
+    """Return why ``unit`` is not a unit of ``cost``, and a suggested fix."""
     near = "" if cost in UNITS else did_you_mean(cost, UNITS)
     if unit == "%":
         return f"a percentage is understood for {' and '.join(FRACTIONS)} only; write a number, as in '> 0.9'{near}"
@@ -171,5 +171,5 @@ def _hint(text: str) -> str:
     if repaired != text and _LIMIT.fullmatch(repaired):
         return f"; did you mean {repaired.strip()[:80]!r}?"
     if len(re.findall(_COMPARISON, text)) > 1:
-        return "; it states two bounds: give each as a limit of its own"
+        return "; it states two bounds: write one limit for each"
     return ""

@@ -134,7 +134,7 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("macs", "cost", _count("mac", "macs"), "MACs", "multiply-accumulates, one image"),
         Quantity("flops", "cost", _count("flop", "flops"), "FLOPs", "FLOPs (2 x multiply-accumulates)"),
         Quantity("activations", "cost", _count("activation", "activations"), "activations",
-                 "activations (elements put out by conv and linear layers)"),
+                 "activations (output elements of conv and linear layers)"),
         Quantity("weight_layers", "cost", Unit(_named("layer", "layers")), "weight layers"),
         Quantity("receptive_field", "cost", PIXELS, "receptive field", "receptive field, pixels"),
         Quantity("peak_memory_bytes", "cost", BYTES, "peak memory", "peak memory in inference, bytes",

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-FEWEST = 4  # networks; with fewer the interval of a correlation is undefined
+MIN_NETWORKS = 4  # networks; with fewer the interval of a correlation is undefined
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
     """Spearman's rank correlation of a quantity with a trained objective.
 
-    The values are None if there are fewer than FEWEST networks, or if all values are equal.
+    The values are None if there are fewer than MIN_NETWORKS networks, or if all values are equal.
 
     Attributes:
         name: The quantity.
@@ -57,7 +57,7 @@ def _correlation(
 ) -> Correlation:
     rows = np.array([row for row in zip(values, trained, macs) if row[0] is not None], dtype=float).reshape(-1, 3)
     x, y, z = rows.T
-    if len(rows) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if len(rows) < MIN_NETWORKS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Correlation(name, len(rows), None, None, None)
     rho = float(spearmanr(x, y).statistic)
     half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(rows) - 3))

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from explorer.cli.streams import log_as_lines, print_message, reader_left, use_fail_safe_streams
+from explorer.cli.streams import is_broken_pipe, log_as_lines, print_message, use_fail_safe_streams
 from explorer.errors import ExplorerError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
 
@@ -29,7 +29,7 @@ COMMANDS = {
     "atlas": ("spaces", "Write the costs of all networks of a space as a table and a plot, without training."),
     "cost": ("spaces", "Count the costs of an architecture, without training."),
     "latency": ("measuring", "Measure or predict the inference latency of architectures."),
-    "scores": ("scoring", "Compute zero-cost scores of untrained networks, and how well they rank trained ones."),
+    "scores": ("scoring", "Compute zero-cost scores of untrained networks, and show how well they rank trained ones."),
     "gradients": ("gradients", "Show how signal and gradient flow through an architecture's blocks at initialisation."),
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "worker": ("running", "Add a worker to a study that a search created."),
@@ -120,7 +120,7 @@ def main(args: list[str] | None = None) -> None:
     with log_as_lines(), ignored_signals_repeated():
         status = _run([arg for arg in args if arg != "--debug"], debug)
     sys.stdout.flush()
-    if output.error and not reader_left(output.error):
+    if output.error and not is_broken_pipe(output.error):
         status = status or _report(f"standard output: {output.error.strerror}", 1, debug=False)
     sys.exit(status)
 

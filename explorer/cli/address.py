@@ -38,7 +38,7 @@ class Input:
     shape: TensorShape | None = None
     classes: int | None = None
 
-    def applied(self, space: SearchSpace) -> SearchSpace:
+    def apply(self, space: SearchSpace) -> SearchSpace:
         """Return the space with this input."""
         return space.with_input(self.shape or space.input, self.classes or space.classes)
 
@@ -79,7 +79,7 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
         space_name, _, which = address.partition("#")
         space = load_space(space_name)
         if override is not None:
-            space = override.applied(space)
+            space = override.apply(space)
         derivation = space.derivation(which)
         return Addressed(space.architecture(derivation), space, derivation)
     if (path := _exported_file(address)) is not None:
@@ -125,7 +125,7 @@ def _studies(storage: str) -> list[str]:
 
 
 def _exported_file(address: str) -> Path | None:
-    """Return the path of the architecture.json at the address, a file or a folder; None if it is no path."""
+    """Return the path of the architecture.json at the address, a file or a folder; None if it is not a path."""
     inside = os.path.join(address, ARCHITECTURE)  # os.path, because pathlib raises for a text too long for a path
     if os.path.isfile(inside):
         return Path(inside)

@@ -15,7 +15,7 @@ class Whole(click.IntRange):
     Args:
         min: The smallest valid number; None for no limit.
         max: The largest valid number; None for no limit.
-        auto: Whether ``auto`` stands for the default, None.
+        auto: Whether ``auto`` is valid and means the default, None.
     """
 
     name = "whole number"

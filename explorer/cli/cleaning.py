@@ -14,8 +14,8 @@ from explorer.cli.options import as_json, print_json, print_table, storage
 @as_json
 @storage
 def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
-    """List the files of STUDY that can be removed: weights of networks that are on no frontier, and files that killed
-    processes left. With --yes they are removed. The database keeps all results; export trains removed weights again."""
+    """List the files of STUDY that can be removed: weights of networks that are on no frontier, and files of killed
+    processes. With --yes they are removed. The database keeps all results; export trains removed weights again."""
     from explorer.store.cleaning import removable_files
     from explorer.store.studies import open_study
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, counted, percent, print_json, print_table, storage
+from explorer.cli.options import as_json, format_count, format_percent, print_json, print_table, storage
 from explorer.cli.setting_options import setting_options
 from explorer.study.settings import SearchSettings
 from explorer.training.settings import TrainingSettings
@@ -16,7 +16,9 @@ from explorer.training.settings import TrainingSettings
 @click.command()
 @click.argument("space_a", metavar="SPACE_A")
 @click.argument("space_b", metavar="SPACE_B")
-@click.option("--cost", default="macs", show_default=True, metavar="COST", help="The cost that is held equal.")
+@click.option(
+    "--cost", default="macs", show_default=True, metavar="COST", help="The cost at which networks are compared."
+)
 @click.option(
     "-n",
     "networks",
@@ -33,7 +35,7 @@ from explorer.training.settings import TrainingSettings
 @storage
 def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
     """Compare the error distributions of two spaces at equal cost. SPACE_A and SPACE_B are studies in the storage, or
-    spaces, of which N networks each are sampled uniformly and trained. The same command again continues."""
+    spaces; N networks of each space are sampled uniformly and trained. The same command resumes the comparison."""
     from explorer.study import show_progress
     from explorer.study.compare import compare_spaces
 
@@ -44,10 +46,13 @@ def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
         return
     print_table(
         {"": "left", "networks": "right", "compared": "right", "mean error": "right", "least error": "right"},
-        [(s.name, s.networks, s.compared, percent(s.mean_error), percent(s.min_error)) for s in (found.a, found.b)],
+        [
+            (s.name, s.networks, s.compared, format_percent(s.mean_error), format_percent(s.min_error))
+            for s in (found.a, found.b)
+        ],
     )
     low, high = found.ci95
-    least, most = map(counted, found.range)
+    least, most = map(format_count, found.range)
     click.echo(
         f"at equal {found.cost} ({least} to {most}, {found.bins} bins): the mean error of the first minus that of the "
         f"second is {100 * found.difference:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}); "

@@ -16,7 +16,7 @@ from explorer.cli.options import (
     console,
     data_dir,
     device,
-    percent,
+    format_percent,
     plain,
     print_json,
     print_table,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:  # the functions import it when they are called
 def confirm(study: str, storage: str, device: str, as_json: bool, **options: Any) -> None:
     """Train the networks of STUDY's frontier again from fresh seeds, and test them on images that no search sees.
 
-    The same command again continues after an interruption; with more --seeds it adds trainings.
+    The same command resumes an interrupted confirmation; with more --seeds it adds trainings.
     """
     from explorer.study.confirm.display import show_confirmation
     from explorer.study.confirm.run import run_confirmation
@@ -98,7 +98,7 @@ def _print(found: Confirmation) -> None:
     is_fraction = found.y in FRACTIONS
 
     def shown(value: float | None) -> str:
-        return "" if value is None else percent(value) if is_fraction else f"{value:.3f}"
+        return "" if value is None else format_percent(value) if is_fraction else f"{value:.3f}"
 
     columns = ["trial", found.x, "searched", "test", "std", "seeds", "on the frontier"]
     print_table(

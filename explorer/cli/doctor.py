@@ -20,8 +20,8 @@ from pathlib import Path
 from explorer.errors import ExplorerError, StoreError, one_line
 from explorer.store.passwords import hide_passwords
 
-LEAST_DISK_BYTES = 256 * 2**20  # for weights and records
-LEAST_MEMORY_BYTES = 2**30  # one training of a small network with its data
+MIN_DISK_BYTES = 256 * 2**20  # for weights and records
+MIN_MEMORY_BYTES = 2**30  # one training of a small network with its data
 LOCK_SECONDS = 2  # nobody else uses the new file: on a file system with locks it is locked at once
 # Names in /proc/cpuinfo of CPU instructions for bfloat16, on x86 and Arm.
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
@@ -173,8 +173,8 @@ def _memory() -> Check:
     from explorer.system.memory import available_memory, machine_memory, total_memory
 
     total = total_memory()
-    workers = max(1, total // LEAST_MEMORY_BYTES)
-    ok = total >= LEAST_MEMORY_BYTES * usable_cores()  # a search starts one worker per core
+    workers = max(1, total // MIN_MEMORY_BYTES)
+    ok = total >= MIN_MEMORY_BYTES * usable_cores()  # a search starts one worker per core
     found = f"{total / 2**30:.1f} GiB"
     if total < machine_memory():
         found += " (the limit of its container)"
@@ -299,9 +299,9 @@ def _disk(storage: str) -> Check:
         folder = file.parent if file else Path.cwd()
         free = shutil.disk_usage(folder).free
     except (ExplorerError, OSError) as error:
-        return Check("disk", False, str(error), True, "name another place with --storage")
-    ok = free >= LEAST_DISK_BYTES
-    mend = "" if ok else f"free {LEAST_DISK_BYTES / 2**20:.0f} MiB, or name another place with --storage"
+        return Check("disk", False, str(error), True, "name another folder with --storage")
+    ok = free >= MIN_DISK_BYTES
+    mend = "" if ok else f"free {MIN_DISK_BYTES / 2**20:.0f} MiB, or name another folder with --storage"
     return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, mend)
 
 

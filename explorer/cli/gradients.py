@@ -78,17 +78,17 @@ def gradients(
                 (
                     block.stage,
                     block.block,
-                    _shown(block.grad_norm, ".3g"),
-                    _shown(block.cosine, ".3f"),
-                    _shown(block.shortcut_share, ".0%"),
-                    _shown(block.dead_share, ".0%"),
-                    _shown(block.signal_var, ".3g"),
+                    _format_value(block.grad_norm, ".3g"),
+                    _format_value(block.cosine, ".3f"),
+                    _format_value(block.shortcut_share, ".0%"),
+                    _format_value(block.dead_share, ".0%"),
+                    _format_value(block.signal_var, ".3g"),
                 )
                 for block in flow.blocks
             ],
         )
 
 
-def _shown(value: float | None, form: str) -> str:
+def _format_value(value: float | None, form: str) -> str:
     """Format a value; None as a dash."""
     return "-" if value is None else format(value, form)

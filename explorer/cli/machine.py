@@ -12,8 +12,8 @@ from explorer.cli import WorkFailed
 from explorer.cli.options import (
     as_json,
     console,
-    counted,
     data_dir,
+    format_count,
     plain,
     print_json,
     print_table,
@@ -36,7 +36,7 @@ def data() -> None:
 @data_dir
 @as_json
 def list_(data_dir: str | None, as_json: bool) -> None:
-    """List the data sets that --data accepts, and where each is or that it is missing."""
+    """List the data sets that --data accepts, with the folder of each or the command that downloads it."""
     from explorer.data.catalogue import list_data
     from explorer.data.sources import data_root
 
@@ -49,12 +49,12 @@ def list_(data_dir: str | None, as_json: bool) -> None:
     for entry in entries:
         where = entry.problem or (f"{entry.where} ({entry.layout})" if entry.where else "")
         if entry.state == "missing":
-            where = f"'explorer data fetch {entry.name}' downloads it ({counted(entry.download_bytes)}B)"
+            where = f"'explorer data fetch {entry.name}' downloads it ({format_count(entry.download_bytes)}B)"
         images = " + ".join(f"{number:,}" for number in entry.images.values())
         rows.append((entry.name, entry.state, entry.shape, entry.classes, images, where))
     print_table(columns, rows)
     root = data_root(data_dir)
-    absent = "" if root.is_dir() else " (a file, no folder)" if root.exists() else " (there is no such folder)"
+    absent = "" if root.is_dir() else " (a file, not a folder)" if root.exists() else " (there is no such folder)"
     console().print(plain(f"looked in {root}{absent}; set another folder with --data-dir or EXPLORER_DATA"))
 
 
@@ -108,7 +108,7 @@ def show(name: str, data_dir: str | None, skip_damaged: bool, as_json: bool) -> 
 @data_dir
 @as_json
 def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
-    """Download the data set NAME and verify it. A data set that exists already is left as it is."""
+    """Download the data set NAME and verify it. An existing data set is not changed."""
     from explorer.data.catalogue import EMBEDDED, KNOWN, locate, require_known
     from explorer.data.fetch import target_files
     from explorer.data.sources import data_root
@@ -122,7 +122,7 @@ def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
         where = targets[0].parent
         try:
             source = locate(name, data_dir)
-        except DataError:  # the existing copy is damaged: the download is stored beside it
+        except DataError:  # the existing copy is damaged: the download goes to another folder
             source = None
         if source is not None and not any(target.exists() for target in targets):
             where = source.where
@@ -136,9 +136,9 @@ def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
     elif where is None:
         click.echo(f"{name} comes with the explorer; there is nothing to fetch")
     elif fetched:
-        click.echo(f"{name} is in {where}: {len(fetched)} of {len(targets)} files downloaded, their hashes right")
+        click.echo(f"{name} is in {where}: {len(fetched)} of {len(targets)} files downloaded, all hashes verified")
     else:
-        click.echo(f"{name} is there already: {where}")
+        click.echo(f"{name} is already in {where}")
 
 
 def _fetch_with_progress(known: PublicDataset, root: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from rich.status import Status
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, device, percent, print_json, print_table, storage, with_input
+from explorer.cli.options import as_json, device, format_percent, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
 from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.networks.architecture import Architecture
@@ -90,7 +90,9 @@ class Listed(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it 
 )
 @click.option("--predicted", is_flag=True, help="Predict instead of measuring; requires a calibration of this device.")
 @click.option("--calibrate", "space", metavar="SPACE", help="Fit a latency predictor to measured networks of SPACE.")
-@click.option("-n", "networks", type=Whole(min=1), metavar="N", help="Networks for --calibrate; 160 by default.")
+@click.option(
+    "-n", "networks", type=Whole(min=1), metavar="N", help="Number of networks for --calibrate; 160 by default."
+)
 @as_json
 @storage
 @with_input
@@ -112,7 +114,7 @@ def latency(
 ) -> None:
     """Measure the latency of ARCH (SPACE.yaml#INDEX, SPACE.yaml#choice=..., STUDY:TRIAL, an exported folder).
 
-    Several networks are timed in turn, with a fixed reference network between them. Networks to be compared belong in
+    Several networks are timed in turn, with a fixed reference network between them. Measure networks to compare in
     one call.
     """
     from explorer.measure.protocol import MeasurementFailed
@@ -123,7 +125,7 @@ def latency(
     found = [find_architecture(arch, storage, override) for arch in archs]
     calibration_space = None if space is None else load_space(space)
     if calibration_space is not None and override is not None:
-        calibration_space = override.applied(calibration_space)
+        calibration_space = override.apply(calibration_space)
     place = find_device(device)
     settings = make_settings(place, batches, dtypes, layouts, modes or [default_mode(place)])
     try:
@@ -194,7 +196,7 @@ def _predict(
     print_table(
         {"network": "left", "batch": "right", "predicted ms": "right", "within 10%": "right", "fitted to": "left"},
         [
-            (arch, environment.batch, _ms(ms), percent(predictor.error.within_10_percent), predictor.space[0])
+            (arch, environment.batch, _ms(ms), format_percent(predictor.error.within_10_percent), predictor.space[0])
             for arch, (_, environment, predictor, ms) in zip((arch for arch in archs for _ in settings), rows)
         ],
     )
@@ -259,11 +261,13 @@ def _calibrate(
         return
     click.echo(f"{place}: fitted to {predictor.networks} networks of {space.name}; {predictor.environment}")
     click.echo(
-        f"{percent(error.within_10_percent)} of held-out networks are predicted within 10%; error: median"
-        f" {percent(error.median)}, 90th percentile {percent(error.p90)}, bias {error.bias:+.1%}"
+        f"{format_percent(error.within_10_percent)} of held-out networks are predicted within 10%; error: median"
+        f" {format_percent(error.median)}, 90th percentile {format_percent(error.p90)}, bias {error.bias:+.1%}"
     )
     if contended:
-        click.echo(f"contended: {contended} of {predictor.networks} measurements ran beside other work")
+        click.echo(
+            f"contended: {contended} of {predictor.networks} measurements ran while other processes used the device"
+        )
     click.echo(f"saved in {path}")
 
 

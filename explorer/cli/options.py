@@ -57,7 +57,7 @@ storage = click.option(
 def storage_words(shown: str) -> str:
     """Return the option `` --storage URL`` for a suggested next command; empty text if the command needs none.
 
-    A storage with a password is left to EXPLORER_STORAGE, because ``shown`` hides the password.
+    A storage with a password has to be in EXPLORER_STORAGE, because ``shown`` hides the password.
 
     Args:
         shown: URL of the storage without its password.
@@ -132,7 +132,8 @@ def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: C
         is_earlier: Returns whether an existing file is an earlier output of the command, which may be replaced.
 
     Raises:
-        ExplorerError: The name has another suffix, the file cannot be written, or a file of other origin exists there.
+        ExplorerError: The name has another suffix, the file cannot be written, or a file exists
+            there that the command did not write.
     """
     named = f"{option} {path}"
     if path.suffix.lower() not in suffixes:
@@ -191,7 +192,7 @@ def plain(value: Any) -> Text:
     return Text("" if value is None else printable(str(value)))
 
 
-def counted(number: float) -> str:
+def format_count(number: float) -> str:
     """Format a count with three digits and a suffix, such as 40.8M, 272k or 512."""
     for factor, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(number) >= factor:
@@ -199,7 +200,7 @@ def counted(number: float) -> str:
     return f"{number:g}"
 
 
-def large(number: int) -> str:
+def format_whole(number: int) -> str:
     """Format a whole number: in full below a billion, else as a power of ten."""
     if number < 10**9:
         return f"{number:,}"
@@ -207,7 +208,7 @@ def large(number: int) -> str:
     return f"{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
 
 
-def percent(share: float | None) -> str:
+def format_percent(share: float | None) -> str:
     """Format a fraction as a percentage; None as empty text."""
     return "" if share is None else f"{100 * share:.1f}%"
 
@@ -215,8 +216,8 @@ def percent(share: float | None) -> str:
 def amount(name: str, value: float) -> str:
     """Format the value of a quantity, such as 93.2%, 1.23 or 40.8M."""
     if name in FRACTIONS:
-        return percent(value)
-    return f"{value:.3g}" if name.endswith("_ms") else counted(value)
+        return format_percent(value)
+    return f"{value:.3g}" if name.endswith("_ms") else format_count(value)
 
 
 def choices_line(choices: Mapping[str, str]) -> str:

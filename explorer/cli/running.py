@@ -13,8 +13,17 @@ import click
 
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, counted, percent, plain, print_json, storage, storage_words
-from explorer.cli.setting_options import setting_options, values_in_force
+from explorer.cli.options import (
+    as_json,
+    console,
+    format_count,
+    format_percent,
+    plain,
+    print_json,
+    storage,
+    storage_words,
+)
+from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
 from explorer.records import Epoch, TrialRecord
@@ -36,7 +45,7 @@ SPACE = Setting(
     annotation="str | None",
 )
 SEARCH = (SPACE, *(each for each in SearchSettings.described() if each.flag is not None))
-# ``worker`` has options of its own for these, or takes them from the study.
+# ``worker`` has its own options for these, or takes them from the study.
 NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_study", "seed", "storage")
 WORKER = [each for each in SEARCH[1:] if not each.in_fingerprint and each.name not in NOT_OF_A_WORKER]
 
@@ -54,7 +63,7 @@ def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
     help="Settings file (YAML); options of the command line override it.",
 )
 @setting_options(_without_storage(SEARCH))
-@click.option("--print-config", is_flag=True, help="Print the settings in force as a settings file, and exit.")
+@click.option("--print-config", is_flag=True, help="Print the effective settings as a settings file, and exit.")
 @as_json
 @storage
 def search(config: str | None, print_config: bool, as_json: bool, **options: Any) -> None:
@@ -62,7 +71,7 @@ def search(config: str | None, print_config: bool, as_json: bool, **options: Any
     from explorer.space.search_space import load_space
     from explorer.study import run_search
 
-    values = values_in_force(options, read_settings(config, SEARCH) if config else {})
+    values = effective_values(options, read_settings(config, SEARCH) if config else {})
     if print_config:
         SearchSettings.make({name: value for name, value in values.items() if name != SPACE.name})  # checks them
         click.echo(_config(values), nl=False)
@@ -75,7 +84,7 @@ def search(config: str | None, print_config: bool, as_json: bool, **options: Any
 
 
 def _config(values: Mapping[str, Any]) -> str:
-    """Return the settings file that holds these values. A storage with a password is left to EXPLORER_STORAGE."""
+    """Return the settings file that holds these values. A storage with a password has to be in EXPLORER_STORAGE."""
     if not has_password(values["storage"] or ""):
         return write_settings(values, SEARCH)
     return write_settings(values, _without_storage(SEARCH)) + "# storage: has a password; set EXPLORER_STORAGE\n"
@@ -163,7 +172,7 @@ def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: 
     for line in (
         f"explorer dashboard{where}",
         f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
-        f"explorer frontier {named} --under '{x}<={counted(_middle(frontier, x))}'{where}",
+        f"explorer frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
     ):
         out.print(plain(f"  {line}"))
 
@@ -185,7 +194,7 @@ def _middle(frontier: list[TrialRecord], name: str) -> float:
 def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> None:
     """Train ARCH (SPACE.yaml#INDEX, STUDY:TRIAL, an exported folder) and test it on the split that no search sees.
 
-    The same command again resumes an interrupted training from its last checkpoint.
+    The same command resumes an interrupted training from its last checkpoint.
     """
     from explorer.cli.address import Input, find_architecture
     from explorer.data.catalogue import describe_data
@@ -220,7 +229,8 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
 
         def show(epoch: Epoch) -> None:
             status.update(
-                f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation accuracy {percent(epoch.val_accuracy)}"
+                f"epoch {epoch.epoch}: loss {epoch.train_loss:.3f},"
+                f" validation accuracy {format_percent(epoch.val_accuracy)}"
             )
 
         try:
@@ -254,7 +264,7 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
             }
         )
         return
-    test = percent(trained.measured["accuracy"])
-    click.echo(f"validation {percent(result.val_accuracy)}, test {test} (one seed, {seed})")
-    pace = f"{counted(result.images_per_second)} images/s in {result.precision} on {place}"
+    test = format_percent(trained.measured["accuracy"])
+    click.echo(f"validation {format_percent(result.val_accuracy)}, test {test} (one seed, {seed})")
+    pace = f"{format_count(result.images_per_second)} images/s in {result.precision} on {place}"
     click.echo(f"{result.epochs} epochs of {recipe.name!r} in {result.seconds:.1f} s, {pace}")

@@ -87,7 +87,7 @@ def scores(
 
         opened = open_study(storage, study)
     elif count:
-        space = load_space(archs[0]) if override is None else override.applied(load_space(archs[0]))
+        space = load_space(archs[0]) if override is None else override.apply(load_space(archs[0]))
     else:
         found = [find_architecture(arch, storage, override).architecture for arch in archs]
     dataset = None if data is None else load_data(data, data_dir)
@@ -114,7 +114,7 @@ def _print_scores(archs: Sequence[str], rows: Sequence[Mapping[str, Any]], names
         return
     print_table(
         {"network": "left", **dict.fromkeys(names, "right")},
-        [(arch, *(_shown(row[name]) for name in names)) for arch, row in zip(archs, rows)],
+        [(arch, *(_format_value(row[name]) for name in names)) for arch, row in zip(archs, rows)],
     )
 
 
@@ -122,10 +122,10 @@ def _print_correlations(
     space: SearchSpace, count: int, seed: int, score: Score, names: Sequence[str], as_json: bool
 ) -> None:
     """Print the rank correlation of scores and costs over networks sampled from a space."""
-    from explorer.scoring.space import PLAIN, beside_costs, drawn, score_networks
+    from explorer.scoring.space import SUMMED_COSTS, correlate_with_costs, sample_indices, score_networks
 
-    rows = list(score_networks(space, _with_progress(drawn(space, count, seed), as_json), score))
-    found = beside_costs(rows, names)
+    rows = list(score_networks(space, _with_progress(sample_indices(space, count, seed), as_json), score))
+    found = correlate_with_costs(rows, names)
     if as_json:
         correlations = [
             {"score": each.name, "cost": plain, "rho": each.rho, "ci95": each.ci95, "networks": each.networks}
@@ -137,9 +137,9 @@ def _print_correlations(
     rho = {(each.name, plain): each for plain, listed in found.items() for each in listed}
     _explain_blanks(rho.values())
     print_table(
-        {"rank correlation with": "left", **dict.fromkeys(PLAIN, "right"), "networks": "right"},
+        {"rank correlation with": "left", **dict.fromkeys(SUMMED_COSTS, "right"), "networks": "right"},
         [
-            (name, *(_shown(rho[name, plain].rho) for plain in PLAIN), rho[name, PLAIN[0]].networks)
+            (name, *(_format_value(rho[name, cost].rho) for cost in SUMMED_COSTS), rho[name, "macs"].networks)
             for name in names
         ],
     )  # fmt: skip
@@ -151,7 +151,7 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
     Scores that the search stored are read from the database, unless ``recompute`` is true.
     """
     from explorer.analysis.ranking import rank_correlations
-    from explorer.scoring.space import PLAIN
+    from explorer.scoring.space import SUMMED_COSTS
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
     if not records:
@@ -163,7 +163,7 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
         measured = score(Architecture.from_json(each.architecture, each.digest), missing, each.seed) if missing else {}
         scored.append({**stored, **measured})
     numbers = {name: [row[name] for row in scored] for name in names}
-    numbers |= {name: [each.costs.get(name) for each in records] for name in PLAIN}
+    numbers |= {name: [each.costs.get(name) for each in records] for name in SUMMED_COSTS}
     found = rank_correlations(
         numbers, [each.objectives["accuracy"] for each in records], [each.costs["macs"] for each in records]
     )
@@ -176,9 +176,9 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
         [
             (
                 each.name,
-                _shown(each.rho),
+                _format_value(each.rho),
                 "" if each.ci95 is None else f"{each.ci95[0]:.2f} to {each.ci95[1]:.2f}",
-                _shown(each.at_equal_macs),
+                _format_value(each.at_equal_macs),
                 each.networks,
             )
             for each in found
@@ -188,10 +188,12 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
 
 def _explain_blanks(found: Iterable[Correlation]) -> None:
     """Print why a correlation is missing, if one is."""
-    from explorer.analysis.ranking import FEWEST
+    from explorer.analysis.ranking import MIN_NETWORKS
 
     if any(each.rho is None for each in found):
-        click.echo(f"blank: fewer than {FEWEST} networks have both numbers, or one is the same for all", err=True)
+        click.echo(
+            f"blank: fewer than {MIN_NETWORKS} networks have both values, or one of the two is constant", err=True
+        )
 
 
 def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:
@@ -202,6 +204,6 @@ def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:
     return track(networks, "scoring", transient=True, disable=as_json, console=Console(stderr=True))
 
 
-def _shown(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     """Format a value with four digits; None as empty text."""
     return "" if value is None else f"{value:.4g}"

@@ -81,7 +81,7 @@ def setting_options(settings: Iterable[Setting]) -> Callable[[F], F]:
     return decorate
 
 
-def values_in_force(options: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
+def effective_values(options: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the values of options with those of a settings file.
 
     A value typed on the command line comes first, then the settings file, then environment variable and default.
@@ -94,5 +94,5 @@ def values_in_force(options: Mapping[str, Any], from_file: Mapping[str, Any]) ->
     for name, value in from_file.items():
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             values[name] = value
-            ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)  # a suggested next command must repeat it
+            ctx.set_parameter_source(name, ParameterSource.COMMANDLINE)  # a suggested command must repeat it
     return values

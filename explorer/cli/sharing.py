@@ -14,7 +14,17 @@ from explorer.analysis.limits import parse_limit
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, counted, percent, plain, print_json, print_table, storage, with_input
+from explorer.cli.options import (
+    as_json,
+    console,
+    format_count,
+    format_percent,
+    plain,
+    print_json,
+    print_table,
+    storage,
+    with_input,
+)
 from explorer.cli.studies import mix, none_found, warn_of_mixed_latencies
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.verify.formats import RUN, check_formats
@@ -180,12 +190,12 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
         if override is not None:
             raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
         if request.weights is not None:
-            raise ExplorerError("a trial has weights of its own; leave out --weights")
+            raise ExplorerError("a trial has its own weights; leave out --weights")
         _require_trainable(each.study, each.trial, storage)
 
 
 def _require_trainable(study_name: str, record: TrialRecord, storage: str) -> None:
-    """Raise ExplorerError for a trial whose weights were not kept and that cannot be trained again."""
+    """Raise ExplorerError for a trial whose weights were not saved and that cannot be trained again."""
     from explorer.store import open_study
     from explorer.study.recorded_training import find_data, training_recipe
 
@@ -205,7 +215,7 @@ def _export(
     provenance: dict[str, Any] = _origin(found)
     weights = accuracy = None
     if found.study is not None and found.trial is not None:
-        weights, accuracy, provenance = _trained(found.study, found.trial, storage, quiet)
+        weights, accuracy, provenance = _trained_weights(found.study, found.trial, storage, quiet)
     elif request.weights is not None:
         weights = load_weights(found.architecture, request.weights).state_dict()
         provenance["weights"] = f"from the file {Path(request.weights).name}"
@@ -247,16 +257,16 @@ def _origin(found: Addressed) -> dict[str, Any]:
     return {"space": found.space.name, "index": index, "choices": str(found.derivation)}
 
 
-def _trained(
+def _trained_weights(
     study_name: str, record: TrialRecord, storage: str, quiet: bool
 ) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
-    """Return the weights of a trial, their accuracy and their provenance; train again if they were not kept."""
+    """Return the weights of a trial, their accuracy and their provenance; train again if they were not saved."""
     from explorer.store import open_study
     from explorer.study.workers.weights import trained_network
 
     study = open_study(storage, study_name)
     silent = quiet or study.weights(record)
-    with contextlib.nullcontext() if silent else console().status("the weights were not kept: training again"):
+    with contextlib.nullcontext() if silent else console().status("the weights were not saved: training again"):
         trained = trained_network(study, record, click.get_current_context().params["data_dir"])
     training = study.fingerprint
     result = trained.retrained or record.result
@@ -268,19 +278,19 @@ def _trained(
         "space": study.space_name,
         "choices": ", ".join(f"{name}={text}" for name, text in record.choices.items()),
         "accuracy": {
-            "accuracy": percent(accuracy),
+            "accuracy": format_percent(accuracy),
             "split": f"validation, {split['validation']} images" if "validation" in split else "validation",
             "seeds": f"one training, seed {record.seed}",
-            "test split": "not looked at",
+            "test split": "not used",
         },
         "recipe": {**(training.get("recipe") or {}), "epochs": training.get("epochs")},
         "data": {
             "name": training.get("data"),
             **{name: value for name, value in split.items() if value is not None},
-            "pixels": "scaled to 0..1, less the mean, divided by std, for each channel",
+            "pixels": "scaled to 0..1, minus the mean, divided by std, for each channel",
         },
         "environment": asdict(record.environment) if record.environment else {},
-        "weights": "trained again at export, as the trial was" if trained.retrained else "as the trial left them",
+        "weights": "retrained at export with the settings of the trial" if trained.retrained else "saved by the trial",
     }
     return (
         trained.network.state_dict(),
@@ -324,12 +334,14 @@ def describe(directory: str, as_json: bool) -> None:
     origin = ", ".join(
         f"{name} {found.provenance[name]}" for name in ("study", "trial", "space", "index") if name in found.provenance
     )
-    accuracy = percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
+    accuracy = (
+        format_percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
+    )
     out = console()
     out.print(plain(f"{architecture.digest}: {architecture.input} images to {what}"))
     for name, text in (
         ("accuracy", accuracy),
-        ("costs", ", ".join(f"{counted(v)} {k}" for k, v in found.costs.items())),
+        ("costs", ", ".join(f"{format_count(v)} {k}" for k, v in found.costs.items())),
         ("origin", origin),
     ):
         if text:

@@ -20,9 +20,9 @@ from explorer.cli.options import (
     check_output,
     choices_line,
     console,
-    counted,
-    large,
-    percent,
+    format_count,
+    format_percent,
+    format_whole,
     plain,
     print_json,
     print_table,
@@ -37,7 +37,7 @@ from explorer.space.search_space import SearchSpace, load_space
 def _load(path: str, override: Input | None) -> SearchSpace:
     """Load a space, with its input replaced by ``override``."""
     space = load_space(path)
-    return space if override is None else override.applied(space)
+    return space if override is None else override.apply(space)
 
 
 @click.command()
@@ -82,19 +82,24 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     out.print(f"input {read.input}, {read.classes} classes", markup=False)
     about = "" if exact else " (estimated)"
     checked = "every block was built" if read.validated == "all" else "1,000 sampled networks were built"
-    out.print(f"{large(count)} derivations, {large(networks)} distinct networks{about}; {checked}\n", markup=False)
-    print_table({"choice": "left", "drawn": "left", "alternatives": "left"}, [
-        (c["name"], "at each use" if c["scope"] == "use" else f"once a {c['scope']}", " | ".join(c["alternatives"]))
+    out.print(
+        f"{format_whole(count)} derivations, {format_whole(networks)} distinct networks{about}; {checked}\n",
+        markup=False,
+    )
+    print_table({"choice": "left", "scope": "left", "alternatives": "left"}, [
+        (c["name"], f"per {c['scope']}", " | ".join(c["alternatives"]))
             for c in choices
     ])  # fmt: skip
     out.print()
     source = "all derivations" if ranges.exact else f"{ranges.rows:,} uniform draws"
     print_table({f"cost ({source})": "left", "min": "right", "median": "right", "max": "right"}, [
-        (key, counted(r["min"]), counted(r["median"]), counted(r["max"])) for key, r in ranges.costs.items()
+        (key, *(format_count(r[name]) for name in ("min", "median", "max"))) for key, r in ranges.costs.items()
     ])  # fmt: skip
     if read.limits:
         limits = ", ".join(map(str, read.limits))
-        out.print(f"\nlimits: {limits}; kept by {percent(ranges.feasible)} of the derivations", markup=False)
+        out.print(
+            f"\nlimits: {limits}; satisfied by {format_percent(ranges.feasible)} of the derivations", markup=False
+        )
 
 
 @click.command()
@@ -136,10 +141,10 @@ def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, ove
         {"index": "right", "params": "right", "macs": "right", "activations": "right", "choices": "left"},
         [
             (
-                large(r["index"]),
-                counted(r["params"]),
-                counted(r["macs"]),
-                counted(r["activations"]),
+                format_whole(r["index"]),
+                format_count(r["params"]),
+                format_count(r["macs"]),
+                format_count(r["activations"]),
                 choices_line(r["choices"]),
             )
             for r in rows
@@ -155,7 +160,7 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterato
     total = space.count()
     draws = min(max(20 * count, 1_000), 1_000_000)
     yield from space.sample(draws, seed)
-    if total <= draws:  # adds the derivations that sampling missed
+    if total <= draws:  # adds the derivations that were not sampled
         yield from space
 
 
@@ -205,10 +210,12 @@ def atlas(
         print_json(document | ({} if plot is None else {"plot": str(plot), "points": drawn}))
         return
     out = console()
-    many = "all" if written.rows == read.count() else f"{written.rows:,} of {large(read.count())}"
-    out.print(plain(f"{read.name}: {many} derivations costed in {written.seconds:.2f} s ({counted(rate)} per second)"))
+    many = "all" if written.rows == read.count() else f"{written.rows:,} of {format_whole(read.count())}"
+    out.print(
+        plain(f"{read.name}: costs of {many} derivations in {written.seconds:.2f} s ({format_count(rate)} per second)")
+    )
     print_table({"cost": "left", "min": "right", "max": "right"}, [
-        (name, counted(low), counted(high)) for name, (low, high) in written.ranges.items()
+        (name, format_count(low), format_count(high)) for name, (low, high) in written.ranges.items()
     ])  # fmt: skip
     out.print(plain(f"written to {output}" + ("" if plot is None else f", {drawn:,} of them plotted in {plot}")))
 
@@ -273,6 +280,6 @@ def cost(arch: str, check: bool, as_json: bool, storage: str, override: Input | 
 
 
 def _unit(cost: str) -> str:
-    """Return the unit of a cost, and the condition under which the cost holds."""
+    """Return the unit of a cost, and the condition under which the cost is valid."""
     row = quantity_named(cost)
     return row.unit.scales[-1].suffix + (f" ({row.condition})" if row.condition else "")

@@ -88,7 +88,7 @@ def _open_closed_descriptors() -> None:
             os.set_inheritable(descriptor, True)
 
 
-def reader_left(error: OSError) -> bool:
+def is_broken_pipe(error: OSError) -> bool:
     """Return whether a write failed because the reader closed the pipe."""
     return error.errno == errno.EPIPE
 

@@ -24,7 +24,7 @@ from explorer.errors import DataError
 from explorer.system.files import slug, sweep, sync_folder
 from explorer.system.user_folders import user_cache
 
-MANIFEST = "split.json"  # everything but the arrays; written last, so that an entry without it is incomplete
+MANIFEST = "split.json"  # all but the arrays; written last: an entry without it is incomplete
 FORMAT = 3  # part of the key: increase it when decoding returns different results
 STALE_SECONDS = 3600  # temporary folders older than this are left by killed processes and are deleted
 

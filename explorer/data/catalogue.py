@@ -23,7 +23,7 @@ _ALLOWED_SIDES = range(4, 4_097)  # pixels; the upper limit bounds the memory of
 
 
 class EmbeddedDataset(NamedTuple):
-    """A data set of ten classes that needs no files.
+    """A data set of ten classes that comes with scikit-learn.
 
     Attributes:
         shape: Shape of an image, (C, H, W).
@@ -90,7 +90,7 @@ def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
         The files and their layout; None if they are not found.
 
     Raises:
-        DataError: The files found are not those of the data set.
+        DataError: The files are not those of the data set.
     """
     return find_source(KNOWN[name], data_root(data_dir), LAYOUTS[name])
 
@@ -136,7 +136,7 @@ def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | Non
             if path and os.path.isdir(folder):
                 if side is not None and side not in _ALLOWED_SIDES:
                     allowed = f"{_ALLOWED_SIDES[0]}..{_ALLOWED_SIDES[-1]}"
-                    raise DataError(f"{name}: a size lies in {allowed} pixels, found {side}")
+                    raise DataError(f"{name}: a size must be in {allowed} pixels, found {side}")
                 return folder.resolve(), side
     if sized and sized[1] in NAMES:
         raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")

@@ -26,7 +26,7 @@ from explorer.networks.ops.base import TensorShape
 
 STATISTICS_IMAGES = 1_000  # images used for mean and std if the data set is streamed from the disk
 MAX_SHOWN_CLASSES = 10  # that are listed on one line
-MIN_VALIDATION_IMAGES = 20  # with fewer, one image changes the accuracy by more than five percentage points
+MIN_VALIDATION_IMAGES = 20  # with fewer images, one changes the accuracy by more than five percentage points
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,8 +249,8 @@ def _subset(name: str, train: Split, validation: Split, size: int, classes: int,
     most = len(train) + len(validation)
     if not 5 * classes <= size <= most:
         raise DataError(
-            f"a subset of {name} must lie in {5 * classes}..{most}, found {size}: "
-            "it is taken from train and validation together, and holds some images of every class in both"
+            f"a subset of {name} must be in {5 * classes}..{most}, found {size}: "
+            "it is taken from train and validation together, and both parts need images of every class"
         )
     for_validation = max(min(size // 5, len(validation)), size - len(train))
     (train,) = stratified_parts(train, (size - for_validation,), seed)

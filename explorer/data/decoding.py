@@ -111,7 +111,7 @@ def decode_images(
 
 def damaged_note(damaged: list[str], total: int) -> str:
     """Return the note on ``damaged`` images that were left out of ``total``."""
-    return f"{len(damaged)} of {total} images left out, which are damaged; the first is {damaged[0]}"
+    return f"{len(damaged)} of {total} images are damaged and were left out; the first is {damaged[0]}"
 
 
 def needed_grey_bits(encoded: Iterable[bytes]) -> int | None:

@@ -78,7 +78,7 @@ def _fetch(download: Download, target: Path, progress: Progress) -> None:
         except ValueError as error:  # pooch has removed the file
             raise DataError(
                 f"{download.url}: the downloaded file's SHA-256 differs from the published {download.sha256}; "
-                "the file is deleted. The server may have answered with a page, or the file was changed: "
+                "the file is deleted. The server may have sent a web page, or the file was changed: "
                 "try again later"
             ) from error
         whole = Path(temporary, target.name)
@@ -97,7 +97,7 @@ def _reason(error: Exception) -> str:
     while inner := cause.__cause__ or cause.__context__:
         cause = inner
     said = getattr(cause, "strerror", None) or one_line(cause)
-    return f"{said}; is there a network, or a proxy to be named in HTTPS_PROXY?"
+    return f"{said}; check the network connection, or set a proxy in HTTPS_PROXY"
 
 
 class _Reporter:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 _EXIF_ORIENTATION = 0x0112  # the EXIF tag
-_WARNING_FILTERS_LOCK = threading.Lock()  # warning filters are global: two threads would restore each other's
+_WARNING_FILTERS_LOCK = threading.Lock()  # warning filters are global: two threads would restore each other's filters
 
 
 class ImageFormat(NamedTuple):
@@ -26,7 +26,7 @@ class ImageFormat(NamedTuple):
         shape: Shape of an image, (C, H, W).
         fit: Whether to resize and crop images of another size; otherwise they are an error.
         grey_bits: Number of bits that the levels of 16-bit grey images need, 8..16; the upper 8 of them are used. None
-            stands for the number that the largest level needs among the images that are decoded together.
+            means the number that the largest level needs among the images that are decoded together.
     """
 
     shape: TensorShape

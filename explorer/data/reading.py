@@ -19,13 +19,13 @@ def escaped_name(path: Path | str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
-def read_bytes(path: Path, at_most: int = MAX_FILE_BYTES) -> bytes:
-    """Return a file's bytes. Raises DataError if it cannot be read or has more than ``at_most`` bytes."""
+def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Return a file's bytes. Raises DataError if it cannot be read or has more than ``max_bytes`` bytes."""
     try:
         with open(path, "rb") as file:
-            if (size := os.fstat(file.fileno()).st_size) > at_most:
+            if (size := os.fstat(file.fileno()).st_size) > max_bytes:
                 raise DataError(
-                    f"{escaped_name(path)}: {size:,} bytes, expected at most {at_most:,}; is it another file?"
+                    f"{escaped_name(path)}: {size:,} bytes, expected at most {max_bytes:,}; is it another file?"
                 )
             return file.read()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Finding the files of a data set: the folders that are searched, and the layout that is found."""
+"""Finding the files of a data set, and their layout."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PublicDataset(NamedTuple):
         shape: Shape of an image, (C, H, W).
         classes: Number of classes.
         images: Number of training images and of test images.
-        folders: Common names of its folder besides ``name``, as ``normalise_name`` returns them.
+        folders: Common names of its folder other than ``name``, as ``normalise_name`` returns them.
         label_columns: Possible names of the label's column in a parquet file.
         shift: Greatest shift in pixels in augmentation.
         flip: Whether augmentation may flip images left to right.
@@ -113,7 +113,7 @@ def find_source(known: PublicDataset, root: Path, layouts: tuple[Layout, ...]) -
 def not_found_error(known: PublicDataset, root: Path) -> DataError:
     """Return the error for a missing public data set, which says where it was searched and how to get it."""
     searched = f"searched it and its folders {known.name}, {', '.join(known.folders)}, in any spelling"
-    state = searched if root.is_dir() else "it is a file, no folder" if root.exists() else "there is no such folder"
+    state = searched if root.is_dir() else "it is a file, not a folder" if root.exists() else "there is no such folder"
     size = sum(download.bytes for download in known.downloads) / 1e6
     return DataError(
         f"{known.name} not found in {root} ({state}): 'explorer data fetch {known.name}' downloads it ({size:.0f} MB, "

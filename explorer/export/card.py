@@ -26,13 +26,13 @@ HEADINGS = {
 MAX_TEXT = 200  # characters of one value in a table
 UNTRAINED = "**Not trained**: the weights are an initialisation, from seed 0.\n"
 FRESH_HEAD = (
-    "**The classifier is not trained**: it was made anew for {classes} classes and initialised from seed 0. All other\n"
-    "weights are as they were; an accuracy below is that of the network with its former classifier.\n"
+    "**The classifier is not trained**: it was created for {classes} classes and initialised from seed 0. All other\n"
+    "weights are unchanged; an accuracy below is that of the network with its former classifier.\n"
 )
 BACKBONE = """\
 ## Feature maps
 
-The network ends with its stages: it has no head and puts out a list of feature maps. `Network.out_indices` and
+The network ends with its stages: it has no head and returns a list of feature maps. `Network.out_indices` and
 `Network.feature_info` name them as timm does: channels, input pixels between neighbours, module.
 
 {table}"""
@@ -125,9 +125,9 @@ def model_card(
         if rows or key in ("accuracy", ""):
             parts += [f"## {heading}\n", _table(rows) if rows else "Nothing is recorded.\n"]
     if space:
-        intro = "## The network in the space language\n\nWhat stands before `+` is the residual branch, what follows"
-        whole = " The whole network, its head included." if subject.features else ""
-        parts.append(f"{intro} it comes after the merge.{whole}\n\n```yaml\n{space}```\n")
+        intro = "## The network in the space language\n\nThe ops before `+` are the residual branch, the ops after"
+        whole = " The text describes the whole network, including its head." if subject.features else ""
+        parts.append(f"{intro} it follow the merge.{whole}\n\n```yaml\n{space}```\n")
     parts += _loading(subject, formats)
     if max_abs_diff:
         parts.append(
@@ -141,7 +141,7 @@ def model_card(
 
 
 def _structure(subject: Subject) -> list[str]:
-    """Write a table of stem, stages and head, in which letters stand for blocks, and the diagram of each block."""
+    """Write a table of stem, stages and head, in which letters denote blocks, and the diagram of each block."""
     architecture, shapes = subject.architecture, subject.architecture.stage_shapes()
     stages = stage_diagrams(architecture)[: subject.features[-1].stage if subject.features else None]
     words = {run.path: op_names(run.steps) for run in architecture.segments if isinstance(run, OpRun)}

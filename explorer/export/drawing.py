@@ -1,4 +1,4 @@
-"""Text diagrams of blocks: the branch on the left, the shortcut on the right, then the merge and what follows."""
+"""Text diagrams of blocks: the branch on the left, the shortcut on the right, then the merge and the ops after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Diagram(NamedTuple):
     Each field holds names of ops, such as ``conv3x3``.
 
     Attributes:
-        pre: Ops before the shortcut leaves.
+        pre: Ops that branch and shortcut share.
         branch: Ops of the residual branch.
         shortcut: Ops of the shortcut, empty for the identity; None without a shortcut.
         merge: The merge of branch and shortcut.
@@ -91,7 +91,7 @@ def op_names(steps: Iterable[Step]) -> list[str]:
     """Return the names of ops in the space language without arguments: ``conv3x3``, ``dwconv5x5``, ``bn``.
 
     Args:
-        steps: Ops with their shapes, which tell whether a convolution is depthwise.
+        steps: Ops with their shapes, which determine whether a convolution is depthwise.
     """
     return [("dw" if op.is_depthwise(x) else "") + op_name(op) for op, x, _ in steps]
 

@@ -187,7 +187,7 @@ def _check_digest(folder: Path, name: str, found: str, expected: str) -> None:
 
 
 def _read(folder: Path, name: str, max_bytes: int) -> bytes:
-    """Read a file as ``_open`` does."""
+    """Return the content of a file, opened by ``_open``."""
     with _open(folder, name, max_bytes) as stream:
         return stream.read(max_bytes)
 

@@ -1,6 +1,6 @@
 """Export of an architecture to a self-contained folder.
 
-The folder is written under a temporary name, checked, and renamed, so that it is complete or absent.
+The folder is written under a temporary name, checked and renamed, so that it is complete or absent.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def _simplest(value: float) -> Fraction:
 
 
 def _kind(step: Step) -> Kind:
-    """Return what two ops must have in common to be written alike."""
+    """Return the key of ops that are written in the same way."""
     op = step.op
     nested = tuple(str(getattr(op, a.field, "")) for a in op.arguments if a.kind in ("activation", "word"))
     return (_spelled_class([step]), getattr(op, "kernel", None), nested)

@@ -1,1 +1,1 @@
-"""Times a network, and says which machine and versions it was."""
+"""Latency of networks: measurement, environment and prediction."""

@@ -1,5 +1,7 @@
-"""Measurements in a process of their own, so that they and the caller's threads, pinning, allocator and caches do not
-affect each other."""
+"""Measurements in a separate process.
+
+They and the caller's threads, pinning, allocator and caches do not affect each other.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,7 @@ def measure_in_child(
                 child.kill()
     if child.returncode == -signal.SIGKILL:
         raise MeasurementFailed(
-            "the measuring process was killed, as the system does where memory runs out; name a smaller batch or fewer"
+            "the measuring process was killed, probably because memory ran out; use a smaller batch or fewer"
             " networks at once"
         )
     if child.returncode or len(latencies) < len(architectures) * len(settings):

@@ -17,7 +17,7 @@ from explorer.networks.architecture import Architecture
 
 
 def main() -> None:
-    """Measure what one request asks for; write an error as a JSON line with ``error`` and ``failed``."""
+    """Run the measurements of one request; write an error as a JSON line with ``error`` and ``failed``."""
     request = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print, as torch does at its import, goes to standard error

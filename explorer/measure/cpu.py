@@ -26,10 +26,10 @@ from explorer.measure.settings import Setting
 from explorer.networks.ops.base import TensorShape
 from explorer.system.cores import allowed_cores
 
-PART_MS = 0.5  # shortest part of a network that is timed on its own: reading the clock more often would cost time
+PART_MS = 0.5  # shortest part of a network that is timed separately: each reading of the clock takes time
 CONVERGED_SHARE = 0.005  # largest share by which the second half of the runs may still lower the statistic
 MIN_TOTAL_MS = 500.0  # the network's own time before the statistic can count as converged
-RECOMPILE_LIMIT = 1 << 16  # torch's default of 8 compiled modules of one class is fewer than a search measures
+RECOMPILE_LIMIT = 1 << 16  # torch's default allows 8 compiled modules of one class, a search measures more
 TORCH_DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -79,7 +79,7 @@ class Cpu:
         allowed = allowed_cores()
         if cores is not None and (foreign := sorted(set(cores) - set(allowed))):
             usable = ", ".join(map(str, allowed)) or "none by name"
-            raise MeasurementError(f"core {foreign[0]} cannot be had; this process may use {usable}")
+            raise MeasurementError(f"core {foreign[0]} is not available; this process may use {usable}")
         if allowed and threads > len(cores or allowed):
             raise MeasurementError(f"{threads} threads on {len(cores or allowed)} cores would wait for each other")
         self.threads = threads
@@ -133,7 +133,7 @@ class Cpu:
         if setting.mode == "onnxruntime":
             return _WholeNetwork(_onnx_session(module, x, self.threads), self._clock)
         if setting.mode == "compile":
-            return _WholeNetwork(partial(compiled(module, x), x), self._clock)
+            return _WholeNetwork(partial(compile_network(module, x), x), self._clock)
         if not isinstance(module, fx.GraphModule):
             return _WholeNetwork(partial(module, x), self._clock)
         return _NetworkInParts(module, x, self._clock)
@@ -290,7 +290,7 @@ class _NetworkInParts:
         return runs
 
 
-def compiled(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
+def compile_network(module: nn.Module, x: Tensor) -> Callable[[Tensor], Any]:
     """Compile a network for inputs of exactly the shape of ``x``, at once rather than at its first run.
 
     With torch's defaults the second module of one class, or the second input shape of a module, would be compiled for

@@ -1,6 +1,6 @@
 """Timing on a GPU: CUDA events around CUDA-graph replays, and the GPU's state from NVML before and after.
 
-Reviewed, and run against a stand-in for ``torch.cuda``; not measured on a GPU yet.
+Reviewed, and run with a fake ``torch.cuda``; not measured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explorer.measure.cpu import compiled, convert, random_images
+from explorer.measure.cpu import compile_network, convert, random_images
 from explorer.measure.fold import InferenceForm
 from explorer.measure.protocol import Run, StoppingRule, Workload
 from explorer.measure.settings import Setting
@@ -23,11 +23,11 @@ from explorer.measure.statistics import median, median_interval
 from explorer.networks.ops.base import TensorShape
 from explorer.system.nvml import GpuState, NoNvml, Nvml, disturbances, open_nvml, readings
 
-MAX_INPUTS = 16  # inputs of one workload, each with a graph of its own; bounds memory and capture time
+MAX_INPUTS = 16  # inputs of one workload, each with its own graph; bounds memory and capture time
 CONVERGED_SHARE = 0.005  # largest half-width of the median's confidence interval, as a share of the median
 CAPTURE_WARM_UPS = 3  # eager passes before a capture, in which libraries choose algorithms and allocate workspaces
 MAX_QUEUED = 300  # replays queued at once, each with two events; the device's queue holds about a thousand entries
-SLEEP_CYCLES = 40_000  # device cycles, about 20 us, for the host to queue one replay; doubled where it needs longer
+SLEEP_CYCLES = 40_000  # device cycles, about 20 us, for the host to queue one replay; doubled if the host is slower
 MAX_SLEEP_CYCLES = 1_280_000  # about 0.6 ms for each replay; bounds the time that a very slow host costs
 BUSY_CYCLES = 40_000_000  # about 20 ms of work while NVML is read, since an idle GPU lowers its clocks
 ENERGY_MS = 200.0  # time over which energy is measured; the counter is updated every 20 to 100 ms
@@ -104,7 +104,7 @@ class Cuda:
         with _precision(setting), torch.inference_mode():
             inputs = [torch.randn_like(x) for _ in range(self.input_count(x))]
             peak = self._peak_bytes(module, inputs[0])
-            call = compiled(module, inputs[0]) if setting.mode == "compile" else module
+            call = compile_network(module, inputs[0]) if setting.mode == "compile" else module
             launches = self._captured(call, inputs) if setting.mode == "graph" else [partial(call, x) for x in inputs]
         # A graph holds only the addresses of weights and inputs, so the workload keeps them alive.
         return _OnDevice(self._cuda, launches, setting, peak, keeps=(module, inputs))
@@ -175,7 +175,7 @@ class Cuda:
 
     def disturbance(self, before: GpuState, after: GpuState) -> list[str]:
         """Return a note for each disturbance between the two observations; see ``disturbances``."""
-        return disturbances(before, after, self.monitor.at_work_since(before.moment))
+        return disturbances(before, after, self.monitor.active_since(before.moment))
 
     def readings(self, before: GpuState, after: GpuState) -> dict[str, list[float]] | None:
         """Return the clocks and temperature of the two observations; None where NVML reports none."""
@@ -241,8 +241,8 @@ class _OnDevice:
         Graph replays are queued while the device sleeps, so that no delay of the host falls between their events. If
         the device was idle before the next replay was queued, the replays are repeated with a longer sleep.
 
-        Without a graph each run starts on an idle device, and the time to launch its kernels counts, because a user who
-        runs the network in this way waits for it too.
+        Without a graph each run starts on an idle device, and the time to launch its kernels counts, because users of
+        this mode wait for it too.
         """
         runs: list[Run] = []
         while len(runs) < times:

@@ -37,7 +37,7 @@ from explorer.records import Environment
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device
 
-MAX_INTERLEAVED = 16  # workloads in one group: all of a group are in memory at once, and a round should stay short
+MAX_INTERLEAVED = 16  # workloads in one group: all of them are in memory at once, and a round must be short
 MAX_ATTEMPTS = 3  # measurements of a group whose reference drifts beyond MAX_DRIFT
 
 
@@ -69,7 +69,7 @@ def latency(
 ) -> Latency:
     """Measure the latency of one network for one batch.
 
-    An Architecture is built and measured in a process of its own. A module is measured in the calling process; its
+    An Architecture is built and measured in a separate process. A module is measured in the calling process; its
     threads, pinning, precision and random number generators are restored afterwards. The call waits for other
     measurements on the device to end, and this project's trainings on the device pause during the measurement.
 
@@ -98,7 +98,7 @@ def latency(
             return measure_in_child([network], settings, device, threads, cores)[0]
     shape = network.architecture.input if input is None and isinstance(network, Network) else input
     if shape is None:
-        raise MeasurementError("the module's input is not known; say input=(channels, height, width)")
+        raise MeasurementError("the module's input is not known; pass input=(channels, height, width)")
     digest = network.architecture.digest if isinstance(network, Network) else ""
     with measuring(device):
         return measure([Subject(network, TensorShape(*shape), digest)], settings, device, threads, cores)[0]
@@ -161,7 +161,7 @@ def measure(
 
 
 def present_environment(device: str, setting: Setting, threads: int = 1) -> LatencyEnvironment:
-    """Return the environment of a latency measured now.
+    """Return the environment of a latency that is measured now.
 
     Args:
         device: A device name from ``find_device``.

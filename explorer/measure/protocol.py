@@ -16,11 +16,11 @@ from explorer.measure.statistics import is_steady, median
 
 VERSION = 1  # of this protocol; part of every latency's environment
 MIN_WARM_UP_RUNS = 5
-MAX_DRIFT = 0.10  # of the reference's time; beyond it a correction of the other networks' times would be a guess
+MAX_DRIFT = 0.10  # of the reference's time; larger drifts cannot be corrected reliably
 
 
 class MeasurementFailed(MeasurementError):
-    """A valid measurement failed this time: the device changed during it, or the measuring process died."""
+    """A measurement with valid arguments failed: the device changed during it, or the measuring process died."""
 
 
 class Run(NamedTuple):
@@ -54,7 +54,7 @@ class StoppingRule:
     Attributes:
         has_converged: Returns whether the runs so far are enough for the reported statistic.
         turn_ms: Length of one turn, in milliseconds. A turn has at least one run.
-        min_runs: Fewest runs before ``has_converged`` is asked.
+        min_runs: Fewest runs before ``has_converged`` is called.
         max_ms: Most wall time for the runs of one workload, in milliseconds.
         max_warm_up_ms: Most wall time for the warm-up of one workload, in milliseconds.
         required_runs: Fewest runs, whatever their time. The extremes of six values are the smallest sample that
@@ -123,19 +123,19 @@ def time_interleaved(
     Returns:
         The timings of each workload, in the order given, and those of the reference.
     """
-    everyone = [reference, *workloads]
+    all_workloads = [reference, *workloads]
     runs_per_turn = []
-    for workload in everyone:
+    for workload in all_workloads:
         typical_ms = median([run.ms for run in warm_up(workload, stopping_rule.max_warm_up_ms)[-5:]])
         runs_per_turn.append(max(1, round(stopping_rule.turn_ms / typical_ms)) if typical_ms > 0 else 1)
     on_warm()
-    timings = [Timings() for _ in everyone]
+    timings = [Timings() for _ in all_workloads]
 
     def take_turn(index: int) -> None:
-        timings[index].turns.append(everyone[index].run(runs_per_turn[index]))
+        timings[index].turns.append(all_workloads[index].run(runs_per_turn[index]))
         timings[index].rounds.append(number)
 
-    number, unfinished = 0, list(range(1, len(everyone)))
+    number, unfinished = 0, list(range(1, len(all_workloads)))
     while unfinished:
         take_turn(0)
         for index in unfinished:
@@ -147,7 +147,7 @@ def time_interleaved(
 
 
 def _is_done(runs: Sequence[Run], rule: StoppingRule) -> bool:
-    """Return whether the workload with these runs needs no more."""
+    """Return whether the workload needs no more runs."""
     if len(runs) < rule.required_runs:
         return False
     if sum(run.ms for run in runs) >= rule.max_ms:
@@ -172,7 +172,7 @@ def round_slowdowns(reference: Timings, statistic: Callable[[Sequence[Run]], flo
 
 
 def drift(slowdowns: Sequence[float]) -> float:
-    """Return by which share the slowest round was slower than the fastest."""
+    """Return the relative slowdown of the slowest round against the fastest."""
     return max(slowdowns) / min(slowdowns) - 1
 
 

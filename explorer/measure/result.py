@@ -74,7 +74,7 @@ class Latency:
         ci95_ms: A 95% confidence interval of the median.
         runs: The number of runs.
         throughput: Images per second at ``reported_ms``.
-        method: The statistic of ``reported_ms``, in words.
+        method: The description of the statistic of ``reported_ms``.
         environment: The conditions of the measurement.
         reference_ms: The latency of the fixed reference network in the same measurement.
         drift: The relative change of the reference latency during the measurement.

@@ -86,7 +86,7 @@ def make_settings(
 def _check_words(setting: Setting) -> None:
     """Raise MeasurementError unless each field has a value that some device supports."""
     if not 1 <= setting.batch <= MAX_BATCH:
-        raise MeasurementError(f"a batch lies in 1..{MAX_BATCH}, found {setting.batch}")
+        raise MeasurementError(f"a batch must be in 1..{MAX_BATCH}, found {setting.batch}")
     for what, word, known in (
         ("dtype", setting.dtype, DTYPES),
         ("layout", setting.layout, LAYOUTS),
@@ -110,14 +110,14 @@ def _cpu_fault(setting: Setting, cpuinfo: Path = CPU_INFO) -> str:
         if absent := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
             return f"{', '.join(absent)} not installed; pip install 'explorer[latency]', or use eager"
         if (setting.dtype, setting.layout) != ("float32", "nchw"):
-            return "onnxruntime is measured in float32 and nchw alone"
+            return "onnxruntime is measured in float32 and nchw only"
     return ""
 
 
 def _cuda_fault(setting: Setting, device: str) -> str:
     """Return why a GPU cannot run this setting; empty if it can."""
     if setting.mode == "onnxruntime":
-        return "onnxruntime is measured on a CPU alone; use graph or compile, or --device cpu"
+        return "onnxruntime is measured on a CPU only; use graph or compile, or --device cpu"
     if setting.mode == "compile" and find_spec("triton") is None:
         return "torch.compile needs triton for a GPU, and it is not installed; use graph"
     if setting.mode == "compile" and (missing := _missing_compiler("CC", _CC)):
@@ -136,4 +136,4 @@ def _missing_compiler(variable: str, usual: Iterable[str]) -> str:
     named = os.environ.get(variable)
     if any(map(shutil.which, [named] if named else usual)):
         return ""
-    return f"{variable}={named} is not to be found" if named else f"{' or '.join(usual)} is not on the PATH"
+    return f"{variable}={named} was not found" if named else f"{' or '.join(usual)} is not on the PATH"

@@ -1,4 +1,4 @@
-"""``Architecture``: a residual network without open choices, the value that all later steps share.
+"""``Architecture``: a residual network without open choices, the input of all later steps.
 
 An ``Architecture`` is a stem, stages of blocks and a head, all of ops with literal numbers. It is frozen, checked on
 construction, and equal to another one if both compute the same function.
@@ -64,7 +64,7 @@ class Architecture:
             ("classes", self.classes, 65_536),
         ):
             if not 1 <= value <= high:
-                raise ArchitectureError(f"{name} must lie in 1..{high}, found {value}")
+                raise ArchitectureError(f"{name} must be in 1..{high}, found {value}")
         if not self.stages or not all(stage.blocks for stage in self.stages):
             raise ArchitectureError("an architecture needs at least one stage, and a block in each")
         for number, stage in enumerate(self.stages, 1):
@@ -156,7 +156,7 @@ class Architecture:
             digest: The expected digest; empty for any.
 
         Raises:
-            ArchitectureError: The text is no valid architecture, or has another digest.
+            ArchitectureError: The text is not a valid architecture, or has another digest.
         """
         try:
             data = parse_json(text)

@@ -116,7 +116,7 @@ class _Sequence:
         _, simple, text, output = found
         if everywhere:
             output = self.shape
-        if simple is None or (isinstance(simple, Activation) and simple.keeps(self.low, self.high)):
+        if simple is None or (isinstance(simple, Activation) and simple.is_identity_on(self.low, self.high)):
             return
         last = self.steps[-1].op if self.steps else None
         if last is not None:
@@ -124,7 +124,11 @@ class _Sequence:
                 self._take_back()
                 self._add(Scale(simple.factor * last.factor))
                 return
-            if (simple.moves or simple.selects) and isinstance(last, Activation) and last.passes(simple, self.shape):
+            if (
+                (simple.moves or simple.selects)
+                and isinstance(last, Activation)
+                and last.commutes_with(simple, self.shape)
+            ):
                 self._take_back()
                 self._add(simple)
                 self._add(last)
@@ -172,7 +176,7 @@ class _Sequence:
 
 
 def _is_shortcut(side: _Sequence, other: _Sequence) -> bool:
-    """Return whether ``side`` is the shortcut of a sum: it has fewer ops, or as many and the smaller text."""
+    """Return whether ``side`` is the shortcut of a sum: it has fewer ops, or equally many and the smaller text."""
     if len(side.steps) == len(other.steps):
         return str(side) < str(other)
     return len(side.steps) < len(other.steps)

@@ -33,7 +33,7 @@ _FACTORIES = frozenset((torch.empty, torch.zeros, torch.ones, torch.full, torch.
 def float32_on_cpu() -> Iterator[None]:
     """Create new tensors of this thread as float32 on the CPU in the ``with`` block, whatever torch's defaults are."""
     if torch.get_default_dtype() is torch.float32 and torch.get_default_device().type == "cpu":
-        yield  # the mode would run Python code at each call of a torch function
+        yield  # the mode would run Python code in each call of a torch function
     else:
         with _Float32OnCPU():
             yield

@@ -12,7 +12,7 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
 from explorer.space.search_space import SearchSpace
 
-PLAIN = OpCost._fields  # the costs that are sums over layers: params, macs, activations
+SUMMED_COSTS = OpCost._fields  # the costs that are sums over layers: params, macs, activations
 
 Row = Mapping[str, Any]
 
@@ -40,11 +40,11 @@ def score_networks(
             continue
         seen.add(architecture.digest)
         cost = count_cost(architecture)
-        plain = {name: getattr(cost, name) for name in PLAIN}
+        plain = {name: getattr(cost, name) for name in SUMMED_COSTS}
         yield {"index": index, "digest": architecture.digest, **plain, **score(architecture)}
 
 
-def drawn(space: SearchSpace, n: int, seed: int) -> list[int]:
+def sample_indices(space: SearchSpace, n: int, seed: int) -> list[int]:
     """Sample derivations uniformly, without replacement.
 
     Args:
@@ -59,16 +59,16 @@ def drawn(space: SearchSpace, n: int, seed: int) -> list[int]:
     return indices
 
 
-def beside_costs(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Correlation]]:
-    """Rank correlations of scores with costs.
+def correlate_with_costs(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Correlation]]:
+    """Return the rank correlations of scores with costs.
 
     Args:
         rows: Rows of ``score_networks``.
         names: Names of scores in the rows.
 
     Returns:
-        Cost in PLAIN -> the correlation of each score with that cost, over all and at equal MACs.
+        Cost in SUMMED_COSTS -> the correlation of each score with that cost, over all and at equal MACs.
     """
-    columns = {name: [row[name] for row in rows] for name in (*PLAIN, *names)}
+    columns = {name: [row[name] for row in rows] for name in (*SUMMED_COSTS, *names)}
     scores = {name: columns[name] for name in names}
-    return {plain: rank_correlations(scores, columns[plain], columns["macs"]) for plain in PLAIN}
+    return {plain: rank_correlations(scores, columns[plain], columns["macs"]) for plain in SUMMED_COSTS}

@@ -25,7 +25,7 @@ from explorer.networks.build import Network, ResidualBlock, build_network
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import TensorShape
 from explorer.scoring.names import NAMES, check_scores
-from explorer.training.convolutions import sound_convolutions
+from explorer.training.convolutions import replace_faulty_convolutions
 
 BATCH = 32  # images per score by default
 ZEN_ALPHA = 0.01  # scale of zen's input noise, alpha in the paper
@@ -88,7 +88,7 @@ def score_architecture(
         sample = _batch(architecture, data, batch, seed)
         for name in names:
             net = _initialised(architecture, seed)
-            with sound_convolutions(net):
+            with replace_faulty_convolutions(net):
                 score = SCORES[name](net, sample)
             found[name] = score if score is not None and math.isfinite(score) else None
     return found
@@ -177,7 +177,7 @@ def synflow(net: Network, sample: Batch) -> float:
         for parameter in net.parameters():
             parameter.abs_()
     removed = (m for m in net.modules() if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES))
-    with _replaced(removed, lambda module, x: x):
+    with _replace_forward(removed, lambda module, x: x):
         net(torch.ones_like(sample.images[:1], dtype=torch.float64)).sum().backward()
     return _log(sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None))
 
@@ -254,7 +254,7 @@ def zen(net: Network, sample: Batch) -> float | None:
     x = torch.empty_like(sample.images).normal_(generator=random)
     near = x + ZEN_ALPHA * torch.empty_like(x).normal_(generator=random)
     blocks = (m for m in net.modules() if isinstance(m, ResidualBlock) and m.merge is None and len(m.branch))
-    with torch.no_grad(), _replaced(blocks, lambda block, x: block.after(block.branch(block.pre(x)))):
+    with torch.no_grad(), _replace_forward(blocks, lambda block, x: block.after(block.branch(block.pre(x)))):
         hooks = [norm.register_forward_pre_hook(note) for norm in norms]
         before = _features(net, x)
         for hook in hooks:
@@ -317,7 +317,7 @@ def _features(net: Network, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _replaced(modules: Iterable[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> Iterator[None]:
+def _replace_forward(modules: Iterable[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> Iterator[None]:
     """Replace the forward methods of modules by ``forward(module, x)`` inside the ``with`` block."""
     changed = list(modules)
     for module in changed:

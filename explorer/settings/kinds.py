@@ -85,41 +85,41 @@ class Whole(Kind):
     """A whole number.
 
     Attributes:
-        least: The smallest valid value.
-        most: The largest valid value; None for no limit.
-        most_typed: The largest value in text or in a settings file, because a larger one is likely a typing error;
+        min: The smallest valid value.
+        max: The largest valid value; None for no limit.
+        max_typed: The largest value in text or in a settings file, because a larger one is likely a typing error;
             None for no limit.
-        auto: Whether the text ``auto`` stands for None.
+        auto: Whether the text ``auto`` is valid and means None.
     """
 
-    least: int = 1
-    most: int | None = None
-    most_typed: int | None = None
+    min: int = 1
+    max: int | None = None
+    max_typed: int | None = None
     auto: bool = False
 
     @property
     def range(self) -> str:
-        if self.most is not None:
+        if self.max is not None:
             return ""
-        return f"at least {self.least:,}" if self.most_typed is None else f"{self.least:,} to {self.most_typed:,}"
+        return f"at least {self.min:,}" if self.max_typed is None else f"{self.min:,} to {self.max_typed:,}"
 
     def read(self, name: str, value: Any) -> int | None:
         if self.auto and isinstance(value, str) and value.strip().lower() == "auto":
             return None
         number = self.check(name, parse_whole(value) if isinstance(value, str) else value)
-        if self.most_typed is not None and number > self.most_typed:
-            raise SettingError(f"{name} must be at most {self.most_typed:,}, found {number:,}")
+        if self.max_typed is not None and number > self.max_typed:
+            raise SettingError(f"{name} must be at most {self.max_typed:,}, found {number:,}")
         return number
 
     def check(self, name: str, value: Any) -> int:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if self.most is not None:
-            if not whole or not self.least <= value <= self.most:
-                raise SettingError(f"{name} must be a whole number from {self.least} to {self.most}, found {value!r}")
+        if self.max is not None:
+            if not whole or not self.min <= value <= self.max:
+                raise SettingError(f"{name} must be a whole number from {self.min} to {self.max}, found {value!r}")
         elif not whole:
             raise SettingError(f"{name} must be a whole number, found {value!r}")
-        elif value < self.least:
-            raise SettingError(f"{name} must be at least {self.least}, found {value}")
+        elif value < self.min:
+            raise SettingError(f"{name} must be at least {self.min}, found {value}")
         return int(value)
 
 

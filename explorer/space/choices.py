@@ -1,4 +1,4 @@
-"""Choices by name: what a choice point is called in a network, and a ``Derivation``, which answers all of them."""
+"""The names of choice points in a network, and ``Derivation``, the choices of one network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Derivation:
     """All choices of one network.
 
     Attributes:
-        choices: Name of the choice -> text of the chosen alternative, in the order in which the choices arise.
+        choices: Name of the choice -> text of the chosen alternative, in the order of the network.
     """
 
     choices: Mapping[str, str]
@@ -73,7 +73,7 @@ def choice_name(point: Point, unit: str, use: int = 1) -> str:
     Args:
         point: The choice point.
         unit: ``stem``, ``head``, ``stage2`` (its numbers), ``stage2.transition`` or ``stage2.block3``.
-        use: Which use within the unit it is, from 1; it matters to points that are drawn at each use.
+        use: Number of the use within the unit, from 1, for points with the scope ``use``.
     """
     if point.scope == "network":
         return point.name
@@ -85,7 +85,7 @@ def choice_name(point: Point, unit: str, use: int = 1) -> str:
 
 
 def answers_in(choices: Mapping[str, str], unit: str) -> Lookup:
-    """Return a function that looks up choice points of ``unit`` in ``choices``; it counts uses as they come.
+    """Return a function that looks up choice points of ``unit`` in ``choices``; it counts the uses of a point.
 
     The function raises Fault for a choice that is missing or names no alternative.
     """

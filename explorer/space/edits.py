@@ -14,7 +14,7 @@ class Neighbour(NamedTuple):
 
     Attributes:
         choice: The name of the choice.
-        option: The alternative that it has in ``derivation``.
+        option: Its alternative in ``derivation``.
         derivation: The other derivation.
     """
 
@@ -23,7 +23,7 @@ class Neighbour(NamedTuple):
     derivation: Derivation
 
 
-def asked(space: SearchSpace, derivation: Derivation) -> list[Choice]:
+def current_choices(space: SearchSpace, derivation: Derivation) -> list[Choice]:
     """Return the choices of a derivation with their alternatives, in order."""
     found: list[Choice] = []
 
@@ -35,10 +35,10 @@ def asked(space: SearchSpace, derivation: Derivation) -> list[Choice]:
     return found
 
 
-def changed(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
+def change_choice(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
     """Return the derivation with one choice changed and all others kept.
 
-    Choices that arise only then take their first alternative.
+    Choices that occur only then take their first alternative.
     """
 
     def choose(choice: Choice) -> str:
@@ -49,7 +49,7 @@ def changed(space: SearchSpace, derivation: Derivation, name: str, option: str) 
 
 def neighbours(space: SearchSpace, derivation: Derivation) -> Iterator[Neighbour]:
     """Yield one derivation for every other alternative of every choice, in order."""
-    for choice in asked(space, derivation):
+    for choice in current_choices(space, derivation):
         for option in choice.options:
             if option != derivation.choices[choice.name]:
-                yield Neighbour(choice.name, option, changed(space, derivation, choice.name, option))
+                yield Neighbour(choice.name, option, change_choice(space, derivation, choice.name, option))

@@ -1,6 +1,6 @@
 """A search space as data: expressions as trees, the rules of the stages, and the ``Grammar`` that holds them.
 
-Each node of a tree knows its place in the file. Every place where the file leaves something open is a ``Point``.
+Each node of a tree has its place in the file. Every open choice of the file is a ``Point``.
 Nothing here reads text, counts or derives networks; everything that does imports this module.
 """
 
@@ -16,8 +16,8 @@ from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 
 Place = tuple[int, int]  # line and column in the space file, from 1
-SCOPES = ("network", "stage", "block", "use")  # how often a rule is drawn, from the least to the most often
-LARGEST = 10**30  # numerators and denominators above it are refused
+SCOPES = ("network", "stage", "block", "use")  # scopes of a choice, from the largest to the smallest
+MAX_NUMBER = 10**30  # numerators and denominators above it are errors
 
 
 class Fault(Exception):
@@ -34,13 +34,13 @@ class Fault(Exception):
 
 @dataclass(eq=False, slots=True)
 class Point:
-    """A choice point: something that the file leaves open.
+    """A choice point: one open choice of the file.
 
     Attributes:
-        name: The rule or section that owns it, as in ``attn`` or ``block.1``. The parser sets it last.
+        name: The rule or section that owns it, as in ``attn`` or ``block.1``. Set by the parser at the end.
         options: The texts of the alternatives, in the order of the file.
-        scope: How often it is drawn: ``network``, ``stage``, ``block`` or ``use``.
-        offset: Where its expression has it, in characters from 0.
+        scope: Its scope: one choice per ``network``, ``stage``, ``block`` or ``use``.
+        offset: Its offset in the expression, in characters from 0.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Node:
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """The nodes directly in this one, in reading order."""
+        """The child nodes, in reading order."""
         return ()
 
     def constant(self) -> Fraction | None:
@@ -68,7 +68,7 @@ class Node:
         return None
 
 
-# Structure: nodes that stand for layers. ``Group`` and ``Alternatives`` occur in values too.
+# Structure: nodes that represent layers. ``Group`` and ``Alternatives`` occur in values too.
 
 
 @dataclass(eq=False, slots=True)
@@ -152,13 +152,13 @@ class Copied(Node):
 
 @dataclass(eq=False, slots=True)
 class Broken(Node):
-    """A part with an error that is already reported. What depends on the part raises the same error."""
+    """A part with an error that is already reported. Parts that depend on it raise the same error."""
 
     place: Place
     message: str
 
 
-# Values: nodes that stand for numbers and words.
+# Values: nodes that represent numbers and words.
 
 
 @dataclass(eq=False, slots=True)
@@ -194,7 +194,7 @@ class Arithmetic(Node):
         operator: + - * / or ``round``: to the nearest multiple of ``right``, at least one.
         left: The first value.
         right: The second value.
-        place: Where the file has it.
+        place: Its place in the file.
         text: The expression as the file spells it.
     """
 
@@ -219,7 +219,7 @@ def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
     """Return the exact result of one operation.
 
     Raises:
-        ArithmeticError: For a division by zero, or a result beyond ``LARGEST``.
+        ArithmeticError: For a division by zero, or a result beyond ``MAX_NUMBER``.
     """
     if operator == "+":
         value = left + right
@@ -233,7 +233,7 @@ def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
         value = left / right
     else:
         value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
-    if abs(value.numerator) > LARGEST or value.denominator > LARGEST:
+    if abs(value.numerator) > MAX_NUMBER or value.denominator > MAX_NUMBER:
         raise OverflowError("the number is too large or too precise")
     return value
 
@@ -246,7 +246,7 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def reachable(rules: Mapping[str, Node], roots: Iterable[Node]) -> Iterator[Node]:
-    """Yield all nodes that ``roots`` can come to, following each rule once."""
+    """Yield all nodes that can be reached from ``roots``, following each rule once."""
     seen: set[str] = set()
     pending = list(roots)
     while pending:
@@ -294,7 +294,7 @@ class StageRule:
         block: Every block but the first.
         first: The block that opens the stage.
         shortcuts: Rule name -> the shortcuts of blocks derived through that rule; the general ones under "".
-        place: Where the file has the stage.
+        place: The place of the stage in the file.
     """
 
     blocks: Node
@@ -323,7 +323,7 @@ class Grammar:
 
     Attributes:
         name: The space's name.
-        about: One line on what the space asks.
+        about: Description of the space in one line.
         text: The file's text.
         source: The file's name, as errors print it.
         input: The shape of one image.
@@ -334,7 +334,7 @@ class Grammar:
         stages: One rule for each stage.
         rules: Rule name -> expression.
         points: All choice points.
-        limits: The bounds on costs that a search keeps.
+        limits: The bounds on costs in a search.
     """
 
     name: str

@@ -21,19 +21,19 @@ BOUND = r"^\s*(<=|>=|=<|=>|≤|≥|<|>)\s*([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE
 RULE_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 
 ABOUT = {
-    "name": "the space's name; the file's when left out",
-    "about": "one line on what the space asks",
+    "name": "the space's name; by default that of the file",
+    "about": "description of the space in one line",
     "input": "channels x height x width, as in 3x32x32; a data set chosen at run time overrides it",
     "classes": "the number of classes; a data set chosen at run time overrides it",
-    "stem": "layers before the first stage; `post` copies the norms and activations behind the first block's last conv",
+    "stem": "layers before the first stage; `post` copies the norms and activations after the first block's last conv",
     "stages": "blocks, width, stride, dilation: one value for all stages or a list; or a list of mappings, one a stage",
-    "block": "what every block is: the residual branch, one merge (+, cat, gate), what follows it",
+    "block": "every block: the residual branch, one merge (+, cat, gate), the layers after it",
     "shortcut": "`same` where a block keeps its shape, `changed` where it does not, `from`; or by rules' names",
-    "transition": "layers before every stage but the first; they take the stage's stride",
+    "transition": "layers before every stage but the first; they have the stage's stride",
     "head": "layers after the last stage; `pre` copies the norms and activations that open the last block",
-    "grammar": "rules: a name and what it stands for; `|` separates alternatives",
-    "vary": "how often a rule is drawn: once for the network, in each stage, in each block, or at each use",
-    "limits": "bounds on costs that a search keeps, as in <= 50M",
+    "grammar": "rules: name and expression; `|` separates alternatives",
+    "vary": "scope of a rule: one choice per network, per stage, per block, or per use",
+    "limits": "bounds on costs in a search, as in <= 50M",
 }
 
 

@@ -64,10 +64,10 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
     except UnicodeEncodeError as error:
         raise SpaceError([Problem(source, 1, 1, f"not UTF-8: {error.reason}")]) from None
     grammar, problems = parse_grammar(data, source)
-    return _validated(SearchSpace(**vars(grammar)), problems)
+    return _set_validated(SearchSpace(**vars(grammar)), problems)
 
 
-def _validated(space: SearchSpace, problems: Iterable[Problem] = ()) -> SearchSpace:
+def _set_validated(space: SearchSpace, problems: Iterable[Problem] = ()) -> SearchSpace:
     """Set ``validated`` of a space that was just made. Raises SpaceError with ``problems`` and those found."""
     object.__setattr__(space, "validated", validate(space, space.decisions, space.deriver, problems))
     return space
@@ -80,7 +80,7 @@ class SearchSpace(Grammar):
     A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order.
 
     Attributes:
-        validated: "all" if every combination of block, arriving shape and choices was built on loading, "sampled" if
+        validated: "all" if every combination of block, input shape and choices was built on loading, "sampled" if
             there are too many and some derivations were.
     """
 
@@ -97,11 +97,11 @@ class SearchSpace(Grammar):
         return Deriver(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields alone: the counts are made again when needed."""
+        """Return the fields alone; counts are computed again when needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def count(self) -> int:
-        """Return the exact number of derivations. A choice counts only where the other choices make it arise.
+        """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.
 
         Raises:
             SpaceError: If too many choices depend on each other.
@@ -125,7 +125,7 @@ class SearchSpace(Grammar):
 
         Raises:
             SpaceError: If the space has no such derivation.
-            TypeError: If the value is of none of the accepted types.
+            TypeError: If the value has none of the accepted types.
         """
         return self.decisions.rank(self.derivation(which))
 
@@ -161,13 +161,13 @@ class SearchSpace(Grammar):
         return self.unrank(operator.index(which))
 
     def derive(self, choose: Chooser) -> Derivation:
-        """Return the derivation that ``choose`` answers.
+        """Return the derivation with the options that ``choose`` returns.
 
         Args:
-            choose: Called once for each choice that arises; returns one of its options.
+            choose: Called once for each choice that occurs; returns one of its options.
 
         Raises:
-            ValueError: If an answer is none of the options.
+            ValueError: If ``choose`` returns a text that is not an option.
         """
         return self.decisions.walk(choose)
 
@@ -206,7 +206,7 @@ class SearchSpace(Grammar):
         """Return ``n`` independent draws with replacement, uniform over derivations.
 
         Args:
-            n: How many, from 0.
+            n: Number of derivations, from 0.
             seed: The same seed gives the same draws.
 
         Raises:
@@ -269,7 +269,7 @@ class SearchSpace(Grammar):
 
         Raises:
             SpaceError: With its place in the file, if the network cannot be built or there is no such derivation.
-            TypeError: If the value is of none of the accepted types.
+            TypeError: If the value has none of the accepted types.
         """
         derivation = which if isinstance(which, Derivation) else self.derivation(which)
         return self.deriver.architecture(derivation.choices)
@@ -282,13 +282,13 @@ class SearchSpace(Grammar):
             classes: The number of classes.
 
         Raises:
-            SpaceError: If a derivation does not build then.
+            SpaceError: If a derivation cannot be built with them.
         """
-        return _validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
+        return _set_validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
 
     @cached_property
     def digest(self) -> str:
-        """The identity of what the file says, without blanks and comments, with input and classes."""
+        """Digest of the content of the file, without blanks and comments, and of input and classes."""
         text = f"{FORMAT}\n{content(self.text)}\n{self.input}\n{self.classes}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

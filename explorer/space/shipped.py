@@ -1,4 +1,4 @@
-"""Where space files are: a path, or the bare name of one that comes with the package."""
+"""Finding of space files: by a path, or by the name of one that comes with the package."""
 
 from __future__ import annotations
 

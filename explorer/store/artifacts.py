@@ -13,7 +13,7 @@ def artifacts_folder(database_file: Path | None, study: str, created: float) -> 
     """Return the folder of a study's files, ``explorer.artifacts/<slug>``.
 
     Args:
-        database_file: The file of an SQLite database; the folder is beside it. None for a database server: the folder
+        database_file: The file of an SQLite database; the folder is next to it. None for a database server: the folder
             is in the current folder.
         study: The study's name.
         created: When the study was created, in seconds since the epoch. It distinguishes studies of the same name in

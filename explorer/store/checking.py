@@ -36,7 +36,7 @@ class Check(NamedTuple):
 
     Attributes:
         passes: Returns whether a value is valid.
-        expected: The valid values in words, for messages.
+        expected: The valid values as text, for messages.
     """
 
     passes: Callable[[Any], bool]
@@ -86,7 +86,7 @@ def check_row(where: str, row: Mapping[str, Any], checks: Mapping[str, Check]) -
     """Validate columns of a row.
 
     Args:
-        where: The table and the row in words, for messages.
+        where: The table and the row as text, for messages.
         row: The values by column.
         checks: The check of each column to validate.
 
@@ -102,7 +102,7 @@ def read_json(where: str, text: Any, check: Check) -> Any:
     """Return the value that a column stores as JSON.
 
     Args:
-        where: The table, the row and the column in words, for messages.
+        where: The table, the row and the column as text, for messages.
         text: The JSON.
         check: Validates the decoded value.
 
@@ -136,13 +136,13 @@ def damage_at(where: str) -> Iterator[None]:
     """Raise DamagedRow in place of the errors of building a value from a row's JSON.
 
     Args:
-        where: The table, the row and the column in words, for the message.
+        where: The table, the row and the column as text, for the message.
     """
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DamagedRow(f"{where} does not hold what the explorer writes there ({message})") from error
+        raise DamagedRow(f"{where} is not what the explorer writes there ({message})") from error
 
 
 def describe(value: Any) -> str:
@@ -214,7 +214,7 @@ def read_result(where: str, value: Any) -> TrainingResult | None:
     """Return the training result that a column stores.
 
     Args:
-        where: The table, the row and the column in words, for messages.
+        where: The table, the row and the column as text, for messages.
         value: The JSON of a training result, or None for NULL.
 
     Returns:

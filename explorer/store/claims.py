@@ -213,8 +213,8 @@ class TrialLeases:
     def reap(self) -> list[TrialRecord]:
         """Fail the running trials whose worker is lost (``LeaseWatch``), and return them.
 
-        Any worker may resume such a trial. After RETRIES resumptions the failure is final, because the trial may be
-        what kills its workers.
+        Any worker may resume such a trial. After RETRIES resumptions the failure is final, because the trial may
+        be the cause.
 
         Raises:
             StoreError: The database cannot be written to.
@@ -230,12 +230,12 @@ class TrialLeases:
 
         return self._write(work)
 
-    def undecided(self) -> int:
-        """Return the number of networks that are trained by workers of which it is unknown whether they run.
+    def uncertain(self) -> int:
+        """Return the number of networks whose workers may or may not be running.
 
-        After the duration of a lease each of these workers is known to run or known to be lost.
+        After the duration of a lease this is known for each of these workers.
         """
-        numbers = cast(list[int], self.watch.undecided())
+        numbers = cast(list[int], self.watch.uncertain())
         if not numbers:
             return 0
         training = (*among(self.study.id, numbers), trials.c.state == "running", trials.c.same_as.is_(None))
@@ -257,7 +257,7 @@ class TrialLeases:
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
-        on_trouble: Callable[[], None] = lambda: None,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> T:
         """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads."""
 
@@ -265,7 +265,7 @@ class TrialLeases:
             lock_study(connection, self.study.id)
             return work(connection)
 
-        return self.study.database.write(locked, retry_seconds, on_trouble)
+        return self.study.database.write(locked, retry_seconds, on_retry)
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))

@@ -1,8 +1,8 @@
 """List the files of a study that are no longer needed: weights of dominated networks, and files of lost workers.
 
 These files are needed: the weights of running trials and of every network on a frontier (of all objectives together, or
-of one measured objective versus one cost), and the checkpoints of trainings that run or can be resumed. Files that
-belong to no network of the study are never listed. Weights that were removed are trained again on demand.
+of one measured objective versus one cost), and the checkpoints of trainings that run or can be resumed. Files of
+other networks are never listed. Weights that were removed are trained again on demand.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def removable_files(study: Study) -> list[Removable]:
     for path in files:
         reason = ""
         if path in stale:
-            reason = "left half-written by a process that is gone"
+            reason = "partial file of a process that has ended"
         elif path.suffix == ".safetensors" and path.stem in known and path.stem not in needed_weights:
             reason = f"weights of trial {known[path.stem]}, on no frontier"
         elif path.suffix == ".checkpoint":

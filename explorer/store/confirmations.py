@@ -28,7 +28,7 @@ _FIELDS = {each.name for each in fields(ConfirmationRecord)}
 
 
 def read_confirmations(study: StudyIdentity, since_revision: int = 0) -> list[ConfirmationRecord]:
-    """Return the confirmations of a study in the order in which they began.
+    """Return the confirmations of a study in the order of their start.
 
     Args:
         study: The study.
@@ -72,7 +72,7 @@ class Wanted:
 
     @classmethod
     def of(cls, record: ConfirmationRecord) -> Wanted:
-        """Return the request that a record answers."""
+        """Return the request of a record."""
         return cls(record.digest, record.epochs, record.seed)
 
 
@@ -96,7 +96,7 @@ class ConfirmationWriter:
         Args:
             wanted: The requested trainings, in order of preference.
             since: A revision of the study: trainings that failed after it are not claimed. None: all failed trainings
-                can be claimed again, since the cause of the failure may be gone.
+                can be claimed again, since the cause of the failure may be fixed.
 
         Returns:
             The training, which now belongs to this worker; None if there is none to claim.
@@ -139,7 +139,7 @@ class ConfirmationWriter:
             training: The training.
             test: Metric -> value on the test split. None: the training failed.
             result: The result of the training, if there is one.
-            environment: Where the network was trained.
+            environment: The environment of the training.
             reason: Why the training failed.
 
         Returns:

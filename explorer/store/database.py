@@ -1,4 +1,4 @@
-"""Open a database for reading or writing, retry failed writes, and turn driver errors into StoreErrors.
+"""Open a database for reading or writing, retry failed writes, and convert driver errors to StoreErrors.
 
 A database of an earlier schema version is migrated when it is opened for writing; an SQLite file is copied before. When
 it is opened for reading, it does not change, and each read sees its tables as the current ones (``migrations``).
@@ -53,7 +53,7 @@ from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.system.files import remove
 
-RETRY_SECONDS = 600  # how long a failed write is retried: a training may have taken hours
+RETRY_SECONDS = 600  # for which a failed write is retried: a training may have taken hours
 FIRST_PAUSE = 0.1  # seconds before the first retry; each later pause is twice as long
 MAX_PAUSE = 10.0  # seconds between two retries at most
 FREE_BYTES = 256 << 20  # free disk space without which no search begins
@@ -64,7 +64,7 @@ T = TypeVar("T")
 
 
 class UnstorableValue(StoreError):
-    """A value that the database cannot store. A retry would fail as well."""
+    """A value that the database cannot store; a retry is useless."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,16 @@ class Database:
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
-        on_trouble: Callable[[], None] = lambda: None,
+        on_retry: Callable[[], None] = lambda: None,
     ) -> T:
         """Run a function in one writing transaction.
 
         If the database is locked, full or unavailable, the transaction is retried with growing pauses.
 
         Args:
-            work: Writes to the database by the connection that it is given. It may run several times.
+            work: Writes to the database with the given connection. It may run several times.
             retry_seconds: For how long a failed transaction is retried.
-            on_trouble: Called once, before the first pause.
+            on_retry: Called once, before the first pause.
 
         Returns:
             The value that ``work`` returns.
@@ -145,7 +145,7 @@ class Database:
                     return result
                 except OperationalError as error:
                     if pause == FIRST_PAUSE:
-                        on_trouble()
+                        on_retry()
                     if time.monotonic() + pause > end or self.stop_retrying.is_set():
                         raise
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, driver_message(error), pause)
@@ -251,7 +251,9 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
         database = Database(_engine(url, poolclass=NullPool), shown, None)
     else:
         if not file.exists():
-            raise StoreError(f"{shown}: there is no file {file}; 'explorer search' makes it, or give another --storage")
+            raise StoreError(
+                f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage"
+            )
         check_file(file, shown)
         database = Database(reading_engine(file, without_locks(file, shown)), shown, file)
     with database.read() as connection:
@@ -271,7 +273,7 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
 
     Raises:
         StoreError: The file is not a database, the tables are of a later version, or they are of an earlier version and
-            a worker of that version runs. Nothing was written.
+            a worker of that version runs. Nothing is written.
     """
     check_storage(storage)
     if storage is None:
@@ -333,9 +335,9 @@ def _make_tables(database: Database) -> None:
 
 
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
-    """Raise StoreError if a storage cannot be written to, as far as this shows without opening it.
+    """Raise StoreError if a storage cannot be written to, as far as this can be checked without opening it.
 
-    Called before long work, so that it does not fail at its end.
+    Called before long work whose result is stored.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a database in memory, which can be written to.
@@ -372,6 +374,6 @@ def _engine(url: URL, **options: Any) -> Engine:
         return sqlalchemy.create_engine(url, **options)
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
-            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which brings"
+            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
             " psycopg, and write postgresql://..."
         ) from None

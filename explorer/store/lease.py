@@ -20,7 +20,7 @@ from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_sta
 
 LEASE_SECONDS = 60.0  # without a renewal, after which other workers may resume the trial
 RENEW_SHARE = 0.25  # of a lease, between two renewals: three may fail before the lease expires
-RETRIES = 3  # times that a trial whose worker was lost is resumed: the trial may be what kills the workers
+RETRIES = 3  # resumptions of a trial after a lost worker: the trial may be the cause of the loss
 
 
 def renew_seconds() -> float:
@@ -41,7 +41,7 @@ def is_gone(worker: str) -> bool:
         worker: The worker's name.
 
     Returns:
-        False also if that is unknown; then only the worker's lease shows whether it runs. Names of earlier versions
+        False if this is unknown; then only the worker's lease shows whether it runs. Names of earlier versions
         (``host:pid:start:random``) are always unknown.
     """
     _, space, pid, start, _ = _parts(worker)
@@ -77,7 +77,7 @@ class HeldLease(NamedTuple):
 class _Observation:
     lease: HeldLease
     seconds: float = 0.0  # watched since the last renewal
-    renewed: bool = False  # at least once while this process watched
+    renewed: bool = False  # whether it was renewed while this process watched
 
 
 class LeaseWatch:
@@ -115,7 +115,7 @@ class LeaseWatch:
             if seen.lease.renewal is None or seen.seconds >= LEASE_SECONDS or is_gone(seen.lease.worker)
         }
 
-    def undecided(self) -> list[Hashable]:
+    def uncertain(self) -> list[Hashable]:
         """Return the keys of the observed leases whose worker is neither known to run nor known to be lost."""
         return [
             key

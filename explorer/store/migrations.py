@@ -1,6 +1,6 @@
 """Migration of databases of earlier schema versions, and reading such databases without changing them.
 
-A step leads from one schema version to the next. It lists the columns that it adds, changes or renames, each with the
+A step changes one schema version to the next. It lists the columns that it adds, changes or renames, each with the
 SQL expression of its value. For writing, ``migrate`` alters the tables and fills the columns with these expressions.
 For reading, ``show_as_current`` creates temporary views with the same expressions, and the database does not change. A
 step contains types and expressions in full, because ``schema`` describes only the current tables.
@@ -72,10 +72,10 @@ def without(column: str, *names: str) -> Sql:
 
 
 def step_2() -> list[Change]:
-    """Move values from the sampler's notes of a trial and from a study's fingerprint to columns of their own.
+    """Move values from the sampler's notes of a trial and from a study's fingerprint to separate columns.
 
-    The column ``sampler`` is renamed, so that a process of version 1 that still has the database open fails instead of
-    writing values that no version reads.
+    The column ``sampler`` is renamed, so that a process of version 1 that has the database open fails and cannot
+    write values that no version reads.
     """
     notes = ("latency", "failure", "seconds", "expected", "given_up", "in_order")
     of_trials = {

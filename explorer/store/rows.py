@@ -32,7 +32,7 @@ def read_row(where: str, table: Table, row: Mapping[str, Any]) -> dict[str, Any]
     """Return the fields that a row stores, by column.
 
     Args:
-        where: The table and the row in words, for messages.
+        where: The table and the row as text, for messages.
         table: The table. Columns that are not in ``row`` were not selected and are skipped.
         row: The values by column.
 
@@ -108,14 +108,14 @@ _RECORD_COLUMNS = [column for column in trials.c if column.name in _RECORD_FIELD
 
 
 def trial_row(number: Any) -> str:
-    """Return the table and row of a trial in words, for messages."""
+    """Return the table and row of a trial as text, for messages."""
     return f"explorer_trials, trial {number if type(number) is int else describe(number)}"
 
 
 def now(connection: Connection) -> float:
     """Return the seconds since the epoch by the database's clock, which is the same for all machines."""
     if connection.dialect.name == "sqlite":
-        return time.time()  # its processes share one machine, and SQLite's own clock counts whole seconds
+        return time.time()  # its processes share one machine, and SQLite's own clock has a resolution of a second
     return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
@@ -151,7 +151,7 @@ class Ending:
         objectives: All measured values.
         result: The result of the training, if there was one.
         reason: Why the trial failed or was stopped.
-        environment: Where the network was trained.
+        environment: The environment of the training.
         weights: The SHA-256 of the saved file of weights; empty if weights were not saved.
         resumable: Whether the trial was interrupted and can be resumed.
         expected: The objectives that a stopped trial is expected to reach, for samplers; empty if unknown.

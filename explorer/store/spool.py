@@ -73,7 +73,7 @@ def unsent(folder: Path) -> Iterator[Unsent]:
         try:
             yield _read(path)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, DamagedRow) as error:
-            _log.warning("%s: a result that waits to be written cannot be read: %s", path, error)
+            _log.warning("%s: an unsent result cannot be read: %s", path, error)
 
 
 def _read(path: Path) -> Unsent:

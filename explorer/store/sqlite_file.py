@@ -35,7 +35,7 @@ LOCK_WARNING_SECONDS = 3  # of waiting for a lock before a warning is logged
 _SQLITE_MAGIC = b"SQLite format 3\0"
 NO_LOCKS = (
     "the file system of {folder} does not support file locks, which SQLite needs; "
-    "put the database into a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
+    "put the database in a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
 )
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def check_file(file: Path, storage: str) -> None:
 
 
 def check_writable(file: Path, storage: str) -> None:
-    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files beside it."""
+    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files next to it."""
     for place in (file.resolve().parent, file):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
@@ -108,7 +108,8 @@ def without_locks(file: Path, storage: str) -> bool:
         storage: The database in messages.
 
     Raises:
-        StoreError: Its file system does not support locks, and it has a write-ahead log, which SQLite would not read.
+        StoreError: Its file system does not support locks, and it has a write-ahead log, which SQLite cannot
+            read without locks.
     """
     engine = reading_engine(file, timeout=LOCK_WARNING_SECONDS)
     try:
@@ -134,7 +135,7 @@ def without_locks(file: Path, storage: str) -> bool:
 def reading_engine(file: Path, without_locks: bool = False, timeout: float = BUSY_SECONDS) -> Engine:
     """Return an engine that opens the file read-only. Each transaction reads one consistent state.
 
-    A reader of a database in WAL mode creates a file beside it. If the folder is read-only and there is no write-ahead
+    A reader of a database in WAL mode creates a file next to it. If the folder is read-only and there is no write-ahead
     log, the connection is opened as immutable instead, since no process can write.
 
     Args:

@@ -79,7 +79,7 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def _path_url(text: str) -> URL:
-    """Return the URL of a text without a scheme, the path of a file. Raises StoreError if it is no path."""
+    """Return the URL of a text without a scheme, the path of a file. Raises StoreError if it is not a path."""
     if _NO_PATH.search(text):
         raise StoreError(f"this is not a storage URL; write a path, {DEFAULT_STORAGE} or {SERVER_STORAGE}")
     if text == ":memory:":

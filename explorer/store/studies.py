@@ -1,7 +1,7 @@
 """Open, list, create and change the studies of a storage.
 
 If several processes create the same study at the same time, one creates it and the others open it. Later only its
-limits, the places of its data and, at the user's request, the recorded code of the user's functions can change.
+limits, the places of its data and, on request, the recorded code of the user's functions can change.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def find_study(database: Database, name: str) -> Study:
         if not name and len(names) == 1:
             return _to_study(connection.execute(query).one(), database)
     if not names:
-        raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' makes one")
+        raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' creates one")
     listed = ", ".join(repr(each[:60]) for each in names[:20]) + (
         f" and {len(names) - 20} more" if len(names) > 20 else ""
     )
@@ -97,7 +97,7 @@ def _hint(name: str, names: list[str]) -> str:
     if colon and study in names:
         return f"; name the study alone: {study!r}"
     if "://" in name or name.endswith((".db", ".sqlite", ".sqlite3")):
-        return "; a storage is given by --storage, beside the name of a study"
+        return "; give the storage with --storage, and the name of a study"
     if name.endswith((".yaml", ".yml")):
         return "; that is the name of a space file, not of a study"
     return did_you_mean(name, names)
@@ -171,7 +171,7 @@ def create_study(
     seed: int,
     limits: Sequence[str] = (),
     data_places: Sequence[Mapping[str, str]] = (),
-    beside: bool = False,
+    always_new: bool = False,
 ) -> Study:
     """Create a study unless one of this name exists; return the study of this name.
 
@@ -185,8 +185,8 @@ def create_study(
         seed: The seed of the sampler.
         limits: Limits on the costs of its networks, as "macs<=4M".
         data_places: Where its data were found, the latest place first.
-        beside: Whether to create a new study in any case, with the first free name of NAME, NAME-2, NAME-3, ... Several
-            processes that do so at the same time create one study each.
+        always_new: Whether to create a new study in any case, with the first free name of NAME, NAME-2, NAME-3, ...
+            Several processes that do so at the same time create one study each.
 
     Raises:
         StoreError: The name is invalid, or the database cannot be written to.
@@ -206,7 +206,7 @@ def create_study(
 
     def work(connection: Connection) -> str:
         row["created"] = now(connection)
-        for candidate in chain([name], (f"{name}-{number}" for number in count(2)) if beside else ()):
+        for candidate in chain([name], (f"{name}-{number}" for number in count(2)) if always_new else ()):
             if insert_once(connection, studies, "name", {**row, "name": check_name(candidate)}):
                 return candidate
         return name

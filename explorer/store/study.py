@@ -34,7 +34,7 @@ from explorer.store.trials import (
 if TYPE_CHECKING:
     import pandas
 
-TERMS = ("data", "split", "recipe", "epochs")  # entries of a fingerprint that change what is trained
+TRAINING_SETTINGS = ("data", "split", "recipe", "epochs")  # fingerprint entries that affect trained networks
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Study(StudyIdentity):
         return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
 
     def mixed_environments(self) -> str:
-        """Return in words how many environments latencies were measured in, and how these differ; empty for one."""
+        """Describe the environments in which latencies were measured, and their differences; empty if there is one."""
         return mixed_environments(self._complete())
 
     def require_one_environment(self, names: Iterable[str]) -> None:
@@ -247,7 +247,7 @@ class Study(StudyIdentity):
 
         ``y`` is the first maximised objective that an evaluation measures, else the first that an evaluation measures.
         ``x`` is the first other minimised objective that is a cost, else the first other minimised objective that is
-        no training metric, else ``macs``. Costs are the analytic costs, ``latency_ms`` and the user's own costs.
+        not a training metric, else ``macs``. Costs are the analytic costs, ``latency_ms`` and the user's own costs.
         """
         directions = self.objectives
         costs = {*BEFORE_TRAINING, *self.fingerprint.get("costs", ())}
@@ -321,7 +321,7 @@ class Study(StudyIdentity):
         return read_gradient_flow(self, digest)
 
     def weights(self, record: TrialRecord) -> Path | None:
-        """Return the safetensors file of the trial's trained weights, or None if they were not kept."""
+        """Return the safetensors file of the trial's trained weights, or None if they were not saved."""
         path = weights_file(self.artifacts, record.digest)
         return path if record.weights and path.is_file() else None
 
@@ -362,12 +362,12 @@ class Study(StudyIdentity):
 
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
-        if not records:  # the costs that every trial will have
+        if not records:  # the costs of every trial
             known |= {*COSTS, *self.fingerprint.get("costs", ())}
         for name in names:
             if name not in known:
                 hint = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
-                raise StoreError(f"study {self.name!r} knows no quantity {name!r}; {hint}")
+                raise StoreError(f"study {self.name!r} has no quantity {name!r}; {hint}")
 
     def _require_fractions(self, limits: Iterable[Limit], records: list[TrialRecord]) -> None:
         for limit in limits:

@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 
 class NumberTaken(Exception):
-    """Another worker has begun the trial of this number: read its trials, then propose again."""
+    """Another worker has started the trial with this number; read its trials, then propose again."""
 
 
 def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
@@ -87,7 +87,7 @@ class StudyWriter(TrialLeases):
             it waits for that trial and ends with it. Otherwise it has ended.
 
         Raises:
-            NumberTaken: Another worker has begun the trial of this number, or ``total`` is reached.
+            NumberTaken: Another worker has started the trial with this number, or ``total`` is reached.
             StoreError: The database cannot be written to.
         """
         return self._with_lease(self._add(number, proposal, None, total))
@@ -102,7 +102,7 @@ class StudyWriter(TrialLeases):
             reason: Why it is not evaluated.
 
         Raises:
-            NumberTaken: Another worker has begun the trial of this number.
+            NumberTaken: Another worker has started the trial with this number.
             StoreError: The database cannot be written to.
         """
         return self._add(number, proposal, _refusal(state, reason))
@@ -111,7 +111,7 @@ class StudyWriter(TrialLeases):
         """Write the result of a trial of this worker, and of all trials that wait for it.
 
         The result also counts if the trial was failed as lost and no worker has resumed it. While the database cannot
-        be written to, the result is kept in a file (``deliver``).
+        be written to, the result is saved to a file (``deliver``).
 
         Args:
             number: The trial's number.
@@ -129,16 +129,16 @@ class StudyWriter(TrialLeases):
             try:
                 saved.append(spool.keep(self._spool, self.worker, number, ending))
             except OSError as error:  # the disk itself may fail: then only this process has the result
-                _log.warning("trial %d: its result cannot be kept in a file either: %s", number, error)
+                _log.warning("trial %d: its result cannot be saved to a file either: %s", number, error)
 
         own = (*of_trial(self.study.id, number), trials.c.worker == self.worker, unfinished())
-        on_trouble = save_to_file if not self.study.database.in_memory else None
+        on_retry = save_to_file if not self.study.database.in_memory else None
         try:
-            ended = self._finish(number, ending, own, on_trouble)
+            ended = self._finish(number, ending, own, on_retry)
         except UnstorableValue as error:  # if the trial were resumed, it would end in the same way
             _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
             plain = Ending("failed", reason=f"its result cannot be stored: {error}")
-            ended = self._finish(number, plain, own, on_trouble)
+            ended = self._finish(number, plain, own, on_retry)
         for path in saved:
             remove(path)
         if not ended:
@@ -182,7 +182,7 @@ class StudyWriter(TrialLeases):
         number: int,
         ending: Ending,
         held: tuple[ColumnElement[bool], ...],
-        on_trouble: Callable[[], None] | None = None,
+        on_retry: Callable[[], None] | None = None,
     ) -> list[TrialRecord]:
         """Write the result of the trial that the conditions ``held`` select, and end the trials that wait for it."""
 
@@ -203,7 +203,7 @@ class StudyWriter(TrialLeases):
             waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, revision)
             return self._records(connection, [number, *waiting])
 
-        return self._write(work, on_trouble=on_trouble or (lambda: None))
+        return self._write(work, on_retry=on_retry or (lambda: None))
 
     def resume(self, total: int | None = None) -> TrialRecord | None:
         """Resume the first interrupted trial, with its number and seed.
@@ -284,7 +284,7 @@ class StudyWriter(TrialLeases):
             number: The trial's number.
 
         Returns:
-            The trial. None if it is not stopped any more, since another worker has reopened it.
+            The trial. None if it is not stopped any more, because another worker has reopened it.
 
         Raises:
             StoreError: The database cannot be written to.
@@ -313,7 +313,7 @@ class StudyWriter(TrialLeases):
         return self._write(work)
 
     def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """Return the notes that the sampler kept with its proposals, by the trials' numbers.
+        """Return the notes of the sampler on its proposals, by the trials' numbers.
 
         Args:
             numbers: The numbers of the trials.
@@ -340,7 +340,7 @@ class StudyWriter(TrialLeases):
             if number != next_number:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
             if is_total_reached(connection, self.study.id, total):
-                raise NumberTaken(f"the {total} trials of study {self.study.name!r} are under way")
+                raise NumberTaken(f"the {total} trials of study {self.study.name!r} have all been started")
             started = now(connection)
             row = {"digest": proposal.digest, "json": proposal.architecture}
             insert_once(connection, architectures, "digest", row)

@@ -1,4 +1,4 @@
-"""Searching a space: trials proposed by a sampler, run in child processes, kept in the store."""
+"""Search of a space: trials are proposed by a sampler, run in child processes and stored in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The budget of a search: when it starts no more trials, stops waiting for running ones, and gives up."""
+"""The budget of a search: when to start no more trials, to stop waiting for running ones, and to give up."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-DEFAULT_TRIALS = 120  # most are stopped early: about as much training as 60 whole ones
-DEFAULT_SECONDS = 150.0  # of a search on embedded data: with start and end, three minutes
+DEFAULT_TRIALS = 120  # most are stopped early: they cost about as much as 60 complete trials
+DEFAULT_SECONDS = 150.0  # of a search on embedded data: three minutes including start and end
 GRACE_SHARE = 0.2  # share of its time that a search waits for running trials after the time is over
-GRACE_SECONDS = 10.0  # but at least so long
+GRACE_SECONDS = 10.0  # the least of this wait
 FAILURE_WINDOW = 20  # a search gives up if more than half of the last trials failed (the rule of Ax)
 
 
 @dataclass
 class Budget:
-    """The budget of a search. None is no bound.
+    """The budget of a search. None means no limit.
 
     Attributes:
         target: Complete and stopped trials of the study.
@@ -52,17 +52,17 @@ class Budget:
         return ""
 
     def seconds_left(self) -> float | None:
-        """Return the time left, or None without a bound."""
+        """Return the time left, or None without a limit."""
         return None if self.seconds is None else max(0.0, self.began + self.seconds - time.monotonic())
 
     def overdue(self) -> bool:
-        """Whether the time that running trials were given after the end is over, too."""
+        """Whether the time for running trials after the end of the budget is over."""
         if self.seconds is None:
             return False
         return time.monotonic() > self.began + self.seconds + max(GRACE_SECONDS, GRACE_SHARE * self.seconds)
 
     def note(self, failed: bool) -> None:
-        """Take in whether a trial failed."""
+        """Record whether a trial failed."""
         self.failed.append(failed)
 
     def has_failed(self) -> bool:

@@ -1,4 +1,4 @@
-"""Candidates: networks of a space with their costs, and a source of untried ones."""
+"""Candidates: networks of a space with their costs, and a generator of untried ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
         derivation: The choices.
         architecture: The network.
         costs: Costs by name.
-        refusal: State and reason with which its trial ends without training, if the network breaks a limit or a cost
+        refusal: State and reason of a trial that ends without training, if the network violates a limit or a cost
             function of the caller failed.
         predicted: Predictions of measured costs by name.
         latency: How the latency among the costs was measured; empty without one.
@@ -45,8 +45,8 @@ class Candidate(NamedTuple):
     latency: Mapping[str, Any] = {}
 
 
-def refused(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
-    """Return the state and reason to reject a network of these costs, None if it keeps the limits."""
+def limit_violation(costs: Mapping[str, float], limits: Sequence[Limit]) -> tuple[State, str] | None:
+    """Return the state and reason to reject a network with these costs, None if it satisfies the limits."""
     broken = [f"{limit}, found {costs[limit.cost]:,g}" for limit in limits if not limit.allows(costs)]
     return ("rejected", f"limit {'; '.join(broken)}") if broken else None
 
@@ -58,8 +58,8 @@ class Candidates:
         space: The space that the networks come from.
         own_costs: The caller's cost functions by name.
         limits: Limits on costs that are known before measurement.
-        may_keep_limits: Whether a network is expected to keep the limits on measured costs; its answer for a network
-            may change as more is measured.
+        may_satisfy_limits: Whether a network is expected to keep the limits on measured costs; the result for a network
+            may change when more latencies are measured.
         predict: Predictions of measured costs, by name; empty by default.
     """
 
@@ -68,12 +68,12 @@ class Candidates:
         space: SearchSpace,
         own_costs: Mapping[str, OwnCost],
         limits: Sequence[Limit],
-        may_keep_limits: Callable[[Any], bool] = lambda network: True,
+        may_satisfy_limits: Callable[[Any], bool] = lambda network: True,
         predict: Callable[[Architecture], Mapping[str, float]] = lambda architecture: {},
     ):
         self.space = space
         self.limits = limits
-        self.may_keep_limits = may_keep_limits
+        self.may_satisfy_limits = may_satisfy_limits
         self._predict = predict
         self._own_costs = own_costs
 
@@ -96,10 +96,10 @@ class Candidates:
             except (Exception, SystemExit) as error:
                 return Candidate(derivation, architecture, costs, ("failed", reason_of(error)))
         return Candidate(
-            derivation, architecture, costs, refused(costs, self.limits), predicted=self._predict(architecture)
+            derivation, architecture, costs, limit_violation(costs, self.limits), predicted=self._predict(architecture)
         )
 
-    def unseen(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
+    def untried(self, seed: int, seen: Container[str]) -> Iterator[Candidate | None]:
         """Yield untried candidates that keep the limits, in random order.
 
         Every ``YIELD_EVERY`` derivations without a result it yields None, so that the caller can do other work. An

@@ -17,7 +17,7 @@ from explorer.settings.settings import takes_settings
 from explorer.space.search_space import load_space
 from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
 from explorer.store.studies import open_study, study_names
-from explorer.store.study import TERMS, Study
+from explorer.store.study import TRAINING_SETTINGS, Study
 from explorer.study.events import Progress
 from explorer.study.fingerprint.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
@@ -45,7 +45,7 @@ def compare_spaces(
     """Compare two spaces at equal ``cost``.
 
     For a space, random networks are trained without early stopping in a study ``SPACE-DATA-random``; the same call
-    resumes it. A study made by another sampler than ``random`` is a biased sample of its space: its errors are lower.
+    resumes it. A study with another sampler than ``random`` is a biased sample of its space: its errors are lower.
     All arguments are checked before the first training.
 
     Args:
@@ -106,7 +106,7 @@ def _train(path: str, search: SearchSettings, progress: Progress | None) -> Stud
 
 
 class _PlannedSample(NamedTuple):
-    """A study of random networks that the comparison trains.
+    """A study of random networks, trained for the comparison.
 
     Attributes:
         name: Name of the study.
@@ -118,7 +118,7 @@ class _PlannedSample(NamedTuple):
 
 
 def _plan_sample(path: str, opened: Callable[[str], Study | None], search: SearchSettings) -> _PlannedSample:
-    """Return the study of a space's random networks. Raises the errors that a search would raise before training."""
+    """Return the study of random networks of a space. Raises the errors of a search before training."""
     space = load_space(path)
     name = f"{space.name}-{Path(search.training.data or DEFAULT_DATA).name}-random"
     study = opened(name)
@@ -133,7 +133,7 @@ def _plan_sample(path: str, opened: Callable[[str], Study | None], search: Searc
 
 def _require_same_training(first: Study | _PlannedSample, second: Study | _PlannedSample) -> None:
     """Raise StudyError if data, split, recipe or epochs differ: errors would differ because of them."""
-    for field in TERMS:
+    for field in TRAINING_SETTINGS:
         if first.fingerprint.get(field) != second.fingerprint.get(field):
             raise StudyError(
                 f"studies {first.name!r} and {second.name!r} were trained with different settings: "

@@ -58,7 +58,7 @@ class Display(Protocol):
 
 
 class _ErrorFreeStream:
-    """A text stream that ignores errors, so that a search outlives the terminal or pipe that shows its progress."""
+    """A text stream that ignores errors, so that a search continues if its terminal or pipe is closed."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -66,7 +66,7 @@ class _ErrorFreeStream:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):  # it is gone or closed, or cannot encode the text
+        except (OSError, ValueError):  # closed, or cannot encode the text
             return len(text)
 
     def flush(self) -> None:
@@ -106,7 +106,7 @@ class _Display:
 
     def __rich__(self) -> Group | Text:
         if self.status is None:
-            return Text("looking at the study ...")
+            return Text("reading the study ...")
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
         for number, (trial, epoch) in sorted(self.running.items()):
             said = f"epoch {epoch.epoch}, accuracy {epoch.val_accuracy:.3f}" if epoch else "running"

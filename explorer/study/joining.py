@@ -1,4 +1,4 @@
-"""Another worker for an existing study, with the settings recorded in the study."""
+"""An additional worker for an existing study, with the settings recorded in the study."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The loop of a search: this process proposes networks and writes results; child processes train.
 
-The loop survives whatever a trial does to its process. When the loop ends for any reason, the store has every finished
+The loop survives a crash of any trial's process. When the loop ends for any reason, the store has every finished
 trial, and running trials are marked there to be resumed.
 """
 
@@ -34,7 +34,7 @@ from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
 from explorer.study.workers.jobs import Failure, Job, Outcome
-from explorer.study.workers.pool import Workplace
+from explorer.study.workers.pool import Executor
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
 from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
@@ -51,7 +51,7 @@ class SearchLoop:
         candidates: Makes the networks of the space.
         writer: Writes to the study.
         sampler: The sampler.
-        workplace: Runs the jobs.
+        executor: Runs the jobs.
         curves: The learning curves of the study's trials.
         budget: When to end.
         progress: Called with each event.
@@ -61,7 +61,7 @@ class SearchLoop:
         interrupted: Set by a signal handler to end the loop.
         signal: Number of that signal, or 0.
         broken: Whether the loop ended because the store could not be written.
-        all_failed: Whether the study has failed trials only.
+        all_failed: Whether all trials of the study failed.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SearchLoop:
         candidates: Candidates,
         writer: StudyWriter,
         sampler: SamplerAdapter,
-        workplace: Workplace,
+        executor: Executor,
         curves: LearningCurves,
         budget: Budget,
         progress: Progress,
@@ -78,7 +78,7 @@ class SearchLoop:
     ):
         self.plan = plan
         self.writer = writer
-        self.workplace = workplace
+        self.executor = executor
         self.budget = budget
         self.progress = progress
         self.trial_index = TrialIndex(writer.study, (*plan.limits, *plan.latency_limits))
@@ -87,14 +87,14 @@ class SearchLoop:
         self.interrupted = False
         self.signal = 0
         self.proposing = False  # whether a sampler, a cost function or a measurement runs, which may take minutes
-        self.waited = -math.inf  # when the loop last waited for a signal that may be on its way
+        self.last_signal_wait = -math.inf  # when the loop last waited for a signal that may arrive soon
         self.broken = False
-        self.crashed = True  # until the loop has ended in order: only then no running trial is to blame
+        self.crashed = True  # until the loop ends normally; else a running trial may be the cause
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
-        self.stopping: dict[int, str] = {}  # trials that were told to stop early -> the reason
+        self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
         self.waiting = False  # whether it waits for trials of workers that may be lost
-        self.ignored = False  # whether the warning about ignored answers of evaluate was given
+        self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
         self.retries = Retries((), (), False)
 
@@ -112,16 +112,16 @@ class SearchLoop:
             why = ""
         except StoreError as error:
             self.broken = True
-            why = f"the record cannot be kept: {error}"
+            why = f"the result cannot be written: {error}"
         finally:
-            self.workplace.stop()
-            self._leave()
+            self.executor.stop()
+            self._interrupt_running()
         if not self.broken:
             self._learn()
             if not self.budget.has_failed() and not self.interrupted and (failures := self._only_failures()):
                 self.all_failed = True
                 why = f"{why}; {failures}"
-        why = "interrupted; the same line goes on" if self.interrupted else why
+        why = "interrupted; the same command resumes the study" if self.interrupted else why
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
         self._report("finished", why=why)
@@ -133,8 +133,8 @@ class SearchLoop:
         failed = [record for record in records if record.state == "failed" and record.same_as is None]
         return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
-    def _leave(self) -> None:
-        """Mark running trials as interrupted, to be resumed. If that cannot be written, their leases expire."""
+    def _interrupt_running(self) -> None:
+        """Mark running trials as interrupted, to be resumed. If this cannot be written, their leases expire."""
         why = self._cause() if self.interrupted else "the search ended"
         try:
             for record in self.writer.interrupt(why, self.crashed):
@@ -145,7 +145,7 @@ class SearchLoop:
     @property
     def busy(self) -> bool:
         """Whether this process computes something that a signal may interrupt at any point."""
-        return self.proposing or self.workplace.busy
+        return self.proposing or self.executor.busy
 
     def _cause(self) -> str:
         return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
@@ -162,8 +162,8 @@ class SearchLoop:
             if self.waiting:
                 time.sleep(POLL_SECONDS)
             if self.budget.overdue():
-                return f"the time is over; {len(self.jobs)} trials that ran on are taken up by the next search"
-            for number, message in self.workplace.messages(POLL_SECONDS):
+                return f"the time is over; the next search resumes {len(self.jobs)} trials that still ran"
+            for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
                 if self.budget.has_failed():
                     return self._failure_reason()
@@ -176,14 +176,14 @@ class SearchLoop:
             _log.info("trial %d: stored a result that its worker could not store", record.number)
 
     def _waits_for_others(self) -> bool:
-        """Whether to wait for trials of other workers that may be lost, in order to resume them."""
+        """Return whether to wait for trials of other workers that may be lost, in order to resume them."""
         trial_index = self.trial_index
         wanted = not self.budget.spent(trial_index.done, 0, trial_index.median_seconds(), trial_index.unchanged)
-        number = self.writer.undecided() if wanted and not self.budget.has_failed() else 0
+        number = self.writer.uncertain() if wanted and not self.budget.has_failed() else 0
         if number and not self.waiting:
             _log.warning(
                 "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
-                "machine or in another container): those whose worker is lost are taken up again",
+                "machine or in another container): those whose worker is lost are resumed",
                 lease.LEASE_SECONDS + renew_seconds(),
                 number,
             )
@@ -195,7 +195,7 @@ class SearchLoop:
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {reason}"
 
     def _only_failures(self) -> str:
-        """Return a message if the study has failed trials only, as in a space of few networks; else an empty text."""
+        """Return a message if all trials of the study failed; else an empty text."""
         return "" if self.trial_index.done else self.retries.only_failures(self.trial_index.records.values())
 
     def _start_trials(self) -> str:
@@ -204,7 +204,7 @@ class SearchLoop:
         Returns:
             Why no further trial can be started, or an empty text if all workers are busy.
         """
-        while self.workplace.room and not self.interrupted:
+        while self.executor.room and not self.interrupted:
             self._learn()
             trial_index = self.trial_index
             spent = self.budget.spent(
@@ -218,7 +218,7 @@ class SearchLoop:
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
             if record is None:
-                return self.proposer.exhausted  # empty if there is nothing to propose at the moment
+                return self.proposer.exhausted  # empty if there is no proposal at the moment
             self._learn()
             self._report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
@@ -229,13 +229,13 @@ class SearchLoop:
                     record.architecture,
                     record.choices,
                     record.seed,
-                    self.curves.looks,
+                    self.curves.decision_epochs,
                 )
-                self.workplace.start(job, self._limits())
+                self.executor.start(job, self._limits())
         return ""
 
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
-        """Retry a trial that failed in an earlier run, with its present costs; return None if there is none."""
+        """Retry a trial that failed in an earlier run, with its current costs; return None if there is none."""
         while not self.interrupted and (failed := self.retries.next(last_resort=last_resort)) is not None:
             try:
                 with self._proposing():
@@ -246,7 +246,7 @@ class SearchLoop:
             record = self.writer.retry(
                 failed, candidate.costs, candidate.latency, candidate.refusal, self.budget.target
             )
-            if record is None:  # another worker was first
+            if record is None:  # another worker has retried it
                 continue
             if record.state == "failed":
                 self.retries.ended(record)
@@ -254,17 +254,17 @@ class SearchLoop:
         return None
 
     def _reopen(self) -> TrialRecord | None:
-        """Resume a stopped trial that the stopping rule would continue by now."""
-        number = self.curves.reopened()
+        """Resume a stopped trial that the stopping rule would continue now."""
+        number = self.curves.trial_to_reopen()
         return None if number is None else self.writer.reopen(number)
 
     def _limits(self) -> TrialLimits:
-        """Return the limits of the next trial: the settings, or the usual limits where they are not set."""
+        """Return the limits of the next trial: those of the settings, else the usual ones."""
         usual, asked = usual_limits(self.plan.workers, self.trial_index.median_seconds()), self.plan.trial_limits
         return TrialLimits(asked.seconds or usual.seconds, asked.memory or usual.memory)
 
     def _propose(self) -> TrialRecord | None:
-        """Start the next trial, or reject its network; return None if there was nothing to propose."""
+        """Start the next trial, or reject its network; return None if there is no proposal."""
         number = self.trial_index.next_number
         with self._proposing():
             candidate, notes = self.proposer.propose(number)
@@ -307,14 +307,14 @@ class SearchLoop:
             return
         if isinstance(message, Epoch):
             reason = self.curves.add_epoch(record, message)
-            if message.epoch in self.curves.looks:
-                self.workplace.answer(number, message.epoch, stop=bool(reason))
+            if message.epoch in self.curves.decision_epochs:
+                self.executor.answer(number, message.epoch, stop=bool(reason))
             if reason:
                 self.stopping[number] = reason
             self._report("epoch", record, message)
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
-            return  # ``_leave`` marks it as interrupted, with all running trials
+            return  # ``_interrupt_running`` marks it as interrupted, with all running trials
         ending = replace(self._ending(record, message), duration=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
         if isinstance(message, Outcome) and message.weights and not ending.weights:
@@ -330,18 +330,18 @@ class SearchLoop:
             self._report("ended", record)
 
     def _is_ending(self) -> bool:
-        """Whether a signal ends this search.
+        """Return whether a signal ends this search.
 
-        A trial's process may die of a signal to the whole process group. The loop waits for its own signal for a
-        moment, once for all trials that died of it.
+        A trial's process may die of a signal to the whole process group. The loop then waits briefly for its own
+        signal, once for all these trials.
         """
-        if not self.interrupted and time.monotonic() > self.waited + SIGNAL_SECONDS:
+        if not self.interrupted and time.monotonic() > self.last_signal_wait + SIGNAL_SECONDS:
             time.sleep(SIGNAL_SECONDS)
-            self.waited = time.monotonic()
+            self.last_signal_wait = time.monotonic()
         return self.interrupted
 
     def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
-        """Return how a trial ended, as the store takes it."""
+        """Return the ending of a trial for the store."""
         reason = self.stopping.pop(record.number, "")
         if isinstance(message, Failure):
             if message.resumable and record.attempt <= RETRIES:
@@ -361,15 +361,15 @@ class SearchLoop:
 
     def _note_ignored(self, names: Sequence[str]) -> None:
         """Warn, once per run, about answers of ``evaluate`` that are not stored."""
-        if names and not self.ignored:
+        if names and not self.has_warned:
             _log.warning(
                 "ignored answers of 'evaluate': %s; expected finite numbers, with names that are no costs",
                 ", ".join(names),
             )
-            self.ignored = True
+            self.has_warned = True
 
     def _learn(self) -> None:
-        """Read what changed in the store, and update the sampler."""
+        """Read the changes in the store, and update the sampler."""
         changed = self.trial_index.update()
         self.curves.learn(changed)
         self.proposer.learn(changed)

@@ -46,7 +46,7 @@ class Plan:
         settings: The settings, with all defaults of the training resolved.
         space: The space with the input shape and classes of the data.
         name: Name of the study, unless the database has another study of that name.
-        work: What is done with a proposed network.
+        work: The work for a proposed network.
         fingerprint: The settings and data that must not differ between runs of the study.
         data_place: Name and folder of the data, valid in any working folder; empty for a caller's evaluation.
         workers: Number of parallel trials.
@@ -93,19 +93,19 @@ class Plan:
         return self.settings.training.epochs or 1
 
     @property
-    def of_caller(self) -> bool:
+    def is_user_function(self) -> bool:
         """Whether the caller's function ``evaluate`` replaces training."""
         return self.settings.evaluate is not None
 
     @property
     def reused(self) -> bool:
-        """Whether a child process does trial after trial: on a GPU, where a process starts slowly."""
+        """Whether a child process runs several trials: on a GPU, where a process starts slowly."""
         return self.settings.training.device.startswith("cuda")
 
     @property
-    def brief(self) -> bool:
-        """Whether the search has a default time limit: trainings on embedded data are short."""
-        return not self.of_caller and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
+    def has_time_limit(self) -> bool:
+        """Whether the search has a default time limit, since trainings on embedded data are short."""
+        return not self.is_user_function and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
 
     @property
     def measures_latency(self) -> bool:
@@ -140,7 +140,7 @@ class Plan:
     def candidates(self) -> Candidates:
         """Return the source of the space's candidates, with their costs and limits."""
         predict = (self.predicted,) if self.predicted else ()
-        return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_keep_limits, *predict)
+        return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_satisfy_limits, *predict)
 
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:
@@ -162,7 +162,7 @@ def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:
     for low, high in itertools.product(lowest, highest):
         if low.cost == high.cost and not (low.allows({low.cost: high.bound}) and high.allows({low.cost: low.bound})):
             raise StudyError(
-                f"no network keeps both {low} and {high}; change one of them, or take the study's limits off with "
+                f"no network keeps both {low} and {high}; change one of them, or remove the study's limits with "
                 "--limit none (limits='none')"
             )
 
@@ -203,9 +203,7 @@ def _plan_of_caller(
     if settings.scores:
         raise StudyError("'evaluate' replaces training, so no scores are computed; compute them in 'costs'")
     if training.data is not None or training.subset is not None or training.recipe is not None:
-        raise StudyError(
-            "'evaluate' replaces training, so data, subset and recipe are not its settings; leave them out"
-        )
+        raise StudyError("'evaluate' replaces training, so data, subset and recipe have no effect; leave them out")
     if settings.record_gradients:
         raise StudyError("'evaluate' replaces training, so no gradients are recorded; leave out record_gradients")
     if workers > 1:
@@ -285,7 +283,7 @@ def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_eva
 
 
 def _known(names: Iterable[str], asked: str) -> str:
-    """Return the known names, and the one that the user may have meant, for a message."""
+    """Return the known names, and the most similar one, for a message."""
     return f"known: {', '.join(names)}{did_you_mean(asked, names)}"
 
 

@@ -1,4 +1,4 @@
-"""Choice of the next network of a search: from the sampler, or from the untried networks of the space."""
+"""Selection of the next network of a search: from the sampler, or from the untried networks of the space."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
 
-MAX_TOO_SLOW = 200  # measured networks in a row that break a limit on their latency, after which a search ends
-MAX_SET_ASIDE = 500  # untried networks set aside for their expected latency before the best of them is measured
+MAX_TOO_SLOW = 200  # measured networks in a row that exceed a limit on latency, after which a search ends
+MAX_SET_ASIDE = 500  # untried networks of too high expected latency, after which the best of them is measured
 MAX_REPEATS = 4  # proposals in a row without a new network, after which an untried one is drawn
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ Proposed = tuple[Candidate, Mapping[str, Any]]  # a candidate, and the notes to 
 
 
 class Proposer:
-    """Proposes networks, and keeps the sampler informed of the trials.
+    """Proposes networks, and passes the results of trials to the sampler.
 
     Args:
         plan: The search.
@@ -56,23 +56,23 @@ class Proposer:
         self._writer = writer
         self._trials = trials
         self._curves = curves
-        self._untried = candidates.unseen(writer.study.seed, trials.digests)
-        self._set_aside: list[Candidate] = []  # untried, and expected to break a limit on their latency
-        self._too_slow = 0  # measured networks in a row that break a limit on their latency
+        self._untried = candidates.untried(writer.study.seed, trials.digests)
+        self._set_aside: list[Candidate] = []  # untried, and expected to exceed a limit on latency
+        self._too_slow = 0  # measured networks in a row that exceed a limit on latency
         self._measured: Proposed | None = None  # another worker took its trial number while it was measured
         self._without_values: dict[int, TrialRecord] = {}  # stopped trials whose final values are not predicted yet
 
     def propose(self, number: int) -> Proposed | tuple[None, Mapping[str, Any]]:
         """Return the network for trial ``number`` with its costs, and the notes to store with it.
 
-        The network is None if there is none at the moment: ``exhausted`` then says why, or is empty if the caller
-        should ask again.
+        The network is None if there is none at the moment: ``exhausted`` has the reason, or is empty if the caller
+        should try again.
         """
         measured, self._measured = self._measured, None
         if measured is not None and measured[0].architecture.digest not in self._trials.digests:
             return measured
         if self._too_slow >= MAX_TOO_SLOW:
-            self.exhausted = f"each of the last {self._too_slow} networks measured breaks a limit on its latency"
+            self.exhausted = f"each of the last {self._too_slow} networks measured exceeds a limit on latency"
             return None, {}
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
@@ -86,7 +86,7 @@ class Proposer:
         return self._with_latency(candidate), notes
 
     def remake(self, record: TrialRecord) -> Candidate:
-        """Return the network of a trial with its present costs.
+        """Return the network of a trial with its current costs.
 
         Raises:
             ExplorerError: The network cannot be built any more.
@@ -97,7 +97,7 @@ class Proposer:
         return self._with_latency(candidate)
 
     def number_taken(self, number: int, candidate: Candidate, notes: Mapping[str, Any]) -> None:
-        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own.
+        """Withdraw the proposal for trial ``number``, whose number another worker has used.
 
         A measured network is proposed again for the next trial.
         """
@@ -112,7 +112,7 @@ class Proposer:
         unknown = [r.number for r in changed if r.number not in self._sampler]
         notes = self._writer.sampler_notes(unknown) if unknown else {}
         for record in changed:
-            if self._trials.has_another_chance(record):
+            if self._trials.can_be_proposed_again(record):
                 continue
             self._without_values.pop(record.number, None)
             self._update_sampler(record, notes.get(record.number, {}))
@@ -123,8 +123,8 @@ class Proposer:
 
     def expected(self, record: TrialRecord) -> dict[str, float]:
         """Return the objectives that a stopped trial would have reached; empty while they cannot be predicted."""
-        learnt = self._curves.expected(record.number)
-        return {**learnt, **self.known_objectives(record)} if learnt else {}
+        expected = self._curves.expected(record.number)
+        return {**expected, **self.known_objectives(record)} if expected else {}
 
     def known_objectives(self, record: TrialRecord) -> dict[str, float]:
         """Return the objectives of a trial that are costs."""
@@ -151,16 +151,16 @@ class Proposer:
             return None, {}
 
     def _next_untried(self) -> Candidate | None:
-        """Return an untried network; those expected to break a limit on latency come last.
+        """Return an untried network; those expected to exceed a limit on latency come last.
 
-        None without ``exhausted`` means that the caller should ask again.
+        If it is None and ``exhausted`` is empty, the caller should try again.
         """
         for _ in range(MAX_SET_ASIDE - len(self._set_aside)):
             try:
                 candidate = next(self._untried)
             except StopIteration:
                 break
-            if candidate is None or self._plan.latency_filter.may_keep_limits(candidate):
+            if candidate is None or self._plan.latency_filter.may_satisfy_limits(candidate):
                 return candidate
             self._set_aside.append(candidate)
         self._set_aside = [each for each in self._set_aside if each.architecture.digest not in self._trials.digests]
@@ -172,7 +172,7 @@ class Proposer:
         return best
 
     def _update_sampler(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Show a trial to the sampler.
+        """Pass a trial to the sampler.
 
         A stopped trial appears complete with its predicted final values; while they cannot be predicted, it appears
         as running.

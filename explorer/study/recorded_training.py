@@ -1,6 +1,6 @@
 """The recipe and the data recorded in a study's fingerprint, and where the data are on this machine.
 
-Imports no torch.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
 
 
 def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
-    """Load the study's data, split as the study splits them.
+    """Load the data of the study with the splits of the study.
 
     Raises:
         StudyError: The content differs from that of the study's data.
@@ -85,6 +85,6 @@ def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
     if data.fingerprint["sha256"] != split["sha256"]:
         raise StudyError(
             f"{place.get('data_dir', place['name'])}: the data set {data.name!r} is not the one that study "
-            f"{study.name!r} was trained on: their contents differ; name the folder that holds that one with --data-dir"
+            f"{study.name!r} was trained on: their contents differ; give its folder with --data-dir"
         )
     return data

@@ -23,13 +23,13 @@ def study_name(plan: Plan, database: Database) -> str:
     """Return the name of the study that a search resumes or creates.
 
     Args:
-        plan: The search. Its name is changed only if the caller gave none and the study of that name has another seed.
+        plan: The search. Its name is replaced only if the caller gave none and the study of that name has another seed.
         database: Database of the studies.
     """
     settings = plan.settings
     named, seed = settings.study is not None, settings.seed
     taken, name = study_names(database), check_name(plan.name)
-    if not named and plan.of_caller:
+    if not named and plan.is_user_function:
         before = f"{plan.space.name}-evaluate"  # the default name in earlier versions
         if name not in taken and before in taken and "code" not in find_study(database, before).fingerprint:
             name = before
@@ -44,7 +44,7 @@ def study_name(plan: Plan, database: Database) -> str:
     return name
 
 
-def enter_study(plan: Plan, name: str, database: Database) -> Study:
+def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
     """Return the study to resume, or a new one, with the limits of the settings.
 
     Args:
@@ -67,7 +67,7 @@ def enter_study(plan: Plan, name: str, database: Database) -> Study:
         seed=seed or 0,
         limits=bounds,
         data_places=[plan.data_place] if plan.data_place else (),
-        beside=settings.new_study,
+        always_new=settings.new_study,
     )
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:
@@ -98,7 +98,7 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
         changed_code: Setting of that name.
 
     Raises:
-        StoreError: Trials have results of other code, and ``changed_code`` is "refuse".
+        StoreError: Trials have results of different code, and ``changed_code`` is "refuse".
     """
     if "code" not in found:
         return dict(study.fingerprint)
@@ -116,7 +116,10 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
                 "another study"
             )
         _log.warning(
-            "study %r goes on with other code (%s); trials with results keep them: %d", study.name, differences, results
+            "study %r is resumed with changed code (%s); %d trials keep their earlier results",
+            study.name,
+            differences,
+            results,
         )
     elif "code" not in study.fingerprint and results:
         _log.warning(
@@ -130,7 +133,8 @@ def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dic
 def _corrects_errors(study: Study, found: Mapping[str, Any]) -> bool:
     """Return whether changed code is likely a correction.
 
-    It is if the functions have the recorded names, and a trial failed because the earlier code raised an error.
+    This is the case if the functions have the recorded names, and a trial failed because the earlier code raised an
+    error.
     """
     recorded = study.fingerprint.get("code", {})
     same = all(role in recorded and recorded[role]["name"] == now["name"] for role, now in found["code"].items())

@@ -1,7 +1,7 @@
 """Retries of trials that failed in an earlier run of the study.
 
 A failure of code, disk or process may be fixed by now, so each new run retries such a trial once. A failure of the
-network itself (it broke a limit, or its training diverged) would occur again, so it is retried on request only.
+network itself (it exceeded a limit, or its training diverged) would occur again, so it is retried on request only.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
-from explorer.records import CURABLE, TrialRecord
+from explorer.records import RETRYABLE, TrialRecord
 
-MAX_FAILURES = 5  # retries in a row that fail again, after which new networks come first
+MAX_FAILURES = 5  # failed retries in a row, after which new networks come first
 
 
 class Retries:
@@ -20,15 +20,15 @@ class Retries:
     Args:
         failures: All failed trials at the start of this run.
         running: Workers that run now; their failures belong to this run.
-        everything: Whether to retry failures of every kind.
+        all_kinds: Whether to retry all kinds of failures.
     """
 
-    def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], everything: bool):
-        at_work = set(running)
-        earlier = [record for record in failures if record.worker not in at_work]
-        wanted = [record for record in earlier if everything or record.failure in CURABLE]
+    def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], all_kinds: bool):
+        active = set(running)
+        earlier = [record for record in failures if record.worker not in active]
+        wanted = [record for record in earlier if all_kinds or record.failure in RETRYABLE]
         self._earlier = {record.number: record for record in earlier}
-        # Those with the fewest attempts first: where some fail every time, each run still gets to the others.
+        # Trials with the fewest attempts come first: a trial that always fails does not delay the others.
         self._waiting = deque(sorted(wanted, key=lambda record: (record.attempt, record.number)))
         self._failed_again: set[int] = set()
         self._in_a_row = 0
@@ -44,7 +44,7 @@ class Retries:
         return self._waiting.popleft()
 
     def ended(self, record: TrialRecord) -> None:
-        """Take in how a trial of this run ended."""
+        """Record how a trial of this run ended."""
         if record.number not in self._earlier:
             return
         failed = record.state == "failed"
@@ -71,24 +71,24 @@ class Retries:
         if not failed:
             return ""
         if all(self.is_earlier(record) for record in failed if record.same_as is None):
-            return "no trial ended well, all failed in an earlier run"
-        return f"no trial ended well, the last failed with: {self.last_reason(failed)}"
+            return "no trial succeeded, all failed in an earlier run"
+        return f"no trial succeeded, the last failed with: {self.last_reason(failed)}"
 
     def summary(self, records: Mapping[int, TrialRecord]) -> str:
         """Return one line on the earlier failures, empty if there are none.
 
         Args:
-            records: The present trials of the study by number; other workers may have retried some.
+            records: The current trials of the study by number; other workers may have retried some.
         """
         count = len(self._earlier)
         if not count:
             return ""
         left = [records[number] for number in self._earlier if self.is_earlier(records[number])]
         retried = f"retried: {count - len(left)}, failed again: {len(self._failed_again)}"
-        told = f"{count} trial{'s' * (count > 1)} failed in an earlier run; {retried}"
+        line = f"{count} trial{'s' * (count > 1)} failed in an earlier run; {retried}"
         if not left:
-            return told
-        skipped = f"{told}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
-        if all(record.failure in CURABLE for record in left):
+            return line
+        skipped = f"{line}, not retried: {len(left)} (trial {left[-1].number}: {left[-1].reason})"
+        if all(record.failure in RETRYABLE for record in left):
             return f"{skipped}; a run with more trials or time retries them"
         return f"{skipped}; --retry-failed (in Python retry_failed=True) retries these too"

@@ -27,15 +27,15 @@ from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.events import Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.plan import Plan, make_plan
-from explorer.study.resuming import enter_study, study_name
+from explorer.study.resuming import open_or_create_study, study_name
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
-from explorer.study.signals import interruptions, leases_kept
+from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
 from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
-from explorer.study.workers.pool import InProcess, ProcessPool, Workplace
+from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 
@@ -60,7 +60,7 @@ class SearchResult:
 
     Attributes:
         study: The study, with all finished trials.
-        ended: Why the search ended, in words.
+        ended: The reason why the search ended.
         failed: Whether the search gave up because too many trials failed or the store could not be written, or the
             study has failed trials only.
         interrupted: Whether a signal, such as that of Ctrl-C, ended the search.
@@ -105,11 +105,11 @@ def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progre
     database = open_for_writing(settings.storage)
     try:
         database.require_space()
-        found = enter_study(plan, study_name(plan, database), database)
+        found = open_or_create_study(plan, study_name(plan, database), database)
         plan = plan.under(map(parse_limit, found.limits))
         loop = _make_loop(plan, found, _budget(plan, found, began), progress)
         try:
-            with interruptions(loop), leases_kept(loop.writer):
+            with interrupt_on_signals(loop), renew_leases(loop.writer):
                 ended = loop.run()
         except BaseException as error:  # from ``progress`` or a second Ctrl-C; the caller gets the finished trials
             BaseException.__setattr__(error, "study", found)
@@ -183,7 +183,7 @@ def _budget(plan: Plan, study: Study, began: float) -> Budget:
     if trials is None and seconds is None and until_stable is None:
         counts = study.counts()
         trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
-        seconds = DEFAULT_SECONDS if plan.brief else None
+        seconds = DEFAULT_SECONDS if plan.has_time_limit else None
     return Budget(trials, seconds, until_stable, began)
 
 
@@ -192,12 +192,12 @@ def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | No
     if isinstance(plan.work, Training) and not study.database.in_memory:
         plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
-    workplace: Workplace = ProcessPool(plan.work, plan.workers, plan.of_caller, plan.reused)
-    if plan.of_caller and plan.workers == 1:
-        workplace = InProcess(plan.work)
+    executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
+    if plan.is_user_function and plan.workers == 1:
+        executor = InProcess(plan.work)
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     report = progress or (lambda event: None)
-    return SearchLoop(plan, candidates, writer, sampler, workplace, curves, budget, report, plan.settings.retry_failed)
+    return SearchLoop(plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed)

@@ -1,4 +1,4 @@
-"""Seeds that depend on the study's seed and the trial's number alone, so that a resumed study draws the same."""
+"""Seeds that depend only on the study's seed and the trial's number, also in a resumed study."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def seed_for(purpose: str, seed: int, number: int) -> int:
     """Return a seed in 0..2**31-1.
 
     Args:
-        purpose: What the numbers are drawn for; each purpose has its own stream.
+        purpose: Use of the random numbers; each purpose has its own stream.
         seed: Seed of the study.
         number: Number of the trial.
     """

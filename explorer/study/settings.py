@@ -72,7 +72,7 @@ class Limits(Kind):
         if NO_LIMITS not in texts:
             return tuple(parse_limit(each) for each in texts)
         if len(texts) > 1:
-            raise ExplorerError("--limit none takes every limit off a study; give it alone")
+            raise ExplorerError("--limit none removes all limits of a study; leave out the other limits")
         return ()
 
     def write(self, value: Any) -> Any:
@@ -106,14 +106,14 @@ class SearchSettings(Settings):
     training: TrainingSettings = field(default_factory=TrainingSettings)
     trials: int | None = setting(
         None,
-        "The study's total of complete and stopped trials; without trials, time and until-stable:"
-        " 120 more than there are, and on embedded data 150 s at most.",
+        "Total number of complete and stopped trials of the study. Without trials, time and until-stable: 120 more than"
+        " it has, and at most 150 s on embedded data.",
         Whole(),
         metavar="N",
     )
     seconds: float | None = setting(
         None,
-        "Time of this run, as in 90s, 30m or 2h. No trial starts that would end too late.",
+        "Time of this run, as in 90s, 30m or 2h. A trial that would end later is not started.",
         Seconds(),
         in_python="A number of seconds.",
         flag="--time",
@@ -135,7 +135,7 @@ class SearchSettings(Settings):
     )
     trial_memory: int | None = setting(
         None,
-        "A trial whose processes hold more memory fails, as in 8G.",
+        "A trial whose processes use more memory fails, as in 8G.",
         Bytes(),
         in_python="A number of bytes.",
         metavar="BYTES",
@@ -160,7 +160,8 @@ class SearchSettings(Settings):
     )
     retry_failed: bool = setting(
         False,
-        "Retry also trials of earlier runs that exceeded a limit on time or memory, or whose training diverged.",
+        "Retry also trials of earlier runs that exceeded a limit on time or memory, whose training diverged, whose"
+        " network cannot be built, or whose workers were lost repeatedly.",
         Flag(),
     )
     record_gradients: bool = setting(
@@ -170,8 +171,8 @@ class SearchSettings(Settings):
     )
     limits: tuple[Limit, ...] | None = setting(
         None,
-        "Reject networks that exceed it, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
-        " Limits are kept with the study; 'none' removes all.",
+        "Reject networks that exceed this limit, as in 'macs<=50M' or 'latency_ms<=2'; may be repeated."
+        " Limits are stored in the study; 'none' removes all.",
         Limits(),
         in_python="One or several texts or Limits; an empty list removes all.",
         flag="--limit",
@@ -187,14 +188,14 @@ class SearchSettings(Settings):
     )
     workers: int | None = setting(
         None,
-        "Networks trained side by side; one per CPU core by default.",
-        Whole(most_typed=1_024, auto=True),
+        "Networks trained in parallel; one per CPU core by default.",
+        Whole(max_typed=1_024, auto=True),
         metavar="N",
     )
     workers_per_device: int | None = setting(
         None,
         "Networks that share one GPU; a short probe finds the number by default.",
-        Whole(most_typed=1_024, auto=True),
+        Whole(max_typed=1_024, auto=True),
         metavar="N",
     )
     study: str | None = setting(
@@ -206,7 +207,7 @@ class SearchSettings(Settings):
     )
     new_study: bool = setting(
         False,
-        "Create another study beside the one of that name.",
+        "Create a new study even if one of that name exists.",
         Flag(),
     )
     seed: int | None = setting(
@@ -233,15 +234,16 @@ class SearchSettings(Settings):
     )
     costs: Mapping[str, OwnCost] | None = setting(
         None,
-        "name -> f(architecture, choices), a cost known before evaluation, beside or instead of the analytic costs.",
+        "name -> f(architecture, choices), a cost known before evaluation. It is added to the analytic costs, or"
+        " replaces the one of that name.",
         Functions(),
         flag=None,
         in_fingerprint=True,
     )
     changed_code: str = setting(
         "refuse",
-        "For a study whose results were computed by other code of evaluate or costs: refuse, or continue, which keeps"
-        " its trials.",
+        "What to do if the code of evaluate or costs differs from that of the study's results: refuse to run, or"
+        " continue and keep the results.",
         Name("changed_code", CHANGED_CODE),
         flag=None,
     )

@@ -32,9 +32,9 @@ class Loop(Protocol):
     """A loop that checks ``interrupted`` between its steps.
 
     Attributes:
-        interrupted: Whether the loop is to end.
+        interrupted: Whether the loop has to end.
         signal: Number of the signal that interrupted it, or 0.
-        busy: Whether this process computes now, so that it does not check soon.
+        busy: Whether this process is computing, so that it cannot check soon.
     """
 
     interrupted: bool
@@ -48,10 +48,10 @@ class Loop(Protocol):
 
 
 @contextmanager
-def interruptions(loop: Loop) -> Iterator[None]:
+def interrupt_on_signals(loop: Loop) -> Iterator[None]:
     """Interrupt the loop at the first SIGINT (Ctrl-C), SIGTERM or SIGHUP.
 
-    The loop ends in order; a second signal, ``REPEAT_SECONDS`` or more later, ends it at once. If the loop is busy, for
+    The loop ends normally; a second signal, ``REPEAT_SECONDS`` or more later, ends it at once. If the loop is busy, for
     example in the caller's ``evaluate``, the first signal raises there.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
@@ -82,7 +82,7 @@ def interruptions(loop: Loop) -> Iterator[None]:
 
 
 @contextmanager
-def leases_kept(writer: Writer) -> Iterator[None]:
+def renew_leases(writer: Writer) -> Iterator[None]:
     """Renew this worker's leases from a thread, since ``evaluate`` may keep the main thread busy.
 
     A study in memory has no other workers, so its leases are not renewed.

@@ -1,4 +1,4 @@
-"""The trials of a study in this process, without curves and architectures, updated by what changed in the store."""
+"""The trials of a study in this process, without curves and architectures, updated from the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from explorer.analysis.limits import Limit
 from explorer.analysis.pareto import non_dominated
 from explorer.records import STATES, TrialRecord
 from explorer.store.study import Study
-from explorer.study.candidates import refused
+from explorer.study.candidates import limit_violation
 
 _EFFECTIVE = ("complete", "stopped")
 
@@ -23,7 +23,7 @@ class TrialIndex:
 
     Attributes:
         records: Trials by number.
-        digests: Networks that were proposed and are not proposed again.
+        digests: Networks that are not proposed again.
         frontier: Complete trials on the Pareto front, by number.
         unchanged: Complete and stopped trials since the last one that enlarged the hypervolume.
     """
@@ -42,7 +42,7 @@ class TrialIndex:
         changed = self._study.trials(self._revision, full=False)
         for record in changed:
             self.records[record.number] = record
-            if not self.has_another_chance(record):
+            if not self.can_be_proposed_again(record):
                 self.digests.add(record.digest)
             self._revision = max(self._revision, record.revision)
         for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
@@ -53,10 +53,10 @@ class TrialIndex:
                     self._extend_frontier(record)
         return changed
 
-    def has_another_chance(self, record: TrialRecord) -> bool:
-        """Whether the trial was rejected by limits stricter than the present ones."""
+    def can_be_proposed_again(self, record: TrialRecord) -> bool:
+        """Return whether the trial was rejected by limits that were stricter than the current ones."""
         known = [limit for limit in self._limits if limit.cost in record.costs]
-        return record.state == "rejected" and refused(record.costs, known) is None
+        return record.state == "rejected" and limit_violation(record.costs, known) is None
 
     @property
     def next_number(self) -> int:
@@ -64,17 +64,17 @@ class TrialIndex:
 
     @property
     def done(self) -> int:
-        """Complete and stopped trials: what a budget of trials counts."""
+        """Complete and stopped trials: the trials that a budget counts."""
         return sum(record.state in _EFFECTIVE for record in self.records.values())
 
     @property
     def in_flight(self) -> int:
-        """Trials under way on any machine, except those that wait for another trial of the same network."""
+        """Running trials on all machines, except those that wait for another trial of the same network."""
         return sum(record.state == "running" and record.same_as is None for record in self.records.values())
 
     @property
     def repeats(self) -> int:
-        """The number of proposals, up to the last, that brought no network to train."""
+        """The number of proposals in a row, up to the last, without a network to train."""
         count = 0
         for number in range(self.next_number - 1, -1, -1):
             record = self.records[number]
@@ -90,7 +90,7 @@ class TrialIndex:
         return counts
 
     def median_seconds(self) -> float | None:
-        """How long a trial usually takes, None before the first has ended."""
+        """The median time of a trial, None before the first has ended."""
         times = [
             record.seconds
             for record in self.records.values()
@@ -99,7 +99,7 @@ class TrialIndex:
         return statistics.median(times) if times else None
 
     def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
-        """Whether a trial with these values would be on the Pareto front now."""
+        """Return whether a trial with these values would be on the current Pareto front."""
         point = self._point(objectives)
         return not any(all(a <= b for a, b in zip(self._point(record.quantities), point)) for record in self.frontier)
 

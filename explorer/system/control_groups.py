@@ -1,4 +1,4 @@
-"""The control groups (cgroups) of this process: where Linux and containers state their limits.
+"""The control groups (cgroups) of this process: the limits that Linux and containers set.
 
 Version 2 has one tree of groups, version 1 one tree for each controller. A limit holds for a group and all groups
 inside it, so the limits of every group around the process count, up to the root.

@@ -47,7 +47,7 @@ def describe_environment(device: str = "cpu", threads: int | None = None) -> Env
 
 
 def find_device(name: str = "auto") -> str:
-    """Return the device that a name stands for, "cpu" or "cuda:N".
+    """Return the device of a name, "cpu" or "cuda:N".
 
     Args:
         name: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N", in any case.
@@ -162,7 +162,7 @@ def _version(package: str) -> str:
 
 def _commit(root: Path) -> str:
     """Return the commit of the checkout in ``root``, with ``-dirty`` if files differ from it; empty for no checkout."""
-    if not (root / ".git").exists():  # an installed package may lie within another project's repository
+    if not (root / ".git").exists():  # an installed package may be within another project's repository
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

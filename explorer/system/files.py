@@ -21,21 +21,21 @@ from pathlib import Path
 from explorer.errors import ExplorerError
 from explorer.system.processes import has_ended, pid_space
 
-ABANDONED_SECONDS = 24 * 3600  # age at which a writer on another machine has surely ended; clocks may differ by hours
+ABANDONED_SECONDS = 24 * 3600  # age at which a writer on another machine has ended; clocks may differ by hours
 _WRITING = ".writing-"
 _EARLIER = ".earlier-"
 _log = logging.getLogger(__name__)
 
 
-def slug(name: str, apart: str = "") -> str:
+def slug(name: str, salt: str = "") -> str:
     """Return a file name for any text: its plain characters, and eight hexadecimal digits of its SHA-256.
 
     Args:
         name: The text.
-        apart: Further text that distinguishes it from others of the same name; only its hash is in the file name.
+        salt: Further text that distinguishes it from others of the same name; only its hash is in the file name.
     """
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "unnamed"
-    return f"{plain}-{hashlib.sha256((name + apart).encode()).hexdigest()[:8]}"
+    return f"{plain}-{hashlib.sha256((name + salt).encode()).hexdigest()[:8]}"
 
 
 def require_writable(path: Path) -> None:
@@ -53,19 +53,19 @@ def require_writable(path: Path) -> None:
     if path.is_dir():
         raise ExplorerError(f"{path}: there is a folder of that name; name a file")
     if not folder.is_dir():
-        raise ExplorerError(f"{path}: cannot be written: {folder} is no folder")
+        raise ExplorerError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
 
 
-def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> BufferedReader:
-    """Open a regular file of at most ``most`` bytes for reading.
+def open_regular(path: str | os.PathLike[str], max_bytes: int, *, follow_links: bool = True) -> BufferedReader:
+    """Open a regular file of at most ``max_bytes`` bytes for reading.
 
     A pipe without a writer does not block, and a device is not read.
 
     Args:
         path: The file.
-        most: Largest size in bytes.
+        max_bytes: Largest size in bytes.
         follow_links: Whether ``path`` may be a symbolic link.
 
     Raises:
@@ -76,36 +76,36 @@ def open_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool 
         # O_NONBLOCK: opening a pipe would wait for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW))
     except ValueError:
-        raise OSError(errno.EINVAL, "a file name holds no NUL and no half of a surrogate pair") from None
+        raise OSError(errno.EINVAL, "a file name cannot contain NUL or half of a surrogate pair") from None
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
             kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
             raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file")
-        if status.st_size > most:
-            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, at most {most:,} are read")
+        if status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, at most {max_bytes:,} are read")
         return open(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
 
 
-def read_regular(path: str | os.PathLike[str], most: int, *, follow_links: bool = True) -> bytes:
-    """Return the content of a regular file of at most ``most`` bytes.
+def read_regular(path: str | os.PathLike[str], max_bytes: int, *, follow_links: bool = True) -> bytes:
+    """Return the content of a regular file of at most ``max_bytes`` bytes.
 
     Args:
         path: The file.
-        most: Largest size in bytes.
+        max_bytes: Largest size in bytes.
         follow_links: Whether ``path`` may be a symbolic link.
 
     Raises:
         OSError: As ``open_regular``.
     """
-    with open_regular(path, most, follow_links=follow_links) as stream:
-        data = stream.read(most + 1)
-        if len(data) > most:
-            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes, at most these are read")
+    with open_regular(path, max_bytes, follow_links=follow_links) as stream:
+        data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes, at most these are read")
         return data
 
 

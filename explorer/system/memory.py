@@ -59,7 +59,7 @@ def _read(path: Path) -> int | None:
 
 
 def _file_cache(folder: Path, line: str) -> int:
-    """Return the bytes that a line of memory.stat states; 0 where there is none."""
+    """Return the bytes that a line of memory.stat states; 0 if there is none."""
     try:
         stated = dict(each.split() for each in (folder / "memory.stat").read_text().splitlines())
         return int(stated[line])

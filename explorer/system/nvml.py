@@ -44,7 +44,7 @@ class GpuState:
 class Nvml:
     """NVML's view of a GPU, or of an instance (MIG) of a partitioned one.
 
-    An instance has the clocks of its card and processes of its own. Its share of the card's energy is not reported.
+    An instance has the clocks of its card and its own processes. Its share of the card's energy is not reported.
 
     Args:
         library: ``pynvml``, or an object with the same functions.
@@ -54,27 +54,27 @@ class Nvml:
     def __init__(self, library: Any, uuid: str):
         self._library = library
         self._own = _find(library, uuid)
-        part = bool(self._ask("nvmlDeviceIsMigDeviceHandle"))
-        self._card = self._ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") if part else self._own
-        self._is_whole = not part and not (self._ask("nvmlDeviceGetMigMode") or [0])[0]
+        part = bool(self._query("nvmlDeviceIsMigDeviceHandle"))
+        self._card = self._query("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") if part else self._own
+        self._is_whole = not part and not (self._query("nvmlDeviceGetMigMode") or [0])[0]
 
     def state(self) -> GpuState:
         """Return the state of the GPU now."""
         # Clocks are read first: the caller keeps the GPU busy for some milliseconds, and the other reads take a few.
-        clocks = [self._ask_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
-        answers = (self._ask_card(name) for name in _REASONS)
+        clocks = [self._query_card("nvmlDeviceGetClockInfo", self._clock(name)) for name in ("SM", "MEM")]
+        answers = (self._query_card(name) for name in _REASONS)
         reasons = next((bits for bits in answers if bits is not None), 0)
         pids = self._pids()
         return GpuState(
             sm_mhz=clocks[0],
             memory_mhz=clocks[1],
-            celsius=self._ask_card("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
+            celsius=self._query_card("nvmlDeviceGetTemperature", getattr(self._library, "NVML_TEMPERATURE_GPU", 0)),
             slowed_by=tuple(sorted({name for name, bit in self._reasons() if reasons & bit})),
             others=_others(pids, pids),
             moment=time.time_ns() // 1_000,
         )
 
-    def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+    def active_since(self, moment: int) -> tuple[int, ...] | None:
         """Return the ids of other processes that have computed on the GPU since a moment.
 
         A process that only keeps memory on the GPU, such as a training that waits, is not one of them.
@@ -108,13 +108,13 @@ class Nvml:
             to the clocks of each voltage; and ``power_watts``.
         """
         found = {
-            "sm_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
-            "memory_mhz": self._ask_card("nvmlDeviceGetMaxClockInfo", self._clock("MEM")),
-            "application_sm_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("SM")),
-            "application_memory_mhz": self._ask_card("nvmlDeviceGetApplicationsClock", self._clock("MEM")),
-            "sm_offset_mhz": self._ask_card("nvmlDeviceGetGpcClkVfOffset"),
-            "memory_offset_mhz": self._ask_card("nvmlDeviceGetMemClkVfOffset"),
-            "power_watts": self._ask_card("nvmlDeviceGetPowerManagementLimit"),
+            "sm_mhz": self._query_card("nvmlDeviceGetMaxClockInfo", self._clock("SM")),
+            "memory_mhz": self._query_card("nvmlDeviceGetMaxClockInfo", self._clock("MEM")),
+            "application_sm_mhz": self._query_card("nvmlDeviceGetApplicationsClock", self._clock("SM")),
+            "application_memory_mhz": self._query_card("nvmlDeviceGetApplicationsClock", self._clock("MEM")),
+            "sm_offset_mhz": self._query_card("nvmlDeviceGetGpcClkVfOffset"),
+            "memory_offset_mhz": self._query_card("nvmlDeviceGetMemClkVfOffset"),
+            "power_watts": self._query_card("nvmlDeviceGetPowerManagementLimit"),
         }
         if found["power_watts"] is not None:
             found["power_watts"] /= 1000  # NVML counts milliwatts
@@ -122,22 +122,22 @@ class Nvml:
 
     def joules(self) -> float | None:
         """Return the energy of the whole card since its driver was loaded; None on a partitioned card."""
-        millijoules = self._ask_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
+        millijoules = self._query_card("nvmlDeviceGetTotalEnergyConsumption") if self._is_whole else None
         return None if millijoules is None else millijoules / 1000
 
     def _clock(self, name: str) -> int:
         return getattr(self._library, f"NVML_CLOCK_{name}", {"SM": 1, "MEM": 2}[name])
 
     def _pids(self) -> list[int]:
-        return [process.pid for process in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
+        return [process.pid for process in self._query("nvmlDeviceGetComputeRunningProcesses") or []]
 
-    def _ask_card(self, function: str, *arguments: Any) -> Any:
-        return self._ask_of(self._card, function, *arguments)
+    def _query_card(self, function: str, *arguments: Any) -> Any:
+        return self._query_handle(self._card, function, *arguments)
 
-    def _ask(self, function: str, *arguments: Any) -> Any:
-        return self._ask_of(self._own, function, *arguments)
+    def _query(self, function: str, *arguments: Any) -> Any:
+        return self._query_handle(self._own, function, *arguments)
 
-    def _ask_of(self, handle: Any, function: str, *arguments: Any) -> Any:
+    def _query_handle(self, handle: Any, function: str, *arguments: Any) -> Any:
         asked: Callable[..., Any] | None = getattr(self._library, function, None)
         if handle is None or asked is None:
             return None
@@ -154,13 +154,13 @@ class Nvml:
 
 
 class NoNvml:
-    """The view of a GPU without NVML: no value is known."""
+    """A GPU without NVML: no value is known."""
 
     def state(self) -> GpuState:
         """Return a state without values."""
         return GpuState()
 
-    def at_work_since(self, moment: int) -> tuple[int, ...] | None:
+    def active_since(self, moment: int) -> tuple[int, ...] | None:
         """Return None."""
         return None
 
@@ -200,7 +200,7 @@ def driver_version() -> str:
 
 
 def _find(library: Any, uuid: str) -> Any:
-    """Return NVML's handle of the card or instance; None where there is no driver, or NVML does not know the UUID."""
+    """Return NVML's handle of the card or instance; None if there is no driver, or NVML does not know the UUID."""
     try:
         library.nvmlInit()
     except library.NVMLError:
@@ -227,20 +227,20 @@ def _others(pids: Iterable[int], on_gpu: Collection[int]) -> tuple[int, ...]:
     return tuple(found if os.getpid() in on_gpu or not on_gpu else found[1:])
 
 
-def disturbances(before: GpuState, after: GpuState, at_work: Iterable[int] | None = None) -> list[str]:
+def disturbances(before: GpuState, after: GpuState, active: Iterable[int] | None = None) -> list[str]:
     """Return a note for each disturbance of the GPU between two states.
 
     Args:
         before: The state at the start.
         after: The state at the end.
-        at_work: Ids of other processes that computed in between, from ``at_work_since``. None: all other processes in
+        active: Ids of other processes that computed in between, from ``active_since``. None: all other processes in
             the two states count.
     """
     notes = []
-    if others := sorted({*before.others, *after.others} if at_work is None else at_work):
+    if others := sorted({*before.others, *after.others} if active is None else active):
         notes.append(f"other processes used the GPU: {', '.join(map(str, others))}")
     if slowed := sorted({*before.slowed_by, *after.slowed_by}):
-        notes.append(f"the GPU's clocks were held down: {', '.join(slowed)}")
+        notes.append(f"the GPU's clocks were lowered: {', '.join(slowed)}")
     for name, earlier, later in (
         ("clock", before.sm_mhz, after.sm_mhz),
         ("memory clock", before.memory_mhz, after.memory_mhz),

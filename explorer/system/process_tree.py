@@ -1,7 +1,7 @@
 """The processes that a trial starts: found through ``/proc``, measured, and killed when the trial ends.
 
 A trial runs in a process whose parent is a supervisor. The supervisor is a subreaper (Linux): a descendant that opens a
-session of its own, or whose parent exits, remains its descendant. So the supervisor can kill every process of the trial
+new session, or whose parent exits, remains its descendant. So the supervisor can kill every process of the trial
 after the trial ended, crashed or was killed, and after the search died. Without ``/proc`` (macOS) only the trial's
 process group is killed, and its memory is not measured.
 """
@@ -33,7 +33,7 @@ def resident_memory(root: int) -> int:
 
 
 def end_descendants(root: int) -> None:
-    """End every descendant of process ``root`` with SIGKILL, those in sessions of their own too, but not ``root``."""
+    """End every descendant of process ``root`` with SIGKILL, also in other sessions, but not ``root``."""
     while sum(_kill(pid) for pid in _descendants(root)):
         time.sleep(_KILLED_SECONDS)
 
@@ -67,18 +67,18 @@ def supervise(orders: Connection) -> None:
     while ended != worker:  # it was an orphan of the trial
         ended, status = os.wait()
     end_descendants(os.getpid())
-    _end_alike(os.waitstatus_to_exitcode(status))
+    _exit_like(os.waitstatus_to_exitcode(status))
 
 
 def _end_with_search(orders: Connection) -> None:
     """Wait until the search has died, and kill this process and all its descendants."""
     hung_up = select.poll()
-    hung_up.register(orders, 0)  # no event but a hang-up: the data is for the worker
+    hung_up.register(orders, 0)  # only hang-ups: the data is for the worker
     hung_up.poll()
     end_tree(os.getpid())
 
 
-def _end_alike(exitcode: int) -> None:
+def _exit_like(exitcode: int) -> None:
     """End this process with an exit code, or with the signal of a negative one."""
     if exitcode < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the worker has left its own core file

@@ -1,4 +1,4 @@
-"""Identify a process across machines, reboots and containers, and tell whether it has ended.
+"""Identify a process across machines, reboots and containers, and detect whether it has ended.
 
 A process id has a meaning only within one PID namespace of one running kernel. Containers with the same host name,
 and machines with the same host name, have different namespaces or boot ids; whether their processes ended is unknown.
@@ -44,12 +44,12 @@ def process_start(pid: int) -> str:
 
 
 def has_ended(space: str, pid: int, start: str = UNKNOWN) -> bool:
-    """Return whether the process ran where this one runs and has ended. False wherever that cannot be known.
+    """Return whether the process ran where this one runs and has ended. False if this is unknown.
 
     Args:
         space: ``pid_space()`` of that process.
         pid: Its process id.
-        start: Its ``process_start``, to tell it from a later process with the same id; ``UNKNOWN``: any.
+        start: Its ``process_start``, to distinguish it from a later process with the same id; ``UNKNOWN``: any.
     """
     if space == UNKNOWN or space != pid_space():
         return False

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNAL_SECONDS = 0.5  # within which a signal to a process group or container reaches all its processes
+SIGNAL_SECONDS = 0.5  # in which a signal to a process group or container reaches all its processes
 REPEAT_SECONDS = 0.05  # after which the finalizer that a signal interrupted has ended
 
 
@@ -91,7 +91,7 @@ def interruption(number: int, study: object) -> KeyboardInterrupt:
         number: Number of the signal.
         study: The study with the finished trials, which becomes the exception's attribute ``study``.
     """
-    hint = "interrupted; what had ended is in this exception's attribute 'study'"
+    hint = "interrupted; the finished trials are in this exception's attribute 'study'"
     error = KeyboardInterrupt(hint) if number == signal.SIGINT else Interrupted(number)
     error.study = study  # type: ignore[attr-defined]
     return error

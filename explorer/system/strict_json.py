@@ -1,4 +1,4 @@
-"""A strict JSON reader for files and other programs: anything that readers interpret differently is an error.
+"""A strict JSON reader for files and other programs: input that readers interpret differently is an error.
 
 ``json.loads`` takes the last of two equal keys, reads NaN and Infinity, which JSON does not have, guesses UTF-16 and
 UTF-32, and returns strings that cannot be encoded.
@@ -46,7 +46,7 @@ def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+        raise ValueError(f"the key {twice[:80]!r} occurs twice in one object")
     for key, value in pairs:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key[:80]!r} must be a finite number, found {value}")

@@ -1,4 +1,4 @@
-"""The user's folders for the explorer's own files, by the XDG conventions on Linux and macOS alike."""
+"""The user's folders for the explorer's own files, by the XDG conventions on Linux and macOS."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def horizontal_flip(pixels: Tensor, flipped: Tensor) -> Tensor:
 def cutout(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
     """Set a square of each image to 0, in place (DeVries and Taylor 2017, arXiv:1708.04552, section 3.2).
 
-    In normalised images 0 is the mean of the training images. A square may lie partly outside its image.
+    In normalised images 0 is the mean of the training images. A square may be partly outside its image.
 
     Args:
         images: Normalised images, (N, C, H, W).

@@ -23,8 +23,8 @@ from torch import Tensor
 from explorer.records import Epoch
 from explorer.system.files import remove, write_atomically
 
-MIN_SECONDS = 5.0  # least time between two checkpoints: repeating less work than this costs little
-TIME_FACTOR = 50  # least time between two checkpoints in times that writing one takes: at most 2% of the run
+MIN_SECONDS = 5.0  # least time between two checkpoints: less work is cheap to repeat
+TIME_FACTOR = 50  # least time between two checkpoints, as a multiple of the time to write one: at most 2% of the run
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +66,7 @@ class Checkpoint:
             write_atomically(self.path, save(kept, metadata=header))
         except OSError as error:
             if not self._warned:  # once in a run, not every few seconds
-                _log.warning("a checkpoint could not be kept: %s; training continues", error)
+                _log.warning("a checkpoint could not be written: %s; training continues", error)
             self._warned = True
         self._written = time.perf_counter()
         self._cost = self._written - began

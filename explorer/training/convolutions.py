@@ -7,7 +7,7 @@ their float64 result, each in its own process and with guard pages around its me
   last, a side that is divisible by the stride; float32 and bfloat16): the process is killed by SIGSEGV or SIGABRT, or
   its heap is corrupted. The replacement convolves every stride-th pixel without stride, with bitwise equal results.
 - In bfloat16 the weight gradient of some convolutions holds uninitialised memory: of dilated convolutions whose input
-  channels per group are not divisible by 16, and of kernels with a position that lies on the padding in every window.
+  channels per group are not divisible by 16, and of kernels with a position that is on the padding in every window.
   The replacement computes in float32.
 
 The replacements are correct on every CPU and with every version, so neither is checked.
@@ -27,7 +27,7 @@ CHANNEL_BLOCK = 16  # float32 numbers in an AVX-512 register: oneDNN's kernels p
 
 
 @contextmanager
-def sound_convolutions(net: nn.Module) -> Iterator[None]:
+def replace_faulty_convolutions(net: nn.Module) -> Iterator[None]:
     """Replace the faulty convolutions of a network on a CPU within the ``with`` block.
 
     The weights keep their memory. On other devices nothing changes.
@@ -77,7 +77,7 @@ def has_faulty_bfloat16_gradient(conv: nn.Conv2d, height: int, width: int) -> bo
 
 
 def _has_unused_position(side: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Return whether some position of the kernel lies on the padding in every window, along one axis."""
+    """Return whether some position of the kernel is on the padding in every window, along one axis."""
     last = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride
     starts = range(-padding, last * stride - padding + 1, stride)
     return any(not any(0 <= start + dilation * i < side for start in starts) for i in range(kernel))

@@ -8,10 +8,10 @@ and L the last block of l's stage. Each block has these quantities:
   grows exponentially with depth (Hanin 2018, arXiv:1801.03744). It falls as 1/sqrt(N); compare it within a stage,
   where shapes are equal, and at the same N.
 - ``cosine``: <g_l, g_L> / (||g_l|| ||g_L||), the cosine similarity of the gradients at this block and at the stage's
-  last block: the 1 of the same equation against its sum. Near 0 the gradient has lost its direction, as shattered
-  gradients have (Balduzzi et al. 2017, arXiv:1702.08591). None if the shapes differ (concatenation) or a norm is 0.
+  last block: it compares the term 1 of that equation with the sum. Near 0 the gradients are uncorrelated, as shattered
+  gradients are (Balduzzi et al. 2017, arXiv:1702.08591). None if the shapes differ (concatenation) or a norm is 0.
 - ``shortcut_share``: ||s||^2 / (||s||^2 + ||f||^2), where s and f are the gradients with respect to the block's input
-  through the shortcut and through the residual branch. It says which of the paths of Veit et al. 2016
+  through the shortcut and through the residual branch. It shows which paths of Veit et al. 2016
   (arXiv:1605.06431) carry the gradient. 0 without a shortcut.
 - ``dead_share``: the share of the output channels of the block's activations that are 0 for every image at every
   position. A dead channel passes no gradient. 0 without activations.
@@ -42,7 +42,7 @@ from explorer.networks.randomness import dropping_from
 from explorer.networks.walk import PlacedBlock
 from explorer.records import BlockFlow, GradientFlow
 from explorer.training.batches import Images
-from explorer.training.convolutions import sound_convolutions
+from explorer.training.convolutions import replace_faulty_convolutions
 from explorer.training.device import dropout_generator, process_settings
 
 NOISE = "noise"
@@ -87,7 +87,7 @@ def gradient_flow(
     dataset = load_data(data, data_dir) if isinstance(data, str) else data
     for name, number, allowed in (("batch", batch, BATCHES), ("seed", seed, SEEDS)):
         if number not in allowed:
-            raise TrainingError(f"{name} must lie in {allowed[0]}..{allowed[-1]}, found {number}")
+            raise TrainingError(f"{name} must be in {allowed[0]}..{allowed[-1]}, found {number}")
     if dataset is not None:
         if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
             raise TrainingError(
@@ -103,7 +103,7 @@ def gradient_flow(
         )
         network.to(torch_device)
         dropout = dropout_generator(torch_device).manual_seed(seed)
-        with sound_convolutions(network), dropping_from(network, dropout):
+        with replace_faulty_convolutions(network), dropping_from(network, dropout):
             loss, blocks = _flows(network, images.to(torch_device), labels.to(torch_device))
     source = NOISE if dataset is None else dataset.name
     return GradientFlow(architecture.digest, seed, batch, source, loss, blocks)
@@ -158,7 +158,7 @@ def _attach(placed: PlacedBlock, network: Network) -> _Probe:
 
     def record_input(tensors: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
         def record(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
-            tensors.append(arguments[0].view_as(arguments[0]))  # a view of its own receives this path's gradient only
+            tensors.append(arguments[0].view_as(arguments[0]))  # a separate view receives only this path's gradient
             tensors[-1].retain_grad()
             return tensors[-1]
 

@@ -23,7 +23,7 @@ from explorer.training.augment import draw_epoch
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
-from explorer.training.convolutions import sound_convolutions
+from explorer.training.convolutions import replace_faulty_convolutions
 from explorer.training.device import AUTO, autocast, dropout_generator, process_settings
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
@@ -82,7 +82,7 @@ def train_network(
         torch_device = settings.enter_context(process_settings(device, threads))
         pause = settings.enter_context(Pause(str(torch_device)))
         net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
-        settings.enter_context(sound_convolutions(net))
+        settings.enter_context(replace_faulty_convolutions(net))
         dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
         optimiser = make_optimiser(net, recipe)

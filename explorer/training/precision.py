@@ -2,7 +2,7 @@
 
 On a CPU the choice is measured with a few training steps in each precision. bfloat16 halves the time of dense
 convolutions if the processor multiplies it in hardware. It is slower if it is emulated, and slower for depthwise
-convolutions even on processors with bfloat16 units. The choice therefore holds for one kind of network, image shape and
+convolutions even on processors with bfloat16 units. The choice is valid for one kind of network, image shape and
 machine. It is cached in ``$XDG_CACHE_HOME/explorer/precision`` (``~/.cache/explorer/precision``), so that later runs of
 the same kind do not measure again and have the same precision even if both are nearly equally fast.
 """
@@ -24,7 +24,7 @@ from torch import nn
 from explorer.system.user_folders import user_cache
 from explorer.training.device import PRECISIONS, autocast
 
-MIN_SPEEDUP = 1.1  # bfloat16 must be this many times as fast; float32 is chosen if both are nearly equal
+MIN_SPEEDUP = 1.1  # least speedup by which bfloat16 is chosen
 PROBE_BATCH = 32  # images of a measured step, at most, so that measuring is quick
 WARM_UP, RUNS = 1, 3
 

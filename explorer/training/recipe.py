@@ -189,11 +189,11 @@ _SYNONYMS = {
     "augmentation": "augment",
 }
 _NOT_IN_A_RECIPE = {
-    "epochs": "epochs are given beside the recipe (--epochs)",
+    "epochs": "epochs are a separate option (--epochs)",
     "optimizer": "every recipe trains by SGD with momentum",
     "optimiser": "every recipe trains by SGD with momentum",
-    "seed": "the seed is given beside the recipe (--seed)",
-    "precision": "the precision is given beside the recipe (--precision)",
+    "seed": "the seed is a separate option (--seed)",
+    "precision": "the precision is a separate option (--precision)",
 }
 
 
@@ -317,6 +317,6 @@ def require_several_values(architecture: Architecture, batch_size: int) -> None:
     for layer in architecture.layers():
         if isinstance(layer.op, BatchNorm) and layer.x.positions == 1:
             raise TrainingError(
-                f"{layer.path}: batch norm on an arriving {layer.x} takes its moments over the images of a "
-                "batch, expected two or more, found batches of 1; raise batch_size in the recipe, or take more images"
+                f"{layer.path}: batch norm on an input of {layer.x} computes its statistics over the images of "
+                "a batch, expected two or more, found batches of 1; raise batch_size in the recipe, or take more images"
             )

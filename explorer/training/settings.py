@@ -33,8 +33,8 @@ class TrainingSettings(Settings):
 
     data: str | None = setting(
         None,
-        "Data set: digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder of class folders;"
-        " a search takes cluttered-digits by default.",
+        "Data set: digits, cluttered-digits, cifar10, cifar100, mnist, fashion_mnist or a folder of class folders."
+        " Default: cluttered-digits; explorer train has no default.",
         Text(),
         metavar="NAME",
         in_fingerprint=True,
@@ -49,13 +49,13 @@ class TrainingSettings(Settings):
     subset: int | None = setting(
         None,
         "Number of training and validation images to use, stratified; all by default.",
-        Whole(least=2),
+        Whole(min=2),
         metavar="N",
         in_fingerprint=True,
     )
     skip_damaged: bool = setting(
         False,
-        "Leave out images of a folder that cannot be decoded; kept with the study.",
+        "Leave out images of a folder that cannot be decoded; recorded in the study.",
         Flag(),
         in_fingerprint=True,
     )
@@ -70,7 +70,7 @@ class TrainingSettings(Settings):
     epochs: int | None = setting(
         None,
         "Epochs of each training; the data set's own number by default.",
-        Whole(most_typed=100_000),
+        Whole(max_typed=100_000),
         metavar="N",
         in_fingerprint=True,
     )

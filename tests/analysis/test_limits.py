@@ -58,7 +58,7 @@ def test_limits_are_read(text, limit):
         ("macs<=50m", "did you mean 'macs<=50M'"),
         ("macs<=1,000,000", "did you mean 'macs<=1000000'"),
         ("macs<=1,5M", "did you mean 'macs<=1.5M'"),
-        ("1M<=macs<=4M", "it states two bounds: give each as a limit of its own"),
+        ("1M<=macs<=4M", "it states two bounds: write one limit for each"),
         ("macs<=4MFLOPs", "'MFLOPs' is a unit of flops, not of macs"),
         ("macs<=50MB", "'MB' is a unit of peak_memory_bytes, not of macs"),
         ("joules<=5 J", "'J' is not a unit of joules"),

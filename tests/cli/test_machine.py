@@ -59,7 +59,7 @@ def test_data_list_as_text(capsys, folder, monkeypatch):
 
 @pytest.mark.parametrize(
     ("folder", "said"),
-    [("{}/none", "there is no such folder"), ("{}/file", "file, no folder"), ("~nobody-here", "no such folder")],
+    [("{}/none", "there is no such folder"), ("{}/file", "file, not a folder"), ("~nobody-here", "no such folder")],
 )
 def test_an_invalid_data_folder(capsys, folder, said, tmp_path, monkeypatch):
     """An EXPLORER_DATA that is a file or missing is shown by ``data list`` and is a one-line error where data is

@@ -87,7 +87,7 @@ def test_the_clock_of_a_gpu_is_displayed(capsys, monkeypatch):
         ([], "Missing argument 'ARCH...'"),
         (["he2016_orders.yaml#9"], "9"),
         (["he2016_orders.yaml#0", "--batch", "1,x"], "'1,x' is not a list of whole numbers"),
-        (["he2016_orders.yaml#0", "--batch", "0"], "a batch lies in 1..65536, found 0"),
+        (["he2016_orders.yaml#0", "--batch", "0"], "a batch must be in 1..65536, found 0"),
         (["he2016_orders.yaml#0", "--batch", ","], "nothing to measure"),
         (["he2016_orders.yaml#0", "--mode", "graph"], "CUDA graphs need a GPU; use eager"),
         (["he2016_orders.yaml#0", "--dtype", "float32,tf32"], "tf32 is a number format of NVIDIA GPUs"),
@@ -97,7 +97,7 @@ def test_the_clock_of_a_gpu_is_displayed(capsys, monkeypatch):
             ["he2016_orders.yaml#0", "--device", "gpu"],
             "known: auto, cpu, cuda, cuda:0, ...; a GPU is 'cuda'",
         ),
-        (["he2016_orders.yaml#0", "--cores", "4711"], "core 4711 cannot be had"),
+        (["he2016_orders.yaml#0", "--cores", "4711"], "core 4711 is not available"),
         (["he2016_orders.yaml#0", "--threads", "0"], "0 is not in the range"),
     ],
 )
@@ -146,12 +146,12 @@ def test_ctrl_c_during_a_measurement(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--calibrate", "he2016_orders.yaml"], "he2016_orders has 5 networks that differ; 20 are needed"),
-        (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to learn from"),
+        (["--calibrate", "he2016_orders.yaml"], "he2016_orders has 5 distinct networks; a predictor needs at least 20"),
+        (["--calibrate", "preact_variants.yaml", "-n", "5"], "5 networks are too few to fit"),
         (["--calibrate", "preact_variants.yaml", "--batch", "1,8"], "a predictor has one setting, found 2"),
         (["he2016_orders.yaml#0", "--calibrate", "he2016_orders.yaml"], "leave out ARCH and --predicted"),
         (["he2016_orders.yaml#0", "-n", "5"], "-n is the number of networks of --calibrate"),
-        (["he2016_orders.yaml#0", "--predicted"], "'explorer latency --calibrate SPACE' makes one"),
+        (["he2016_orders.yaml#0", "--predicted"], "'explorer latency --calibrate SPACE' fits one"),
     ],
 )
 def test_invalid_predictors(capsys, monkeypatch, tmp_path, args, message):

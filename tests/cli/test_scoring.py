@@ -54,7 +54,7 @@ def test_a_correlation_of_few_networks_is_blank_with_a_reason(capsys):
     shape = ["--input", "1x8x8", "--classes", "7", "--score", "snip"]
     status, out, err = run(capsys, "scores", "preact_variants.yaml", "-n", "3", *shape)
     assert status == 0 and out.splitlines()[-1].split() == ["snip", "3"]
-    assert err.splitlines()[-1] == "blank: fewer than 4 networks have both numbers, or one is the same for all"
+    assert err.splitlines()[-1] == "blank: fewer than 4 networks have both values, or one of the two is constant"
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,7 @@ def test_a_training_killed_by_a_signal_gives_a_message_and_resumes(tmp_path, com
     (checkpoint,) = tmp_path.glob("explorer.artifacts/*.checkpoint")
     assert (process.returncode, out) == (1, "")
     assert err.splitlines()[-1] == (
-        f"the training's process died of SIGSEGV; the last checkpoint is {checkpoint}: run the same line again to go on"
-        " from it"
+        f"the training's process died of SIGSEGV; the same command resumes from the last checkpoint, {checkpoint}"
     )
     process = command(*TRAIN)
     assert process.stderr.readline() == f"resuming from {checkpoint}\n"

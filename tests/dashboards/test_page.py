@@ -261,7 +261,7 @@ def change(file: Path, statement: str) -> None:
 
 
 SENTENCES = {
-    "absent": "'explorer search' makes it",
+    "absent": "'explorer search' creates it",
     "empty file": "is empty; give the file that 'explorer search' wrote",
     "text": "is not an SQLite database",
     "half": "cannot read this database",
@@ -271,7 +271,7 @@ SENTENCES = {
     "odd row": "explorer_trials, trial 3, column costs: expected JSON of an object of finite numbers",
     "no studies": "Start one with: explorer search",
     "no trials": "They appear here by themselves",
-    "none complete": "The first point appears here by itself",
+    "none complete": "The first point appears here when",
     "all refused": "The table below shows how each one ended",
 }
 
@@ -291,7 +291,7 @@ def test_a_storage_that_cannot_be_shown_gives_a_sentence(kind, page, tmp_path, w
 def test_a_storage_created_later_is_found(page, written_file, tmp_path):
     """A page opened before the search shows the study once it exists."""
     at = page()
-    assert "'explorer search' makes it" in texts(at)
+    assert "'explorer search' creates it" in texts(at)
     shutil.copy(written_file, tmp_path / "explorer.db")
     at.run()
     assert metrics(at)["complete"] == str(COMPLETE)
@@ -360,7 +360,7 @@ def test_a_storage_that_returns_keeps_the_selected_study(page, url, tmp_path):
     join_log(tmp_path / "explorer.db")
     (tmp_path / "explorer.db").rename(tmp_path / "elsewhere.db")
     at.run()
-    assert "'explorer search' makes it" in texts(at)
+    assert "'explorer search' creates it" in texts(at)
     (tmp_path / "elsewhere.db").rename(tmp_path / "explorer.db")
     at.run()
     assert at.selectbox(key="study").value == "one"

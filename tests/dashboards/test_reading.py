@@ -84,7 +84,7 @@ def test_a_page_without_a_storage_waits_for_one(url, monkeypatch):
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     monkeypatch.setattr("streamlit.session_state", {})
     drawn = take_snapshot(None)
-    assert "'explorer search' makes it" in drawn.problem
+    assert "'explorer search' creates it" in drawn.problem
     assert not is_outdated(drawn)
     write_study(url, "late")
     assert is_outdated(drawn)

@@ -150,7 +150,7 @@ class TestSplits:
     @pytest.mark.parametrize("subset", [0, -5, 9, 49, 101])
     def test_subset_out_of_range(self, folder, subset):
         """A subset that is too small for every class in both parts, or too large, is rejected with the bounds."""
-        with pytest.raises(DataError, match=f"a subset of cifar10 must lie in 50..100, found {subset}"):
+        with pytest.raises(DataError, match=f"a subset of cifar10 must be in 50..100, found {subset}"):
             load_data("cifar10", folder, subset=subset)
 
     def test_mean_and_std_are_those_of_train(self, folder):

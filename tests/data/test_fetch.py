@@ -150,7 +150,7 @@ def test_no_network(tmp_path, monkeypatch):
         with pytest.raises(DataError) as caught:
             fetch_data(known, tmp_path)
     assert str(caught.value) == (
-        f"{url} cannot be downloaded: Connection refused; is there a network, or a proxy to be named in HTTPS_PROXY?"
+        f"{url} cannot be downloaded: Connection refused; check the network connection, or set a proxy in HTTPS_PROXY"
     )
 
 
@@ -207,9 +207,9 @@ class TestCommand:
         """Data fetched without a folder are found without one, and a second fetch does nothing."""
         home = tmp_path / "home" / "explorer" / "data"
         status, out, errors = explorer("fetch", "cifar10")
-        assert (status, out) == (0, f"cifar10 is in {home / 'cifar10'}: 1 of 1 files downloaded, their hashes right\n")
+        assert (status, out) == (0, f"cifar10 is in {home / 'cifar10'}: 1 of 1 files downloaded, all hashes verified\n")
         assert errors == f"downloading {server.url}/cifar-10-python.tar.gz\n"
-        assert explorer("fetch", "cifar10") == (0, f"cifar10 is there already: {home / 'cifar10'}\n", "")
+        assert explorer("fetch", "cifar10") == (0, f"cifar10 is already in {home / 'cifar10'}\n", "")
         assert len(server.asked) == 1
         assert len(load_data("cifar10").train) == 90
         (found,) = [entry for entry in json.loads(explorer("list", "--json")[1]) if entry["name"] == "cifar10"]
@@ -229,7 +229,7 @@ class TestCommand:
         archive(tmp_path / "x" / "cifar10.zip", "cifar10")
         assert explorer("fetch", "cifar10", "--data-dir", tmp_path / "x")[:2] == (
             0,
-            f"cifar10 is there already: {tmp_path / 'x' / 'cifar10.zip'}\n",
+            f"cifar10 is already in {tmp_path / 'x' / 'cifar10.zip'}\n",
         )
         assert server.asked == []
 

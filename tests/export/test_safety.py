@@ -226,7 +226,7 @@ ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
         ((1 << 63).to_bytes(8, "little"), "cut short"),
         (header("{}" + " " * (1 << 20)), "1,048,578 bytes, at most 1,048,576 are read"),
         (header("[" * 100_000), "not a safetensors file"),
-        (header(f'{{"a":{ENTRY},"a":{ENTRY}}}', b"\0\0\0\0"), "the key 'a' stands twice in one object"),
+        (header(f'{{"a":{ENTRY},"a":{ENTRY}}}', b"\0\0\0\0"), "the key 'a' occurs twice in one object"),
         (header('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}', b"\0\0\0\0"), "not a safetensors file"),
         (header('{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', b"\0" * 8), "not a safetensors file"),
         (

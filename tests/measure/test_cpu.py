@@ -13,7 +13,7 @@ from torch import nn
 import explorer
 from explorer.errors import MeasurementError
 from explorer.measure import cpu
-from explorer.measure.cpu import Cpu, compiled
+from explorer.measure.cpu import Cpu, compile_network
 from explorer.measure.cpu_load import CpuTimes, cpu_times, other_load
 from explorer.measure.fold import inference_form
 from explorer.measure.settings import Setting
@@ -75,7 +75,7 @@ def test_a_session_and_the_other_threads_of_the_process(threads):
 @linux
 def test_unavailable_cores_are_rejected():
     """A core outside the process's affinity, no threads, and more threads than cores are rejected."""
-    with pytest.raises(MeasurementError, match="core 4711 cannot be had; this process may use"):
+    with pytest.raises(MeasurementError, match="core 4711 is not available; this process may use"):
         Cpu(cores=[4711])
     with pytest.raises(MeasurementError, match="threads must be at least 1"):
         Cpu(threads=0)
@@ -158,10 +158,10 @@ def test_each_network_is_compiled_separately(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     torch._dynamo.reset()
     for width in range(1, 11):
-        compiled(nn.Sequential(nn.Conv2d(3, width, 1), nn.ReLU()).eval(), torch.ones(1, 3, 8, 8))
+        compile_network(nn.Sequential(nn.Conv2d(3, width, 1), nn.ReLU()).eval(), torch.ones(1, 3, 8, 8))
     assert len(graphs) == 10
     network = nn.Sequential(nn.Conv2d(3, 11, 1), nn.ReLU()).eval()
     for batch in (1, 4, 7):
-        compiled(network, torch.ones(batch, 3, 8, 8))
+        compile_network(network, torch.ones(batch, 3, 8, 8))
     assert [shapes[-1] for shapes in graphs[10:]] == [(batch, 3, 8, 8) for batch in (1, 4, 7)]
     assert all(isinstance(size, int) for shapes in graphs for shape in shapes for size in shape)

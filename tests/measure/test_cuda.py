@@ -105,7 +105,7 @@ def test_an_idle_device_sleeps_longer():
 def test_a_compiled_network_is_compiled_before_it_is_timed(monkeypatch):
     """Compilation happens before the timed runs."""
     asked = []
-    monkeypatch.setattr(cuda, "compiled", lambda module, x: asked.append(x) or module)
+    monkeypatch.setattr(cuda, "compile_network", lambda module, x: asked.append(x) or module)
     _, made = workload(FakeCuda(), mode="compile")
     assert len(asked) == 1 and len(made.run(2)) == 2 and len(asked) == 1
 

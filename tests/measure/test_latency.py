@@ -53,7 +53,7 @@ def test_a_module_in_this_process():
     assert found.digest == SPACE.architecture(0).digest and network.training
     other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
     assert explorer.latency(other, device="cpu", input=(3, 16, 16)).digest == ""
-    with pytest.raises(MeasurementError, match="say input="):
+    with pytest.raises(MeasurementError, match="pass input="):
         explorer.latency(other, device="cpu")
 
 
@@ -102,14 +102,14 @@ def test_the_index_of_a_gpu_is_not_in_the_environment():
 
 def test_errors_of_the_child_process(monkeypatch):
     """An error in the child gives one line: a rejection as such, anything else as a failure."""
-    with pytest.raises(MeasurementError, match="core 4711 cannot be had") as refused:
+    with pytest.raises(MeasurementError, match="core 4711 is not available") as refused:
         child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu", cores=[4711])
     assert not isinstance(refused.value, MeasurementFailed)
     monkeypatch.setattr(child, "_MAIN", "import os; os._exit(3)")
     with pytest.raises(MeasurementFailed, match="ended with status 3 and without a result"):
         child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu")
     monkeypatch.setattr(child, "_MAIN", "import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(MeasurementFailed, match="was killed, as the system does where memory runs out; name a smaller"):
+    with pytest.raises(MeasurementFailed, match="was killed, probably because memory ran out; use a smaller"):
         child.measure_in_child([SPACE.architecture(0)], settings(1), "cpu")
 
 

@@ -85,7 +85,7 @@ def test_a_saved_predictor_is_loaded(learnt, architectures, tmp_path):
     ):
         find_predictor(other, architectures[0], "d", tmp_path)
     with pytest.raises(
-        MeasurementError, match=r"\(none is kept in .*\); 'explorer latency --calibrate SPACE' makes one"
+        MeasurementError, match=r"\(none is stored in .*\); 'explorer latency --calibrate SPACE' fits one"
     ):
         find_predictor(other, architectures[0], "d", tmp_path / "empty")
 
@@ -98,7 +98,7 @@ def test_the_predictor_of_the_own_space_comes_first(learnt, architectures, tmp_p
     assert find_predictor(HERE, architectures[0], "e", tmp_path).space == ("mine", "e")
     assert find_predictor(HERE, architectures[0], "unknown", tmp_path).space in (learnt.space, ("mine", "e"))
     stranger = load_space("published/botnet.yaml").architecture(0)
-    with pytest.raises(MeasurementError, match="lack some of its operations"):
+    with pytest.raises(MeasurementError, match="do not cover some of its operations"):
         find_predictor(HERE, stranger, "unknown", tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_calibration_measures_distinct_networks(monkeypatch):
     assert made.predictor.space == (SPACE.name, SPACE.digest)
     with pytest.raises(MeasurementError, match="19 networks are too few"):
         calibration.calibrate(SPACE, Setting(), "cpu", networks=19)
-    with pytest.raises(MeasurementError, match="he2016_orders has 5 networks that differ"):
+    with pytest.raises(MeasurementError, match="he2016_orders has 5 distinct networks"):
         calibration.calibrate(load_space("he2016_orders.yaml"), Setting(), "cpu", networks=30)
 
 

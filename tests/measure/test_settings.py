@@ -26,7 +26,7 @@ def test_every_combination_once():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"batches": (0,)}, "a batch lies in 1..65536, found 0"),
+        ({"batches": (0,)}, "a batch must be in 1..65536, found 0"),
         ({"batches": ()}, "nothing to measure"),
         ({"dtypes": ("bflaot16",)}, "unknown dtype 'bflaot16'; known: float32, .*; did you mean 'bfloat16'"),
         ({"layouts": ("nhwc",)}, "unknown layout 'nhwc'; known: nchw, channels_last"),
@@ -34,7 +34,7 @@ def test_every_combination_once():
         ({"dtypes": ("float32", "tf32")}, "batch 1, tf32, nchw, eager on cpu: tf32 is a number format of NVIDIA GPUs"),
         ({"modes": ("graph",)}, "CUDA graphs need a GPU; use eager"),
         ({"modes": ("onnxruntime",), "dtypes": ("bfloat16",)}, "onnxruntime"),
-        ({"device": "cuda:0", "modes": ("onnxruntime",)}, "on cuda:0: onnxruntime is measured on a CPU alone"),
+        ({"device": "cuda:0", "modes": ("onnxruntime",)}, "on cuda:0: onnxruntime is measured on a CPU only"),
     ],
 )
 def test_unsupported_settings_are_rejected(asked, message):
@@ -72,7 +72,7 @@ def test_compiling_needs_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "clang++")
     assert len(made(modes=("compile",))) == 1
     monkeypatch.setenv("CXX", "icpx")
-    with pytest.raises(MeasurementError, match="CXX=icpx is not to be found"):
+    with pytest.raises(MeasurementError, match="CXX=icpx was not found"):
         made(modes=("compile",))
 
 

@@ -93,7 +93,7 @@ def test_a_written_file_is_read_back(tmp_path, given):
         ("sampler: null\n", "search.yaml:1:10: unknown sampler None"),
         ("study: 5\n", "search.yaml:1:8: study must be text, found 5"),
         ("limits:\n- macs<=5M\n- macs\n", "search.yaml:2:1: 'macs' is not a limit"),
-        ("limits: [none, macs<=5M]\n", "search.yaml:1:9: --limit none takes every limit off"),
+        ("limits: [none, macs<=5M]\n", "search.yaml:1:9: --limit none removes all limits"),
         ("objectives: accuracy,accuracy\n", "search.yaml:1:13: .* names one twice"),
         ("recipe: {lr: 1, lr: 2}\n", "search.yaml:1:17: the key 'lr' is repeated"),
         ("study: !!python/object:os.system x\n", "search.yaml:1:8: tag 'tag:yaml.org,2002:python/object:os.system'"),

@@ -21,7 +21,7 @@ class Inner(Settings):
 @dataclass(frozen=True, kw_only=True)
 class Outer(Settings):
     inner: Inner = field(default_factory=Inner)
-    count: int | None = setting(None, "How many.", Whole(least=2, most_typed=10), in_python="A number.", metavar="N")
+    count: int | None = setting(None, "How many.", Whole(min=2, max_typed=10), in_python="A number.", metavar="N")
     shiny: bool = setting(False, "Whether it shines.", Flag(), flag="--gleaming")
     words: tuple[str, ...] = setting((), "Some words.", Names(tuple), flag=None)
 

@@ -197,17 +197,17 @@ ERRORS: dict[str, list[Error]] = {
         ),
         Error("5:8: drop needs p, as in drop(p=...)", {"block": "drop conv3x3 +"}, {"block": "drop(p=0.1) conv3x3 +"}),
         Error(
-            "5:16: p of drop must lie in 0..0.999, found 1",
+            "5:16: p of drop must be in 0..0.999, found 1",
             {"block": "conv3x3 drop(1) +"},
             {"block": "conv3x3 drop(0.9) +"},
         ),
         Error(
-            "5:16: r of se must lie in 0.001..65536, found 0",
+            "5:16: r of se must be in 0.001..65536, found 0",
             {"block": "conv3x3 se(r=q) +", "grammar": {"q": "4 | 0"}},
             {"block": "conv3x3 se(r=q) +", "grammar": {"q": "4 | 2"}},
         ),
         Error(
-            "5:8: out of conv3x3 must lie in 1..65536, found 65537",
+            "5:8: out of conv3x3 must be in 1..65536, found 65537",
             {"block": "conv3x3(65537) conv3x3 +"},
             {"block": "conv1x1(2048) conv3x3 +"},
         ),

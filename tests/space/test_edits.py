@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.space.edits import asked, neighbours
+from explorer.space.edits import current_choices, neighbours
 from explorer.space.search_space import load_space
 
 
@@ -11,7 +11,7 @@ def test_neighbours_differ_in_exactly_one_choice():
     space = load_space("preact_variants.yaml")
     for derivation in space.sample(20, seed=3):
         found = list(neighbours(space, derivation))
-        assert len(found) == sum(len(choice.options) - 1 for choice in asked(space, derivation))
+        assert len(found) == sum(len(choice.options) - 1 for choice in current_choices(space, derivation))
         for choice, option, other in found:
             assert space.unrank(space.rank(other)) == other
             assert other.choices[choice] == option != derivation.choices[choice]

@@ -45,7 +45,7 @@ def proposal(name: str, cost: float = 100.0, **choices: str) -> Proposal:
     )
 
 
-def make_study(storage: str | None, name: str = "one", beside: bool = False):
+def make_study(storage: str | None, name: str = "one", always_new: bool = False):
     """Return the study of this name with the space text "text", and create it if it is missing."""
     database = open_for_writing(storage)
     return create_study(
@@ -56,7 +56,7 @@ def make_study(storage: str | None, name: str = "one", beside: bool = False):
         fingerprint={"data": "digits", "epochs": 2},
         objectives=OBJECTIVES,
         seed=3,
-        beside=beside,
+        always_new=always_new,
     )
 
 

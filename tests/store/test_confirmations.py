@@ -88,7 +88,7 @@ def test_confirmed_networks_have_test_metrics_and_probabilities(study):
     assert [each.test_mean for each in by_loss] == pytest.approx([0.42, 0.38])
     assert [each.frontier_probability for each in by_loss] == pytest.approx(expected)
     assert [each.x for each in study.confirmed("params")] == [7, 7]
-    with pytest.raises(StoreError, match=r"knows no quantity 'mac'.*did you mean 'macs'"):
+    with pytest.raises(StoreError, match=r"has no quantity 'mac'.*did you mean 'macs'"):
         study.confirmed("mac")
     with pytest.raises(StoreError, match="not for 'macs'"):
         study.confirmed(y="macs")

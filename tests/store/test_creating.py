@@ -48,7 +48,7 @@ def make_another(storage: str, begun, names) -> None:
     """Create a study beside the existing ones, in one of several concurrent processes."""
     database = open_for_writing(storage)
     begun.wait(60)
-    names.put(make_study(storage, beside=True).name)
+    names.put(make_study(storage, always_new=True).name)
     database.close()
 
 

@@ -162,7 +162,7 @@ def test_commands_name_the_damage(damaged, capsys, place):
         ("digest", "../../PWNED", r"trial"),
         ("objectives", '{"accuracy": NaN}', r"column objectives: expected JSON of an object of finite numbers"),
         ("objectives", '{"macs": 1.0}', r"trial 0, column objectives: accuracy is missing"),
-        ("result", '{"epochs": 1}', r"trial 0, column result does not hold what the explorer writes there"),
+        ("result", '{"epochs": 1}', r"trial 0, column result is not what the explorer writes there"),
         ("started", -5.0, r"column started: expected seconds since 1970, found -5.0"),
     ],
 )

@@ -119,7 +119,7 @@ def test_sqlite_is_opened_with_durable_settings(url, monkeypatch):
 
 def test_reading_creates_no_file(tmp_path):
     """Reading a missing file gives a one-line error and creates no file."""
-    with pytest.raises(StoreError, match=r"there is no file .*absent.db; 'explorer search' makes it"):
+    with pytest.raises(StoreError, match=r"there is no file .*absent.db; 'explorer search' creates it"):
         open_study(f"sqlite:///{tmp_path}/absent.db", "one")
     assert list(tmp_path.iterdir()) == []
 
@@ -349,7 +349,7 @@ def test_a_file_system_without_locks_is_reported_and_readable(url, tmp_path, mon
 
     connect = sqlite3.connect
     monkeypatch.setattr(fcntl, "lockf", refused)
-    with pytest.raises(StoreError, match="does not support file locks, which SQLite needs; put the database into"):
+    with pytest.raises(StoreError, match="does not support file locks, which SQLite needs; put the database in"):
         open_for_writing(url)
     monkeypatch.setattr(sqlite3, "connect", unlocked)
     assert open_study(url, "one").counts()["running"] == 0

@@ -71,7 +71,7 @@ def test_the_plane_of_a_study(study, objectives, plane):
 
 def test_an_unknown_quantity_is_rejected(study):
     """A quantity that no trial has is rejected with the known ones."""
-    with pytest.raises(StoreError, match="knows no quantity 'mac'; it has accuracy, macs, params; did you mean 'macs'"):
+    with pytest.raises(StoreError, match="has no quantity 'mac'; it has accuracy, macs, params; did you mean 'macs'"):
         study.frontier("mac")
 
 

@@ -225,21 +225,21 @@ def test_a_worker_reclaims_its_running_trial(writer):
 
 
 def test_trials_of_remote_workers_are_undecided(writer):
-    """Trials of workers that are not visible from here are undecided until the worker renews or is lost."""
+    """Trials of workers that are not visible from here are uncertain until the worker renews or is lost."""
     writer.begin(0, proposal("a"))
     far = dataclasses.replace(writer, worker=ELSEWHERE, held=set())
     far.begin(1, proposal("b"))
     watcher = watching(another(writer))
     watcher.reap()
-    assert watcher.undecided() == 1
+    assert watcher.uncertain() == 1
     far.renew()
     watcher.reap()
-    assert watcher.undecided() == 0
+    assert watcher.uncertain() == 0
     for _ in range(3):
         watcher.reap()
-    assert watcher.undecided() == 1
+    assert watcher.uncertain() == 1
     watcher.reap()
-    assert watcher.undecided() == 0 and watcher.study.trial(1).state == "interrupted"
+    assert watcher.uncertain() == 0 and watcher.study.trial(1).state == "interrupted"
 
 
 def test_revisions_mark_changed_trials(writer):

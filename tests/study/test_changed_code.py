@@ -60,7 +60,7 @@ def test_continue_keeps_the_results_and_stores_the_new_code(space, url, caplog):
     """``changed_code="continue"`` resumes with the existing trials and stores the new code for the study."""
     search(space, url)
     study = search(space, url, another, trials=6, changed_code="continue").study
-    assert study.counts()["complete"] == 6 and "goes on with other code" in caplog.text
+    assert study.counts()["complete"] == 6 and "is resumed with changed code" in caplog.text
     assert search(space, url, another, trials=7).study.counts()["complete"] == 7
     with pytest.raises(StoreError, match=r"evaluate: test_changed_code\.another, now evaluations\.good"):
         search(space, url, good, trials=8)
@@ -70,7 +70,7 @@ def test_a_function_that_never_succeeded_may_be_fixed(space, url, caplog):
     """A study with only failures resumes with the fixed function and stores its code."""
     assert search(space, url, raises).failed
     study = search(space, url, good).study
-    assert study.counts()["complete"] == 3 and "goes on with other code (evaluate: evaluations.raises" in caplog.text
+    assert study.counts()["complete"] == 3 and "resumed with changed code (evaluate: evaluations.raises" in caplog.text
     assert study.fingerprint["code"]["evaluate"]["name"] == "evaluations.good"
 
 
@@ -100,7 +100,7 @@ def test_a_fixed_function_retries_the_networks_it_failed(space, url, tmp_path, c
     assert before.counts()["complete"] == 9 and before.counts()["failed"] > 0
     after = search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.5), trials=27).study
     assert (after.counts()["complete"], after.counts()["failed"]) == (27, 0)
-    assert "goes on with other code (evaluate: the code of edited.evaluate has changed)" in caplog.text
+    assert "is resumed with changed code (evaluate: the code of edited.evaluate has changed)" in caplog.text
     with pytest.raises(StoreError, match="created with other code"):
         search(space, url, evaluate_of(tmp_path, fails="none", accuracy=0.6), trials=27)
 

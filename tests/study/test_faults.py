@@ -296,7 +296,9 @@ def test_a_storage_that_stays_unavailable_ends_the_search_with_the_reason(space,
         patched.setattr(search, "open_for_writing", opened)
         patched.setattr(search, "new_worker", lambda: GONE)  # a worker whose process has ended
         broken = run_search(space, evaluate=evaluate, storage=url, study="one", sampler="random", trials=4)
-    assert broken.failed and broken.ended.startswith("the record cannot be kept: ") and "disk I/O error" in broken.ended
+    assert (
+        broken.failed and broken.ended.startswith("the result cannot be written: ") and "disk I/O error" in broken.ended
+    )
     assert len(calls) == 1 and len(list(broken.study.artifacts.rglob("*.json"))) == 1
     study = run_search(space, evaluate=good, storage=url, study="one", sampler="random", trials=4).study
     assert study.trial(0).objectives["accuracy"] == 0.75 and study.trial(0).attempt == 1

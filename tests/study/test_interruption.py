@@ -71,7 +71,7 @@ def test_ctrl_c_keeps_finished_trials_and_releases_running_ones(url, tmp_path, s
     next(line for line in lines if line == "started\n")  # so one has ended, and one has only started
     os.killpg(process.pid, signal.SIGINT)  # to the whole process group, as a terminal does
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0 and "result True interrupted; the same line goes on" in output
+    assert process.returncode == 0 and "result True interrupted; the same command resumes the study" in output
     wait_until(lambda: not alive(tmp_path))
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()

@@ -164,8 +164,8 @@ def test_a_study_with_only_failures_has_failed(space, url):
     for _ in range(2):
         result = search(space, **settings)
         assert result.failed and {r.state for r in result.study.trials()} <= {"failed", "rejected"}
-        assert "is left to try; no trial ended well, the last failed with: RuntimeError: exploded" in result.ended
-    with pytest.raises(StudyError, match="no trial ended well"):
+        assert "is left to try; no trial succeeded, the last failed with: RuntimeError: exploded" in result.ended
+    with pytest.raises(StudyError, match="no trial succeeded"):
         search_study(space, study="one", **settings)
     settings["limits"] = []
     assert not search(space, **{**settings, "evaluate": good}, trials=1).failed
@@ -242,7 +242,7 @@ def test_a_network_that_cannot_be_built_is_skipped(monkeypatch, caplog):
     study = search(rare, sampler="random", trials=3, evaluate=lambda *args, **settings: {"accuracy": 0.5}).study
     assert study.counts()["complete"] == 3 == sum(study.counts().values())
     assert caplog.text.count("skipped a network that cannot be built: rare.yaml:7:8: with") == 3
-    drawn = [candidate for candidate in Candidates(rare, {}, ()).unseen(0, set()) if candidate is not None]
+    drawn = [candidate for candidate in Candidates(rare, {}, ()).untried(0, set()) if candidate is not None]
     assert len(drawn) == rare.count() - 1
 
 
@@ -396,7 +396,7 @@ def test_trials_beyond_the_time_limit_are_left_to_the_next_search(space, url, mo
     """A search waits a limited time for its last trials, then ends; the next search resumes them."""
     monkeypatch.setattr(budget, "GRACE_SECONDS", 0.0)
     over = search(space, storage=url, evaluate=endless, sampler="random", workers=2, seconds=3)
-    assert over.ended == "the time is over; 2 trials that ran on are taken up by the next search"
+    assert over.ended == "the time is over; the next search resumes 2 trials that still ran"
     assert [record.reason for record in over.study.trials()] == ["interrupted: the search ended"] * 2
     study = search(space, storage=url, trials=3).study
     assert [record.attempt for record in study.trials() if record.state == "complete"] == [1, 1, 1]

@@ -218,8 +218,8 @@ def test_disk_errors_fail_no_training(space, tmp_path, monkeypatch, caplog, erro
     outcome = train(settings, job, lambda said: False)
     assert outcome.weights == "" and outcome.result.epochs == 2
     of_checkpoint, of_weights = (record.getMessage() for record in caplog.records)
-    assert of_checkpoint.startswith("a checkpoint could not be kept: ") and os.strerror(error) in of_checkpoint
-    assert of_weights.startswith("the weights of trial 7 could not be kept: ") and os.strerror(error) in of_weights
+    assert of_checkpoint.startswith("a checkpoint could not be written: ") and os.strerror(error) in of_checkpoint
+    assert of_weights.startswith("the weights of trial 7 could not be saved: ") and os.strerror(error) in of_weights
     assert of_weights.endswith("; 'explorer export' trains its network again")
 
 
@@ -266,7 +266,7 @@ def test_a_training_study_created_with_other_settings_is_refused(trained, space,
     [
         ({"data": "digit"}, DataError, "did you mean 'digits'"),
         ({"recipe": "quik"}, TrainingError, "did you mean 'quick'"),
-        ({"subset": 10**9}, DataError, "a subset of digits must lie in"),
+        ({"subset": 10**9}, DataError, "a subset of digits must be in"),
     ],
 )
 def test_invalid_trainings_are_rejected_before_anything_is_written(space, tmp_path, change, error, message):
@@ -353,7 +353,7 @@ def test_trainings_that_fall_behind_are_stopped_early(stopped_early):
     assert stopped and counts["stopped"] + counts["complete"] == 15 and counts["running"] == 0
     for record in stopped:
         assert record.result.epochs in (1, 2) and len(record.result.curve) == record.result.epochs
-        assert record.reason.endswith("the best 44% go on") and set(record.objectives) == {"naswot"}
+        assert record.reason.endswith("only the best 44% continue") and set(record.objectives) == {"naswot"}
         assert record.environment
         heard = [event.epoch.epoch for event in events if event.kind == "epoch" and event.trial.number == record.number]
         assert heard[-record.result.epochs :] == list(range(1, record.result.epochs + 1))

@@ -139,7 +139,7 @@ def test_a_regular_file_is_read_whole(tmp_path):
     with pytest.raises(OSError):
         read_regular(tmp_path / "link", 5, follow_links=False)
     for name in ("a\0b", "a\udcffb\ud800"):
-        with pytest.raises(OSError, match="a file name holds no NUL"):
+        with pytest.raises(OSError, match="a file name cannot contain NUL"):
             read_regular(name, 5)
 
 

@@ -61,7 +61,7 @@ def test_missing_information():
     unknown_card = Nvml(FakeNvml(nvmlDeviceGetHandleByUUID=error), "0")
     for gpu in (silent, no_driver, unknown_card, NoNvml()):
         assert (at_no_moment(gpu.state()), gpu.limits(), gpu.joules()) == (GpuState(), {}, None)
-        assert gpu.at_work_since(0) is None
+        assert gpu.active_since(0) is None
 
 
 def test_a_waiting_process_is_not_active():
@@ -69,14 +69,14 @@ def test_a_waiting_process_is_not_active():
     samples = [SimpleNamespace(pid=pid, smUtil=share) for pid, share in ((os.getpid(), 98), (77, 0), (5, 3))]
     listed = {"nvmlDeviceGetComputeRunningProcesses": users(77, os.getpid(), 5)}
     told = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=lambda handle: samples, **listed), "0")
-    assert told.at_work_since(0) == (5,)
-    assert disturbances(told.state(), told.state(), told.at_work_since(0)) == ["other processes used the GPU: 5"]
+    assert told.active_since(0) == (5,)
+    assert disturbances(told.state(), told.state(), told.active_since(0)) == ["other processes used the GPU: 5"]
     samples.pop()
-    assert disturbances(told.state(), told.state(), told.at_work_since(0)) == []
+    assert disturbances(told.state(), told.state(), told.active_since(0)) == []
     nobody = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=FakeNvml.NVMLError_NotFound()), "0")
-    assert nobody.at_work_since(0) == ()
+    assert nobody.active_since(0) == ()
     untold = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=FakeNvml.NVMLError(), **listed), "0")
-    assert untold.at_work_since(0) is None
+    assert untold.active_since(0) is None
     assert disturbances(untold.state(), untold.state(), None) == ["other processes used the GPU: 5, 77"]
 
 
@@ -86,11 +86,11 @@ def test_in_a_container_one_listed_process_is_this_one():
     alone = [4_100_001]
     gpu = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=lambda handle: samples, **listed), "0")
     samples = [SimpleNamespace(pid=4_100_001, smUtil=98)]
-    assert gpu.state().others == () == gpu.at_work_since(0)
+    assert gpu.state().others == () == gpu.active_since(0)
     alone.append(4_100_002)
-    assert len(gpu.state().others) == 1 and gpu.at_work_since(0) == ()
+    assert len(gpu.state().others) == 1 and gpu.active_since(0) == ()
     samples.append(SimpleNamespace(pid=4_100_002, smUtil=50))
-    assert len(gpu.at_work_since(0)) == 1
+    assert len(gpu.active_since(0)) == 1
 
 
 def test_an_instance_of_a_partitioned_card():
@@ -139,6 +139,6 @@ def test_disturbances_in_words():
     said = disturbances(calm, GpuState(1410, slowed_by=("HwThermalSlowdown",), others=(5,)))
     assert said == [
         "other processes used the GPU: 5",
-        "the GPU's clocks were held down: HwThermalSlowdown",
+        "the GPU's clocks were lowered: HwThermalSlowdown",
         "its clock went from 1980 to 1410 MHz",
     ]

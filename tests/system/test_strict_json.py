@@ -7,8 +7,8 @@ import pytest
 from explorer.system.strict_json import parse_json
 
 REFUSED = [
-    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' stands twice in one object"),
-    ('[{"x": {"\\u0061": 1, "a": 1}}]', "the key 'a' stands twice in one object"),
+    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' occurs twice in one object"),
+    ('[{"x": {"\\u0061": 1, "a": 1}}]', "the key 'a' occurs twice in one object"),
     ('{"lr": NaN}', "'lr' must be a finite number, found nan"),
     ('{"x": {"lr": -Infinity}}', "'lr' must be a finite number, found -inf"),
     ('{"lr": 1e999}', "'lr' must be a finite number, found inf"),

@@ -35,7 +35,7 @@ def test_a_training_is_rejected_before_it_starts():
     digits = load_data("digits")
     few = replace(digits, train=digits.train.take(range(12)), validation=digits.validation.take(range(12)))
     architecture = next(iter(space(8).architecture(each) for each in space(8).sample(1)))
-    message = r"stage1\.block1\.branch\.1: batch norm on an arriving 4x1x1 .* found batches of 1; raise batch_size"
+    message = r"stage1\.block1\.branch\.1: batch norm on an input of 4x1x1 .* found batches of 1; raise batch_size"
     with pytest.raises(TrainingError, match=message):
         train_network(build_network(architecture), few, ONE_IMAGE, epochs=1, seed=0)
     architecture = next(iter(space(4).architecture(each) for each in space(4).sample(1)))

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from explorer.training.convolutions import has_faulty_bfloat16_gradient, sound_convolutions
+from explorer.training.convolutions import has_faulty_bfloat16_gradient, replace_faulty_convolutions
 
 TRAINS_A_NARROW_PROJECTION = """
 import torch
 from torch import nn
-from explorer.training.convolutions import sound_convolutions
+from explorer.training.convolutions import replace_faulty_convolutions
 torch.set_num_threads(1)
 net = nn.Conv2d({channels}, 16, 1, stride={stride}, bias=False).to(memory_format=torch.channels_last)
-with sound_convolutions(net):
+with replace_faulty_convolutions(net):
     for _ in range(10):
         x = torch.randn(2, {channels}, 112, 112).to(memory_format=torch.channels_last).requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled={bfloat16}):
@@ -56,7 +56,7 @@ def test_only_narrow_projections_are_replaced():
     """Within the block only a strided 1x1 convolution with few channels runs with stride 1 on a subsampled map."""
     narrow, wide, large = nn.Conv2d(8, 4, 1, 2), nn.Conv2d(16, 4, 1, 2), nn.Conv2d(8, 4, 3, 2, 1)
     net = nn.ModuleList([narrow, wide, large])
-    with Strides() as strides, sound_convolutions(net):
+    with Strides() as strides, replace_faulty_convolutions(net):
         narrow(torch.ones(1, 8, 4, 4))
         narrow(torch.ones(1, 8, 5, 5))
         wide(torch.ones(1, 16, 4, 4))
@@ -80,7 +80,7 @@ def test_the_projection_is_the_same_function():
         return y.detach().clone(), x.grad.clone(), *(p.grad.clone() for p in net.parameters())
 
     plain, names = run(), list(net.state_dict())
-    with sound_convolutions(net):
+    with replace_faulty_convolutions(net):
         assert list(net.state_dict()) == names
         for expected, found in zip(plain, run(), strict=True):
             torch.testing.assert_close(found, expected)
@@ -105,7 +105,7 @@ def test_weight_gradients_in_bfloat16_are_right(conv, side):
 
     def gradient(bfloat16: bool):
         conv.zero_grad()
-        with sound_convolutions(conv), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with replace_faulty_convolutions(conv), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             y = conv(x)
         assert y.dtype is (torch.bfloat16 if bfloat16 else torch.float32)
         y.float().square().mean().backward()

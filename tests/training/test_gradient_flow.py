@@ -105,8 +105,8 @@ def test_real_images_and_invalid_arguments():
     flow = gradient_flow(architecture, batch=8, data=data)
     assert flow.source == "digits" and flow == gradient_flow(architecture, batch=8, data="digits")
     for settings, message in (
-        ({"batch": 1}, r"batch must lie in 2..4096, found 1"),
-        ({"seed": -1}, r"seed must lie in 0..4294967295, found -1"),
+        ({"batch": 1}, r"batch must be in 2..4096, found 1"),
+        ({"seed": -1}, r"seed must be in 0..4294967295, found -1"),
         ({"batch": 201, "data": data}, "has only 200 training images"),
         ({"data": "cluttered-digits"}, "the network takes 1x8x8"),
     ):

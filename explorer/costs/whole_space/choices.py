@@ -14,7 +14,7 @@ from explorer.space.count.decisions import Decision
 from explorer.space.grammar import Point
 from explorer.space.search_space import SearchSpace
 
-NOT_ASKED = -1  # the code of a choice that a derivation does not have
+ABSENT = -1  # the code of a choice that a derivation does not have
 MAX_INT64_COUNT = 2**62  # counts from here on are Python integers, so that sums of int64 do not overflow
 
 
@@ -35,7 +35,7 @@ class Column(NamedTuple):
 
 
 class ChoiceColumns:
-    """All choice points of a space, one column each, in the order in which they are asked.
+    """All choice points of a space, one column each, in the order of the derivation.
 
     Attributes:
         total: The number of derivations.
@@ -66,7 +66,7 @@ class ChoiceColumns:
             self._questions.append((question, numbers[name]))
 
     def of(self, point: Point, unit: str) -> list[int]:
-        """Return the columns of ``point`` in a unit: none if it is not asked there, several if it is drawn per use."""
+        """Return the columns of ``point`` in a unit: none if it does not occur, several if it is chosen at each use."""
         return self._places.get((point, _scope(point, unit)), [])
 
     def named(self, point: Point) -> list[int]:
@@ -74,13 +74,13 @@ class ChoiceColumns:
         return [column for (known, _), several in self._places.items() if known is point for column in several]
 
     def codes(self, indices: np.ndarray) -> np.ndarray:
-        """Return the chosen options of derivations: (columns, rows) of int16, -1 for a choice that is not asked.
+        """Return the chosen options of derivations: (columns, rows) of int16, -1 for a choice that does not occur.
 
         Args:
             indices: The ranks of the derivations, in [0, total): int64, or Python integers if the total is 2^62 or
                 more.
         """
-        codes = np.full((len(self.columns), len(indices)), NOT_ASKED, dtype=np.int16)
+        codes = np.full((len(self.columns), len(indices)), ABSENT, dtype=np.int16)
         pending: Pending = defaultdict(list)
         if self._questions:
             pending[self._questions[0][0]].append((np.arange(len(indices)), indices))
@@ -106,14 +106,14 @@ class ChoiceColumns:
 
 
 def _scope(point: Point, unit: str) -> str:
-    """Return the scope in which a point has one answer, or in which its uses are counted."""
+    """Return the scope in which a point has one value, or in which its uses are counted."""
     if point.scope == "network":
         return ""
     return unit.split(".")[0] if point.scope == "stage" else unit
 
 
 def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.ndarray, pending: Pending) -> None:
-    """Pass each row on to the question that follows its answer."""
+    """Add each row to the question that follows its option."""
     assert question.following is not None  # ``Decisions.decisions`` yields questions with their successors
     following = list(dict.fromkeys(question.following))
     if len(following) == 1:

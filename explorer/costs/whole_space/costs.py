@@ -14,7 +14,7 @@ import numpy as np
 
 from explorer.costs.analytic import BYTES_PER_ELEMENT, SegmentCost, Totals, block_cost, costs_of, ops_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
-from explorer.costs.whole_space.grouping import Numbered, Part, grouped
+from explorer.costs.whole_space.grouping import Numbered, Part, group_rows
 from explorer.costs.whole_space.units import Table, Unit, Units
 from explorer.networks.architecture import MAX_LAYERS
 from explorer.networks.ops.base import Op, TensorShape
@@ -160,7 +160,7 @@ class _Rows:
         """Return for stage ``k`` the number of the header (width, stride, dilation) and the blocks of each row."""
         known = self.known
         unit = known.units.unit("numbers", k)
-        groups, first = grouped(known.units.choices(unit, self.codes), len(self.all))
+        groups, first = group_rows(known.units.choices(unit, self.codes), len(self.all))
         made = []
         for row in first.tolist():
             resolver = Resolver(self.space.deriver.program, self._answers(unit, row), {})
@@ -189,7 +189,7 @@ class _Rows:
         Args:
             unit: The unit.
             rows: The rows.
-            inputs: The keys beside the unit's choices.
+            inputs: Further keys in addition to the unit's choices.
             make: Computes a missing unit for one row.
             place: The number of the block in its stage, from 1; 0 for other units.
             what: Distinguishes tables of one kind.
@@ -199,7 +199,7 @@ class _Rows:
             parts.append(_counter_part(self.place[rows] + place))
         if unit.by_total:
             parts.append(_counter_part(self.total[rows]))
-        groups, first = grouped(parts, len(rows))
+        groups, first = group_rows(parts, len(rows))
         table = self.known.table(unit, what)
         places = []
         keys = zip(*(part.numbers[first].tolist() for part in parts))
@@ -209,7 +209,7 @@ class _Rows:
         return table, np.array(places)[groups]
 
     def _advance(self, table: Table, places: np.ndarray, rows: np.ndarray, times: np.ndarray | int = 1) -> None:
-        """Add the costs of the units to the rows, ``times`` over where a unit repeats."""
+        """Add the costs of the units to the rows, ``times`` times if a unit repeats."""
         here = slice(None) if rows is self.all else rows
         jump = self.jump[here]
         growth = table["growth"][places]

@@ -44,7 +44,7 @@ class Part(NamedTuple):
     size: int
 
 
-def grouped(parts: Sequence[Part], rows: int) -> tuple[np.ndarray, np.ndarray]:
+def group_rows(parts: Sequence[Part], rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Group rows that are equal in all parts.
 
     Args:

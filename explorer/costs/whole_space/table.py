@@ -14,7 +14,7 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.analysis.quantities import COSTS
-from explorer.costs.whole_space.choices import MAX_INT64_COUNT, NOT_ASKED, ChoiceColumns
+from explorer.costs.whole_space.choices import ABSENT, MAX_INT64_COUNT, ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts
 from explorer.errors import ExplorerError
 from explorer.space.search_space import FORMAT, SearchSpace
@@ -54,7 +54,7 @@ def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.Dat
 
     Returns:
         One row per derivation in rank order: ``index`` (text if the space has 2^62 derivations or more), a categorical
-        column per choice point (missing where it is not asked; ``choice.NAME`` if NAME is the name of a cost), and the
+        column per choice point (missing where it is absent; ``choice.NAME`` if NAME is the name of a cost), and the
         costs by their names in ``Cost``.
 
     Raises:
@@ -126,7 +126,7 @@ def rows_of(space: SearchSpace, n: int | None) -> int:
     if rows > MAX_ROWS:
         shown = f"{total:,}" if total < 10**15 else f"some 10^{len(str(total)) - 1}"
         raise space.error(
-            f"the space has {shown} derivations; an atlas holds at most {MAX_ROWS:,}: draw some, as in -n 1000000"
+            f"the space has {shown} derivations; an atlas has at most {MAX_ROWS:,} rows: sample some, as in -n 1000000"
         )
     return rows
 
@@ -172,7 +172,7 @@ def _batches(
     for indices, codes, costs in cost_batches(space, rows, seed, columns):
         shown = _column(indices) if columns.total < MAX_INT64_COUNT else _texts(map(str, indices))
         choices = [
-            pyarrow.DictionaryArray.from_arrays(_column(own, own != NOT_ASKED), texts)
+            pyarrow.DictionaryArray.from_arrays(_column(own, own != ABSENT), texts)
             for own, texts in zip(codes, options)
         ]
         yield pyarrow.RecordBatch.from_arrays(

@@ -124,7 +124,7 @@ class Units:
         parts = []
         for column in unit.columns:
             classes = self._classes.get(column)
-            own = codes[column] + 1  # 0 if it is not asked
+            own = codes[column] + 1  # 0 if it does not occur
             options = len(self.columns.columns[column].options)
             parts.append(Part(own, options + 1) if classes is None else Part(classes[own], int(classes.max()) + 1))
         return parts

@@ -19,7 +19,7 @@ from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store import Study, StudySummary, list_studies, open_study
 from explorer.store.studies import study_revisions
-from explorer.store.study import TERMS
+from explorer.store.study import TRAINING_SETTINGS
 
 T = TypeVar("T")
 
@@ -132,7 +132,9 @@ def why_not_comparable(studies: Sequence[Study], records: Iterable[Iterable[Tria
         y: Name of the quantity on the y axis.
     """
     reasons = []
-    differing = [name for name in TERMS if len({json.dumps(each.fingerprint.get(name)) for each in studies}) > 1]
+    differing = [
+        name for name in TRAINING_SETTINGS if len({json.dumps(each.fingerprint.get(name)) for each in studies}) > 1
+    ]
     if differing:
         named = [
             f"{name} ({', '.join(dict.fromkeys(str(each.fingerprint.get(name)) for each in studies))})"

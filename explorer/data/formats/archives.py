@@ -1,7 +1,7 @@
 """Reading of single files from downloaded archives, without unpacking them on the disk.
 
 Sizes are checked before data of that size are read. An archive that unpacks to far more than expected is therefore
-refused after a few megabytes of memory.
+rejected after a few megabytes of memory.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _DAMAGE_ERRORS = (
 )  # fmt: skip
 
 
-def read_members(archive: Path, names: Collection[str], at_most: int) -> dict[str, bytes]:
+def read_members(archive: Path, names: Collection[str], max_bytes: int) -> dict[str, bytes]:
     """Read files from an archive by their names. Links are not followed.
 
     Args:
         archive: A .zip or .tar file, which may be compressed.
         names: Names of the files, without folders.
-        at_most: Greatest size of all files of the archive together, in bytes.
+        max_bytes: Greatest size of all files of the archive together, in bytes.
 
     Returns:
         Name -> content, for the files that the archive holds.
 
     Raises:
-        DataError: The archive is damaged, or its files are larger than ``at_most``.
+        DataError: The archive is damaged, or its files are larger than ``max_bytes``.
     """
     found: dict[str, bytes] = {}
     total = 0
     try:
         for name, size, file in _members(archive):
             total += size
-            if total > at_most:
+            if total > max_bytes:
                 raise DataError(
                     f"{escaped_name(archive)}: unpacks to {total:,} bytes or more, up to {escaped_name(name)}, "
-                    f"expected at most {at_most:,}; is it another archive?"
+                    f"expected at most {max_bytes:,}; is it another archive?"
                 )
             if name not in names or name in found:
                 continue
@@ -61,24 +61,24 @@ def read_members(archive: Path, names: Collection[str], at_most: int) -> dict[st
     return found
 
 
-def gunzip(path: Path, data: bytes, at_most: int) -> bytes:
+def gunzip(path: Path, data: bytes, max_bytes: int) -> bytes:
     """Decompress gzip data.
 
     Args:
         path: The file, for messages.
         data: Its bytes.
-        at_most: Greatest size of the content in bytes.
+        max_bytes: Greatest size of the content in bytes.
 
     Raises:
-        DataError: The data are damaged, or the content is larger than ``at_most``.
+        DataError: The data are damaged, or the content is larger than ``max_bytes``.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            content = file.read(at_most + 1)
+            content = file.read(max_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{escaped_name(path)}: damaged or cut short: {one_line(error)}") from error
-    if len(content) > at_most:
-        raise DataError(f"{escaped_name(path)}: unpacks to more than {at_most:,} bytes; is it another file?")
+    if len(content) > max_bytes:
+        raise DataError(f"{escaped_name(path)}: unpacks to more than {max_bytes:,} bytes; is it another file?")
     return content
 
 

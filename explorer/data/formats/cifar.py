@@ -208,7 +208,7 @@ def _from_archive(archive: Path, known: PublicDataset, split: str) -> Split:
                 return _join([batches.read(place, found[name]) for place, name in zip(places, names)], known, places)
         wanted = " or ".join(batches.files[split][-1] for batches in candidates)
         raise DataError(
-            f"{archive}: expected {wanted} in it; download it again, or unpack it if it is packed otherwise"
+            f"{archive}: expected {wanted} in it; download it again, or unpack it if its files are in another format"
         )
 
     return cached(f"{known.name} {split}", [archive], decode)

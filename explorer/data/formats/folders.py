@@ -236,12 +236,12 @@ def _list_images(base: Path, train: Path, notes: tuple[str, ...]) -> _ImageList:
         labels += [label] * (len(names) - before)
     if others:
         notes += (
-            f"{len(others)} files left out, whose names are not those of images; "
+            f"{len(others)} files were left out because their names are not those of images; "
             f"the first is {escaped_name(base / others[0])}",
         )
     beside = sum(_is_image(name) and not name.startswith(".") for name in os.listdir(base))
     if beside:
-        notes += (f"{beside} images left out, which lie in {escaped_name(base)} beside its class folders",)
+        notes += (f"{beside} images in {escaped_name(base)} were left out because they are in no class folder",)
     order = list(wanted)
     if all(name.isdecimal() for name in order) and order != sorted(order, key=int):
         notes += (f"the classes are numbered in the order of their names as text: {', '.join(order[:4])}, ...",)
@@ -258,7 +258,7 @@ def _class_names(base: Path) -> dict[str, str]:
     if len(names) < 2:
         raise DataError(
             f"{escaped_name(base)}: expected two or more class folders of images, "
-            f"found {', '.join(map(escaped_name, names)) or 'none'}; a network is trained to tell classes apart"
+            f"found {', '.join(map(escaped_name, names)) or 'none'}; a classifier needs at least two classes"
             + (inner_hint(base) or table_hint(base))
         )
     classes = dict(sorted((unicodedata.normalize("NFC", name), name) for name in names))

@@ -96,4 +96,4 @@ class _BatchUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
             raise DataError(f"refused: it asks for {module}.{name}; a CIFAR batch holds numbers, text and numpy arrays")
-        return partial(self.ALLOWED[module, name])  # a pickle may set attributes: of the partial only
+        return partial(self.ALLOWED[module, name])  # a pickle can set attributes only on the partial

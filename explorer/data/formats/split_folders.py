@@ -75,8 +75,8 @@ def _require_classes_alone(folder: Path, inside: list[str], others: list[str], u
         )
     for name in splits + unlabelled:
         raise DataError(
-            f"{escaped_name(folder)}: is {name!r} a class like {escaped_name(others[0])!r}, or are its images "
-            f"kept apart? Put the class folders into {escaped_name(folder / 'train')}, "
+            f"{escaped_name(folder)}: is {name!r} a class like {escaped_name(others[0])!r}, or a split "
+            f"of the images? Put the class folders into {escaped_name(folder / 'train')}, "
             f"or rename {name!r} if it is a class"
         )
 
@@ -91,8 +91,8 @@ def _require_classes_alone(folder: Path, inside: list[str], others: list[str], u
         alike = [each for each in subfolders(folder / name) if each in inside and each != name]
         if alike:
             raise DataError(
-                f"{escaped_name(folder / name)}: holds a folder {escaped_name(alike[0])!r} and lies beside one; "
-                f"is it a copy of the data set? Remove it, or name the folder that holds the classes alone"
+                f"{escaped_name(folder / name)}: holds a folder {escaped_name(alike[0])!r}, and so does its parent; "
+                f"is it a copy of the data set? Remove it, or name the folder that holds only class folders"
             )
 
 

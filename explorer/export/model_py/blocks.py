@@ -21,7 +21,7 @@ class Calls(NamedTuple):
     """The layers of a block by the attribute that holds them.
 
     Attributes:
-        pre: Layers before the shortcut leaves.
+        pre: Layers that branch and shortcut share.
         branch: Layers of the residual branch.
         shortcut: Layers of the shortcut, empty for the identity; None without a shortcut.
         merge: The module of the merge; None for a plain sum.
@@ -51,7 +51,7 @@ def calls_of(parts: Parts) -> Calls:
 
 
 def structure_of(calls: Calls) -> Structure:
-    """Return what two blocks must have in common to share a class: everything but numbers.
+    """Return the key of blocks that share a class: everything but numbers.
 
     Args:
         calls: The layers of a block.
@@ -222,7 +222,7 @@ def distinct_blocks(blocks: Iterable[PlacedBlock]) -> list[PlacedBlock]:
 
 
 def _identity(placed: PlacedBlock) -> tuple[Block, TensorShape]:
-    """Return what makes two blocks construct equal layers."""
+    """Return the key of blocks that construct equal layers."""
     return placed.block, placed.x
 
 

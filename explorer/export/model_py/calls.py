@@ -33,13 +33,13 @@ class Layer(NamedTuple):
         call: The constructor call.
         x: Input shape.
         y: Output shape.
-        keeps: Whether the module always keeps the number of channels, and not only for these numbers.
+        keeps_channels: Whether the module always keeps the number of channels, and not only for these numbers.
     """
 
     call: Call
     x: TensorShape
     y: TensorShape
-    keeps: bool
+    keeps_channels: bool
 
 
 def layers_of(steps: Iterable[Step]) -> list[Layer]:
@@ -155,7 +155,7 @@ def write_layers(columns: list[list[Layer]], in_channels: str, parameters: Param
     written = []
     for layers in columns:
         out_channels = in_channels
-        if not all(layer.keeps for layer in layers):
+        if not all(layer.keeps_channels for layer in layers):
             out_channels = parameters.width(tuple(layer.y.channels for layer in layers))
         input_widths = tuple(layer.x.channels for layer in layers)
         calls = [layer.call for layer in layers]

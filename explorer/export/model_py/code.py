@@ -218,7 +218,7 @@ def _feature_attributes(features: Sequence[FeatureMap]) -> list[str]:
 
 
 def _feature_steps(features: Sequence[FeatureMap]) -> list[str]:
-    """Write one line of ``forward`` for each stage; a map that is returned gets a variable of its own."""
+    """Write one line of ``forward`` for each stage; a map that is returned gets its own variable."""
     names = {feature.stage: f"stage{feature.stage}" for feature in features}
     lines, source = [], "x"
     for number in range(1, features[-1].stage + 1):

@@ -19,7 +19,7 @@ RUNNER = Path(__file__).with_name("fresh_process.py")
 class FreshProcess:
     """A new process that imports torch and then waits for requests.
 
-    The process imports torch while the caller does other work, so start it early. It handles one request after
+    Start the process early: it imports torch while the caller does other work. It handles one request after
     another and ends at the first failure. Use it in a ``with`` block, which ends the process.
     """
 

@@ -14,7 +14,7 @@ from explorer.networks.architecture import Architecture
 from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
-NETWORKS = 160  # the number behind the errors stated in docs/latency.md
+NETWORKS = 160  # the errors in docs/latency.md are for this number
 TIME_SCALE = 0.3  # of the full measuring time; the fit averages the larger errors of single measurements
 DRAWS_PER_NETWORK = 20  # samples for each network wanted, after which the space counts as exhausted
 
@@ -63,7 +63,7 @@ def calibrate(
     """
     if networks < MIN_NETWORKS:
         raise MeasurementError(
-            f"{networks} networks are too few to learn from and to test on; ask for {MIN_NETWORKS} or more"
+            f"{networks} networks are too few to fit and test a predictor; use {MIN_NETWORKS} or more"
         )
     sampled: dict[str, Architecture] = {}
     for derivation in space.sample(min(DRAWS_PER_NETWORK * networks, max(1_000, networks)), seed=seed):
@@ -73,7 +73,7 @@ def calibrate(
             break
     if len(sampled) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{space.name} has {len(sampled)} networks that differ; {MIN_NETWORKS} are needed to learn from"
+            f"{space.name} has {len(sampled)} distinct networks; a predictor needs at least {MIN_NETWORKS}"
         )
     architectures = list(sampled.values())
     measured = measure_in_child(architectures, [setting], device, threads, cores, TIME_SCALE, on_latency)

@@ -1,4 +1,4 @@
-"""The features of a latency predictor, counted without torch, so that thousands of networks can be screened."""
+"""The features of a latency predictor, counted without torch, for fast screening of thousands of networks."""
 
 from __future__ import annotations
 

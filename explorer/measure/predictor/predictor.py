@@ -3,7 +3,8 @@
 The model is linear in the features of ``count_features``, fitted by ridge regression on relative errors. The
 coefficients of single operations are a lookup table. Those of kinds of operations, on one map size or on any, and of
 the whole network are a cost model for operations that are rare or absent in the measured networks; the specific
-coefficients are shrunk more than the general ones. Predictions are for screening; a search measures what it keeps.
+coefficients are shrunk more than the general ones. Predictions are for screening; a search measures
+the networks that it trains.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from explorer.system.user_folders import user_data
 FORMAT = 3  # of predictor files
 FOLDS = 5  # of the cross-validation
 TOLERANCE = 0.10  # relative error of PredictorError.within_10_percent
-MIN_NETWORKS = 20  # with fewer, each fold tests on less than four networks and the stated error means little
+MIN_NETWORKS = 20  # with fewer, a fold has less than four networks and the error estimate is unreliable
 MAX_BYTES = 1 << 24  # of a predictor file, far above a real one; bounds what is read
 # Scale of features of one map size and of one shape, relative to general ones. Values from 0.05 to 1 were tried on 160
 # networks of preact_variants and made little difference.
@@ -163,8 +164,7 @@ def fit(
     """
     if len(architectures) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{len(architectures)} networks are too few to learn from and to test on;"
-            f" at least {MIN_NETWORKS} are needed"
+            f"{len(architectures)} networks are too few to fit and test a predictor; at least {MIN_NETWORKS} are needed"
         )
     counted = [count_features(architecture, environment.batch) for architecture in architectures]
     names = sorted({name for each in counted for name in each})
@@ -256,7 +256,7 @@ def save(predictor: Predictor, folder: Path | None = None) -> Path:
 def find_own_predictor(
     environment: LatencyEnvironment, space_digest: str, folder: Path | None = None
 ) -> Predictor | None:
-    """Return the predictor of exactly this environment and space; None where there is none.
+    """Return the predictor of exactly this environment and space; None if there is none.
 
     Args:
         environment: The environment.
@@ -290,13 +290,13 @@ def find_predictor(
     covering = [predictor for predictor in found if predictor.covers(architecture)]
     if not own + covering:
         others = len(list(folder.glob("*.json")))
-        seen = f"only {others} for other settings, devices or versions" if others else "none is kept"
+        seen = f"only {others} for other settings, devices or versions" if others else "none is stored"
         if found:
-            seen = f"those of {', '.join(p.space[0] for p in found)} lack some of its operations"
+            seen = f"those of {', '.join(p.space[0] for p in found)} do not cover some of its operations"
         raise MeasurementError(
             f"no predictor for this network on {environment}, torch {environment.machine.versions.get('torch')}"
             f" ({seen} in {folder});"
-            " 'explorer latency --calibrate SPACE' makes one"
+            " 'explorer latency --calibrate SPACE' fits one"
         )
     return (own + covering)[0]
 

@@ -14,33 +14,33 @@ class Activation(Op):
 
     Attributes:
         torch_class: The name of the class in ``torch.nn``.
-        least: Lower bound of the outputs.
-        most: Upper bound of the outputs.
+        lower: Lower bound of the outputs.
+        upper: Upper bound of the outputs.
         identity: The interval (low, high) in which the activation returns its input unchanged.
-        rising: Whether the function is non-decreasing, so that it commutes with taking a maximum.
+        non_decreasing: Whether the function is non-decreasing, so that it commutes with taking a maximum.
     """
 
     __slots__ = ()
     role = "activation"
     torch_class = ""
-    least: float = -math.inf
-    most: float = math.inf
+    lower: float = -math.inf
+    upper: float = math.inf
     identity: tuple[float, float] = (math.inf, -math.inf)
-    rising = False
+    non_decreasing = False
 
-    def keeps(self, low: float, high: float) -> bool:
+    def is_identity_on(self, low: float, high: float) -> bool:
         """Return whether the activation is the identity on inputs in low..high."""
         return self.identity[0] <= low and high <= self.identity[1]
 
-    def passes(self, op: Op, x: TensorShape) -> bool:
+    def commutes_with(self, op: Op, x: TensorShape) -> bool:
         """Return whether the activation commutes with ``op``: both orders compute the same function."""
         if self.cost(x).params or op.output_shape(x).channels != x.channels:
             return False
-        return op.moves or (op.selects and self.rising)
+        return op.moves or (op.selects and self.non_decreasing)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         # All activations keep the sign. None increases a value, except those with outputs in 0..1.
-        return max(self.least, 0.0 if low >= 0 else -math.inf), min(self.most, max(high, 0.0, min(self.most, 1.0)))
+        return max(self.lower, 0.0 if low >= 0 else -math.inf), min(self.upper, max(high, 0.0, min(self.upper, 1.0)))
 
     def module(self, x: TensorShape) -> Call:
         return Call(self.torch_class)
@@ -54,20 +54,20 @@ def _plain(spelling: str, torch_class: str, about: str, **shared: Any) -> type[A
 
 
 ABOVE_0 = (0.0, math.inf)
-ReLU = _plain("relu", "ReLU", "max(x, 0) (Nair and Hinton 2010).", least=0.0, identity=ABOVE_0, rising=True)
+ReLU = _plain("relu", "ReLU", "max(x, 0) (Nair and Hinton 2010).", lower=0.0, identity=ABOVE_0, non_decreasing=True)
 ReLU6 = _plain(
     "relu6", "ReLU6", "min(max(x, 0), 6) (Sandler et al. 2018, arXiv:1801.04381).",
-    least=0.0, most=6.0, identity=(0.0, 6.0), rising=True,
+    lower=0.0, upper=6.0, identity=(0.0, 6.0), non_decreasing=True,
 )  # fmt: skip
 ELU = _plain(
     "elu", "ELU", "Exponential linear unit (Clevert et al. 2015, arXiv:1511.07289).",
-    least=-1.0, identity=ABOVE_0, rising=True,
+    lower=-1.0, identity=ABOVE_0, non_decreasing=True,
 )  # fmt: skip
-SiLU = _plain("silu", "SiLU", "x * sigmoid(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", least=-0.3)
-GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", least=-0.2)
-Hardswish = _plain("hardswish", "Hardswish", "x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", least=-0.4)
-Mish = _plain("mish", "Mish", "x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681).", least=-0.4)
-UNIT = {"least": 0.0, "most": 1.0, "rising": True}
+SiLU = _plain("silu", "SiLU", "x * sigmoid(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", lower=-0.3)
+GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", lower=-0.2)
+Hardswish = _plain("hardswish", "Hardswish", "x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", lower=-0.4)
+Mish = _plain("mish", "Mish", "x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681).", lower=-0.4)
+UNIT = {"lower": 0.0, "upper": 1.0, "non_decreasing": True}
 Sigmoid = _plain("sigmoid", "Sigmoid", "1 / (1 + exp(-x)).", **UNIT)
 Hardsigmoid = _plain("hardsigmoid", "Hardsigmoid", "relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", **UNIT)
 
@@ -83,7 +83,7 @@ class LeakyReLU(Activation):
     slope: float = 0.01
 
     identity = ABOVE_0
-    rising = True
+    non_decreasing = True
 
     def canonical(self, x: TensorShape) -> Op | None:
         return ReLU() if self.slope == 0 else None if self.slope == 1 else self

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from explorer.errors import ArchitectureError
 
-# Upper bounds of the arguments, far above those of published networks. They keep a typing error in a space file or a
-# corrupt JSON file from asking for terabytes.
+# Upper bounds of the arguments, far above those of published networks. They prevent that a typing error in a space
+# file or a corrupt JSON file requests terabytes.
 MAX_CHANNELS = 65_536
 MAX_KERNEL = 63
 MAX_STRIDE = 63
@@ -134,7 +134,7 @@ class Op:
         spelling: The name in the language, without a kernel size.
         role: conv, norm, activation, attention, pool, regulariser, scale or linear.
         sized: Whether the spelling ends in KxK (``conv3x3``); None if the size is optional.
-        takes_stride: How the op takes the stride of its block: "conv" (by the rule for convolutions), "pool" (always,
+        takes_stride: How the op gets the stride of its block: "conv" (by the rule for convolutions), "pool" (always,
             if written without a size) or "" (never).
         arguments: The arguments in order.
         positional: How many of the first arguments may be written without a name.
@@ -158,7 +158,7 @@ class Op:
 
     @classmethod
     def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Op:
-        """Return the op that a spelling means in its context.
+        """Return the op of a spelling in its context.
 
         Args:
             kernel: The kernel size of the spelling; None without one.
@@ -187,7 +187,7 @@ class Op:
 
     @classmethod
     def pools(cls, kernel: int | None) -> bool:
-        """Return whether the op, written with that kernel size, always takes the stride of its block."""
+        """Return whether the op, written with that kernel size, always has the stride of its block."""
         return kernel is None and cls.takes_stride == "pool"
 
     @classmethod
@@ -286,7 +286,7 @@ class Registry:
         """Return the op that ``to_json`` wrote.
 
         Raises:
-            ArchitectureError: ``data`` is no valid op.
+            ArchitectureError: ``data`` is not a valid op.
         """
         if not isinstance(data, dict) or not isinstance(data.get("op"), str):
             raise ArchitectureError(f'an op is a mapping with "op", found {str(data)[:80]!r}')
@@ -352,7 +352,7 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
             raise ArchitectureError(f"{where} must be a whole number, found {value}")
         value = int(value)
     if not argument.low <= value <= argument.high:
-        raise ArchitectureError(f"{where} must lie in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")
+        raise ArchitectureError(f"{where} must be in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")
     return float(value) if argument.kind == "number" and not isinstance(value, Fraction) else value
 
 

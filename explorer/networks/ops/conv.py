@@ -32,10 +32,10 @@ class Conv(Op):
     sized = True
     takes_stride = "conv"
     arguments = (
-        Argument("out", "out", "whole", "output channels; the stage's width `w` when left out"),
+        Argument("out", "out", "whole", "output channels; by default the stage's width `w`"),
         STRIDE,
         DILATION,
-        Argument("g", "groups", "whole", "groups; must divide the channels on both sides"),
+        Argument("g", "groups", "whole", "groups; must divide input and output channels"),
         BIAS,
     )
     shape_rule = "out x Ho x Wo, Ho = floor((H + 2p - d(K-1) - 1)/s) + 1, p = d(K-1)/2 for odd K, 0 for even"
@@ -68,7 +68,7 @@ class Conv(Op):
         if self.groups != 1:
             self._check_groups(channels)
         stride = self.stride
-        # The padding of an odd kernel makes up for its reach; without padding the reach shortens each side.
+        # The padding of an odd kernel preserves the size; without padding each side becomes shorter.
         reach = 0 if self.kernel % 2 else self.dilation * (self.kernel - 1)
         height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
         if height < 1 or width < 1:
@@ -95,7 +95,7 @@ class Conv(Op):
         dilation, stride = self.dilation, self.stride
         if self.kernel == 1:
             dilation = 1
-        elif self.kernel % 2:  # at a larger dilation only the centre of the kernel lies on the map
+        elif self.kernel % 2:  # at a larger dilation only the centre of the kernel is on the map
             dilation = min(dilation, max(x[1:]))
         if stride > 1 and self.output_shape(x) == replace(self, stride=1).output_shape(x):
             stride = 1  # a single window

@@ -56,7 +56,7 @@ class ConvolutionalAttention(Op):
         return cls(max(1, math.floor(context.shape.channels / ratio)))
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        return min(low, 0.0), max(high, 0.0)  # both gates lie in 0..1
+        return min(low, 0.0), max(high, 0.0)  # both gates are in 0..1
 
     def cost(self, x: TensorShape) -> OpCost:
         channel = 2 * x.channels * self.squeeze

@@ -28,7 +28,7 @@ class Linear(Op):
 
     spelling = "fc"
     role = "linear"
-    arguments = (Argument("out", "out", "whole", "outputs; the number of classes when left out"), BIAS)
+    arguments = (Argument("out", "out", "whole", "outputs; by default the number of classes"), BIAS)
     shape_rule = "out x 1 x 1"
     cost_rule = {"params": "C*H*W*out + bias*out", "macs": "C*H*W*out", "activations": "out"}
 

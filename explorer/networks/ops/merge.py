@@ -157,7 +157,7 @@ def merge_from_json(data: Any) -> Merge:
     """Return the merge that ``to_json`` wrote.
 
     Raises:
-        ArchitectureError: ``data`` is no valid merge.
+        ArchitectureError: ``data`` is not a valid merge.
     """
     if not isinstance(data, dict) or not isinstance(data.get("op"), str) or data["op"] not in MERGES:
         raise ArchitectureError(f"a merge is one of {', '.join(MERGES)}, found {str(data)[:80]!r}")

@@ -199,7 +199,7 @@ class Subsample(Op):
     spelling = "subsample"
     role = "pool"
     takes_stride = "pool"
-    arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; the stage's width when left out"))
+    arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; by default the stage's width"))
     positional = 0
     moves = True
     shape_rule = "out x ceil(H/s) x ceil(W/s)"

@@ -15,7 +15,7 @@ def self_attention() -> type:
     class SelfAttention(nn.Module):
         """Attention between all positions of a map (Srinivas et al. 2021, arXiv:2101.11605, Fig. 4).
 
-        Q, K, V by one 1x1 product each, no output projection; with ``relative`` each query also meets
+        Q, K, V by one 1x1 product each, no output projection; with ``relative`` each query is also multiplied by
         a trained vector for every vertical and every horizontal distance.
         """
 
@@ -39,7 +39,7 @@ def self_attention() -> type:
             return (logits.softmax(-1) @ v).transpose(-1, -2).reshape(batch, channels, height, width)
 
         def distances(self, q: Tensor, height: int, width: int) -> Tensor:
-            """What each query says of the distance to each key: (N, heads, positions, positions)."""
+            """Return the products of queries and distance vectors: (N, heads, positions, positions)."""
             row = torch.arange(height, device=q.device)
             column = torch.arange(width, device=q.device)
             down = (row[None, :] - row[:, None] + height - 1).repeat_interleave(width, 0)
@@ -70,7 +70,7 @@ class SelfAttention(Op):
             "position",
             "position",
             "word",
-            "relative distances, or none: without the terms in H + W - 1",
+            "relative: with trained vectors for distances; none: without them",
             words=("relative", "none"),
         ),
     )

@@ -138,7 +138,7 @@ class EfficientChannelAttention(Op):
         return self.spelling  # the kernel follows from the channels
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        return min(low, 0.0), max(high, 0.0)  # the gate lies in 0..1
+        return min(low, 0.0), max(high, 0.0)  # the gate is in 0..1
 
     def cost(self, x: TensorShape) -> OpCost:
         return OpCost(self.kernel, self.kernel * x.channels, x.channels)

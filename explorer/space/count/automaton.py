@@ -1,7 +1,7 @@
-"""The open questions of a space as a finite automaton: its states, and where each answer leads.
+"""The choices of a space as a finite automaton: its states, and the transition for each option.
 
-A walk goes through units (stem; each stage's numbers, transition and blocks; head), and in each unit through the choice
-points that its expressions come to. Within its scope a point is asked once.
+A walk visits the units in order (stem; each stage's numbers, transition and blocks; head), and in each unit the choice
+points of its expressions. A point is visited once within its scope.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Settled(NamedTuple):
 
     Attributes:
         state: The state.
-        blocks: How many blocks its stage has, if that was settled on the way to it; else 0.
+        blocks: The number of blocks of its stage, if the transition determined it; else 0.
     """
 
     state: State
@@ -31,12 +31,12 @@ class Automaton:
 
     Args:
         grammar: The space.
-        carries_shapes: Whether states carry the arriving shapes. They always do where shortcuts have choices, since
-            the shapes decide which shortcut a block takes.
+        carries_shapes: Whether states contain input shapes. They always do if shortcuts have choices, since the
+            shapes determine which shortcut a block has.
 
     Attributes:
         questions: The questions of each unit.
-        place_variables: Which of the variables ``i`` and ``n`` matter to the shapes that states carry.
+        place_variables: Those of the variables ``i`` and ``n`` that affect the shapes in states.
         start: The first state.
 
     Raises:
@@ -46,7 +46,7 @@ class Automaton:
     def __init__(self, grammar: Grammar, carries_shapes: bool = False):
         self.grammar = grammar
         self.questions = questions = UnitQuestions(grammar)
-        self.carries_shapes = carries_shapes or questions.shortcuts_ask
+        self.carries_shapes = carries_shapes or questions.shortcuts_have_questions
         roots: list[Node] = [grammar.stem, grammar.head]
         if grammar.transition is not None:
             roots.append(grammar.transition)
@@ -56,7 +56,7 @@ class Automaton:
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
-        if questions.shortcuts_ask and self.depends_on_open_total:
+        if questions.shortcuts_have_questions and self.depends_on_open_total:
             raise grammar.error(
                 "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
             )
@@ -68,11 +68,11 @@ class Automaton:
 
     @property
     def depends_on_open_total(self) -> bool:
-        """Whether shapes depend on the number of blocks of the network though that is a choice."""
+        """Whether shapes depend on the number of blocks of the network, and that number is a choice."""
         return "n" in self.place_variables and not self.shapes.total
 
     def step(self, state: State) -> tuple[Settled, ...]:
-        """Return the states that the options of the open question lead to."""
+        """Return the next state for each option of the open question."""
         made = self._steps.get(state)
         if made is None:
             alike = self.alike(state)
@@ -92,7 +92,7 @@ class Automaton:
         """Return the state after one answer.
 
         Raises:
-            SpaceError: If the answers so far make no network.
+            SpaceError: If no network has these answers.
         """
         assert state.pending is not None
         question, answers = state.pending.question, state.answers
@@ -105,7 +105,7 @@ class Automaton:
         return self._settle(state._replace(pending=pending, answers=answers))
 
     def _settle(self, state: State) -> Settled:
-        """Return the next state with an open question: skip answered ones, leave finished units."""
+        """Return the next state with an open question: skip answered questions and finished units."""
         passed: list[tuple[State, int]] = []
         blocks = 0
         while state.kind != "end":
@@ -122,7 +122,7 @@ class Automaton:
                 pending = self.questions.listed(question.again[option], pending.next)
             if pending is not None:
                 passed.append((state, 0))
-                state = state._replace(pending=pending, answers=self.reachability.kept(state, pending.reach))
+                state = state._replace(pending=pending, answers=self.reachability.needed_answers(state, pending.reach))
                 break
             following = self._next_unit(state)
             passed.append((state, following.left if state.kind == "numbers" else 0))
@@ -133,7 +133,7 @@ class Automaton:
         return Settled(state, blocks)
 
     def _next_unit(self, state: State) -> State:
-        """Return the beginning of the unit that follows a finished one."""
+        """Return the first state of the unit after a finished one."""
         kind, stage, left, place, shape, numbers, _, own = state
         questions, listed, shapes = self.questions, self.questions.listed, self.shapes
         try:

@@ -1,7 +1,7 @@
 """The derivations of a space: counting, ranking, unranking and walking them.
 
 A derivation is a walk through the space's automaton. Counting is dynamic programming over its states in Python
-integers: answers that cannot matter any more are forgotten, so that states merge.
+integers: answers that no longer affect anything are dropped, so that states merge.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from explorer.space.count.questions import BLOCK_KINDS, END, State
 from explorer.space.grammar import Grammar, Point
 
 MAX_COUNTED = 500_000
-Uses = tuple[tuple[Point, int], ...]  # how often points that are drawn at each use were drawn in the unit
+Uses = tuple[tuple[Point, int], ...]  # number of uses so far in the unit, of points with the scope "use"
 
 
 class Decision:
-    """A state's question by its name in the network.
+    """A state with the name of its question in the network.
 
     Attributes:
         state: The state.
-        blocks: How many blocks its stage has.
-        uses: How often points that are drawn at each use were drawn in the unit.
-        unit: The unit, as names of choices have it: ``stage2.block3``.
+        blocks: Number of blocks of its stage.
+        uses: Number of uses so far in the unit, of points with the scope ``use``.
+        unit: The unit, as in the names of choices: ``stage2.block3``.
         point: The choice point; None at the end.
         choice: The choice; None at the end.
-        following: The decisions that the options lead to; None before ``Decisions.follow``, empty at the end.
+        following: The next decision for each option; None before ``Decisions.follow``, empty at the end.
         sizes: The number of walks from each of those; empty before ``Decisions.measure`` and at the end.
     """
 
@@ -98,10 +98,10 @@ class Decisions:
         return self._counts[goal]
 
     def walk(self, choose: Chooser) -> Derivation:
-        """Return the derivation that ``choose`` answers.
+        """Return the derivation with the options that ``choose`` returns.
 
         Raises:
-            ValueError: If an answer is none of the options.
+            ValueError: If ``choose`` returns a text that is not an option.
         """
 
         def option(decision: Decision, choice: Choice) -> int:
@@ -155,7 +155,7 @@ class Decisions:
     # Decisions: states by name
 
     def follow(self, decision: Decision) -> tuple[Decision, ...]:
-        """Return the decisions that the options of a decision lead to."""
+        """Return the next decision for each option of a decision."""
         if decision.following is None:
             state, point = decision.state, decision.point
             uses = dict(decision.uses)
@@ -174,7 +174,7 @@ class Decisions:
         decision.sizes = tuple(self.count(following.state) for following in self.follow(decision))
 
     def decisions(self) -> Iterator[Decision]:
-        """Return every decision that a walk can come to, each before those that can follow it."""
+        """Return all reachable decisions, each before its successors."""
         done: list[Decision] = []
         seen = {self.first}
         stack = [(self.first, iter(self.follow(self.first)))]
@@ -197,12 +197,12 @@ class Decisions:
 
 
 def _place(state: State) -> tuple[str, int, int]:
-    """Return which unit a state is in. A block's shortcut belongs to the block."""
+    """Return the unit of a state. A block's shortcut belongs to the block."""
     return state.kind.removesuffix("'s shortcut"), state.stage, state.left
 
 
 def _unit(state: State, blocks: int) -> str:
-    """Return the name of the unit; ``blocks``: how many its stage has."""
+    """Return the name of the unit; ``blocks``: number of blocks of its stage."""
     if state.kind in BLOCK_KINDS:
         return f"stage{state.stage}.block{blocks - state.left + 1}"
     if state.kind == "transition":

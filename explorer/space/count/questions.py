@@ -1,8 +1,8 @@
-"""The open questions of a space: for each unit the choice points that its expressions can come to, in order.
+"""The open questions of a space: for each unit the reachable choice points of its expressions, in order.
 
-A walk through a space answers questions one after the other, unit by unit. This module says which questions a unit can
-ask (``UnitQuestions``), where a walk is (``State``), and which answers can still matter (``Reachability``). All others
-are forgotten, so that walks that differ only in those come to the same state.
+A walk through a space answers questions one after the other, unit by unit. This module defines the questions of each
+unit (``UnitQuestions``), the state of a walk (``State``), and the answers that can affect the rest of a walk
+(``Reachability``). Other answers are dropped, so that walks that differ only in these have the same state.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Points = frozenset[Point]
 
 
 class Question:
-    """A choice point with the questions that each of its options leads to.
+    """A choice point with the questions that follow each of its options.
 
     Attributes:
         point: The choice point.
         options: The questions that follow each option.
-        reach: All points that it can come to.
-        again: The questions that follow each option when the point comes up again in its scope. What was asked right
-            after the first answer is answered by then, except what is drawn more often.
-        like: For each option the first option with the same ``again``, which can replace it where only questions
-            matter.
-        is_closed: Whether no option leads to questions when the point comes up again.
+        reach: All points that can follow.
+        again: The questions that follow each option when the point occurs again in its scope. Those that followed
+            the first answer are answered by then, except points with a smaller scope.
+        like: For each option the first option with the same ``again``, which can replace it if only
+            questions count.
+        is_closed: Whether no questions follow when the point occurs again.
     """
 
     __slots__ = ("again", "is_closed", "like", "options", "point", "reach")
@@ -81,7 +81,7 @@ class UnitQuestions:
         blocks: For each stage, those of a later block's branch.
         firsts: For each stage, those of the first block's branch.
         shortcuts: For each stage, the expression of a shortcut -> its questions.
-        shortcuts_ask: Whether a shortcut has questions.
+        shortcuts_have_questions: Whether a shortcut has questions.
     """
 
     def __init__(self, grammar: Grammar):
@@ -96,7 +96,7 @@ class UnitQuestions:
         self.blocks = [self.of(rule.block) for rule in grammar.stages]
         self.firsts = [self.of(rule.first) for rule in grammar.stages]
         self.shortcuts = [{part: self.of(part) for part in rule.shortcut_parts} for rule in grammar.stages]
-        self.shortcuts_ask = any(questions for parts in self.shortcuts for questions in parts.values())
+        self.shortcuts_have_questions = any(questions for parts in self.shortcuts for questions in parts.values())
 
     def of(self, node: Node) -> tuple[Question, ...]:
         """Return the questions of an expression in order. A point with one answer in its scope occurs once."""
@@ -135,7 +135,7 @@ class UnitQuestions:
         return following
 
     def answered_once(self) -> Points:
-        """Return the points that only one other point, drawn as often, leads to: no later question comes to them."""
+        """Return the points that follow only one other point of the same scope: no later question reaches them."""
         top = {question for questions in (self.stem, self.head, self.transition) for question in questions}
         top.update(q for questions in (*self.numbers, *self.blocks, *self.firsts) for q in questions)
         top.update(q for parts in self.shortcuts for questions in parts.values() for q in questions)
@@ -151,12 +151,12 @@ class UnitQuestions:
 
 
 def reach(questions: Iterable[Question]) -> Points:
-    """Return all points that the questions can come to."""
+    """Return all points that the questions can reach."""
     return frozenset[Point]().union(*(question.reach for question in questions))
 
 
 def _merged(parts: Iterable[tuple[Question, ...]]) -> tuple[Question, ...]:
-    """Join the questions in order. A point that is drawn once in its scope is kept where it comes first."""
+    """Join the questions in order. A point that is answered once in its scope is kept at its first place."""
     out: list[Question] = []
     seen: set[Question] = set()
     for part in parts:
@@ -173,17 +173,17 @@ BLOCK_KINDS = ("first", "first's shortcut", "block", "block's shortcut")
 
 
 class State(NamedTuple):
-    """Where a walk is: all that its future depends on.
+    """The state of a walk: everything that determines its continuation.
 
     Attributes:
         kind: The kind of unit: ``stem``, ``numbers``, ``transition``, one of ``BLOCK_KINDS``, ``head`` or ``end``.
         stage: The stage of the unit, from 1; 0 outside stages.
-        left: How many blocks of the stage are left, this one included.
-        place: How many blocks are behind; 0 if no shape depends on it.
-        shape: The arriving shape; None if states carry no shapes.
-        numbers: The numbers of the stage without those of its blocks; None if states carry no shapes.
+        left: Number of blocks left in the stage, including this one.
+        place: Number of finished blocks; 0 if no shape depends on it.
+        shape: The input shape; None if states contain no shapes.
+        numbers: The numbers of the stage without those of its blocks; None if states contain no shapes.
         pending: The open questions of the unit.
-        answers: The answers that can still matter.
+        answers: The answers that affect the continuation.
     """
 
     kind: str
@@ -206,15 +206,15 @@ END = State("end", 0, 0, 0, None, None, None, ())
 
 
 class Reachability:
-    """Which answers of a walk can still matter.
+    """Determines which answers can affect the rest of a walk.
 
     Args:
         grammar: The grammar.
         questions: The questions of its units.
-        shaping: The points that can change a shape, if states carry shapes; None if they do not.
+        shaping: The points that can change a shape, if states contain shapes; else None.
 
     Attributes:
-        later: Unit -> the points that later units can ask.
+        later: Unit -> the points of later units.
         here: Unit -> the points that are needed at the unit's end.
         exact: Unit -> the points of which it or a later unit needs the chosen option itself.
     """
@@ -255,9 +255,9 @@ class Reachability:
                 self.exact[kind, k] = after = after | self.here[kind, k]
         self.exact["stem", 0] = after | self.here["stem", 0]
 
-    def kept(self, state: State, asked: Points) -> Answers:
-        """Return the answers of a state that can still matter: to the points ``asked`` in this unit, at its end, or
-        in a later unit."""
+    def needed_answers(self, state: State, asked: Points) -> Answers:
+        """Return the answers of a state that are needed: for the points ``asked`` in this unit, at its end, or in a
+        later unit."""
         unit = state.kind, state.stage
         here, later, exact = self.here[unit], self.later[unit], self.exact[unit]
         within: Points = self._shortcuts[state.stage - 1] if state.kind in ("first", "block") else frozenset()

@@ -1,4 +1,4 @@
-"""The shapes that leave the units of a walk, computed once for all states that have the same."""
+"""The output shapes of the units of a walk, computed once for all states with equal shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
 from explorer.space.derive.architecture import Deriver, StageNumbers, stage_numbers
-from explorer.space.derive.blocks import Site, bind, bind_head, copied, derive_block, derive_branch
+from explorer.space.derive.blocks import BlockInputs, bind, bind_head, copied, derive_block, derive_branch
 from explorer.space.derive.layers import Layer, Resolver
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import Fault, Grammar, Node, Place, Point
@@ -24,7 +24,7 @@ class UnitShapes:
     Args:
         grammar: The space.
         questions: The questions of its units.
-        relevance: What matters to shapes.
+        relevance: The choices that affect shapes.
         here: Unit -> the points that its shapes depend on.
 
     Attributes:
@@ -50,7 +50,7 @@ class UnitShapes:
         return stage_numbers(self._grammar.stages[stage - 1], resolver, stage)
 
     def after(self, state: State) -> TensorShape:
-        """Return the shape that leaves a finished unit. Raises Fault."""
+        """Return the output shape of a finished unit. Raises Fault."""
         key = self._key(state)
         if key in self._faults:
             raise Fault(*self._faults[key])
@@ -63,7 +63,7 @@ class UnitShapes:
         return self._shapes[key]
 
     def shortcut_questions(self, state: State) -> tuple[Question, ...]:
-        """Return the questions of the shortcut that a block takes whose branch is finished. Raises Fault."""
+        """Return the questions of the shortcut of a block whose branch is finished. Raises Fault."""
         parts = self._questions.shortcuts[state.stage - 1]
         if not any(parts.values()):
             return ()
@@ -76,7 +76,7 @@ class UnitShapes:
         return self._shortcuts[key]
 
     def _key(self, state: State) -> Key:
-        """Return what the shapes of a unit depend on."""
+        """Return the key of a unit: everything that its shapes depend on."""
         here = self._here[state.kind, state.stage]
         answers = tuple(a for a in state.answers if a[1] < 0 or self._grammar.points[a[0]] in here)
         return state.kind, state.stage, state.place, state.shape, state.numbers, answers
@@ -109,12 +109,14 @@ class UnitShapes:
         self.work += site.resolver.nodes + BINDING * block.layer_count
         return y
 
-    def _site(self, state: State) -> Site:
+    def _site(self, state: State) -> BlockInputs:
         assert state.shape is not None and state.numbers is not None
         i, n = state.place + 1, self.total or state.place + 1
         j = 1 if state.kind.startswith("first") else 2
         lookup = self._lookup(state.answers)
-        return self._deriver.site(lookup, state.stage, j, state.numbers, state.shape, i, n, f"stage {state.stage}")
+        return self._deriver.block_inputs(
+            lookup, state.stage, j, state.numbers, state.shape, i, n, f"stage {state.stage}"
+        )
 
     def _layers(self, resolver: Resolver, item: Node) -> list[Layer]:
         layers = copied(resolver.layers(item))

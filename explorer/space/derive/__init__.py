@@ -1,1 +1,1 @@
-"""From a grammar and the answers to its choice points to an ``Architecture``."""
+"""Derivation of an ``Architecture`` from a grammar and the options of its choice points."""

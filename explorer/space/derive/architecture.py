@@ -1,4 +1,4 @@
-"""From a grammar and a derivation to an Architecture: stem, each stage's transition and blocks, head."""
+"""Derivation of an Architecture from a grammar: stem, each stage's transition and blocks, head."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.space.choices import Lookup, answers_in, with_choices
 from explorer.space.derive.blocks import (
+    BlockInputs,
     Bound,
     BoundOps,
-    Site,
     bind,
     bind_head,
     copied,
@@ -64,13 +64,13 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
 class Deriver:
     """Derives the networks of one grammar, whole or unit by unit.
 
-    In the methods, ``lookup`` answers the choices of the unit, ``n`` is the number of blocks of the network, ``i`` the
-    place of a block in the network, ``k`` the stage and ``j`` the block in the stage, all from 1. ``bound`` holds the
-    layers that were bound before in the same network.
+    In the methods, ``lookup`` returns the options of the unit's choices, ``n`` is the number of blocks of the network,
+    ``i`` the number of a block in the network, ``k`` the stage and ``j`` the block in the stage, all from 1. ``bound``
+    contains the layers that were bound earlier in the same network.
 
     Args:
         grammar: The grammar.
-        only: If given, leaves out what does not matter to shapes.
+        only: If given, only choices and ops that affect shapes are read.
     """
 
     def __init__(self, grammar: Grammar, only: Relevance | None = None):
@@ -154,7 +154,7 @@ class Deriver:
     def transition(
         self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
     ) -> BoundOps:
-        """Return the transition that opens stage ``k``, and the shape that leaves it. Raises Fault."""
+        """Return the transition that opens stage ``k``, and its output shape. Raises Fault."""
         resolver = self.resolver(lookup, x, stage.width, n, i, stage.stride, stage.dilation)
         assert self.grammar.transition is not None
         layers = copied(resolver.layers(self.grammar.transition))
@@ -164,23 +164,23 @@ class Deriver:
     def block(
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
     ) -> tuple[Block, TensorShape]:
-        """Return block ``j`` of stage ``k``, and the shape that leaves it. Raises Fault."""
-        return derive_block(self.site(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}"), i == 1, bound)
+        """Return block ``j`` of stage ``k``, and its output shape. Raises Fault."""
+        return derive_block(self.block_inputs(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}"), i == 1, bound)
 
     def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op], bound: Bound) -> BoundOps:
-        """Return the head with ``pres`` in place of ``pre``, and the shape that leaves it. Raises Fault."""
+        """Return the head with ``pres`` in place of ``pre``, and its output shape. Raises Fault."""
         layers = self.resolver(lookup, x, width, n).layers(self.grammar.head)
         return bind_head(copied(layers, pres), x, width, self.grammar.classes, bound)
 
-    def site(
+    def block_inputs(
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, where: str
-    ) -> Site:
-        """Return what block ``j`` of stage ``k`` is derived from; ``where`` names it in messages."""
+    ) -> BlockInputs:
+        """Return the inputs from which block ``j`` of stage ``k`` is derived; ``where``: its name in messages."""
         rule = self.grammar.stages[k - 1]
         stride = self.stride(k, j, stage)
         resolver = self.resolver(lookup, x, stage.width, n, i, stride, stage.dilation)
         item = rule.first if j == 1 else rule.block
-        return Site(rule, item, resolver, x, stage.width, stride, self.grammar.classes, where)
+        return BlockInputs(rule, item, resolver, x, stage.width, stride, self.grammar.classes, where)
 
     def resolver(
         self,
@@ -192,18 +192,18 @@ class Deriver:
         stride: int = 1,
         dilation: int = 1,
     ) -> Resolver:
-        """Return a resolver with the variables of a unit where ``x`` arrives; stem and head have no ``i``."""
+        """Return a resolver with the variables of a unit with the input shape ``x``; stem and head have no ``i``."""
         variables = {"w": width, "in": x.channels, "s": stride, "d": dilation, "n": n}
         if i is not None:
             variables["i"] = i
         return Resolver(self.program, lookup, variables)
 
     def stride(self, k: int, j: int, stage: StageNumbers) -> int:
-        """Return the stride of block ``j`` of stage ``k``: the stage's if no transition has taken it and ``j`` is 1."""
+        """Return the stride of block ``j`` of stage ``k``: that of the stage if it has no transition and ``j`` is 1."""
         return stage.stride if j == 1 and (k == 1 or self.grammar.transition is None) else 1
 
     def _varies_by_block(self, rule: StageRule, item: Node) -> bool:
-        """Whether blocks of one stage with the same arriving shape can differ, by a choice or by their place."""
+        """Whether blocks of one stage with the same input shape can differ, by a choice or by their number."""
         key = item, id(rule)
         if key not in self._varying:
             self._varying[key] = any(

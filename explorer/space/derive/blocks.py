@@ -1,4 +1,4 @@
-"""Layers to ops in their place, and one block: its residual branch, its merge and the shortcut that it takes."""
+"""Conversion of layers to ops, and derivation of one block: its residual branch, its merge and its shortcut."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` 
 
 
 class BoundLayer(NamedTuple):
-    """What a layer becomes in its place.
+    """A layer as an op.
 
     Attributes:
-        op: The op; None if it changes nothing there.
-        output: The shape that leaves it.
+        op: The op; None if it is the identity there.
+        output: The output shape.
         stride: Its stride.
     """
 
@@ -31,10 +31,10 @@ class BoundLayer(NamedTuple):
     stride: int
 
 
-# Layers within one network by what they are bound from: ``Layer.key``, arriving shape, width, own stride. A layer that
-# repeats is bound once and is one op.
+# Bound layers of one network by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
+# one op.
 Bound = dict[Hashable, BoundLayer]
-BoundOps = tuple[tuple[Op, ...], TensorShape]  # the ops, and the shape that leaves them
+BoundOps = tuple[tuple[Op, ...], TensorShape]  # the ops and their output shape
 
 
 def bind(
@@ -49,22 +49,22 @@ def bind(
     place: Place = (1, 1),
     bound: Bound | None = None,
 ) -> BoundOps:
-    """Return layers as ops with literal numbers. Ops that change nothing are left out.
+    """Return layers as ops with literal numbers. Ops that are the identity are left out.
 
     Args:
         layers: The layers in order.
-        x: The arriving shape.
+        x: The input shape.
         width: The variable ``w``.
         stride: The stride over all layers.
         classes: The number of classes.
         where: The unit, for messages: ``stage 2``.
-        resolver: Knows the choices that led here, for messages.
+        resolver: The choices made so far, for messages.
         exactly: Whether a constant stride is an error where ``stride`` is 1.
         place: The place of an error of the stride if there are no layers.
-        bound: Layers that were bound before in the same network.
+        bound: Layers that were bound earlier in the same network.
 
     Returns:
-        The ops, and the shape that leaves them.
+        The ops and their output shape.
 
     Raises:
         Fault: If the shapes do not fit, or the layers do not have the stride.
@@ -120,7 +120,7 @@ def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
 
 
 def _stride_carrier(layers: Sequence[Layer]) -> int | None:
-    """Return which conv takes the stride.
+    """Return the conv that has the stride.
 
     None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
     """
@@ -142,7 +142,7 @@ def bind_head(
     """Return the head's ops. See ``bind``.
 
     Raises:
-        Fault: Also if the head does not put out the classes.
+        Fault: Also if the head does not have one output per class.
     """
     ops, y = bind(layers, x, width, 1, classes, "the head", bound=bound)
     if y != (classes, 1, 1):
@@ -151,14 +151,14 @@ def bind_head(
     return ops, y
 
 
-class Site(NamedTuple):
-    """A block in its place: all that it is derived from.
+class BlockInputs(NamedTuple):
+    """The inputs from which a block is derived.
 
     Attributes:
         rule: The stage.
         item: The block's expression.
         resolver: Reads expressions with the block's choices and variables.
-        x: The arriving shape.
+        x: The input shape.
         width: The stage's width.
         stride: The block's stride.
         classes: The number of classes.
@@ -176,16 +176,16 @@ class Site(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """A block up to its merge: what is known before the shortcut is read.
+    """A block up to its merge, before the shortcut is read.
 
     Attributes:
         ops: The residual branch.
-        output: The shape that leaves it.
+        output: The output shape.
         merge: The merge.
-        merge_place: Where the file has the merge.
-        after: The layers behind the merge.
+        merge_place: The place of the merge in the file.
+        after: The layers after the merge.
         source: Where the shortcut starts: ``input`` or ``preact``.
-        shortcut: The expression of the shortcut that the block takes; None for no shortcut.
+        shortcut: The expression of the shortcut; None for no shortcut.
         is_changed: Whether the block changes the shape.
     """
 
@@ -199,8 +199,8 @@ class Branch(NamedTuple):
     is_changed: bool
 
 
-def derive_branch(site: Site, bound: Bound | None = None) -> Branch:
-    """Return the residual branch, and which shortcut the block takes.
+def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
+    """Return the residual branch and the expression of the shortcut.
 
     Raises:
         Fault: If the branch cannot exist.
@@ -221,13 +221,13 @@ def derive_branch(site: Site, bound: Bound | None = None) -> Branch:
     return Branch(ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
 
 
-def derive_block(site: Site, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
-    """Return the block, and the shape that leaves it.
+def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
+    """Return the block and its output shape.
 
     Args:
-        site: The block in its place.
+        site: The inputs of the block.
         opens_network: Whether it is the first block of the network.
-        bound: Layers that were bound before in the same network.
+        bound: Layers that were bound earlier in the same network.
 
     Raises:
         Fault: If the block cannot exist.
@@ -236,16 +236,16 @@ def derive_block(site: Site, opens_network: bool, bound: Bound | None = None) ->
     branch = derive_branch(site, bound)
     takes_pre = branch.source == "preact" and (branch.is_changed or opens_network)
     shared = initial_norm_act(branch.ops) if takes_pre else 0
-    shortcut, arriving, y = None, x, branch.output
+    shortcut, shortcut_shape, y = None, x, branch.output
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
-        shortcut, arriving = bind(
+        shortcut, shortcut_shape = bind(
             layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
         )
     try:
         if shortcut is not None:
-            y = branch.merge.output_shape(y, arriving)
+            y = branch.merge.output_shape(y, shortcut_shape)
         elif not isinstance(branch.merge, Add):
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
@@ -255,7 +255,7 @@ def derive_block(site: Site, opens_network: bool, bound: Bound | None = None) ->
 
 
 def _split_at_merge(layers: list[Layer]) -> tuple[list[Layer], Layer, list[Layer]]:
-    """Return what is before the merge, the merge, and what follows it. Loading has checked that there is one."""
+    """Return the layers before the merge, the merge, and the layers after it. Loading has checked that there is one."""
     at = [layer.is_merge for layer in layers].index(True)
     return layers[:at], layers[at], layers[at + 1 :]
 
@@ -266,7 +266,7 @@ def initial_norm_act(ops: Sequence[Op]) -> int:
 
 
 def post_layers(block: Block) -> list[Op]:
-    """Return what ``post`` copies: all norms and activations behind the last conv of a block, in order."""
+    """Return what ``post`` copies: all norms and activations after the last conv of a block, in order."""
     ops = (*block.branch, *block.after)
     last = max((i for i, op in enumerate(ops) if isinstance(op, Conv)), default=-1)
     return [op for op in ops[last + 1 :] if op.role in NORM_ACT]

@@ -1,7 +1,7 @@
-"""Expressions to layers: what an expression says once every choice in it is made.
+"""Conversion of expressions to layers, given the options of all choices.
 
-A ``Program`` lays each expression out once as flat steps. A ``Resolver`` follows them with the answers for one unit of
-a network.
+A ``Program`` flattens each expression once to a list of steps. A ``Resolver`` evaluates them with the choices of one
+unit of a network.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from explorer.space.grammar import (
     compute,
 )
 
-INLINE = 32  # a rule of more steps is referred to, since rules that use each other twice would grow without bound
-EASY = 10**12  # whole numbers below it need no check against the bound on numbers
-ANYWHERE = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are the same in every place
+MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
+SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
+ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 
 
 class Layer(NamedTuple):
     """An op, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
 
     Attributes:
-        what: The class of the op or merge; an op itself if it was copied or is the same in every place.
+        what: The class of the op or merge; an op itself if it was copied or is equal in every context.
         kernel: The kernel size; None for an op without one.
         given: Field name -> value.
         uses_stride: Whether its stride is written with the variable ``s``.
-        place: Where the file has it.
-        key: Equal for layers that become the same op in the same place.
-        is_free: Whether ``what`` is an op to which shapes do not matter.
+        place: Its place in the file.
+        key: Equal for layers that become equal ops in the same context.
+        is_free: Whether ``what`` is an op that does not depend on shapes.
         is_merge: Whether ``what`` is a merge.
         pools: Whether it always takes the block's stride, as a pool without a size does.
     """
@@ -66,10 +66,10 @@ class Layer(NamedTuple):
     pools: bool = False
 
     def bind(self, context: Context) -> Op:
-        """Return the op in its place.
+        """Return the op in its context.
 
         Raises:
-            ArchitectureError: If it does not fit there.
+            ArchitectureError: If it does not fit.
         """
         if isinstance(self.what, Op):
             return self.what
@@ -78,7 +78,7 @@ class Layer(NamedTuple):
 
 
 def bound_layer(op: Op, place: Place) -> Layer:
-    """Return the layer of an op that is bound already."""
+    """Return the layer of a bound op."""
     cls = type(op)
     is_free = cls.output_shape is Op.output_shape and cls.canonical is Op.canonical and cls.receptive is Op.receptive
     return Layer(op, None, {}, False, place, op, is_free)
@@ -104,8 +104,8 @@ class Steps(NamedTuple):
 
     Attributes:
         steps: Finished layers, ops and merges whose arguments depend on choices or variables, choices, loops, the
-            steps of a long rule, errors, and the names of rules that have shortcuts of their own.
-        nodes: How many nodes of the tree they stand for.
+            steps of a long rule, errors, and the names of rules that have their own shortcuts.
+        nodes: Number of nodes of the tree that they represent.
     """
 
     steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | Broken | str, ...]
@@ -113,12 +113,12 @@ class Steps(NamedTuple):
 
 
 class Program:
-    """The expressions of a space, each laid out once.
+    """The expressions of a space, each flattened once.
 
     Args:
         rules: Rule name -> expression.
         named: The rules whose use a ``Resolver`` notes.
-        only: If given, leaves out what does not matter to shapes.
+        only: If given, only choices and ops that affect shapes are read.
     """
 
     def __init__(self, rules: Mapping[str, Node], named: Iterable[str] = (), only: Relevance | None = None):
@@ -133,21 +133,21 @@ class Program:
         made = self._steps.get(node)
         if made is None:
             out: list[Any] = []
-            nodes = self._lay(node, out)
+            nodes = self._flatten(node, out)
             made = self._steps[node] = Steps(tuple(out), nodes)
         return made
 
-    def _lay(self, node: Node, out: list[Any]) -> int:
-        """Append the steps of a node; return how many nodes they stand for."""
+    def _flatten(self, node: Node, out: list[Any]) -> int:
+        """Append the steps of a node; return the number of nodes that they represent."""
         if self.only is not None and self.only.is_neutral(node):
             return 0
         if isinstance(node, Group):
-            return 1 + sum([self._lay(item, out) for item in node.items])
+            return 1 + sum([self._flatten(item, out) for item in node.items])
         if isinstance(node, Reference):
             if node.name in self.named:
                 out.append(node.name)
             inner = self.steps(self.rules[node.name])
-            if len(inner.steps) > INLINE:
+            if len(inner.steps) > MAX_INLINE_STEPS:
                 out.append(inner)
                 return 1
             out.extend(inner.steps)
@@ -173,7 +173,7 @@ class Program:
             return None
         if isinstance(node, OpItem) and not node.op.binds_itself() and not node.op.takes_stride:
             try:
-                return bound_layer(node.op.bind(node.kernel, layer.given, ANYWHERE), node.place)
+                return bound_layer(node.op.bind(node.kernel, layer.given, ANY_CONTEXT), node.place)
             except ArchitectureError:
                 return None  # raised where a network uses it
         return layer._replace(key=self._keys.setdefault(layer.key, len(self._keys)))
@@ -184,17 +184,17 @@ def _no_answer(point: Point) -> int:
 
 
 class Resolver:
-    """Reads expressions with every choice made.
+    """Evaluates expressions with given choices.
 
     Args:
-        program: The laid-out expressions.
+        program: The flattened expressions.
         lookup: Returns the chosen option of a choice point.
         variables: The numbers of w, in, s, d, i, n, as far as they are defined here.
 
     Attributes:
         through: The noted rules that were read, outermost first.
         taken: The choices that were read: choice point -> option.
-        nodes: How many nodes were read.
+        nodes: Number of nodes that were read.
     """
 
     def __init__(self, program: Program, lookup: Lookup, variables: Mapping[str, Fraction | int]):
@@ -212,7 +212,7 @@ class Resolver:
         return option
 
     def value(self, node: Node) -> Fraction | int:
-        """Return the number that a value comes to.
+        """Return the number of a value.
 
         Raises:
             Fault: If it cannot be computed.
@@ -244,8 +244,8 @@ class Resolver:
         Args:
             node: The value.
             what: Its name, for the message: ``width``.
-            of: What it belongs to, for the message: ``of stage 2``.
-            low: The least allowed number.
+            of: Its owner, for the message: ``of stage 2``.
+            low: The smallest allowed number.
             high: The largest allowed number.
             place: The place of the error if the value has none.
 
@@ -265,7 +265,7 @@ class Resolver:
         """Return the layers of an expression in order.
 
         Raises:
-            Fault: If one of them cannot exist.
+            Fault: If one of them is invalid.
         """
         out: list[Layer] = []
         self._follow(self.program.steps(node), out)
@@ -296,7 +296,7 @@ class Resolver:
         """Return an op or a merge with its arguments read.
 
         Raises:
-            Fault: If an argument has a value that it cannot take.
+            Fault: If an argument has an invalid value.
         """
         given, uses_stride = {}, False
         only = self.program.only
@@ -324,7 +324,7 @@ class Resolver:
                 inner = self.layers(value)
                 if len(inner) != 1 or not _is_op(inner[0].what):
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
-                return check_argument(spelling, argument, inner[0].bind(ANYWHERE))
+                return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
             number = self.value(value)
             if argument.kind == "whole":
                 if type(number) is int and argument.low <= number <= argument.high:
@@ -356,9 +356,14 @@ def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fra
         if operator == "/":
             above, below = below, above
         above, below = left.numerator * above, left.denominator * below
-        if below and -EASY < above < EASY and -EASY < below < EASY:
+        if below and -SAFE_INTEGER < above < SAFE_INTEGER and -SAFE_INTEGER < below < SAFE_INTEGER:
             return above // below if above % below == 0 else Fraction(above, below)
-    elif isinstance(left, int) and isinstance(right, int) and -EASY < left < EASY and -EASY < right < EASY:
+    elif (
+        isinstance(left, int)
+        and isinstance(right, int)
+        and -SAFE_INTEGER < left < SAFE_INTEGER
+        and -SAFE_INTEGER < right < SAFE_INTEGER
+    ):
         if operator == "+":
             return left + right
         if operator == "-":

@@ -1,8 +1,8 @@
-"""Which choices can change a shape, a stride, a shortcut, or whether a network exists at all.
+"""The choices that can change a shape, a stride, a shortcut, or the validity of a network.
 
-Most cannot: an activation, the ratio of an SE, the dilation of an odd kernel. Code that follows the shapes of all
-derivations (counting where shortcuts have choices, and the check on loading) leaves those out, so that the number of
-different blocks stays small.
+Most choices cannot: an activation, the ratio of an SE, the dilation of an odd kernel. Code that computes the shapes of
+all derivations (counting if shortcuts have choices, and the check on loading) leaves these out, so that the number of
+distinct blocks stays small.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from explorer.space.grammar import (
 
 
 class Relevance:
-    """What matters to shapes.
+    """Finds the choices that affect shapes.
 
     Args:
         rules: Rule name -> expression.
-        named: The rules that have shortcuts of their own, so that their use alone matters.
+        named: The rules that have their own shortcuts, so that their use affects shapes.
     """
 
     def __init__(self, rules: Mapping[str, Node], named: Iterable[str] = ()):
@@ -44,7 +44,7 @@ class Relevance:
         self._faults: dict[tuple[Argument, str, str], str | None] = {}
 
     def is_neutral(self, node: Node) -> bool:
-        """Whether layers never change a shape and never fail, whatever is chosen in them."""
+        """Whether layers never change a shape and never fail, for all choices in them."""
         known = self._neutral.get(node)
         if known is None:
             known = self._neutral[node] = self._is_neutral(node)
@@ -61,14 +61,14 @@ class Relevance:
         return isinstance(node, Copied)
 
     def is_ignored(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> bool:
-        """Whether this argument of an op or a merge does not matter, though the op or merge does."""
+        """Whether this argument of an op or merge does not affect shapes, although the op or merge does."""
         free = isinstance(node, MergeItem) or argument.field == "bias" or node.op.output_shape is Op.output_shape
         if isinstance(node, OpItem) and argument.field == "dilation":
             free = free or (node.kernel is not None and node.kernel % 2 == 1)
         return free and self.is_settled(argument, value)
 
     def is_settled(self, argument: Argument, value: Node) -> bool:
-        """Whether each value that an argument can take is a constant and allowed.
+        """Whether each possible value of an argument is a valid constant.
 
         A value that depends on the block's place (``droppath(0.2*i/n)``) counts as settled: it is checked when a
         network is derived.
@@ -80,7 +80,7 @@ class Relevance:
         return known
 
     def fault(self, argument: Argument, value: Node, spelling: str = "") -> str | None:
-        """Check the values that an argument can take.
+        """Check the possible values of an argument.
 
         Args:
             argument: The argument.
@@ -88,7 +88,7 @@ class Relevance:
             spelling: The name of the op or merge, for the message.
 
         Returns:
-            The error of the first value that is not allowed, "" if a value is not a constant, None if all are allowed.
+            The error of the first invalid value, "" if a value is not a constant, None if all are valid.
         """
         if isinstance(value, Reference):
             key = argument, value.name, spelling
@@ -124,12 +124,12 @@ class Relevance:
         return isinstance(value, (Arithmetic, Alternatives)) and any(map(self._uses_place, value.children))
 
     def place_variables(self, roots: Iterable[Node]) -> set[str]:
-        """Return which of the variables ``i`` and ``n`` matter to shapes in the expressions ``roots``."""
+        """Return those of the variables ``i`` and ``n`` that affect shapes in the expressions ``roots``."""
         found = (node.name for node in self._relevant(roots) if isinstance(node, Variable))
         return {name for name in found if name in ("i", "n")}
 
     def points(self, roots: Iterable[Node]) -> frozenset[Point]:
-        """Return the choice points that matter to shapes in the expressions ``roots``."""
+        """Return the choice points that affect shapes in the expressions ``roots``."""
         found = (point_of(node) for node in self._relevant(roots))
         return frozenset(point for point in found if point is not None)
 

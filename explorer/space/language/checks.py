@@ -1,6 +1,6 @@
 """Checks on the expressions of a space before any network is derived.
 
-No cycles of rules, no constant that an argument cannot take, sizes within bounds, exactly one merge in every block.
+Rules have no cycles, constants are valid, sizes are within bounds, and every block has exactly one merge.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ MAX_STEPS = 40_000
 
 
 class Size(NamedTuple):
-    """The fewest and the most layers that an expression can come to, and the most steps to read it."""
+    """The smallest and largest number of layers of an expression, and the largest number of steps to read it."""
 
-    least: int
-    most: int
+    min_layers: int
+    max_layers: int
     steps: int
 
 
@@ -59,7 +59,7 @@ class Checks:
         self._merges: dict[str, frozenset[int]] = {}
 
     def cycles(self, texts: dict[str, Scalar]) -> None:
-        """Report each cycle of rules and cut it there, because all later checks follow rules.
+        """Report each cycle of rules and break it, because all later checks follow rules.
 
         Args:
             texts: Rule name -> its text in the file.
@@ -104,7 +104,7 @@ class Checks:
         return 1 + max(map(self._height, tree.children), default=0)
 
     def depths(self) -> None:
-        """Refuse expressions that are nested too deep with the rules that they name: later code recurses on them.
+        """Reject expressions that are nested too deep, including the rules in them: later code recurses on them.
 
         Raises:
             SpaceError: With all errors so far.
@@ -118,7 +118,7 @@ class Checks:
                 self.problems.check()
 
     def arguments(self) -> None:
-        """Report constants that an argument cannot take, even where no network would use them."""
+        """Report invalid constants of arguments, even if no network uses them."""
         relevance = Relevance(self.rules)
         for tree, _ in self.trees:
             for node in walk(tree):
@@ -130,7 +130,7 @@ class Checks:
                         self.problems.add(node.place, fault)
 
     def sizes(self, stem: Node, head: Node, transition: Node | None, stages: tuple[StageRule, ...]) -> None:
-        """Refuse by arithmetic, before anything is built, what would come out too large.
+        """Reject spaces whose networks are too large, by arithmetic, before anything is built.
 
         Raises:
             SpaceError: With all errors so far, if a part or the sum of all stages is too large.
@@ -148,8 +148,8 @@ class Checks:
                 continue
             checked.add(tree)
             size = self._size(tree)
-            if size.most > MAX_LAYERS:
-                message = f"{what} can have {_large(size.most)} layers; at most {MAX_LAYERS:,} are allowed"
+            if size.max_layers > MAX_LAYERS:
+                message = f"{what} can have {_large(size.max_layers)} layers; at most {MAX_LAYERS:,} are allowed"
                 self.problems.add(self._section_of(what), message)
             elif size.steps > MAX_STEPS:
                 message = f"{what} can take {_large(size.steps)} steps to read; at most {MAX_STEPS:,} are allowed"
@@ -157,7 +157,7 @@ class Checks:
         if len(self.problems.found) > before:
             self.problems.check()
         least = sum(
-            self._size(stage.first).least + (self._fewest(stage.blocks) - 1) * self._size(stage.block).least
+            self._size(stage.first).min_layers + (self._fewest(stage.blocks) - 1) * self._size(stage.block).min_layers
             for stage in stages
         )
         if least > MAX_LAYERS:
@@ -172,8 +172,14 @@ class Checks:
             return self._sizes[tree.name]
         inner = [self._size(child) for child in tree.children]
         if isinstance(tree, Alternatives):
-            return Size(min(s.least for s in inner), max(s.most for s in inner), 1 + max(s.steps for s in inner))
-        least, most, steps = sum(s.least for s in inner), sum(s.most for s in inner), sum(s.steps for s in inner)
+            return Size(
+                min(s.min_layers for s in inner), max(s.max_layers for s in inner), 1 + max(s.steps for s in inner)
+            )
+        least, most, steps = (
+            sum(s.min_layers for s in inner),
+            sum(s.max_layers for s in inner),
+            sum(s.steps for s in inner),
+        )
         if isinstance(tree, Repeat):
             return Size(least * tree.counts[0], most * tree.counts[-1], 1 + steps * tree.counts[-1])
         if isinstance(tree, OpItem):
@@ -206,7 +212,7 @@ class Checks:
         return len(self.problems.found) == before
 
     def _merge_counts(self, tree: Node) -> frozenset[int]:
-        """Return the numbers of merges, 2 for more than one, that an expression can come to."""
+        """Return the possible numbers of merges of an expression, 2 for more than one."""
         if isinstance(tree, MergeItem):
             return frozenset([1])
         if isinstance(tree, Broken):
@@ -229,7 +235,7 @@ class Checks:
         return frozenset([0])
 
     def _spelled_options(self, tree: Node) -> Iterator[tuple[str, Node]]:
-        """Yield the blocks that a tree offers, each with the rule where the file has it, "" for none."""
+        """Yield the alternative blocks of a tree, each with the rule that contains it, "" for none."""
         pending, seen = [("", tree)], set()
         while pending:
             name, tree = pending.pop()
@@ -245,7 +251,7 @@ class Checks:
                 yield name, tree
 
     def _section_of(self, what: str) -> Entry:
-        """Return the section that ``what`` ("the stem", "a block of stage 2") is about."""
+        """Return the section of the file for ``what`` ("the stem", "a block of stage 2")."""
         words = ("stem", "head", "transition", "shortcut", "block")
         section = next((key for key in words if key in what.split(" of ")[0]), "stages")
         return self.entries.get(section, self.root)

@@ -1,4 +1,4 @@
-"""The expression language: text to a tree.
+"""Parser of expressions: from text to a tree.
 
     expr    := seq { "|" seq }
     seq     := { item }                                   `none`, or `identity`, is the empty sequence
@@ -39,15 +39,15 @@ MAX_COUNTS = 256
 
 
 class Parser(ValueParser):
-    """Recursive descent over layers.
+    """Recursive descent parser of layers.
 
     Args:
         text: The expression.
-        names: What names mean in this file.
+        names: The names of this file.
         owner: The name of the expression's choice points.
-        scope: How often the choice points are drawn.
+        scope: The scope of the choice points.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can go on.
+        faults: Receives the errors after which parsing can continue.
         copied: The keyword, ``post`` or ``pre``, that is allowed here; empty for neither.
     """
 
@@ -180,12 +180,12 @@ class Parser(ValueParser):
     # Arguments
 
     def arguments(self, name: str, known: tuple[Argument, ...], positional: int) -> tuple[tuple[Argument, Node], ...]:
-        """Parse the bracket of arguments behind ``name``, if there is one.
+        """Parse the bracket of arguments after ``name``, if there is one.
 
         Args:
             name: The op or merge, for messages.
             known: Its arguments.
-            positional: How many of them need no name.
+            positional: Number of arguments that need no name.
         """
         if not self.adjacent_bracket():
             return ()
@@ -222,7 +222,7 @@ class Parser(ValueParser):
         return tuple(given.values())
 
     def argument_value(self, argument: Argument) -> Node:
-        """Parse what an argument of this kind can be."""
+        """Parse a value of an argument of this kind."""
         if argument.kind == "activation":
             return self.item()
         if argument.kind == "word":

@@ -1,4 +1,4 @@
-"""What a name means: a rule, a variable, an op with its kernel size, or a keyword."""
+"""The meaning of names: rules, variables, ops with a kernel size, and keywords."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from explorer.networks.ops.base import MAX_KERNEL, Op
 
 VARIABLES = {
     "w": "the stage's width",
-    "in": "the channels that arrive at the block",
+    "in": "the input channels of the block",
     "s": "the block's stride",
     "d": "the stage's dilation",
-    "i": "the block's place in the network, from 1",
+    "i": "the number of the block in the network, from 1",
     "n": "the number of blocks in the network",
 }
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
@@ -26,20 +26,20 @@ class Names:
 
     Attributes:
         rules: Rule name -> whether the rule is numeric.
-        spent: How many tokens and alternatives of the file have been read.
+        tokens_read: Number of tokens and alternatives of the file that were read.
     """
 
     rules: dict[str, bool] = field(default_factory=dict)
-    spent: int = 0
+    tokens_read: int = 0
 
     def structural(self) -> list[str]:
-        """Return the names that stand for layers, for suggestions."""
+        """Return the names of layers, for suggestions."""
         sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
         plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
         return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
 
     def numeric(self) -> list[str]:
-        """Return the names that stand for numbers, for suggestions."""
+        """Return the names of numbers, for suggestions."""
         return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
 
 
@@ -47,7 +47,7 @@ def find_op(name: str) -> tuple[type[Op], int | None] | None:
     """Return op and kernel size of a name such as ``conv3x3`` or ``bn``; None if no op has that name.
 
     Raises:
-        ValueError: For a kernel size that the op cannot have.
+        ValueError: For an invalid kernel size.
     """
     plain = registry.by_spelling.get(name)
     if plain is not None:
@@ -64,7 +64,7 @@ def find_op(name: str) -> tuple[type[Op], int | None] | None:
     if height != width:
         raise ValueError(f"kernels are square: {height}x{width} in {name!r}")
     if not 1 <= height <= MAX_KERNEL:
-        raise ValueError(f"the kernel of {name!r} must lie in 1..{MAX_KERNEL}")
+        raise ValueError(f"the kernel of {name!r} must be in 1..{MAX_KERNEL}")
     return op, height
 
 

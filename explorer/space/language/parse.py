@@ -1,4 +1,4 @@
-"""The text of a space file to a ``Grammar``: its sections, the checks on them, and all errors in one pass."""
+"""Conversion of a space file to a ``Grammar``: sections, checks, and all errors in one pass."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def parse_grammar(data: bytes, source: str) -> Parsed:
         source: The file's name, as errors print it.
 
     Raises:
-        SpaceError: With all errors found, if they leave open what the networks are.
+        SpaceError: With all errors found, if the networks are not determined despite them.
     """
     problems = Problems(source)
     root = read_yaml(data, problems)
@@ -67,7 +67,7 @@ def parse_grammar(data: bytes, source: str) -> Parsed:
 
 
 def content(text: str) -> str:
-    """Return what a space file says as JSON, without comments, blanks, and the free text of ``name`` and ``about``.
+    """Return the content of a space file as JSON, without comments, blanks and the texts ``name`` and ``about``.
 
     ``input`` and ``classes`` are left out: a data set may have replaced them.
     """

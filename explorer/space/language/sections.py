@@ -14,7 +14,7 @@ from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
-from explorer.space.language.tokens import ExpressionError, TooMuch
+from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
@@ -31,11 +31,11 @@ class Sections:
 
     Attributes:
         problems: The errors so far.
-        names: What names mean in this file.
+        names: The names of this file.
         rules: Rule name -> its tree.
-        scopes: Owner of choice points -> how often they are drawn.
-        trees: Every expression with the text that it came from, in reading order.
-        has_gaps: Whether an error leaves open what the file means, as a misspelt key does; then shapes are not checked.
+        scopes: Owner of choice points -> their scope.
+        trees: Every expression with its text, in reading order.
+        has_gaps: Whether an error, such as a misspelt key, makes the content incomplete; then shapes are not checked.
     """
 
     def __init__(self, problems: Problems):
@@ -47,18 +47,18 @@ class Sections:
         self.has_gaps = False
 
     def mapping(self, node: Entry, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
-        """Return the entries of a mapping with the keys ``known``. Anything else is an error that leaves a gap."""
+        """Return the entries of a mapping with the keys ``known``. Other keys are errors that leave a gap."""
         found = expect_mapping(node, self.problems, what, known)
         self.has_gaps |= not isinstance(node, Mapping) or len(found) < len(node.items)
         return found
 
     def gap(self, place: Place | Entry, message: str) -> None:
-        """Add an error that leaves open what the file means."""
+        """Add an error that makes the content incomplete."""
         self.problems.add(place, message)
         self.has_gaps = True
 
     def scalar(self, node: Entry, what: str) -> Scalar | Broken:
-        """Return an entry that must be a text. Anything else is an error."""
+        """Return an entry that must be a text; report any other type."""
         if isinstance(node, Scalar) and node.text.strip():
             return node
         empty = isinstance(node, Scalar)
@@ -76,10 +76,10 @@ class Sections:
             owner: The name of its choice points.
             numeric: Whether the entry is a value.
             copied: The keyword, ``post`` or ``pre``, that is allowed here; empty for neither.
-            least: The choices are drawn at least this often.
+            least: The largest scope of the choices.
 
         Raises:
-            SpaceError: If the file's expressions are too long altogether.
+            SpaceError: If the file's expressions are too long in total.
         """
         scalar = self.scalar(node, owner)
         if isinstance(scalar, Broken):
@@ -93,7 +93,7 @@ class Sections:
         except ExpressionError as error:
             tree = broken = Broken(scalar.place(error.offset), str(error))
             faults.append(broken)
-            if isinstance(error, TooMuch):
+            if isinstance(error, TooManyTokens):
                 self.problems.add(broken.place, broken.message)
                 self.problems.check()
         for fault in faults:
@@ -119,7 +119,7 @@ def read_shortcuts(
         node: The entry; None gives ``base``.
         base: The shortcuts that the entry does not change.
         owner: The name of the choice points.
-        least: The choices are drawn at least this often.
+        least: The largest scope of the choices.
     """
     if node is None:
         return base
@@ -181,8 +181,8 @@ def read_stages(sections: Sections, node: Entry | None, block: Node, shortcuts: 
     Args:
         sections: The file; receives the errors.
         node: The section; None gives no stages.
-        block: The block of stages that have none of their own.
-        shortcuts: The shortcuts of stages that have none of their own.
+        block: The block of stages without their own entry.
+        shortcuts: The shortcuts of stages without their own entry.
     """
     return () if node is None else _StagesReader(sections, node, block, shortcuts).stages()
 

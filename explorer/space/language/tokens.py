@@ -10,7 +10,7 @@ from explorer.space.grammar import Broken, Place
 from explorer.space.language.names import Names
 
 MAX_NESTING = 32
-MAX_SPENT = 50_000  # tokens and alternatives in all expressions of a file
+MAX_TOKENS = 50_000  # tokens and alternatives in all expressions of a file
 MAX_DIGITS = 18
 
 _TOKEN = re.compile(
@@ -25,7 +25,7 @@ class ExpressionError(Exception):
     """An error that ends the parsing of one expression.
 
     Attributes:
-        offset: Where in the expression, in characters from 0.
+        offset: Offset in the expression, in characters from 0.
     """
 
     def __init__(self, offset: int, message: str):
@@ -34,11 +34,11 @@ class ExpressionError(Exception):
 
 
 class NumberError(ExpressionError):
-    """An impossible number. The expression still counts as a value, not as layers."""
+    """An invalid number. The expression still counts as a value, not as layers."""
 
 
-class TooMuch(ExpressionError):
-    """The file has more text than one file may have. Parsing of the file ends."""
+class TooManyTokens(ExpressionError):
+    """The file has too many tokens. Parsing of the file ends."""
 
 
 class Token(NamedTuple):
@@ -57,7 +57,7 @@ def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
         rules: The names of rules. A word with minus signs is one name if a rule has that name.
 
     Raises:
-        ExpressionError: For a character or a number that the language does not have.
+        ExpressionError: For an invalid character or number.
     """
     found, at = [], 0
     while at < len(text):
@@ -90,9 +90,9 @@ class Cursor:
 
     Args:
         text: The expression.
-        names: What names mean in this file.
+        names: The names of this file.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can go on, so that one pass finds them all. Other errors raise
+        faults: Receives the errors after which parsing can continue, so that one pass finds them. Other errors raise
             ExpressionError.
     """
 
@@ -103,15 +103,17 @@ class Cursor:
         self.faults: list[Broken] = [] if faults is None else faults
         self.depth = 0
         self.at = 0
-        self.spend(0, 0)
+        self.count_tokens(0, 0)
         self.tokens = tokens(text, names.rules)
-        self.spend(len(self.tokens), 0)
+        self.count_tokens(len(self.tokens), 0)
 
-    def spend(self, amount: int, offset: int) -> None:
-        """Count tokens and alternatives against the limit of the file. Raises TooMuch."""
-        self.names.spent += amount
-        if self.names.spent > MAX_SPENT:
-            raise TooMuch(offset, f"the file's expressions have more than {MAX_SPENT:,} words, signs and alternatives")
+    def count_tokens(self, amount: int, offset: int) -> None:
+        """Count tokens and alternatives against the limit of the file. Raises TooManyTokens."""
+        self.names.tokens_read += amount
+        if self.names.tokens_read > MAX_TOKENS:
+            raise TooManyTokens(
+                offset, f"the file's expressions have more than {MAX_TOKENS:,} words, signs and alternatives"
+            )
 
     @property
     def now(self) -> Token:
@@ -143,7 +145,7 @@ class Cursor:
         return " ".join(self.text[start:end].split())
 
     def fault(self, offset: int, message: str) -> Broken:
-        """Record an error after which parsing goes on, skip the part's arguments, and return its replacement."""
+        """Record an error, skip the arguments of its part, and return a replacement to continue with."""
         if self.adjacent_bracket():
             self.skip_brackets()
         made = Broken(self.place(offset), message)
@@ -178,7 +180,7 @@ class Cursor:
         return self.now.kind == "(" and self.now.offset == self.last.offset + len(self.last.text)
 
     def skip_brackets(self) -> None:
-        """Skip from an opening bracket to behind the closing one."""
+        """Skip from an opening bracket to the token after the closing one."""
         depth = 0
         while self.now.kind != "end":
             depth += {"(": 1, ")": -1}.get(self.now.kind, 0)
@@ -187,7 +189,7 @@ class Cursor:
                 return
 
     def skip_value(self) -> None:
-        """Skip the rest of an argument and the comma behind it."""
+        """Skip the rest of an argument and the comma after it."""
         depth = 0
         while self.now.kind != "end":
             if depth == 0 and (self.now.kind == ")" or self.take(",")):

@@ -38,15 +38,15 @@ Read = TypeVar("Read")
 
 
 class ValueParser(Cursor):
-    """Recursive descent over a value.
+    """Recursive descent parser of a value.
 
     Args:
         text: The expression.
-        names: What names mean in this file.
-        owner: The name of the expression's choice points; empty if nobody reads the names and the suggestions.
-        scope: How often the choice points are drawn.
+        names: The names of this file.
+        owner: The name of the expression's choice points; empty if the names and the suggestions are not used.
+        scope: The scope of the choice points.
         place: Returns line and column of an offset in the expression.
-        faults: Receives the errors after which parsing can go on.
+        faults: Receives the errors after which parsing can continue.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ValueParser(Cursor):
         return options[0] if len(options) == 1 else Alternatives(self.point(start, labels), tuple(options))
 
     def options(self, read: Callable[[], Read]) -> tuple[list[Read], list[str]]:
-        """Parse what is between '|' with ``read``; return the results and how each is spelled."""
+        """Parse the parts between '|' with ``read``; return the results and the text of each."""
         options, labels = [], []
         while True:
             begin = self.now.offset
@@ -189,7 +189,7 @@ class ValueParser(Cursor):
         """Make a choice point without a name."""
         if len(options) > MAX_OPTIONS:
             raise ExpressionError(offset, f"{len(options):,} alternatives; at most {MAX_OPTIONS:,} are allowed")
-        self.spend(len(options), offset)
+        self.count_tokens(len(options), offset)
         if len(set(options)) < len(options):
             repeated = next(option for number, option in enumerate(options) if option in options[:number])
             raise ExpressionError(offset, f"the alternative {repeated[:60]!r} occurs twice")
@@ -213,7 +213,7 @@ class ValueParser(Cursor):
 
 
 def spell_number(value: Fraction) -> str:
-    """Return a number as a person writes it: 3, 0.25, or 1/3 if no short decimal is exact."""
+    """Return a number as text: 3, 0.25, or 1/3 if no short decimal is exact."""
     if value.denominator == 1:
         return str(value.numerator)
     decimal = f"{float(value):.10g}"
@@ -258,7 +258,7 @@ def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
 
 
 def _begins_as_a_number(text: str) -> bool:
-    """Whether a text with an error was meant as a number: it begins with one and names no layer."""
+    """Whether a text with an error is probably a number: it begins with one and names no layer."""
     if not text.lstrip()[:1].isdigit():
         return False
     try:

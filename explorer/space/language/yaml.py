@@ -1,8 +1,8 @@
-"""YAML with positions: a space file as mappings, sequences and scalars that know their place in it.
+"""YAML with positions: a space file as mappings, sequences and scalars with their line and column.
 
 Only the plain core of YAML is read: no anchors, tags, merge keys or second documents. The limits are checked on the
-stream of parse events, before any object is made, so that a hostile file (alias bombs, deep nesting, huge scalars)
-costs less than a second and ends in one clear error.
+stream of parse events, before any object is made, so that a malicious file (alias bombs, deep nesting, huge scalars)
+is rejected with one error within a second.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Scalar:
 
     Attributes:
         text: The value, without quotes.
-        line: The line where it starts, from 1.
-        column: The column where it starts, from 1.
+        line: Its first line, from 1.
+        column: Its first column, from 1.
         places: Line and column of each character; empty if all are in one line.
     """
 

@@ -63,7 +63,7 @@ class _Display:
 
     def __rich__(self) -> Group | Text:
         if self.event is None:
-            return Text("looking at the study ...")
+            return Text("reading the study ...")
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
         for training, epoch in self.running.values():
             said = f"epoch {epoch.epoch} of {training.epochs}" if epoch else "running"

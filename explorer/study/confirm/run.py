@@ -25,9 +25,9 @@ from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
 from explorer.study.recorded_training import find_data, training_data, training_recipe
 from explorer.study.seeds import seed_for
-from explorer.study.signals import interruptions, leases_kept
+from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
-from explorer.study.workers.pool import ProcessPool, Workplace
+from explorer.study.workers.pool import Executor, ProcessPool
 from explorer.study.workers.watchdog import usual_limits
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
@@ -35,7 +35,7 @@ from explorer.system.signals import interruption
 from explorer.training.settings import ResolvedTraining
 
 POLL_SECONDS = 0.2  # that the loop waits for messages; a signal is handled between two waits
-RETRY_SECONDS = 2.0  # until the database is asked again for a training, after it had none
+RETRY_SECONDS = 2.0  # between two queries for a training to start, if there was none
 MAX_SEEDS = 1_000  # per network
 
 EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
@@ -76,7 +76,7 @@ class Confirmation:
         frontier: The trials of the Pareto front.
         ended: Why the confirmation ended.
         failed: Reasons of the failed trainings.
-        missing: Number of trainings that were not done.
+        missing: Number of trainings that were not run.
         interrupted: Whether a signal ended it.
         seconds: Its duration.
         signal: Number of that signal, or 0.
@@ -112,7 +112,7 @@ def run_confirmation(
     """Train each network of the Pareto front from fresh seeds, and test each training.
 
     Data, split, recipe and each network's precision are the study's. The seeds follow from the study's seed and are the
-    same for every network. Each training is stored when it ends: the same call again continues, a call with more seeds
+    same for every network. Each training is stored when it ends: the same call resumes, a call with more seeds
     adds trainings, and failed trainings are tried again.
 
     Args:
@@ -136,7 +136,7 @@ def run_confirmation(
     began = time.monotonic()
     for what, number, most in (("seeds", seeds, MAX_SEEDS), ("epochs", epochs, 100_000), ("workers", workers, 1_024)):
         if number is not None and not 1 <= number <= most:
-            raise StudyError(f"{what} must lie in 1..{most}, found {number}")
+            raise StudyError(f"{what} must be in 1..{most}, found {number}")
     check_storage(storage)
     study = open_study(storage, name)
     recipe = training_recipe(study)
@@ -172,9 +172,9 @@ def run_confirmation(
         database.require_space()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
-        workplace = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
-        loop = ConfirmationLoop(wanted, writer, workplace, workers, progress or (lambda event: None))
-        with interruptions(loop), leases_kept(writer):
+        executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        loop = ConfirmationLoop(wanted, writer, executor, workers, progress or (lambda event: None))
+        with interrupt_on_signals(loop), renew_leases(writer):
             ended = loop.run()
     finally:
         database.close()
@@ -208,26 +208,26 @@ def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings: Any) -> 
     if found.interrupted:
         raise interruption(found.signal, found.study)
     if found.missing or found.failed:
-        raise SearchFailed(f"some trainings failed or were not done: {found.ended}", found.study)
+        raise SearchFailed(f"some trainings failed or were not run: {found.ended}", found.study)
     return found.networks
 
 
 class ConfirmationLoop:
-    """Runs trainings until all wanted ones have ended, here or in another process.
+    """Runs trainings until all requested ones have ended, in this process or in others.
 
     Attributes:
         interrupted: Set by a signal handler to end the loop.
         signal: Number of that signal, or 0.
         busy: Always False: its child processes compute.
-        failures: Trainings that failed since this call began, in any process, to their reasons; they are not retried.
-        done: Number of trainings that are complete or have failed since this call began.
+        failures: Training -> reason, for trainings that failed during this call in any process; they are not retried.
+        done: Number of trainings that are complete or failed during this call.
     """
 
     def __init__(
         self,
         wanted: Mapping[Wanted, TrialRecord],
         writer: ConfirmationWriter,
-        workplace: Workplace,
+        executor: Executor,
         workers: int,
         progress: Callable[[Event], None],
     ):
@@ -236,13 +236,13 @@ class ConfirmationLoop:
         Args:
             wanted: The trainings, in the order in which they start, and the trial of each one's network.
             writer: Writes the trainings of this worker.
-            workplace: Runs the trainings.
+            executor: Runs the trainings.
             workers: Number of parallel trainings.
             progress: Called with each event.
         """
         self.wanted = wanted
         self.writer = writer
-        self.workplace = workplace
+        self.executor = executor
         self.interrupted = False
         self.busy = False
         self.signal = 0
@@ -255,8 +255,8 @@ class ConfirmationLoop:
         self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
         self._times: list[float] = []
         self._study = find_study(writer.study.database, writer.study.name)
-        self._first_revision = self._study.revision  # later failures belong to this call, and are not retried by it
-        self._none_wanted = -RETRY_SECONDS  # time when the database last had no training to start
+        self._first_revision = self._study.revision  # later failures belong to this call and are not retried
+        self._last_idle = -RETRY_SECONDS  # time when the database last had no training to start
 
     def run(self) -> str:
         """Run trainings until all have ended; return why the loop ended."""
@@ -268,38 +268,38 @@ class ConfirmationLoop:
             self.interrupted, self.signal = True, self.signal or signal.SIGINT
             why = ""
         except StoreError as error:
-            why = f"the record cannot be kept: {error}"
+            why = f"the result cannot be written: {error}"
         finally:
-            self.workplace.stop()
+            self.executor.stop()
             try:
                 self.writer.release()
             except StoreError:  # their leases expire by themselves
                 pass
-        why = "interrupted; the same line goes on" if self.interrupted else why
+        why = "interrupted; the same command resumes the confirmation" if self.interrupted else why
         self._report("finished", why=why)
         return why
 
     def _loop(self) -> str:
         while not self.interrupted:
-            while self.workplace.room and not self.interrupted and self._start():
+            while self.executor.room and not self.interrupted and self._start():
                 pass
             if not self._running:
                 self._count()  # another process may train what is left
                 if self.done == len(self.wanted):
                     return self._summary()
                 time.sleep(POLL_SECONDS)
-            for number, message in self.workplace.messages(POLL_SECONDS):
+            for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
         return ""
 
     def _start(self) -> bool:
         """Start the next training; return False if there is none to start now."""
-        if time.monotonic() < self._none_wanted + RETRY_SECONDS:
+        if time.monotonic() < self._last_idle + RETRY_SECONDS:
             return False
         wanted = (each for each in self._numbers if each not in self.failures)
         training = self.writer.claim(wanted, since=self._first_revision)
         if training is None:
-            self._none_wanted = time.monotonic()
+            self._last_idle = time.monotonic()
             return False
         number = self._numbers.index(Wanted.of(training))
         self._running[number] = training
@@ -311,7 +311,7 @@ class ConfirmationLoop:
         """Start the process of a training, which resumes from its checkpoint if it has one."""
         trial = self.wanted[self._numbers[number]]
         job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
-        self.workplace.start(job, usual_limits(self._workers, self._usual_seconds()))
+        self.executor.start(job, usual_limits(self._workers, self._usual_seconds()))
 
     def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Handle a message of a training: report an epoch, or store how the training ended."""

@@ -1,1 +1,1 @@
-"""What must not differ when a study is resumed: settings, data, space, and the code of the caller's functions."""
+"""The fingerprint of a study: settings, data, space and code that must be equal to resume it."""

@@ -72,10 +72,10 @@ def make_fingerprint(
 
 
 def code_differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Return the differences between the caller's functions of two fingerprints, in words.
+    """Return the differences between the caller's functions of two fingerprints, as text.
 
-    A function without recorded code, as in old studies, does not differ. Nor does code that was read in another way:
-    as source and as bytecode, or as bytecode of two versions of Python.
+    A function without recorded code, as in old studies, does not differ. Neither does code that was
+    read in different ways: as source and as bytecode, or as bytecode of two versions of Python.
 
     Args:
         kept: Fingerprint of the study.
@@ -128,10 +128,10 @@ def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
-    """Return the differences between two trees: path to the recorded value and the value of this run, in words."""
+    """Return the differences between two trees: path to the recorded value and the value of this run, as text."""
     before, now = _flat(kept), _flat(found)
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
-    return {name: f"{_shown(before.get(name))}, now {_shown(now.get(name))}" for name in names}
+    return {name: f"{_format_value(before.get(name))}, now {_format_value(now.get(name))}" for name in names}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -142,5 +142,5 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "none" if value is None else json.dumps(value)[:80]

@@ -1,4 +1,4 @@
-"""Where earlier versions had the explorer's functions and classes.
+"""The names that the explorer's functions and classes had in earlier versions.
 
 The digest of a caller's function contains the full names of what it refers to. Digests in users' databases contain the
 names that were in use when a study was created, so names that have moved keep their former ones there.

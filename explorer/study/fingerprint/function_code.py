@@ -342,5 +342,5 @@ def _is_own(value: Any) -> bool:
 
 
 def _installed_name(value: Any) -> str:
-    """Return the name that stands for a function or class of an installed package or the explorer."""
+    """Return the name that represents a function or class of an installed package or the explorer."""
     return former_name(f"{value.__module__}.{value.__qualname__}")

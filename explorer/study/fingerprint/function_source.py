@@ -180,7 +180,7 @@ def _length(node: ast.Lambda) -> tuple[int, int]:
 
 
 def _contains(body: ast.expr, positions: list[tuple[int, int, int, int]]) -> bool:
-    """Return whether all positions (line, end line, column, end column) lie within an expression."""
+    """Return whether all positions (line, end line, column, end column) are within an expression."""
     first, last = (body.lineno, body.col_offset), _end(body)
     return bool(positions) and all(
         first <= (line, column) and (end_line, end_column) <= last for line, end_line, column, end_column in positions

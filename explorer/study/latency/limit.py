@@ -1,4 +1,4 @@
-"""Expected latency of unmeasured networks, so that a search measures few networks that break a limit.
+"""Expected latency of unmeasured networks, so that a search measures few networks that exceed a limit.
 
 A limit on latency can be tight, and each measurement takes seconds. The expected latency is that of a calibrated
 predictor (``predicted.py``). Without one, log latency is fitted by least squares on the logarithms of a few costs: a
@@ -47,7 +47,7 @@ class LatencyFilter:
         self._weights: Sequence[float] | None = None
 
     def learn(self, trials: Iterable[TrialRecord]) -> None:
-        """Take in the measured latencies of trials."""
+        """Add the measured latencies of trials."""
         if not self._limits:
             return
         measured = [trial for trial in trials if trial.latency]
@@ -68,7 +68,7 @@ class LatencyFilter:
             return 0.0
         return math.exp(sum(weight * value for weight, value in zip(self._weights, _logs(network.costs))))
 
-    def may_keep_limits(self, network: Network) -> bool:
+    def may_satisfy_limits(self, network: Network) -> bool:
         """Whether a network is expected to keep the limits; True if its latency cannot be estimated yet."""
         if not (expected := self.expected(network)):
             return True

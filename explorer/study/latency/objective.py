@@ -1,7 +1,6 @@
 """Latency as an objective or a limit: measured on the search's device before a network is trained.
 
-One worker at a time measures on a device, and trainings on that device wait meanwhile (``device_lock.py``), so that
-they do not disturb the measurement.
+One worker at a time measures on a device, and trainings on that device wait until it ends (``device_lock.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import Setting, default_mode
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
-from explorer.study.candidates import Candidate, refused
+from explorer.study.candidates import Candidate, limit_violation
 from explorer.system.device_lock import measuring
 from explorer.system.environment import find_device
 
@@ -32,7 +31,7 @@ class LatencyObjective:
     Attributes:
         device: The device.
         setting: Batch size, data type and mode.
-        environment: What the latencies depend on besides the network; stored with each.
+        environment: The conditions of the measurements, stored with each latency.
     """
 
     device: str
@@ -42,8 +41,8 @@ class LatencyObjective:
     def measure(self, architecture: Architecture) -> Latency:
         """Measure a network.
 
-        If other work shared the device, the network is measured again. If it did so both times, the lower latency is
-        returned, since sharing makes no network faster, and marked as contended.
+        If other work shared the device, the network is measured again. If both measurements were disturbed,
+        the lower latency is returned and marked as contended.
 
         Raises:
             MeasurementError: The network cannot be measured.
@@ -56,9 +55,9 @@ class LatencyObjective:
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
     def with_latency(self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]) -> Candidate:
-        """The candidate with its latency among its costs, held against the ``limits`` on that, and how it was measured.
+        """Return the candidate with its latency as a cost, checked against ``limits``.
 
-        One of the ``trials`` of the same network answers for it where it was measured in the same environment.
+        The network is not measured if one of ``trials`` has its latency in the same environment.
         """
         ms, measured_by = self._known(candidate, trials)
         if ms is None:
@@ -72,7 +71,7 @@ class LatencyObjective:
                 measured_by["device_state"] = dict(latency.device_state)
             ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
-        return candidate._replace(costs=costs, refusal=refused(costs, limits), latency=measured_by)
+        return candidate._replace(costs=costs, refusal=limit_violation(costs, limits), latency=measured_by)
 
     def _known(self, candidate: Candidate, trials: Iterable[TrialRecord]) -> tuple[float | None, Mapping[str, Any]]:
         digest = candidate.architecture.digest

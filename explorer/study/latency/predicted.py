@@ -66,7 +66,7 @@ def find_predicted_latency(
     """Return predictions by the calibrated predictor of this environment and space.
 
     Args:
-        environment: What latencies are measured on.
+        environment: The environment of the measured latencies.
         space: The space that the predictor was calibrated on.
         folder: Folder of the predictors; the user's data folder by default.
 

@@ -18,7 +18,7 @@ from explorer.study.samplers.features import FeatureMap
 from explorer.study.samplers.gaussian_process import GaussianProcess
 
 MARGIN = 0.1  # distance of the reference point beyond the worst values, as a share of their range
-CENTRAL = 1.645  # standard deviations on both sides of the mean that hold 90% of a normal distribution
+Z_90 = 1.645  # standard deviations on both sides of the mean that hold 90% of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ class Acquisition:
                 self._predicted[name] = error_distribution(_errors(name, history))
             else:
                 process = GaussianProcess(seen[0], complete.values[:, place], seed)
-                process.add_believed(seen[1])
-                process.add_believed(seen[2], stopped.values[:, place])
+                process.add_unfinished(seen[1])
+                process.add_unfinished(seen[2], stopped.values[:, place])
                 assumed[:, place] = process.predict(seen[1]).quantile(0.0) if len(assumed) else assumed[:, place]
                 self._processes[place] = process
         self._front = np.vstack([complete.values, assumed])
         worst, best = self._front.max(axis=0), self._front.min(axis=0)
-        # The reference lies beyond the most expensive candidate, so that its gain in accuracy counts as well.
+        # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 worst[place] = max(worst[place], max(_sign(way) * candidate.costs[name] for candidate in candidates))
@@ -151,7 +151,7 @@ class Acquisition:
             if isinstance(known, Lognormal):
                 if place in self._processes:
                     known = replace(known, sd=np.hypot(known.sd, self._processes[place].noise))
-                ends = [_sign(way) * float(known.quantile(z)[0]) for z in (-CENTRAL, 0.0, CENTRAL)]
+                ends = [_sign(way) * float(known.quantile(z)[0]) for z in (-Z_90, 0.0, Z_90)]
                 predictions[name] = sorted(ends)
         return predictions
 

@@ -1,4 +1,4 @@
-"""The networks that a sampler chooses from. Each is derived and costed once in this process."""
+"""The networks that a sampler can propose. Each is derived and costed once in this process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from explorer.space.choices import Choice, Derivation
 from explorer.study.candidates import Candidates
 from explorer.study.seeds import seed_for
 
-# Costs that follow from others and would count them twice.
+# Costs that are functions of other costs.
 REDUNDANT = tuple(name for name in COSTS if name not in OpCost._fields)
-MAX_SHUFFLED = 2_000  # derivations of a space up to which each is drawn once; larger spaces are drawn with repeats
+MAX_SHUFFLED = 2_000  # derivations up to which a space is sampled without replacement; larger spaces with replacement
 
 
 class PoolCandidate(NamedTuple):
-    """A network as a sampler sees it.
+    """A network with the properties that samplers use.
 
     Attributes:
         derivation: The choices.
@@ -30,7 +30,7 @@ class PoolCandidate(NamedTuple):
         costs: Exact costs by name.
         numbers: Numeric features, known without training: costs, and costs of each stage.
         layers: Number of ops.
-        refusal: State in which its trial would end without training ("rejected", "failed"), or empty.
+        refusal: State of a trial that would end without training ("rejected", "failed"), or empty.
         predicted: Predictions of measured costs by name; empty without a predictor.
     """
 
@@ -44,7 +44,7 @@ class PoolCandidate(NamedTuple):
 
     @property
     def allowed(self) -> bool:
-        """Whether it keeps the limits and all its costs are known."""
+        """Whether it satisfies the limits and all its costs are known."""
         return not self.refusal
 
 
@@ -79,9 +79,9 @@ class CandidatePool:
                 self._candidates[key] = None
         return self._candidates[key]
 
-    def may_keep_limits(self, candidate: PoolCandidate) -> bool:
-        """Whether the network keeps the limits, and is expected to keep those on measured costs."""
-        return candidate.allowed and self.candidates.may_keep_limits(candidate)
+    def may_satisfy_limits(self, candidate: PoolCandidate) -> bool:
+        """Return whether the network satisfies the limits, and is expected to satisfy those on measured costs."""
+        return candidate.allowed and self.candidates.may_satisfy_limits(candidate)
 
     def breaks_limits(self, derivation: Derivation) -> bool:
         if not self.candidates.limits:
@@ -89,17 +89,17 @@ class CandidatePool:
         candidate = self.candidate(derivation)
         return candidate is not None and candidate.refusal == "rejected"
 
-    def drawn(self, looks: int) -> list[PoolCandidate]:
-        """Return the networks among the first ``looks`` derivations of the pool's order.
+    def first(self, count: int) -> list[PoolCandidate]:
+        """Return the networks among the first ``count`` derivations of the pool's order.
 
         The order is the same in every process of a study: the first and the last derivation, which are often extreme,
         then random ones.
         """
-        while len(self._drawn) < looks and (index := next(self._indices, None)) is not None:
+        while len(self._drawn) < count and (index := next(self._indices, None)) is not None:
             candidate = self.candidate(self.space.unrank(index))
             if candidate is not None:
                 self._drawn.append(candidate)
-        return self._drawn[:looks]
+        return self._drawn[:count]
 
     def _make(self, derivation: Derivation) -> PoolCandidate:
         candidate = self.candidates.make(derivation)

@@ -1,6 +1,6 @@
 """The sampler evolution: regularised evolution (Real et al. 2019, arXiv:1802.01548).
 
-The population holds the networks evaluated last; the oldest leaves first. The winner of a tournament is the parent,
+The population is the last evaluated networks; the oldest is removed first. The winner of a tournament is the parent,
 and the child is the parent with one mutated choice. With several objectives the tournament compares non-dominated
 rank, then crowding distance (Deb et al. 2002).
 """
@@ -17,7 +17,7 @@ from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool
-from explorer.study.samplers.mutation import mutated
+from explorer.study.samplers.mutation import mutate
 from explorer.study.seeds import seed_for
 
 POPULATION = 20
@@ -28,7 +28,7 @@ Point = Sequence[float]
 
 
 class EvolutionSampler:
-    """Proposes mutants of good networks among the last evaluated.
+    """Proposes mutants of the best of the last evaluated networks.
 
     Args:
         pool: The networks to choose from.
@@ -42,7 +42,7 @@ class EvolutionSampler:
         self._seed = seed
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the derivation to try as trial ``number``; the notes name its parent's trial."""
+        """Return the derivation for trial ``number``; the notes name its parent's trial."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
         population = [trial for trial in trials if trial.state == "complete"][-POPULATION:]
@@ -62,7 +62,7 @@ class EvolutionSampler:
         for attempt in range(MAX_DRAWS):
             child = parent
             for _ in range(1 + attempt // 10):
-                child = mutated(self._pool.space, child, draw)
+                child = mutate(self._pool.space, child, draw)
             yield child
 
     def _draws(self, draw: random.Random) -> Iterator[Derivation]:
@@ -73,7 +73,7 @@ class EvolutionSampler:
 
     def _is_new(self, derivation: Derivation, seen: set[str]) -> bool:
         candidate = self._pool.candidate(derivation)
-        return candidate is not None and self._pool.may_keep_limits(candidate) and candidate.digest not in seen
+        return candidate is not None and self._pool.may_satisfy_limits(candidate) and candidate.digest not in seen
 
 
 def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:

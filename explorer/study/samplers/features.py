@@ -83,7 +83,7 @@ def _codes(options: tuple[str, ...]) -> dict[str | None, Array]:
     ranks = _ranks(options)
     if ranks is None:
         return dict(zip((*options, None), np.eye(len(options) + 1) * math.sqrt(0.5)))
-    # Thermometer code. None lies halfway between all options, and differs from them in an additional column.
+    # Thermometer code. None is halfway between all options, and differs from them in an additional column.
     steps = len(options) - 1
     codes: dict[str | None, Array] = {
         option: np.append((np.arange(steps) < rank) / math.sqrt(steps), 0.0) for option, rank in zip(options, ranks)

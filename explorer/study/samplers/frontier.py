@@ -20,15 +20,15 @@ from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.samplers.acquisition import Acquisition, History
 from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
-from explorer.study.samplers.mutation import around
+from explorer.study.samplers.mutation import shuffled_neighbours
 from explorer.study.seeds import seed_for
 
-INITIAL = 5  # networks spread over the range of costs before a model is fitted
+STRATA = 5  # of the range of costs; one network of each is trained before a model is fitted
 MAX_DRAWN = 2_000  # random networks of the space among the candidates; fewer in the first trials
 MAX_OPS = 12_000  # total size of the networks derived for one proposal, in ops, which bounds its time
 OPS_PER_NETWORK = 20  # the fixed part of the time to derive a network, in ops
-PARENTS = 8  # best candidates whose neighbours become candidates too
-CLIMBS = 4  # rounds of this local search
+MAX_PARENTS = 8  # best candidates whose neighbours become candidates too
+LOCAL_SEARCH_ROUNDS = 4  # rounds of the local search around them
 
 
 class FrontierSampler:
@@ -47,19 +47,19 @@ class FrontierSampler:
         self._threads = ThreadpoolController()  # small matrices are slower on many threads than on one
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the derivation to try as trial ``number``; the notes hold its expected objectives."""
+        """Return the derivation for trial ``number``; the notes hold its expected objectives."""
         draw = random.Random(seed_for("sampler", self._seed, number))
         seen = {trial.digest for trial in trials}
         begun = [trial for trial in trials if trial.same_as is None and trial.state != "rejected"]
         complete = sum(trial.state == "complete" for trial in begun)
-        drawn = self._pool.drawn(self._drawn_count(number))
+        drawn = self._pool.first(self._drawn_count(number))
         notes: dict[str, Any] = {}
-        if len(begun) < INITIAL or complete < 2:
+        if len(begun) < STRATA or complete < 2:
             chosen = self._spread(drawn, seen, len(begun), draw)
         else:
             with self._threads.limit(limits=1, user_api="blas"):
                 chosen, notes = self._most_promising(drawn, begun, seen, draw)
-        if chosen is None:  # no candidate is new; the search draws from the untried networks instead
+        if chosen is None:  # no candidate is new: draw from all networks
             return self._pool.space.unrank(draw.randrange(self._pool.space.count())), {}
         return chosen.derivation, notes
 
@@ -69,7 +69,7 @@ class FrontierSampler:
 
     def _derivable_count(self) -> int:
         """Return how many networks may be derived for one proposal."""
-        layers = max((candidate.layers for candidate in self._pool.drawn(2)), default=0)
+        layers = max((candidate.layers for candidate in self._pool.first(2)), default=0)
         return max(20, MAX_OPS // (layers + OPS_PER_NETWORK))
 
     def _spread(
@@ -77,16 +77,16 @@ class FrontierSampler:
     ) -> PoolCandidate | None:
         """Return a network of the next cost stratum; strata have equal width in the logarithm of a cost."""
         name = next((name for name in self._objectives if name in self._pool.known_costs), "macs")
-        candidates = [candidate for candidate in drawn if self._pool.may_keep_limits(candidate)]
+        candidates = [candidate for candidate in drawn if self._pool.may_satisfy_limits(candidate)]
         fresh = [candidate for candidate in candidates if candidate.digest not in seen]
         if not fresh:
             return None
         ranks = _as_shares([candidate.costs[name] for candidate in candidates])
-        stratum = random.Random(seed_for("strata", self._seed, 0)).sample(range(INITIAL), INITIAL)[begun % INITIAL]
+        stratum = random.Random(seed_for("strata", self._seed, 0)).sample(range(STRATA), STRATA)[begun % STRATA]
         inside = [
             candidate
             for candidate, share in zip(candidates, ranks)
-            if candidate.digest not in seen and min(int(share * INITIAL), INITIAL - 1) == stratum
+            if candidate.digest not in seen and min(int(share * STRATA), STRATA - 1) == stratum
         ]
         return draw.choice(inside or fresh)
 
@@ -96,32 +96,32 @@ class FrontierSampler:
         history = History.of(begun, self._pool, self._objectives)
         taken = set(seen)
         candidates = self._fresh(drawn, taken)
-        candidates += self._around(history.front(), taken, draw)
+        candidates += self._neighbours(history.front(), taken, draw)
         if not candidates:
             return None, {}
         acquisition = Acquisition(history, candidates, self._pool.options, self._seed)
         gains = acquisition.gains(candidates)
         climbed: set[str] = set()
-        for _ in range(CLIMBS):
-            best = [candidates[place] for place in np.argsort(-gains, kind="stable")[:PARENTS]]
+        for _ in range(LOCAL_SEARCH_ROUNDS):
+            best = [candidates[place] for place in np.argsort(-gains, kind="stable")[:MAX_PARENTS]]
             parents = [candidate for candidate in best if candidate.digest not in climbed]
             climbed.update(candidate.digest for candidate in parents)
-            others = self._around(parents, taken, draw)
+            others = self._neighbours(parents, taken, draw)
             candidates, gains = candidates + others, np.concatenate([gains, acquisition.gains(others)])
         chosen = candidates[int(np.argmax(gains))]
         return chosen, {"expected": acquisition.expected(chosen)}
 
-    def _around(self, parents: list[PoolCandidate], taken: set[str], draw: random.Random) -> list[PoolCandidate]:
+    def _neighbours(self, parents: list[PoolCandidate], taken: set[str], draw: random.Random) -> list[PoolCandidate]:
         """Return new neighbours of the parents, as many as may be derived."""
-        derivations = around(self._pool.space, [parent.derivation for parent in parents], draw)
+        derivations = shuffled_neighbours(self._pool.space, [parent.derivation for parent in parents], draw)
         found = (self._pool.candidate(derivation) for derivation in islice(derivations, self._derivable_count() // 2))
         return self._fresh((candidate for candidate in found if candidate is not None), taken)
 
     def _fresh(self, candidates: Iterable[PoolCandidate], taken: set[str]) -> list[PoolCandidate]:
-        """Return the candidates that are not in ``taken`` and may keep the limits, and add them to ``taken``."""
+        """Return the candidates that are not in ``taken`` and may satisfy the limits, and add them to ``taken``."""
         fresh = []
         for candidate in candidates:
-            if self._pool.may_keep_limits(candidate) and candidate.digest not in taken:
+            if self._pool.may_satisfy_limits(candidate) and candidate.digest not in taken:
                 taken.add(candidate.digest)
                 fresh.append(candidate)
         return fresh

@@ -20,7 +20,7 @@ from explorer.analysis.expected_hypervolume import Array, Lognormal
 MAX_FITTED = 150  # trials from which hyperparameters are fitted; predictions use all trials
 MAX_ITERATIONS = 30  # of the hyperparameter fit
 JITTER = 1e-6  # added to the diagonal so that the Cholesky factor exists
-STEPS_BELOW = 2  # discrete values: the floor lies at least so many steps below the best value
+STEPS_BELOW = 2  # discrete values: the floor is at least this many steps below the best value
 FLOOR = 0.5  # distance from the floor to the best value, as a share of that from the best to the median
 # Normal priors (mean, standard deviation) of the logarithms of the hyperparameters, for standardised values.
 SCALE, NOISE, LENGTH, DECAY = (math.log(0.5), 1.0), (math.log(0.01), 1.2), (0.7, 0.8), (math.log(1.5), 0.8)
@@ -75,8 +75,8 @@ class GaussianProcess:
         self._hyper = _fit(_Distances(features[rows], features[rows]), self._targets[rows])
         self._condition()
 
-    def add_believed(self, features: Features, values: Array | None = None) -> None:
-        """Condition on networks without final values as if they had their expected ones.
+    def add_unfinished(self, features: Features, values: Array | None = None) -> None:
+        """Condition on the expected values of networks without final ones.
 
         This is the kriging believer (Ginsbourger et al. 2010), for trials that run or were stopped early.
 

@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator
 
 from explorer.space.choices import Choice, Derivation
-from explorer.space.edits import asked
+from explorer.space.edits import current_choices
 from explorer.space.search_space import SearchSpace
 
 
-def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> Derivation:
+def mutate(space: SearchSpace, derivation: Derivation, draw: random.Random) -> Derivation:
     """Return the derivation with another option at one random choice point.
 
     Choice points that no longer occur are left out; new ones are drawn at random. A derivation without choices is
@@ -30,7 +30,7 @@ def mutated(space: SearchSpace, derivation: Derivation, draw: random.Random) -> 
     return space.derive(choose)
 
 
-def around(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
+def shuffled_neighbours(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
     """Yield, in random order, every derivation that differs from a parent in the option of one choice point.
 
     Choice points that no longer occur are left out; new ones are drawn at random.
@@ -38,7 +38,7 @@ def around(space: SearchSpace, parents: list[Derivation], draw: random.Random) -
     changes = [
         (parent, choice.name, option)
         for parent in parents
-        for choice in asked(space, parent)
+        for choice in current_choices(space, parent)
         for option in choice.options
         if option != parent.choices[choice.name]
     ]

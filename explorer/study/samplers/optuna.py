@@ -1,7 +1,7 @@
 """Optuna's samplers: tpe, nsga2 and gp.
 
-An Optuna study in this process holds what the sampler knows. It is filled from the store, which is the only record, so
-that a resumed search needs no special case and no second database can disagree with the first.
+An Optuna study in this process has the trials of the study. It is filled from the store, which is the only record:
+a resumed search needs no special case, and there is no second database that could differ.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _nsga2(seed: int) -> BaseSampler:
 def _gp(seed: int) -> BaseSampler:
     """Return Optuna's Gaussian process with expected hypervolume improvement.
 
-    Choices that not every trial has are drawn at random. The fit takes seconds per trial from some hundred trials on.
+    Choices that do not occur in every trial are drawn at random. With some hundred trials a fit takes seconds.
     """
     return GPSampler(seed=seed, warn_independent_sampling=False)
 
@@ -105,18 +105,18 @@ class OptunaAdapter:
         return dict(self._study._storage.get_trial(trial_id).system_attrs)
 
     def forget(self, number: int) -> None:
-        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own."""
+        """Withdraw the proposal for trial ``number``, whose number another worker has used."""
         self._study._storage.set_trial_state_values(self._running.pop(number), TrialState.FAIL)
 
     def __contains__(self, number: int) -> bool:
-        """Whether the sampler holds trial ``number`` as running."""
+        """Return whether the sampler has trial ``number`` as running."""
         return number in self._running
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Take in a trial as the store has it now.
+        """Add or update a trial.
 
         Each network counts once: a cached trial is reported to Optuna as failed, as are all trials without values. A
-        failed trial that Optuna does not hold is not added.
+        failed trial that Optuna does not have is not added.
 
         Args:
             record: The trial.

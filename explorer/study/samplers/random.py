@@ -1,4 +1,4 @@
-"""The sampler random: each derivation of the space that keeps the limits is equally likely."""
+"""The sampler random: uniform over the derivations of the space that satisfy the limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from explorer.space.choices import Derivation
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.seeds import seed_for
 
-MAX_DRAWS = 100  # after so many draws that break the limits the last is proposed; the search then rejects it
+MAX_DRAWS = 100  # draws that violate the limits, after which the last is proposed and the search rejects it
 
 
 class UniformSampler:

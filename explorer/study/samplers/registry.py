@@ -1,7 +1,7 @@
 """The samplers by name, and the interface by which a search uses one.
 
-The samplers frontier, evolution and random are ours: they know the exact costs of every network before it is trained.
-The samplers tpe, nsga2 and gp are Optuna's.
+The samplers frontier, evolution and random are part of the explorer: they use the exact costs of every network before
+it is trained. The samplers tpe, nsga2 and gp are Optuna's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from explorer.study.samplers.random import UniformSampler
 class Sampler(Protocol):
     """Proposes networks.
 
-    A proposal depends on the study's seed, the trials so far and the number of the new trial alone, so that a resumed
-    study proposes what an uninterrupted one would have proposed.
+    A proposal depends only on the study's seed, the trials so far and the number of the new trial, so that a resumed
+    study gets the same proposals as an uninterrupted one.
 
     Args:
         pool: The networks to choose from.
@@ -33,7 +33,7 @@ class Sampler(Protocol):
     def __init__(self, pool: CandidatePool, objectives: Mapping[str, str], seed: int): ...
 
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the derivation to try, and the sampler's notes on it.
+        """Return the proposed derivation, and notes on it.
 
         Args:
             trials: All trials of the study in order of their numbers, running ones included.
@@ -67,26 +67,26 @@ def check_sampler(name: str) -> str:
 
 
 class SamplerAdapter(Protocol):
-    """A sampler together with the trials it has been shown."""
+    """A sampler with the trials that were reported to it."""
 
     def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
         """Return the sampler's proposal for trial ``number``, and its notes on it."""
         ...
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
-        """Return the sampler's notes on a network that the search chose for trial ``number`` without asking it."""
+        """Return the sampler's notes on a network that the search chose for trial ``number`` itself."""
         ...
 
     def forget(self, number: int) -> None:
-        """Withdraw the proposal for trial ``number``, which another worker used for a trial of its own."""
+        """Withdraw the proposal for trial ``number``, whose number another worker has used."""
         ...
 
     def __contains__(self, number: int) -> bool:
-        """Whether the sampler holds trial ``number`` as running."""
+        """Return whether the sampler has trial ``number`` as running."""
         ...
 
     def learn(self, record: TrialRecord, notes: Mapping[str, Any]) -> None:
-        """Take in a trial as the store has it now.
+        """Add or update a trial.
 
         Args:
             record: The trial.
@@ -112,7 +112,7 @@ def make_sampler(candidates: Candidates, objectives: Mapping[str, str], sampler:
 
 
 class RecordAdapter:
-    """Shows all trial records to a sampler of ours with each proposal."""
+    """Passes all trial records to one of the explorer's samplers at each proposal."""
 
     def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int):
         self._sampler = OWN_SAMPLERS[sampler](CandidatePool(candidates, seed), objectives, seed)
@@ -125,7 +125,7 @@ class RecordAdapter:
         return {}
 
     def forget(self, number: int) -> None:
-        """Do nothing: proposals are not kept."""
+        """Do nothing: proposals are not stored."""
 
     def __contains__(self, number: int) -> bool:
         return number in self._records

@@ -15,22 +15,22 @@ from explorer.store.study import Study
 from explorer.study.stopping.rules import Rule, Run, predict
 
 MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
-MAX_SINGLE_READS = 5  # trials read one by one from the store; more are read in one query
+MAX_SINGLE_READS = 5  # trials that are read one by one from the store; more are read in one query
 
 
 class LearningCurves:
-    """The objectives of every trial after each epoch, as known by this process.
+    """The objectives of every trial after each epoch.
 
     The process's own trials are followed epoch by epoch, those of other workers are read when they end.
 
     Args:
         study: The study.
         rule: The stopping rule.
-        epochs: Epochs of a whole training.
+        epochs: Epochs of a training without early stopping.
     """
 
     def __init__(self, study: Study, rule: Rule, epochs: int):
-        self.looks = rule.looks(epochs)
+        self.decision_epochs = rule.decision_epochs(epochs)
         self._study = study
         self._rule = rule
         self._runs: dict[int, Run] = {}
@@ -38,24 +38,24 @@ class LearningCurves:
         self._has_new_complete = False  # whether a trial was completed since the stopped ones were judged
 
     def add_epoch(self, record: TrialRecord, epoch: Epoch) -> str:
-        """Take in an epoch of a running trial.
+        """Add an epoch of a running trial.
 
         Returns:
             The reason to stop the trial, or an empty text to continue it.
         """
         before, known = self._runs.pop(record.number, Run(())), epoch.epoch - 1
-        if len(before.learnt) < known:  # resumed from another process's checkpoint: the curve is read when it ends
+        if len(before.metrics) < known:  # resumed from another process's checkpoint: the curve is read when it ends
             return ""
-        before = Run(before.learnt[:known], before.costs, before.signs[:known])
+        before = Run(before.metrics[:known], before.costs, before.predictors[:known])
         self._runs[record.number] = self._run(record, epoch, before)
-        if epoch.epoch not in self.looks:
+        if epoch.epoch not in self.decision_epochs:
             return ""
         (reason,) = self._rule.reasons(epoch.epoch, [self._runs[record.number]], self._others([record.number]))
         return reason
 
     def learn(self, changed: Iterable[TrialRecord]) -> None:
-        """Take in trials that changed; curves of other workers' trials are read from the store."""
-        if not self.looks:
+        """Update trials that changed; curves of other workers' trials are read from the store."""
+        if not self.decision_epochs:
             return
         ended = []
         for record in changed:
@@ -64,9 +64,9 @@ class LearningCurves:
                 ended.append(record)
             elif record.state != "running":
                 self._runs.pop(record.number, None)
-        unheard = [record.number for record in ended if record.number not in self._runs]
-        for record in self._study.trials() if len(unheard) > MAX_SINGLE_READS else map(self._study.trial, unheard):
-            if record.number in unheard and record.result is not None:
+        unread = [record.number for record in ended if record.number not in self._runs]
+        for record in self._study.trials() if len(unread) > MAX_SINGLE_READS else map(self._study.trial, unread):
+            if record.number in unread and record.result is not None:
                 run = Run(())
                 for epoch in record.result.curve:
                     run = self._run(record, epoch, run)
@@ -78,10 +78,10 @@ class LearningCurves:
             self._runs[record.number] = replace(known, complete=record.state == "complete")
             self._has_new_complete |= record.state == "complete"
             if record.state == "stopped" and record.attempt <= RETRIES:
-                self._stopped[record.number] = len(known.learnt)
+                self._stopped[record.number] = len(known.metrics)
 
-    def reopened(self) -> int | None:
-        """Return a stopped trial that the rule would continue by now, or None."""
+    def trial_to_reopen(self) -> int | None:
+        """Return a stopped trial that the rule would continue now, or None."""
         if not self._has_new_complete:
             return None
         for epoch in sorted(set(self._stopped.values())):
@@ -105,9 +105,9 @@ class LearningCurves:
         run = self._runs.get(number)
         if run is None or len(complete) < MIN_COMPLETE:
             return {}
-        (mean,) = predict(len(run.learnt), [run], complete).mean
-        best = np.min([other.learnt[-1] for other in complete], axis=0)
-        values = np.clip(mean, best, np.maximum(best, run.learnt[-1]))
+        (mean,) = predict(len(run.metrics), [run], complete).mean
+        best = np.min([other.metrics[-1] for other in complete], axis=0)
+        values = np.clip(mean, best, np.maximum(best, run.metrics[-1]))
         return {name: sign * float(value) for (name, sign), value in zip(self._measured(), values)}
 
     def _others(self, numbers: Iterable[int]) -> list[Run]:
@@ -122,17 +122,17 @@ class LearningCurves:
     def _run(self, record: TrialRecord, epoch: Epoch, before: Run) -> Run:
         """Return the run ``before``, extended by an epoch."""
         objectives = self._study.objectives.items()
-        learnt = tuple(sign * getattr(epoch, TRAINED[name]) for name, sign in self._measured())
+        metrics = tuple(sign * getattr(epoch, TRAINED[name]) for name, sign in self._measured())
         costs = tuple(
             -record.costs[name] if direction == "max" else record.costs[name]
             for name, direction in objectives
             if name not in TRAINED
         )
-        return Run((*before.learnt, learnt), costs, (*before.signs, signs_of(epoch, record.costs)))
+        return Run((*before.metrics, metrics), costs, (*before.predictors, predictors_of(epoch, record.costs)))
 
 
-def signs_of(epoch: Epoch, costs: Mapping[str, float]) -> tuple[float, ...]:
-    """Return the signs that predict how a training ends: accuracy, log loss, log MACs and log depth.
+def predictors_of(epoch: Epoch, costs: Mapping[str, float]) -> tuple[float, ...]:
+    """Return the predictors of the final values of a training: accuracy, log loss, log MACs and log depth.
 
     Without loss and depth, errors on the digit tasks were 10% to 25% larger; more costs gave no improvement.
     """

@@ -18,8 +18,8 @@ from explorer.errors import StudyError, did_you_mean
 
 Array = np.ndarray
 MIN_COMPLETE = 8  # complete runs needed before final values are predicted
-DRAWS = 1000  # samples of a forecast
-ROUNDING = 1e-9  # crowding distances that differ by less count as equal
+SAMPLES = 1000  # samples of a forecast
+TOLERANCE = 1e-9  # crowding distances that differ by less count as equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +27,26 @@ class Run:
     """One training so far.
 
     Attributes:
-        learnt: After each epoch, the objectives that training measures, all minimised.
+        metrics: After each epoch, the objectives that training measures, all minimised.
         costs: The objectives known before training, all minimised.
-        signs: After each epoch, further metrics that predict the final values, scaled for a linear model.
+        predictors: After each epoch, further metrics that predict the final values, scaled for a linear model.
         complete: Whether it was trained to the end.
     """
 
-    learnt: tuple[tuple[float, ...], ...]
+    metrics: tuple[tuple[float, ...], ...]
     costs: tuple[float, ...] = ()
-    signs: tuple[tuple[float, ...], ...] = ()
+    predictors: tuple[tuple[float, ...], ...] = ()
     complete: bool = False
 
     def point(self, epoch: int) -> tuple[float, ...]:
         """Return all objectives after ``epoch``, counted from 1."""
-        return (*self.learnt[epoch - 1], *self.costs)
+        return (*self.metrics[epoch - 1], *self.costs)
 
 
 class Rule(Protocol):
     """Decides which runs to stop."""
 
-    def looks(self, epochs: int) -> tuple[int, ...]:
+    def decision_epochs(self, epochs: int) -> tuple[int, ...]:
         """Return the epochs, of ``epochs`` in total, after which the rule judges a run."""
         ...
 
@@ -64,7 +64,7 @@ class Rule(Protocol):
 class Never:
     """Stops no training."""
 
-    def looks(self, epochs: int) -> tuple[int, ...]:
+    def decision_epochs(self, epochs: int) -> tuple[int, ...]:
         return ()
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
@@ -91,26 +91,26 @@ class Rungs:
     eta: float = 3.0
     step: float = 2.0
 
-    def looks(self, epochs: int) -> tuple[int, ...]:
+    def decision_epochs(self, epochs: int) -> tuple[int, ...]:
         return _geometric(epochs, self.step)
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
-        rung = [*judged, *(run for run in runs if len(run.learnt) >= epoch)]
+        rung = [*judged, *(run for run in runs if len(run.metrics) >= epoch)]
         ranks, places = places_of(np.array([run.point(epoch) for run in rung]))
         size = len(rung)
         return [
             ""
             if size < self.eta or rank == 0 or place < size / self.eta
-            else f"place {place + 1} of {size} after {epoch} epochs, the best {1 / self.eta:.0%} go on"
+            else f"place {place + 1} of {size} after {epoch} epochs, only the best {1 / self.eta:.0%} continue"
             for rank, place in zip(ranks[: len(judged)], places)
         ]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Stops a run whose probability to join the Pareto front is below ``chance``.
+    """Stops a run whose probability to reach the Pareto front is below ``chance``.
 
-    The final values are predicted by a linear regression on the signs at this epoch, over the complete runs (similar to
+    The final values are estimated by a linear regression on the predictors at this epoch, over the complete runs (as in
     Baker et al. 2018, arXiv:1705.10823, who use more of the curve). The uncertainty is that of the regression: a t
     distribution, wider for few and for unusual runs. The selection of complete runs causes little bias, because it
     depends on the inputs of the regression.
@@ -123,7 +123,7 @@ class Curves:
     chance: float = 0.05
     step: float = 1.5
 
-    def looks(self, epochs: int) -> tuple[int, ...]:
+    def decision_epochs(self, epochs: int) -> tuple[int, ...]:
         return _geometric(epochs, self.step)
 
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
@@ -131,11 +131,13 @@ class Curves:
         if len(complete) < MIN_COMPLETE or not judged:
             return [""] * len(judged)
         forecast = predict(epoch, judged, complete)
-        finals = [(*run.learnt[-1], *run.costs) for run in complete]
+        finals = [(*run.metrics[-1], *run.costs) for run in complete]
         front = [finals[place] for place in non_dominated(finals)]
-        chances = [1 - _beaten(draws, run.costs, front).mean() for run, draws in zip(judged, forecast.draws)]
+        chances = [1 - _beaten(draws, run.costs, front).mean() for run, draws in zip(judged, forecast.samples)]
         return [
-            "" if chance >= self.chance else f"after {epoch} epochs {chance:.1%} likely to join the frontier"
+            ""
+            if chance >= self.chance
+            else f"after {epoch} epochs the probability to reach the frontier is {chance:.1%}"
             for chance in chances
         ]
 
@@ -161,7 +163,7 @@ def places_of(points: Array) -> tuple[list[int], list[int]]:
     """
     ranks = non_dominated_ranks(points)
     crowding = crowding_distances(points, ranks)
-    places = [int(((ranks < r) | ((ranks == r) & (crowding > c + ROUNDING))).sum()) for r, c in zip(ranks, crowding)]
+    places = [int(((ranks < r) | ((ranks == r) & (crowding > c + TOLERANCE))).sum()) for r, c in zip(ranks, crowding)]
     return ranks.tolist(), places
 
 
@@ -170,30 +172,30 @@ class Forecast:
     """Predicted final values of J runs.
 
     Attributes:
-        mean: (J, M) expected values of the learnt objectives.
-        draws: (J, DRAWS, M) samples.
+        mean: (J, M) expected values of the objectives that training measures.
+        samples: (J, SAMPLES, M) samples.
     """
 
     mean: Array
-    draws: Array
+    samples: Array
 
 
 def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forecast:
     """Predict the final values of the judged runs from the complete ones.
 
-    Ridge regression on standardised signs, with a penalty that weighs as much as one run. The spread is that of the
-    leave-one-out residuals, computed from the leverages.
+    Ridge regression on standardised predictors, with a penalty that weighs as much as one run. The spread is that of
+    the leave-one-out residuals, computed from the leverages.
 
     Args:
-        epoch: Epoch, counted from 1, whose signs are used.
+        epoch: Epoch, counted from 1, whose predictors are used.
         judged: Runs to predict.
         complete: Runs trained to the end.
     """
-    known, asked = (np.array([run.signs[epoch - 1] for run in runs]) for runs in (complete, judged))
+    known, asked = (np.array([run.predictors[epoch - 1] for run in runs]) for runs in (complete, judged))
     centre, scale = known.mean(0), known.std(0)
     scale[scale == 0] = 1.0
     known, asked = (np.column_stack([np.ones(len(x)), (x - centre) / scale]) for x in (known, asked))
-    finals = np.array([run.learnt[-1] for run in complete])
+    finals = np.array([run.metrics[-1] for run in complete])
     penalty = np.eye(known.shape[1])
     penalty[0, 0] = 0.0
     inverse = np.linalg.inv(known.T @ known + penalty)
@@ -203,7 +205,9 @@ def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forec
     freedom = max(2, len(complete) - known.shape[1])
     spread = residuals.T @ residuals / len(complete)
     random = np.random.default_rng(0)
-    draws = random.standard_normal((DRAWS, finals.shape[1])) / np.sqrt(random.chisquare(freedom, (DRAWS, 1)) / freedom)
+    draws = random.standard_normal((SAMPLES, finals.shape[1])) / np.sqrt(
+        random.chisquare(freedom, (SAMPLES, 1)) / freedom
+    )
     draws = draws @ np.linalg.cholesky(spread + 1e-12 * np.eye(len(spread))).T
     mean = asked @ weights
     width = np.sqrt(1 + np.einsum("ij,jk,ik->i", asked, inverse, asked))
@@ -213,15 +217,15 @@ def predict(epoch: int, judged: Sequence[Run], complete: Sequence[Run]) -> Forec
 def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float]]) -> Array:
     """Return for each sample (D, M) of a run with these costs whether a point of the front is at least as good."""
     beaten = np.zeros(len(draws), bool)
-    learnt = draws.shape[1]
+    measured = draws.shape[1]
     for point in front:
-        if all(mine >= its for mine, its in zip(costs, point[learnt:])):
-            beaten |= (draws >= np.array(point[:learnt])).all(1)
+        if all(mine >= its for mine, its in zip(costs, point[measured:])):
+            beaten |= (draws >= np.array(point[:measured])).all(1)
     return beaten
 
 
 AUTO = "auto"
-MIN_EPOCHS = 8  # "auto" stops no shorter trainings: benchmarks/records/early_stopping_cpu_2026-11-24.md
+MIN_EPOCHS = 8  # with fewer epochs "auto" is "none": benchmarks/records/early_stopping_cpu_2026-11-24.md
 RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
 
 

@@ -1,4 +1,4 @@
-"""The process of a worker: it receives jobs, does them and sends what they report.
+"""The process of a worker: it receives jobs, runs them and sends their messages.
 
 The pool that starts it is in ``pool``. This module imports no torch, so that processes that evaluate a caller's
 function start without it.
@@ -49,12 +49,12 @@ def exit_while_importing() -> None:
 
 
 def run_child(work: Work, folder: str, reused: bool, messages: Connection, orders: Connection) -> None:
-    """Run the main function of a child: do one job, or job after job.
+    """Run the main function of a child: run one job, or several in turn.
 
     Args:
-        work: What is done in each job.
+        work: The work of each job.
         folder: Working folder.
-        reused: Whether to do job after job.
+        reused: Whether to run several jobs.
         messages: Writing end of a pipe, for epochs, gradient flows, and an Outcome or a Failure at the end of each job.
         orders: Reading end of a pipe, for jobs and verdicts. When its other end is closed, this process ends.
     """
@@ -63,7 +63,7 @@ def run_child(work: Work, folder: str, reused: bool, messages: Connection, order
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # processes that the work starts may use it
-    os.setsid()  # a process group of its own, which the parent can signal as a whole
+    os.setsid()  # a new process group, which the parent can signal as a whole
     supervise(orders)
     _prefer_for_oom_kill()
     jobs: Queue[Job] = Queue()
@@ -78,10 +78,10 @@ def run_child(work: Work, folder: str, reused: bool, messages: Connection, order
 
 
 def run_job(work: Work, job: Job, report: Report) -> Outcome:
-    """Do the work for one job in this process.
+    """Run one job in this process.
 
     Args:
-        work: What is done.
+        work: The work.
         job: The job.
         report: Called with each finished epoch; returns whether to stop there.
     """
@@ -93,7 +93,7 @@ def run_job(work: Work, job: Job, report: Report) -> Outcome:
 
 
 def _prefer_for_oom_kill() -> None:
-    """Make the kernel end this trial, not the search, if memory runs out between two checks of the watchdog."""
+    """Make the kernel kill this trial, not the search, if memory runs out between two checks of the watchdog."""
     try:
         Path("/proc/self/oom_score_adj").write_text("1000")
     except OSError:  # the file does not exist or may not be written: only the watchdog limits memory
@@ -126,11 +126,11 @@ def _run_and_report(work: Work, job: Job, messages: Connection, verdicts: Queue[
 
 
 def _must_stop(job: Job, epoch: int, verdicts: Queue[Verdict]) -> bool:
-    """Return whether the parent stops this job.
+    """Return whether the parent has stopped this job.
 
-    After an epoch at which the stopping rule decides, wait for its verdict, but not long: the parent may be busy.
+    After an epoch at which the stopping rule decides, wait for its verdict for a limited time: the parent may be busy.
     """
-    end = time.monotonic() + (VERDICT_SECONDS if epoch in job.looks else 0.0)
+    end = time.monotonic() + (VERDICT_SECONDS if epoch in job.decision_epochs else 0.0)
     while True:
         try:
             verdict = verdicts.get(timeout=max(0.0, end - time.monotonic()))

@@ -1,6 +1,6 @@
 """The number of trainings that share one GPU.
 
-A probe runs 1, 2, 4, ... trainings in parallel for some seconds each, until more of them gain little.
+A probe runs 1, 2, 4, ... trainings in parallel for some seconds each, until more of them gain little throughput.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from explorer.study.workers.pool import ProcessPool
 from explorer.system.cores import usable_cores
 from explorer.training.recipe import Recipe
 
-MAX_TRAININGS = 16  # at which the probe ends, however little each training takes
-SAMPLED_NETWORKS = 9  # random networks whose median is tried; odd, so that one is in the middle
+MAX_TRAININGS = 16  # largest number of trainings in the probe
+SAMPLED_NETWORKS = 9  # random networks, of which the median is tried; odd, so that it is one of them
 WINDOW_SECONDS = 2.0  # for which the throughput of each number of trainings is measured
 START_SECONDS = 60.0  # that the trainings have to finish their first round
 MIN_SPEEDUP = 1.15  # of the total throughput for which it is worth to double the number of trainings
@@ -58,7 +58,7 @@ def probe_side_by_side(
         most: Largest number; twice the usable cores by default, since each training needs a process that feeds it.
 
     Returns:
-        1, 2, 4, ...; 1 if not even one training could be tried: the first trial of the search then reports the cause.
+        1, 2, 4, ...; 1 if not even one training could be tried: the first trial of the search reports the cause.
     """
     most = min(MAX_TRAININGS, 2 * usable_cores()) if most is None else most
     memory = _try_alone(architecture, ThroughputProbe(recipe, device, precision, rounds=3))

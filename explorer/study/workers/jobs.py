@@ -1,4 +1,4 @@
-"""The work that is done with a proposed network, and the messages between the search and the process that does it.
+"""The work for a proposed network, and the messages between the search and the process that does the work.
 
 All are plain values that can be pickled.
 """
@@ -30,11 +30,11 @@ class Job:
 
     Attributes:
         number: Number of the trial.
-        digest: Id of the architecture.
+        digest: Digest of the architecture.
         architecture: The architecture as JSON.
         choices: Name of each choice to the value chosen, as text.
         seed: Seed of the trial.
-        looks: Epochs after which the training waits for the verdict of the stopping rule.
+        decision_epochs: Epochs after which the training waits for the verdict of the stopping rule.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Job:
     architecture: str
     choices: Mapping[str, str]
     seed: int
-    looks: tuple[int, ...] = ()
+    decision_epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Verdict:
     Attributes:
         number: Number of the job.
         epoch: The epoch after which the rule decided.
-        stop: Whether the job is to stop there.
+        stop: Whether the job has to stop there.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Outcome:
     Attributes:
         measured: Name of a quantity to a finite number.
         result: The training, if there was one.
-        environment: Where the job ran, if that is known.
+        environment: The environment of the job, if known.
         weights: SHA-256 of the file of weights; empty if none was written.
         ignored: Names of returned values that are neither finite numbers nor objectives.
     """
@@ -86,7 +86,7 @@ class Failure:
     Attributes:
         reason: Why it failed, on one line.
         kind: One of ``records.FAILURES``.
-        resumable: Whether the cause lies outside the job, so that it runs again.
+        resumable: Whether the cause is outside the job, so that the job can be run again.
     """
 
     reason: str
@@ -123,7 +123,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """Trains a network and evaluates it on the test split. No weights are kept.
+    """Trains a network and evaluates it on the test split. No weights are saved.
 
     Attributes:
         training: The training; its folder of artifacts holds the checkpoint.
@@ -159,7 +159,7 @@ Work = Callable[[Job, Report], Outcome] | TorchWork  # does one job; an exceptio
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Calls the caller's ``evaluate``.
+    """Calls the user's function ``evaluate``.
 
     Attributes:
         evaluate: The function.
@@ -181,7 +181,7 @@ def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
     """Return the finite numbers of an answer.
 
     Args:
-        source: Name of the function that answered, for messages.
+        source: Name of the function that returned the answer, for messages.
         answer: The answer, a mapping.
         expected: Names of the quantities that it must have.
 
@@ -190,7 +190,7 @@ def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
     """
     expected = tuple(expected)
     if not isinstance(answer, Mapping):
-        raise ValueError(f"{source} gave {_shown(answer)}, expected a mapping with {', '.join(expected)}")
+        raise ValueError(f"{source} gave {_format_value(answer)}, expected a mapping with {', '.join(expected)}")
     if not set(expected) <= set(answer):
         raise ValueError(f"{source} gave {', '.join(map(str, answer)) or 'nothing'}, expected {', '.join(expected)}")
     measured = {name: finite_number(f"{source}: {name}", answer[name]) for name in expected}
@@ -208,7 +208,7 @@ def _quantity_name(name: Any) -> str:
     """Return the name. Raises ValueError unless it is text that a table can show as a heading."""
     if isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= NAME_LENGTH:
         return name
-    raise ValueError(f"{name!r} is no name of a quantity")
+    raise ValueError(f"{name!r} is not a name of a quantity")
 
 
 def finite_number(source: str, value: Any) -> float:
@@ -226,7 +226,7 @@ def finite_number(source: str, value: Any) -> float:
             return float(value)
     except OverflowError:  # an integer beyond the range of floats
         pass
-    raise ValueError(f"{source} is {_shown(value)}, expected a finite number")
+    raise ValueError(f"{source} is {_format_value(value)}, expected a finite number")
 
 
 def reason_of(error: BaseException) -> str:
@@ -246,7 +246,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{place}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Return the beginning of a value, and its type."""
     text = repr(str(value)[:60]) if isinstance(value, str) else repr(value)[:60]
     return f"{text} ({type(value).__name__})"

@@ -62,5 +62,5 @@ def _explained(failure: Failure, checkpoint: Path) -> str:
         return failure.reason
     time.sleep(SIGNAL_SECONDS)  # the same signal may reach this process soon, which then ends in order
     if checkpoint.exists():
-        return f"{failure.reason}; the last checkpoint is {checkpoint}: run the same line again to go on from it"
-    return f"{failure.reason}; it had written no checkpoint, so the same line starts from the beginning"
+        return f"{failure.reason}; the same command resumes from the last checkpoint, {checkpoint}"
+    return f"{failure.reason}; no checkpoint was written, so the same command starts from the beginning"

@@ -1,4 +1,4 @@
-"""Where jobs run: in a pool of child processes, or in this process.
+"""Executors of jobs: a pool of child processes, or this process.
 
 The fork server, which has imported torch already, forks each child, so a child starts in some hundredths of a second.
 If a child dies, only its own trial fails. A child ends with the process that started it, even if that is killed: the
@@ -46,18 +46,18 @@ _FORK_SERVER: Any = forkserver._forkserver  # multiprocessing has no public way 
 Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
 
 
-class Workplace(Protocol):
+class Executor(Protocol):
     """Runs jobs.
 
     Attributes:
-        busy: Whether this process computes a job now.
+        busy: Whether this process is running a job.
     """
 
     busy: bool
 
     @property
     def room(self) -> int:
-        """How many more jobs can be started now."""
+        """The number of further jobs that can be started now."""
         ...
 
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
@@ -75,7 +75,7 @@ class Workplace(Protocol):
         Args:
             number: Number of the job.
             epoch: The epoch that the job has reported.
-            stop: Whether the job is to stop there.
+            stop: Whether the job has to stop there.
         """
         ...
 
@@ -132,7 +132,7 @@ class _Child:
 
     process: BaseProcess
     messages: Connection
-    orders: Connection  # the child ends when this end is closed, by us or because this process ended
+    orders: Connection  # the child ends when this end is closed, also if this process ends
     job: Job | None = None  # None while a reused child waits for its next job
     watchdog: Watchdog | None = None
     first_memory: int = 0  # resident bytes after its first job
@@ -144,7 +144,7 @@ class _Child:
 
     @property
     def exceeded(self) -> str:
-        """The limit that its job has exceeded, in words; empty if none."""
+        """The limit that its job has exceeded, as text; empty if none."""
         return self.watchdog.exceeded if self.watchdog is not None else ""
 
 
@@ -153,35 +153,38 @@ class ProcessPool:
 
     busy = False
 
-    def __init__(self, work: Work, workers: int, of_caller: bool = False, reused: bool = False, job: str = "trial"):
+    def __init__(
+        self, work: Work, workers: int, is_user_function: bool = False, reused: bool = False, job: str = "trial"
+    ):
         """Make a pool without processes; ``start`` starts them.
 
         Args:
-            work: What is done in each job.
+            work: The work of each job.
             workers: Largest number of parallel jobs.
-            of_caller: Whether the work is a function of the caller's. Then each child imports the caller's script to
-                find it, and ``messages`` raises StudyError for a script without ``if __name__ == "__main__"``.
-                Otherwise no child imports the script, which may search at its top level.
-            reused: Whether a child does job after job, until a job fails or the child leaks memory. Meant for GPUs,
-                whose contexts take seconds to make.
+            is_user_function: Whether the work is a function of the caller's. Then each child imports the caller's
+                script to find it, and ``messages`` raises StudyError for a script without
+                ``if __name__ == "__main__"``. Otherwise no child imports the script, which may search at its top
+                level.
+            reused: Whether a child runs several jobs, until a job fails or the child leaks memory. For GPUs, whose
+                contexts take seconds to create.
             job: The word for a job in messages.
         """
         self._work = work
         self._job = job
         self._workers = workers
-        self._of_caller = of_caller
+        self._is_user_function = is_user_function
         self._reused = reused
-        self._folder = os.getcwd()  # relative paths in the work start here, wherever the caller goes later
+        self._folder = os.getcwd()  # relative paths in the work start here, even if the working folder changes
         self._children: list[_Child] = []
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["explorer.study.search"] if of_caller else PRELOADED)
+        self._context.set_forkserver_preload(["explorer.study.search"] if is_user_function else PRELOADED)
 
     @property
     def room(self) -> int:
         return self._workers - sum(child.job is not None for child in self._children)
 
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
-        # An idle child sends nothing: if its pipe is readable, it has ended, even where is_alive() does not know yet.
+        # An idle child sends nothing: if its pipe is readable, it has ended, even if is_alive() is still True.
         idle = (child for child in self._children if child.job is None and not child.messages.poll())
         child = next(idle, None) or self._new_child()
         child.job, child.watchdog = job, Watchdog(child.pid, limits)
@@ -213,7 +216,7 @@ class ProcessPool:
                     if not self._reused:
                         self._remove(child)
                     elif isinstance(message, Failure) or _has_leaked(child):
-                        self._remove(child, patience=0.0)
+                        self._remove(child, timeout=0.0)
                 yield job.number, message
                 if last:
                     break
@@ -223,7 +226,7 @@ class ProcessPool:
                     if child.process.exitcode == UNGUARDED_STATUS:
                         raise StudyError(
                             "each worker imports the script that defines 'evaluate', which would search again;"
-                            " put what the script does under: if __name__ == '__main__':"
+                            " put the main code of the script under: if __name__ == '__main__':"
                         )
                     if child.job is not None:
                         exceeded = Failure(child.exceeded, "limit") if child.exceeded else None
@@ -233,13 +236,13 @@ class ProcessPool:
 
     def stop(self) -> None:
         for child in list(self._children):
-            self._remove(child, patience=0.0)
+            self._remove(child, timeout=0.0)
 
     def _new_child(self) -> _Child:
         messages, child_messages = self._context.Pipe(duplex=False)
         child_orders, orders = self._context.Pipe(duplex=False)
         try:
-            with _script_hidden(hide=not self._of_caller):
+            with _script_hidden(hide=not self._is_user_function):
                 process = self._start_process(child_messages, child_orders)
         finally:
             child_messages.close()
@@ -248,7 +251,7 @@ class ProcessPool:
         return self._children[-1]
 
     def _start_process(self, messages: Connection, orders: Connection) -> BaseProcess:
-        """Start a process; if the fork server dies meanwhile, retry with a new server."""
+        """Start a process; if the fork server dies, retry with a new server."""
         arguments = (self._work, self._folder, self._reused, messages, orders)
         for pause in (*START_RETRY_SECONDS, None):
             try:
@@ -264,10 +267,10 @@ class ProcessPool:
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _remove(self, child: _Child, patience: float = EXIT_SECONDS) -> None:
-        """Wait up to ``patience`` seconds until the child exits, then end it and all processes that it started."""
+    def _remove(self, child: _Child, timeout: float = EXIT_SECONDS) -> None:
+        """Wait up to ``timeout`` seconds until the child exits, then end it and all processes that it started."""
         self._children.remove(child)
-        child.process.join(patience)
+        child.process.join(timeout)
         end_tree(child.pid)
         child.process.kill()  # if it is not yet the leader of a process group
         child.process.join()
@@ -326,7 +329,7 @@ def end_fork_server() -> None:
 
 
 def _forget_fork_server() -> None:
-    """In a forked process, forget the parent's fork server: it is no child of this process, which starts its own."""
+    """In a forked process, forget the parent's fork server: it is not a child of this process, which starts its own."""
     if _FORK_SERVER._forkserver_pid is not None:
         os.close(_FORK_SERVER._forkserver_alive_fd)
         _FORK_SERVER.__init__()

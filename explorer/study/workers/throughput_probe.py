@@ -25,10 +25,10 @@ CONTEXT_BYTES = 600e6  # memory that CUDA takes for a process in addition to ten
 
 
 def run_probe(probe: ThroughputProbe, job: Job, report: Report) -> Outcome:
-    """Train as a trial does, and report each round as an epoch.
+    """Train like a trial, and report each round as an epoch.
 
     Args:
-        probe: How to train.
+        probe: Recipe, device and precision.
         job: The network to train.
         report: Called after each round.
 

@@ -32,11 +32,11 @@ _log = logging.getLogger(__name__)
 
 
 def perform(work: TorchWork, job: Job, report: Report) -> Outcome:
-    """Do the work for one job.
+    """Run one job.
 
     Args:
-        work: What is done.
-        job: The network to do it with.
+        work: The work.
+        job: The network.
         report: Called with each finished epoch; returns whether to stop there.
     """
     if isinstance(work, Training):
@@ -71,7 +71,7 @@ def train(training: Training, job: Job, report: Report) -> Outcome:
 
 
 def train_and_test(work: Retraining, job: Job, report: Report) -> Outcome:
-    """Train the job's network and evaluate it on the test split. No weights are kept.
+    """Train the job's network and evaluate it on the test split. No weights are saved.
 
     Args:
         work: How to train, and in which precision.
@@ -153,7 +153,7 @@ def _gradient_flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
 
 
 def _limit_gpu_memory(device: str, side_by_side: int) -> None:
-    """Limit the GPU memory of this process to its share, so that only a training that needs more fails."""
+    """Limit the GPU memory of this process to its share, so that one large training does not make others fail."""
     place = torch.device(device)
     if place.type == "cuda" and side_by_side > 1:
         torch.cuda.set_per_process_memory_fraction(TENSOR_SHARE / side_by_side, place)
@@ -166,7 +166,7 @@ def _save(network: nn.Module, artifacts: Path, job: Job) -> str:
         return write_atomically(weights_file(artifacts, job.digest), save(tensors))
     except OSError as error:
         _log.warning(
-            "the weights of trial %d could not be kept: %s; 'explorer export' trains its network again",
+            "the weights of trial %d could not be saved: %s; 'explorer export' trains its network again",
             job.number,
             error,
         )

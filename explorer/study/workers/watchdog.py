@@ -12,9 +12,9 @@ from explorer.system.process_tree import end_tree, resident_memory
 
 MEMORY_CHECK_SECONDS = 0.25  # between two readings of memory, which go through /proc
 TERM_SECONDS = 1.0  # that a process has to end after SIGTERM, before SIGKILL
-# Only a trial that hangs takes ten minutes and 20 times the median.
+# Only a trial that hangs exceeds ten minutes and 20 times the median.
 MIN_LIMIT_SECONDS, LIMIT_MEDIANS = 600.0, 20.0
-# All trials together may hold a share of the usable memory, so that the rest of the machine keeps some.
+# Share of the usable memory for all trials together; the rest is for other processes.
 MIN_LIMIT_BYTES, MEMORY_SHARE = 2 << 30, 0.9
 
 
@@ -49,7 +49,7 @@ class Watchdog:
     """Ends a job that exceeds its limits.
 
     Attributes:
-        exceeded: The limit that the job has exceeded, in words; empty if none.
+        exceeded: The limit that the job has exceeded, as text; empty if none.
     """
 
     def __init__(self, group: int, limits: TrialLimits):
@@ -78,7 +78,7 @@ class Watchdog:
             _signal(self._group, signal.SIGTERM)
 
     def _exceeded_limit(self, moment: float) -> str:
-        """Return the limit that is exceeded now, in words; empty if none."""
+        """Return the limit that is exceeded now, as text; empty if none."""
         limits = self._limits
         if limits.seconds is not None and moment > self._began + limits.seconds:
             return f"it took longer than the {limits.seconds:g} s that a trial may take"

@@ -100,7 +100,7 @@ def _read_weights(path: Path, digest: str, expected: Mapping[str, Tensor]) -> di
     try:
         data = read_regular(path, largest_file(expected))
     except OSError as error:
-        raise StudyError(f"{path}: the kept weights cannot be read: {error.strerror or error}") from None
+        raise StudyError(f"{path}: the saved weights cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise StudyError(
             f"{path}: the file is not the one that was written (its SHA-256 differs); "

@@ -11,7 +11,7 @@ import pytest
 from explorer.costs.analytic import count_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts
-from explorer.costs.whole_space.grouping import DENSE, Part, grouped
+from explorer.costs.whole_space.grouping import DENSE, Part, group_rows
 from explorer.errors import SpaceError
 from explorer.space.search_space import SearchSpace, load_space
 from explorer.space.shipped import shipped_spaces
@@ -169,7 +169,7 @@ def test_equal_rows_are_one_group():
     draw = np.random.default_rng(0)
     for sizes in ((3, 4), (1, 5), (DENSE, 7), (2**40, 2**40, 3)):
         parts = [Part(draw.integers(0, min(size, 6), 500) * (max(size // 6, 1)), size) for size in sizes]
-        groups, first = grouped(parts, 500)
+        groups, first = group_rows(parts, 500)
         keys = list(zip(*(part.numbers.tolist() for part in parts)))
         assert len(set(keys)) == len(first) == len(set(zip(groups.tolist(), keys)))
         assert [keys[row] for row in first[groups]] == keys

@@ -95,7 +95,7 @@ class TestSplits:
         mine = tmp_path / "mine"
         for old, new in (("class00", "cat"), ("class01", "dog"), ("class02", name)):
             (mine / old).rename(mine / new)
-        with pytest.raises(DataError, match=f"mine: is '{name}' a class like 'cat', or are its images kept apart?"):
+        with pytest.raises(DataError, match=f"mine: is '{name}' a class like 'cat', or a split of the images?"):
             load_data(str(mine))
         inside = mine.rename(tmp_path / "inside")
         mine.mkdir()
@@ -177,7 +177,7 @@ class TestSplits:
     def test_a_copy_of_the_data_set_inside_it_is_rejected(self, tmp_path):
         """A folder beside the classes that contains folders of their names is not a class."""
         each_holds_classes(tmp_path / "mine", "", "mine")
-        with pytest.raises(DataError, match="mine/mine: holds a folder 'class00' and lies beside one"):
+        with pytest.raises(DataError, match="mine/mine: holds a folder 'class00', and so does its parent"):
             load_data(str(tmp_path / "mine"))
         shutil.rmtree(tmp_path / "mine" / "mine")
         (tmp_path / "mine" / "class00").rename(tmp_path / "aside")
@@ -246,7 +246,7 @@ class TestClasses:
     def test_a_single_class(self, tmp_path):
         """A single class is rejected with the reason."""
         class_folders(tmp_path / "mine", classes=1)
-        with pytest.raises(DataError, match="found class00; a network is trained to tell classes apart"):
+        with pytest.raises(DataError, match="found class00; a classifier needs at least two classes"):
             load_data("mine", tmp_path)
 
     def test_an_empty_class(self, mine):
@@ -298,7 +298,7 @@ class TestFiles:
         data = load_data(str(mine))
         assert len(data.train) + len(data.validation) == 30
         (note,) = conversions(data)
-        assert note.startswith("2 files left out, whose names are not those of images; the first is ")
+        assert note.startswith("2 files were left out because their names are not those of images; the first is ")
         assert note.endswith("Thumbs.db")
 
     @pytest.mark.parametrize("content", [b"", b"no image", "cut"])
@@ -385,8 +385,8 @@ class TestSizes:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("mine@3", r"mine@3: a size lies in 4\.\.4096 pixels, found 3"),
-            ("mine@5000", r"a size lies in 4\.\.4096 pixels, found 5000"),
+            ("mine@3", r"mine@3: a size must be in 4\.\.4096 pixels, found 3"),
+            ("mine@5000", r"a size must be in 4\.\.4096 pixels, found 5000"),
             ("mine@big", "unknown data set 'mine@big'"),
             ("cifar10@64", "cifar10@64: only folders of images are resized; cifar10 has one size"),
         ],
@@ -422,7 +422,7 @@ class TestDamaged:
             data = load_data(str(damaged), skip_damaged=True)
             assert len(data.train) + len(data.validation) == 18
             assert data.fingerprint["damaged"] == 12
-            assert "12 of 30 images left out, which are damaged" in " ".join(data.notes)
+            assert "12 of 30 images are damaged and were left out" in " ".join(data.notes)
 
     def test_an_undamaged_folder_has_the_same_fingerprint_with_the_flag(self, mine):
         """The flag does not change the fingerprint of an undamaged folder, so a study resumes with or without it."""

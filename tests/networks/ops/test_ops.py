@@ -322,17 +322,17 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
         (
             {"op": "conv", "kernel": 63, "out": 4},
             {"op": "conv", "kernel": 64, "out": 4},
-            "kernel of conv must lie in 1..63, found 64",
+            "kernel of conv must be in 1..63, found 64",
         ),
         (
             {"op": "conv", "kernel": 1, "out": 4},
             {"op": "conv", "kernel": 0, "out": 4},
-            "kernel of conv must lie in 1..63, found 0",
+            "kernel of conv must be in 1..63, found 0",
         ),
         (
             {"op": "conv", "kernel": 3, "out": 65_536},
             {"op": "conv", "kernel": 3, "out": 65_537},
-            "out of conv must lie in 1..65536",
+            "out of conv must be in 1..65536",
         ),
         (
             {"op": "conv", "kernel": 3, "out": 4},
@@ -345,7 +345,7 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
             "kernel of conv must be a number",
         ),
         ({"op": "drop", "p": 0.5}, {"op": "drop", "p": float("nan")}, "p of drop must be finite"),
-        ({"op": "drop", "p": 0.5}, {"op": "drop", "p": 10**400}, "p of drop must lie in 0..0.999"),
+        ({"op": "drop", "p": 0.5}, {"op": "drop", "p": 10**400}, "p of drop must be in 0..0.999"),
         ({"op": "eca", "kernel": 3}, {"op": "eca", "kernel": 4}, "the kernel of eca is odd, found 4"),
         (
             {"op": "avgpool", "kernel": 3, "padding": 1},
@@ -358,7 +358,7 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
             "act of se must be an activation",
         ),
         ({"op": "se", "squeeze": 4}, {"op": "se", "squeeze": 4, "act": "silu"}, "act of se must be an activation"),
-        ({"op": "se", "squeeze": 4}, {"op": "se", "squeeze": 0}, "width of se must lie in 1..65536"),
+        ({"op": "se", "squeeze": 4}, {"op": "se", "squeeze": 0}, "width of se must be in 1..65536"),
     ],
 )
 def test_invalid_json_is_rejected(good, bad, message):

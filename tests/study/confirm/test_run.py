@@ -110,7 +110,7 @@ def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
         assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
         ended = complete(url)
         assert before < len(ended) < wanted
-    assert "interrupted; the same line goes on" in err
+    assert "interrupted; the same command resumes the confirmation" in err
     process = start(url, "--seeds", "3")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -212,8 +212,8 @@ def test_invalid_confirmations_are_rejected_before_training(space, url, searched
     run_search(space, storage=url, study="own", evaluate=good, trials=2)
     for name, settings, message in (
         ("own", {}, "evaluated by a function of the caller's"),
-        ("one", {"seeds": 0}, "seeds must lie in 1..1000, found 0"),
-        ("one", {"epochs": 0}, "epochs must lie in 1..100000, found 0"),
+        ("one", {"seeds": 0}, "seeds must be in 1..1000, found 0"),
+        ("one", {"epochs": 0}, "epochs must be in 1..100000, found 0"),
         ("one", {"y": "macs"}, "not for 'macs'"),
         ("one", {"x": "mac"}, "did you mean 'macs'"),
         ("two", {}, "there is no study 'two'"),

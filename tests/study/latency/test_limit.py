@@ -36,7 +36,7 @@ def test_predicted_latencies_are_close_to_measured_ones():
     near = [abs(latency_filter.expected(network(trial)) / trial.costs["latency_ms"] - 1) < 0.2 for trial in others]
     assert sum(near) > 0.9 * len(near)
     for trial in others:
-        assert latency_filter.may_keep_limits(network(trial)) == (latency_filter.expected(network(trial)) <= 40)
+        assert latency_filter.may_satisfy_limits(network(trial)) == (latency_filter.expected(network(trial)) <= 40)
 
 
 def test_no_prediction_from_too_few_measurements(space):
@@ -45,9 +45,9 @@ def test_no_prediction_from_too_few_measurements(space):
     trials = list(measured(space, range(MIN_MEASURED)))
     latency_filter.learn(trials[:-1])
     free.learn(trials)
-    assert latency_filter.may_keep_limits(network(trials[0])) and free.may_keep_limits(network(trials[0]))
+    assert latency_filter.may_satisfy_limits(network(trials[0])) and free.may_satisfy_limits(network(trials[0]))
     latency_filter.learn(trials)
-    assert not latency_filter.may_keep_limits(network(trials[0]))
+    assert not latency_filter.may_satisfy_limits(network(trials[0]))
 
 
 @pytest.mark.slow

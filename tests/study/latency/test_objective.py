@@ -141,7 +141,7 @@ def test_a_search_ends_when_nothing_keeps_the_limit(space, clock, monkeypatch):
     """The search ends after a fixed number of consecutive networks that are too slow, with a message."""
     monkeypatch.setattr(proposer, "MAX_TOO_SLOW", 7)
     result = search(space, "latency_ms<=0.0001", trials=5)
-    assert result.ended == "each of the last 7 networks measured breaks a limit on its latency"
+    assert result.ended == "each of the last 7 networks measured exceeds a limit on latency"
     assert len(clock.asked) == 7 and result.study.counts()["complete"] == 0
 
 

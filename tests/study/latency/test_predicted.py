@@ -15,7 +15,7 @@ from explorer.space.search_space import load_space
 from explorer.study.candidates import Candidates
 from explorer.study.latency.predicted import PRIOR_ERROR, error_distribution, find_predicted_latency
 from explorer.study.samplers.candidate_pool import CandidatePool
-from explorer.study.samplers.frontier import INITIAL, FrontierSampler
+from explorer.study.samplers.frontier import STRATA, FrontierSampler
 from tests.study.fake_clock import HERE, search
 
 SPACE = load_space("preact_variants.yaml")
@@ -75,7 +75,7 @@ def test_the_frontier_sampler_predicts_latencies(calibrated):
             derivation, notes = sampler.propose(trials, number)
             architecture = SPACE.architecture(derivation)
             costs = {**count_cost(architecture).to_dict(), "latency_ms": count_cost(architecture).macs / 1e6}
-            if number >= INITIAL:
+            if number >= STRATA:
                 off.append(abs(notes["expected"]["latency_ms"][1] / costs["latency_ms"] - 1))
             accuracy = better_with_size(architecture, choices={}, epochs=1, seed=0)
             trials.append(

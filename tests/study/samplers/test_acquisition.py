@@ -12,7 +12,7 @@ from explorer.records import TrialRecord
 from explorer.space.search_space import load_space
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidates
-from explorer.study.samplers.acquisition import CENTRAL, Acquisition, History
+from explorer.study.samplers.acquisition import Z_90, Acquisition, History
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.search import run_search
 from tests.study.evaluations import score
@@ -39,7 +39,7 @@ def test_the_prediction_is_of_one_training_with_its_noise(space):
         assert list(expected) == ["accuracy"] and low < middle < high
         ends = np.log(np.array([-low, -middle, -high]) - beliefs.floor)
         assert ends[1] == pytest.approx(beliefs.mean[place])
-        deviation = (ends[0] - ends[2]) / (2 * CENTRAL)
+        deviation = (ends[0] - ends[2]) / (2 * Z_90)
         assert deviation**2 == pytest.approx(beliefs.sd[place] ** 2 + process.noise**2)
 
 
@@ -55,4 +55,4 @@ def test_results_lie_in_the_predicted_interval():
     noted = StudyWriter(study, "reader").sampler_notes(range(28))
     told = [(noted[r.number]["expected"]["accuracy"], r.objectives["accuracy"]) for r in study.trials()[10:]]
     assert np.mean([low <= value <= high for (low, _, high), value in told]) >= 0.7
-    assert 0.5 < np.median([high - low for (low, _, high), _ in told]) / (2 * CENTRAL * noise) < 2
+    assert 0.5 < np.median([high - low for (low, _, high), _ in told]) / (2 * Z_90 * noise) < 2

@@ -17,7 +17,7 @@ from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.evolution import by_rank
 from explorer.study.samplers.features import FeatureMap
 from explorer.study.samplers.gaussian_process import Features, GaussianProcess
-from explorer.study.samplers.mutation import around, mutated
+from explorer.study.samplers.mutation import mutate, shuffled_neighbours
 from explorer.study.search import run_search
 from tests.study.evaluations import good
 
@@ -35,7 +35,7 @@ def test_a_mutation_changes_one_choice_and_its_dependent_choices():
     """A mutation redraws one choice and keeps every other choice that is still active."""
     space, draw = load_space("preact_variants"), random.Random(0)
     for parent in space.sample(50):
-        child = mutated(space, parent, draw)
+        child = mutate(space, parent, draw)
         assert space.rank(child) != space.rank(parent)
         both = [name for name in child.choices if name in parent.choices]
         assert sum(child.choices[name] != parent.choices[name] for name in both) == 1
@@ -44,7 +44,7 @@ def test_a_mutation_changes_one_choice_and_its_dependent_choices():
 def test_the_neighbours_are_all_single_changes(space):
     """The neighbours of two networks are all derivations that change one active choice, each listed once per parent."""
     parents = [space.unrank(0), space.unrank(space.count() - 1)]
-    found = list(around(space, parents, random.Random(0)))
+    found = list(shuffled_neighbours(space, parents, random.Random(0)))
     wanted = [(p, n.choice, n.option) for p in parents for n in neighbours(space, p)]
     assert len(found) == len(wanted) > 4
     for parent, name, option in wanted:
@@ -63,7 +63,7 @@ def test_an_empty_mutation_is_the_parent():
         "stages: {blocks: 1, width: 8}\nblock: conv3x3 +\nhead: gap fc\n"
     )
     space = parse_space(text, "one.yaml")
-    assert mutated(space, space.unrank(0), random.Random(0)) == space.unrank(0)
+    assert mutate(space, space.unrank(0), random.Random(0)) == space.unrank(0)
 
 
 def test_the_distance_of_choices_is_the_share_that_differs(space):
@@ -98,7 +98,7 @@ def test_a_running_trial_is_not_proposed_again(space):
     features = Features(draw.standard_normal((12, 2)), np.zeros((12, 0)))
     process = GaussianProcess(features[:10], np.exp(draw.standard_normal(10)), 0)
     before = process.predict(features[10:])
-    process.add_believed(features[10:])
+    process.add_unfinished(features[10:])
     after = process.predict(features[10:])
     assert np.all(after.sd < before.sd) and after.mean == pytest.approx(before.mean, abs=0.05)
 

@@ -66,7 +66,7 @@ def search():
 def test_a_trial_that_falls_behind_is_stopped_at_a_rung(search):
     """The first trials continue; a costlier and worse trial is stopped at the first rung, a cheaper one is not."""
     assert search.trial([0.3, 0.5, 0.7, 0.8], 100) == search.trial([0.4, 0.5, 0.8, 0.9], 110) == ""
-    assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epochs, the best 33% go on"
+    assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epochs, only the best 33% continue"
     assert search.trial([0.1, 0.2, 0.3, 0.4], 50) == ""
     stopped = search.writer.study.trial(2)
     assert (stopped.state, stopped.result.epochs, stopped.objectives) == ("stopped", 1, {})
@@ -89,15 +89,15 @@ def test_a_stopped_trial_is_resumed_when_its_rank_improves(search):
     for macs in (100, 110):
         search.trial([0.5, 0.6, 0.7, 0.8], macs)
     assert search.trial([0.45, 0.6, 0.7, 0.9], 120)
-    assert search.curves.reopened() is None
+    assert search.curves.trial_to_reopen() is None
     for number in range(20):
         search.trial([0.3, 0.4, 0.5, 0.6], 200 + number)
     search.trial([0.9, 0.9, 0.9, 0.9], 500)  # complete: the stopped ones are looked at again
-    assert search.curves.reopened() == 2
+    assert search.curves.trial_to_reopen() == 2
     record = search.writer.reopen(2)
     assert (record.state, record.attempt, record.seed) == ("running", 2, search.writer.study.trial(2).seed)
     search.curves.learn([record])
-    assert search.curves.reopened() != 2
+    assert search.curves.trial_to_reopen() != 2
     assert search.train(record, [0.45, 0.65, 0.75, 0.9]) == ""
     assert search.writer.study.trial(2).objectives["accuracy"] == 0.9
     assert search.writer.reopen(2) is None
@@ -137,8 +137,8 @@ def test_no_trial_is_resumed_without_limit(search):
 def test_without_a_rule_no_curves_are_kept():
     """Without a stopping rule no curve is checked or loaded."""
     search = Search(RULES["none"])
-    assert search.curves.looks == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
-    assert search.curves.reopened() is None
+    assert search.curves.decision_epochs == () and search.trial([0.1, 0.1, 0.1, 0.1], 5) == ""
+    assert search.curves.trial_to_reopen() is None
 
 
 def test_the_forecast_of_a_stopped_trial_is_stored():
@@ -167,4 +167,4 @@ def test_a_training_resumed_from_another_process_is_not_stopped(search):
     whole = tuple(epoch(at, 0.1 * at) for at in range(1, 5))
     ending = Ending("complete", {"accuracy": 0.4, "macs": 400.0}, TrainingResult(0.4, 1.0, 1.0, 4, 1.0, 1.0, whole))
     search.curves.learn(search.writer.finish(3, ending))
-    assert len(search.curves._runs[3].learnt) == 4 and search.curves._runs[3].complete
+    assert len(search.curves._runs[3].metrics) == 4 and search.curves._runs[3].complete

@@ -71,7 +71,7 @@ def test_a_rung_lets_the_best_share_go_on(points, eta):
     goes_on = len(points) < eta or ranks[0] == 0 or places[0] * eta < len(points)
     assert (reason == "") == goes_on
     if not goes_on:
-        assert reason == f"place {places[0] + 1} of {len(points)} after 1 epochs, the best {1 / eta:.0%} go on"
+        assert reason == f"place {places[0] + 1} of {len(points)} after 1 epochs, only the best {1 / eta:.0%} continue"
 
 
 @settings(max_examples=100, deadline=None)
@@ -94,9 +94,9 @@ def test_the_cheapest_run_is_never_stopped(others, accuracy):
 )
 def test_checks_are_at_geometric_epochs(epochs, rungs, curves):
     """Rungs check after 1, 2, 4, ... epochs, curves more often, and neither after the last epoch."""
-    assert RULES["rungs"].looks(epochs) == rungs
-    assert RULES["curves"].looks(epochs) == curves
-    assert RULES["none"].looks(epochs) == ()
+    assert RULES["rungs"].decision_epochs(epochs) == rungs
+    assert RULES["curves"].decision_epochs(epochs) == curves
+    assert RULES["none"].decision_epochs(epochs) == ()
 
 
 def made_up(count: int, seed: int, noise: float = 0.03) -> list[Run]:
@@ -122,8 +122,8 @@ def test_forecast_intervals_contain_the_final_values():
     for seed in range(40):
         known, unseen = made_up(12, seed), made_up(20, 1000 + seed)
         forecast = predict(1, unseen, known)
-        low, high = np.quantile(forecast.draws[:, :, 0], [0.05, 0.95], axis=1)
-        finals = np.array([run.learnt[-1][0] for run in unseen])
+        low, high = np.quantile(forecast.samples[:, :, 0], [0.05, 0.95], axis=1)
+        finals = np.array([run.metrics[-1][0] for run in unseen])
         inside += int(((low <= finals) & (finals <= high)).sum())
         total += len(unseen)
     assert 0.85 <= inside / total <= 0.95
@@ -136,7 +136,7 @@ def test_curves_stop_only_unpromising_runs():
     hopeless, good, cheap = run([0.1], 90.0), run([0.55], 90.0), run([0.1], 0.5)
     rule = Curves()
     reason, *others = rule.reasons(1, [hopeless, good, cheap], complete)
-    assert reason.startswith("after 1 epochs ") and reason.endswith("% likely to join the frontier")
+    assert reason.startswith("after 1 epochs the probability to reach the frontier is ") and reason.endswith("%")
     assert others == ["", ""]
     assert rule.reasons(1, [hopeless], complete[: MIN_COMPLETE - 1]) == [""]
 
@@ -152,10 +152,10 @@ def test_unfinished_and_shorter_runs_are_ignored():
 def test_several_measured_objectives_are_forecast_jointly():
     """If accuracy and loss are both forecast, a run must be behind in both to be stopped; samples keep their
     correlation."""
-    known = [replace(run, learnt=tuple((a[0], 1 + a[0]) for a in run.learnt)) for run in made_up(30, 4)]
+    known = [replace(run, metrics=tuple((a[0], 1 + a[0]) for a in run.metrics)) for run in made_up(30, 4)]
     forecast = predict(1, known[:1], known)
-    assert np.corrcoef(forecast.draws[0].T)[0, 1] > 0.99
-    hopeless = replace(run([0.1], 90.0), learnt=((-0.1, 0.9),))
+    assert np.corrcoef(forecast.samples[0].T)[0, 1] > 0.99
+    hopeless = replace(run([0.1], 90.0), metrics=((-0.1, 0.9),))
     assert Curves().reasons(1, [hopeless], known)[0]
 
 

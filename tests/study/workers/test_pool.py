@@ -35,7 +35,9 @@ def workplace():
 
     def make(evaluate, workers=1, reused=False, work=None):
         made.append(
-            ProcessPool(work or Evaluation(evaluate, None, ("accuracy",)), workers, of_caller=True, reused=reused)
+            ProcessPool(
+                work or Evaluation(evaluate, None, ("accuracy",)), workers, is_user_function=True, reused=reused
+            )
         )
         return made[-1]
 
@@ -217,7 +219,7 @@ def test_default_limits_leave_room():
 def test_a_stop_decision_ends_a_training_after_that_epoch(workplace, job, stop_after):
     """The parent checks some epochs: a stopped training starts no further epoch, the others continue."""
     place = workplace(None, work=evaluations.epochs_until_stopped)
-    place.start(replace(job(0), looks=(1, 3, 9)))
+    place.start(replace(job(0), decision_epochs=(1, 3, 9)))
     heard, outcome = [], None
     end = time.monotonic() + 60
     while outcome is None and time.monotonic() < end:
@@ -234,7 +236,7 @@ def test_a_stop_decision_ends_a_training_after_that_epoch(workplace, job, stop_a
 def test_a_late_stop_decision_still_applies(workplace, job, monkeypatch):
     """A training without an answer continues after a while and ends at whichever epoch the stop decision arrives."""
     place = workplace(None, work=evaluations.epochs_until_stopped)
-    place.start(replace(job(0), looks=(1, 9)))
+    place.start(replace(job(0), decision_epochs=(1, 9)))
     outcome, told = None, False
     end = time.monotonic() + 60
     while outcome is None and time.monotonic() < end:
@@ -412,7 +414,7 @@ def good(architecture, *, choices, epochs, seed):
     script.write_text(lines.replace("{guard}", ""))
     unguarded = subprocess.run([sys.executable, script], **run)
     assert unguarded.returncode == 1 and unguarded.stderr.count("Traceback") == 1
-    assert "put what the script does under: if __name__ == '__main__':" in unguarded.stderr.splitlines()[-1]
+    assert "put the main code of the script under: if __name__ == '__main__':" in unguarded.stderr.splitlines()[-1]
     url = f"sqlite:///{tmp_path}/x.db"
     assert {record.reason for record in open_study(url, "one").trials()} == {"interrupted: the search ended"}
     script.write_text(lines.replace("{guard}", "if __name__ == '__main__': "))
