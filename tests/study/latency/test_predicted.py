@@ -71,7 +71,7 @@ def test_the_frontier_sampler_predicts_latencies(calibrated):
     for known, predict in {"calibrated": find_predicted_latency(HERE, SPACE), "not": lambda architecture: {}}.items():
         pool = CandidatePool(Candidates(SPACE, {}, (), predict=predict), 0)
         sampler, trials, off = FrontierSampler(pool, objectives, 0), [], []
-        for number in range(INITIAL + 2):
+        for number in range(STRATA + 2):
             derivation, notes = sampler.propose(trials, number)
             architecture = SPACE.architecture(derivation)
             costs = {**count_cost(architecture).to_dict(), "latency_ms": count_cost(architecture).macs / 1e6}
