@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 
 def imported(text: str, folder: Path) -> ModuleType:
-    """Write ``text`` to ``model.py`` in ``folder`` and import it."""
+    """Write ``text`` to ``model.py`` in ``folder`` and return it as a module."""
     path = folder / "model.py"
     path.write_text(text)
-    spec = importlib.util.spec_from_file_location("exported_model", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType("exported_model")
+    exec(compile(text, path, "exec"), module.__dict__)  # an import could take the cached bytecode of an earlier text
     return module

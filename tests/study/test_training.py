@@ -53,6 +53,12 @@ def training(epochs, artifacts, recipe="quick_small", device="cpu"):
     return Training(settings, threads=1, artifacts=artifacts)
 
 
+def copied(url: str, folder: Path) -> str:
+    """Copy a storage with its files into ``folder``, and return its URL."""
+    shutil.copytree(Path(url.removeprefix("sqlite:///")).parent, folder / "copy")
+    return f"sqlite:///{folder}/copy/explorer.db"
+
+
 @pytest.fixture(scope="module")
 def trained(space, tmp_path_factory):
     """A study of eight trained networks, with the events of its search."""
@@ -235,11 +241,11 @@ def test_a_file_that_cannot_be_removed_fails_no_training(space, tmp_path, monkey
     assert "is no longer needed and cannot be removed: Read-only file system" in caplog.text
 
 
-def test_the_same_command_resumes_the_study(trained, space):
+def test_the_same_command_resumes_the_study(trained, space, tmp_path):
     """A larger total continues the study and leaves the first trials unchanged."""
     study, _, url = trained
     before = study.trials()
-    after = run_search(space, storage=url, trials=9, workers=1, **SETTINGS).study.trials()
+    after = run_search(space, storage=copied(url, tmp_path), trials=9, workers=1, **SETTINGS).study.trials()
     assert after[: len(before)] == before and sum(record.state == "complete" for record in after) == 9
 
 
@@ -422,9 +428,9 @@ def test_saved_epochs_are_reported(stopped_early):
     assert saved["trainings_saved"] == study.counts()["cached"]
 
 
-def test_a_worker_joins_a_study_by_its_name(stopped_early):
+def test_a_worker_joins_a_study_by_its_name(stopped_early, tmp_path):
     """Space, data, recipe, epochs and total come from the study, and a reached total ends the worker."""
-    _, _, url = stopped_early
+    url = copied(stopped_early[2], tmp_path)
     joined = join_search(url, "", trials=16, sampler="random", workers=1, limits=SETTINGS["limits"])
     counts = joined.study.counts()
     assert counts["complete"] + counts["stopped"] == 16 and joined.ended == "the study has its 16 trials"

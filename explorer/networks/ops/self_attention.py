@@ -15,8 +15,8 @@ def self_attention() -> type:
     class SelfAttention(nn.Module):
         """Attention between all positions of a map (Srinivas et al. 2021, arXiv:2101.11605, Fig. 4).
 
-        Q, K, V by one 1x1 product each, no output projection; with ``relative`` each query is also multiplied by
-        a trained vector for every vertical and every horizontal distance.
+        Q, K, V by one 1x1 product each, no output projection. With ``relative``, each query is also
+        multiplied by a trained vector for every vertical and every horizontal distance.
         """
 
         def __init__(self, channels: int, heads: int, height: int, width: int, relative: bool):
