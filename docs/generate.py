@@ -228,15 +228,28 @@ settings = SearchSettings.make({{"trials": 50, "data": "digits"}})  # from explo
 explorer.search(space, settings, sampler="random")  # keywords replace single settings
 ```
 
-The settings file is YAML. A setting that is not in the file has its default. An unknown or repeated key is an error.
-`null` is the default that the table describes. Paths are relative to the working folder.
+The settings file is YAML. A value is written as for the option: `trials: 1k`, `study: 123`, `seconds: 2h`. A key is the
+name of the setting or of its option (`time`). An unknown or repeated key is an error. Paths are relative to the working
+folder. `--config` may be repeated; a later file overrides an earlier one.
+
+Of several values, the first of this list is used:
+
+1. the command line; `--no-retry-failed` switches off a flag of the file, and `--limit none` removes its limits;
+2. the settings file, unless its value is `null`, which is the same as leaving the setting out;
+3. the environment variable, for `storage` and `data_dir`;
+4. the default. The `null` of a default in the table means that the program chooses, as the text describes.
+
+`--print-config` writes `null` for `storage` and `data_dir` if nothing sets them, so that the environment variable still
+applies when the file is used. Only Python can keep a study in memory (`storage=None`).
 """
 
 
 def setting_row(setting: Setting) -> str:
     option, default = "Python only", f"`{json.dumps(setting.kind.write(setting.default))}`"
     if setting.flag is not None:
-        option = f"`{setting.flag} {setting.metavar}`" if setting.metavar else f"`{setting.flag}`"
+        option = ", ".join(
+            f"`{each} {setting.metavar}`" if setting.metavar else f"`{each}`" for each in setting.options
+        )
     if setting.command_default is not None:
         default += f"; on the command line `{setting.command_default}`"
     about = setting.help

@@ -51,6 +51,13 @@ class Setting:
     annotation: str = "Any"
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """The command-line option, and for a flag the one that switches it off; empty if only Python can set it."""
+        if self.flag is None:
+            return ()
+        return (self.flag, self.flag.replace("--", "--no-", 1)) if isinstance(self.kind, Flag) else (self.flag,)
+
+    @property
     def default_typed(self) -> str:
         """The default as a user types it on the command line; empty text for a flag or if the program chooses."""
         value = self.default if self.command_default is None else self.command_default

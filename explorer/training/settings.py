@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from explorer.settings.frozen import FrozenDict
 from explorer.settings.kinds import Flag, Kind, Name, Text, Whole
 from explorer.settings.settings import Settings, setting
 from explorer.training.recipe import Recipe, default_training
@@ -19,7 +20,11 @@ class RecipeKind(Kind):
     """A recipe as its name, its JSON file or a mapping of its fields; ``training.recipe.recipe`` resolves it."""
 
     def check(self, name: str, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if not isinstance(value, str):
+            recipe_named(value)  # raises TrainingError; a name or a file is read when training begins
+        return FrozenDict(value) if isinstance(value, Mapping) else value
 
     def write(self, value: Any) -> Any:
         if isinstance(value, Recipe):
