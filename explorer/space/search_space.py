@@ -9,7 +9,7 @@ import random
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, SupportsIndex, overload
 
@@ -28,6 +28,7 @@ from explorer.system.files import read_regular
 
 FORMAT = 1
 MAX_INDEX_DIGITS = 1_000
+PICKLED = ("text", "source", "input", "classes", "validated")  # attributes of a space
 Which = Derivation | Mapping[str, str] | str | SupportsIndex
 
 
@@ -97,8 +98,13 @@ class SearchSpace(Grammar):
         return Deriver(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields alone: the counts are made again when needed."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the text and what may differ from it, so that later versions can read a pickled space."""
+        return {name: getattr(self, name) for name in PICKLED}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Parse the text again. Earlier versions pickled further attributes, which are not needed."""
+        grammar, _ = parse_grammar(state["text"].encode(), state["source"])
+        vars(self).update(vars(grammar), **{name: state[name] for name in PICKLED})
 
     def count(self) -> int:
         """Return the exact number of derivations. A choice counts only where the other choices make it arise.
