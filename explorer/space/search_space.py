@@ -8,6 +8,7 @@ import os
 import random
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
+from explorer.space.derive.layers import Program
 from explorer.space.grammar import Grammar
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
@@ -39,6 +41,9 @@ def load_space(path: str | os.PathLike[str]) -> SearchSpace:
         path: A path, or the name of a shipped space: ``preact_variants.yaml`` or ``preact_variants``. A file in the
             working folder comes before a shipped space of the same name.
 
+    Returns:
+        The space.
+
     Raises:
         SpaceError: With all errors found, if the file cannot be read or is not a valid space.
     """
@@ -56,6 +61,9 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
     Args:
         text: The text, or its bytes in UTF-8.
         source: The file's name, as errors print it.
+
+    Returns:
+        The space.
 
     Raises:
         SpaceError: With all errors found, if the text is not a valid space.
@@ -96,6 +104,12 @@ class SearchSpace(Grammar):
     def deriver(self) -> Deriver:
         """Derives the networks."""
         return Deriver(self)
+
+    @property
+    def program(self) -> Program:
+        """The expressions of the space, as earlier versions offered them. Deprecated: use ``deriver.program``."""
+        warnings.warn("SearchSpace.program is now SearchSpace.deriver.program", DeprecationWarning, stacklevel=2)
+        return self.deriver.program
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the text and what may differ from it, so that later versions can read a pickled space."""

@@ -30,9 +30,12 @@ from explorer.store.trials import (
     read_trials,
     trials_frame,
 )
+from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     import pandas
+else:
+    pandas = LazyModule("pandas")
 
 TERMS = ("data", "split", "recipe", "epochs")  # entries of a fingerprint that change what is trained
 

@@ -162,6 +162,7 @@ class SearchSettings(Settings):
         f"Zero-cost scores to store with each network's accuracy: {', '.join(SCORES)}.",
         Names(check_scores),
         metavar="NAME,...",
+        accepts="Iterable[str] | str",
     )
     retry_failed: bool = setting(
         False,
@@ -181,6 +182,7 @@ class SearchSettings(Settings):
         in_python="One or several texts or Limits; an empty list removes all.",
         flag="--limit",
         metavar="LIMIT",
+        accepts="Iterable[Limit | str] | Limit | str | None",
     )
     objectives: Mapping[str, str] = setting(
         OBJECTIVES,
@@ -227,6 +229,7 @@ class SearchSettings(Settings):
         in_python="None keeps the study in memory.",
         metavar="URL",
         envvar="EXPLORER_STORAGE",
+        accepts="str | PathLike[str] | None",
     )
     evaluate: Evaluate | None = setting(
         None,
