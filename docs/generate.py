@@ -1,24 +1,28 @@
 """Writes the generated pages: ops.md from the ops, settings.md from the settings, errors.md and published.md from
 tables of the tests.
 
-``python -m docs.generate`` writes these pages and the schema of space files. A test checks that they are up to date.
+``python -m docs.generate`` writes these pages, the schema of space files, and what type checkers read: the stub of the
+package and the keywords of functions that take settings. A test checks that they are up to date.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from explorer import _PUBLIC as PUBLIC
 from explorer.cli.running import SPACE
 from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Argument, Op
 from explorer.networks.ops.merge import MERGES, Merge
-from explorer.settings.settings import Setting
+from explorer.settings.settings import Setting, Settings
 from explorer.space.json_schema import SCHEMA_FILE, schema_text
 from explorer.space.search_space import parse_space
 from explorer.study.settings import SearchSettings
@@ -228,15 +232,28 @@ settings = SearchSettings.make({{"trials": 50, "data": "digits"}})  # from explo
 explorer.search(space, settings, sampler="random")  # keywords replace single settings
 ```
 
-The settings file is YAML. A setting that is not in the file has its default. An unknown or repeated key is an error.
-`null` is the default that the table describes. Paths are relative to the working folder.
+The settings file is YAML. A value is written as for the option: `trials: 1k`, `study: 123`, `seconds: 2h`. A key is the
+name of the setting or of its option (`time`). An unknown or repeated key is an error. Paths are relative to the working
+folder. `--config` may be repeated; a later file overrides an earlier one.
+
+Of several values, the first of this list is used:
+
+1. the command line; `--no-retry-failed` switches off a flag of the file, and `--limit none` removes its limits;
+2. the settings file, unless its value is `null`, which is the same as leaving the setting out;
+3. the environment variable, for `storage` and `data_dir`;
+4. the default. The `null` of a default in the table means that the program chooses, as the text describes.
+
+`--print-config` writes `null` for `storage` and `data_dir` if nothing sets them, so that the environment variable still
+applies when the file is used. Only Python can keep a study in memory (`storage=None`).
 """
 
 
 def setting_row(setting: Setting) -> str:
     option, default = "Python only", f"`{json.dumps(setting.kind.write(setting.default))}`"
     if setting.flag is not None:
-        option = f"`{setting.flag} {setting.metavar}`" if setting.metavar else f"`{setting.flag}`"
+        option = ", ".join(
+            f"`{each} {setting.metavar}`" if setting.metavar else f"`{each}`" for each in setting.options
+        )
     if setting.command_default is not None:
         default += f"; on the command line `{setting.command_default}`"
     about = setting.help
@@ -251,16 +268,73 @@ def settings_table(settings: Iterable[Setting]) -> str:
     return head + "\n".join(map(setting_row, settings)) + "\n"
 
 
-def settings_page() -> str:
+def search_settings() -> list[Setting]:
+    """Return the settings of a search that are not those of a training."""
     training = {each.name for each in TrainingSettings.described()}
-    further = [each for each in SearchSettings.described() if each.name not in training]
+    return [each for each in SearchSettings.described() if each.name not in training]
+
+
+def settings_page() -> str:
     return "\n".join(
         [
             SETTINGS_HEAD,
             "A study created with other values of the settings marked in the last column cannot be resumed.\n",
             f"## Settings of a training\n\n{settings_table(TrainingSettings.described())}",
-            f"## Settings of a search\n\n{settings_table([SPACE, *further])}",
+            f"## Settings of a search\n\n{settings_table([SPACE, *search_settings()])}",
         ]
+    )
+
+
+def options_module(cls: type[Settings], classes: Mapping[str, tuple[str, Iterable[Setting]]]) -> str:
+    """Return a module of ``TypedDict`` classes with the settings of a class.
+
+    Args:
+        cls: The class of the settings.
+        classes: Name of each class -> its base class, and its settings.
+    """
+    found = {"TypedDict": "typing", "TrainingOptions": "explorer.training.options"}
+    for module in (TrainingSettings, cls):  # the annotations mean what the modules of the settings import
+        for node in ast.walk(ast.parse(inspect.getsource(inspect.getmodule(module)))):
+            if isinstance(node, ast.ImportFrom):
+                found |= {alias.name: node.module for alias in node.names}
+    used = [word for base, settings in classes.values() for word in (base, *(each.accepts for each in settings))]
+    names = set(re.findall(r"[A-Za-z]\w*", " ".join(used))) - set(classes)
+    imported = {module: sorted(name for name in names if found.get(name) == module) for module in found.values()}
+    lines = [f"from {module} import {', '.join(imported[module])}" for module in sorted(imported) if imported[module]]
+    own = [line for line in lines if line.startswith("from explorer")]
+    parts = [
+        f'"""The keywords of functions that take ``{cls.__name__}``, for type checkers.\n\n'
+        'Written by ``python -m docs.generate``; change the fields of the settings instead.\n"""\n',
+        "from __future__ import annotations\n",
+        "\n".join([*(line for line in lines if line not in own), "", *own]) + "\n",
+    ]
+    for name, (base, settings) in classes.items():
+        about = f'"""Keywords that replace single values of ``{cls.__name__}``."""'
+        fields = "\n".join(f"    {each.name}: {each.accepts}" for each in settings)
+        parts.append(f"\nclass {name}({base}, total=False):\n    {about}\n\n{fields}\n")
+    return "\n".join(parts)
+
+
+def training_options() -> str:
+    of_train = [each for each in TrainingSettings.described() if each.name != "data"]  # its own parameter of ``train``
+    data = [each for each in TrainingSettings.described() if each.name == "data"]
+    return options_module(
+        TrainingSettings, {"TrainOptions": ("TypedDict", of_train), "TrainingOptions": ("TrainOptions", data)}
+    )
+
+
+def search_options() -> str:
+    return options_module(SearchSettings, {"SearchOptions": ("TrainingOptions", search_settings())})
+
+
+def public_stub() -> str:
+    """Return the stub of the package, which tells type checkers what its public names stand for."""
+    names = sorted(PUBLIC.items(), key=lambda item: (item[1], item[0]))
+    imports = "\n".join(f"from {module} import {attribute} as {name}" for name, (module, attribute) in names)
+    listed = "\n".join(f'    "{name}",' for name in sorted(PUBLIC))
+    return (
+        f"# Written by `python -m docs.generate` from the table in __init__.py.\n\n{imports}\n\n"
+        f"__all__ = [\n{listed}\n]\n__version__: str\n"
     )
 
 
@@ -270,6 +344,9 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "errors.md": errors_page,
     ROOT / "docs" / "published.md": published_page,
     ROOT / "docs" / "settings.md": settings_page,
+    ROOT / "explorer" / "__init__.pyi": public_stub,
+    ROOT / "explorer" / "training" / "options.py": training_options,
+    ROOT / "explorer" / "study" / "options.py": search_options,
     ROOT / "search_spaces" / SCHEMA_FILE: schema_text,
 }
 

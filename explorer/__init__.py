@@ -15,7 +15,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-# Public name -> its module and its name there.
+from explorer.former_names import install as _find_former_modules
+
+# Public name -> the module and the attribute that it stands for.
 _PUBLIC = {
     "Architecture": ("explorer.networks.architecture", "Architecture"),
     "Derivation": ("explorer.space.choices", "Derivation"),
@@ -43,6 +45,7 @@ _PUBLIC = {
 
 __all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"
+_find_former_modules()
 
 
 def __getattr__(name: str) -> Any:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
+from explorer.former_names import moved
+
 State = Literal["running", "complete", "stopped", "failed", "cached", "rejected", "interrupted"]
 STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached", "rejected", "interrupted")
+globals()["__getattr__"] = partial(moved, __name__)  # finds what an earlier version had here, unseen by type checkers
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,13 @@ class TrialRecord:
     revision: int = 0
     duration: float | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Restore a pickled record. One of an earlier version has no values of the fields that were added later."""
+        names = [each.name for each in fields(self)]
+        for later in ("expected", "duration", "failure")[: len(names) - len(state)]:
+            names.remove(later)
+        self.__init__(**dict(zip(names, state)))  # type: ignore[misc]
 
     def __hash__(self) -> int:  # mappings have no hash; these fields distinguish records
         return hash((self.number, self.digest, self.state, self.revision))

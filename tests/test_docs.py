@@ -12,7 +12,7 @@ from explorer.networks.ops import registry
 
 @pytest.mark.parametrize(("path", "content"), PAGES.items(), ids=lambda value: getattr(value, "name", ""))
 def test_generated_pages_are_up_to_date(path, content):
-    """docs/ops.md, docs/errors.md and the schema equal the output of `python -m docs.generate`."""
+    """The generated pages, the schema and the types for type checkers equal the output of `python -m docs.generate`."""
     assert path.read_text() == content(), "run: python -m docs.generate"
 
 

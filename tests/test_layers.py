@@ -15,7 +15,8 @@ MAX_FILES = 20
 
 
 def test_imports_run_down_the_layers():
-    """No package imports one above or beside it, not even in functions, so there are no import cycles."""
+    """No package imports one above or beside it, and no two modules of a package import each other, not even in
+    functions."""
     program = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr

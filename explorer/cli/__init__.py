@@ -200,7 +200,12 @@ def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
     context = _command_context(error)
     if context is None:
         return f"No such option {word!r} before the command; put options after it, as in explorer studies --json"
-    known = [name for param in context.command.params for name in param.opts if name.startswith("--")]
+    known = [
+        name
+        for param in context.command.params
+        for name in (*param.opts, *param.secondary_opts)
+        if name.startswith("--")
+    ]
     return f"No such option {word!r}{did_you_mean('--' + word.lstrip('-'), known)}"
 
 

@@ -183,11 +183,9 @@ def _memory() -> Check:
 
 
 def _gpu() -> Check:
-    try:
-        match = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", Path("/proc/driver/nvidia/version").read_text())
-        driver_version = match[1] if match else "of an unknown version"
-    except OSError:
-        driver_version = ""
+    from explorer.system.environment import nvidia_driver
+
+    driver_version = nvidia_driver()
     nvml = "nvidia-smi found" if shutil.which("nvidia-smi") else "no nvidia-smi"
     import torch
 

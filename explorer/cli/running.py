@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
@@ -59,21 +60,28 @@ def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
 @click.option(
     "--config",
     type=click.Path(),
+    multiple=True,
     metavar="FILE",
-    help="Settings file (YAML); options of the command line override it.",
+    help="Settings file (YAML); a later one overrides an earlier one. The order is: command line, settings file,"
+    " environment, default.",
 )
 @setting_options(_without_storage(SEARCH))
 @click.option("--print-config", is_flag=True, help="Print the effective settings as a settings file, and exit.")
 @as_json
 @storage
-def search(config: str | None, print_config: bool, as_json: bool, **options: Any) -> None:
+def search(config: tuple[str, ...], print_config: bool, as_json: bool, **options: Any) -> None:
     """Train networks of SPACE and find the frontier of accuracy versus cost. The same command resumes the study."""
     from explorer.space.search_space import load_space
     from explorer.study import run_search
 
-    values = effective_values(options, read_settings(config, SEARCH) if config else {})
+    from_files: dict[str, Any] = {}
+    for file in config:
+        from_files |= read_settings(file, SEARCH)
+    values = effective_values(options, from_files)
     if print_config:
-        SearchSettings.make({name: value for name, value in values.items() if name != SPACE.name})  # checks them
+        from explorer.study.plan import check_settings
+
+        check_settings(SearchSettings.make({name: value for name, value in values.items() if name != SPACE.name}))
         click.echo(_config(values), nl=False)
         return
     space = values.pop(SPACE.name)
@@ -84,7 +92,14 @@ def search(config: str | None, print_config: bool, as_json: bool, **options: Any
 
 
 def _config(values: Mapping[str, Any]) -> str:
-    """Return the settings file that holds these values. A storage with a password has to be in EXPLORER_STORAGE."""
+    """Return the settings file that holds these values.
+
+    A setting that an environment variable can set is ``null`` if it has its default, so that the variable still applies
+    when the file is used. A storage with a password is left to EXPLORER_STORAGE.
+    """
+    source = click.get_current_context().get_parameter_source
+    by_default = [each.name for each in SEARCH if each.envvar and source(each.name) is ParameterSource.DEFAULT]
+    values = {**values, **dict.fromkeys(by_default)}
     if not has_password(values["storage"] or ""):
         return write_settings(values, SEARCH)
     return write_settings(values, _without_storage(SEARCH)) + "# storage: has a password; set EXPLORER_STORAGE\n"

@@ -42,7 +42,7 @@ def setting_option(setting: Setting, **changes: Any) -> Callable[[F], F]:
     """
     described: dict[str, Any] = {"help": setting.help}
     if isinstance(setting.kind, Flag):
-        described |= {"is_flag": True}
+        described |= {"is_flag": True, "default": setting.default}
     else:
         if setting.kind.range:
             described["help"] += f"  [{setting.kind.range}]"
@@ -53,8 +53,7 @@ def setting_option(setting: Setting, **changes: Any) -> Callable[[F], F]:
             described |= {"multiple": True, "default": None, "callback": _read_all(setting)}
         else:
             described |= {"type": SettingType(setting)}
-    assert setting.flag is not None
-    return click.option(setting.flag, setting.name, **{**described, **changes})
+    return click.option("/".join(setting.options), setting.name, **{**described, **changes})
 
 
 def _read_all(setting: Setting) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], Any]:
@@ -84,11 +83,11 @@ def setting_options(settings: Iterable[Setting]) -> Callable[[F], F]:
 def effective_values(options: Mapping[str, Any], from_file: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the values of options with those of a settings file.
 
-    A value typed on the command line comes first, then the settings file, then environment variable and default.
+    A value typed on the command line comes first, then the settings files, then environment variable and default.
 
     Args:
         options: Values of the options by name.
-        from_file: Values of the settings file by name.
+        from_file: Values of the settings files by name.
     """
     ctx, values = click.get_current_context(), dict(options)
     for name, value in from_file.items():

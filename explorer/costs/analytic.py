@@ -120,6 +120,9 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
         architecture: The network.
         batch: Images per batch; affects only ``peak_memory_bytes``.
         dtype: A key of ``BYTES_PER_ELEMENT``; affects only ``peak_memory_bytes``.
+
+    Returns:
+        The cost; except ``peak_memory_bytes``, it is that of one image.
     """
     require_architecture(architecture)
     cache: CountsCache = {}

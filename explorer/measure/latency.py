@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from explorer.errors import MeasurementError
+from explorer.measure import reference
 from explorer.measure.child import measure_in_child
 from explorer.measure.cpu import Cpu
 from explorer.measure.cuda import Cuda
 from explorer.measure.fold import InferenceForm, inference_form
-from explorer.measure.predictor import reference
 from explorer.measure.protocol import (
     VERSION,
     MeasurementFailed,

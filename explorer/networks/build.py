@@ -26,6 +26,9 @@ def build_network(architecture: Architecture, seed: int = 0, *, zero_init_last_n
         architecture: The network to build.
         seed: The seed of the initial weights.
         zero_init_last_norm: Whether residual blocks start as their shortcut (``zero_last_norm``); default False.
+
+    Returns:
+        The network, in training mode.
     """
     require_architecture(architecture)
     generator = torch.Generator().manual_seed(seed)

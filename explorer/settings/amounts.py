@@ -17,7 +17,7 @@ _UNIT_WORDS = {
 }
 _UNIT_LETTERS = {word: letter for letter, words in _UNIT_WORDS.items() for word in words}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?(?:ytes)?\s*", re.IGNORECASE)
+_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?(?:e\+?\d{1,2})?)\s*([kmgt]?)i?b?(?:ytes)?\s*", re.IGNORECASE)
 
 
 def parse_whole(text: str) -> int:
@@ -63,7 +63,7 @@ def parse_seconds(text: str) -> float:
 
 def _seconds(text: str) -> float:
     """Return the seconds of a text in lower case; 0 if it is not a time."""
-    if re.fullmatch(r"\d+(?:\.\d+)?(?:e\d)?", text):
+    if re.fullmatch(r"\d+(?:\.\d+)?(?:e[+-]?\d{1,2})?", text):
         return float(text)
     if match := re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", text):
         return 3_600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
@@ -79,8 +79,8 @@ def parse_bytes(text: str) -> int:
     """Parse an amount of memory.
 
     Args:
-        text: An amount such as ``512M``, ``8GB`` or a number of bytes; the letters K, M, G and T stand for powers of
-            1024.
+        text: An amount such as ``512M``, ``8GB`` or a number of bytes such as ``8.5e9``; the letters K, M, G and T
+            stand for powers of 1024.
 
     Returns:
         The amount in bytes.
@@ -88,7 +88,7 @@ def parse_bytes(text: str) -> int:
     Raises:
         ValueError: The text is not an amount of memory above 0.
     """
-    match = _BYTES.fullmatch(text)
+    match = _BYTES.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
     amount = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
     if not amount:
         raise ValueError(f"{text!r} is not an amount of memory; write 512M or 8G")

@@ -18,11 +18,16 @@ from explorer.system.files import read_regular
 
 MAX_BYTES = 1 << 20  # a settings file has a few kilobytes; the limit guards against reading another file by mistake
 MAX_DEPTH = 8  # settings need two levels, as a recipe's fields; the limit guards against endless recursion
-SCALARS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
+NULL = "tag:yaml.org,2002:null"
+TIME = "tag:yaml.org,2002:timestamp"  # YAML's type of 2026-11-30, which is text here
+SCALARS = (NULL, TIME, *(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "str")))
 
 
 def read_settings(path: str | Path, settings: Iterable[Setting]) -> dict[str, Any]:
     """Read a settings file.
+
+    A single value is read as its option on the command line is: ``trials: 1k``, ``study: 123``. A key is the name of a
+    setting or of its option. A key whose value is ``null`` counts as left out.
 
     Args:
         path: Path of the file.
@@ -39,13 +44,14 @@ def read_settings(path: str | Path, settings: Iterable[Setting]) -> dict[str, An
         text = read_regular(Path(path), MAX_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise SettingError(f"{path}: the settings file cannot be read: {reason}") from error
+        raise SettingError(f"{str(path) or repr('')}: the settings file cannot be read: {reason}") from error
     known = {each.name: each for each in settings}
-    return {key: _read(path, known[key], node) for key, node in _entries(path, _compose(path, text), known)}
+    entries = _entries(path, _compose(path, text), known)
+    return {name: _read(path, known[name], node) for name, node in entries.items() if node.tag != NULL}
 
 
 def write_settings(values: Mapping[str, Any], settings: Iterable[Setting]) -> str:
-    """Return the text of a settings file that holds these values.
+    """Return the text of a settings file that holds these values. None is written as ``null``, the default.
 
     Args:
         values: Values by the names of the settings.
@@ -71,20 +77,22 @@ def _compose(path: str | Path, text: str) -> Node | None:
     return node
 
 
-def _entries(path: str | Path, node: Node | None, known: Mapping[str, Setting]) -> list[tuple[str, Node]]:
-    """Return the keys and values of the file's mapping. Raises SettingError for an unknown key."""
+def _entries(path: str | Path, node: Node | None, known: Mapping[str, Setting]) -> dict[str, Node]:
+    """Return the values of the file's mapping by setting. Raises SettingError for an unknown or repeated key."""
     if node is None:
-        return []
+        return {}
     if not isinstance(node, MappingNode):
         raise _problem(path, node, f"a settings file is a mapping of {', '.join(known)}")
     options = {_plain(each.flag): each.name for each in known.values() if each.flag}
-    entries = []
+    entries: dict[str, Node] = {}
     for key, value in _pairs(path, node):
-        if key not in known:
-            meant = options.get(_plain(key))
-            near = f"; did you mean {meant!r}?" if meant else did_you_mean(key, known)
-            raise _problem(path, node, f"unknown setting {key!r}{near or '; known: ' + ', '.join(known)}", key)
-        entries.append((key, value))
+        name = key if key in known else options.get(_plain(key))
+        if name is None:
+            near = did_you_mean(key, known) or f"; known: {', '.join(known)}"
+            raise _problem(path, node, f"unknown setting {key!r}{near}", key)
+        if name in entries:
+            raise _problem(path, node, f"{key!r} repeats the setting {name!r}", key)
+        entries[name] = value
     return entries
 
 
@@ -96,8 +104,8 @@ def _plain(flag: str) -> str:
 def _read(path: str | Path, setting: Setting, node: Node) -> Any:
     """Return the checked value of a setting. Raises SettingError with line and column."""
     value = _value(path, node, 1)
-    if value is None and setting.optional:
-        return None
+    if isinstance(node, ScalarNode):
+        value = node.value  # as typed, since the type that YAML gives it may be another than the setting's
     try:
         return setting.kind.read(setting.name, value)
     except (ValueError, ExplorerError) as error:
@@ -116,6 +124,8 @@ def _value(path: str | Path, node: Node, depth: int) -> Any:
         return [_value(path, each, depth + 1) for each in node.value]
     if not isinstance(node, ScalarNode) or node.tag not in SCALARS:
         raise _problem(path, node, f"tag {str(node.tag)[:60]!r}; a settings file has text, numbers, true, false, null")
+    if node.tag == TIME:
+        return node.value
     try:
         return SafeConstructor(loader=YAML(typ="safe", pure=True)).construct_object(node)
     except (YAMLError, ValueError) as error:

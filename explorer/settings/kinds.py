@@ -72,7 +72,10 @@ class Text(Kind):
 
 
 class Flag(Kind):
-    """True or False."""
+    """True or False; as text ``true`` or ``false``."""
+
+    def parse(self, text: str) -> Any:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
 
     def check(self, name: str, value: Any) -> bool:
         if value not in (True, False):

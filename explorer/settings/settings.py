@@ -12,11 +12,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from explorer.errors import SettingError, did_you_mean
 from explorer.settings.kinds import Flag, Kind
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -36,6 +37,7 @@ class Setting:
         envvar: Environment variable that sets the option; empty text for none.
         in_fingerprint: Whether the value is part of a study's fingerprint: another value is another study.
         annotation: Type annotation, as in the source code.
+        accepts: Type annotation of the values that a caller may give, which the kind converts.
     """
 
     name: str
@@ -49,6 +51,14 @@ class Setting:
     envvar: str = ""
     in_fingerprint: bool = False
     annotation: str = "Any"
+    accepts: str = "Any"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The command-line option, and for a flag the one that switches it off; empty if only Python can set it."""
+        if self.flag is None:
+            return ()
+        return (self.flag, self.flag.replace("--", "--no-", 1)) if isinstance(self.kind, Flag) else (self.flag,)
 
     @property
     def default_typed(self) -> str:
@@ -78,6 +88,7 @@ def setting(
     envvar: str = "",
     command_default: Any = None,
     in_fingerprint: bool = False,
+    accepts: str = "",
 ) -> Any:
     """Return a field of a ``Settings`` class.
 
@@ -91,6 +102,7 @@ def setting(
         envvar: Environment variable that sets the option; empty text for none.
         command_default: Default on the command line; None if it is ``default``.
         in_fingerprint: Whether the value is part of a study's fingerprint.
+        accepts: Type annotation of the values that a caller may give; that of the field by default.
     """
     described = {
         "default": default,
@@ -102,6 +114,7 @@ def setting(
         "envvar": envvar,
         "command_default": command_default,
         "in_fingerprint": in_fingerprint,
+        "accepts": accepts,
     }
     if isinstance(default, dict):  # a dataclass rejects a mutable default
         return field(default_factory=lambda: dict(default), metadata=described)
@@ -171,6 +184,7 @@ def _own(cls: type[Settings]) -> Iterator[Setting]:
         if "kind" in each.metadata:
             flag = each.metadata["flag"]
             described = {**each.metadata, "flag": f"--{each.name.replace('_', '-')}" if flag == "" else flag}
+            described["accepts"] = each.metadata["accepts"] or str(each.type)
             yield Setting(name=each.name, annotation=str(each.type), **described)
 
 
@@ -184,10 +198,11 @@ def _nested(cls: type[Settings]) -> dict[str, type[Settings]]:
     return nested
 
 
-def takes_settings(cls: type[Settings]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def takes_settings(cls: type[Settings]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Return a decorator that makes each setting of a class a keyword argument of a function.
 
-    The function must have a parameter ``settings``. Callers pass it, or keywords, or both: the keywords override the
+    The function must have a parameter ``settings``, which is never None when it runs. For type checkers it also has
+    ``**options``, which is empty when it runs. Callers pass settings, or keywords, or both: the keywords override the
     values of ``settings``, or else the defaults. A parameter of the function with the name of a setting replaces that
     keyword. The signature of the decorated function lists every setting, and a line ``{settings}`` under ``Args:`` in
     its docstring becomes one line per setting.
@@ -196,8 +211,10 @@ def takes_settings(cls: type[Settings]) -> Callable[[Callable[..., T]], Callable
         cls: The class of the settings.
     """
 
-    def decorate(function: Callable[..., T]) -> Callable[..., T]:
-        signature = inspect.signature(function)
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        declared = inspect.signature(function)
+        named = [each for each in declared.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        signature = declared.replace(parameters=named)
         own = signature.parameters
         described = [each for each in cls.described() if each.name not in own]
         names = {each.name for each in described}
@@ -228,10 +245,9 @@ def _with_settings(signature: inspect.Signature, described: list[Setting]) -> in
     """Return the signature with a keyword for each setting, placed before the function's own keywords."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = dict(signature.parameters)
-    own["settings"] = own["settings"].replace(default=None, annotation=f"{own['settings'].annotation} | None")
-    made = [
-        inspect.Parameter(each.name, keyword, default=each.default, annotation=each.annotation) for each in described
-    ]
+    annotation = own["settings"].annotation.removesuffix(" | None")
+    own["settings"] = own["settings"].replace(default=None, annotation=f"{annotation} | None")
+    made = [inspect.Parameter(each.name, keyword, default=each.default, annotation=each.accepts) for each in described]
     before = [each for each in own.values() if each.kind is not keyword]
     after = [each for each in own.values() if each.kind is keyword]
     return signature.replace(parameters=[*before, *made, *after])

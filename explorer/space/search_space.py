@@ -8,8 +8,9 @@ import os
 import random
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, SupportsIndex, overload
 
@@ -19,6 +20,7 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
+from explorer.space.derive.layers import Program
 from explorer.space.grammar import Grammar
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
@@ -28,6 +30,7 @@ from explorer.system.files import read_regular
 
 FORMAT = 1
 MAX_INDEX_DIGITS = 1_000
+PICKLED = ("text", "source", "input", "classes", "validated")  # attributes of a space
 Which = Derivation | Mapping[str, str] | str | SupportsIndex
 
 
@@ -37,6 +40,9 @@ def load_space(path: str | os.PathLike[str]) -> SearchSpace:
     Args:
         path: A path, or the name of a shipped space: ``preact_variants.yaml`` or ``preact_variants``. A file in the
             working folder comes before a shipped space of the same name.
+
+    Returns:
+        The space.
 
     Raises:
         SpaceError: With all errors found, if the file cannot be read or is not a valid space.
@@ -55,6 +61,9 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
     Args:
         text: The text, or its bytes in UTF-8.
         source: The file's name, as errors print it.
+
+    Returns:
+        The space.
 
     Raises:
         SpaceError: With all errors found, if the text is not a valid space.
@@ -96,9 +105,20 @@ class SearchSpace(Grammar):
         """Derives the networks."""
         return Deriver(self)
 
+    @property
+    def program(self) -> Program:
+        """The expressions of the space, as earlier versions offered them. Deprecated: use ``deriver.program``."""
+        warnings.warn("SearchSpace.program is now SearchSpace.deriver.program", DeprecationWarning, stacklevel=2)
+        return self.deriver.program
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields alone; counts are computed again when needed."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the text and what may differ from it, so that later versions can read a pickled space."""
+        return {name: getattr(self, name) for name in PICKLED}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Parse the text again. Earlier versions pickled further attributes, which are not needed."""
+        grammar, _ = parse_grammar(state["text"].encode(), state["source"])
+        vars(self).update(vars(grammar), **{name: state[name] for name in PICKLED})
 
     def count(self) -> int:
         """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.

@@ -6,6 +6,7 @@ limits, the places of its data and, on request, the recorded code of the user's 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -47,12 +48,15 @@ class StudySummary:
     changed: float
 
 
-def open_study(storage: str = DEFAULT_STORAGE, name: str = "") -> Study:
+def open_study(storage: str | os.PathLike[str] = DEFAULT_STORAGE, name: str = "") -> Study:
     """Open a study for reading.
 
     Args:
         storage: A URL (``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``) or the path of an SQLite file.
         name: The study's name. May be empty if the storage has only one study.
+
+    Returns:
+        The study; it can only be read.
 
     Raises:
         StoreError: The storage does not exist or cannot be read, or it has no study of this name.

@@ -30,9 +30,12 @@ from explorer.store.trials import (
     read_trials,
     trials_frame,
 )
+from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     import pandas
+else:
+    pandas = LazyModule("pandas")
 
 TRAINING_SETTINGS = ("data", "split", "recipe", "epochs")  # fingerprint entries that affect trained networks
 

@@ -12,9 +12,12 @@ from explorer.store.checking import DamagedRow, check_row, damage_at, describe, 
 from explorer.store.database import StudyIdentity
 from explorer.store.rows import STATE, read_row, select_trials, to_record, trial_row
 from explorer.store.schema import environments, trials
+from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     import pandas
+else:
+    pandas = LazyModule("pandas")
 
 
 def read_trials(
@@ -175,8 +178,6 @@ def trials_frame(records: Sequence[TrialRecord], objectives: Iterable[str]) -> p
         records: The trials.
         objectives: The names of the study's objectives.
     """
-    import pandas
-
     choices = dict.fromkeys(name for record in records for name in record.choices)
     measured = dict.fromkeys([*objectives, *(name for record in records for name in record.objectives)])
     numbers = dict.fromkeys([*measured, *(name for record in records for name in record.costs)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from explorer.analysis.distributions import Comparison, Sample, compare_errors
 from explorer.analysis.quantities import COSTS, TRAINED
@@ -24,6 +24,7 @@ from explorer.study.plan import DEFAULT_DATA, make_plan
 from explorer.study.search import run_search
 from explorer.study.settings import SearchSettings
 from explorer.system.signals import interruption
+from explorer.training.options import TrainingOptions
 from explorer.training.settings import TrainingSettings
 
 NETWORKS = 20  # random networks per space, by default
@@ -33,7 +34,7 @@ NETWORKS = 20  # random networks per space, by default
 def compare_spaces(
     a: str,
     b: str,
-    settings: TrainingSettings,
+    settings: TrainingSettings | None = None,
     *,
     storage: str = DEFAULT_STORAGE,
     cost: str = "macs",
@@ -41,6 +42,7 @@ def compare_spaces(
     workers: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[TrainingOptions],
 ) -> Comparison:
     """Compare two spaces at equal ``cost``.
 
@@ -63,6 +65,7 @@ def compare_spaces(
     Raises:
         ExplorerError: StudyError if the two were trained with different settings, and the errors of ``run_search``.
     """
+    assert settings is not None
     check_storage(storage)
     try:
         names = study_names(open_for_reading(storage))

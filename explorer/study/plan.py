@@ -17,6 +17,7 @@ from explorer.data.catalogue import EMBEDDED, data_place
 from explorer.data.dataset import load_data
 from explorer.errors import StudyError, did_you_mean
 from explorer.space.search_space import SearchSpace
+from explorer.store.studies import check_name
 from explorer.study.candidates import Candidates, OwnCost
 from explorer.study.fingerprint.fingerprint import make_fingerprint
 from explorer.study.fingerprint.function_code import short_name
@@ -165,6 +166,20 @@ def _check_limits(limits: Sequence[Limit], known: Sequence[str]) -> None:
                 f"no network keeps both {low} and {high}; change one of them, or remove the study's limits with "
                 "--limit none (limits='none')"
             )
+
+
+def check_settings(settings: SearchSettings) -> None:
+    """Raise ExplorerError for settings of a training search that are invalid with every space and on every machine.
+
+    Args:
+        settings: The settings, without ``evaluate``.
+    """
+    if settings.study is not None:
+        check_name(settings.study)
+    known = known_costs(settings.costs or {}, _measures_latency(settings))
+    _expected(settings.objectives, known, own_evaluation=False)
+    _check_limits(settings.limits or (), known)
+    settings.training.resolved(settings.training.data or DEFAULT_DATA)
 
 
 def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:

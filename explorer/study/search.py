@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 from explorer.analysis.limits import parse_limit
 from explorer.errors import SearchFailed, StoreError, StudyError
@@ -26,6 +27,7 @@ from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.events import Progress
 from explorer.study.loop import SearchLoop
+from explorer.study.options import SearchOptions
 from explorer.study.plan import Plan, make_plan
 from explorer.study.resuming import open_or_create_study, study_name
 from explorer.study.samplers.registry import make_sampler
@@ -77,7 +79,13 @@ class SearchResult:
 
 
 @takes_settings(SearchSettings)
-def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progress | None = None) -> SearchResult:
+def run_search(
+    space: SearchSpace,
+    settings: SearchSettings | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[SearchOptions],
+) -> SearchResult:
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
 
     Args:
@@ -94,6 +102,7 @@ def run_search(space: SearchSpace, settings: SearchSettings, *, progress: Progre
         ExplorerError: StudyError, StoreError, DataError, TrainingError or SpaceError; RecordLost if the database can be
             neither written nor read at the end.
     """
+    assert settings is not None
     exit_while_importing()
     began = time.monotonic()
     if not isinstance(space, SearchSpace):
@@ -136,7 +145,13 @@ def _opened_again(database: Database, storage: str, name: str) -> Study:
 
 
 @takes_settings(SearchSettings)
-def search(space: SearchSpace, settings: SearchSettings, *, progress: Progress | None = None) -> Study:
+def search(
+    space: SearchSpace,
+    settings: SearchSettings | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[SearchOptions],
+) -> Study:
     """Search ``space`` for the Pareto front of the objectives and return the study, for scripts.
 
     The same call again resumes the study. Its data, objectives, recipe and epochs stay; trials, time, seed, workers,

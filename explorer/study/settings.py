@@ -8,8 +8,9 @@ from typing import Any
 
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import COSTS, LATENCY, SCORES, TRAINED, directions
-from explorer.errors import ExplorerError, SettingError
+from explorer.errors import SettingError
 from explorer.scoring.names import check_scores
+from explorer.settings.frozen import FrozenDict
 from explorer.settings.kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
 from explorer.settings.settings import Settings, setting
 from explorer.store.database import DEFAULT_STORAGE
@@ -36,7 +37,7 @@ class Objectives(Kind):
         names = value.split(",") if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
             raise SettingError(f"{name} must be names, as in accuracy,macs, found {value!r}")
-        return self.check(name, _directions([each.strip() for each in names if each.strip()]))
+        return self.check(name, _directions(name, [each.strip() for each in names if each.strip()]))
 
     def check(self, name: str, value: Any) -> dict[str, str]:
         if not isinstance(value, Mapping):
@@ -46,16 +47,19 @@ class Objectives(Kind):
         for objective, direction in value.items():
             if direction not in ("max", "min"):
                 raise SettingError(f"objective {objective!r}: a direction is 'max' or 'min', found {direction!r}")
+        return FrozenDict(value)
+
+    def write(self, value: Any) -> Any:
         return dict(value)
 
     def spell(self, value: Any) -> str:
         return ",".join(value)
 
 
-def _directions(names: list[str]) -> dict[str, str]:
+def _directions(name: str, names: list[str]) -> dict[str, str]:
     """Return each name with "max" for an accuracy and "min" for any other quantity."""
     if len(set(names)) != len(names):
-        raise ExplorerError(f"--objectives {','.join(names)!r} names one twice")
+        raise SettingError(f"{name} {','.join(names)!r} names one twice")
     return directions(names)
 
 
@@ -72,7 +76,7 @@ class Limits(Kind):
         if NO_LIMITS not in texts:
             return tuple(parse_limit(each) for each in texts)
         if len(texts) > 1:
-            raise ExplorerError("--limit none removes all limits of a study; leave out the other limits")
+            raise SettingError(f"{name}: 'none' removes all limits of a study; give it alone")
         return ()
 
     def write(self, value: Any) -> Any:
@@ -92,7 +96,8 @@ class Functions(Function):
     """A mapping of name to a function of the caller's, which computes the cost of that name."""
 
     def check(self, name: str, value: Any) -> dict[str, Any]:
-        return {cost: super(Functions, self).check(f"the cost {cost}", each) for cost, each in dict(value).items()}
+        functions = dict(value).items()
+        return FrozenDict({cost: super(Functions, self).check(f"the cost {cost}", each) for cost, each in functions})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +162,7 @@ class SearchSettings(Settings):
         f"Zero-cost scores to store with each network's accuracy: {', '.join(SCORES)}.",
         Names(check_scores),
         metavar="NAME,...",
+        accepts="Iterable[str] | str",
     )
     retry_failed: bool = setting(
         False,
@@ -177,6 +183,7 @@ class SearchSettings(Settings):
         in_python="One or several texts or Limits; an empty list removes all.",
         flag="--limit",
         metavar="LIMIT",
+        accepts="Iterable[Limit | str] | Limit | str | None",
     )
     objectives: Mapping[str, str] = setting(
         OBJECTIVES,
@@ -223,6 +230,7 @@ class SearchSettings(Settings):
         in_python="None keeps the study in memory.",
         metavar="URL",
         envvar="EXPLORER_STORAGE",
+        accepts="str | PathLike[str] | None",
     )
     evaluate: Evaluate | None = setting(
         None,

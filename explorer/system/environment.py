@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 import subprocess
@@ -32,7 +33,7 @@ def describe_environment(device: str = "cpu", threads: int | None = None) -> Env
     device = find_device(device)
     versions = {name: found for name in PACKAGES if (found := _version(name))}
     if device.startswith("cuda"):
-        versions |= {"cuda": str(torch.version.cuda), "driver": _driver_version()}
+        versions |= {"cuda": str(torch.version.cuda), "driver": nvidia_driver() or "unknown"}
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch does not annotate it
         versions |= {"cudnn": str(cudnn)}
     return Environment(
@@ -134,6 +135,20 @@ def cpu_words(cpuinfo: Path = CPU_INFO) -> frozenset[str]:
         return frozenset()
 
 
+def cpu_identity(cpuinfo: Path = CPU_INFO) -> str:
+    """Return an identifier of the processor's model and instruction sets.
+
+    Args:
+        cpuinfo: The file with Linux's description of the CPU.
+    """
+    try:
+        lines = cpuinfo.read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return f"{platform.processor()} {platform.machine()}"
+    named = ("model name", "flags", "Model", "Features", "CPU implementer", "CPU part")
+    return hashlib.sha256("\n".join(line for line in lines if line.startswith(named)).encode()).hexdigest()[:16]
+
+
 def _cpu_name(cpuinfo: Path = CPU_INFO) -> str:
     """Return the model name of the CPU from Linux, or from Python on other systems."""
     try:
@@ -143,12 +158,17 @@ def _cpu_name(cpuinfo: Path = CPU_INFO) -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
-def _driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:
-    """Return the driver version from the kernel module, or from NVML where a container or WSL hides the module."""
+def nvidia_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """Return the version of the NVIDIA driver; empty if there is none, "unknown" if it does not report its version.
+
+    Args:
+        path: The file of the kernel module. A container or WSL may hide it; NVML then reports the version.
+    """
     try:
-        found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", path.read_text())
+        text = path.read_text()
     except OSError:
-        found = None
+        return driver_version()
+    found = re.search(r"Kernel Module\b.*?(\d+\.[\d.]+)", text)
     return found[1] if found else driver_version() or "unknown"
 
 

@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from explorer.networks.ops.conv import is_depthwise
+from explorer.system.environment import cpu_identity
 from explorer.system.user_folders import user_cache
 from explorer.training.device import PRECISIONS, autocast
 
@@ -51,7 +53,12 @@ def choose_precision(
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     images = min(batch_size, PROBE_BATCH)
-    kind = {"cpu": _cpu(), "torch": torch.__version__, "images": [images, *shape], "convolutions": _convolutions(net)}
+    kind = {
+        "cpu": cpu_identity(),
+        "torch": torch.__version__,
+        "images": [images, *shape],
+        "convolutions": _convolutions(net),
+    }
     key = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:16]
     if key not in _chosen:
         path = cache_folder() / f"{key}.json"
@@ -102,22 +109,12 @@ def _convolutions(net: nn.Module) -> str:
     kinds = {"dense": 0, "grouped": 1, "depthwise": 2}
 
     def kind(conv: nn.Conv2d) -> str:
-        return "dense" if conv.groups == 1 else "depthwise" if conv.groups == conv.in_channels else "grouped"
+        return (
+            "dense" if conv.groups == 1 else "depthwise" if is_depthwise(conv.groups, conv.in_channels) else "grouped"
+        )
 
     found = (kind(module) for module in net.modules() if isinstance(module, nn.Conv2d))
     return max(found, key=kinds.__getitem__, default="none")
-
-
-def _cpu() -> str:
-    """Return an identifier of the processor's model and instruction sets."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    except OSError:
-        import platform
-
-        return f"{platform.processor()} {platform.machine()}"
-    named = ("model name", "flags", "Model", "Features", "CPU implementer", "CPU part")
-    return hashlib.sha256("\n".join(line for line in lines if line.startswith(named)).encode()).hexdigest()[:16]
 
 
 def _read(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from explorer.system.environment import find_device
 from explorer.system.files import remove
 from explorer.training.evaluation import Evaluation
 from explorer.training.loop import evaluate_network, train_network
+from explorer.training.options import TrainOptions
 from explorer.training.recipe import Recipe
 from explorer.training.settings import TrainingSettings
 
@@ -45,12 +47,13 @@ class Trained:
 def train_architecture(
     architecture: Architecture,
     data: Dataset | str,
-    settings: TrainingSettings,
+    settings: TrainingSettings | None = None,
     *,
     seed: int = 0,
     threads: int | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
+    **options: Unpack[TrainOptions],
 ) -> Trained:
     """Build ``architecture``, train it and evaluate it on the test split.
 
@@ -71,6 +74,7 @@ def train_architecture(
         DataError: The data are unknown, missing or damaged.
         TrainingError: The network does not fit the data, the loss is no longer finite, or an argument is out of range.
     """
+    assert settings is not None
     if isinstance(data, str):
         dataset = load_data(data, settings.data_dir, settings.subset, skip_damaged=settings.skip_damaged)
     else:

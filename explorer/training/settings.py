@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from os import PathLike, fspath
 from typing import Any
 
+from explorer.settings.frozen import FrozenDict
 from explorer.settings.kinds import Flag, Kind, Name, Text, Whole
 from explorer.settings.settings import Settings, setting
 from explorer.training.recipe import Recipe, default_training
@@ -19,7 +20,11 @@ class RecipeKind(Kind):
     """A recipe as its name, its JSON file or a mapping of its fields; ``training.recipe.recipe`` resolves it."""
 
     def check(self, name: str, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+        if isinstance(value, PathLike):
+            return fspath(value)
+        if not isinstance(value, str):
+            recipe_named(value)  # raises TrainingError; a name or a file is read when training begins
+        return FrozenDict(value) if isinstance(value, Mapping) else value
 
     def write(self, value: Any) -> Any:
         if isinstance(value, Recipe):
@@ -38,6 +43,7 @@ class TrainingSettings(Settings):
         Text(),
         metavar="NAME",
         in_fingerprint=True,
+        accepts="str | PathLike[str] | None",
     )
     data_dir: str | None = setting(
         None,
@@ -45,6 +51,7 @@ class TrainingSettings(Settings):
         Text(),
         metavar="DIR",
         envvar="EXPLORER_DATA",
+        accepts="str | PathLike[str] | None",
     )
     subset: int | None = setting(
         None,
@@ -66,6 +73,7 @@ class TrainingSettings(Settings):
         in_python="Also a Recipe, or a mapping of the fields to change.",
         metavar="NAME",
         in_fingerprint=True,
+        accepts="Recipe | str | PathLike[str] | Mapping[str, Any] | None",
     )
     epochs: int | None = setting(
         None,

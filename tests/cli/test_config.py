@@ -48,6 +48,41 @@ def test_the_file_overrides_defaults_and_the_environment(capsys, place, monkeypa
     assert "storage: sqlite:///environment.db" in run(capsys, "search", "--print-config")[1]
     shown = run(capsys, "search", "--config", "search.yaml", "--limit", "none", "--print-config")[1]
     assert "limits: []" in shown.splitlines()
+    (place / "search.yaml").write_text("storage: null\nsampler: null\nscores: null\nobjectives:\nretry_failed: null\n")
+    shown = run(capsys, "search", "--config", "search.yaml", "--print-config")[1]
+    assert {"storage: sqlite:///environment.db", "sampler: frontier", "scores: []", "retry_failed: false"} <= set(
+        shown.splitlines()
+    )
+
+
+def test_null_is_the_default_storage(capsys, place):
+    """With ``storage: null`` the study is in the default database, not in memory."""
+    (place / "search.yaml").write_text("space: tiny.yaml\nstorage: null\ntrials: 1\n")
+    assert run(capsys, "search", "--config", "search.yaml", *LINE)[0] == 0
+    assert open_study("sqlite:///explorer.db").counts()["complete"] == 1
+
+
+def test_a_printed_file_leaves_the_environment_its_place(capsys, place, monkeypatch):
+    """A printed file holds no storage and no folder of data that nobody gave, so environment variables apply."""
+    printed = run(capsys, "search", "--print-config")[1]
+    assert {"storage: null", "data_dir: null", "device: auto"} <= set(printed.splitlines())
+    (place / "search.yaml").write_text(printed)
+    monkeypatch.setenv("EXPLORER_STORAGE", "sqlite:///environment.db")
+    monkeypatch.setenv("EXPLORER_DATA", "images")
+    again = run(capsys, "search", "--config", "search.yaml", "--print-config")[1]
+    assert {"storage: sqlite:///environment.db", "data_dir: images"} <= set(again.splitlines())
+
+
+@pytest.mark.parametrize("name", ["retry_failed", "new_study", "record_gradients", "skip_damaged"])
+def test_a_flag_of_the_file_can_be_switched_off(capsys, place, name):
+    """``--no-...`` overrides a flag that the file switches on, and of several files the last one wins."""
+    (place / "on.yaml").write_text(f"{name}: true\ntrials: 7\n")
+    (place / "off.yaml").write_text(f"{name}: false\n")
+    flag = f"--no-{name.replace('_', '-')}"
+    config = ("search", "--print-config", "--config", "on.yaml")
+    for options, value in (((), "true"), ((flag,), "false"), (("--config", "off.yaml"), "false")):
+        assert {f"{name}: {value}", "trials: 7"} <= set(run(capsys, *config, *options)[1].splitlines())
+    assert f"did you mean '{flag}'" in run(capsys, "search", f"{flag}x")[2]
 
 
 def test_a_password_is_not_printed(capsys, place, monkeypatch):
@@ -65,7 +100,11 @@ def test_a_password_is_not_printed(capsys, place, monkeypatch):
         ("trials: 3\n", (), "Missing option '--space'"),
         ("space: nowhere.yaml\n", (), "nowhere.yaml:1:1: no such file"),
         ("space: tiny.yaml\n", ("--trials", "0"), "explorer search: Invalid value for '--trials': trials must be"),
-        ("space: tiny.yaml\nrecipe: 5\n", (), "a recipe is a name, a JSON file or a mapping of fields, found 5"),
+        ("space: tiny.yaml\nrecipe: 5\n", (), "unknown recipe '5'"),
+        ("space: tiny.yaml\nrecipe: 5\n", ("--print-config",), "unknown recipe '5'"),
+        ("objectives: [nothing]\n", ("--print-config",), "unknown objective 'nothing'"),
+        ("study: ''\n", ("--print-config",), "study"),
+        ("trials: 3\n", ("--config", ""), "'': the settings file cannot be read"),
     ],
 )
 def test_an_invalid_file_is_one_line_and_status_2(capsys, place, text, options, message):

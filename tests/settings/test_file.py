@@ -20,15 +20,17 @@ def read(tmp_path, text):
 
 
 def test_values_are_read_as_they_are_typed(tmp_path):
-    """A value may have YAML's own type or be the text of the command line."""
+    """A value may have YAML's own type or be the text of the command line, and a key may be that of an option."""
     text = """
-    trials: 1k
+    trials: 1e3
     workers: auto
-    seconds: 1h30m
-    trial_memory: 8G
+    time: 1h30m
+    trial-time: 1.5e2
+    trial_memory: 8.5e9
+    study: 2026-11-30
+    storage: 5
     subset: 300            # a comment
     skip_damaged: true
-    epochs: null
     scores: zen, naswot
     objectives: [accuracy, params]
     limits: none
@@ -38,10 +40,12 @@ def test_values_are_read_as_they_are_typed(tmp_path):
         "trials": 1_000,
         "workers": None,
         "seconds": 5_400.0,
-        "trial_memory": 8 << 30,
+        "trial_seconds": 150.0,
+        "trial_memory": 8_500_000_000,
+        "study": "2026-11-30",
+        "storage": "5",
         "subset": 300,
         "skip_damaged": True,
-        "epochs": None,
         "scores": ("zen", "naswot"),
         "objectives": {"accuracy": "max", "params": "min"},
         "limits": (),
@@ -49,6 +53,12 @@ def test_values_are_read_as_they_are_typed(tmp_path):
     }
     assert read(tmp_path, "# nothing") == {}
     assert SearchSettings.make({"limits": "none"}).limits == ()
+
+
+def test_null_is_left_out(tmp_path):
+    """A setting whose value is null or empty has its default, whatever the setting is."""
+    assert read(tmp_path, "".join(f"{each.name}: null\n" for each in KNOWN)) == {}
+    assert read(tmp_path, "storage: ~\nsampler:\nworkers: auto\n") == {"workers": None}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +72,7 @@ def test_values_are_read_as_they_are_typed(tmp_path):
         {"recipe": {"lr": 1 / 3, "base": "cosine", "nesterov": False}},
         {"recipe": RECIPES["quick"]},
         {"seconds": 0.1 + 0.2, "trial_seconds": 90, "trial_memory": 2**40, "seed": -(2**63), "study": "5"},
-        {"storage": None, "new_study": True, "retry_failed": True, "skip_damaged": True, "sampler": "gp"},
+        {"storage": "null", "new_study": True, "retry_failed": True, "skip_damaged": True, "sampler": "gp"},
     ],
     ids=str,
 )
@@ -82,19 +92,25 @@ def test_a_written_file_is_read_back(tmp_path, given):
     [
         ("trials: 3\nworkers: 2\ntrials: 4\n", "search.yaml:3:1: the key 'trials' is repeated"),
         ("trials: 3\ntrails: 3\n", "search.yaml:2:1: unknown setting 'trails'; did you mean 'trials'?"),
-        ("trial-time: 2h\n", "search.yaml:1:1: unknown setting 'trial-time'; did you mean 'trial_seconds'?"),
-        ("limit: macs<=5\n", "search.yaml:1:1: unknown setting 'limit'; did you mean 'limits'?"),
+        ("seconds: 5\ntime: 2h\n", "search.yaml:2:1: 'time' repeats the setting 'seconds'"),
+        ("time: soon\n", "search.yaml:1:7: 'soon' is not a time; write 90s, 30m or 2h"),
+        ("trials: 8.5\n", "search.yaml:1:9: '8.5' is not a whole number"),
+        ("retry_failed: 1\n", "search.yaml:1:15: retry_failed must be true or false, found '1'"),
+        ("retry_failed: 1.0\n", "search.yaml:1:15: retry_failed must be true or false, found '1.0'"),
         ("xyzzy: 3\n", "search.yaml:1:1: unknown setting 'xyzzy'; known: data, data_dir, subset"),
         ("evaluate: f\n", "search.yaml:1:1: unknown setting 'evaluate'"),
         ("trials: many\n", "search.yaml:1:9: 'many' is not a whole number; write one as in 1000"),
         ("trials: 0\n", "search.yaml:1:9: trials must be at least 1, found 0"),
         ("sampler: tpee\n", "search.yaml:1:10: unknown sampler 'tpee'; known: .*did you mean 'tpe'"),
         ("skip_damaged: yes\n", "search.yaml:1:15: skip_damaged must be true or false, found 'yes'"),
-        ("sampler: null\n", "search.yaml:1:10: unknown sampler None"),
-        ("study: 5\n", "search.yaml:1:8: study must be text, found 5"),
+        ("sampler: 5\n", "search.yaml:1:10: unknown sampler '5'"),
+        ("study: [a]\n", "search.yaml:1:8: study must be text, found .'a'."),
         ("limits:\n- macs<=5M\n- macs\n", "search.yaml:2:1: 'macs' is not a limit"),
-        ("limits: [none, macs<=5M]\n", "search.yaml:1:9: --limit none removes all limits"),
+        ("limits: [none, macs<=5M]\n", "search.yaml:1:9: limits: 'none' removes all limits of a study; give it alone"),
         ("objectives: accuracy,accuracy\n", "search.yaml:1:13: .* names one twice"),
+        ("recipe: {learning_rate: true}\n", "search.yaml:1:9: a recipe has no 'learning_rate'.*did you mean 'lr'"),
+        ("recipe: {lr: 2026-11-30}\n", "search.yaml:1:9: recipe 'custom': lr must be a number"),
+        ("recipe: [quick]\n", "search.yaml:1:9: a recipe is a name, a JSON file or a mapping of fields"),
         ("recipe: {lr: 1, lr: 2}\n", "search.yaml:1:17: the key 'lr' is repeated"),
         ("study: !!python/object:os.system x\n", "search.yaml:1:8: tag 'tag:yaml.org,2002:python/object:os.system'"),
         ("study: &a x\nsampler: *a\n", "search.yaml:1:8: anchor '&a'; write the value out"),

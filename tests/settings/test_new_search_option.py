@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import explorer
-from docs.generate import settings_table
+from docs.generate import options_module, settings_table
 from explorer.cli.running import SEARCH, search, train, worker
 from explorer.cli.setting_options import setting_options
 from explorer.errors import StoreError
@@ -55,6 +55,7 @@ def test_a_new_option_is_one_field(tmp_path):
     shown = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert "--warm-up N Random trials before the sampler. [at least 1] [default: 3]" in shown
     assert inspect.signature(run).parameters["warm_up"].default == 3
+    assert "    warm_up: int\n" in options_module(Wider, {"WiderOptions": ("TrainingOptions", described)})
     assert "    warm_up: Random trials before the sampler." in run.__doc__
     assert "| `warm_up` | `--warm-up N` | `3` | Random trials before the sampler. Range: at least 1. | yes |" in (
         settings_table(described)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 from dataclasses import FrozenInstanceError, dataclass, field
@@ -135,3 +136,20 @@ def test_paths_are_accepted_as_text():
     assert Text().check("folder", Path("a/b")) == "a/b"
     with pytest.raises(SettingError, match="folder must be text, found 5"):
         Text().check("folder", 5)
+
+
+def test_settings_cannot_be_changed_inside():
+    """A mapping in frozen settings cannot be changed, and settings can be hashed, pickled and copied."""
+    from explorer.study.settings import SearchSettings
+
+    given = {"objectives": {"accuracy": "max", "macs": "min"}, "recipe": {"lr": 0.1}, "costs": {"size": len}}
+    settings = SearchSettings.make(given)
+    for mapping in (settings.objectives, settings.costs, settings.training.recipe):
+        with pytest.raises(TypeError, match="settings cannot be changed"):
+            mapping["macs"] = "max"
+        with pytest.raises(TypeError, match="settings cannot be changed"):
+            mapping |= {}
+    given["objectives"]["macs"] = "max"
+    again = SearchSettings.make({**given, "objectives": {"accuracy": "max", "macs": "min"}})
+    assert settings == again and hash(settings) == hash(again) and settings.objectives == {**settings.objectives}
+    assert pickle.loads(pickle.dumps(settings)) == copy.deepcopy(settings) == settings

@@ -567,3 +567,10 @@ def test_a_space_can_be_pickled_after_counting():
     assert len(pickle.dumps(made)) == bare
     assert (again.count(), again.digest, again.unrank(index)) == (made.count(), made.digest, made.unrank(index))
     assert again.architecture(index) == made.architecture(index)
+
+
+def test_program_is_a_deprecated_name():
+    """``space.program`` warns and returns the deriver's expressions."""
+    space = load_space("he2016_orders.yaml")
+    with pytest.warns(DeprecationWarning, match="now SearchSpace.deriver.program"):
+        assert space.program is space.deriver.program

@@ -63,10 +63,23 @@ def test_cpu_name_elsewhere(tmp_path):
     ],
 )
 def test_driver_version(text, version, tmp_path):
-    """Both forms of the driver's file are read, and without it the version is unknown."""
+    """Both forms of the driver's file are read; a driver without a version is unknown, and without the file there is
+    none."""
     (tmp_path / "version").write_text(text)
-    assert environment._driver_version(tmp_path / "version") == version
-    assert environment._driver_version(tmp_path / "none") == "unknown"
+    assert environment.nvidia_driver(tmp_path / "version") == version
+    (tmp_path / "version").write_text("another text")
+    assert environment.nvidia_driver(tmp_path / "version") == "unknown"
+    assert environment.nvidia_driver(tmp_path / "none") == ""
+
+
+def test_the_identity_of_a_cpu_is_its_model_and_instruction_sets(tmp_path):
+    """The identity changes with the flags of the first core, and not with the clock or other cores."""
+    identities = []
+    for flags, clock in (("avx2", "1000"), ("avx2", "2000"), ("avx2 amx_bf16", "1000")):
+        (tmp_path / "cpuinfo").write_text(f"model name : A CPU\nflags : {flags}\ncpu MHz : {clock}\n\nflags : other\n")
+        identities.append(environment.cpu_identity(tmp_path / "cpuinfo"))
+    assert identities[0] == identities[1] != identities[2]
+    assert environment.cpu_identity(tmp_path / "none") not in ("", *identities)
 
 
 class TestDevices:

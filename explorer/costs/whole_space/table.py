@@ -19,9 +19,12 @@ from explorer.costs.whole_space.costs import NetworkCosts
 from explorer.errors import ExplorerError
 from explorer.space.search_space import FORMAT, SearchSpace
 from explorer.system.files import write_whole
+from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     import pandas
+else:
+    pandas = LazyModule("pandas")
 
 MAX_ROWS = 100_000_000  # of an atlas: a few minutes and a file of some gigabytes
 MAX_BATCH_CELLS = 2**23  # rows times choices of a batch, which bounds the memory

@@ -19,6 +19,11 @@ def convolved_side(side: int, kernel: int, stride: int, padding: int, dilation: 
     return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+def is_depthwise(groups: int, channels: int) -> bool:
+    """Return whether a convolution of ``channels`` input channels in ``groups`` convolves each channel separately."""
+    return groups == channels > 1
+
+
 @registry.add
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
@@ -104,7 +109,7 @@ class Conv(Op):
         return replace(self, dilation=dilation, stride=stride)
 
     def is_depthwise(self, x: TensorShape) -> bool:
-        return self.groups == x.channels > 1
+        return is_depthwise(self.groups, x.channels)
 
     def receptive(self) -> tuple[int, int]:
         return self.dilation * (self.kernel - 1) + 1, self.stride

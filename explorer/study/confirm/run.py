@@ -7,13 +7,15 @@ trainings.
 
 from __future__ import annotations
 
+import inspect
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from textwrap import dedent
+from typing import Literal, ParamSpec
 
 from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
@@ -39,6 +41,7 @@ RETRY_SECONDS = 2.0  # between two queries for a training to start, if there was
 MAX_SEEDS = 1_000  # per network
 
 EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,22 +197,39 @@ def run_confirmation(
     )
 
 
-def confirm(storage: str = DEFAULT_STORAGE, name: str = "", **settings: Any) -> list[Confirmed]:
-    """Run a confirmation and return its networks, for scripts.
+def _for_scripts(run: Callable[P, Confirmation]) -> Callable[P, list[Confirmed]]:
+    """Return ``confirm``: it has the arguments of ``run_confirmation``, and explains them in the same words."""
 
-    Takes the arguments of ``run_confirmation``. Both exceptions have the study, with all finished trainings, as their
-    attribute ``study``.
+    def confirm(*args: P.args, **settings: P.kwargs) -> list[Confirmed]:
+        """Train each network of the Pareto front again from fresh seeds, for scripts. The same call again continues.
 
-    Raises:
-        SearchFailed: A training failed.
-        KeyboardInterrupt: A signal interrupted the confirmation.
-    """
-    found = run_confirmation(storage, name, **settings)
-    if found.interrupted:
-        raise interruption(found.signal, found.study)
-    if found.missing or found.failed:
-        raise SearchFailed(f"some trainings failed or were not run: {found.ended}", found.study)
-    return found.networks
+        {arguments}
+        Returns:
+            The networks of the front, each with its trainings.
+
+        Raises:
+            SearchFailed: A training failed; the attribute ``study`` has all finished trainings.
+            KeyboardInterrupt: A signal interrupted the confirmation; with the same attribute.
+            ExplorerError: The confirmation is not possible.
+        """
+        found = run(*args, **settings)
+        if found.interrupted:
+            raise interruption(found.signal, found.study)
+        if found.missing or found.failed:
+            raise SearchFailed(f"some trainings failed or were not run: {found.ended}", found.study)
+        return found.networks
+
+    returned = "list[Confirmed]"
+    confirm.__qualname__ = confirm.__name__
+    confirm.__annotations__ = {**run.__annotations__, "return": returned}
+    confirm.__signature__ = inspect.signature(run).replace(return_annotation=returned)  # type: ignore[attr-defined]
+    if run.__doc__ and confirm.__doc__:  # python -OO removes docstrings
+        arguments = run.__doc__[run.__doc__.index("    Args:") : run.__doc__.index("    Raises:")]
+        confirm.__doc__ = inspect.cleandoc(confirm.__doc__).replace("{arguments}\n", dedent(arguments))
+    return confirm
+
+
+confirm = _for_scripts(run_confirmation)
 
 
 class ConfirmationLoop:

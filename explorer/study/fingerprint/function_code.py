@@ -32,7 +32,7 @@ from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
-from explorer.study.fingerprint.former_names import former_name
+from explorer.former_names import former_name
 from explorer.study.fingerprint.function_source import (
     assigned_attributes,
     bytecode_text,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from explorer.errors import StudyError, did_you_mean
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.candidates import Candidates
@@ -53,17 +52,6 @@ def _frontier(pool: CandidatePool, objectives: Mapping[str, str], seed: int) -> 
 
 OWN_SAMPLERS = {"frontier": _frontier, "evolution": EvolutionSampler, "random": UniformSampler}
 SAMPLERS = (*OWN_SAMPLERS, "tpe", "nsga2", "gp")
-
-
-def check_sampler(name: str) -> str:
-    """Return the name of a sampler.
-
-    Raises:
-        StudyError: No sampler has this name.
-    """
-    if name not in SAMPLERS:
-        raise StudyError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}{did_you_mean(name, SAMPLERS)}")
-    return name
 
 
 class SamplerAdapter(Protocol):

@@ -1,0 +1,50 @@
+# Written by `python -m docs.generate` from the table in __init__.py.
+
+from explorer.costs.analytic import count_cost as cost
+from explorer.costs.whole_space.table import atlas as atlas
+from explorer.errors import ExplorerError as ExplorerError
+from explorer.errors import SearchFailed as SearchFailed
+from explorer.errors import SpaceError as SpaceError
+from explorer.export.weights import load_weights as load_weights
+from explorer.measure.latency import latency as latency
+from explorer.measure.predictor.calibration import predict_latency as predict_latency
+from explorer.networks.architecture import Architecture as Architecture
+from explorer.networks.build import build_network as build
+from explorer.scoring.zero_cost import Scorer as Scorer
+from explorer.scoring.zero_cost import score_architecture as score
+from explorer.space.choices import Derivation as Derivation
+from explorer.space.search_space import SearchSpace as SearchSpace
+from explorer.space.search_space import load_space as load_space
+from explorer.space.search_space import parse_space as parse_space
+from explorer.store.studies import open_study as open_study
+from explorer.study.confirm.run import confirm as confirm
+from explorer.study.search import search as search
+from explorer.system.device_lock import Pause as Pause
+from explorer.training.gradient_flow import gradient_flow as gradients
+from explorer.training.run import train_architecture as train
+
+__all__ = [
+    "Architecture",
+    "Derivation",
+    "ExplorerError",
+    "Pause",
+    "Scorer",
+    "SearchFailed",
+    "SearchSpace",
+    "SpaceError",
+    "atlas",
+    "build",
+    "confirm",
+    "cost",
+    "gradients",
+    "latency",
+    "load_space",
+    "load_weights",
+    "open_study",
+    "parse_space",
+    "predict_latency",
+    "score",
+    "search",
+    "train",
+]
+__version__: str

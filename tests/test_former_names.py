@@ -1,0 +1,138 @@
+"""Digests of callers' functions, pickled objects and imports keep working when the explorer's own modules move."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import explorer
+from explorer.analysis.limits import parse_limit
+from explorer.former_names import former_name
+from tests.study.evaluations import SPACE_TEXT
+
+PICKLES = sorted((Path(__file__).parent / "earlier_pickles").glob("*.pkl"))  # of the tiny space, by day of the version
+
+# The public functions and classes, and the modules they had when digests of callers' functions were first stored.
+FIRST = {
+    "Architecture": "explorer.architecture.Architecture",
+    "Derivation": "explorer.grammar.space.Derivation",
+    "ExplorerError": "explorer.errors.ExplorerError",
+    "Pause": "explorer.measure.device_lock.Pause",
+    "SearchFailed": "explorer.errors.SearchFailed",
+    "SearchSpace": "explorer.grammar.space.SearchSpace",
+    "SpaceError": "explorer.errors.SpaceError",
+    "atlas": "explorer.survey.table.atlas",
+    "build": "explorer.network.build.build_network",
+    "confirm": "explorer.study.confirmation.confirm",
+    "cost": "explorer.costing.analytic.count_cost",
+    "gradients": "explorer.training.gradient_flow.gradient_flow",
+    "latency": "explorer.measure.latency.latency",
+    "load_space": "explorer.grammar.parse.load_space",
+    "load_weights": "explorer.export.weights.load_weights",
+    "open_study": "explorer.store.studies.open_study",
+    "parse_space": "explorer.grammar.parse.parse_space",
+    "predict_latency": "explorer.measure.calibration.predict_latency",
+    "Scorer": "explorer.scoring.zero_cost.Scorer",
+    "score": "explorer.scoring.zero_cost.score_architecture",
+    "search": "explorer.study.search.search",
+    "train": "explorer.training.run.train_architecture",
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_public_name_keeps_its_name_in_digests(name):
+    """Each public function and class has the same name in digests as when digests were first stored."""
+    value = getattr(explorer, name)
+    assert former_name(f"{value.__module__}.{value.__qualname__}") == FIRST[name]
+
+
+def test_a_name_inside_a_moved_package_keeps_its_name():
+    """A class of an op keeps its former module in digests, and a name that did not move stays unchanged."""
+    assert former_name("explorer.networks.ops.conv.Conv") == "explorer.ops.conv.Conv"
+    assert former_name("explorer.training.recipe.Recipe") == "explorer.training.recipe.Recipe"
+
+
+@pytest.fixture(params=PICKLES, ids=lambda path: path.stem)
+def loaded(request):
+    """Objects that an earlier version pickled, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return pickle.loads(request.param.read_bytes())
+
+
+def test_pickles_of_earlier_versions_load(loaded):
+    """Space, derivation, architecture, cost, limit, environment and network are equal to those made today, and are
+    pickled under today's names."""
+    space = explorer.parse_space(SPACE_TEXT, "small.yaml").with_input((1, 8, 8), 10)
+    read = loaded["space"]
+    assert (read.digest, read.source, read.validated) == (space.digest, space.source, space.validated)
+    assert (read.count(), read.sample(5)) == (space.count(), space.sample(5))
+    assert loaded["derivation"] == space[1] and loaded["architecture"] == space.architecture(1)
+    assert loaded["cost"] == explorer.cost(loaded["architecture"]) and loaded["limit"] == parse_limit("macs<=5M")
+    assert type(loaded["environment"]).__module__ == "explorer.measure.result" and loaded["environment"].batch == 1
+    again = pickle.dumps({name: value for name, value in loaded.items() if name != "network"})
+    assert b"explorer.grammar" not in again and pickle.loads(again)["space"].digest == space.digest
+
+
+def test_a_record_of_an_earlier_version_has_no_values_of_later_fields(loaded):
+    """A trial that was pickled before fields were added keeps its values in their fields."""
+    trial = loaded["trial"]
+    assert (trial.state, trial.failure, trial.expected) == ("complete", "", {})
+    assert trial.started < trial.finished and trial.weights == "" and trial.revision > 0
+    assert pickle.loads(pickle.dumps(trial)) == trial
+
+
+def test_a_network_saved_whole_is_loaded():
+    """A network that an earlier version pickled whole computes what a new one with its weights computes."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        network = pickle.loads(PICKLES[-1].read_bytes())["network"].eval()
+    fresh = explorer.build(network.architecture, 1).eval()
+    fresh.load_state_dict(network.state_dict())
+    images = torch.ones(2, 1, 8, 8)
+    assert torch.equal(network(images), fresh(images))
+
+
+@pytest.mark.parametrize(
+    ("former", "name", "place"),
+    [
+        ("explorer.architecture", "Block", "explorer.networks.block"),
+        ("explorer.grammar.parse", "load_space", "explorer.space.search_space"),
+        ("explorer.survey.table", "atlas", "explorer.costs.whole_space.table"),
+        ("explorer.training.data", "load_data", "explorer.data.dataset"),
+        ("explorer.measure.predictor", "Predictor", "explorer.measure.predictor.predictor"),
+        ("explorer.records", "Latency", "explorer.measure.result"),
+    ],
+)
+def test_a_former_module_has_what_it_had(former, name, place):
+    """A script can import a function or class from its former module."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        value = getattr(import_module(former), name)
+    assert value is getattr(import_module(place), name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        import_module(former).nothing  # noqa: B018
+
+
+def test_an_import_under_a_former_name_warns_once():
+    """The warning points to the caller's line, names the new module, and comes once for a package of modules."""
+    script = "import explorer.ops.conv\nfrom explorer.ops.norm import BatchNorm\nfrom explorer.ops import registry\n"
+    child = subprocess.run([sys.executable, "-W", "always", "-c", script], capture_output=True, text=True, check=True)
+    assert child.stderr.count("Warning") == 1
+    assert "<string>:1: DeprecationWarning: explorer.ops has moved to explorer.networks.ops;" in child.stderr
+
+
+@pytest.mark.parametrize("name", ["explorer.nothing", "explorer.ops.nothing", "explorer.grammar.nothing"])
+def test_a_module_that_never_was_is_not_found(name):
+    """Other names raise ModuleNotFoundError as usual."""
+    with warnings.catch_warnings(), pytest.raises(ModuleNotFoundError, match="No module named"):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import_module(name)

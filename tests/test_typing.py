@@ -1,0 +1,77 @@
+"""Users' scripts are checked by mypy against the types of the public functions."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import typing
+
+import pytest
+
+import explorer
+
+FUNCTIONS = [name for name in explorer.__all__ if inspect.isfunction(getattr(explorer, name))]
+
+RIGHT = """
+from pathlib import Path
+
+import explorer
+from explorer.study.search import run_search, search
+from explorer.study.settings import SearchSettings
+
+space: explorer.SearchSpace = explorer.load_space("preact_variants.yaml")
+architecture: explorer.Architecture = space.architecture(space[-1])
+macs: int = explorer.cost(architecture).macs
+settings: SearchSettings | None = None
+study = explorer.search(
+    space, settings, limits="macs<=5M", scores=["zen"], storage=Path("a.db"), data_dir=Path("images"), trials=3
+)
+ended: str = run_search(space, limits=["macs<=5M"], recipe={"lr": 0.1}).ended
+trained = explorer.train(architecture, "digits", data_dir=Path("images"), epochs=3, seed=4)
+accuracy: float = trained.result.val_accuracy
+digests: list[str] = [each.digest for each in explorer.confirm("a.db", seeds=3)]
+name: str = search(space).name
+columns = explorer.atlas(space).columns
+"""
+WRONG = {
+    "explorer.search(space, trails=3)": "Unexpected keyword argument",
+    'explorer.search(space, objektives="x")': "Unexpected keyword argument",
+    'explorer.search(space, trials="3")': "incompatible type",
+    'explorer.train(architecture, "digits", epoch=3)': "Unexpected keyword argument",
+    'explorer.confirm("a.db", seed=3)': "Unexpected keyword argument",
+    "explorer.cost(space)": "incompatible type",
+    "text: str = explorer.open_study()": "Incompatible types in assignment",
+    "explorer.load_spaces": "has no attribute",
+}
+
+
+@pytest.mark.slow  # mypy reads torch, pandas and sqlalchemy; only a run shows what a user's type checker sees
+def test_a_users_script_is_type_checked(tmp_path):
+    """mypy --strict accepts a right script, and rejects each wrong call."""
+    script = tmp_path / "script.py"
+    script.write_text(RIGHT + "\n".join(WRONG) + "\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", script.name]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    errors = [line for line in lines if ": error: " in line]
+    first = RIGHT.count("\n") + 1
+    assert [line.split(":")[1] for line in errors] == [str(first + place) for place in range(len(WRONG))], lines
+    for line, expected in zip(errors, WRONG.values()):
+        assert expected in line
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_type_hints_of_public_functions_resolve(name):
+    """``typing.get_type_hints`` works, and the docstring explains arguments and result."""
+    function = getattr(explorer, name)
+    assert "return" in typing.get_type_hints(function)
+    assert "\nReturns:\n" in inspect.getdoc(function) and "\nArgs:\n    " in inspect.getdoc(function)
+
+
+def test_the_signature_shows_what_a_setting_accepts():
+    """``help(explorer.search)`` shows the types that a caller may give, also if settings hold another type."""
+    shown = inspect.signature(explorer.search).parameters
+    assert shown["limits"].annotation == "Iterable[Limit | str] | Limit | str | None"
+    assert shown["scores"].annotation == "Iterable[str] | str"
+    for function in (explorer.search, explorer.train):
+        assert inspect.signature(function).parameters["data_dir"].annotation == "str | PathLike[str] | None"
