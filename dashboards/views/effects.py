@@ -1,19 +1,39 @@
-"""The page Effects: the effect of each choice at equal cost, interactions of choices, and distributions of results."""
+"""The page Effects: what each choice does, the objective over cost, interactions, and distributions of results."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import streamlit as st
 
-from explorer.analysis.effects import choice_effects, comparable, quantity, varying_choices
-from explorer.dashboard.data.trials import quantities
-from explorer.dashboard.figures.effects import (
-    EFFECTS_CAPTION,
-    INTERACTION_CAPTION,
-    categories_figure,
-    distribution_figure,
-    effects_figure,
-    interaction_figure,
+from explorer.analysis.effects import (
+    Effect,
+    choice_effects,
+    comparable,
+    interactions,
+    levels_of,
+    quantity,
+    varying_choices,
 )
+from explorer.analysis.effects.conditional import conditional_effects
+from explorer.analysis.effects.contrast import Contrasts
+from explorer.analysis.effects.curves import level_curves
+from explorer.analysis.effects.fitted import fitted_contrasts
+from explorer.analysis.quantities import is_maximised
+from explorer.dashboard.data.effects import clearest_factor, clearest_pairs, effect_rows, effects_csv, points_name
+from explorer.dashboard.data.trials import quantities
+from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
+from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
+from explorer.dashboard.figures.interactions import (
+    CONDITIONAL_CAPTION,
+    MATRIX_CAPTION,
+    MEANS_CAPTION,
+    conditional_figure,
+    matrix_figure,
+    means_figure,
+)
+from explorer.dashboard.figures.level_curves import CURVES_CAPTION, MAX_LEVELS, curves_figure
 from explorer.dashboard.panels.charts import draw_figure
 from explorer.dashboard.panels.network import quantity_title
 from explorer.dashboard.quantities import Unit, unit_of
@@ -21,9 +41,40 @@ from explorer.dashboard.session import cached, current_study, identity, only_sel
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
+from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
 SHOWN_CHOICES = 3  # at first: the names of their levels fit the width of a phone
+MAX_NOTES = 30  # listed; the table has all
+ALL_CHOICES = "all choices"
+
+
+class Asked(NamedTuple):
+    """What the page is about.
+
+    Attributes:
+        key: The study, its revision, the selected trials, objective and cost: what results depend on.
+        known: The trials that are compared.
+        objective: Name of the objective.
+        cost: Name of the cost.
+        unit: Unit of the objective.
+        maximised: Whether larger objectives are better.
+        space: Choices and cost of the networks of the space; None if they cannot be listed.
+    """
+
+    key: tuple[object, ...]
+    known: list[TrialRecord]
+    objective: str
+    cost: str
+    unit: Unit
+    maximised: bool
+    space: list[tuple[dict[str, str], float]] | None
+
+    def contrasts(self) -> Contrasts:
+        """Return the fitted model of the objective."""
+        return cached(
+            (*self.key, "fitted"), lambda: fitted_contrasts(self.known, self.objective, self.cost, self.space)
+        )
 
 
 def draw() -> None:
@@ -41,10 +92,14 @@ def draw() -> None:
         objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=220)
         cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=220)
     key = (*identity(study), study.revision, selected_trials(study), objective, cost)
+    maximised = is_maximised(objective, study.objectives)
     known = cached((*key, "known"), lambda: comparable(records, objective, cost))
     try:
         with st.spinner("Estimating the effects"):
-            effects = cached((*key, "effects"), lambda: choice_effects(records, objective, cost))
+            space = cached((*key, "space"), lambda: space_networks(study, known, cost))
+            effects = cached(
+                (*key, "effects"), lambda: choice_effects(known, objective, cost, maximised=maximised, space=space)
+            )
     except StudyError as error:
         show_message(f"{error}.")
         return
@@ -52,57 +107,156 @@ def draw() -> None:
         show_message("All networks have the same choices, so there are no effects to show.")
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
-    st.subheader("Effect of each choice", anchor=False)
-    unknown = ", ".join(dict.fromkeys(effect.factor for effect in effects if effect.method == "none"))
-    if all(effect.method == "none" for effect in effects):
-        show_message(f"{len(known)} networks are too few to separate the effects of these choices: {unknown}.")
-    else:
-        draw_figure(effects_figure(effects, unit, unit_of(cost, [])), "effects")
-        st.caption(
-            EFFECTS_CAPTION
-            + (f" Not separated from other choices yet: {safe_text(unknown, 'markdown')}." if unknown else "")
-        )
+    asked = Asked(key, known, objective, cost, unit, maximised, space)
+    _draw_answers(asked, effects)
+    _draw_curves(asked, effects)
     factors = cached((*key, "factors"), lambda: varying_choices(known))
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _draw_interaction(key, known, factors, objective, unit)
-    with right:
-        st.subheader("Distribution of results", anchor=False)
-        factor = st.selectbox("One curve per level of", factors, format_func=safe_text, key="spread_by")
-        draw_figure(
-            cached((*key, "spread", factor), lambda: distribution_figure(known, factor, objective, unit)), "spread"
-        )
-    st.subheader("Parallel categories", anchor=False)
-    shown = st.multiselect(
-        "Choices",
-        factors,
-        default=factors[:SHOWN_CHOICES],
-        format_func=safe_text,
-        key="through",
-        max_selections=MAX_CHOICES,
+    _draw_interactions(asked, factors)
+    _draw_distributions(asked, factors)
+
+
+def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
+    """Draw the three answers as a figure, the notes on missing ones, and all as a table."""
+    key, unit, cost = asked.key, asked.unit, asked.cost
+    st.subheader("What each choice does", anchor=False)
+    factors = list(dict.fromkeys(effect.factor for effect in effects))
+    options = [ALL_CHOICES, *factors] if len(factors) > 1 and len(effects) <= MAX_ROWS else factors
+    picked = options[0]
+    if len(options) > 1:
+        picked = st.selectbox("Choice", options, format_func=safe_text, key="effects_of", width=220)
+    shown = [effect for effect in effects if picked in (ALL_CHOICES, effect.factor)]
+    drawn = shown[:MAX_ROWS]
+    draw_figure(cached((*key, "answers", picked), lambda: effects_figure(drawn, unit, cost)), "effects")
+    if len(shown) > len(drawn):
+        st.caption(f"The first {len(drawn)} of {len(shown)} levels; the table has all.")
+    st.caption(EFFECTS_CAPTION)
+    notes: dict[str, list[str]] = {}
+    for effect in shown:
+        if effect.note:
+            notes.setdefault(effect.note, []).append(f"{effect.factor}: {effect.level}, not {effect.reference}")
+    if notes:
+        with st.expander(f"Notes on {sum(map(len, notes.values()))} of these {len(shown)} levels"):
+            for note, names in list(notes.items())[:MAX_NOTES]:
+                st.text(safe_text(f"{'; '.join(names)} — {note}", length=900))
+    table = cached((*key, "table", picked), lambda: effect_rows(shown, unit, cost))
+    form = st.column_config.NumberColumn(format="%+.1f" if unit.name == "%" else "%+.3g")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=dict.fromkeys(table.select_dtypes("float").columns, form),
+        width="stretch",
     )
-    if shown:
-        draw_figure(
-            cached((*key, "through", *shown), lambda: categories_figure(known, shown, objective, unit)), "through"
+    points = points_name(unit)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Save as CSV", cached((*key, "csv"), lambda: effects_csv(effects)), "effects.csv", "text/csv",
+            on_click="ignore", key="effects_csv",
+        )  # fmt: skip
+        st.caption(
+            (f"Effects in the table are in {safe_text(points, 'markdown')}. " if points else "")
+            + "The file has the fields of `explorer effects --json`; accuracies in it are fractions."
         )
 
 
-def _draw_interaction(
-    key: tuple[object, ...], known: list[TrialRecord], factors: list[str], objective: str, unit: Unit
-) -> None:
-    st.subheader("Interaction of two choices", anchor=False)
+def _draw_curves(asked: Asked, effects: Sequence[Effect]) -> None:
+    """Draw the objective over cost, one colour per level of a choice."""
+    key = asked.key
+    factors = list(dict.fromkeys(effect.factor for effect in effects))
+    first = cached((*key, "clearest"), lambda: clearest_factor(effects))
+    st.subheader("Objective over cost", anchor=False)
+    with st.container(horizontal=True):
+        factor = st.selectbox(
+            "Choice", factors, index=factors.index(first), format_func=safe_text, key="curves_of", width=220
+        )
+        levels = levels_of(asked.known, factor)
+        shown = st.multiselect(
+            "Levels in colour", levels, default=levels[:MAX_LEVELS], max_selections=MAX_LEVELS, format_func=safe_text,
+            key=f"curves_levels_{factor}",
+        )  # fmt: skip
+    own = [effect for effect in effects if effect.factor == factor]
+    curves = cached((*key, "curves", factor), lambda: level_curves(asked.contrasts(), factor, asked.maximised))
+    draw_figure(
+        cached((*key, "over_cost", factor, *shown), lambda: curves_figure(curves, own, shown, asked.unit, asked.cost)),
+        "curves",
+    )
+    apart = [effect.level for effect in own if effect.level in shown and effect.equal_cost is None]
+    if apart:
+        st.text(safe_text(f"Not compared at equal cost with {own[0].reference}: {', '.join(apart)}.", length=400))
+    st.caption(f"{CURVES_CAPTION} The reference is {safe_text(own[0].reference, 'markdown')}.")
+
+
+def _draw_interactions(asked: Asked, factors: list[str]) -> None:
+    """Draw which pairs of choices interact, and one pair in full."""
+    st.subheader("Interactions of choices", anchor=False)
     if len(factors) < 2:
         show_message("These networks differ in only one choice.")
         return
-    with st.container(horizontal=True):
-        rows = st.selectbox("Rows", factors, format_func=safe_text, key="interaction_rows")
+    key, known, unit = asked.key, asked.known, asked.unit
+    with st.spinner("Estimating the interactions"):
+        found = cached((*key, "interactions"), lambda: interactions(known, asked.objective, asked.cost))
+    pairs = cached((*key, "pairs"), lambda: clearest_pairs(found))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        if pairs:
+            draw_figure(cached((*key, "matrix"), lambda: matrix_figure(found, unit)), "matrix")
+            points = points_name(unit)
+            st.caption(MATRIX_CAPTION + (f" In {safe_text(points, 'markdown')}." if points else ""))
+        else:
+            show_message("Too few networks have the same pair of levels to tell an interaction.")
+    with right, st.container(horizontal=True):
+        start = max(pairs.values(), key=lambda each: (each.significant, each.trials)) if pairs else None
+        rows = st.selectbox(
+            "Effect of", factors, index=factors.index(start.factor) if start else 0, format_func=safe_text,
+            key="interaction_rows",
+        )  # fmt: skip
         others = [factor for factor in factors if factor != rows]
-        columns = st.selectbox("Columns", others, format_func=safe_text, key="interaction_columns")
-    draw_figure(
-        cached((*key, "interaction", rows, columns), lambda: interaction_figure(known, rows, columns, objective, unit)),
-        "interaction",
-    )
-    st.caption(INTERACTION_CAPTION)
+        place = others.index(start.other) if start and start.other in others else 0
+        columns = st.selectbox(
+            "Under each", others, index=place, format_func=safe_text, key=f"interaction_columns_{rows}"
+        )
+    with right:
+        under = cached((*key, "under", rows, columns), lambda: conditional_effects(asked.contrasts(), rows, columns))
+        own = [each for each in found if {each.factor, each.other} == {rows, columns}]
+        if any(each.effect is not None for each in under):
+            draw_figure(
+                cached((*key, "conditional", rows, columns), lambda: conditional_figure(under, own, unit)),
+                "conditional",
+            )
+            st.caption(CONDITIONAL_CAPTION)
+        else:
+            show_message(
+                "Too few networks have the same pair of levels to tell the effect of one choice under the other."
+            )
+    with st.expander("Mean of each pair of levels, whatever the networks cost"):
+        draw_figure(
+            cached((*key, "means", rows, columns), lambda: means_figure(known, rows, columns, asked.objective, unit)),
+            "means",
+        )
+        st.caption(MEANS_CAPTION)
+
+
+def _draw_distributions(asked: Asked, factors: list[str]) -> None:
+    """Draw the results by choice, whatever the networks cost."""
+    key, known, unit = asked.key, asked.known, asked.unit
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("Distribution of results", anchor=False)
+        factor = st.selectbox("One curve per level of", factors, format_func=safe_text, key="spread_by")
+        draw_figure(
+            cached((*key, "spread", factor), lambda: distribution_figure(known, factor, asked.objective, unit)),
+            "spread",
+        )
+    with right:
+        st.subheader("Parallel categories", anchor=False)
+        shown = st.multiselect(
+            "Choices", factors, default=factors[:SHOWN_CHOICES], format_func=safe_text, key="through",
+            max_selections=MAX_CHOICES,
+        )  # fmt: skip
+        if shown:
+            draw_figure(
+                cached((*key, "through", *shown), lambda: categories_figure(known, shown, asked.objective, unit)),
+                "through",
+            )
 
 
 draw()

@@ -38,7 +38,7 @@ COMMANDS = {
     "trials": ("studies", "List the trials of a study."),
     "frontier": ("studies", "List the non-dominated networks of a study, or the best one under a budget."),
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
-    "effects": ("studies", "Estimate the effect of each choice at equal cost, with confidence intervals."),
+    "effects": ("effects", "Estimate the effect of each choice, all else equal, at equal cost, and on the frontier."),
     "compare": ("comparing", "Compare the error distributions of two spaces at equal cost."),
     "clean": ("cleaning", "List the files of a study that can be removed, and remove them."),
     "report": ("studies", "Write a study as one static page with the dashboard's figures, to open offline."),

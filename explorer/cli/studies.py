@@ -1,16 +1,16 @@
-"""``explorer studies``, ``trials``, ``frontier``, ``effects`` and ``report``: results in a storage."""
+"""``explorer studies``, ``trials``, ``frontier`` and ``report``: results in a storage."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from explorer.analysis.limits import Limit, parse_limit
-from explorer.analysis.quantities import FRACTIONS, LATENCY, TRAINED
+from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.options import (
     amount,
     as_json,
@@ -24,9 +24,6 @@ from explorer.cli.options import (
 )
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
-
-if TYPE_CHECKING:  # the function imports it when it is called
-    from explorer.analysis.effects import Effect
 
 
 @click.command()
@@ -267,65 +264,6 @@ def _quantity(record: TrialRecord, name: str) -> str:
     """Format a quantity of a trial; empty text if the trial does not have it."""
     value = record.value(name)
     return "" if value is None else amount(name, value)
-
-
-@click.command()
-@click.argument("study", default="")
-@click.option(
-    "--factor", metavar="CHOICE", help="Show only this choice, as in order or attn@stage2; attn means every attn@..."
-)
-@click.option("--x", metavar="COST", help=X_HELP)
-@click.option("--y", metavar="OBJECTIVE", help=Y_HELP)
-@mix
-@as_json
-@storage
-def effects(
-    study: str, factor: str | None, x: str | None, y: str | None, mix_environments: bool, as_json: bool, storage: str
-) -> None:
-    """Estimate the effect of each choice of STUDY on OBJECTIVE at equal COST, against the most frequent level."""
-    from explorer.analysis.effects import choice_effects
-
-    opened = open_study(storage, study)
-    x, y = opened.axes(x, y)
-    opened.require_known((x, y))
-    if not mix_environments:
-        opened.require_one_environment((x, y))
-    found = choice_effects(opened.trials(full=False), y, x, factor)
-    if as_json:
-        print_json([effect.to_json() for effect in found])
-        warn_of_mixed_latencies(opened, (x, y), on_stderr=True)
-        return
-    scale = 100.0 if y in FRACTIONS else 1.0
-    print_table(
-        {
-            "choice": "left",
-            "level": "left",
-            "against": "left",
-            "effect": "right",
-            "95% interval": "right",
-            "from": "left",
-        },
-        [
-            (
-                effect.factor,
-                effect.level,
-                effect.reference,
-                "" if effect.effect is None else f"{scale * effect.effect:+.3g}",
-                "" if effect.ci95 is None else f"{scale * effect.ci95[0]:+.3g} .. {scale * effect.ci95[1]:+.3g}",
-                _source(effect),
-            )
-            for effect in found
-        ],
-    )
-    if scale != 1.0:
-        click.echo(f"effects in percentage points of {y}")
-    warn_of_mixed_latencies(opened, (x, y))
-
-
-def _source(effect: Effect) -> str:
-    """Return what an effect was estimated from."""
-    sources = {"pairs": f"{effect.pairs} pairs", "model": f"model, {effect.trials} trials", "none": "not identifiable"}
-    return sources[effect.method]
 
 
 @click.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import time
 import zlib
 from collections.abc import Iterable, Mapping
@@ -17,26 +18,34 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import explorer
-from explorer.analysis.effects import choice_effects, comparable, quantity, varying_choices
+from explorer.analysis.effects import (
+    Effect,
+    choice_effects,
+    comparable,
+    interactions,
+    levels_of,
+    quantity,
+    varying_choices,
+)
+from explorer.analysis.effects.curves import level_curves
+from explorer.analysis.effects.fitted import fitted_contrasts
 from explorer.analysis.quantities import LATENCY, is_maximised
+from explorer.dashboard.data.effects import clearest_factor, effect_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline
 from explorer.dashboard.data.storage import frontier_probabilities, read_confirmations
 from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
-from explorer.dashboard.figures.effects import (
-    EFFECTS_CAPTION,
-    INTERACTION_CAPTION,
-    categories_figure,
-    distribution_figure,
-    effects_figure,
-    interaction_figure,
-)
+from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
+from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
 from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.figures.interactions import MATRIX_CAPTION, matrix_figure
+from explorer.dashboard.figures.level_curves import CURVES_CAPTION, MAX_LEVELS, curves_figure
 from explorer.dashboard.figures.runs import MAX_BARS, hypervolume_figure, timeline_figure
-from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
+from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 4  # in parallel categories
 MAX_FAILURES = 50  # listed
@@ -154,31 +163,44 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
 def _effect_sections(
     figures: dict[str, go.Figure], records: list[TrialRecord], study: Study, x: str, y: str
 ) -> Iterable[str]:
-    known = comparable(records, y, x)
+    known, maximised = comparable(records, y, x), is_maximised(y, study.objectives)
     unit = unit_of(y, [quantity(record, y) for record in known])
+    space = space_networks(study, known, x)
     try:
-        effects = choice_effects(records, y, x)
+        effects = choice_effects(known, y, x, maximised=maximised, space=space)
     except StudyError as error:
-        yield f"<h2>Effect of each choice</h2><p>{_escaped(error)}.</p>"
+        yield f"<h2>What each choice does</h2><p>{_escaped(error)}.</p>"
         return
     if not effects:
         return
-    figures["effects"] = effects_figure(effects, unit, unit_of(x, []))
-    yield _section("Effect of each choice", "effects", EFFECTS_CAPTION)
-    factor = effects[0].factor
+    figures["effects"] = effects_figure(effects[:MAX_ROWS], unit, x)
+    yield _section("What each choice does", "effects", EFFECTS_CAPTION)
+    yield _effects_table(effects, unit, x)
+    factor = clearest_factor(effects)
+    own = [effect for effect in effects if effect.factor == factor]
+    curves = level_curves(fitted_contrasts(known, y, x, space), factor, maximised)
+    figures["curves"] = curves_figure(curves, own, levels_of(known, factor)[:MAX_LEVELS], unit, x)
+    reference = f"The colours are levels of {factor}; the reference is {own[0].reference}."
+    yield _section("Objective over cost", "curves", f"{CURVES_CAPTION} {reference}")
+    found = interactions(known, y, x)
+    if found:
+        figures["together"] = matrix_figure(found, unit)
+        yield _section("Interactions of choices", "together", MATRIX_CAPTION)
     figures["spread"] = distribution_figure(known, factor, y, unit)
     yield _section("Distribution of results", "spread", f"One curve per level of {factor}.")
     factors = varying_choices(known)
     if len(factors) > 1:
-        ranked = list(dict.fromkeys([*(effect.factor for effect in effects), *factors]))
-        figures["together"] = interaction_figure(known, ranked[0], ranked[1], y, unit)
-        yield _section(
-            "Interaction of two choices",
-            "together",
-            INTERACTION_CAPTION,
-        )
+        ranked = list(dict.fromkeys([factor, *factors]))
         figures["through"] = categories_figure(known, ranked[:MAX_CHOICES], y, unit)
         yield _section("Parallel categories", "through", "")
+
+
+def _effects_table(effects: Iterable[Effect], unit: Unit, cost: str) -> str:
+    rows = effect_rows(effects, unit, cost)
+    form = "{:+.1f}" if unit.name == "%" else "{:+.3g}"
+    for name in rows.select_dtypes("float"):
+        rows[name] = ["" if math.isnan(value) else form.format(value) for value in rows[name]]
+    return _table(tuple(rows.columns), [tuple(map(str, row)) for row in rows.itertuples(index=False)])
 
 
 def _facts(study: Study, records: list[TrialRecord]) -> str:

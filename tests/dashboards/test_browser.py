@@ -223,7 +223,7 @@ def test_a_page_under_another_name_is_refused(browser, address):
 @pytest.mark.slow
 def test_the_figures_obey_the_security_policy(browser, address):
     """All figures on every page are drawn without a violation of the content security policy."""
-    figures = {"": 4, "architecture": 2, "effects": 3, "space": 1, "runs": 3}
+    figures = {"": 4, "architecture": 2, "effects": 4, "space": 1, "runs": 3}
     with visiting(browser, f"{address}/?study=first") as page:
         said = []
         page.on("console", lambda message: said.append(message.text))

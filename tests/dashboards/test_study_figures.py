@@ -6,19 +6,13 @@ import itertools
 
 import pytest
 
-from explorer.analysis.effects import choice_effects
 from explorer.analysis.pareto import hypervolume
 from explorer.costs.analytic import count_cost
 from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline, trials_per_hour
 from explorer.dashboard.data.trials import frontier_points
 from explorer.dashboard.figures.architecture import cost_figure, gradient_figure
-from explorer.dashboard.figures.effects import (
-    categories_figure,
-    distribution_figure,
-    effects_figure,
-    interaction_figure,
-)
+from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.frontier import studies_figure
 from explorer.dashboard.figures.runs import hypervolume_figure, timeline_figure
 from explorer.dashboard.quantities import unit_of
@@ -51,36 +45,6 @@ def crossed() -> list[TrialRecord]:
             )
         )
     return out
-
-
-def test_effects_are_drawn_in_percentage_points():
-    """Each effect is one mark in percentage points with its interval, and pairs differ from models."""
-    effects = choice_effects(crossed(), factor="attn")
-    figure = effects_figure(effects, PERCENT, unit_of("macs", []))
-    (pairs,) = figure.data
-    assert list(pairs.x) == [pytest.approx(100 * effects[0].effect)]
-    assert pairs.error_x.array[0] == pytest.approx(100 * (effects[0].ci95[1] - effects[0].effect))
-    assert figure.layout.xaxis.title.text == "validation accuracy<br>gained (points)<br>at equal MACs"
-
-
-def test_interactions_are_means_with_counts():
-    """Each cell has the mean and the number of its networks."""
-    figure = interaction_figure(crossed(), "order", "attn", "accuracy", PERCENT)
-    (heat,) = figure.data
-    rows, columns = list(heat.y), list(heat.x)
-    assert heat.z[rows.index("pre")][columns.index("se")] == pytest.approx(66.0)
-    assert heat.text[rows.index("post")][columns.index("none")] == "60.0<br>(3)"
-
-
-def test_the_legend_names_the_source_of_effects():
-    """The legend says whether effects come from pairs or from the model, also if all have the same source."""
-    for records, source in ((crossed(), "pairs"), (crossed()[::3], "model")):
-        effects = choice_effects(records)
-        told = {effect.method for effect in effects if effect.effect is not None}
-        figure = effects_figure(effects, PERCENT, unit_of("macs", []))
-        assert told == {source}
-        assert figure.layout.showlegend
-        assert [source in trace.name for trace in figure.data] == [True]
 
 
 def test_distributions_reach_all_networks():

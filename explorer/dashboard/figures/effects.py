@@ -1,248 +1,187 @@
-"""Figures of choices: effects at equal cost, interactions, distributions and parallel categories."""
+"""The figure of effects: what each choice does all else equal, at equal cost and on the frontier, side by side."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from itertools import groupby
 
-import numpy
-import pandas
 from plotly import graph_objects as go
+from plotly.subplots import make_subplots
 
-from explorer.analysis.effects import Effect, levels_of, quantity
-from explorer.dashboard.figures.style import GREY, MARGIN, PALETTE, level_styles
-from explorer.dashboard.quantities import Unit
+from explorer.analysis.effects import Effect, EqualCost, Paired
+from explorer.dashboard.data.effects import (
+    Answer,
+    answer_titles,
+    answers_of,
+    interval_text,
+    points_name,
+    range_text,
+    ratio_text,
+    signed,
+)
+from explorer.dashboard.figures.style import GREY, PALETTE
+from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.text import safe_text
-from explorer.records import TrialRecord
 
 EFFECTS_CAPTION = (
-    "The effect of each level relative to the choice's most frequent level. An interval that contains zero is"
-    " compatible with no effect."
+    "Each row compares a level with the choice's most frequent one. All else equal: networks that differ only in this"
+    " choice, whatever they cost; the ratio of their costs is given. At equal cost: networks of like cost, the other"
+    " choices free. On the frontier: the best networks under the same budget. Lines are 95% intervals. A filled mark is"
+    " an effect that is not zero, corrected for the number of comparisons; an open one may be zero."
 )
-INTERACTION_CAPTION = "Mean values, whatever the networks cost; in parentheses the number of networks."
-ROW_HEIGHT = 26
-RIBBONS = 50  # most that a reader can distinguish
-SHADES = 8  # colours of merged ribbons
-FEW_COLUMNS = 8  # of a heat map: their cells have room for text on a phone
-# Colour bars stand above or below, so that the figure has the whole width of a phone.
-BAR_ABOVE = {"orientation": "h", "thickness": 12, "y": 1.02, "yanchor": "bottom"}
-BAR_BELOW = {"orientation": "h", "thickness": 12, "y": -0.02, "yanchor": "top"}
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+MAX_ROWS = 100  # of more, the page shows one choice at a time
+ROW_HEIGHT = 54  # pixels: a line for the name, a line for the numbers, a line for the marks
+NAME, NUMBERS, MARK = -0.34, -0.02, 0.28  # of a row, the places of the three lines in units of its height
+NUMBER_SIZE = 11  # pixels; three columns of numbers then fit the width of a phone
+LONG = 10  # rows from which the names of the columns are repeated at the end
+SYMBOLS = ("circle", "square", "diamond")
+NO_ANSWER = "no answer"
+BAND = "rgba(140,140,140,0.13)"  # visible on white and on black
 
 
-def effects_figure(effects: Sequence[Effect], objective: Unit, cost: Unit) -> go.Figure:
-    """Draw the effect of each level, relative to its factor's reference level at equal cost, with a 95% interval.
+def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.Figure:
+    """Draw the three answers for each level of each choice, one row per level, on one scale.
 
-    Filled marks are estimated from pairs of networks, open ones from the model. Effects that could not be estimated are
-    left out.
+    Where there is no answer, the cell says so and shows the note on hover.
 
     Args:
-        effects: As ``explorer.analysis.effects.choice_effects`` returns them.
+        effects: As ``explorer.analysis.effects.choice_effects`` returns them; the rows from the top.
         objective: Unit of the objective.
-        cost: Unit of the cost.
+        cost: Name of the cost.
     """
-    scale = objective.divisor
-    known = [
-        (effect, effect.effect / scale, effect.ci95[0] / scale, effect.ci95[1] / scale)
-        for effect in effects
-        if effect.effect is not None and effect.ci95 is not None
-    ]
-    figure = go.Figure()
-    factors = list(dict.fromkeys(effect.factor for effect, *_ in known))
-    for method, symbol, colour, name in (
-        ("pairs", "circle", PALETTE[0], "from pairs that differ only in this choice"),
-        ("model", "circle-open", PALETTE[1], "from a model of all networks"),
-    ):
-        own = [each for each in known if each[0].method == method]
-        if not own:
-            continue
-        figure.add_trace(
-            go.Scatter(
-                x=[value for _, value, _, _ in own],
-                y=[row_name(effect) for effect, *_ in own],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [high - value for _, value, _, high in own],
-                    "arrayminus": [value - low for _, value, low, _ in own],
-                    "thickness": 1.5,
-                    "width": 4,
-                },
-                mode="markers",
-                name=name,
-                marker={"symbol": symbol, "size": 9, "color": colour},
-                text=[_hover(*each) for each in own],
-                hovertemplate="%{text}<extra></extra>",
-            )
+    titles = answer_titles(cost)
+    low, high = _span(effects, objective)
+    figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.02)
+    for panel, (symbol, colour) in enumerate(zip(SYMBOLS, PALETTE)):
+        answers = [answers_of(effect)[panel] for effect in effects]
+        told = [(row, answer) for row, answer in enumerate(answers) if answer is not None]
+        hovers = [_hover(effect, titles[panel], answer, objective, cost) for effect, answer in zip(effects, answers)]
+        values = [answer.effect / objective.divisor for _, answer in told]
+        marks = go.Scatter(
+            x=values,
+            y=[row + MARK for row, _ in told],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [answer.ci95[1] / objective.divisor - value for (_, answer), value in zip(told, values)],
+                "arrayminus": [value - answer.ci95[0] / objective.divisor for (_, answer), value in zip(told, values)],
+                "thickness": 1.5,
+                "width": 3,
+            },
+            mode="markers",
+            marker={
+                "symbol": [symbol if answer.significant else f"{symbol}-open" for _, answer in told],
+                "size": 9,
+                "color": colour,
+            },
+            hovertext=[hovers[row] for row, _ in told],
         )
-    rows = [row_name(effect) for factor in factors for effect, *_ in known if effect.factor == factor]
-    figure.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
-    points = "points" if objective.name == "%" else objective.name
-    lines = objective.title, "gained" + (f" ({points})" if points else ""), f"at equal {cost.title}"
-    title = "<br>".join(safe_text(line, "plotly", length=60) for line in lines)  # one line fits the width of a phone
-    figure.update_xaxes(title=title, zeroline=False, automargin=True)
-    figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True)
-    figure.update_layout(
-        height=110 + ROW_HEIGHT * max(len(rows), 2),
-        margin=MARGIN,
-        showlegend=True,  # it names the source of the effects, also if there is only one
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-    )
+        numbers = go.Scatter(
+            x=[low] * len(effects),
+            y=[row + NUMBERS for row in range(len(effects))],
+            mode="text",
+            text=[_numbers(answer, objective, cost) for answer in answers],
+            textposition="middle right",
+            textfont={"size": NUMBER_SIZE},
+            cliponaxis=False,
+            hovertext=hovers,
+        )
+        for trace in (marks, numbers):
+            trace.update(hovertemplate="%{hovertext}<extra></extra>")
+        for trace in (_zero_line([row for row, _ in told]), marks, numbers):
+            figure.add_trace(trace.update(showlegend=False), row=1, col=panel + 1)
+    _draw_rows(figure, effects)
+    points = points_name(objective)
+    difference = f"difference of {objective.title}" + (f" ({points})" if points else "")
+    for panel, title in enumerate(titles):
+        name = safe_text(title, "plotly", length=22)
+        figure.add_annotation(
+            text=f"<b>{name}</b>",
+            **{"xref": f"x{panel + 1} domain".replace("x1", "x"), "x": 0, "xanchor": "left"},
+            **{"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False, "font": {"size": 12}},
+        )
+        lines = ([name] if len(effects) > LONG else []) + ([safe_text(difference, "plotly", length=60)] * (panel == 1))
+        figure.update_xaxes(title="<br>".join(lines), col=panel + 1, row=1)
+    figure.update_xaxes(range=[low, high], fixedrange=True, zeroline=False, showgrid=False, nticks=5)
+    figure.update_xaxes(ticklabeloverflow="hide past domain", automargin=True)
+    figure.update_yaxes(range=[len(effects) - 0.45, -0.6], fixedrange=True, visible=False)
+    figure.update_layout(height=110 + ROW_HEIGHT * len(effects), margin={"l": 8, "r": 8, "t": 30, "b": 60})
     return figure
 
 
 def row_name(effect: Effect) -> str:
     """Return the label of an effect: ``order: full_preact, not original``."""
-    return safe_text(f"{effect.factor}: {effect.level}, not {effect.reference}", "plotly", length=70)
-
-
-def _hover(effect: Effect, value: float, low: float, high: float) -> str:
-    source = f"{effect.pairs} pairs" if effect.method == "pairs" else f"model; {effect.trials} networks have this level"
-    lines = [row_name(effect), f"{value:+.3g}, 95% interval {low:+.3g} .. {high:+.3g}", f"from {source}"]
-    return "<br>".join(lines)
-
-
-def interaction_figure(
-    records: Sequence[TrialRecord], rows: str, columns: str, objective: str, unit: Unit
-) -> go.Figure:
-    """Draw the mean objective for each pair of levels of two choices, with the number of networks in parentheses.
-
-    Costs are not taken into account. If only one choice has an effect, all rows (or all columns) are alike.
-
-    Args:
-        records: Trials that have the objective.
-        rows: The choice of the rows.
-        columns: The choice of the columns.
-        objective: Name of the objective.
-        unit: Its unit.
-    """
-    levels = [list(level_styles(levels_of(records, factor))) for factor in (rows, columns)]
-    cells: dict[tuple[str, str], list[float]] = {}
-    for record in records:
-        if rows in record.choices and columns in record.choices:
-            cell = cells.setdefault((record.choices[rows], record.choices[columns]), [])
-            cell.append(quantity(record, objective) / unit.divisor)
-    means = [[numpy.mean(cells[r, c]) if (r, c) in cells else None for c in levels[1]] for r in levels[0]]
-    form = ".1f" if unit.name == "%" else ".3g"
-    texts = [
-        [f"{numpy.mean(cells[r, c]):{form}}<br>({len(cells[r, c])})" if (r, c) in cells else "" for c in levels[1]]
-        for r in levels[0]
-    ]
-    figure = go.Figure(
-        go.Heatmap(
-            z=means,
-            x=[safe_text(level, "plotly", length=30) for level in levels[1]],
-            y=[safe_text(level, "plotly", length=30) for level in levels[0]],
-            text=texts,
-            texttemplate="%{text}",
-            # Of many columns plotly chooses the size.
-            textfont={"size": 12} if len(levels[1]) <= FEW_COLUMNS else None,
-            colorscale="Cividis",
-            colorbar=BAR_ABOVE | {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"}},
-            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
-        )
+    factor, level, reference = (
+        safe_text(text, "plotly", length=length)
+        for text, length in ((effect.factor, 18), (effect.level, 22), (effect.reference, 18))
     )
-    # The standoff keeps the title below labels that plotly rotates.
-    title = {"text": safe_text(columns, "plotly", length=40), "standoff": 12}
-    figure.update_xaxes(title=title, type="category", showgrid=False, automargin=True)
-    figure.update_yaxes(
-        title=safe_text(rows, "plotly", length=40), type="category", autorange="reversed", showgrid=False
+    return f"{factor}: <b>{level}</b>, not {reference}"
+
+
+def _zero_line(rows: Sequence[int]) -> go.Scatter:
+    """Return the line at zero behind the marks of some rows; it does not cross their texts."""
+    return go.Scatter(
+        x=[0, 0, None] * len(rows),
+        y=[place for row in rows for place in (row + 0.1, row + 0.46, None)],
+        mode="lines",
+        line={"color": GREY, "width": 1},
+        hoverinfo="skip",
     )
-    figure.update_layout(height=210 + 46 * max(len(levels[0]), 2), margin=MARGIN)
-    return figure
 
 
-def distribution_figure(records: Sequence[TrialRecord], factor: str | None, objective: str, unit: Unit) -> go.Figure:
-    """Draw the empirical distribution function of the objective, one curve per level of a choice.
-
-    This is the error distribution function of Radosavovic et al. 2019 (arXiv:1905.13214, eq. 1), of the objective in
-    place of the error.
-
-    Args:
-        records: Trials that have the objective.
-        factor: The choice; None for one curve of all networks.
-        objective: Name of the objective.
-        unit: Its unit.
-    """
-    groups: dict[str, list[float]] = {}
-    for record in records:
-        level = "all networks" if factor is None else record.choices.get(factor)
-        if level is not None:
-            groups.setdefault(level, []).append(quantity(record, objective) / unit.divisor)
-    figure = go.Figure()
-    for index, (level, (colour, _)) in enumerate(level_styles(groups).items()):
-        values = sorted(groups[level])
-        figure.add_trace(
-            go.Scatter(
-                x=[values[0], *values],
-                y=[100 * number / len(values) for number in range(len(values) + 1)],
-                mode="lines",
-                line={"shape": "hv", "color": colour, "dash": DASHES[index % len(DASHES)], "width": 2},
-                name=safe_text(f"{level} ({len(values)})", "plotly", length=40),
-                hovertemplate="%{y:.0f}% have at most %{x:.4g}",
+def _draw_rows(figure: go.Figure, effects: Sequence[Effect]) -> None:
+    """Write the name of each row across all columns, and shade every second choice."""
+    row = 0
+    for number, (_, group) in enumerate(groupby(effects, key=lambda effect: effect.factor)):
+        own = list(group)
+        if number % 2:
+            figure.add_hrect(y0=row - 0.55, y1=row + len(own) - 0.55, line_width=0, fillcolor=BAND, layer="below")
+        for effect in own:
+            figure.add_annotation(
+                text=row_name(effect),
+                **{"xref": "paper", "x": 0, "xanchor": "left", "align": "left"},
+                **{"yref": "y", "y": row + NAME, "yanchor": "middle", "showarrow": False, "font": {"size": 12}},
             )
-        )
-    every = [value for values in groups.values() for value in values]
-    room = 0.03 * (max(every) - min(every)) or 1.0
-    figure.update_xaxes(title=safe_text(unit.label, "plotly", length=60), range=[min(every) - room, max(every) + room])
-    figure.update_yaxes(title="networks (%)", range=[0, 103])
-    figure.update_layout(
-        height=380, margin=MARGIN, showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0}
-    )
-    return figure
+            row += 1
 
 
-def categories_figure(
-    records: Sequence[TrialRecord], factors: Sequence[str], objective: str, unit: Unit, title_length: int = 24
-) -> go.Figure:
-    """Draw parallel categories: one ribbon per network through its choices, coloured by the objective.
+def _span(effects: Sequence[Effect], objective: Unit) -> tuple[float, float]:
+    """Return the range of the axis: zero, all estimates, and intervals as far as these are from zero once more."""
+    told = [answer for effect in effects for answer in answers_of(effect) if answer is not None]
+    values = [0.0, *(answer.effect / objective.divisor for answer in told)]
+    lows, highs = ([answer.ci95[end] / objective.divisor for answer in told] for end in (0, 1))
+    reach = max(map(abs, values))
+    low = max(min(values) - reach, min([*values, *lows]))
+    high = min(max(values) + reach, max([*values, *highs]))
+    room = 0.06 * (high - low) or 1.0
+    return low - room, high + room
 
-    Of more than ``RIBBONS`` networks, those with equal choices whose objectives lie in the same of ``SHADES`` equal
-    parts of the range share a ribbon.
 
-    Args:
-        records: Trials that have the objective.
-        factors: The choices, from left to right.
-        objective: Name of the objective.
-        unit: Its unit.
-        title_length: Maximum length of the labels in characters.
-    """
-    rows = pandas.DataFrame(
-        [[record.choices.get(factor, "–") for factor in factors] for record in records], columns=range(len(factors))
-    )
-    rows["value"] = [quantity(record, objective) / unit.divisor for record in records]
-    rows["count"] = 1
-    if len(rows) > RIBBONS:
-        width = (rows.value.max() - rows.value.min()) / SHADES or 1.0
-        shade = ((rows.value - rows.value.min()) / width).astype(int)
-        by = [*range(len(factors)), shade.rename("shade")]
-        rows = rows.groupby(by, sort=False).agg(value=("value", "mean"), count=("count", "sum")).reset_index()
-    dimensions = []
-    for index, factor in enumerate(factors):
-        shown = {answer: safe_text(answer, "plotly", length=title_length) for answer in level_styles(rows[index])}
-        dimensions.append(
-            {
-                "label": safe_text(factor, "plotly", length=title_length),
-                "values": [shown[answer] for answer in rows[index]],
-                "categoryorder": "array",
-                "categoryarray": list(dict.fromkeys(shown.values())),
-            }
-        )
-    figure = go.Figure(
-        go.Parcats(
-            dimensions=dimensions,
-            counts=rows["count"],
-            line={
-                "color": rows.value,
-                "colorscale": "Cividis",
-                "showscale": True,
-                "colorbar": BAR_BELOW | {"title": {"text": safe_text(unit.label, "plotly", length=40), "side": "top"}},
-                "shape": "hspline",
-            },
-            hoveron="color",
-            hoverinfo="count",
-            labelfont={"size": 12},
-            tickfont={"size": 12, "weight": "bold"},  # bold, because the labels lie on the ribbons
-        )
-    )
-    figure.update_layout(height=460, margin={"l": 30, "r": 20, "t": 40, "b": 70})
-    return figure
+def _numbers(answer: Answer | None, objective: Unit, cost: str) -> str:
+    """Return the line of numbers of a cell: ``+6.1, 3.9x MACs`` or ``+2.3 at 0.91-2.1M``."""
+    if answer is None:
+        return f'<span style="color:{GREY}">{NO_ANSWER}</span>'
+    value = f"<b>{signed(answer.effect, objective)}</b>"
+    if isinstance(answer, Paired):
+        title = safe_text(unit_of(cost, []).title, "plotly", length=10)
+        return f"{value}, {ratio_text(answer.cost_ratio)} {title}"
+    return f"{value} at {range_text(answer.low, answer.high, cost)}"
+
+
+def _hover(effect: Effect, title: str, answer: Answer | None, objective: Unit, cost: str) -> str:
+    points, name = points_name(objective), unit_of(cost, []).title
+    if answer is None:
+        note = effect.note or "The trained networks cannot tell it."
+        lines = [f"{title}: {NO_ANSWER}", *textwrap.wrap(note, 60)]
+    else:
+        value = signed(answer.effect, objective)
+        lines = [f"{title}: {value} {points}".rstrip(), f"95% interval {interval_text(answer, objective)}"]
+        if isinstance(answer, Paired):
+            lines += [f"{answer.pairs:,} pairs of networks", f"{ratio_text(answer.cost_ratio)} {name}"]
+        else:
+            lines += [f"{name} {range_text(answer.low, answer.high, cost)}"]
+        if isinstance(answer, EqualCost):
+            lines += [f"{answer.trials:,} and {answer.reference_trials:,} networks"]
+        lines += ["not zero, corrected for the number of comparisons" if answer.significant else "may be zero"]
+    return "<br>".join([row_name(effect), *(safe_text(line, "plotly", length=80) for line in lines)])

@@ -1,0 +1,165 @@
+"""The effects of choices, and their interactions, from the records of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from explorer.analysis.effects.answers import Networks, comparable, networks_of, wanted_factors
+from explorer.analysis.effects.contrast import Contrasts, Estimate
+from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Interaction, Paired
+from explorer.analysis.effects.equal_cost import Span, common_range, equal_cost_estimate
+from explorer.analysis.effects.frontier import FrontierAnswers
+from explorer.analysis.effects.interactions import pair_interactions
+from explorer.analysis.effects.notes import few_networks_note, no_range_note, not_separated_note, pairs_note
+from explorer.analysis.effects.paired import MIN_PAIRS, paired_estimate, trained_pairs
+from explorer.analysis.effects.population import Population, Space, population_of
+from explorer.analysis.effects.significance import significant
+from explorer.analysis.quantities import is_maximised
+from explorer.errors import StudyError
+from explorer.records import TrialRecord
+
+
+def choice_effects(
+    records: Iterable[TrialRecord],
+    objective: str = "accuracy",
+    cost: str = "macs",
+    factor: str | None = None,
+    *,
+    maximised: bool | None = None,
+    space: Space | None = None,
+) -> list[Effect]:
+    """Return the effect of each level of each choice, against the most frequent level.
+
+    Complete trials with both quantities are used; repeated trainings of a network count as one network with less
+    noise. Of equally frequent levels the first is the reference.
+
+    Args:
+        records: The trials.
+        objective: The objective.
+        cost: The cost at which networks are compared.
+        factor: The choice; ``attn`` means every ``attn@...``. Default: all choices.
+        maximised: Whether larger values of the objective are better. Default: as for its name.
+        space: Choices and cost of all networks of the design space, or of a random sample of them, about which the
+            answers are. Default: all combinations of the levels that occur, with costs as the trials tell them.
+
+    Raises:
+        StudyError: The factor is unknown, objective and cost are the same quantity, or fewer than two networks can be
+            compared.
+    """
+    known, networks = _compared(records, objective, cost)
+    wanted = wanted_factors(known, networks, factor)
+    if not wanted:
+        return []
+    contrasts = Contrasts(networks, population_of(networks, space))
+    better = is_maximised(objective) if maximised is None else maximised
+    answers = _Answers(contrasts, FrontierAnswers(contrasts, better), cost)
+    found = [
+        answers.of(networks.place(name), level) for name in wanted for level in range(1, len(networks.levels[name]))
+    ]
+    return _with_significance(found)
+
+
+def interactions(
+    records: Iterable[TrialRecord], objective: str = "accuracy", cost: str = "macs", factor: str | None = None
+) -> list[Interaction]:
+    """Return for each two choices by how much the effect of one differs between the levels of the other.
+
+    Args:
+        records: The trials.
+        objective: The objective.
+        cost: Trials without this cost are left out, as in ``choice_effects``.
+        factor: One of the two choices; ``attn`` means every ``attn@...``. Default: all choices.
+
+    Raises:
+        StudyError: As ``choice_effects``.
+    """
+    known, networks = _compared(records, objective, cost)
+    wanted = wanted_factors(known, networks, factor)
+    if len(networks.factors) < 2:
+        return []
+    return pair_interactions(Contrasts(networks, Population(networks.codes, networks.cost)), wanted)
+
+
+class _Answers:
+    """The three answers about a level, before the correction for multiple comparisons."""
+
+    def __init__(self, contrasts: Contrasts, frontier: FrontierAnswers, cost: str):
+        self._contrasts, self._frontier, self._cost = contrasts, frontier, cost
+
+    def of(self, column: int, level: int) -> tuple[Effect, dict[str, float]]:
+        """Return the effect of a level, and the p-value of each answer."""
+        networks = self._contrasts.networks
+        factor = networks.factors[column]
+        own = networks.codes[:, column] == level
+        effect = Effect(
+            factor=factor,
+            level=networks.levels[factor][level],
+            reference=networks.levels[factor][0],
+            trials=int(networks.trainings[own].sum()),
+            equal_cost=None,
+            paired=None,
+            frontier=None,
+        )
+        if not self._contrasts.separates(column, level):
+            return replace(effect, note=not_separated_note(factor)), {}
+        estimates: dict[str, Estimate | None] = {}
+        notes = [few_networks_note(effect.level, int(own.sum()))]
+        pairs, ratio = trained_pairs(networks.codes, networks.cost, column, level)
+        if pairs >= MIN_PAIRS and (paired := paired_estimate(self._contrasts, column, level)):
+            estimates["paired"] = paired
+            effect = replace(effect, paired=Paired(paired.effect, paired.ci95, pairs, ratio))
+        else:
+            notes.append(pairs_note(factor, pairs))
+        reference = networks.codes[:, column] == 0
+        span = common_range(networks.cost[reference], networks.cost[own])
+        if span is None:
+            notes.append(no_range_note(networks, self._contrasts.population, column, level, self._cost))
+        else:
+            effect, found = self._at_cost(effect, column, level, span)
+            estimates |= found
+        notes.append(self._contrasts.population.note)
+        chances = {name: estimate.p for name, estimate in estimates.items() if estimate is not None}
+        return replace(effect, note="; ".join(filter(None, notes))), chances
+
+    def _at_cost(
+        self, effect: Effect, column: int, level: int, span: Span
+    ) -> tuple[Effect, dict[str, Estimate | None]]:
+        """Return the effect with the answers over a range of costs."""
+        low, high = 10 ** span[0], 10 ** span[1]
+        if equal := equal_cost_estimate(self._contrasts, column, level, span):
+            counts = [self._trials_within(column, code, span) for code in (level, 0)]
+            effect = replace(effect, equal_cost=EqualCost(equal.effect, equal.ci95, low, high, *counts))
+        if best := self._frontier.estimate(column, level, span):
+            effect = replace(effect, frontier=Frontier(best.effect, best.ci95, low, high))
+        return effect, {"equal_cost": equal, "frontier": best}
+
+    def _trials_within(self, column: int, level: int, span: Span) -> int:
+        networks = self._contrasts.networks
+        inside = (networks.cost >= span[0] - 1e-9) & (networks.cost <= span[1] + 1e-9)
+        return int(networks.trainings[inside & (networks.codes[:, column] == level)].sum())
+
+
+def _with_significance(found: Sequence[tuple[Effect, Mapping[str, float]]]) -> list[Effect]:
+    """Return the effects with those answers marked that survive the correction for multiple comparisons."""
+    effects = [effect for effect, _ in found]
+    for name in ("equal_cost", "paired", "frontier"):
+        places = [place for place, (_, chances) in enumerate(found) if name in chances]
+        sure = significant([found[place][1][name] for place in places])
+        for place, survives in zip(places, sure):
+            answer = replace(getattr(effects[place], name), significant=survives)
+            effects[place] = replace(effects[place], **{name: answer})
+    return effects
+
+
+def _compared(records: Iterable[TrialRecord], objective: str, cost: str) -> tuple[list[TrialRecord], Networks]:
+    """Return the trials that can be compared, and their networks."""
+    if objective == cost:
+        raise StudyError(f"objective and cost are both {cost}; at equal {cost} every effect on it is 0")
+    known = comparable(records, objective, cost)
+    if len(known) < 2:
+        raise StudyError(
+            f"{len(known)} complete trials have {objective} and a {cost} above 0 (its logarithm is compared);"
+            " an effect needs at least two networks"
+        )
+    return known, networks_of(known, objective, cost)

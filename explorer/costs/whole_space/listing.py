@@ -1,0 +1,30 @@
+"""The choices and one cost of the networks of a space, for analyses that compare all of them."""
+
+from __future__ import annotations
+
+from explorer.costs.whole_space.choices import NOT_ASKED, ChoiceColumns
+from explorer.costs.whole_space.table import cost_batches
+from explorer.space.search_space import SearchSpace
+
+
+def list_networks(space: SearchSpace, cost: str, n: int, seed: int = 0) -> list[tuple[dict[str, str], float]]:
+    """Return choices and cost of derivations of a space, without building networks.
+
+    Args:
+        space: The space.
+        cost: The name of an analytic cost, one of ``COSTS``.
+        n: The number of distinct derivations to draw uniformly; all if there are fewer.
+        seed: The seed of the draw.
+
+    Raises:
+        SpaceError: A network cannot be built.
+    """
+    columns = ChoiceColumns(space)
+    listed: list[tuple[dict[str, str], float]] = []
+    for _, codes, costs in cost_batches(space, min(n, columns.total), seed, columns):
+        for row, value in zip(codes.T.tolist(), costs[cost].tolist()):
+            choices = {
+                column.name: column.options[code] for column, code in zip(columns.columns, row) if code != NOT_ASKED
+            }
+            listed.append((choices, float(value)))
+    return listed

@@ -1,0 +1,153 @@
+"""Tables of effects, and the words and numbers in which a figure and a table give the same answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas
+
+from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Paired
+from explorer.dashboard.quantities import Unit, unit_of
+from explorer.dashboard.text import safe_text
+
+Answer = Paired | EqualCost | Frontier
+
+
+def answers_of(effect: Effect) -> tuple[Paired | None, EqualCost | None, Frontier | None]:
+    """Return the answers of an effect in the order of figures and tables."""
+    return effect.paired, effect.equal_cost, effect.frontier
+
+
+def answer_titles(cost: str) -> tuple[str, str, str]:
+    """Return the names of the three answers.
+
+    Args:
+        cost: Name of the cost.
+    """
+    return "all else equal", f"at equal {unit_of(cost, []).title}", "on the frontier"
+
+
+def points_name(objective: Unit) -> str:
+    """Return the unit of a difference: percentage points of a share, otherwise the objective's own unit, or empty."""
+    return "points" if objective.name == "%" else objective.name
+
+
+def signed(value: float, objective: Unit) -> str:
+    """Return a difference of the objective without its unit: ``+6.1``."""
+    shown = value / objective.divisor
+    return f"{round(shown, 1) + 0.0:+.1f}" if objective.name == "%" else f"{shown + 0.0:+.3g}"  # + 0.0: no "-0.0"
+
+
+def interval_text(answer: Answer | Interaction, objective: Unit) -> str:
+    """Return a 95% interval without its unit: ``[+2.0, +10.1]``."""
+    return f"[{signed(answer.ci95[0], objective)}, {signed(answer.ci95[1], objective)}]"
+
+
+def range_text(low: float, high: float, cost: str) -> str:
+    """Return a range of a cost: ``0.91-2.1M``.
+
+    Args:
+        low: The lowest cost.
+        high: The highest cost.
+        cost: Name of the cost.
+    """
+    unit = unit_of(cost, [high])
+    shown = [
+        f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}" for value in (low / unit.divisor, high / unit.divisor)
+    ]
+    return "-".join(shown) + unit.suffix
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a ratio of costs: ``3.9x``, ``1.02x``."""
+    return f"{ratio:.2f}x" if 0.9 < ratio < 1.1 else f"{ratio:,.0f}x" if ratio >= 99.5 else f"{ratio:.2g}x"
+
+
+def effect_rows(effects: Iterable[Effect], objective: Unit, cost: str) -> pandas.DataFrame:
+    """Return one row per effect, as ``explorer effects`` prints it.
+
+    Args:
+        effects: As ``explorer.analysis.effects.choice_effects`` returns them.
+        objective: Unit of the objective; effects are in points if it is a share.
+        cost: Name of the cost.
+    """
+    titles = answer_titles(cost)
+    rows: list[dict[str, Any]] = []
+    for effect in effects:
+        answers = answers_of(effect)
+        paired, equal_cost, frontier = answers
+        row: dict[str, Any] = {
+            "choice": safe_text(effect.factor, "cell"),
+            "level": safe_text(effect.level, "cell"),
+            "against": safe_text(effect.reference, "cell"),
+            "trials": effect.trials,
+        }
+        row |= _shown(titles[0], paired, objective)
+        row[f"ratio of {unit_of(cost, []).title}"] = ratio_text(paired.cost_ratio) if paired else ""
+        row["pairs"] = paired.pairs if paired else 0
+        row |= _shown(titles[1], equal_cost, objective)
+        row["costs compared"] = range_text(equal_cost.low, equal_cost.high, cost) if equal_cost else ""
+        row["networks compared"] = f"{equal_cost.trials} and {equal_cost.reference_trials}" if equal_cost else ""
+        row |= _shown(titles[2], frontier, objective)
+        row["budgets compared"] = range_text(frontier.low, frontier.high, cost) if frontier else ""
+        row["not zero"] = ", ".join(title for title, each in zip(titles, answers) if each and each.significant)
+        row["note"] = safe_text(effect.note, "cell", length=600)
+        rows.append(row)
+    return pandas.DataFrame(rows)
+
+
+def _shown(title: str, answer: Answer | None, objective: Unit) -> dict[str, Any]:
+    """Return the columns of an answer; a number only where there is one."""
+    return {
+        title: math.nan if answer is None else answer.effect / objective.divisor,
+        f"{title}: 95% interval": "" if answer is None else interval_text(answer, objective),
+    }
+
+
+def effects_csv(effects: Iterable[Effect]) -> str:
+    """Return effects as CSV, in the fields of ``explorer effects --json`` and their units: shares are fractions."""
+    rows = []
+    for effect in effects:
+        row: dict[str, Any] = {}
+        for name, value in effect.to_json().items():
+            row |= _flat(name, value)
+        rows.append(row)
+    return pandas.DataFrame(rows).to_csv(index=False)
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """Return a field of JSON as columns; none where it is null."""
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return {column: cell for key, each in value.items() for column, cell in _flat(f"{name}_{key}", each).items()}
+    if isinstance(value, (tuple, list)):
+        return {f"{name}_low": value[0], f"{name}_high": value[1]}
+    return {name: safe_text(value, "cell", length=600) if isinstance(value, str) else value}
+
+
+def clearest_factor(effects: Sequence[Effect]) -> str:
+    """Return the choice whose effect at equal cost is farthest from zero, in widths of its interval; else the first."""
+    return max(effects, key=lambda effect: clearness(effect.equal_cost) if effect.equal_cost else -1.0).factor
+
+
+def clearest_pairs(interactions: Iterable[Interaction]) -> dict[tuple[str, str], Interaction]:
+    """Return for each pair of choices, in both orders, its clearest interaction.
+
+    A significant one is clearer than any other; among equals, the one that is farthest from zero in widths of its
+    interval.
+    """
+    found: dict[tuple[str, str], Interaction] = {}
+    for each in interactions:
+        best = found.get((each.factor, each.other))
+        if best is None or (each.significant, clearness(each)) > (best.significant, clearness(best)):
+            found[each.factor, each.other] = found[each.other, each.factor] = each
+    return found
+
+
+def clearness(answer: Answer | Interaction) -> float:
+    """Return the distance of an estimate from zero in widths of its 95% interval."""
+    width = answer.ci95[1] - answer.ci95[0]
+    return abs(answer.effect) / width if width > 0 else math.inf if answer.effect else 0.0
