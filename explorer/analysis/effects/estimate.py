@@ -128,8 +128,8 @@ class _Answers:
         """Return the effect with the answers over a range of costs."""
         low, high = 10 ** span[0], 10 ** span[1]
         if equal := equal_cost_estimate(self._contrasts, column, level, span):
-            counts = [self._trials_within(column, code, span) for code in (level, 0)]
-            effect = replace(effect, equal_cost=EqualCost(equal.effect, equal.ci95, low, high, *counts))
+            trials, reference = (self._trials_within(column, code, span) for code in (level, 0))
+            effect = replace(effect, equal_cost=EqualCost(equal.effect, equal.ci95, low, high, trials, reference))
         if best := self._frontier.estimate(column, level, span):
             effect = replace(effect, frontier=Frontier(best.effect, best.ci95, low, high))
         return effect, {"equal_cost": equal, "frontier": best}

@@ -20,6 +20,7 @@ Space = Iterable[tuple[Mapping[str, str], float]]  # choices and cost of network
 
 MAX_NETWORKS = 4_096  # of a larger space so many are drawn
 MAX_COST_ERROR = math.log10(1.1)  # median error of a predicted cost, in decades, up to which costs are predicted
+MIN_KEPT = 0.1  # share of the listed networks without a level that no trial has, below which the list is not used
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,13 +50,14 @@ def population_of(networks: Networks, space: Space | None) -> Population:
         codes = codes_of([choices for choices, _ in listed], networks.levels)
         cost = np.log10([cost for _, cost in listed])
         seen = [all(text in networks.seen.get(name, ()) for name, text in choices.items()) for choices, _ in listed]
-        return _within(networks, codes[seen], cost[seen], "")
-    codes = _combinations(networks)
-    if codes is not None:
-        cost, error = _costs(networks, codes)
+        if sum(seen) >= MIN_KEPT * len(seen) > 0:
+            return _within(networks, codes[seen], cost[seen], "")
+    combinations = _combinations(networks)
+    if combinations is not None:
+        cost, error = _costs(networks, combinations)
         if error <= MAX_COST_ERROR:
-            return _within(networks, codes, cost, "")
-    reason = "which choices exist under which others" if codes is None else "the costs of untrained networks"
+            return _within(networks, combinations, cost, "")
+    reason = "which choices exist under which others" if combinations is None else "the costs of untrained networks"
     return Population(
         networks.codes, networks.cost, f"the trials do not tell {reason}, so the answers are about trained networks"
     )

@@ -229,9 +229,9 @@ class _Proposer:
                     gains += (ahead @ wanted) ** 2 / known / now
         for (column, level), pairs in zip(self._effects, self._pairs()):
             if pairs < MIN_PAIRS:
-                own = self._candidates.codes[:, column]
+                codes = self._candidates.codes[:, column]
                 twins = self._networks.codes[self._candidates.twin, column]
-                gains += (self._candidates.column == column) & ((own == level) | ((own == 0) & (twins == level)))
+                gains += (self._candidates.column == column) & ((codes == level) | ((codes == 0) & (twins == level)))
         return gains
 
     def _train(self, place: int) -> None:
