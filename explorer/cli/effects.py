@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from explorer.analysis.quantities import COSTS, FRACTIONS
+from explorer.analysis.quantities import FRACTIONS
 from explorer.cli.options import as_json, print_json, print_table, storage
 from explorer.cli.studies import X_HELP, Y_HELP, mix, warn_of_mixed_latencies
-from explorer.errors import ExplorerError
-from explorer.records import TrialRecord
-from explorer.store import Study, open_study
+from explorer.store import open_study
 
 if TYPE_CHECKING:  # the functions import it when they are called
     from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Paired
@@ -49,6 +47,7 @@ def effects(
     All else equal, at equal COST, and on the frontier; docs/effects.md explains the three answers.
     """
     from explorer.analysis.effects import choice_effects, interactions
+    from explorer.study.space_networks import space_networks
 
     opened = open_study(storage, study)
     x, y = opened.axes(x, y)
@@ -70,36 +69,6 @@ def effects(
             if between:
                 _print_interactions(pairs, y)
     warn_of_mixed_latencies(opened, (x, y), on_stderr=as_json)
-
-
-def space_networks(
-    study: Study, records: Sequence[TrialRecord], cost: str
-) -> list[tuple[dict[str, str], float]] | None:
-    """Return choices and costs of networks of a study's space.
-
-    Args:
-        study: The study.
-        records: Its trials.
-        cost: The cost.
-
-    Returns:
-        The networks, up to the number that effects use; None if the cost is not analytic, or the space of the study
-        cannot be read.
-    """
-    from explorer.analysis.effects.population import MAX_NETWORKS
-    from explorer.costs.whole_space.listing import list_networks
-    from explorer.networks.architecture import Architecture
-    from explorer.space.search_space import parse_space
-
-    complete = next((record for record in records if record.state == "complete"), None)
-    if cost not in COSTS or complete is None:
-        return None
-    try:
-        architecture = Architecture.from_json(study.trial(complete.number).architecture)
-        space = parse_space(study.space_text, f"the space of study {study.name!r}")
-        return list_networks(space.with_input(architecture.input, architecture.classes), cost, MAX_NETWORKS)
-    except ExplorerError:
-        return None
 
 
 def _print_effects(found: Sequence[Effect], x: str, y: str) -> None:

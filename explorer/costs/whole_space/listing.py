@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.costs.whole_space.choices import NOT_ASKED, ChoiceColumns
+from explorer.costs.whole_space.choices import ABSENT, ChoiceColumns
 from explorer.costs.whole_space.table import cost_batches
 from explorer.space.search_space import SearchSpace
 
@@ -24,7 +24,7 @@ def list_networks(space: SearchSpace, cost: str, n: int, seed: int = 0) -> list[
     for _, codes, costs in cost_batches(space, min(n, columns.total), seed, columns):
         for row, value in zip(codes.T.tolist(), costs[cost].tolist()):
             choices = {
-                column.name: column.options[code] for column, code in zip(columns.columns, row) if code != NOT_ASKED
+                column.name: column.options[code] for column, code in zip(columns.columns, row) if code != ABSENT
             }
             listed.append((choices, float(value)))
     return listed
