@@ -17,6 +17,7 @@ from explorer.cli.options import (
     begins_with,
     check_output,
     choices_line,
+    console,
     plain,
     print_json,
     print_table,
@@ -25,8 +26,9 @@ from explorer.cli.options import (
 from explorer.records import TrialRecord
 from explorer.store import Study, list_studies, open_study
 
-if TYPE_CHECKING:  # the function imports it when it is called
+if TYPE_CHECKING:  # the functions that need them import them
     from explorer.analysis.effects import Effect
+    from explorer.analysis.frontier_certainty import FrontierCertainty
 
 
 @click.command()
@@ -166,23 +168,15 @@ def frontier(
     else:
         records = opened.frontier(x, y, mix_environments=mix_environments)
     names = {x, y, *(limit.cost for limit in limits)}
+    certainty = opened.frontier_certainty(x, y, mix_environments=mix_environments or bool(limits))
     if as_json:
-        chances = opened.frontier_probabilities(x, y, mix_environments=mix_environments or bool(limits))
-        print_json(
-            [
-                {
-                    **frontier_json(record),
-                    **({"frontier_probability": chances[record.number]} if record.number in chances else {}),
-                }
-                for record in records
-            ]
-        )
+        print_json([frontier_json(record, certainty) for record in records])
         warn_of_mixed_latencies(opened, names, on_stderr=True)
         return
     if not records:
         click.echo(none_found(opened, limits))
         return
-    print_frontier(records, x, y)
+    print_frontier(records, x, y, certainty)
     warn_of_mixed_latencies(opened, names)
 
 
@@ -204,13 +198,20 @@ def none_found(study: Study, limits: Sequence[Limit]) -> str:
     return f"no trial of {study.name!r} keeps {asked}; the nearest is trial {nearest.number} with {has}"
 
 
-def frontier_json(record: TrialRecord) -> dict[str, Any]:
-    """Return one network as ``explorer frontier --json`` prints it."""
+def frontier_json(record: TrialRecord, certainty: FrontierCertainty | None) -> dict[str, Any]:
+    """Return one network as ``explorer frontier --json`` prints it.
+
+    Args:
+        record: Its trial.
+        certainty: The certainty of the frontier; None if no network was trained more than once.
+    """
     quantities = record.quantities
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
     if record.latency:
         named["latency_environment"] = record.latency["environment"]["digest"]
-    row = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
+    row: dict[str, Any] = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
+    if certainty is not None and record.number in certainty.probabilities:
+        row["frontier_probability"] = certainty.probabilities[record.number]
     # row is first for the order of the fields, and again at the end because an objective may be named "trial".
     return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}
 
@@ -227,14 +228,16 @@ def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool
         click.echo(f"mixed: {LATENCY} was measured in {found}", err=on_stderr)
 
 
-def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accuracy") -> None:
-    """Print a frontier as a table; choices that all its networks share are printed once below it.
+def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: FrontierCertainty | None) -> None:
+    """Print a frontier as a table, and below it what its networks share and how certain it is.
 
     Args:
         records: The trials on the frontier.
         x: The cost.
         y: The objective.
+        certainty: Its certainty; None if no network was trained more than once.
     """
+    stays = {} if certainty is None else certainty.probabilities
     shared = (
         {
             name: text
@@ -247,20 +250,45 @@ def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accura
     columns = dict.fromkeys([y, x, "params", "macs"])
     titles = [f"{name} (objective)" if name in ("trial", "choices") else name for name in columns]
     print_table(
-        {"trial": "right", **dict.fromkeys(titles, "right"), "choices": "left"},
+        {"trial": "right", **dict.fromkeys([*titles, *(["stays"] if stays else [])], "right"), "choices": "left"},
         [
             (
                 record.number,
                 *(_quantity(record, name) for name in columns),
+                *([f"{stays[record.number]:.0%}"] if stays else []),
                 choices_line({name: text for name, text in record.choices.items() if name not in shared}),
             )
             for record in records
         ],
     )
     if shared:
-        from explorer.cli.options import console
-
         console().print(plain(f"all networks: {choices_line(shared)}"))
+    console().print(plain(certainty_line(records, y, certainty)))
+
+
+def certainty_line(records: Sequence[TrialRecord], y: str, certainty: FrontierCertainty | None) -> str:
+    """Return in words how many networks of a frontier stay on it in another run, and how noisy one training is.
+
+    Args:
+        records: The trials on the frontier.
+        y: The objective.
+        certainty: Its certainty; None if no network was trained more than once.
+    """
+    if certainty is None:
+        return (
+            "how many of these stay on the frontier in another run is unknown, since no network was trained more than"
+            " once: run the search again with --repeats K"
+        )
+    noise = certainty.noise
+    spread = f"{100 * noise.std:.2g} points of {y}" if y in FRACTIONS else f"{noise.std:.3g} in {y}"
+    repeats = f"{noise.degrees_of_freedom} repeat{'s' * (noise.degrees_of_freedom > 1)}"
+    networks = f"{noise.networks} network{'s' * (noise.networks > 1)}"
+    expected = sum(certainty.probabilities[record.number] for record in records)
+    return (
+        f"stays: probability to be on the frontier again if every network is trained once more; expected:"
+        f" {expected:.1f} of {len(records)}; one training varies by {spread} (standard deviation, {repeats} of"
+        f" {networks})"
+    )
 
 
 def _quantity(record: TrialRecord, name: str) -> str:

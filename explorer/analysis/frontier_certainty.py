@@ -1,0 +1,341 @@
+"""The probability that a network stays on the Pareto front in another run, as pure functions of numbers and records.
+
+The event: every network of the study is trained once again from a fresh seed. A network stays if, by the new values
+alone, no other network of at most its cost is better. The noise of the new trainings is thus part of the answer: two
+equally good networks of one cost stay with probability 1/2 each, however often both have been trained.
+
+The model, with y_ik the value of training k of network i, and c_i its cost, which is exact:
+
+    y_ik = theta_i + e_ik,  e_ik ~ N(0, s_i^2)          noise of one training (``TrainingNoise``)
+    theta_i = trend(c_i) + u_i,  u_i ~ G                 true values, G any distribution
+
+A network is on the front because its value is good, and in part because that value was lucky. The posterior of theta_i
+corrects for this by itself if the prior fits (Efron 2011, "Tweedie's formula and selection bias"), so trend and G are
+estimated from all networks of the study: a local linear regression, and the nonparametric maximum likelihood estimate
+of a mixing distribution (Kiefer and Wolfowitz 1956) by the EM algorithm on a grid (Laird 1978), stopped early, which
+keeps it smooth. The integrals are sums over fixed grids: the same input gives the same result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.analysis.noise import pooled_std, repeats_of, validation_value
+from explorer.analysis.pareto import non_dominated
+from explorer.analysis.quantities import FRACTIONS
+from explorer.records import ConfirmationRecord, TrialRecord
+
+Array = NDArray[np.float64]
+
+EDGE = 0.005  # fractions closer than this to 0 or 1 have the noise of a fraction this far away
+EM_STEPS = 50  # further steps hardly change the probabilities, and make G spiky
+MAX_PRIOR_NETWORKS = 500  # that G is estimated from, evenly spread over all residuals
+TREND_POINTS = 50  # of the grid of costs at which the trend is fitted
+GRID_POINTS = 200, 1_000  # least and most points of a grid of values
+GRID_STEP = 0.5  # of a grid, in the smallest standard deviation on it; wider if there would be too many points
+NOISE_QUANTILES = 5  # over which the uncertainty of the noise is averaged
+TAIL = 5.0  # standard deviations beyond which a normal distribution (6e-7) is ignored
+FEW_DEGREES = 3  # of freedom, below which the noise is too uncertain to choose repeats by
+
+
+class Trainings(NamedTuple):
+    """All trainings of one network.
+
+    Attributes:
+        trial: The number of its trial.
+        digest: The digest of the network.
+        cost: Its cost, minimised.
+        values: The value of each training, maximised (negated if less is better): its trial, then its repeats.
+    """
+
+    trial: int
+    digest: str
+    cost: float
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean over the trainings."""
+        return math.fsum(self.values) / len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingNoise:
+    """The noise of one training, pooled over all networks that were trained more than once.
+
+    The noise of a fraction p such as accuracy depends on its level: its variance is taken as proportional to p (1 - p),
+    that of a binomial share with overdispersion (McCullagh and Nelder 1989, section 4.5). The variance of other
+    quantities is taken as constant.
+
+    Attributes:
+        std: The standard deviation of one training of these networks.
+        degrees_of_freedom: Of the estimate: the trainings minus the networks.
+        networks: The number of networks.
+        dispersion: The factor of p (1 - p), or the constant variance.
+        is_fraction: Whether the quantity is a fraction.
+    """
+
+    std: float
+    degrees_of_freedom: int
+    networks: int
+    dispersion: float
+    is_fraction: bool
+
+    def variances(self, levels: Array) -> Array:
+        """Return the variance of one training, (N,), at these values of the quantity."""
+        return self.dispersion * _variance_shape(levels, self.is_fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierCertainty:
+    """How certain a front is.
+
+    Attributes:
+        noise: The noise of one training.
+        probabilities: Trial number -> probability of staying on the front in another run, for every complete trial.
+    """
+
+    noise: TrainingNoise
+    probabilities: Mapping[int, float]
+
+
+def all_trainings(
+    trials: Iterable[TrialRecord],
+    repeats: Iterable[ConfirmationRecord],
+    x: str,
+    y: str,
+    sign: int,
+    epochs: int | None,
+) -> list[Trainings]:
+    """Return the trainings of each complete trial's network that has ``x`` and ``y``.
+
+    Args:
+        trials: The trials; others than complete ones are left out.
+        repeats: Further trainings of their networks, as ``Study.confirmations`` returns them.
+        x: The cost.
+        y: The quantity on the validation split.
+        sign: 1 if ``y`` is maximised, else -1.
+        epochs: The number of epochs of a trial, None for 1; repeats of other lengths do not count.
+    """
+    fresh: dict[str, list[float]] = {}
+    for repeat in repeats_of(repeats, epochs):
+        value = validation_value(repeat, y)
+        if repeat.state == "complete" and value is not None:
+            fresh.setdefault(repeat.digest, []).append(sign * value)
+    found = []
+    for trial in trials:
+        cost, value = trial.value(x), trial.value(y)
+        if trial.state == "complete" and cost is not None and value is not None:
+            values = (sign * value, *fresh.get(trial.digest, ()))
+            found.append(Trainings(trial.number, trial.digest, cost, values))
+    return found
+
+
+def frontier_certainty(networks: Sequence[Trainings], y: str) -> FrontierCertainty | None:
+    """Return the probability of each network to stay on the front in another run.
+
+    Args:
+        networks: All networks of the study.
+        y: The quantity that was measured.
+
+    Returns:
+        The noise and the probabilities; None if no network was trained more than once.
+    """
+    noise = training_noise([network.values for network in networks], y in FRACTIONS)
+    if noise is None:
+        return None
+    found = stay_probabilities([each.cost for each in networks], [each.values for each in networks], noise)
+    return FrontierCertainty(noise, {network.trial: p for network, p in zip(networks, found)})
+
+
+def training_noise(values: Iterable[Sequence[float]], is_fraction: bool) -> TrainingNoise | None:
+    """Return the noise of one training.
+
+    The estimate counts the trial's own value of a network. On a front that value is lucky on average, which biases the
+    variance by less than a tenth; to leave it out would halve the degrees of freedom.
+
+    Args:
+        values: The values of each network's trainings.
+        is_fraction: Whether they are fractions.
+
+    Returns:
+        The noise; None if no network was trained more than once.
+    """
+    repeated = [group for group in values if len(group) > 1]
+    std = pooled_std(repeated)
+    if std is None:
+        return None
+    means = np.array([math.fsum(group) / len(group) for group in repeated])
+    shapes = np.sqrt(_variance_shape(means, is_fraction))
+    scaled = pooled_std([[value / shape for value in group] for group, shape in zip(repeated, shapes)])
+    degrees = sum(len(group) - 1 for group in repeated)
+    return TrainingNoise(std, degrees, len(repeated), (scaled or 0.0) ** 2, is_fraction)
+
+
+def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]], noise: TrainingNoise) -> list[float]:
+    """Return the probability of each network to be non-dominated when all are trained once again.
+
+    The uncertainty of the noise itself is averaged over: its variance is s^2 nu / X with X from the chi-squared
+    distribution of nu degrees of freedom, at the middles of ``NOISE_QUANTILES`` parts of equal probability.
+
+    Args:
+        costs: (N,) exact costs, minimised.
+        values: (N,) the values of each network's trainings, maximised; at least one of each.
+        noise: The noise of one training. If it is 0, the result is 1 on the front and 0 elsewhere.
+    """
+    means = np.array([math.fsum(group) / len(group) for group in values])
+    if noise.dispersion == 0.0:
+        front = set(non_dominated([(cost, -mean) for cost, mean in zip(costs, means)]))
+        return [float(place in front) for place in range(len(costs))]
+    from scipy.stats import chi2
+
+    counts = np.array([len(group) for group in values])
+    degrees, parts = noise.degrees_of_freedom, (np.arange(NOISE_QUANTILES) + 0.5) / NOISE_QUANTILES
+    variances = noise.variances(means)
+    total = np.zeros(len(means))
+    for factor in degrees / chi2.ppf(parts, degrees):
+        total += _stay(np.asarray(costs, float), means, counts, factor * variances)
+    rounded: list[float] = (total / NOISE_QUANTILES).round(9).tolist()
+    return rounded
+
+
+def next_repeats(networks: Sequence[Trainings], y: str, number: int, running: Mapping[str, int]) -> list[int]:
+    """Return the networks whose next training tells most about which ones stay on the front.
+
+    These are the networks of largest p (1 - p) / K with p the probability to stay and K the trainings so far: whether
+    they stay is uncertain, and one more training changes what is known of them. Before ``FEW_DEGREES`` degrees of
+    freedom the noise is hardly known; then networks of the front come first that gain least over the next cheaper one
+    of the front, those with the fewest trainings before the others.
+
+    Args:
+        networks: All networks of the study.
+        y: The quantity that was measured.
+        number: The number of trainings.
+        running: Digest -> trainings under way, which count as done.
+
+    Returns:
+        Places in ``networks``, the most telling first, at most ``number``.
+    """
+    counts = np.array([len(each.values) + running.get(each.digest, 0) for each in networks])
+    certainty = frontier_certainty(networks, y)
+    if certainty is None or certainty.noise.degrees_of_freedom < FEW_DEGREES or not certainty.noise.dispersion:
+        gains = _gains([(each.cost, each.mean) for each in networks])
+        order = sorted(gains, key=lambda place: (counts[place], gains[place], place))
+        return order[:number]
+    stays = np.array([certainty.probabilities[each.trial] for each in networks])
+    telling = stays * (1 - stays) / counts
+    return [int(place) for place in np.argsort(-telling, kind="stable")[:number]]
+
+
+def _gains(points: Sequence[tuple[float, float]]) -> dict[int, float]:
+    """Return for each point of the front its gain over the next cheaper one; infinity for the cheapest."""
+    front = sorted(non_dominated([(cost, -value) for cost, value in points]), key=lambda place: points[place])
+    return {
+        place: points[place][1] - points[cheaper][1] if cheaper is not None else math.inf
+        for cheaper, place in zip([None, *front], front)
+    }
+
+
+def _variance_shape(levels: Array, is_fraction: bool) -> Array:
+    inside = np.clip(levels, EDGE, 1 - EDGE)
+    return inside * (1 - inside) if is_fraction else np.ones_like(levels)
+
+
+def _stay(costs: Array, means: Array, counts: NDArray[np.int64], variances: Array) -> Array:
+    """Return the probabilities for known variances of one training.
+
+        P_i = integral over t of  f_i(t)  *  product of F_j(t) over all j != i with c_j <= c_i
+
+    with F_j and f_j the posterior predictive distribution function and density of network j's new value.
+    """
+    trend = _trend(costs, means)
+    grid, weights = _posterior(means - trend, np.sqrt(variances / counts))
+    noise = np.sqrt(variances)
+    centres = trend + weights @ grid
+    spreads = np.sqrt(np.maximum(weights @ grid**2 - (weights @ grid) ** 2, 0.0) + variances)
+    groups = [list(group) for _, group in groupby(np.argsort(costs, kind="stable"), key=lambda place: costs[place])]
+    groups = _candidates(groups, centres - TAIL * spreads, centres + TAIL * spreads)
+    kept = [place for group in groups for place in group]
+    values = _grid(centres[kept], spreads[kept], noise[kept].min())
+    out = np.zeros(len(means))
+    below = np.zeros(len(values))  # log of the product of F over all networks of at most this cost
+    for group in groups:
+        functions = {place: _predictive(values - trend[place], grid, weights[place], noise[place]) for place in group}
+        logs = {place: np.log(np.maximum(function, 1e-300)) for place, function in functions.items()}
+        below = below + sum(logs.values())
+        for place, function in functions.items():
+            others = np.exp(below - logs[place])
+            steps = np.diff(function, prepend=0.0)
+            out[place] = steps @ (others + np.concatenate([others[:1], others[:-1]])) / 2
+    return np.clip(out, 0.0, 1.0)
+
+
+def _candidates(groups: list[list[int]], low: Array, high: Array) -> list[list[int]]:
+    """Return the networks that can be on the front, by groups of equal cost; others do not change the result."""
+    certain, out = -math.inf, []
+    for group in groups:
+        certain = max(certain, *(low[place] for place in group))
+        if kept := [int(place) for place in group if high[place] > certain]:
+            out.append(kept)
+    return out
+
+
+def _predictive(values: Array, grid: Array, weights: Array, noise: float) -> Array:
+    """Return the distribution function of a new value, at ``values``, all relative to the trend."""
+    from scipy.special import ndtr
+
+    atoms = weights > 1e-6
+    return np.asarray(ndtr((values[:, None] - grid[atoms]) / noise) @ weights[atoms])
+
+
+def _trend(costs: Array, values: Array) -> Array:
+    """Return the local linear regression of the values on the logarithm of the cost, at each cost.
+
+    The kernel is Gaussian with Silverman's bandwidth, doubled because a line follows the values. Costs that are not all
+    positive are used without a logarithm.
+    """
+    at = np.log(costs) if costs.min() > 0 else costs
+    width = 2 * 0.9 * float(at.std()) * len(at) ** -0.2
+    if width == 0.0:
+        return np.full(len(values), values.mean())
+    grid = np.linspace(at.min(), at.max(), TREND_POINTS)
+    apart = at - grid[:, None]
+    kernel = np.exp(-0.5 * (apart / width) ** 2) + 1e-9  # far from all others, the line of all values
+    first, second = (kernel * apart).sum(1), (kernel * apart**2).sum(1)
+    line = kernel * (second[:, None] - first[:, None] * apart)
+    return np.interp(at, grid, (line @ values) / line.sum(1))
+
+
+def _posterior(residuals: Array, errors: Array) -> tuple[Array, Array]:
+    """Return the posterior of each network's true residual u_i.
+
+    Args:
+        residuals: (N,) means minus the trend.
+        errors: (N,) standard errors of the means.
+
+    Returns:
+        (M,) grid of residuals, and (N, M) probabilities of each network on it.
+    """
+    grid = _grid(residuals, errors, errors.min())
+    z = (residuals[:, None] - grid) / errors[:, None]
+    likelihood = np.exp(-0.5 * z**2) + 1e-300
+    thinned = np.argsort(residuals, kind="stable")[:: -(-len(residuals) // MAX_PRIOR_NETWORKS)]
+    seen, prior = likelihood[thinned], np.full(len(grid), 1 / len(grid))
+    for _ in range(EM_STEPS):
+        prior = prior * (seen / (seen @ prior)[:, None]).mean(0)
+    weights = likelihood * prior
+    return grid, weights / weights.sum(1, keepdims=True)
+
+
+def _grid(centres: Array, spreads: Array, smallest: float) -> Array:
+    """Return evenly spaced values over all centres and ``TAIL`` spreads beyond them."""
+    low, high = float((centres - TAIL * spreads).min()), float((centres + TAIL * spreads).max())
+    least, most = GRID_POINTS
+    return np.linspace(low, high, int(np.clip((high - low) / (GRID_STEP * smallest), least, most)))
