@@ -11,9 +11,9 @@ The model, with y_ik the value of training k of network i, and c_i its cost, whi
 
 A network is on the front because its value is good, and in part because that value was lucky. The posterior of theta_i
 corrects for this by itself if the prior fits (Efron 2011, "Tweedie's formula and selection bias"), so trend and G are
-estimated from all networks of the study: a local linear regression, and the nonparametric maximum likelihood estimate
-of a mixing distribution (Kiefer and Wolfowitz 1956) by the EM algorithm on a grid (Laird 1978), stopped early, which
-keeps it smooth. The integrals are sums over fixed grids: the same input gives the same result.
+estimated from all networks of the study: the trend by local linear regression, and G by maximum likelihood among
+densities whose logarithm is a polynomial (Efron 2016, "Empirical Bayes deconvolution estimates"). The integrals are
+sums over fixed grids: the same input gives the same result.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.analysis.noise import pooled_std, repeats_of, validation_value
+from explorer.analysis.noise import frontier_probabilities, pooled_std, repeats_of, validation_value
 from explorer.analysis.pareto import non_dominated
 from explorer.analysis.quantities import FRACTIONS
 from explorer.records import ConfirmationRecord, TrialRecord
@@ -35,13 +34,16 @@ from explorer.records import ConfirmationRecord, TrialRecord
 Array = NDArray[np.float64]
 
 EDGE = 0.005  # fractions closer than this to 0 or 1 have the noise of a fraction this far away
-EM_STEPS = 50  # further steps hardly change the probabilities, and make G spiky
+PRIOR_DEGREE = 4  # of the logarithm of the density of G: it may be skew, and have heavy or light tails
+RIDGE = 1e-3  # on its coefficients, for a solution where the data do not determine them
+MAX_SCORING_STEPS = 30  # some ten are enough as a rule
+ENOUGH_GAIN = 1e-3  # in log likelihood, below which the fit ends
 MAX_PRIOR_NETWORKS = 500  # that G is estimated from, evenly spread over all residuals
 TREND_POINTS = 50  # of the grid of costs at which the trend is fitted
 GRID_POINTS = 200, 1_000  # least and most points of a grid of values
 GRID_STEP = 0.5  # of a grid, in the smallest standard deviation on it; wider if there would be too many points
 NOISE_QUANTILES = 5  # over which the uncertainty of the noise is averaged
-TAIL = 5.0  # standard deviations beyond which a normal distribution (6e-7) is ignored
+TAIL = 5.0  # standard errors of a residual beyond which its true value is not sought
 FEW_DEGREES = 3  # of freedom, below which the noise is too uncertain to choose repeats by
 
 
@@ -155,6 +157,30 @@ def frontier_certainty(networks: Sequence[Trainings], y: str) -> FrontierCertain
     return FrontierCertainty(noise, {network.trial: p for network, p in zip(networks, found)})
 
 
+def certainty_text(certainty: FrontierCertainty | None, front: Sequence[int], y: str) -> str:
+    """Return in words how many networks of a front stay on it in another run, and how noisy one training is.
+
+    Args:
+        certainty: The certainty of the front; None if no network was trained more than once.
+        front: The numbers of the trials on the front.
+        y: The objective.
+    """
+    if certainty is None:
+        return (
+            "How many of these networks stay on the frontier in another run is unknown, since none was trained more than"
+            " once: run the search again with --repeats K."
+        )
+    noise, known = certainty.noise, [number for number in front if number in certainty.probabilities]
+    expected = sum(certainty.probabilities[number] for number in known)
+    spread = f"{100 * noise.std:.2g} points of {y}" if y in FRACTIONS else f"{noise.std:.3g} in {y}"
+    repeats, networks = noise.degrees_of_freedom, noise.networks
+    return (
+        f"If every network is trained once more, {expected:.1f} of these {len(known)} are expected to stay on the"
+        f" frontier. One training has a standard deviation of {spread}, from {repeats} repeat{'s' * (repeats > 1)} of"
+        f" {networks} network{'s' * (networks > 1)}."
+    )
+
+
 def training_noise(values: Iterable[Sequence[float]], is_fraction: bool) -> TrainingNoise | None:
     """Return the noise of one training.
 
@@ -182,6 +208,9 @@ def training_noise(values: Iterable[Sequence[float]], is_fraction: bool) -> Trai
 def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]], noise: TrainingNoise) -> list[float]:
     """Return the probability of each network to be non-dominated when all are trained once again.
 
+    The next value of a network is taken as normal with the mean and variance of its posterior predictive distribution;
+    ``frontier_probabilities`` gives the probability that none of at most its cost is better.
+
     The uncertainty of the noise itself is averaged over: its variance is s^2 nu / X with X from the chi-squared
     distribution of nu degrees of freedom, at the middles of ``NOISE_QUANTILES`` parts of equal probability.
 
@@ -194,14 +223,14 @@ def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]]
     if noise.dispersion == 0.0:
         front = set(non_dominated([(cost, -mean) for cost, mean in zip(costs, means)]))
         return [float(place in front) for place in range(len(costs))]
-    from scipy.stats import chi2
+    from scipy.special import chdtri  # the inverse of the survival function; scipy.stats takes a second to import
 
     counts = np.array([len(group) for group in values])
     degrees, parts = noise.degrees_of_freedom, (np.arange(NOISE_QUANTILES) + 0.5) / NOISE_QUANTILES
     variances = noise.variances(means)
     total = np.zeros(len(means))
-    for factor in degrees / chi2.ppf(parts, degrees):
-        total += _stay(np.asarray(costs, float), means, counts, factor * variances)
+    for factor in degrees / chdtri(degrees, parts):
+        total += frontier_probabilities(costs, *_predicted(np.asarray(costs, float), means, counts, factor * variances))
     rounded: list[float] = (total / NOISE_QUANTILES).round(9).tolist()
     return rounded
 
@@ -248,51 +277,15 @@ def _variance_shape(levels: Array, is_fraction: bool) -> Array:
     return inside * (1 - inside) if is_fraction else np.ones_like(levels)
 
 
-def _stay(costs: Array, means: Array, counts: NDArray[np.int64], variances: Array) -> Array:
-    """Return the probabilities for known variances of one training.
-
-        P_i = integral over t of  f_i(t)  *  product of F_j(t) over all j != i with c_j <= c_i
-
-    with F_j and f_j the posterior predictive distribution function and density of network j's new value.
-    """
+def _predicted(
+    costs: Array, means: Array, counts: NDArray[np.int64], variances: Array
+) -> tuple[list[float], list[float]]:
+    """Return the mean and the standard deviation of each network's next value, for known variances of one training."""
     trend = _trend(costs, means)
     grid, weights = _posterior(means - trend, np.sqrt(variances / counts))
-    noise = np.sqrt(variances)
-    centres = trend + weights @ grid
-    spreads = np.sqrt(np.maximum(weights @ grid**2 - (weights @ grid) ** 2, 0.0) + variances)
-    groups = [list(group) for _, group in groupby(np.argsort(costs, kind="stable"), key=lambda place: costs[place])]
-    groups = _candidates(groups, centres - TAIL * spreads, centres + TAIL * spreads)
-    kept = [place for group in groups for place in group]
-    values = _grid(centres[kept], spreads[kept], noise[kept].min())
-    out = np.zeros(len(means))
-    below = np.zeros(len(values))  # log of the product of F over all networks of at most this cost
-    for group in groups:
-        functions = {place: _predictive(values - trend[place], grid, weights[place], noise[place]) for place in group}
-        logs = {place: np.log(np.maximum(function, 1e-300)) for place, function in functions.items()}
-        below = below + sum(logs.values())
-        for place, function in functions.items():
-            others = np.exp(below - logs[place])
-            steps = np.diff(function, prepend=0.0)
-            out[place] = steps @ (others + np.concatenate([others[:1], others[:-1]])) / 2
-    return np.clip(out, 0.0, 1.0)
-
-
-def _candidates(groups: list[list[int]], low: Array, high: Array) -> list[list[int]]:
-    """Return the networks that can be on the front, by groups of equal cost; others do not change the result."""
-    certain, out = -math.inf, []
-    for group in groups:
-        certain = max(certain, *(low[place] for place in group))
-        if kept := [int(place) for place in group if high[place] > certain]:
-            out.append(kept)
-    return out
-
-
-def _predictive(values: Array, grid: Array, weights: Array, noise: float) -> Array:
-    """Return the distribution function of a new value, at ``values``, all relative to the trend."""
-    from scipy.special import ndtr
-
-    atoms = weights > 1e-6
-    return np.asarray(ndtr((values[:, None] - grid[atoms]) / noise) @ weights[atoms])
+    centres = weights @ grid
+    spreads = np.sqrt(np.maximum(weights @ grid**2 - centres**2, 0.0) + variances)
+    return (trend + centres).tolist(), spreads.tolist()
 
 
 def _trend(costs: Array, values: Array) -> Array:
@@ -304,13 +297,13 @@ def _trend(costs: Array, values: Array) -> Array:
     at = np.log(costs) if costs.min() > 0 else costs
     width = 2 * 0.9 * float(at.std()) * len(at) ** -0.2
     if width == 0.0:
-        return np.full(len(values), values.mean())
+        return np.full_like(values, values.mean())
     grid = np.linspace(at.min(), at.max(), TREND_POINTS)
     apart = at - grid[:, None]
     kernel = np.exp(-0.5 * (apart / width) ** 2) + 1e-9  # far from all others, the line of all values
     first, second = (kernel * apart).sum(1), (kernel * apart**2).sum(1)
-    line = kernel * (second[:, None] - first[:, None] * apart)
-    return np.interp(at, grid, (line @ values) / line.sum(1))
+    line: Array = kernel * (second[:, None] - first[:, None] * apart)
+    return np.asarray(np.interp(at, grid, (line @ values) / line.sum(1)), float)
 
 
 def _posterior(residuals: Array, errors: Array) -> tuple[Array, Array]:
@@ -327,11 +320,48 @@ def _posterior(residuals: Array, errors: Array) -> tuple[Array, Array]:
     z = (residuals[:, None] - grid) / errors[:, None]
     likelihood = np.exp(-0.5 * z**2) + 1e-300
     thinned = np.argsort(residuals, kind="stable")[:: -(-len(residuals) // MAX_PRIOR_NETWORKS)]
-    seen, prior = likelihood[thinned], np.full(len(grid), 1 / len(grid))
-    for _ in range(EM_STEPS):
-        prior = prior * (seen / (seen @ prior)[:, None]).mean(0)
-    weights = likelihood * prior
+    scale = float(residuals.std()) or float(errors.min())
+    weights = likelihood * _prior((grid - np.median(residuals)) / scale, likelihood[thinned])
     return grid, weights / weights.sum(1, keepdims=True)
+
+
+def _prior(grid: Array, likelihood: Array) -> Array:
+    """Return the maximum likelihood estimate of G among densities exp(a_1 t + a_2 t^2 + a_3 t^3 + a_4 t^4).
+
+    The coefficients are found by scoring steps (Berndt et al. 1974), which are halved until the likelihood grows.
+
+    Args:
+        grid: (M,) values of t.
+        likelihood: (N, M) likelihood of each network's residual at each of them.
+
+    Returns:
+        (M,) probabilities.
+    """
+    powers = grid[:, None] ** np.arange(1, PRIOR_DEGREE + 1)
+
+    def density(coefficients: Array) -> Array:
+        logs = powers @ coefficients
+        found = np.exp(logs - logs.max())
+        return np.asarray(found / found.sum())
+
+    best = np.zeros(PRIOR_DEGREE)
+    best[1] = -0.5  # the normal distribution with the spread of the residuals
+    prior = density(best)
+    height = float(np.log(likelihood @ prior).sum())
+    for _ in range(MAX_SCORING_STEPS):
+        weights = likelihood * prior
+        scores = (weights / weights.sum(1, keepdims=True) - prior) @ powers
+        information = scores.T @ scores + RIDGE * np.eye(PRIOR_DEGREE)
+        step, before = np.linalg.solve(information, scores.sum(0) - RIDGE * best), height
+        for length in (1.0, 0.5, 0.25, 0.1, 0.02):
+            changed = density(best + length * step)
+            reached = float(np.log(likelihood @ changed + 1e-300).sum())
+            if reached > height:
+                best, prior, height = best + length * step, changed, reached
+                break
+        if height - before < ENOUGH_GAIN:
+            break
+    return prior
 
 
 def _grid(centres: Array, spreads: Array, smallest: float) -> Array:

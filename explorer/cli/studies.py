@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import FRACTIONS, LATENCY, TRAINED
 from explorer.cli.options import (
@@ -263,32 +264,7 @@ def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: Fronti
     )
     if shared:
         console().print(plain(f"all networks: {choices_line(shared)}"))
-    console().print(plain(certainty_line(records, y, certainty)))
-
-
-def certainty_line(records: Sequence[TrialRecord], y: str, certainty: FrontierCertainty | None) -> str:
-    """Return in words how many networks of a frontier stay on it in another run, and how noisy one training is.
-
-    Args:
-        records: The trials on the frontier.
-        y: The objective.
-        certainty: Its certainty; None if no network was trained more than once.
-    """
-    if certainty is None:
-        return (
-            "how many of these stay on the frontier in another run is unknown, since no network was trained more than"
-            " once: run the search again with --repeats K"
-        )
-    noise = certainty.noise
-    spread = f"{100 * noise.std:.2g} points of {y}" if y in FRACTIONS else f"{noise.std:.3g} in {y}"
-    repeats = f"{noise.degrees_of_freedom} repeat{'s' * (noise.degrees_of_freedom > 1)}"
-    networks = f"{noise.networks} network{'s' * (noise.networks > 1)}"
-    expected = sum(certainty.probabilities[record.number] for record in records)
-    return (
-        f"stays: probability to be on the frontier again if every network is trained once more; expected:"
-        f" {expected:.1f} of {len(records)}; one training varies by {spread} (standard deviation, {repeats} of"
-        f" {networks})"
-    )
+    console().print(plain(certainty_text(certainty, [record.number for record in records], y)))
 
 
 def _quantity(record: TrialRecord, name: str) -> str:

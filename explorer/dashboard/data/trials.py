@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeGuard
 
 import pandas
 
-from explorer.analysis.noise import pooled_std
+from explorer.analysis.noise import pooled_std, repeats_of, validation_value
 from explorer.analysis.pareto import non_dominated
 from explorer.analysis.quantities import TRAINED, is_maximised, names
 from explorer.dashboard.quantities import unit_of
@@ -107,7 +108,7 @@ def seed_points(
         confirmations: Trainings from fresh seeds.
         records: The trials.
         x: Name of the quantity on the x axis.
-        y: Name of the quantity on the y axis. The table is empty if training does not measure it.
+        y: Name of the quantity on the y axis. The table is empty if trainings do not measure it.
         epochs: Length of a trial's training; only confirmations of this length count.
 
     Returns:
@@ -115,9 +116,9 @@ def seed_points(
         network, or pooled over all networks where it has one seed) and seeds (their number).
     """
     values: dict[str, list[float]] = {}
-    for record in confirmations:
-        if record.result is not None and record.epochs == epochs and y in TRAINED:
-            values.setdefault(record.digest, []).append(getattr(record.result, TRAINED[y]))
+    for record in repeats_of(confirmations, epochs):
+        if (value := validation_value(record, y)) is not None:
+            values.setdefault(record.digest, []).append(value)
     pooled = pooled_std(values.values())
     rows = []
     for trial in records:
@@ -142,11 +143,21 @@ def best_trial(records: Iterable[TrialRecord], name: str, objectives: Mapping[st
     return min(known, key=lambda record: (sign * record.quantities[name], record.number), default=None)
 
 
-def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
+def trial_rows(
+    records: Iterable[TrialRecord],
+    objectives: Mapping[str, str],
+    probabilities: Mapping[int, float] = MappingProxyType({}),
+) -> pandas.DataFrame:
     """Return one row per trial for display: number, state, objectives, choices, other quantities, seconds, reason.
 
     Quantities are in their units. Text is safe for a cell that may be downloaded as CSV. If two headings are equal, the
     later one gets a prime.
+
+    Args:
+        records: The trials.
+        objectives: Objective -> "max" or "min".
+        probabilities: Trial number -> probability to stay on the frontier, shown in percent as the column "stays";
+            without any there is no such column.
     """
     records = list(records)
     columns: dict[str, list[object]] = {
@@ -167,6 +178,8 @@ def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) ->
     values = [record.quantities for record in records]
     for name in objectives:
         add_quantity(name)
+    if probabilities:
+        add("stays (%)", [round(100 * probabilities.get(record.number, math.nan), 1) for record in records])
     for name in dict.fromkeys(name for record in records for name in record.choices):
         answers = [record.choices.get(name) for record in records]
         add(safe_text(name, length=60), ["" if answer is None else safe_text(answer, "cell") for answer in answers])
