@@ -128,10 +128,9 @@ def draw() -> None:
     selected = only_selected(study, records)
     st.subheader("All trials" if selected is records else f"{len(selected)} selected trials", anchor=False)
     # Cached as Arrow, which the browser gets: a click does not convert a table of thousands of rows again.
-    stays = {} if certainty is None else certainty.probabilities
-    plane = () if shown is None or not stays else (shown.x, shown.y)
+    stays = certainty.probabilities if certainty else {}
     rows, floats = cached(
-        (*_key(study), "rows", selected_trials(study), plane),
+        (*_key(study), "rows", selected_trials(study), shown and shown[2:4]),
         lambda: _arrow(trial_rows(selected, study.objectives, stays)),
     )
     numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in floats}
@@ -156,8 +155,7 @@ def _certainty(study: Study, records: list[TrialRecord], shown: Shown) -> Fronti
     """Return how certain the frontier is; None if that is unknown, or if the trainings are not shown to their end."""
     if shown.progress is not None or shown.x in SPENT:
         return None
-    key = (*_key(study), "certainty", shown.x, shown.y)
-    return cached(key, lambda: certainty_of(study, records, shown.x, shown.y))
+    return cached((*_key(study), "certainty", shown.x, shown.y), lambda: certainty_of(study, records, shown.x, shown.y))
 
 
 def _draw_summary(study: Study, records: list[TrialRecord]) -> None:

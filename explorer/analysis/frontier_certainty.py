@@ -167,8 +167,8 @@ def certainty_text(certainty: FrontierCertainty | None, front: Sequence[int], y:
     """
     if certainty is None:
         return (
-            "How many of these networks stay on the frontier in another run is unknown, since none was trained more than"
-            " once: run the search again with --repeats K."
+            "How many of these networks stay on the frontier in another run is unknown, since no network was trained"
+            " more than once: run the search again with --repeats K."
         )
     noise, known = certainty.noise, [number for number in front if number in certainty.probabilities]
     expected = sum(certainty.probabilities[number] for number in known)
