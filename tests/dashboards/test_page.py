@@ -113,6 +113,11 @@ def figure(at: AppTest) -> list[dict]:
     return next(traces for traces in charts if any(trace.get("name") == "frontier" for trace in traces))
 
 
+def plain(text: str) -> str:
+    """Markdown without the escapes of its punctuation."""
+    return text.replace("\u2060", "").replace("\\", "")
+
+
 def test_fresh_seeds_are_error_bars_and_opacity(page, study):
     """Once the frontier's networks were confirmed, their means have error bars and every point its probability."""
     front = study.frontier()
@@ -128,8 +133,8 @@ def test_fresh_seeds_are_error_bars_and_opacity(page, study):
     assert "Crosses with error bars" in texts(at)
     certainty = study.frontier_certainty()
     stays = [certainty.probabilities[trial.number] for trial in front]
-    assert f"{sum(stays):.1f} of these {len(front)} are expected to stay on the frontier" in texts(at)
-    rows = at.dataframe[0].value.set_index("trial")
+    assert f"{sum(stays):.1f} of these {len(front)} are expected to stay on the frontier" in plain(texts(at))
+    rows = next(each.value for each in at.dataframe if "stays (%)" in each.value).set_index("trial")
     assert [rows["stays (%)"][trial.number] for trial in front] == pytest.approx([100 * p for p in stays], abs=0.05)
     hovers = [text for trace in figure(at) for text in trace.get("text") or ()]
     assert any(f"stays with probability {stays[-1]:.0%}" in text for text in hovers)

@@ -113,7 +113,8 @@ class Repeats:
 
         writer = ConfirmationWriter(self.study, self.worker)
         workplace, workers = self._workplace(trials.values()), self.plan.workers
-        loop = ConfirmationLoop(batch, writer, workplace, workers, report, self.plan.trial_limits)
+        is_tested = isinstance(self.plan.work, Training)
+        loop = ConfirmationLoop(batch, writer, workplace, workers, report, self.plan.trial_limits, is_tested)
         with interruptions(loop), leases_kept(writer):
             ended = loop.run()
         self._failed |= {each.digest for each in loop.failures}

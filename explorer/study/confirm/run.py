@@ -230,6 +230,7 @@ class ConfirmationLoop:
         workers: int,
         progress: Callable[[Event], None],
         limits: TrialLimits = UNLIMITED,
+        is_tested: bool = True,
     ):
         """Prepare a loop.
 
@@ -240,6 +241,7 @@ class ConfirmationLoop:
             workers: Number of parallel trainings.
             progress: Called with each event.
             limits: Limits on the time and memory of a training; the usual ones where there are none.
+            is_tested: Whether the trainings give test results, unlike a caller's ``evaluate``.
         """
         self.wanted = wanted
         self.writer = writer
@@ -251,6 +253,7 @@ class ConfirmationLoop:
         self._workers = workers
         self._progress = progress
         self._limits = limits
+        self._is_tested = is_tested
         self._numbers = list(wanted)
         self._running: dict[int, ConfirmationRecord] = {}
         self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
@@ -337,7 +340,7 @@ class ConfirmationLoop:
         if isinstance(message, Failure):
             self.failures[wanted] = message.reason
             ended = self.writer.finish(wanted, reason=message.reason)
-        elif message.result is None:  # of a caller's ``evaluate``
+        elif not self._is_tested:
             ended = self.writer.finish(wanted, measured=message.measured)
         else:
             ended = self.writer.finish(
