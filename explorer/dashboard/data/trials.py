@@ -113,17 +113,18 @@ def seed_points(
 
     Returns:
         A table with the columns trial, x, y (mean over seeds), spread (standard deviation of one training: of this
-        network, or pooled over all networks where it has one seed) and seeds (their number).
+        network, or pooled over all networks and their trials where it has one seed) and seeds (their number).
     """
     values: dict[str, list[float]] = {}
     for record in repeats_of(confirmations, epochs):
         if (value := validation_value(record, y)) is not None:
             values.setdefault(record.digest, []).append(value)
-    pooled = pooled_std(values.values())
+    again = [trial for trial in records if trial.state == "complete" and trial.digest in values]
+    pooled = pooled_std([*values[trial.digest], *filter(_is_finite, [trial.value(y)])] for trial in again)
     rows = []
-    for trial in records:
-        own, cost = values.get(trial.digest), trial.value(x)
-        if own and trial.state == "complete" and _is_finite(cost):
+    for trial in again:
+        own, cost = values[trial.digest], trial.value(x)
+        if _is_finite(cost):
             spread = pooled if len(own) == 1 else pooled_std([own])
             rows.append((trial.number, cost, math.fsum(own) / len(own), spread or 0.0, len(own)))
     table = pandas.DataFrame(rows, columns=["trial", "x", "y", "spread", "seeds"])
