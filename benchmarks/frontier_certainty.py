@@ -5,8 +5,8 @@
 
 ``train`` trains random networks of a space on a task with several seeds; the file grows by one line a training, and the
 same line goes on. ``replay`` simulates studies: ``explorer.search`` with ``repeats`` on a table, whose ``evaluate``
-answers with the network's mean accuracy plus the residual of a training, drawn from those of networks of like accuracy
-(of all networks of a trained table). Then every network of the study is trained 400 times more in the same way. It
+answers with the network's mean accuracy plus the residual of a training, drawn from those of networks of like accuracy.
+Then every network of the study is trained 400 times more in the same way. It
 prints for each bin of the printed probability the share of these runs in which the networks stayed.
 
 The tables: NAS-Bench-Macro has three trainings of each network. NAS-Bench-201 has one of each cell, and cells that
@@ -38,7 +38,7 @@ from explorer.analysis.frontier_certainty import Trainings, frontier_certainty, 
 from explorer.analysis.pareto import non_dominated  # noqa: E402
 
 DATA = Path(os.environ.get("EXPLORER_DATA", "."))
-LIKE = 200  # residuals below and above a network's accuracy, which stand for its noise
+LIKE = 200  # residuals below and above a network's accuracy that stand for its noise, at most an eighth of all
 RUNS = 400  # further runs of each study
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 MACRO_DIGIT = {"id": "0", "proj": "0", "mb3": "1", "mb6": "2"}
@@ -70,8 +70,9 @@ class Table:
 
     def like(self, network: str) -> np.ndarray:
         """Return the residuals of trainings of networks of like accuracy."""
-        place = int(np.searchsorted(self.levels, self.truth[network]))
-        return self.residuals[max(0, place - LIKE) : place + LIKE]
+        half = max(1, min(LIKE, len(self.residuals) // 8))
+        place = int(np.clip(np.searchsorted(self.levels, self.truth[network]), half, len(self.levels) - half))
+        return self.residuals[place - half : place + half]
 
 
 def table_of(
@@ -186,7 +187,7 @@ def searched_table(table: Table, draw: random.Random, repeats: int) -> list[Trai
     """Return the trainings of a study of two thirds of the table's networks, repeated as a search repeats them."""
 
     def value(network: str) -> float:
-        return table.truth[network] + float(draw.choice(table.residuals))
+        return table.truth[network] + float(draw.choice(table.like(network)))
 
     chosen = draw.sample(sorted(table.costs), 2 * len(table.costs) // 3)
     networks = [Trainings(place, name, table.costs[name], (value(name),)) for place, name in enumerate(chosen)]
@@ -199,8 +200,7 @@ def searched_table(table: Table, draw: random.Random, repeats: int) -> list[Trai
 
 def shares(table: Table, names: list[str], draw: np.random.Generator) -> np.ndarray:
     """Return for each network the share of further runs in which it is non-dominated."""
-    noise = [table.residuals if table.space is None else table.like(name) for name in names]
-    values = np.stack([table.truth[name] + draw.choice(own, RUNS) for name, own in zip(names, noise)], axis=1)
+    values = np.stack([table.truth[name] + draw.choice(table.like(name), RUNS) for name in names], axis=1)
     costs = np.array([table.costs[name] for name in names])
     found = np.zeros(len(names))
     for row in values:
