@@ -6,8 +6,12 @@ equally good networks of one cost stay with probability 1/2 each, however often 
 
 The model, with y_ik the value of training k of network i, and c_i its cost, which is exact:
 
-    y_ik = theta_i + e_ik,  e_ik ~ N(0, s_i^2)          noise of one training (``TrainingNoise``)
-    theta_i = trend(c_i) + u_i,  u_i ~ G                 true values, G any distribution
+    y_ik = theta_i + e_ik,  e_ik ~ N(0, s^2)             noise of one training
+    theta_i = trend(c_i) + u_i,  u_i ~ G                 true values
+
+The noise of a fraction p such as accuracy depends on its level: its variance is about proportional to p (1 - p), that
+of a binomial share with overdispersion. So y is arcsin(sqrt(p)), whose variance is then the same at every level
+(Anscombe 1948); the order of networks, and so the front, is that of p. Other quantities are y themselves.
 
 A network is on the front because its value is good, and in part because that value was lucky. The posterior of theta_i
 corrects for this by itself if the prior fits (Efron 2011, "Tweedie's formula and selection bias"), so trend and G are
@@ -33,7 +37,6 @@ from explorer.records import ConfirmationRecord, TrialRecord
 
 Array = NDArray[np.float64]
 
-EDGE = 0.005  # fractions closer than this to 0 or 1 have the noise of a fraction this far away
 PRIOR_DEGREE = 4  # of the logarithm of the density of G: it may be skew, and have heavy or light tails
 RIDGE = 1e-3  # on its coefficients, for a solution where the data do not determine them
 MAX_SCORING_STEPS = 30  # some ten are enough as a rule
@@ -72,27 +75,19 @@ class Trainings(NamedTuple):
 class TrainingNoise:
     """The noise of one training, pooled over all networks that were trained more than once.
 
-    The noise of a fraction p such as accuracy depends on its level: its variance is taken as proportional to p (1 - p),
-    that of a binomial share with overdispersion (McCullagh and Nelder 1989, section 4.5). The variance of other
-    quantities is taken as constant.
-
     Attributes:
         std: The standard deviation of one training of these networks.
         degrees_of_freedom: Of the estimate: the trainings minus the networks.
         networks: The number of networks.
-        dispersion: The factor of p (1 - p), or the constant variance.
-        is_fraction: Whether the quantity is a fraction.
+        stable_std: The standard deviation of y, which is the same at every level.
+        is_fraction: Whether the quantity is a fraction, so that y is arcsin(sqrt(p)).
     """
 
     std: float
     degrees_of_freedom: int
     networks: int
-    dispersion: float
+    stable_std: float
     is_fraction: bool
-
-    def variances(self, levels: Array) -> Array:
-        """Return the variance of one training, (N,), at these values of the quantity."""
-        return self.dispersion * _variance_shape(levels, self.is_fraction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +193,9 @@ def training_noise(values: Iterable[Sequence[float]], is_fraction: bool) -> Trai
     std = pooled_std(repeated)
     if std is None:
         return None
-    means = np.array([math.fsum(group) / len(group) for group in repeated])
-    shapes = np.sqrt(_variance_shape(means, is_fraction))
-    scaled = pooled_std([[value / shape for value in group] for group, shape in zip(repeated, shapes)])
+    stable = pooled_std(_stable(group, is_fraction) for group in repeated) or 0.0
     degrees = sum(len(group) - 1 for group in repeated)
-    return TrainingNoise(std, degrees, len(repeated), (scaled or 0.0) ** 2, is_fraction)
+    return TrainingNoise(std, degrees, len(repeated), stable, is_fraction)
 
 
 def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]], noise: TrainingNoise) -> list[float]:
@@ -219,18 +212,18 @@ def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]]
         values: (N,) the values of each network's trainings, maximised; at least one of each.
         noise: The noise of one training. If it is 0, the result is 1 on the front and 0 elsewhere.
     """
-    means = np.array([math.fsum(group) / len(group) for group in values])
-    if noise.dispersion == 0.0:
+    means = np.array([math.fsum(group) / len(group) for group in (_stable(own, noise.is_fraction) for own in values)])
+    if noise.stable_std == 0.0:
         front = set(non_dominated([(cost, -mean) for cost, mean in zip(costs, means)]))
         return [float(place in front) for place in range(len(costs))]
     from scipy.special import chdtri  # the inverse of the survival function; scipy.stats takes a second to import
 
     counts = np.array([len(group) for group in values])
     degrees, parts = noise.degrees_of_freedom, (np.arange(NOISE_QUANTILES) + 0.5) / NOISE_QUANTILES
-    variances = noise.variances(means)
     total = np.zeros(len(means))
-    for factor in degrees / chdtri(degrees, parts):
-        total += frontier_probabilities(costs, *_predicted(np.asarray(costs, float), means, counts, factor * variances))
+    for factor in np.sqrt(degrees / chdtri(degrees, parts)):
+        predicted = _predicted(np.asarray(costs, float), means, counts, factor * noise.stable_std)
+        total += frontier_probabilities(costs, *predicted)
     rounded: list[float] = (total / NOISE_QUANTILES).round(9).tolist()
     return rounded
 
@@ -254,7 +247,7 @@ def next_repeats(networks: Sequence[Trainings], y: str, number: int, running: Ma
     """
     counts = np.array([len(each.values) + running.get(each.digest, 0) for each in networks])
     certainty = frontier_certainty(networks, y)
-    if certainty is None or certainty.noise.degrees_of_freedom < FEW_DEGREES or not certainty.noise.dispersion:
+    if certainty is None or certainty.noise.degrees_of_freedom < FEW_DEGREES or not certainty.noise.stable_std:
         gains = _gains([(each.cost, each.mean) for each in networks])
         order = sorted(gains, key=lambda place: (counts[place], gains[place], place))
         return order[:number]
@@ -272,19 +265,26 @@ def _gains(points: Sequence[tuple[float, float]]) -> dict[int, float]:
     }
 
 
-def _variance_shape(levels: Array, is_fraction: bool) -> Array:
-    inside = np.clip(levels, EDGE, 1 - EDGE)
-    return inside * (1 - inside) if is_fraction else np.ones_like(levels)
+def _stable(values: Sequence[float], is_fraction: bool) -> list[float]:
+    """Return values on a scale on which their variance does not depend on their level."""
+    if not is_fraction:
+        return list(values)
+    return [math.asin(math.sqrt(min(max(value, 0.0), 1.0))) for value in values]
 
 
-def _predicted(
-    costs: Array, means: Array, counts: NDArray[np.int64], variances: Array
-) -> tuple[list[float], list[float]]:
-    """Return the mean and the standard deviation of each network's next value, for known variances of one training."""
+def _predicted(costs: Array, means: Array, counts: NDArray[np.int64], std: float) -> tuple[list[float], list[float]]:
+    """Return the mean and the standard deviation of each network's next value.
+
+    Args:
+        costs: (N,) costs.
+        means: (N,) means over the trainings.
+        counts: (N,) numbers of trainings.
+        std: Standard deviation of one training.
+    """
     trend = _trend(costs, means)
-    grid, weights = _posterior(means - trend, np.sqrt(variances / counts))
+    grid, weights = _posterior(means - trend, std / np.sqrt(counts))
     centres = weights @ grid
-    spreads = np.sqrt(np.maximum(weights @ grid**2 - centres**2, 0.0) + variances)
+    spreads = np.sqrt(np.maximum(weights @ grid**2 - centres**2, 0.0) + std**2)
     return (trend + centres).tolist(), spreads.tolist()
 
 

@@ -22,22 +22,32 @@ def networks(costs, values) -> list[Trainings]:
 
 def constant(std: float, degrees: int = 10_000) -> TrainingNoise:
     """Noise that is known and the same at every level."""
-    return TrainingNoise(std, degrees, degrees, std**2, False)
+    return TrainingNoise(std, degrees, degrees, std, False)
 
 
 def test_the_noise_is_pooled_over_repeated_networks():
-    """Each network with K values adds its squared deviations and K - 1 degrees of freedom, others add nothing; the
-    noise of a fraction p has a variance proportional to p (1 - p), and that of 0 or 1 is not 0."""
+    """Each network with K values adds its squared deviations and K - 1 degrees of freedom, others add nothing. The
+    noise of fractions is also that of arcsin(sqrt(p)), which is the same at every level."""
     noise = training_noise([[0.5, 0.54], [0.9], [0.2, 0.3, 0.4]], is_fraction=True)
     squares = [2 * 0.02**2, 2 * 0.1**2]
     assert noise.std == pytest.approx(np.sqrt(sum(squares) / 3))
     assert (noise.degrees_of_freedom, noise.networks) == (3, 2)
     dispersion = (squares[0] / (0.52 * 0.48) + squares[1] / (0.3 * 0.7)) / 3
-    assert noise.dispersion == pytest.approx(dispersion)
-    assert noise.variances(np.array([0.5, 0.9])) == pytest.approx([dispersion / 4, dispersion * 0.09])
-    assert noise.variances(np.array([0.0, 1.0])).min() > 0
+    assert noise.stable_std == pytest.approx(np.sqrt(dispersion) / 2, rel=0.02)
     losses = training_noise([[-1.0, -1.4], [-3.0]], is_fraction=False)
-    assert losses.variances(np.array([-9.0, 0.5])) == pytest.approx([losses.std**2] * 2)
+    assert losses.stable_std == losses.std == pytest.approx(0.4 / np.sqrt(2))
+    assert training_noise([[0.0, 0.0], [1.0, 1.0 + 1e-12]], is_fraction=True).stable_std == 0.0
+
+
+def test_the_noise_of_a_fraction_shrinks_towards_its_ends():
+    """With the same noise a gain of a point is less certain at an accuracy of 60% than at one of 97%."""
+    draw, noise = np.random.default_rng(0), TrainingNoise(0.01, 1_000, 1_000, 0.01, True)
+    others = 0.003 * draw.standard_normal(20)
+    low, high = (
+        stay_probabilities([2.0] + [1.0] * 20, [[level + 0.01], *[[level + each] for each in others]], noise)[0]
+        for level in (0.6, 0.97)
+    )
+    assert low < high - 0.1
 
 
 def test_without_repeats_there_is_no_number():
