@@ -69,7 +69,7 @@ class Repeats:
             known = repeats_of(self.study.confirmations(), self.study.fingerprint.get("epochs"))
             done = sum(record.state == "complete" for record in known)
             if done >= wanted:
-                return f"the study has its {wanted} repeats"
+                return f"the study has its {wanted} repeat{'s' * (wanted > 1)}"
             left = self.budget.seconds_left()
             if left is not None and left <= (median_seconds or 0.0):
                 return f"the time is over after {done} of {wanted} repeats"
@@ -108,8 +108,10 @@ class Repeats:
         trials = {trial.digest: trial for trial in batch.values()}
 
         def report(event: Event) -> None:
+            nonlocal done
             if event.kind == "ended" and event.training is not None:
-                self.report(trials[event.training.digest], event.training, done + event.done)
+                done += event.training.state == "complete"
+                self.report(trials[event.training.digest], event.training, done)
 
         writer = ConfirmationWriter(self.study, self.worker)
         workplace, workers = self._workplace(trials.values()), self.plan.workers
