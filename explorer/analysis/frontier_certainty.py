@@ -320,7 +320,7 @@ def _posterior(residuals: Array, errors: Array) -> tuple[Array, Array]:
     z = (residuals[:, None] - grid) / errors[:, None]
     likelihood = np.exp(-0.5 * z**2) + 1e-300
     thinned = np.argsort(residuals, kind="stable")[:: -(-len(residuals) // MAX_PRIOR_NETWORKS)]
-    scale = float(residuals.std()) or float(errors.min())
+    scale = max(float(residuals.std()), float(errors.min()))
     weights = likelihood * _prior((grid - np.median(residuals)) / scale, likelihood[thinned])
     return grid, weights / weights.sum(1, keepdims=True)
 

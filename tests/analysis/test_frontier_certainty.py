@@ -111,6 +111,17 @@ def test_the_result_depends_on_values_alone():
     assert shuffled == pytest.approx([found[place] for place in order], abs=1e-6)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 9])
+def test_few_and_equal_networks_have_probabilities_too(number):
+    """One network stays for certain, equal ones share the front by their costs, and no number is too small."""
+    costs = [2.0] * number, range(number)
+    same, apart = (stay_probabilities(each, [[0.5]] * number, constant(0.05)) for each in costs)
+    assert same == pytest.approx([1 / number] * number)
+    assert apart == pytest.approx([1 / (place + 1) for place in range(number)], abs=0.02)
+    spread = stay_probabilities(range(number), [[0.1 * place] for place in range(number)], constant(1e-6))
+    assert spread == pytest.approx([1.0] * number)
+
+
 def test_calibration_on_a_made_up_space():
     """Over simulated studies the probabilities of the front's networks are the shares of runs in which they stay:
     over all, and for those said to stay with about 0.8."""
