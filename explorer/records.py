@@ -259,7 +259,9 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationRecord:
-    """One training of a network of the Pareto front from a fresh seed, evaluated on the test split.
+    """One further training of a trial's network, from a fresh seed.
+
+    ``explorer confirm`` and ``--repeats`` of ``explorer search`` make them.
 
     Attributes:
         digest: The digest of the network.
@@ -269,6 +271,8 @@ class ConfirmationRecord:
         reason: Why the training failed.
         test: ``accuracy``, ``top5`` and ``loss`` on the test split; empty until complete.
         result: The result of the training, with its validation metrics.
+        measured: The values that a caller's ``evaluate`` returned; empty for a training, whose values are in ``test``
+            and ``result``.
         attempt: The number of times that the training was started.
         worker: The name of the worker.
         environment: The machine and versions of the training.
@@ -290,6 +294,7 @@ class ConfirmationRecord:
     started: float | None = None
     finished: float | None = None
     revision: int = 0
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     def __hash__(self) -> int:
         return hash((self.digest, self.seed, self.epochs, self.state, self.revision))

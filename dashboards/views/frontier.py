@@ -11,8 +11,9 @@ import pyarrow
 import streamlit as st
 from plotly import graph_objects as go
 
+from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised
-from explorer.dashboard.data.storage import frontier_probabilities, latency_environments
+from explorer.dashboard.data.storage import certainty_of, latency_environments
 from explorer.dashboard.data.trials import (
     SPENT,
     Progress,
@@ -113,6 +114,7 @@ def draw() -> None:
             refused = not st.toggle("Draw them in one plane anyway", key="mix_environments")
             shown = None if refused else shown
     points = None if shown is None else _points(study, trained, shown)
+    certainty = None if shown is None else _certainty(study, records, shown)
     front = [] if points is None else [int(number) for number in points.trial[points.frontier]]
     with right:
         number = _pick_trial(study, records, front)
@@ -126,8 +128,10 @@ def draw() -> None:
     selected = only_selected(study, records)
     st.subheader("All trials" if selected is records else f"{len(selected)} selected trials", anchor=False)
     # Cached as Arrow, which the browser gets: a click does not convert a table of thousands of rows again.
+    stays = certainty.probabilities if certainty else {}
     rows, floats = cached(
-        (*_key(study), "rows", selected_trials(study)), lambda: _arrow(trial_rows(selected, study.objectives))
+        (*_key(study), "rows", selected_trials(study), shown and shown[2:4]),
+        lambda: _arrow(trial_rows(selected, study.objectives, stays)),
     )
     numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in floats}
     st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
@@ -145,6 +149,13 @@ def _key(study: Study) -> tuple[object, ...]:
 def _points(study: Study, trained: list[TrialRecord], shown: Shown) -> pandas.DataFrame:
     key = (*_key(study), "points", shown.x, shown.y, shown.colour, shown.progress)
     return cached(key, lambda: frontier_points(trained, shown.x, shown.y, study.objectives, shown.colour))
+
+
+def _certainty(study: Study, records: list[TrialRecord], shown: Shown) -> FrontierCertainty | None:
+    """Return how certain the frontier is; None if that is unknown, or if the trainings are not shown to their end."""
+    if shown.progress is not None or shown.x in SPENT:
+        return None
+    return cached((*_key(study), "certainty", shown.x, shown.y), lambda: certainty_of(study, records, shown.x, shown.y))
 
 
 def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
@@ -282,6 +293,7 @@ def _value(record: TrialRecord, name: str, default: Any = None) -> Any:
 
 
 def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
+    certainty = _certainty(study, records, shown)
     marked = _marked(shown, chosen)
     earlier = None
     if shown.before:
@@ -289,10 +301,8 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
         earlier = then[then.frontier]
 
     def figure() -> go.Figure:
-        probabilities: dict[int, float] = {}
         seeds = None
         if shown.seeds:
-            probabilities = frontier_probabilities(study, records, shown.x, shown.y)
             confirmed = cache_of(study).confirmed()
             seeds = seed_points(confirmed, records, shown.x, shown.y, study.fingerprint.get("epochs"))
         return frontier_figure(
@@ -305,7 +315,7 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
             chosen=marked,
             earlier=earlier,
             bound=shown.bound,
-            probabilities=probabilities,
+            probabilities=certainty.probabilities if certainty is not None and shown.seeds else {},
             seeds=seeds,
             note=f"latencies of {shown.mixed}" if shown.mixed else "",
         )
@@ -322,6 +332,9 @@ def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: 
         f"{CAPTION} Click a point, or pick its trial. Drag a selection box (its tool is above the figure) to restrict"
         " the tables and figures of all pages to the networks in it." + (f" {SEEDS_CAPTION}" if shown.seeds else "")
     )
+    if shown.progress is None and shown.x not in SPENT:
+        front = [int(number) for number in points.trial[points.frontier]]
+        st.caption(safe_text(certainty_text(certainty, front, shown.y), "markdown", length=400))
 
 
 def _marked(shown: Shown, chosen: int) -> int:

@@ -1,8 +1,9 @@
-"""The effect of training noise on a Pareto front, as pure functions of numbers and records of trainings.
+"""The test results of networks that were trained from several fresh seeds, and which of them are on the Pareto front.
 
 The accuracy of a training depends on its seed. From networks that were trained with several seeds this module computes
-the pooled standard deviation of one training, and from it the probability that a network is on the front. Without
-repeated trainings both are unknown (None).
+the pooled standard deviation of one training, and from it the probability that a network is on the front of mean
+values. Without repeated trainings both are unknown (None). ``frontier_certainty`` has the probability that a network of
+a search stays on its front.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from explorer.analysis.pareto import non_dominated
 from explorer.analysis.quantities import TRAINED, is_maximised
 from explorer.errors import StoreError, did_you_mean
-from explorer.records import ConfirmationRecord, Confirmed, TrainingResult, TrialRecord
+from explorer.records import ConfirmationRecord, Confirmed, TrialRecord
 
 TAIL_CUTOFF = 8.0  # standard errors beyond which the tail of a normal distribution (6e-16) is ignored
 GRID_POINTS_PER_ERROR = 4  # per smallest standard error; the error of the trapezoid rule is then below 1e-15
@@ -107,7 +108,8 @@ def confirmed_networks(
     """Return the test results of networks that were trained from fresh seeds, as ``Study.confirmed`` does.
 
     Args:
-        confirmations: The trainings from fresh seeds.
+        confirmations: The trainings from fresh seeds. Evaluations by a caller's function have no test split and are
+            left out.
         trials: The trials whose networks are wanted.
         x: The cost.
         y: The quantity that was tested: accuracy, top5 or loss.
@@ -121,7 +123,7 @@ def confirmed_networks(
     """
     if y not in TRAINED:
         raise StoreError(f"networks are tested for {', '.join(TRAINED)}, not for {y!r}{did_you_mean(y, TRAINED)}")
-    records = [record for record in confirmations if record.state != "running"]
+    records = [record for record in confirmations if record.state != "running" and not record.measured]
     if epochs is None:
         ended = [record for record in records if record.state == "complete"] or records
         epochs = max(ended, key=lambda record: record.finished or 0.0).epochs if ended else None
@@ -151,7 +153,7 @@ def _confirmed(trial: TrialRecord, cost: float, records: list[ConfirmationRecord
         test=test,
         test_mean=_mean(test),
         test_std=pooled_std([test]),
-        validation_mean=_mean([value for record in done if (value := _validation(record.result, y)) is not None]),
+        validation_mean=_mean([value for record in done if (value := validation_value(record, y)) is not None]),
         failed=len(records) - len(done),
         frontier_probability=None,
     )
@@ -169,63 +171,29 @@ def _with_probabilities(networks: list[Confirmed], y: str) -> list[Confirmed]:
     return [replace(each, frontier_probability=probabilities.get(each.digest)) for each in networks]
 
 
-def training_noise(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> float | None:
-    """Return the standard deviation of one training, as ``Study.training_noise`` does.
+def repeats_of(confirmations: Iterable[ConfirmationRecord], epochs: int | None) -> list[ConfirmationRecord]:
+    """Return the further trainings that are as long as a trial.
 
     Args:
-        confirmations: The trainings from fresh seeds.
-        y: The quantity, on the validation split.
-        epochs: The number of epochs of a trial; other trainings do not count.
+        confirmations: All further trainings of a study.
+        epochs: The number of epochs of its trials; None, as in studies of a caller's function, for 1.
     """
-    return pooled_std(_validations(confirmations, y, epochs).values())
+    return [record for record in confirmations if record.epochs == (epochs or 1)]
 
 
-def trial_probabilities(
-    confirmations: Iterable[ConfirmationRecord],
-    trials: Iterable[TrialRecord],
-    x: str,
-    y: str,
-    sign: int,
-    epochs: int | None,
-) -> dict[int, float]:
-    """Return trial number -> probability of being on the front, as ``Study.frontier_probabilities`` does.
+def validation_value(record: ConfirmationRecord, y: str) -> float | None:
+    """Return the quantity ``y`` of a further training as trials have it, on the validation split.
 
     Args:
-        confirmations: The trainings from fresh seeds.
-        trials: The trials to compare.
-        x: The cost.
-        y: The quantity whose mean over seeds is compared.
-        sign: 1 if ``y`` is maximised, else -1.
-        epochs: The number of epochs of a trial; other trainings from fresh seeds do not count.
+        record: The training, or the evaluation by a caller's function.
+        y: The quantity.
+
+    Returns:
+        The value; None if it was not measured.
     """
-    repeats = _validations(confirmations, y, epochs)
-    noise = pooled_std(repeats.values())
-    if noise is None:
-        return {}
-    numbers, costs, values, errors = [], [], [], []
-    for trial in trials:
-        cost, value = trial.value(x), trial.value(y)
-        if cost is not None and value is not None:
-            fresh = repeats.get(trial.digest, [])
-            numbers.append(trial.number)
-            costs.append(cost)
-            values.append(sign * (sum(fresh) / len(fresh) if fresh else value))
-            errors.append(noise / math.sqrt(len(fresh) or 1))
-    return dict(zip(numbers, frontier_probabilities(costs, values, errors)))
-
-
-def _validations(confirmations: Iterable[ConfirmationRecord], y: str, epochs: int | None) -> dict[str, list[float]]:
-    """Return digest -> validation values of the complete trainings of ``epochs`` epochs."""
-    out: dict[str, list[float]] = {}
-    for record in confirmations:
-        value = _validation(record.result, y)
-        if record.state == "complete" and record.epochs == epochs and value is not None:
-            out.setdefault(record.digest, []).append(value)
-    return out
-
-
-def _validation(result: TrainingResult | None, y: str) -> float | None:
-    return getattr(result, TRAINED[y]) if result is not None and y in TRAINED else None
+    if record.result is not None and y in TRAINED:
+        return float(getattr(record.result, TRAINED[y]))
+    return record.measured.get(y)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
@@ -142,6 +143,7 @@ def _report(result: SearchResult, as_json: bool) -> None:
     study = result.study
     x, y = study.plane
     frontier = study.frontier(x, y, mix_environments=True)
+    certainty = study.frontier_certainty(x, y, mix_environments=True)
     if as_json:
         print_json(
             {
@@ -149,7 +151,7 @@ def _report(result: SearchResult, as_json: bool) -> None:
                 "storage": study.storage,
                 "limits": study.limits,
                 "trials": study.counts(),
-                "frontier": [frontier_json(record) for record in frontier],
+                "frontier": [frontier_json(record, certainty) for record in frontier],
                 "hypervolume": study.hypervolume(),
                 "seconds": result.seconds,
                 "ended": result.ended,
@@ -157,7 +159,7 @@ def _report(result: SearchResult, as_json: bool) -> None:
             }
         )
     else:
-        _print_result(result, frontier, x, y)
+        _print_result(result, frontier, x, y, certainty)
     warn_of_mixed_latencies(study, {x, y}, on_stderr=True)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
@@ -165,7 +167,9 @@ def _report(result: SearchResult, as_json: bool) -> None:
         raise_interrupted(result.signal)
 
 
-def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: str) -> None:
+def _print_result(
+    result: SearchResult, frontier: list[TrialRecord], x: str, y: str, certainty: FrontierCertainty | None
+) -> None:
     """Print counts, savings, the frontier and suggested next commands."""
     out, study = console(), result.study
     counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
@@ -179,7 +183,7 @@ def _print_result(result: SearchResult, frontier: list[TrialRecord], x: str, y: 
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
-    print_frontier(frontier, x, y)
+    print_frontier(frontier, x, y, certainty)
     named = shlex.quote(study.name)
     where = storage_words(study.storage)
     best = frontier[-1].number

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.options import (
@@ -17,6 +18,7 @@ from explorer.cli.options import (
     begins_with,
     check_output,
     choices_line,
+    console,
     plain,
     print_json,
     print_table,
@@ -163,23 +165,15 @@ def frontier(
     else:
         records = opened.frontier(x, y, mix_environments=mix_environments)
     names = {x, y, *(limit.cost for limit in limits)}
+    certainty = opened.frontier_certainty(x, y, mix_environments=mix_environments or bool(limits))
     if as_json:
-        chances = opened.frontier_probabilities(x, y, mix_environments=mix_environments or bool(limits))
-        print_json(
-            [
-                {
-                    **frontier_json(record),
-                    **({"frontier_probability": chances[record.number]} if record.number in chances else {}),
-                }
-                for record in records
-            ]
-        )
+        print_json([frontier_json(record, certainty) for record in records])
         warn_of_mixed_latencies(opened, names, on_stderr=True)
         return
     if not records:
         click.echo(none_found(opened, limits))
         return
-    print_frontier(records, x, y)
+    print_frontier(records, x, y, certainty)
     warn_of_mixed_latencies(opened, names)
 
 
@@ -201,13 +195,20 @@ def none_found(study: Study, limits: Sequence[Limit]) -> str:
     return f"no trial of {study.name!r} keeps {asked}; the nearest is trial {nearest.number} with {has}"
 
 
-def frontier_json(record: TrialRecord) -> dict[str, Any]:
-    """Return one network as ``explorer frontier --json`` prints it."""
+def frontier_json(record: TrialRecord, certainty: FrontierCertainty | None) -> dict[str, Any]:
+    """Return one network as ``explorer frontier --json`` prints it.
+
+    Args:
+        record: Its trial.
+        certainty: The certainty of the frontier; None if no network was trained more than once.
+    """
     quantities = record.quantities
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
     if record.latency:
         named["latency_environment"] = record.latency["environment"]["digest"]
-    row = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
+    row: dict[str, Any] = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
+    if certainty is not None and record.number in certainty.probabilities:
+        row["frontier_probability"] = certainty.probabilities[record.number]
     # row is first for the order of the fields, and again at the end because an objective may be named "trial".
     return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}
 
@@ -224,14 +225,16 @@ def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool
         click.echo(f"mixed: {LATENCY} was measured in {found}", err=on_stderr)
 
 
-def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accuracy") -> None:
-    """Print a frontier as a table; choices that all its networks share are printed once below it.
+def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: FrontierCertainty | None) -> None:
+    """Print a frontier as a table, and below it what its networks share and how certain it is.
 
     Args:
         records: The trials on the frontier.
         x: The cost.
         y: The objective.
+        certainty: Its certainty; None if no network was trained more than once.
     """
+    stays = {} if certainty is None else certainty.probabilities
     shared = (
         {
             name: text
@@ -244,20 +247,20 @@ def print_frontier(records: list[TrialRecord], x: str = "macs", y: str = "accura
     columns = dict.fromkeys([y, x, "params", "macs"])
     titles = [f"{name} (objective)" if name in ("trial", "choices") else name for name in columns]
     print_table(
-        {"trial": "right", **dict.fromkeys(titles, "right"), "choices": "left"},
+        {"trial": "right", **dict.fromkeys([*titles, *(["stays"] if stays else [])], "right"), "choices": "left"},
         [
             (
                 record.number,
                 *(_quantity(record, name) for name in columns),
+                *([f"{stays[record.number]:.0%}"] if stays else []),
                 choices_line({name: text for name, text in record.choices.items() if name not in shared}),
             )
             for record in records
         ],
     )
     if shared:
-        from explorer.cli.options import console
-
         console().print(plain(f"all networks: {choices_line(shared)}"))
+    console().print(plain(certainty_text(certainty, [record.number for record in records], y)))
 
 
 def _quantity(record: TrialRecord, name: str) -> str:

@@ -29,10 +29,11 @@ from explorer.analysis.effects import (
 )
 from explorer.analysis.effects.curves import level_curves
 from explorer.analysis.effects.fitted import fitted_contrasts
+from explorer.analysis.frontier_certainty import certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised
 from explorer.dashboard.data.effects import clearest_factor, effect_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline
-from explorer.dashboard.data.storage import frontier_probabilities, read_confirmations
+from explorer.dashboard.data.storage import certainty_of, read_confirmations
 from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
@@ -118,20 +119,22 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
         units = unit_of(x, points.x), unit_of(y, points.y)
         maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
         confirmed = read_confirmations(study)
+        certainty = certainty_of(study, records, x, y)
+        stays = {} if certainty is None else certainty.probabilities
         figures["frontier"] = frontier_figure(
             points,
             *units,
             log_x=True,
             maximised=maximised,
             colour=colour,
-            probabilities=frontier_probabilities(study, records, x, y) if confirmed else {},
+            probabilities=stays,
             seeds=seed_points(confirmed, records, x, y, study.fingerprint.get("epochs")),
         )
         front = [int(number) for number in points.trial[points.frontier]]
         by_number = {record.number: record for record in records}
         note = f"{CAPTION} {SEEDS_CAPTION}" if confirmed else CAPTION
-        parts.append(_section("Frontier", "frontier", note))
-        parts.append(_frontier_table([by_number[number] for number in front], x, y))
+        parts.append(_section("Frontier", "frontier", f"{note} {certainty_text(certainty, front, y)}"))
+        parts.append(_frontier_table([by_number[number] for number in front], x, y, stays))
         parts += _effect_sections(figures, records, study, x, y)
     growth = hypervolume_growth(records, study.objectives)
     if len(growth) > 1:
@@ -225,15 +228,16 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
     return _table((), [(name, str(value)) for name, value in rows if value])
 
 
-def _frontier_table(front: list[TrialRecord], x: str, y: str) -> str:
+def _frontier_table(front: list[TrialRecord], x: str, y: str, stays: Mapping[int, float]) -> str:
     names = list(dict.fromkeys((y, x, "params", "macs")))
     rows = []
     for record in front:
         values = record.quantities
         shown = [unit_of(name, [values[name]]).of(values[name]) if name in values else "" for name in names]
+        shown += [f"{stays[record.number]:.0%}"] if stays else []
         rows.append((str(record.number), *shown, ", ".join(f"{k}={v}" for k, v in record.choices.items())))
-    heads = ("trial", *(unit_of(name, []).title for name in names), "choices")
-    return _table(heads, rows, numbers=1 + len(names))
+    heads = ("trial", *(unit_of(name, []).title for name in names), *(["stays"] if stays else []), "choices")
+    return _table(heads, rows, numbers=len(heads) - 1)
 
 
 def _section(title: str, figure: str, note: str) -> str:

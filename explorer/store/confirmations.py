@@ -1,4 +1,7 @@
-"""Read and write confirmations: trainings of a study's networks from fresh seeds.
+"""Read and write confirmations: further trainings of a study's networks from fresh seeds.
+
+``explorer confirm`` makes them, and so does a search with ``repeats``. Both use the same seeds, so that neither trains
+what the other has trained.
 
     (wanted) --claim--> running --finish--> complete | failed
                            |  worker lost, lease expired, Ctrl-C
@@ -50,7 +53,7 @@ def _to_record(row: Row[*tuple[Any, ...]]) -> ConfirmationRecord:
     data = row._asdict()
     where = f"explorer_confirmations, network {describe(data['digest'])}, seed {describe(data['seed'])}"
     values = {name: value for name, value in read_row(where, confirmations, data).items() if name in _FIELDS}
-    if values["state"] == "complete" and "accuracy" not in values["test"]:
+    if values["state"] == "complete" and "accuracy" not in values["test"] and not values["measured"]:
         raise DamagedRow(f"{where}, column test: a complete training has an accuracy, found {describe(data['test'])}")
     values["environment"] = read_environment(data["environment"], data.get("environment_json"))
     return ConfirmationRecord(**values)
@@ -131,15 +134,17 @@ class ConfirmationWriter:
         test: Mapping[str, float] | None = None,
         result: TrainingResult | None = None,
         environment: Environment | None = None,
+        measured: Mapping[str, float] | None = None,
         reason: str = "",
     ) -> ConfirmationRecord | None:
         """Write the result of a training that this worker runs.
 
         Args:
             training: The training.
-            test: Metric -> value on the test split. None: the training failed.
+            test: Metric -> value on the test split. None without ``measured``: the training failed.
             result: The result of the training, if there is one.
             environment: The environment of the training.
+            measured: The values that a caller's ``evaluate`` returned.
             reason: Why the training failed.
 
         Returns:
@@ -151,9 +156,10 @@ class ConfirmationWriter:
 
         def work(connection: Connection) -> ConfirmationRecord | None:
             changed = {
-                "state": "failed" if test is None else "complete",
+                "state": "failed" if test is None and measured is None else "complete",
                 "reason": short(reason),
                 "test": test or {},
+                "measured": measured or {},
                 "result": result,
                 "lease_until": None,
                 "finished": now(connection),
@@ -216,6 +222,7 @@ class ConfirmationWriter:
             "state": "running",
             "reason": "",
             "test": {},
+            "measured": {},
             "result": None,
             "attempt": 1 if row is None else row.attempt + 1,
             "worker": self.worker,

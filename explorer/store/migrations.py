@@ -114,7 +114,12 @@ def _failure() -> Sql:
     }
 
 
-STEPS = (step_2(),)  # in order: the first leads from version 1 to version 2
+def step_3() -> list[Change]:
+    """Add the values that a caller's ``evaluate`` returned for a repeat."""
+    return [Change("explorer_confirmations", "measured", "'{}'", "VARCHAR DEFAULT '{}' NOT NULL")]
+
+
+STEPS = (step_2(), step_3())  # in order: the first leads from version 1 to version 2
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

@@ -173,7 +173,7 @@ claims = Table(
     Column("number", Integer, nullable=False),
 )
 
-confirmations = Table(  # one row per training; the primary key prevents a second one
+confirmations = Table(  # one row per further training of a trial's network; the primary key prevents a second one
     "explorer_confirmations",
     metadata,
     _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
@@ -193,6 +193,7 @@ confirmations = Table(  # one row per training; the primary key prevents a secon
     _column("started", Float, TIMESTAMP),
     _column("finished", Float, optional(TIMESTAMP), nullable=True),
     _column("revision", BigInteger, whole(0)),  # the study's revision at its last change
+    _column("measured", PlainText(), json_object(NUMBERS), server_default="{}"),  # by the caller's ``evaluate``
     Index("explorer_confirmations_by_revision", "study_id", "revision"),
     info={SINCE: 2},
 )

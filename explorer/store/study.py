@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.analysis.frontier_certainty import FrontierCertainty, Trainings, all_trainings, frontier_certainty
 from explorer.analysis.latency_environments import mixed_environments
 from explorer.analysis.limits import Limit, parse_limit
-from explorer.analysis.noise import confirmed_networks, training_noise, trial_probabilities
+from explorer.analysis.noise import confirmed_networks, pooled_std
 from explorer.analysis.pareto import hypervolume, non_dominated
 from explorer.analysis.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED, is_maximised
 from explorer.errors import StoreError, did_you_mean
@@ -270,7 +271,10 @@ class Study(StudyIdentity):
         return self.plane[0]
 
     def confirmations(self, since_revision: int = 0) -> list[ConfirmationRecord]:
-        """Return the trainings of ``explorer confirm`` that changed after this revision (0: all), by their start."""
+        """Return further trainings of networks that changed after this revision (0: all), by their start.
+
+        ``explorer confirm`` and ``repeats`` of a search make them.
+        """
         return read_confirmations(self, since_revision)
 
     def confirmed(
@@ -294,30 +298,35 @@ class Study(StudyIdentity):
         x = x or self.cost_objective
         return confirmed_networks(self.confirmations(), self._comparable([x], mix_environments), x, y, epochs)
 
-    def training_noise(self, y: str | None = None) -> float | None:
-        """Return the standard deviation of ``y`` (by default that of ``plane``) over seeds, on the validation split.
+    def frontier_certainty(
+        self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
+    ) -> FrontierCertainty | None:
+        """Return the noise of one training, and how likely each network stays on the front in another run.
 
-        The variance is pooled over the networks that were confirmed with the study's own number of epochs
-        (``explorer.analysis.noise``). None if no network was confirmed with at least two seeds.
+        In another run every complete trial's network is trained once again from a fresh seed; a network stays if no
+        other one of at most its ``x`` has a better new ``y`` (``explorer.analysis.frontier_certainty``). Arguments and
+        errors are those of ``frontier``. None if no network was trained more than once with the study's epochs.
         """
-        return training_noise(self.confirmations(), self.axes(None, y)[1], self.fingerprint.get("epochs"))
+        x, y = self.axes(x, y)
+        return frontier_certainty(self.trainings(x, y, mix_environments=mix_environments), y)
+
+    def training_noise(self, y: str | None = None) -> float | None:
+        """Return the standard deviation of ``y`` over seeds on the validation split, pooled over all networks with
+        several trainings, their trials included; None if there are none."""
+        x, y = self.axes(None, y)
+        return pooled_std(network.values for network in self.trainings(x, y, mix_environments=True))
 
     def frontier_probabilities(
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> dict[int, float]:
-        """Return the probability of each complete trial to be on the frontier of mean values over seeds.
+        """Return ``probabilities`` of ``frontier_certainty``, trial number -> probability; empty where that is None."""
+        found = self.frontier_certainty(x, y, mix_environments=mix_environments)
+        return {} if found is None else dict(found.probabilities)
 
-        It is the probability that no complete trial with at most the same ``x`` has a better mean ``y`` over seeds, on
-        the validation split (``explorer.analysis.noise``). A network confirmed with K seeds has their mean and the
-        standard error s / sqrt(K); another network has the one value of its trial and the standard error s.
-        Arguments and errors are those of ``frontier``.
-
-        Returns:
-            Trial number -> probability; empty if ``training_noise`` is None.
-        """
-        x, y = self.axes(x, y)
+    def trainings(self, x: str, y: str, *, mix_environments: bool = False) -> list[Trainings]:
+        """Return all trainings of each complete trial's network, for ``explorer.analysis.frontier_certainty``."""
         records, epochs = self._comparable([x, y], mix_environments), self.fingerprint.get("epochs")
-        return trial_probabilities(self.confirmations(), records, x, y, -self.sign(y), epochs)
+        return all_trainings(records, self.confirmations(), x, y, -self.sign(y), epochs)
 
     def gradient_flow(self, digest: str) -> GradientFlow | None:
         """Return the gradient flow at initialisation of the network ``digest``, or None if it was not recorded."""

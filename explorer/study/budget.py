@@ -22,6 +22,7 @@ class Budget:
         seconds: Time of this search.
         until_stable: Trials in a row that do not enlarge the hypervolume.
         began: Start of the search by the monotonic clock.
+        reserved: Usual times of a trial that are kept free at the end, for repeats.
         failed: Whether each of the last trials failed.
     """
 
@@ -29,6 +30,7 @@ class Budget:
     seconds: float | None
     until_stable: int | None = None
     began: float = field(default_factory=time.monotonic)
+    reserved: int = 0
     failed: deque[bool] = field(default_factory=lambda: deque(maxlen=FAILURE_WINDOW))
 
     def spent(self, done: int, in_flight: int, median_seconds: float | None, unchanged: int = 0) -> str:
@@ -45,7 +47,7 @@ class Budget:
         if self.until_stable is not None and unchanged >= self.until_stable:
             return f"the hypervolume has not changed for {unchanged} trials"
         left = self.seconds_left()
-        if left is not None and left <= (median_seconds or 0.0):
+        if left is not None and left <= (1 + self.reserved) * (median_seconds or 0.0):
             return f"the time of {self.seconds:g} s is used"
         if self.target is not None and done + in_flight >= self.target:
             return "the study's last trials are running"

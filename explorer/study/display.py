@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from explorer.analysis.noise import validation_value
 from explorer.records import Epoch, TrialRecord
 from explorer.study.events import Event, Progress, Status
 from explorer.system.plain_text import printable
@@ -80,8 +81,8 @@ class _ErrorFreeStream:
 
 
 def _print_plain(stream: IO[str], event: Event) -> None:
-    if event.kind == "ended" and event.trial is not None:
-        print(f"{_trial_line(event.trial, event.status)}  [{_summary(event.status)}]", file=stream, flush=True)
+    if event.kind in ("ended", "repeated") and event.trial is not None:
+        print(f"{_ended_line(event, event.trial)}  [{_summary(event.status)}]", file=stream, flush=True)
     elif event.kind == "finished":
         print(event.why, file=stream, flush=True)
 
@@ -98,9 +99,9 @@ class _Display:
         self.status = event.status
         if event.trial is None:
             return
-        if event.kind == "ended":
+        if event.kind in ("ended", "repeated"):
             self.running = {n: shown for n, shown in self.running.items() if n != event.trial.number}
-            self.ended = [*self.ended, _trial_line(event.trial, event.status)][-LAST_LINES:]
+            self.ended = [*self.ended, _ended_line(event, event.trial)][-LAST_LINES:]
         elif event.trial.same_as is None:
             self.running = {**self.running, event.trial.number: (event.trial, event.epoch)}
 
@@ -128,6 +129,19 @@ class _Display:
         return Group(*lines, row)
 
 
+def _ended_line(event: Event, trial: TrialRecord) -> str:
+    """Return one line on a trial or a repeat that has ended."""
+    repeat = event.repeat
+    if repeat is None:
+        return _trial_line(trial, event.status)
+    what = f"trial {trial.number:<4} repeated"
+    if repeat.state == "failed":
+        return f"{what} failed: {printable(repeat.reason)}"
+    measured = {name: validation_value(repeat, name) for name in event.status.objectives}
+    values = " ".join(_amount(name, value) for name, value in measured.items() if value is not None)
+    return f"{what} {values}  {repeat.seconds or 0.0:.1f} s"
+
+
 def _trial_line(trial: TrialRecord, status: Status) -> str:
     what = f"trial {trial.number:<4} {trial.state:<8}"
     if trial.state in ("failed", "rejected", "stopped", "interrupted"):
@@ -140,6 +154,8 @@ def _trial_line(trial: TrialRecord, status: Status) -> str:
 def _summary(status: Status) -> str:
     """Return trials done, size of the front, best trial and time left."""
     parts = [f"{status.done} of {status.target} trials" if status.target else f"{status.done} trials"]
+    done, wanted = status.repeats
+    parts += [f"{done} of {wanted} repeats"] if wanted else []
     parts += [f"{status.counts[state]} {state}" for state in ("failed", "interrupted") if status.counts[state]]
     parts.append(f"frontier {status.frontier}")
     if status.best is not None:

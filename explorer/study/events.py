@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from explorer.records import Epoch, TrialRecord
+from explorer.records import ConfirmationRecord, Epoch, TrialRecord
 
-EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
+EventKind = Literal["begun", "started", "epoch", "ended", "repeated", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Status:
         frontier: Number of trials on the Pareto front.
         best: Best trial by the first objective.
         objectives: Name to "max" or "min".
+        repeats: Complete repeats, and how many are wanted.
     """
 
     study: str
@@ -32,6 +33,7 @@ class Status:
     frontier: int
     best: TrialRecord | None
     objectives: Mapping[str, str]
+    repeats: tuple[int, int] = (0, 0)
 
     @property
     def done(self) -> int:
@@ -43,11 +45,12 @@ class Event:
     """One event.
 
     Attributes:
-        kind: "begun" and "finished" concern the search, the others one trial.
+        kind: "begun" and "finished" concern the search, the others one trial; "repeated": a repeat has ended.
         status: State of the search after the event.
-        trial: The trial, for "started", "epoch" and "ended".
+        trial: The trial, for "started", "epoch" and "ended"; for "repeated" the trial of the same network.
         epoch: The epoch, for "epoch".
         why: Why the search ended, for "finished".
+        repeat: The repeat, for "repeated".
     """
 
     kind: EventKind
@@ -55,6 +58,7 @@ class Event:
     trial: TrialRecord | None = None
     epoch: Epoch | None = None
     why: str = ""
+    repeat: ConfirmationRecord | None = None
 
 
 Progress = Callable[[Event], None]

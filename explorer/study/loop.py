@@ -99,11 +99,11 @@ class SearchLoop:
         self.retries = Retries((), (), False)
 
     def run(self) -> str:
-        """Run trials until the budget is spent; return why the loop ended."""
+        """Run trials until the budget is spent; return why the loop ended, which the caller reports."""
         self._recover_lost_trials()
         self._learn()
         self.retries = self._earlier_failures()
-        self._report("begun")
+        self.report("begun")
         try:
             why = self._loop()
             self.crashed = False
@@ -124,7 +124,6 @@ class SearchLoop:
         why = "interrupted; the same command resumes the study" if self.interrupted else why
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
-        self._report("finished", why=why)
         return why
 
     def _earlier_failures(self) -> Retries:
@@ -220,7 +219,7 @@ class SearchLoop:
             if record is None:
                 return self.proposer.exhausted  # empty if there is no proposal at the moment
             self._learn()
-            self._report("started" if record.state == "running" else "ended", record)
+            self.report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
                 self.jobs[record.number] = time.monotonic()
                 job = Job(
@@ -311,7 +310,7 @@ class SearchLoop:
                 self.executor.answer(number, message.epoch, stop=bool(reason))
             if reason:
                 self.stopping[number] = reason
-            self._report("epoch", record, message)
+            self.report("epoch", record, message)
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
             return  # ``_interrupt_running`` marks it as interrupted, with all running trials
@@ -327,7 +326,7 @@ class SearchLoop:
         self._learn()
         for record in ended:
             self.retries.ended(record)
-            self._report("ended", record)
+            self.report("ended", record)
 
     def _is_ending(self) -> bool:
         """Return whether a signal ends this search.
@@ -374,16 +373,16 @@ class SearchLoop:
         self.curves.learn(changed)
         self.proposer.learn(changed)
 
-    def _report(
+    def report(
         self, kind: EventKind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = ""
     ) -> None:
         try:
-            self.progress(Event(kind, self._status(), trial, epoch, why))
+            self.progress(Event(kind, self.status(), trial, epoch, why))
         except BaseException:
             self.crashed = False  # no trial is to blame for an error of the caller's function
             raise
 
-    def _status(self) -> Status:
+    def status(self) -> Status:
         done, target, median = self.trial_index.done, self.budget.target, self.trial_index.median_seconds()
         times = [self.budget.seconds_left()]
         if target is not None and median is not None:

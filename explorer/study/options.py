@@ -20,6 +20,7 @@ class SearchOptions(TrainingOptions, total=False):
     trials: int | None
     seconds: float | None
     until_stable: int | None
+    repeats: int | None
     trial_seconds: float | None
     trial_memory: int | None
     sampler: str

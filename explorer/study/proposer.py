@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from explorer.analysis.noise import repeats_of, validation_value
 from explorer.analysis.quantities import LATENCY
 from explorer.errors import ExplorerError
-from explorer.records import TrialRecord
+from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidate, Candidates
 from explorer.study.plan import Plan
@@ -61,6 +62,10 @@ class Proposer:
         self._too_slow = 0  # measured networks in a row that exceed a limit on latency
         self._measured: Proposed | None = None  # another worker took its trial number while it was measured
         self._without_values: dict[int, TrialRecord] = {}  # stopped trials whose final values are not predicted yet
+        self._repeats: dict[str, list[ConfirmationRecord]] = {}  # of earlier runs, by the digest of the network
+        for repeat in repeats_of(writer.study.confirmations(), writer.study.fingerprint.get("epochs")):
+            if repeat.state == "complete":
+                self._repeats.setdefault(repeat.digest, []).append(repeat)
 
     def propose(self, number: int) -> Proposed | tuple[None, Mapping[str, Any]]:
         """Return the network for trial ``number`` with its costs, and the notes to store with it.
@@ -175,11 +180,23 @@ class Proposer:
         """Pass a trial to the sampler.
 
         A stopped trial appears complete with its predicted final values; while they cannot be predicted, it appears
-        as running.
+        as running. A network that was trained more than once appears with the mean of its trainings.
         """
+        if record.state == "complete" and record.digest in self._repeats:
+            record = replace(record, objectives=self._mean_objectives(record))
         if record.state == "stopped":
             expected = record.expected or self.expected(record)
             if not expected:
                 self._without_values[record.number] = record
             record = replace(record, state="complete" if expected else "running", objectives=expected)
         self._sampler.learn(record, notes)
+
+    def _mean_objectives(self, record: TrialRecord) -> dict[str, float]:
+        """Return the objectives of a trial, those that its repeats measured as the mean over all trainings."""
+        means = dict(record.objectives)
+        for name in self._plan.objectives:
+            repeated = [validation_value(repeat, name) for repeat in self._repeats[record.digest]]
+            values = [value for value in repeated if value is not None]
+            if values and name not in record.costs:
+                means[name] = (record.objectives[name] + sum(values)) / (1 + len(values))
+        return means

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import logging
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from explorer.analysis.limits import parse_limit
+from explorer.analysis.noise import repeats_of
 from explorer.errors import SearchFailed, StoreError, StudyError
-from explorer.records import TrialRecord
+from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.settings.settings import takes_settings
 from explorer.space.search_space import SearchSpace
 from explorer.store.database import Database, check_storage, open_for_writing
@@ -25,7 +27,8 @@ from explorer.store.studies import check_name, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
-from explorer.study.events import Progress
+from explorer.study.confirm.repeats import Repeats
+from explorer.study.events import Event, Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
 from explorer.study.plan import Plan, make_plan
@@ -115,11 +118,13 @@ def run_search(
     try:
         database.require_space()
         found = open_or_create_study(plan, study_name(plan, database), database)
-        plan = plan.under(map(parse_limit, found.limits))
+        plan = _with_artifacts(plan.under(map(parse_limit, found.limits)), found)
         loop = _make_loop(plan, found, _budget(plan, found, began), progress)
         try:
             with interrupt_on_signals(loop), renew_leases(loop.writer):
                 ended = loop.run()
+            ended = _train_repeats(loop, ended)
+            loop.report("finished", why=ended)
         except BaseException as error:  # from ``progress`` or a second Ctrl-C; the caller gets the finished trials
             BaseException.__setattr__(error, "study", found)
             raise
@@ -199,14 +204,45 @@ def _budget(plan: Plan, study: Study, began: float) -> Budget:
         counts = study.counts()
         trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
         seconds = DEFAULT_SECONDS if plan.has_time_limit else None
-    return Budget(trials, seconds, until_stable, began)
+    repeats = repeats_of(study.confirmations(), study.fingerprint.get("epochs"))
+    missing = (plan.settings.repeats or 0) - sum(record.state == "complete" for record in repeats)
+    return Budget(trials, seconds, until_stable, began, reserved=math.ceil(max(0, missing) / plan.workers))
+
+
+def _train_repeats(loop: SearchLoop, ended: str) -> str:
+    """Train the repeats that are asked for, unless the search was interrupted or gave up.
+
+    Args:
+        loop: The loop, which has ended; it takes over whether the repeats were interrupted.
+        ended: Why it ended.
+
+    Returns:
+        Why the search ended.
+    """
+    failed = loop.broken or loop.all_failed or loop.budget.has_failed()
+    if not loop.plan.settings.repeats or loop.interrupted or failed or not loop.trial_index.frontier:
+        return ended
+
+    def report(trial: TrialRecord, repeat: ConfirmationRecord, done: int) -> None:
+        status = dataclasses.replace(loop.status(), repeats=(done, loop.plan.settings.repeats or 0))
+        loop.progress(Event("repeated", status, trial, repeat=repeat))
+
+    repeats = Repeats(loop.plan, loop.writer.study, loop.writer.worker, loop.budget, report)
+    why = repeats.run(loop.trial_index.median_seconds())
+    loop.interrupted, loop.signal, loop.broken = repeats.interrupted, repeats.signal, repeats.broken
+    return why if repeats.interrupted or repeats.broken else f"{ended}; {why}"
+
+
+def _with_artifacts(plan: Plan, study: Study) -> Plan:
+    """Return the plan with the study's folder of artifacts; remove leftovers of earlier runs from the folder."""
+    if not isinstance(plan.work, Training) or study.database.in_memory:
+        return plan
+    sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
+    return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
 
 
 def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | None) -> SearchLoop:
-    """Connect the parts of a search; remove leftovers of earlier runs from the folder of artifacts."""
-    if isinstance(plan.work, Training) and not study.database.in_memory:
-        plan = dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
-        sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
+    """Connect the parts of a search."""
     executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
     if plan.is_user_function and plan.workers == 1:
         executor = InProcess(plan.work)

@@ -130,6 +130,13 @@ class SearchSettings(Settings):
         Whole(),
         metavar="N",
     )
+    repeats: int | None = setting(
+        None,
+        "After the trials, train networks near the front again until the study has K such repeats: they tell how"
+        " certain the front is.",
+        Whole(),
+        metavar="K",
+    )
     trial_seconds: float | None = setting(
         None,
         "A trial that takes longer fails; by default 20 times the median, and at least 10 minutes.",

@@ -117,7 +117,12 @@ def figure(at: AppTest) -> list[dict]:
     return next(traces for traces in charts if any(trace.get("name") == "frontier" for trace in traces))
 
 
-def test_confirmed_networks_have_error_bars_and_probabilities(page, study):
+def plain(text: str) -> str:
+    """Return Markdown without the escapes of its punctuation."""
+    return text.replace("\u2060", "").replace("\\", "")
+
+
+def test_confirmed_networks_have_error_bars_and_opacity(page, study):
     """After a confirmation, the means have error bars and every point has its probability."""
     front = study.frontier()
     for trial in front[:2]:
@@ -130,6 +135,13 @@ def test_confirmed_networks_have_error_bars_and_probabilities(page, study):
     colours = [trace["marker"]["color"] for trace in figure(at) if "customdata" in trace]
     assert len({shade for shades in colours if isinstance(shades, list) for shade in shades}) > 2
     assert "Crosses with error bars" in texts(at)
+    certainty = study.frontier_certainty()
+    stays = [certainty.probabilities[trial.number] for trial in front]
+    assert f"{sum(stays):.1f} of these {len(front)} are expected to stay on the frontier" in plain(texts(at))
+    rows = next(each.value for each in at.dataframe if "stays (%)" in each.value).set_index("trial")
+    assert [rows["stays (%)"][trial.number] for trial in front] == pytest.approx([100 * p for p in stays], abs=0.05)
+    hovers = [text for trace in figure(at) for text in trace.get("text") or ()]
+    assert any(f"stays with probability {stays[-1]:.0%}" in text for text in hovers)
     at.toggle(key="seeds").set_value(False).run()
     assert not any(trace.get("name") == "fresh seeds" for trace in figure(at))
 

@@ -34,6 +34,14 @@ def test_the_front_contains_non_dominated_rows():
     assert list(table.trial[table.frontier]) == [1, 0, 4]
 
 
+def test_the_probability_to_stay_is_a_column_where_it_is_known():
+    """In percent beside the objectives, empty for a trial without one; without repeats there is no such column."""
+    records = [record(0, 0.9, 100), record(1, 0.8, 50, "running")]
+    assert "stays (%)" not in trial_rows(records, OBJECTIVES)
+    rows = trial_rows(records, OBJECTIVES, {0: 0.456})
+    assert rows["stays (%)"][0] == 45.6 and math.isnan(rows["stays (%)"][1])
+
+
 def test_only_complete_finite_trials_are_points():
     """Cached trials are not drawn twice, and running, failed and infinite ones are not drawn."""
     records = [

@@ -94,25 +94,41 @@ def test_confirmed_networks_have_test_metrics_and_probabilities(study):
         study.confirmed(y="macs")
 
 
-def test_one_seed_gives_no_estimate_of_the_noise(study):
-    """With one run per network there is no deviation and no probability."""
+def test_one_seed_is_compared_with_the_trial(study):
+    """With one run per network the test split has no deviation or probability, but the noise of validation is known."""
     writer = ConfirmationWriter(study, new_worker())
-    confirm(writer, "v1-a", {1: 0.5})
-    confirm(writer, "v1-b", {1: 0.6})
+    confirm(writer, "v1-a", {1: 0.5})  # validation 0.6, the trial has 0.5
+    confirm(writer, "v1-b", {1: 0.6})  # validation 0.7, as the trial
     assert [(each.test_std, each.frontier_probability) for each in study.confirmed()] == [(None, None)] * 2
-    assert study.training_noise() is None and study.frontier_probabilities() == {}
+    assert study.training_noise() == pytest.approx(np.sqrt(0.1**2 / 2 / 2))
 
 
 def test_the_noise_gives_each_trial_its_probability(study):
-    """A confirmed trial uses the mean over its new seeds, another trial its single value with the full noise."""
+    """The noise and the probabilities use all runs of a network, its trial first."""
     writer = ConfirmationWriter(study, new_worker())
-    confirm(writer, "v1-b", {1: 0.50, 2: 0.54})  # validation accuracies 0.60 and 0.64; the trial itself had 0.7
-    noise = study.training_noise()
-    assert noise == pytest.approx(np.std([0.6, 0.64], ddof=1))
-    expected = frontier_probabilities([10, 20, 30], [0.5, 0.62, 0.6], [noise, noise / 2**0.5, noise])
-    found = study.frontier_probabilities()
-    assert list(found) == [0, 1, 2] and list(found.values()) == pytest.approx(expected)
-    assert 0.1 < found[2] < 0.5  # dominated by its validation accuracy, but possibly not by its true accuracy
+    confirm(writer, "v1-b", {1: 0.50, 2: 0.54})  # validation .60 and .64
+    assert [(each.digest, each.cost, each.values) for each in study.trainings("macs", "accuracy")] == [
+        ("v1-a", 10.0, (0.5,)),
+        ("v1-b", 20.0, (0.7, pytest.approx(0.6), pytest.approx(0.64))),
+        ("v1-c", 30.0, (0.6,)),
+    ]
+    assert study.training_noise() == pytest.approx(np.std([0.7, 0.6, 0.64], ddof=1))
+    noise, found = study.frontier_certainty().noise, study.frontier_probabilities()
+    assert (noise.degrees_of_freedom, noise.networks) == (2, 1) and noise.std == study.training_noise()
+    assert list(found) == [0, 1, 2] and 0.5 < found[1] < found[0] == pytest.approx(1)
+    assert 0.1 < found[2] < 0.9  # dominated in its one training, and perhaps not in the next
+    assert study.frontier_certainty("macs", "params") is None  # no repeat measures it
+
+
+def test_evaluations_of_a_function_are_kept_with_their_values(study):
+    """A repeat by the caller's ``evaluate`` has the values that it returned, and no test result to confirm with."""
+    writer = ConfirmationWriter(study, new_worker())
+    training = Wanted("v1-b", 2, 1)
+    assert writer.claim([training]) is not None
+    assert writer.finish(training, measured={"accuracy": 0.66, "joules": 3.0}).state == "complete"
+    (record,) = study.confirmations()
+    assert (record.measured, record.test, record.result) == ({"accuracy": 0.66, "joules": 3.0}, {}, None)
+    assert study.confirmed() == [] and study.training_noise() == pytest.approx(0.04 / 2**0.5)
 
 
 def test_trainings_of_different_lengths_are_not_pooled(study):
@@ -122,7 +138,7 @@ def test_trainings_of_different_lengths_are_not_pooled(study):
     confirm(writer, "v1-a", {1: 0.8, 2: 0.9}, epochs=9)
     assert [each.test for each in study.confirmed()] == [(0.8, 0.9)]
     assert [each.test for each in study.confirmed(epochs=2)] == [(0.5, 0.6)] and study.confirmed(epochs=3) == []
-    assert study.training_noise() == pytest.approx(np.std([0.6, 0.7], ddof=1))
+    assert study.training_noise() == pytest.approx(np.std([0.5, 0.6, 0.7], ddof=1))
     assert len(study.confirmations()) == 4
 
 

@@ -457,8 +457,8 @@ ADDED = {
         '    _column("priority", Integer, whole(0), server_default="7"),\n    _column("in_order"',
     ),
     "explorer/store/migrations.py": (
-        "STEPS = (step_2(),)",
-        """STEPS = (step_2(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
+        "step_3())",
+        """step_3(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
     ),
 }
 USES_IT = """
@@ -494,3 +494,17 @@ def test_a_new_column_is_a_field_a_column_and_a_step(full, tmp_path, migrated):
     command = [sys.executable, "-c", USES_IT, url_of(full)]
     run = subprocess.run(command, cwd=tmp_path / "code", env=environment, capture_output=True, text=True)
     assert run.stdout == "kept\n", run.stderr
+
+
+def test_repeats_of_version_2_have_no_values_of_a_function(full):
+    """A database of version 2 lacks the column of the values that ``evaluate`` returned: it is read as it is, with
+    none, and has the column after the first write."""
+    migrate(url_of(full))
+    before = everything(url_of(full))
+    with closing(sqlite3.connect(full)) as connection, connection:
+        connection.execute("ALTER TABLE explorer_confirmations DROP COLUMN measured")
+        connection.execute("UPDATE explorer_schema SET version = 2")
+    assert everything(url_of(full)) == before and version_of(full) == 2
+    assert {record.measured == {} for record in open_study(url_of(full), "measured").confirmations()} == {True}
+    migrate(url_of(full))
+    assert everything(url_of(full)) == before and version_of(full) == migrations.SCHEMA_VERSION

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
 
+from explorer.analysis.frontier_certainty import FrontierCertainty, all_trainings, frontier_certainty
 from explorer.analysis.latency_environments import mixed_environments
-from explorer.analysis.noise import trial_probabilities
 from explorer.analysis.quantities import LATENCY
 from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
@@ -104,14 +104,15 @@ def read_confirmations(study: Study) -> list[ConfirmationRecord]:
     return [record for record in _read(study.confirmations) if record.state == "complete"]
 
 
-def frontier_probabilities(study: Study, records: Iterable[TrialRecord], x: str, y: str) -> dict[int, float]:
-    """Return trial number -> probability that its network is on the frontier of the complete trials.
+def certainty_of(study: Study, records: Iterable[TrialRecord], x: str, y: str) -> FrontierCertainty | None:
+    """Return the probability of each complete trial's network to stay on the front in another run.
 
-    The result is empty if no repeated trainings tell the noise.
+    The result is None if no repeated trainings tell the noise.
     """
-    complete = [record for record in records if record.state == "complete"]
     epochs = study.fingerprint.get("epochs")
-    return _read(lambda: trial_probabilities(study.confirmations(), complete, x, y, -study.sign(y), epochs))
+    return _read(
+        lambda: frontier_certainty(all_trainings(records, study.confirmations(), x, y, -study.sign(y), epochs), y)
+    )
 
 
 def latency_environments(records: Iterable[TrialRecord]) -> str:

@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeGuard
 
 import pandas
 
-from explorer.analysis.noise import pooled_std
+from explorer.analysis.noise import pooled_std, repeats_of, validation_value
 from explorer.analysis.pareto import non_dominated
 from explorer.analysis.quantities import TRAINED, is_maximised, names
 from explorer.dashboard.quantities import unit_of
@@ -107,22 +108,23 @@ def seed_points(
         confirmations: Trainings from fresh seeds.
         records: The trials.
         x: Name of the quantity on the x axis.
-        y: Name of the quantity on the y axis. The table is empty if training does not measure it.
+        y: Name of the quantity on the y axis. The table is empty if trainings do not measure it.
         epochs: Length of a trial's training; only confirmations of this length count.
 
     Returns:
         A table with the columns trial, x, y (mean over seeds), spread (standard deviation of one training: of this
-        network, or pooled over all networks where it has one seed) and seeds (their number).
+        network, or pooled over all networks and their trials where it has one seed) and seeds (their number).
     """
     values: dict[str, list[float]] = {}
-    for record in confirmations:
-        if record.result is not None and record.epochs == epochs and y in TRAINED:
-            values.setdefault(record.digest, []).append(getattr(record.result, TRAINED[y]))
-    pooled = pooled_std(values.values())
+    for record in repeats_of(confirmations, epochs):
+        if (value := validation_value(record, y)) is not None:
+            values.setdefault(record.digest, []).append(value)
+    again = [trial for trial in records if trial.state == "complete" and trial.digest in values]
+    pooled = pooled_std([*values[trial.digest], *filter(_is_finite, [trial.value(y)])] for trial in again)
     rows = []
-    for trial in records:
-        own, cost = values.get(trial.digest), trial.value(x)
-        if own and trial.state == "complete" and _is_finite(cost):
+    for trial in again:
+        own, cost = values[trial.digest], trial.value(x)
+        if _is_finite(cost):
             spread = pooled if len(own) == 1 else pooled_std([own])
             rows.append((trial.number, cost, math.fsum(own) / len(own), spread or 0.0, len(own)))
     table = pandas.DataFrame(rows, columns=["trial", "x", "y", "spread", "seeds"])
@@ -142,11 +144,21 @@ def best_trial(records: Iterable[TrialRecord], name: str, objectives: Mapping[st
     return min(known, key=lambda record: (sign * record.quantities[name], record.number), default=None)
 
 
-def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
+def trial_rows(
+    records: Iterable[TrialRecord],
+    objectives: Mapping[str, str],
+    probabilities: Mapping[int, float] = MappingProxyType({}),
+) -> pandas.DataFrame:
     """Return one row per trial for display: number, state, objectives, choices, other quantities, seconds, reason.
 
     Quantities are in their units. Text is safe for a cell that may be downloaded as CSV. If two headings are equal, the
     later one gets a prime.
+
+    Args:
+        records: The trials.
+        objectives: Objective -> "max" or "min".
+        probabilities: Trial number -> probability to stay on the frontier, shown in percent as the column "stays";
+            without any there is no such column.
     """
     records = list(records)
     columns: dict[str, list[object]] = {
@@ -167,6 +179,8 @@ def trial_rows(records: Iterable[TrialRecord], objectives: Mapping[str, str]) ->
     values = [record.quantities for record in records]
     for name in objectives:
         add_quantity(name)
+    if probabilities:
+        add("stays (%)", [round(100 * probabilities.get(record.number, math.nan), 1) for record in records])
     for name in dict.fromkeys(name for record in records for name in record.choices):
         answers = [record.choices.get(name) for record in records]
         add(safe_text(name, length=60), ["" if answer is None else safe_text(answer, "cell") for answer in answers])

@@ -17,11 +17,11 @@ from explorer.dashboard.text import safe_text
 CAPTION = "A point is a trained network; the line is the frontier of non-dominated networks."
 SEEDS_CAPTION = (
     "Crosses with error bars: mean over trainings from fresh seeds, and standard deviation of one training. The opacity"
-    " of a point is its probability of being on the frontier, given the noise of training."
+    " of a point is its probability to stay on the frontier."
 )
 WEBGL_POINTS = 1_000  # number of points above which WebGL draws faster than SVG
 HOVER_CHOICES = 12  # most choices that a hover text lists
-MIN_OPACITY = 0.3  # of a point whose probability of being on the frontier is 0
+MIN_OPACITY = 0.3  # of a point whose probability to stay on the frontier is 0
 # Smallest size of the plane in pixels: labels that do not overlap at this size do not overlap at any.
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
@@ -57,7 +57,7 @@ def frontier_figure(
         chosen: The trial that is highlighted.
         earlier: Points of an earlier frontier, drawn as a dashed line.
         bound: A budget on x, drawn as a vertical line.
-        probabilities: Trial number -> probability of being on the frontier, drawn as opacity.
+        probabilities: Trial number -> probability to stay on the frontier in another run, drawn as opacity.
         seeds: As ``data.trials.seed_points`` returns it, drawn with error bars.
         note: A warning above the plane.
     """
@@ -208,7 +208,7 @@ def _hovers(
 def _hover(row: Any, x: Unit, y: Unit, probabilities: Mapping[int, float]) -> str:
     lines = [f"trial {row.trial}" + (", on the frontier" if row.frontier else "")]
     if row.trial in probabilities:
-        lines.append(f"on the frontier with probability {probabilities[row.trial]:.2f}")
+        lines.append(f"{'stays' if row.frontier else 'joins'} with probability {probabilities[row.trial]:.0%}")
     for unit, value in ((y, row.y), (x, row.x)):
         lines.append(f"{unit.title}: {unit.of(value * unit.divisor)}")
     choices: Mapping[str, str] = row.choices

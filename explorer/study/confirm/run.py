@@ -30,7 +30,7 @@ from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
 from explorer.study.workers.pool import Executor, ProcessPool
-from explorer.study.workers.watchdog import usual_limits
+from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, usual_limits
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, remove, sweep
 from explorer.system.signals import interruption
@@ -238,7 +238,6 @@ class ConfirmationLoop:
     Attributes:
         interrupted: Set by a signal handler to end the loop.
         signal: Number of that signal, or 0.
-        busy: Always False: its child processes compute.
         failures: Training -> reason, for trainings that failed during this call in any process; they are not retried.
         done: Number of trainings that are complete or failed during this call.
     """
@@ -250,6 +249,8 @@ class ConfirmationLoop:
         executor: Executor,
         workers: int,
         progress: Callable[[Event], None],
+        limits: TrialLimits = UNLIMITED,
+        is_tested: bool = True,
     ):
         """Prepare a loop.
 
@@ -259,17 +260,20 @@ class ConfirmationLoop:
             executor: Runs the trainings.
             workers: Number of parallel trainings.
             progress: Called with each event.
+            limits: Limits on the time and memory of a training; the usual ones where there are none.
+            is_tested: Whether the trainings give test results, unlike a caller's ``evaluate``.
         """
         self.wanted = wanted
         self.writer = writer
         self.executor = executor
         self.interrupted = False
-        self.busy = False
         self.signal = 0
         self.failures: dict[Wanted, str] = {}
         self.done = 0
         self._workers = workers
         self._progress = progress
+        self._limits = limits
+        self._is_tested = is_tested
         self._numbers = list(wanted)
         self._running: dict[int, ConfirmationRecord] = {}
         self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
@@ -277,6 +281,11 @@ class ConfirmationLoop:
         self._study = find_study(writer.study.database, writer.study.name)
         self._first_revision = self._study.revision  # later failures belong to this call and are not retried
         self._last_idle = -RETRY_SECONDS  # time when the database last had no training to start
+
+    @property
+    def busy(self) -> bool:
+        """Whether this process computes, as with a caller's ``evaluate``, so that a signal must interrupt it."""
+        return self.executor.busy
 
     def run(self) -> str:
         """Run trainings until all have ended; return why the loop ended."""
@@ -331,7 +340,9 @@ class ConfirmationLoop:
         """Start the process of a training, which resumes from its checkpoint if it has one."""
         trial = self.wanted[self._numbers[number]]
         job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
-        self.executor.start(job, usual_limits(self._workers, self._usual_seconds()))
+        usual = usual_limits(self._workers, self._usual_seconds())
+        limits = TrialLimits(self._limits.seconds or usual.seconds, self._limits.memory or usual.memory)
+        self.executor.start(job, limits)
 
     def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Handle a message of a training: report an epoch, or store how the training ended."""
@@ -349,6 +360,8 @@ class ConfirmationLoop:
         if isinstance(message, Failure):
             self.failures[wanted] = message.reason
             ended = self.writer.finish(wanted, reason=message.reason)
+        elif not self._is_tested:
+            ended = self.writer.finish(wanted, measured=message.measured)
         else:
             ended = self.writer.finish(
                 wanted, test=message.measured, result=message.result, environment=message.environment

@@ -1,0 +1,135 @@
+"""Repeats: a search trains networks near its front again, to learn how certain the front is.
+
+A repeat is stored as a confirmation: same table, same seeds, same test. So ``explorer confirm`` uses the repeats that
+there are, and a search counts confirmed networks. Repeats are no trials: they are neither proposed, cached nor stopped
+early, and no budget of trials counts them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from explorer.analysis.frontier_certainty import next_repeats
+from explorer.analysis.noise import repeats_of
+from explorer.records import ConfirmationRecord, TrialRecord
+from explorer.store.confirmations import ConfirmationWriter, Wanted
+from explorer.store.study import Study
+from explorer.study.budget import Budget
+from explorer.study.confirm.run import ConfirmationLoop, Event
+from explorer.study.plan import Plan
+from explorer.study.seeds import seed_for
+from explorer.study.signals import interrupt_on_signals, renew_leases
+from explorer.study.workers.jobs import Retraining, Training
+from explorer.study.workers.pool import Executor, InProcess, ProcessPool
+
+# Called when a repeat has ended, with the trial of its network, the repeat, and the number of complete repeats.
+Report = Callable[[TrialRecord, ConfirmationRecord, int], None]
+
+
+@dataclass
+class Repeats:
+    """Trains repeats in batches of one per worker, until the study has those that were asked for.
+
+    Each batch depends on the repeats so far, so two processes that repeat at the same time choose the same batch, and
+    the keys of its trainings prevent that one runs twice. A repeat that fails is not tried again in this run, and
+    neither is its network.
+
+    Attributes:
+        plan: The search.
+        study: The study.
+        worker: The name of this worker.
+        budget: The budget of the search; no batch starts that would end too late.
+        report: Called when a repeat has ended.
+        interrupted: Whether a signal ended the repeats.
+        signal: Number of that signal, or 0.
+        broken: Whether the database could not be written.
+    """
+
+    plan: Plan
+    study: Study
+    worker: str
+    budget: Budget
+    report: Report
+    interrupted: bool = False
+    signal: int = 0
+    broken: bool = False
+    _failed: set[str] = field(default_factory=set)  # digests of networks whose repeat failed in this run
+
+    def run(self, median_seconds: float | None) -> str:
+        """Train repeats; return why no more are trained.
+
+        Args:
+            median_seconds: Median time of a trial, or None.
+        """
+        wanted = self.plan.settings.repeats or 0
+        while True:
+            known = repeats_of(self.study.confirmations(), self.study.fingerprint.get("epochs"))
+            done = sum(record.state == "complete" for record in known)
+            if done >= wanted:
+                return f"the study has its {wanted} repeat{'s' * (wanted > 1)}"
+            left = self.budget.seconds_left()
+            if left is not None and left <= (median_seconds or 0.0):
+                return f"the time is over after {done} of {wanted} repeats"
+            batch = self._next_batch(known, wanted - done)
+            if not batch:
+                return f"{done} of {wanted} repeats are done, and no network is left whose repeat did not fail"
+            why = self._train(batch, done)
+            if why:
+                return f"{why} after {done} of {wanted} repeats"
+
+    def _next_batch(self, known: Iterable[ConfirmationRecord], number: int) -> dict[Wanted, TrialRecord]:
+        """Return at most ``number`` repeats to train next, or in training elsewhere, and the trial of each."""
+        known = list(known)
+        x, y = self.study.plane
+        networks = [
+            each for each in self.study.trainings(x, y, mix_environments=True) if each.digest not in self._failed
+        ]
+        trials = {each.digest: each.trial for each in networks}
+        running = [record for record in known if record.state == "running" and record.digest in trials]
+        places = next_repeats(
+            networks,
+            y,
+            max(0, min(number, self.plan.workers) - len(running)),
+            Counter(record.digest for record in running),
+        )
+        taken = {(record.digest, record.seed) for record in known}
+        batch = [Wanted.of(record) for record in running]
+        for digest in (networks[place].digest for place in places):
+            seeds = (seed_for("confirm", self.study.seed, place) for place in count())
+            seed = next(seed for seed in seeds if (digest, seed) not in taken)
+            batch.append(Wanted(digest, self.plan.epochs, seed))
+        return {each: self.study.trial(trials[each.digest]) for each in batch}
+
+    def _train(self, batch: Mapping[Wanted, TrialRecord], done: int) -> str:
+        """Train a batch after ``done`` repeats; return why the repeats end, empty if they go on."""
+        trials = {trial.digest: trial for trial in batch.values()}
+
+        def report(event: Event) -> None:
+            nonlocal done
+            if event.kind == "ended" and event.training is not None:
+                done += event.training.state == "complete"
+                self.report(trials[event.training.digest], event.training, done)
+
+        writer = ConfirmationWriter(self.study, self.worker)
+        executor, workers = self._workplace(trials.values()), self.plan.workers
+        is_tested = isinstance(self.plan.work, Training)
+        loop = ConfirmationLoop(batch, writer, executor, workers, report, self.plan.trial_limits, is_tested)
+        with interrupt_on_signals(loop), renew_leases(writer):
+            ended = loop.run()
+        self._failed |= {each.digest for each in loop.failures}
+        self.interrupted, self.signal = loop.interrupted, loop.signal
+        self.broken = not loop.interrupted and loop.done < len(batch)
+        return ended if self.interrupted or self.broken else ""
+
+    def _workplace(self, trials: Iterable[TrialRecord]) -> Executor:
+        """Return where a batch is trained: with the precision of each network's trial, and tested."""
+        plan, work = self.plan, self.plan.work
+        if isinstance(work, Training):
+            precisions = {trial.digest: trial.result.precision for trial in trials if trial.result is not None}
+            return ProcessPool(Retraining(work, precisions), plan.workers, reused=plan.reused, job="repeat")
+        if plan.workers == 1:
+            return InProcess(work)
+        return ProcessPool(work, plan.workers, is_user_function=True, job="repeat")
