@@ -228,8 +228,7 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float | None:
-        """The time of the trial: ``duration`` if it was measured, else the difference of the wall clock, which may have
-        been changed in between. None while the trial is running."""
+        """The measured ``duration``, or the difference of the wall clock if there is none. None while running."""
         return _seconds(self.duration, self.started, self.finished)
 
 
@@ -398,5 +397,4 @@ class GradientFlow:
 
 def environment_from_json(text: str) -> Environment:
     """Return the environment that ``json.dumps(asdict(...))`` wrote. Unknown fields of later versions are ignored."""
-    data: dict[str, Any] = json.loads(text)
-    return Environment(**{key: value for key, value in data.items() if key in {f.name for f in fields(Environment)}})
+    return Environment(**{k: v for k, v in json.loads(text).items() if k in {f.name for f in fields(Environment)}})

@@ -73,8 +73,10 @@ class Limit:
         It is the logarithm of the ratio to the bound if both are positive, else the difference.
 
         Args:
-            costs: Values by name, including the limited cost.
+            costs: Values by name; without the limited cost the excess is infinite.
         """
+        if self.cost not in costs:
+            return math.inf
         value = costs[self.cost]
         beyond = math.log(value / self.bound) if value > 0 and self.bound > 0 else value - self.bound
         beyond = beyond if self.comparison[0] == "<" else -beyond

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -181,7 +180,7 @@ class Study(StudyIdentity):
         within = [
             record
             for record in light
-            if record.value(objective) is not None and all(_excess(limit, record) <= 0 for limit in limits)
+            if record.value(objective) is not None and all(limit.excess(record.quantities) <= 0 for limit in limits)
         ]
         if not within:
             return None
@@ -192,7 +191,7 @@ class Study(StudyIdentity):
         """Return the complete trial that exceeds the limits least, or None if no trial has all their quantities."""
         limits = self._limits(limits)
         known = [record for record in self._complete() if all(record.value(limit.cost) is not None for limit in limits)]
-        return min(known, key=lambda record: max(_excess(limit, record) for limit in limits), default=None)
+        return min(known, key=lambda record: max(limit.excess(record.quantities) for limit in limits), default=None)
 
     @staticmethod
     def _limits(limits: Iterable[Limit | str] | Limit | str) -> tuple[Limit, ...]:
@@ -395,9 +394,3 @@ class Study(StudyIdentity):
                 f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks;"
                 " --mix-environments (in Python mix_environments=True) compares them anyway"
             )
-
-
-def _excess(limit: Limit, record: TrialRecord) -> float:
-    """Return ``Limit.excess`` of a trial; infinity if the trial does not have the quantity."""
-    value = record.value(limit.cost)
-    return math.inf if value is None else limit.excess({limit.cost: value})

@@ -28,7 +28,7 @@ def place(tmp_path, monkeypatch):
 
     names = (
         "explorer.study.loop.SearchLoop.run",
-        "explorer.study.confirm.run.ConfirmationLoop.run",
+        "explorer.study.confirm.loop.ConfirmationLoop.run",
         "explorer.training.run.train_architecture",
         "explorer.costs.whole_space.table.write_atlas",
         "explorer.measure.child.measure_in_child",

@@ -218,7 +218,7 @@ def test_another_schema_version_is_refused(url, tmp_path, found, mend):
     connection.commit()
     connection.close()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 2; .*{mend}"):
+        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 3; .*{mend}"):
             opening(url)
 
 

@@ -378,10 +378,10 @@ def test_a_reader_with_an_open_database_continues(full):
 def test_a_later_version_is_refused(full):
     """A database of an unknown later version is refused in one line, with advice to update."""
     with closing(sqlite3.connect(full)) as connection:
-        connection.execute("UPDATE explorer_schema SET version = 3")
+        connection.execute("UPDATE explorer_schema SET version = 4")
         connection.commit()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match="of version 3, this explorer reads versions 1 to 2; update the explorer"):
+        with pytest.raises(StoreError, match="of version 4, this explorer reads versions 1 to 3; update the explorer"):
             opening(url_of(full))
 
 

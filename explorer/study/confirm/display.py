@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.records import ConfirmationRecord, Epoch
-from explorer.study.confirm.run import Event
+from explorer.study.confirm.loop import Event
 from explorer.study.display import live_or_plain
 from explorer.system.plain_text import printable
 

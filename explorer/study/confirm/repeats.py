@@ -18,7 +18,7 @@ from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.study import Study
 from explorer.study.budget import Budget
-from explorer.study.confirm.run import ConfirmationLoop, Event
+from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.plan import Plan
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases

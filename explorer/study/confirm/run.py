@@ -8,63 +8,34 @@ trainings.
 from __future__ import annotations
 
 import inspect
-import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
-from typing import Literal, ParamSpec
+from typing import ParamSpec
 
-from explorer.errors import SearchFailed, StoreError, StudyError
-from explorer.records import ConfirmationRecord, Confirmed, Epoch, GradientFlow, TrialRecord
-from explorer.store.artifacts import confirmation_checkpoint
+from explorer.errors import SearchFailed, StudyError
+from explorer.records import Confirmed, TrialRecord
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
-from explorer.store.lease import RETRIES, new_worker
+from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
+from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.recorded_training import find_data, training_data, training_recipe
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
-from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
-from explorer.study.workers.pool import Executor, ProcessPool
-from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, usual_limits
+from explorer.study.workers.jobs import Retraining, Training
+from explorer.study.workers.pool import ProcessPool
 from explorer.system.cores import usable_cores
-from explorer.system.files import ABANDONED_SECONDS, remove, sweep
+from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 from explorer.training.settings import ResolvedTraining
 
-POLL_SECONDS = 0.2  # that the loop waits for messages; a signal is handled between two waits
-RETRY_SECONDS = 2.0  # between two queries for a training to start, if there was none
 MAX_SEEDS = 1_000  # per network
 
-EventKind = Literal["begun", "started", "epoch", "ended", "finished"]
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event of a confirmation.
-
-    Attributes:
-        kind: "begun" and "finished" concern the confirmation, the others one training.
-        done: Trainings that have ended.
-        total: Trainings in total.
-        seconds_left: Estimated time to the end, or None.
-        training: The training, for "started", "epoch" and "ended".
-        epoch: The epoch, for "epoch".
-        why: Why the confirmation ended, for "finished".
-    """
-
-    kind: EventKind
-    done: int
-    total: int
-    seconds_left: float | None = None
-    training: ConfirmationRecord | None = None
-    epoch: Epoch | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,174 +201,3 @@ def _for_scripts(run: Callable[P, Confirmation]) -> Callable[P, list[Confirmed]]
 
 
 confirm = _for_scripts(run_confirmation)
-
-
-class ConfirmationLoop:
-    """Runs trainings until all requested ones have ended, in this process or in others.
-
-    Attributes:
-        interrupted: Set by a signal handler to end the loop.
-        signal: Number of that signal, or 0.
-        failures: Training -> reason, for trainings that failed during this call in any process; they are not retried.
-        done: Number of trainings that are complete or failed during this call.
-    """
-
-    def __init__(
-        self,
-        wanted: Mapping[Wanted, TrialRecord],
-        writer: ConfirmationWriter,
-        executor: Executor,
-        workers: int,
-        progress: Callable[[Event], None],
-        limits: TrialLimits = UNLIMITED,
-        is_tested: bool = True,
-    ):
-        """Prepare a loop.
-
-        Args:
-            wanted: The trainings, in the order in which they start, and the trial of each one's network.
-            writer: Writes the trainings of this worker.
-            executor: Runs the trainings.
-            workers: Number of parallel trainings.
-            progress: Called with each event.
-            limits: Limits on the time and memory of a training; the usual ones where there are none.
-            is_tested: Whether the trainings give test results, unlike a caller's ``evaluate``.
-        """
-        self.wanted = wanted
-        self.writer = writer
-        self.executor = executor
-        self.interrupted = False
-        self.signal = 0
-        self.failures: dict[Wanted, str] = {}
-        self.done = 0
-        self._workers = workers
-        self._progress = progress
-        self._limits = limits
-        self._is_tested = is_tested
-        self._numbers = list(wanted)
-        self._running: dict[int, ConfirmationRecord] = {}
-        self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
-        self._times: list[float] = []
-        self._study = find_study(writer.study.database, writer.study.name)
-        self._first_revision = self._study.revision  # later failures belong to this call and are not retried
-        self._last_idle = -RETRY_SECONDS  # time when the database last had no training to start
-
-    @property
-    def busy(self) -> bool:
-        """Whether this process computes, as with a caller's ``evaluate``, so that a signal must interrupt it."""
-        return self.executor.busy
-
-    def run(self) -> str:
-        """Run trainings until all have ended; return why the loop ended."""
-        self._count()
-        self._report("begun")
-        try:
-            why = self._loop()
-        except KeyboardInterrupt:
-            self.interrupted, self.signal = True, self.signal or signal.SIGINT
-            why = ""
-        except StoreError as error:
-            why = f"the result cannot be written: {error}"
-        finally:
-            self.executor.stop()
-            try:
-                self.writer.release()
-            except StoreError:  # their leases expire by themselves
-                pass
-        why = "interrupted; the same command resumes the confirmation" if self.interrupted else why
-        self._report("finished", why=why)
-        return why
-
-    def _loop(self) -> str:
-        while not self.interrupted:
-            while self.executor.room and not self.interrupted and self._start():
-                pass
-            if not self._running:
-                self._count()  # another process may train what is left
-                if self.done == len(self.wanted):
-                    return self._summary()
-                time.sleep(POLL_SECONDS)
-            for number, message in self.executor.messages(POLL_SECONDS):
-                self._handle(number, message)
-        return ""
-
-    def _start(self) -> bool:
-        """Start the next training; return False if there is none to start now."""
-        if time.monotonic() < self._last_idle + RETRY_SECONDS:
-            return False
-        wanted = (each for each in self._numbers if each not in self.failures)
-        training = self.writer.claim(wanted, since=self._first_revision)
-        if training is None:
-            self._last_idle = time.monotonic()
-            return False
-        number = self._numbers.index(Wanted.of(training))
-        self._running[number] = training
-        self._start_job(number)
-        self._report("started", training)
-        return True
-
-    def _start_job(self, number: int) -> None:
-        """Start the process of a training, which resumes from its checkpoint if it has one."""
-        trial = self.wanted[self._numbers[number]]
-        job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
-        usual = usual_limits(self._workers, self._usual_seconds())
-        limits = TrialLimits(self._limits.seconds or usual.seconds, self._limits.memory or usual.memory)
-        self.executor.start(job, limits)
-
-    def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
-        """Handle a message of a training: report an epoch, or store how the training ended."""
-        training, wanted = self._running[number], self._numbers[number]
-        if isinstance(message, Epoch):
-            self._report("epoch", training, message)
-        if not isinstance(message, (Outcome, Failure)):
-            return
-        if isinstance(message, Failure) and message.resumable and self._lost[number] < RETRIES:
-            self._lost[number] += 1
-            if not self.interrupted:
-                self._start_job(number)
-            return
-        del self._running[number]
-        if isinstance(message, Failure):
-            self.failures[wanted] = message.reason
-            ended = self.writer.finish(wanted, reason=message.reason)
-        elif not self._is_tested:
-            ended = self.writer.finish(wanted, measured=message.measured)
-        else:
-            ended = self.writer.finish(
-                wanted, test=message.measured, result=message.result, environment=message.environment
-            )
-        if ended is None:  # its lease expired, and another process runs it now
-            return
-        self._times.append(ended.seconds or 0.0)
-        remove(confirmation_checkpoint(self._study.artifacts, ended.digest, ended.epochs, ended.seed))
-        self._count()
-        self._report("ended", ended)
-
-    def _count(self) -> None:
-        """Read from the database which trainings have ended."""
-        kept = {Wanted.of(record): record for record in self._study.confirmations()}
-        ended = {each: kept[each] for each in self._numbers if each in kept}
-        for each, record in ended.items():
-            if record.state == "failed" and record.revision > self._first_revision:
-                self.failures.setdefault(each, record.reason)
-        self.done = sum(record.state == "complete" or each in self.failures for each, record in ended.items())
-
-    def _summary(self) -> str:
-        if not self.failures:
-            return f"all {len(self.wanted)} trainings are done"
-        last = list(self.failures.values())[-1]
-        return f"{len(self.failures)} of {len(self.wanted)} trainings failed, the last with: {last}"
-
-    def _usual_seconds(self) -> float | None:
-        return sum(self._times) / len(self._times) if self._times else None
-
-    def _report(
-        self,
-        kind: EventKind,
-        training: ConfirmationRecord | None = None,
-        epoch: Epoch | None = None,
-        why: str = "",
-    ) -> None:
-        usual, total = self._usual_seconds(), len(self.wanted)
-        left = None if usual is None else usual * (total - self.done) / self._workers
-        self._progress(Event(kind, self.done, total, left, training, epoch, why))

@@ -22,7 +22,8 @@ from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import find_study, open_study
 from explorer.study.confirm import run as confirmation
-from explorer.study.confirm.run import ConfirmationLoop, confirm, run_confirmation
+from explorer.study.confirm.loop import ConfirmationLoop
+from explorer.study.confirm.run import confirm, run_confirmation
 from explorer.study.search import run_search
 from explorer.study.workers.jobs import Outcome, Retraining
 from explorer.study.workers.pool import InProcess, ProcessPool
