@@ -94,6 +94,7 @@ def train_architecture(
         device=device,
         threads=threads,
         precision=resolved.precision,
+        activation_checkpointing=resolved.activation_checkpointing,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
