@@ -34,6 +34,7 @@ def small(monkeypatch):
     monkeypatch.setitem(catalogue.EXPERIMENTS, SMALL.name, SMALL)
 
 
+@pytest.mark.slow  # it trains four networks in child processes; nothing less shows that the command resumes
 def test_a_table_is_measured_and_resumed(small, capsys, tmp_path, monkeypatch):
     """The table has both numbers, curves are drawn, and the same command with more seeds trains only what is missing
     and adds intervals."""
@@ -71,14 +72,16 @@ def test_gradient_ratios(capsys, monkeypatch):
             **{name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__},
             "quantity": GRADIENT_RATIO,
             "has_curves": False,
-            "scales": dict.fromkeys(("tiny", "small", "full"), Scale(2, smaller={"depth": {"18": "2"}})),
+            "scales": dict.fromkeys(
+                ("tiny", "small", "full"), Scale(2, smaller={"depth": {"18": "2"}, "base": {"16": "4"}})
+            ),
         }
     )
     monkeypatch.setitem(catalogue.EXPERIMENTS, SMALL.name, ratios)
     status, out, err = run(capsys, "reproduce", "small-table", "--device", "cpu", "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)["rows"][0]
-    line = ("gradients", "published/he2016_units.yaml#unit=basic_original,depth=2", "--device", "cpu", "--json")
+    line = ("gradients", "published/he2016_units.yaml#unit=basic_original,depth=2,base=4", "--device", "cpu", "--json")
     blocks = json.loads(run(capsys, *line, "--seed", "1")[1])[0]["blocks"]
     assert found["values"][1] == pytest.approx(blocks[0]["grad_norm"] / blocks[1]["grad_norm"])
 
