@@ -18,6 +18,7 @@ from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.reproduction.catalogue import check_scale, find_experiment
 from explorer.reproduction.comparison import Difference, Network, Row, differences, verdict
 from explorer.reproduction.experiment import GRADIENT_RATIO, Case, Experiment, Scale
+from explorer.reproduction.trials import FirstTraining, keep_as_trials
 from explorer.space.search_space import SearchSpace, load_space
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
@@ -166,7 +167,8 @@ def _train(
     """Train the cases in a study, and evaluate them on the test split."""
     began = time.monotonic()
     networks = {case.name: plan.space.architecture(size.choices(case)) for case in experiment.cases}
-    trials = {name: _as_trial(network) for name, network in networks.items()}
+    choices = {case.name: plan.space.derivation(size.choices(case)).choices for case in experiment.cases}
+    trials = {name: _as_trial(network, choices[name]) for name, network in networks.items()}
     names = {trial.digest: name for name, trial in trials.items()}
     drawn = [seed_for("reproduce", STUDY_SEED, number) for number in range(seeds)]
     # The largest networks come first within a seed: the last trainings are short, so no core idles for long.
@@ -192,6 +194,8 @@ def _train(
         with interruptions(loop), leases_kept(writer):
             ended = loop.run()
         kept = {Wanted.of(record): record for record in study.confirmations()}
+        first = ((trial, kept.get(Wanted(trial.digest, size.epochs, drawn[0]))) for trial in trials.values())
+        keep_as_trials(study, (FirstTraining(trial, each) for trial, each in first if each is not None))
     finally:
         database.close()
     found = {
@@ -240,10 +244,10 @@ def _measure_ratios(
     return Reproduction(experiment, scale, seeds, rows, None, {}, "all networks are measured", 0, seconds)
 
 
-def _as_trial(network: Architecture) -> TrialRecord:
-    """Return a network as the record that a confirmation takes; it is not stored."""
+def _as_trial(network: Architecture, choices: Mapping[str, str]) -> TrialRecord:
+    """Return a network as the record that a confirmation takes."""
     costs = {name: float(value) for name, value in count_cost(network).to_dict().items()}
-    return TrialRecord(0, "complete", network.digest, network.to_json(), costs=costs)
+    return TrialRecord(0, "complete", network.digest, network.to_json(), choices, costs)
 
 
 def _described(network: Architecture, choices: Mapping[str, str]) -> Network:

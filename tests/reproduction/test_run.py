@@ -37,7 +37,7 @@ def small(monkeypatch):
 @pytest.mark.slow  # it trains four networks in child processes; nothing less shows that the command resumes
 def test_a_table_is_measured_and_resumed(small, capsys, tmp_path, monkeypatch):
     """The table has both numbers, curves are drawn, and the same command with more seeds trains only what is missing
-    and adds intervals."""
+    and adds intervals. The first training of each case is a trial of the study."""
     monkeypatch.chdir(tmp_path)
     url = f"sqlite:///{tmp_path}/explorer.db"
     line = ("reproduce", "small-table", "--workers", "1", "--precision", "float32", "--device", "cpu", "--storage", url)
@@ -62,6 +62,11 @@ def test_a_table_is_measured_and_resumed(small, capsys, tmp_path, monkeypatch):
     (difference,) = document["differences"]
     assert difference["published"] == pytest.approx(-0.0024)
     assert difference["ci95"][0] < difference["measured"] < difference["ci95"][1]
+    trials = study.trials()
+    assert [trial.state for trial in trials] == ["complete", "complete"]
+    assert [trial.objectives["accuracy"] for trial in trials] == [
+        each.result.val_accuracy for each in study.confirmations() if each.seed == trials[0].seed
+    ]
     assert document["plot"] == "small-table-tiny.html"
 
 
