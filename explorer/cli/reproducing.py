@@ -134,9 +134,10 @@ def _print(found: Reproduction) -> None:
     )
     unit = f" in {quantity.unit}" if quantity.unit else ""
     size = experiment.scales[found.scale]
-    trained = f"{size.epochs} epochs of {size.subset or 'all'} images, " if size.epochs else ""
-    out.print(plain(f"\n{quantity.title}{unit}; names and published numbers are those of the paper's networks;"))
-    out.print(plain(f"measured: mean of {trained}layers and macs of the measured networks; std: of one training\n"))
+    images = "all" if size.subset is None else f"{size.subset:,} training and validation"
+    trained = f" after {size.epochs} epochs of {images} images" if size.epochs else ""
+    out.print(plain(f"\n{quantity.title}{unit}; measured: mean over the seeds{trained}; std: of one seed;"))
+    out.print(plain("names and published numbers: of the published networks; layers and macs: of the measured ones\n"))
     print_table(
         {"difference": "left", "published": "right", "measured": "right", "95% interval": "right"},
         [
