@@ -23,7 +23,9 @@ from explorer.cli.options import (
     storage,
 )
 from explorer.cli.setting_options import setting_options
+from explorer.reproduction.catalogue import EXPERIMENTS, check_scale, find_experiment
 from explorer.reproduction.comparison import verdict
+from explorer.reproduction.experiment import SCALES
 from explorer.system.signals import raise_interrupted
 from explorer.training.settings import TrainingSettings
 
@@ -35,13 +37,13 @@ DOCTYPE = "<!doctype html>\n"
 PLOT_START = f"{DOCTYPE}<!-- explorer reproduce -->\n"  # by which the command knows its own files
 
 
-@click.command()
+@click.command(epilog=f"NAME: {'; '.join(f'{each.name} ({each.about})' for each in EXPERIMENTS.values())}.")
 @click.argument("name")
 @click.option(
     "--scale",
     default="tiny",
     show_default=True,
-    metavar="[tiny|small|full]",
+    metavar=f"[{'|'.join(SCALES)}]",
     help="tiny: two cores, 15 minutes; small: one GPU, ten minutes; full: the paper's depths and recipe.",
 )
 @click.option(
@@ -62,10 +64,8 @@ PLOT_START = f"{DOCTYPE}<!-- explorer reproduce -->\n"  # by which the command k
 def reproduce(name: str, plot: Path | None, as_json: bool, **options: Any) -> None:
     """Train the cases of a published table and print its numbers beside the measured ones.
 
-    NAME is he2016-table1, he2016-table2, he2016-table3, he2016-fig1, se-cifar, wrn or gradient-flow. The same command
-    again continues after an interruption; with more --seeds it adds trainings.
+    The same command again continues after an interruption; with more --seeds it adds trainings.
     """
-    from explorer.reproduction.catalogue import check_scale, find_experiment
     from explorer.reproduction.run import run_experiment
     from explorer.study.confirm.display import show_confirmation
 

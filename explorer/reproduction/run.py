@@ -128,7 +128,8 @@ def run_experiment(
     Raises:
         ExplorerError: StudyError for an unknown name or a number out of range; DataError, StoreError or TrainingError.
     """
-    experiment, size = find_experiment(name), find_experiment(name).scales[check_scale(scale)]
+    experiment = find_experiment(name)
+    size = experiment.scales[check_scale(scale)]
     seeds = size.seeds if seeds is None else seeds
     for what, number, most in (("seeds", seeds, MAX_SEEDS), ("workers", workers, 1_024)):
         if number is not None and not 1 <= number <= most:
