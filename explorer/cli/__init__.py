@@ -40,6 +40,7 @@ COMMANDS = {
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
     "effects": ("effects", "Estimate the effect of each choice, all else equal, at equal cost, and on the frontier."),
     "compare": ("comparing", "Compare the error distributions of two spaces at equal cost."),
+    "reproduce": ("reproducing", "Train the cases of a published table, and print its numbers beside ours."),
     "clean": ("cleaning", "List the files of a study that can be removed, and remove them."),
     "report": ("studies", "Write a study as one static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),

@@ -24,8 +24,8 @@ from explorer.store import lease
 from explorer.store.checking import DamagedRow, describe, read_environment
 from explorer.store.database import StudyIdentity
 from explorer.store.lease import HeldLease, LeaseWatch
-from explorer.store.rows import insert_environment, lock_study, next_revision, now, read_row, short, to_row
-from explorer.store.schema import confirmations, environments
+from explorer.store.rows import insert_environment, insert_once, lock_study, next_revision, now, read_row, short, to_row
+from explorer.store.schema import architectures, confirmations, environments
 
 _FIELDS = {each.name for each in fields(ConfirmationRecord)}
 
@@ -92,6 +92,22 @@ class ConfirmationWriter:
     study: StudyIdentity
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
+
+    def keep_networks(self, networks: Mapping[str, str]) -> None:
+        """Store networks that are no trials of the study, so that their trainings can be claimed.
+
+        Args:
+            networks: Digest -> architecture as JSON text.
+
+        Raises:
+            StoreError: The database cannot be written to.
+        """
+
+        def work(connection: Connection) -> None:
+            for digest, text in networks.items():
+                insert_once(connection, architectures, "digest", {"digest": digest, "json": text})
+
+        self.study.database.write(work)
 
     def claim(self, wanted: Iterable[Wanted], since: int | None = None) -> ConfirmationRecord | None:
         """Claim the first of the wanted trainings that is neither complete nor running.

@@ -19,6 +19,7 @@ from explorer.networks.build import Network
 from explorer.networks.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
 from explorer.system.device_lock import Pause
+from explorer.training.activation_checkpointing import checkpointed_stages, needs_checkpointing
 from explorer.training.augment import draw_epoch
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
@@ -29,6 +30,7 @@ from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.relu import bitwise_relu
+from explorer.training.settings import ON
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
 
 
@@ -43,6 +45,7 @@ def train_network(
     threads: int = 1,
     precision: str = AUTO,
     graph: bool = True,
+    activation_checkpointing: str = AUTO,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> TrainingResult:
@@ -62,6 +65,8 @@ def train_network(
         threads: Number of computing threads.
         precision: ``float32``; ``bfloat16`` for autocast with float32 weights; ``auto`` for the one measured as faster.
         graph: Whether to replay the step as a CUDA graph on a GPU.
+        activation_checkpointing: ``on``, ``off``, or ``auto`` for what ``needs_checkpointing`` says. It changes memory
+            and time, not the results. Only networks of ``build_network`` can be checkpointed.
         checkpoint: File for checkpoints, written between epochs if enough time has passed. If an interrupted run is
             repeated with the same arguments it resumes from the file, with bitwise equal results on a CPU. The caller
             removes the file after it has stored the result.
@@ -94,6 +99,14 @@ def train_network(
         if precision == AUTO:
             precision = choose_precision(net, data.shape, data.classes, batch_size, torch_device)
         cast = autocast(torch_device, precision)
+        if isinstance(net, Network) and (
+            activation_checkpointing == ON
+            or (
+                activation_checkpointing == AUTO
+                and needs_checkpointing(net.architecture, batch_size, precision, torch_device, threads)
+            )
+        ):
+            settings.enter_context(checkpointed_stages(net, dropout))
         if torch_device.type == "cpu" and precision == "bfloat16":
             settings.enter_context(bitwise_relu(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None

@@ -22,6 +22,7 @@ class TrainOptions(TypedDict, total=False):
     epochs: int | None
     device: str
     precision: str
+    activation_checkpointing: str
 
 
 class TrainingOptions(TrainOptions, total=False):

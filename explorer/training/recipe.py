@@ -58,6 +58,22 @@ def he2016(step: int, total: int) -> float:
     return 1.0 if step < total / 2 else 0.1 if step < total * 3 / 4 else 0.01
 
 
+def wrn2016(step: int, total: int) -> float:
+    """Use the full rate, with a factor of 0.2 at 30%, 60% and 80% of the steps.
+
+    Zagoruyko and Komodakis 2016, arXiv:1605.07146, section 3: epochs 60, 120 and 160 of 200.
+
+    Args:
+        step: Step, from 0.
+        total: Number of steps.
+
+    Returns:
+        The factor of the peak learning rate, 0..1.
+    """
+    drops: int = sum(10 * step >= tenths * total for tenths in (3, 6, 8))
+    return 0.2**drops
+
+
 def cosine(step: int, total: int) -> float:
     """Increase linearly over a twentieth of the steps, then decrease to 0 with half a cosine.
 
@@ -76,7 +92,12 @@ def cosine(step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (total - warm_up)))
 
 
-SCHEDULES: dict[str, Callable[[int, int], float]] = {"one_cycle": one_cycle, "he2016": he2016, "cosine": cosine}
+SCHEDULES: dict[str, Callable[[int, int], float]] = {
+    "one_cycle": one_cycle,
+    "he2016": he2016,
+    "wrn2016": wrn2016,
+    "cosine": cosine,
+}
 
 
 # Field -> type, least and greatest value.

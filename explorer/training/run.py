@@ -98,6 +98,7 @@ def train_architecture(
         device=device,
         threads=threads,
         precision=resolved.precision,
+        activation_checkpointing=resolved.activation_checkpointing,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )

@@ -14,6 +14,8 @@ from explorer.training.recipe import Recipe, default_training
 from explorer.training.recipe import recipe as recipe_named
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+ON, OFF = "on", "off"
+CHECKPOINTING = ("auto", ON, OFF)
 
 
 class RecipeKind(Kind):
@@ -94,6 +96,13 @@ class TrainingSettings(Settings):
         "Precision; auto measures which is faster.",
         Name("precision", PRECISIONS),
         metavar=f"[{'|'.join(PRECISIONS)}]",
+    )
+    activation_checkpointing: str = setting(
+        "auto",
+        "Recompute activations in the backward pass instead of storing them; auto does if they would fill more than"
+        " half of the memory for the training.",
+        Name("activation checkpointing", CHECKPOINTING),
+        metavar=f"[{'|'.join(CHECKPOINTING)}]",
     )
 
     def resolved(self, data: str) -> ResolvedTraining:

@@ -23,6 +23,7 @@ LINES = {
     "confirm": ["study"],
     "effects": ["study"],
     "compare": ["study", "other"],
+    "reproduce": ["wrn"],
     "clean": ["study"],
     "report": ["study", "-o", "r.html"],
     "export": [ARCH, "-o", "net"],

@@ -41,6 +41,12 @@ se_resnet20 | 32 | 272095 | 40553056 | 188783
     cifar_resnet depth=3; attn=se(r=16)
 se_resnet56 | 32 | 860137 | 125491744 | 533561
     cifar_resnet depth=9; attn=se(r=16)
+resnet110_optA_shortcuts | 32 | 1727962 | 252887680 | 1048586
+    he2016_shortcuts
+resnet110_optA_units | 32 | 1727962 | 252887680 | 1048586
+    he2016_units
+preact_resnet164_units | 32 | 1703258 | 244500992 | 3227658
+    he2016_units unit=bottleneck_full_preact
 wrn_16_4 | 32 | 2748890 | 392612352 | 589834
     wrn depth=2; k=4
 wrn_16_8 | 32 | 10961370 | 1548145664 | 1163274

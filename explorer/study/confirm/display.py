@@ -37,7 +37,7 @@ def show_confirmation(stream: IO[str] | None = None) -> Iterator[Callable[[Event
 
 def _print_plain(stream: IO[str], event: Event) -> None:
     if event.kind == "ended" and event.training is not None:
-        print(f"{_line(event.training)}  [{_summary(event)}]", file=stream, flush=True)
+        print(f"{_line(event.training, event.label)}  [{_summary(event)}]", file=stream, flush=True)
     elif event.kind == "finished":
         print(event.why, file=stream, flush=True)
 
@@ -47,7 +47,7 @@ class _Display:
 
     def __init__(self) -> None:
         self.event: Event | None = None
-        self.running: dict[tuple[str, int], tuple[ConfirmationRecord, Epoch | None]] = {}
+        self.running: dict[tuple[str, int], tuple[ConfirmationRecord, Epoch | None, str]] = {}
         self.ended: list[str] = []
 
     def update(self, event: Event) -> None:
@@ -57,17 +57,17 @@ class _Display:
         key = (training.digest, training.seed)
         if event.kind == "ended":
             self.running = {other: shown for other, shown in self.running.items() if other != key}
-            self.ended = [*self.ended, _line(training)][-LAST_LINES:]
+            self.ended = [*self.ended, _line(training, event.label)][-LAST_LINES:]
         else:
-            self.running = {**self.running, key: (training, event.epoch)}
+            self.running = {**self.running, key: (training, event.epoch, event.label)}
 
     def __rich__(self) -> Group | Text:
         if self.event is None:
             return Text("reading the study ...")
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
-        for training, epoch in self.running.values():
+        for training, epoch, label in self.running.values():
             said = f"epoch {epoch.epoch} of {training.epochs}" if epoch else "running"
-            lines.append(Text(f"{_name(training)}  {said}", no_wrap=True, overflow="ellipsis"))
+            lines.append(Text(f"{_name(training, label)}  {said}", no_wrap=True, overflow="ellipsis"))
         row = Table.grid(padding=(0, 1))
         row.add_row(
             ProgressBar(total=self.event.total, completed=self.event.done, width=30), Text(_summary(self.event))
@@ -75,14 +75,14 @@ class _Display:
         return Group(*lines, row)
 
 
-def _name(training: ConfirmationRecord) -> str:
-    return f"{training.digest[:_DIGITS]} seed {training.seed}"
+def _name(training: ConfirmationRecord, label: str) -> str:
+    return f"{label or training.digest[:_DIGITS]} seed {training.seed}"
 
 
-def _line(training: ConfirmationRecord) -> str:
+def _line(training: ConfirmationRecord, label: str) -> str:
     if training.state == "failed":
-        return f"{_name(training)}  failed: {printable(training.reason or '')}"
-    return f"{_name(training)}  test accuracy {training.test['accuracy']:.3f}  {training.seconds or 0.0:.1f} s"
+        return f"{_name(training, label)}  failed: {printable(training.reason or '')}"
+    return f"{_name(training, label)}  test accuracy {training.test['accuracy']:.3f}  {training.seconds or 0.0:.1f} s"
 
 
 def _summary(event: Event) -> str:

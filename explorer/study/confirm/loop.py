@@ -37,6 +37,7 @@ class Event:
         training: The training, for "started", "epoch" and "ended".
         epoch: The epoch, for "epoch".
         why: Why the confirmation ended, for "finished".
+        label: Name of the training's network; empty for its digest.
     """
 
     kind: EventKind
@@ -46,6 +47,7 @@ class Event:
     training: ConfirmationRecord | None = None
     epoch: Epoch | None = None
     why: str = ""
+    label: str = ""
 
 
 class ConfirmationLoop:

@@ -118,6 +118,7 @@ def _train(
         device=settings.device,
         threads=_threads(training),
         precision=settings.precision,
+        activation_checkpointing=settings.activation_checkpointing,
         checkpoint=checkpoint,
         on_epoch=report,
     )
