@@ -28,5 +28,5 @@ EXPERIMENT = Experiment(
         "small": Scale(4, 12, "quick", None, {"depth": {"18": "3"}}),
         "full": Scale(5, HE2016_EPOCHS, "he2016"),
     },
-    differs=f"{HE2016_DIFFERS}; the SE paper does not state its schedule, so it has that of He et al. 2016",
+    differs=f"{HE2016_DIFFERS}; the schedule is that of He et al. 2016",
 )
