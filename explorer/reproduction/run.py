@@ -134,7 +134,7 @@ def run_experiment(
     seeds = size.seeds if seeds is None else seeds
     for what, number, most in (("seeds", seeds, MAX_SEEDS), ("workers", workers, 1_024)):
         if number is not None and not 1 <= number <= most:
-            raise StudyError(f"{what} must lie in 1..{most}, found {number}")
+            raise StudyError(f"{what} must be in 1..{most}, found {number}")
     space, place = load_space(experiment.space), find_device(device)
     if experiment.quantity is GRADIENT_RATIO:
         return _measure_ratios(experiment, scale, size, seeds, space, place)

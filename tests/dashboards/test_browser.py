@@ -117,6 +117,7 @@ def click_trial(page, number: int, shown) -> None:
                 raise
 
 
+@pytest.mark.slow
 def test_a_click_on_a_point_shows_its_network(browser, storage, address):
     """A click on a point shows the trial's accuracy, diagram, curve and choices, and new trials do not change the
     selection."""

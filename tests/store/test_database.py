@@ -68,6 +68,7 @@ def write_six(url: str, answers) -> None:
         answers.put((number, float(done - 1)))
 
 
+@pytest.mark.slow
 def test_sixteen_writers_lose_nothing(tmp_path):
     """Sixteen processes write six trials each to one file: all 96 are stored, with numbers without gaps."""
     context = multiprocessing.get_context("forkserver")

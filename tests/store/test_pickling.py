@@ -35,6 +35,7 @@ def study(url):
     return open_study(url, "sent")
 
 
+@pytest.mark.slow
 def test_a_study_is_sent_to_another_process(study, monkeypatch, tmp_path):
     """A pickled study reopens its database in another process and from another folder."""
     monkeypatch.chdir(tmp_path)

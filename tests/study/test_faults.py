@@ -169,6 +169,7 @@ def die_at_statement(url: str, statement: int) -> None:
     writer.begin(sum(open_study(url, "one").counts().values()), proposal(f"n{statement}"))
 
 
+@pytest.mark.slow
 def test_kills_between_proposal_and_lease(url, tmp_path):
     """A kill during the transaction that starts a trial leaves nothing; a kill after it leaves a running trial that
     another worker resumes."""

@@ -145,6 +145,7 @@ def test_a_broken_limit_is_retried_only_on_request(space, url, caplog):
     assert after.counts()["failed"] == 0 and max(record.attempt for record in after.trials()) == 2
 
 
+@pytest.mark.slow
 def test_a_dead_process_is_retried_by_the_next_run(space, url, tmp_path, no_signal_follows):
     """The next run retries a trial whose process was killed by a signal."""
     place = tmp_path / "die"

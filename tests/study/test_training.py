@@ -386,6 +386,7 @@ def test_every_stopped_trial_was_dominated_at_its_rung(stopped_early):
         assert any(a <= point[0] and b <= point[1] for a, b in others)
 
 
+@pytest.mark.slow
 def test_the_sampler_gets_the_forecast_of_every_stopped_trial(space, tmp_path, monkeypatch):
     """A stopped trial counts as running until it has a forecast, which lies between its last and the best value, also
     after a resume."""

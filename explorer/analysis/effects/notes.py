@@ -29,15 +29,12 @@ def span_text(low: float, high: float, cost: str) -> str:
 
 def not_separated_note(factor: str) -> str:
     """Return the note on a level whose effect the trials do not separate from those of other choices."""
-    return (
-        f"the trials do not separate {factor} from the other choices;"
-        f" train networks that differ only in {factor} (--pairs)"
-    )
+    return f"the trials do not separate {factor} from the other choices; train networks that differ only in {factor}"
 
 
 def pairs_note(factor: str, pairs: int) -> str:
     """Return the note on a level with too few pairs."""
-    return f"{pairs} trained pairs differ only in {factor}; {MIN_PAIRS} are needed (--pairs)"
+    return f"{pairs} trained pairs differ only in {factor}; {MIN_PAIRS} are needed"
 
 
 def few_networks_note(level: str, trials: int) -> str:

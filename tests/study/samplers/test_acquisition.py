@@ -43,6 +43,7 @@ def test_the_prediction_is_of_one_training_with_its_noise(space):
         assert deviation**2 == pytest.approx(beliefs.sd[place] ** 2 + process.noise**2)
 
 
+@pytest.mark.slow
 def test_results_lie_in_the_predicted_interval():
     """After the first ten trials, most results lie in the stored 90% interval, which is about as wide as the noise."""
     noise = 0.02

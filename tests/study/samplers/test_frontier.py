@@ -170,6 +170,7 @@ def test_it_beats_uniform_draws(space):
     assert found["frontier"] > found["random"]
 
 
+@pytest.mark.slow
 def test_a_space_of_very_many_derivations_is_searched():
     """The sampler draws and mutates but never lists derivations, so it searches a space of 3 ** 90."""
     text = (

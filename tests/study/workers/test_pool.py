@@ -309,6 +309,7 @@ def test_a_stopped_workplace_leaves_no_process(workplace, job):
     wait_until(lambda: not members(groups))
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_end_a_fork_server_during_imports(environment):
     """SIGINT to the process group does not end a fork server that still imports torch, and prints no traceback."""
     code = """
