@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+import pytest
+
 from explorer.records import TrialRecord
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
