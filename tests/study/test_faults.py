@@ -191,6 +191,24 @@ def test_kills_between_proposal_and_lease(url, tmp_path):
     invariant(url, tmp_path)
 
 
+def stops_within_a_trial(process: subprocess.Popen, url: str) -> bool:
+    """Stop a search; let it continue and return False if it has no running trial or holds the lock of the database."""
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1][0] == "T")
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+        if open_study(url, "one").counts()["running"]:
+            return True
+    except sqlite3.OperationalError:  # it was stopped within a write
+        pass
+    finally:
+        connection.close()
+    process.send_signal(signal.SIGCONT)
+    return False
+
+
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """A search stopped by SIGSTOP until another resumes its trials discards its late results after SIGCONT, and
@@ -198,8 +216,7 @@ def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, st
     paused = start("slow", 12, workers, lease=1.5)
     while paused.stdout.readline() != "started\n":
         pass
-    paused.send_signal(signal.SIGSTOP)
-    wait_until(lambda: open_study(url, "one").counts()["running"])
+    wait_until(lambda: stops_within_a_trial(paused, url))
     other = start("slow", 12, 1, lease=1.5)
     wait_until(lambda: any(r.attempt == 2 and r.state == "complete" for r in open_study(url, "one").trials(full=False)))
     paused.send_signal(signal.SIGCONT)
