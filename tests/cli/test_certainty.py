@@ -1,4 +1,4 @@
-"""How certain a frontier is, as a shell is told."""
+"""The certainty of a frontier on the command line."""
 
 from __future__ import annotations
 

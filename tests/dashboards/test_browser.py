@@ -125,8 +125,8 @@ def test_a_click_on_a_point_shows_its_network(browser, storage, address):
     cheap = study.frontier()[0]
     with visiting(browser, f"{address}/?study=clicked") as page:
         headline = page.get_by_test_id("stText").filter(has_text="trial ")
-        dear = study.frontier()[-1].number
-        headline.get_by_text(f"trial {dear} · complete").wait_for()
+        expensive = study.frontier()[-1].number
+        headline.get_by_text(f"trial {expensive} · complete").wait_for()
         shown = headline.get_by_text(f"trial {cheap.number} · complete · {cheap.objectives['accuracy']:.1%}")
         click_trial(page, cheap.number, shown)
         diagram = page.get_by_test_id("stGraphVizChart").first
@@ -147,9 +147,9 @@ def test_a_click_on_a_point_shows_its_network(browser, storage, address):
 @pytest.mark.slow
 def test_a_neighbour_opens_and_back_returns(browser, storage, address):
     """By keyboard a neighbour opens, its address names it, Back and Forward work, and a button saves a file."""
-    dear = open_study(storage, "walked").frontier()[-1]
+    expensive = open_study(storage, "walked").frontier()[-1]
     with visiting(browser, f"{address}/architecture?study=walked") as page:
-        shown = page.get_by_test_id("stText").get_by_text(f"trial {dear.number} · complete")
+        shown = page.get_by_test_id("stText").get_by_text(f"trial {expensive.number} · complete")
         shown.wait_for()
         page.get_by_role("button", name="MACs").first.focus()
         page.keyboard.press("Enter")

@@ -30,18 +30,18 @@ from tests.dashboards.payloads import HOSTILE
 
 PERCENT = unit_of("accuracy", [0.5])
 NOTE = "no common range of macs: relu has 1-2M macs, silu 4-8M; train relu networks of 4-8M macs"
-TOLD = Effect(
+ANSWERED = Effect(
     "order", "pre", "post", 17,
     EqualCost(0.023, (0.004, 0.042), 0.91e6, 2.1e6, 61, 58, significant=True),
     Paired(0.061, (0.02, 0.101), 12, 3.9),
     Frontier(-0.012, (-0.03, 0.006), 0.91e6, 2.1e6),
 )  # fmt: skip
-UNTOLD = Effect("act", "silu", "relu", 5, None, Paired(-0.004, (-0.02, 0.012), 4, 1.0), None, NOTE)
+UNANSWERED = Effect("act", "silu", "relu", 5, None, Paired(-0.004, (-0.02, 0.012), 4, 1.0), None, NOTE)
 
 
 def test_three_answers_stand_side_by_side():
     """Each answer is one mark in its own column, in points with its interval; only significant ones are filled."""
-    figure = effects_figure([TOLD, UNTOLD], PERCENT, "macs")
+    figure = effects_figure([ANSWERED, UNANSWERED], PERCENT, "macs")
     marks = {trace.xaxis: trace for trace in figure.data if trace.mode == "markers"}
     assert [list(marks[axis].x) for axis in ("x", "x2", "x3")] == [
         pytest.approx([6.1, -0.4]),
@@ -59,7 +59,7 @@ def test_three_answers_stand_side_by_side():
 def test_a_cell_says_what_was_compared():
     """The ratio of costs stands beside the answer all else equal, the range of costs beside the others; hover has the
     numbers of pairs and networks."""
-    figure = effects_figure([TOLD], PERCENT, "macs")
+    figure = effects_figure([ANSWERED], PERCENT, "macs")
     texts = [trace.text[0] for trace in figure.data if trace.mode == "text"]
     assert texts == ["<b>+6.1</b>, 3.9x MACs", "<b>+2.3</b> at 0.91-2.1M", "<b>-1.2</b> at 0.91-2.1M"]
     paired, equal, _ = (trace.hovertext[0] for trace in figure.data if trace.mode == "text")
@@ -69,7 +69,7 @@ def test_a_cell_says_what_was_compared():
 
 def test_an_answer_that_is_missing_is_an_empty_cell():
     """A cell without an answer has no mark and no number; it says so, and why on hover."""
-    figure = effects_figure([UNTOLD], PERCENT, "macs")
+    figure = effects_figure([UNANSWERED], PERCENT, "macs")
     texts = [trace for trace in figure.data if trace.mode == "text"]
     assert ["no answer" in trace.text[0] for trace in texts] == [False, True, True]
     assert "train relu networks" in " ".join(texts[1].hovertext[0].split("<br>"))
@@ -89,7 +89,7 @@ def test_sixty_levels_have_a_row_each():
 def test_a_wide_interval_leaves_the_scale_to_the_others():
     """An interval ten times as wide as all estimates does not set the scale of the figure."""
     wide = Effect("act", "silu", "relu", 3, None, Paired(0.01, (-1, 1), 3, 1.0), None)
-    low, high = effects_figure([TOLD, wide], PERCENT, "macs").layout.xaxis.range
+    low, high = effects_figure([ANSWERED, wide], PERCENT, "macs").layout.xaxis.range
     assert -10 < low < -1.2 and 6.1 < high < 20
 
 
@@ -135,14 +135,14 @@ def is_number(text: str) -> bool:
 
 def test_the_table_has_no_number_where_there_is_none():
     """A missing answer is an empty cell in the table and in the CSV file; the others have their numbers."""
-    table = effect_rows([TOLD, UNTOLD], PERCENT, "macs")
+    table = effect_rows([ANSWERED, UNANSWERED], PERCENT, "macs")
     first, second = table.to_dict("records")
     assert first["all else equal"] == pytest.approx(6.1) and first["ratio of MACs"] == "3.9x"
     assert first["networks compared"] == "61 and 58" and first["not zero"] == "at equal MACs"
     assert math.isnan(second["at equal MACs"]) and math.isnan(second["on the frontier"])
     assert second["costs compared"] == second["at equal MACs: 95% interval"] == ""
     assert second["note"] == NOTE
-    rows = list(csv.DictReader(io.StringIO(effects_csv([TOLD, UNTOLD]))))
+    rows = list(csv.DictReader(io.StringIO(effects_csv([ANSWERED, UNANSWERED]))))
     assert [row["factor"] for row in rows] == ["order", "act"]
     assert float(rows[0]["equal_cost_ci95_high"]) == 0.042 and float(rows[0]["paired_cost_ratio"]) == 3.9
     assert float(rows[0]["frontier_from"]) == 0.91e6
@@ -167,8 +167,8 @@ def test_the_clearest_choice_is_shown_first():
     """The choice that is shown first has the effect at equal cost that is farthest from zero in widths of its
     interval; without any, it is the first."""
     clear = Effect("width", "8", "4", 9, EqualCost(0.01, (0.009, 0.011), 1e6, 2e6, 9, 9), None, None)
-    assert clearest_factor([TOLD, clear, UNTOLD]) == "width"
-    assert clearest_factor([UNTOLD]) == "act"
+    assert clearest_factor([ANSWERED, clear, UNANSWERED]) == "width"
+    assert clearest_factor([UNANSWERED]) == "act"
 
 
 CURVES = [
@@ -183,7 +183,7 @@ CURVES = [
 def test_the_costs_compared_are_drawn():
     """The range of costs in which a level was compared with the reference is shaded and a bar; curves have gaps where
     there are no networks of like cost; levels that were not picked are grey and have no curve."""
-    figure = curves_figure(CURVES, [TOLD], ["post", "pre"], PERCENT, "macs")
+    figure = curves_figure(CURVES, [ANSWERED], ["post", "pre"], PERCENT, "macs")
     (bar,) = [trace for trace in figure.data if trace.yaxis == "y2"]
     assert (bar.x[0], bar.x[-1]) == (pytest.approx(0.91), pytest.approx(2.1))
     assert "61 and 58 networks" in bar.hovertext[0]
@@ -201,7 +201,7 @@ def test_the_costs_compared_are_drawn():
 
 def test_no_range_no_bar():
     """Where two levels have no common range of cost, nothing is shaded."""
-    figure = curves_figure(CURVES, [UNTOLD], ["post", "pre"], PERCENT, "macs")
+    figure = curves_figure(CURVES, [UNANSWERED], ["post", "pre"], PERCENT, "macs")
     assert not figure.layout.shapes
     assert not [trace for trace in figure.data if trace.yaxis == "y2"]
 
