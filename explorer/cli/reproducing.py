@@ -100,11 +100,11 @@ def _check_plot(plot: Path) -> None:
 
 def _write_plot(plot: Path, found: Reproduction) -> None:
     """Write the training curves as a page."""
-    from explorer.dashboard.figures.curves import curves_figure, curves_table
+    from explorer.dashboard.figures.training_curves import training_curves_figure, training_curves_table
     from explorer.system.files import write_atomically
 
     title = f"{found.experiment.name}, {found.scale}: {found.experiment.about}"
-    figure = curves_figure(curves_table(found.records), title)
+    figure = training_curves_figure(training_curves_table(found.records), title)
     page = figure.to_html(include_plotlyjs=True).removeprefix(DOCTYPE)
     write_atomically(plot, f"{PLOT_START}{page}".encode())
 

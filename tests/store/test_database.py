@@ -210,8 +210,8 @@ def test_a_foreign_database_is_rejected_by_readers(tmp_path):
     assert hashlib.sha256(file.read_bytes()).digest() == before
 
 
-@pytest.mark.parametrize("found, mend", [(99, "update the explorer"), (0, "the version that wrote it")])
-def test_another_schema_version_is_refused(url, tmp_path, found, mend):
+@pytest.mark.parametrize("found, advice", [(99, "update the explorer"), (0, "the version that wrote it")])
+def test_another_schema_version_is_refused(url, tmp_path, found, advice):
     """Readers and writers reject tables of a later or an unknown version and leave them unchanged."""
     make_study(url).database.close()
     connection = sqlite3.connect(tmp_path / "explorer.db")
@@ -219,7 +219,7 @@ def test_another_schema_version_is_refused(url, tmp_path, found, mend):
     connection.commit()
     connection.close()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 3; .*{mend}"):
+        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 3; .*{advice}"):
             opening(url)
 
 

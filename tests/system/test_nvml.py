@@ -75,9 +75,9 @@ def test_a_waiting_process_is_not_active():
     assert disturbances(told.state(), told.state(), told.active_since(0)) == []
     nobody = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=FakeNvml.NVMLError_NotFound()), "0")
     assert nobody.active_since(0) == ()
-    untold = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=FakeNvml.NVMLError(), **listed), "0")
-    assert untold.active_since(0) is None
-    assert disturbances(untold.state(), untold.state(), None) == ["other processes used the GPU: 5, 77"]
+    unreported = Nvml(FakeNvml(nvmlDeviceGetProcessUtilization=FakeNvml.NVMLError(), **listed), "0")
+    assert unreported.active_since(0) is None
+    assert disturbances(unreported.state(), unreported.state(), None) == ["other processes used the GPU: 5, 77"]
 
 
 def test_in_a_container_one_listed_process_is_this_one():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from explorer.reproduction.experiment import GRADIENT_RATIO, Case, Experiment, Scale
 
-# Order in the paper, in the space, and the ratio that the reference computation found.
+# Order in the paper, in the space, and the earlier ratio, of which no record is kept.
 _ORDERS = (
     ("original", "original", 12.7),
     ("BN after addition", "bn_after_add", 44.3),
@@ -18,7 +18,7 @@ _PROJECTION = {"full_preact": {"preact_option": "preact_B"}}
 EXPERIMENT = Experiment(
     name="gradient-flow",
     about="norm of the gradient at the first block of stage 1 over that at its last block, five orders of ResNet-110",
-    source="earlier figures of this project (projection shortcuts, 32 noise images), not of a paper: He et al. 2016,"
+    source="earlier figures without a record (projection shortcuts, 32 noise images), not of a paper: He et al. 2016,"
     " arXiv:1603.05027, derive the flow (eq. 5) and print no numbers",
     space="published/he2016_units.yaml",
     cases=tuple(

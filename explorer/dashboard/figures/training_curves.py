@@ -12,7 +12,7 @@ from explorer.dashboard.text import safe_text
 from explorer.records import ConfirmationRecord
 
 
-def curves_table(records: Mapping[str, Sequence[ConfirmationRecord]]) -> pandas.DataFrame:
+def training_curves_table(records: Mapping[str, Sequence[ConfirmationRecord]]) -> pandas.DataFrame:
     """Return one row per case and epoch.
 
     Args:
@@ -39,11 +39,11 @@ def curves_table(records: Mapping[str, Sequence[ConfirmationRecord]]) -> pandas.
     return table.reset_index()[columns]
 
 
-def curves_figure(table: pandas.DataFrame, title: str) -> go.Figure:
+def training_curves_figure(table: pandas.DataFrame, title: str) -> go.Figure:
     """Draw the validation error (full line, bars from the least to the greatest seed) and the training loss (dashed).
 
     Args:
-        table: As ``curves_table`` returns it.
+        table: As ``training_curves_table`` returns it.
         title: The title.
     """
     figure = go.Figure()
