@@ -65,8 +65,12 @@ def slower(architecture, *, choices, epochs, seed):
 
 
 def gated(architecture, *, choices, epochs, seed):
-    """Lasts until the test makes the file ``open`` in its folder; who removes the folder ``token`` ends at once."""
+    """Lasts until the test makes the file ``open`` in its folder; who removes the folder ``token`` ends at once.
+
+    The file ``waiting_`` and a process number says that it has begun.
+    """
     folder = Path(os.environ["EXPLORER_TEST_MARKER"])
+    (folder / f"waiting_{os.getpid()}").touch()
     while not (folder / "open").exists():
         with suppress(FileNotFoundError):
             (folder / "token").rmdir()

@@ -141,7 +141,7 @@ def test_children_end_with_a_killed_parent(tmp_path, start, evaluation):
 def test_a_trial_killed_from_outside_is_resumed(url, tmp_path, start, number):
     """If a signal ends a trial's processes and not the search, the search resumes the trial and counts the attempt."""
     process = start("gated", 3, 2)
-    wait_until(lambda: trial_processes(process, tmp_path))
+    wait_until(lambda: len(list(tmp_path.glob("waiting_*"))) == 2)
     for pid in trial_processes(process, tmp_path):
         os.kill(pid, number)
     (tmp_path / "open").touch()

@@ -100,11 +100,12 @@ def start(url: str, *more: str) -> subprocess.Popen:
 @pytest.mark.slow
 def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
     """After SIGKILL or Ctrl-C the same command resumes: it keeps finished runs and trains each remaining run once."""
-    wanted = 3 * len(searched.frontier())
+    seeds = 10  # many runs, so that some are left after each kill however fast they are
+    wanted = seeds * len(searched.frontier())
     ended: set[tuple] = set()
     for number in (signal.SIGKILL, signal.SIGINT):
         before = len(ended)
-        process = start(url, "--seeds", "3")
+        process = start(url, "--seeds", str(seeds))
         wait_until(lambda before=before: len(complete(url)) > before)
         os.killpg(process.pid, number)
         _, err = process.communicate(timeout=60)
@@ -112,10 +113,10 @@ def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
         ended = complete(url)
         assert before < len(ended) < wanted
     assert "interrupted; the same command resumes the confirmation" in err
-    process = start(url, "--seeds", "3")
+    process = start(url, "--seeds", str(seeds))
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert [row["seeds"] for row in json.loads(out)] == [3] * len(searched.frontier())
+    assert [row["seeds"] for row in json.loads(out)] == [seeds] * len(searched.frontier())
     records = open_study(url, "one").confirmations()
     assert len(records) == wanted and {record.state for record in records} == {"complete"}
     assert err.count("test accuracy") == wanted - len(ended)
