@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
         for order, unit, published in (("original", "original", original), ("pre-activation", "full_preact", preact))
     ),
     scales={
-        "tiny": Scale(3, 5, QUICK, 2_000, {"depth": {"18": "2", "111": "6"}, "base": {"16": "4"}}),
+        "tiny": Scale(3, 8, QUICK, 10_000, {"depth": {"18": "2", "111": "6"}, "base": {"16": "4"}}),
         "small": Scale(2, 15, "quick", None, {"depth": {"18": "3", "111": "12"}}),
         "full": Scale(1, HE2016_EPOCHS, "he2016"),
     },

@@ -35,7 +35,7 @@ EXPERIMENT = Experiment(
         for (title, order), error in zip(_ORDERS.items(), errors)
     ),
     scales={
-        "tiny": Scale(3, 4, QUICK, 2_000, {"depth": {"18": "2"}, "base": {"16": "4"}}),
+        "tiny": Scale(3, 5, QUICK, 10_000, {"depth": {"18": "2"}, "base": {"16": "4"}}),
         "small": Scale(3, 10, "quick", None, {"depth": {"18": "3"}}),
         "full": Scale(5, HE2016_EPOCHS, "he2016"),
     },

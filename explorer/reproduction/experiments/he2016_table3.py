@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
     space="published/he2016_units.yaml",
     cases=tuple(case for network in _NETWORKS for case in _cases(*network)),
     scales={
-        "tiny": Scale(3, 3, QUICK, 2_000, {"depth": {"36": "4", "18": "2", "111": "6"}, "base": {"16": "4"}}),
+        "tiny": Scale(3, 5, QUICK, 10_000, {"depth": {"36": "4", "18": "2", "111": "6"}, "base": {"16": "4"}}),
         "small": Scale(2, 8, "quick", None, {"depth": {"36": "6", "18": "3", "111": "12"}}),
         "full": Scale(5, HE2016_EPOCHS, "he2016"),
     },

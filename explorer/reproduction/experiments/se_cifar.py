@@ -24,7 +24,9 @@ EXPERIMENT = Experiment(
         for prefix, attn, published in (("", "none", plain), ("SE-", "se(r=16)", with_se))
     ),
     scales={
-        "tiny": Scale(3, 5, QUICK, 2_000, {"depth": {"18": "2"}, "base": {"16": "8"}, "attn": {"se(r=16)": "se(r=4)"}}),
+        "tiny": Scale(
+            3, 8, QUICK, 10_000, {"depth": {"18": "2"}, "base": {"16": "8"}, "attn": {"se(r=16)": "se(r=4)"}}
+        ),
         "small": Scale(4, 12, "quick", None, {"depth": {"18": "3"}}),
         "full": Scale(5, HE2016_EPOCHS, "he2016"),
     },

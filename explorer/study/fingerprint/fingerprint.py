@@ -115,7 +115,7 @@ def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> Non
         listed = "; ".join(f"{name}: {change}" for name, change in differences.items())
         raise StoreError(
             f"study {study.name!r} in {study.storage} was created with other settings ({listed}); "
-            "use the same settings, or create another study with --new-study"
+            "use the same settings, or create another study with --study NAME"
         )
 
 
