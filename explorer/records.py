@@ -295,6 +295,10 @@ class ConfirmationRecord:
     revision: int = 0
     measured: Mapping[str, float] = field(default_factory=dict)
 
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Restore a pickled record. One of an earlier version has no values of the last fields."""
+        self.__init__(*state)  # type: ignore[misc]
+
     def __hash__(self) -> int:
         return hash((self.digest, self.seed, self.epochs, self.state, self.revision))
 

@@ -9,11 +9,14 @@ import warnings
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import explorer
 from explorer.analysis.limits import parse_limit
+from explorer.data.splits import Split
 from explorer.former_names import former_name
+from explorer.records import ConfirmationRecord
 from tests.study.evaluations import SPACE_TEXT
 
 PICKLES = sorted((Path(__file__).parent / "earlier_pickles").glob("*.pkl"))  # of the tiny space, by day of the version
@@ -86,6 +89,21 @@ def test_a_record_of_an_earlier_version_has_no_values_of_later_fields(loaded):
     assert (trial.state, trial.failure, trial.expected) == ("complete", "", {})
     assert trial.started < trial.finished and trial.weights == "" and trial.revision > 0
     assert pickle.loads(pickle.dumps(trial)) == trial
+
+
+@pytest.mark.parametrize(
+    ("made", "later"),
+    [
+        (Split(np.zeros((1, 1, 2, 2), np.uint8), np.zeros(1, int)), {"grey_bits": None, "damaged": 0}),
+        (ConfirmationRecord("v1-a", 1, 2, "running", worker="here"), {"measured": {}}),
+    ],
+)
+def test_values_of_an_earlier_version_have_the_defaults_of_later_fields(made, later):
+    """A split and a confirmation that were pickled before their last fields were added have the defaults of these."""
+    again = object.__new__(type(made))
+    again.__setstate__(made.__getstate__()[: -len(later)])
+    assert {name: getattr(again, name) for name in later} == later
+    assert repr(again) == repr(made)
 
 
 def test_a_network_saved_whole_is_loaded():

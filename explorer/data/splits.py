@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class Split:
     notes: tuple[str, ...] = ()
     grey_bits: int | None = None
     damaged: int = 0
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Restore a pickled split. One of an earlier version has no values of the last fields."""
+        self.__init__(*state)  # type: ignore[misc]
 
     def __len__(self) -> int:
         return len(self.labels)
