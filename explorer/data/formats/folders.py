@@ -302,7 +302,7 @@ def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: s
         )
     try:
         identity = _identity(place)
-        if identity in above or place.resolve().parts[:2] in SYSTEM_FOLDERS:
+        if identity in above or _is_virtual(place.resolve()):
             target = escaped_name(place.resolve())
             raise DataError(f"{escaped_name(place)}: a link to {target}, which is not a folder of images; remove it")
         if identity in listed:
@@ -323,6 +323,11 @@ def _files_below(base: Path, folder: str, listed: set[tuple[int, int]], above: s
             yield name
     except OSError as error:
         raise DataError(f"{escaped_name(error.filename or place)}: cannot be read: {error.strerror}") from error
+
+
+def _is_virtual(folder: Path) -> bool:
+    """Return whether a folder has virtual files of the kernel; ``/dev/shm`` is memory for ordinary files."""
+    return folder.parts[:2] in SYSTEM_FOLDERS and folder.parts[:3] != ("/", "dev", "shm")
 
 
 def _identity(folder: Path) -> tuple[int, int]:
