@@ -1,7 +1,4 @@
-"""The records of trials, trainings and measurements. They do not import torch.
-
-All are frozen and can be written to JSON and read back without loss.
-"""
+"""The frozen records of trials, trainings and measurements, which JSON holds without loss. They do not import torch."""
 
 from __future__ import annotations
 
@@ -246,8 +243,7 @@ class Lease:
         number: The number of the trial.
         worker: The name of the worker.
         attempt: The number of the attempt.
-        until: The time when the lease expires, in seconds since 1970; None for an interrupted trial that waits for a
-            worker to resume it.
+        until: The time when the lease expires, in seconds since 1970; None for an interrupted trial that waits.
     """
 
     number: int
@@ -258,9 +254,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationRecord:
-    """One further training of a trial's network, from a fresh seed.
-
-    ``explorer confirm`` and ``--repeats`` of ``explorer search`` make them.
+    """One further training of a trial's network, from a fresh seed, by ``explorer confirm`` or a search's ``--repeats``.
 
     Attributes:
         digest: The digest of the network.
