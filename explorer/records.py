@@ -254,7 +254,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationRecord:
-    """One further training of a trial's network, from a fresh seed, by ``explorer confirm`` or a search's ``--repeats``.
+    """One more training of a trial's network from a fresh seed, by ``explorer confirm`` or a search's ``--repeats``.
 
     Attributes:
         digest: The digest of the network.
