@@ -1,5 +1,5 @@
-"""Writes the generated pages: ops.md from the ops, settings.md from the settings, errors.md and published.md from
-tables of the tests.
+"""Writes the pages of docs/reference/: ops.md from the ops, settings.md from the settings, errors.md and published.md
+from tables of the tests.
 
 ``python -m docs.generate`` writes these pages, the schema of space files, and what type checkers read: the stub of the
 package and the keywords of functions that take settings. A test checks that they are up to date.
@@ -340,10 +340,10 @@ def public_stub() -> str:
 
 # Each generated file, and the function that returns its content.
 PAGES: dict[Path, Callable[[], str]] = {
-    ROOT / "docs" / "ops.md": ops_page,
-    ROOT / "docs" / "errors.md": errors_page,
-    ROOT / "docs" / "published.md": published_page,
-    ROOT / "docs" / "settings.md": settings_page,
+    ROOT / "docs" / "reference" / "ops.md": ops_page,
+    ROOT / "docs" / "reference" / "errors.md": errors_page,
+    ROOT / "docs" / "reference" / "published.md": published_page,
+    ROOT / "docs" / "reference" / "settings.md": settings_page,
     ROOT / "explorer" / "__init__.pyi": public_stub,
     ROOT / "explorer" / "training" / "options.py": training_options,
     ROOT / "explorer" / "study" / "options.py": search_options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import math
 import shutil
@@ -109,6 +110,17 @@ def write_ended(url: str, name: str) -> StudyWriter:
     writer.refuse(REJECTED, proposal(REJECTED), "rejected", "macs <= 1M: it has 2.3M")
     assert writer.begin(CACHED, proposal(0)).state == "cached"
     return writer
+
+
+def write_timed(url: str, name: str, *environments: dict, data: str = "digits") -> None:
+    """Write a study of four trials whose latencies were measured in these environments in turn."""
+    writer = begin_study(url, name, {"accuracy": "max", "latency_ms": "min"}, data=data)
+    for number in range(4):
+        environment = {"versions": {}, "limits": {}, **environments[number % len(environments)]}
+        made = proposal(number, costs={"latency_ms": 1.0 + number})
+        latency = {"environment": environment, "contended": False, "notes": []}
+        writer.begin(number, dataclasses.replace(made, latency=latency))
+        writer.finish(number, ending(0.5 + number / 10, latency_ms=1.0 + number))
 
 
 def confirm(study: Study, trial: TrialRecord, seed: int, value: float) -> None:

@@ -1,7 +1,7 @@
 """Published networks, their costs, and their choices in the families of ``search_spaces/published``.
 
 The figures of ``TABLE`` come from running the named implementations, not from the language: parameters; MACs of conv,
-linear and attention products; elements that those put out. ``docs/published.md`` prints both tables.
+linear and attention products; elements that those put out. ``docs/reference/published.md`` prints both tables.
 """
 
 from __future__ import annotations

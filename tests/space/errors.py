@@ -1,6 +1,6 @@
 """A table of the errors of space files: each message, a file that causes it, and the most similar valid file.
 
-The tests loop over it, and ``docs/errors.md`` prints it.
+The tests loop over it, and ``docs/reference/errors.md`` prints it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from pathlib import Path
 from explorer.store.studies import open_study
 from explorer.study.events import Event, Progress
 
+# EXPLORER_FUZZ_SCALE=4 kills four times as often.
+SCALE = int(os.environ.get("EXPLORER_FUZZ_SCALE", "1"))
 SCRIPT = """
 import sys
 from explorer.space.search_space import parse_space

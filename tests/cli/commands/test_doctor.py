@@ -16,7 +16,7 @@ import explorer.cli.doctor
 from explorer.cli.doctor import examine, healthy
 from tests.data.layouts import python_batches
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def doctor(*args: object, before: str = "") -> tuple[int, dict, str]:

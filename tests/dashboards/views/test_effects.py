@@ -1,0 +1,81 @@
+"""The page of effects: its quantities, and what it draws of unusual studies."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.conftest import (
+    begin_study,
+    ending,
+    proposal,
+)
+from tests.dashboards.payloads import HOSTILE
+from tests.dashboards.views.contents import texts
+
+
+def test_effects_follow_the_choice_of_quantities(page, study):
+    """Objective, cost and every choice on the page can be picked, and the table follows."""
+    at = page("effects")
+    assert {"at equal MACs", "all else equal", "on the frontier"} <= set(effects_table(at))
+    at.selectbox(key="at_equal").set_value("params").run()
+    at.selectbox(key="effects_of").set_value("act").run()
+    at.selectbox(key="curves_of").set_value("act").run()
+    at.selectbox(key="interaction_rows").set_value("order").run()
+    at.selectbox(key="spread_by").set_value("act").run()
+    assert "at equal parameters" in effects_table(at)
+    assert set(effects_table(at).choice) == {"act"}
+    at.multiselect(key="curves_levels_act").set_value([]).run()
+    assert not at.exception
+
+
+def effects_table(at: AppTest):
+    """The table of effects."""
+    assert not at.exception
+    return next(frame.value for frame in at.dataframe if "against" in frame.value)
+
+
+def test_effects_that_cannot_be_told_have_no_number(page, url):
+    """Of two networks that differ in one choice nothing can be told: there is no number, and a note says what is
+    missing; with more networks there are numbers."""
+    writer = begin_study(url, "growing")
+
+    def train(numbers) -> None:
+        for number in numbers:
+            choices = {"order": "ab"[number % 2], "act": "xy"[number // 2 % 2], "depth": str(number // 4)}
+            writer.begin(number, proposal(number, choices=choices, costs={"macs": 1e6 * (1 + number // 4)}))
+            writer.finish(number, ending(0.5 + number / 100))
+
+    train(range(2))
+    at = page("effects")
+    assert effects_table(at)["all else equal"].isna().all()
+    assert "3 are needed" in texts(at)
+    assert "These networks differ in only one choice." in texts(at)
+    train(range(2, 16))
+    at.run()
+    assert effects_table(at)["all else equal"].notna().any()
+
+
+@pytest.mark.parametrize(
+    "kind", ["one network", "one factor", "hostile texts", pytest.param("sixty levels", marks=pytest.mark.slow)]
+)
+def test_the_effects_page_draws_odd_studies(kind, page, url):
+    """A study of one network, of one choice, of a choice with 60 levels, or with hostile texts is drawn or is a
+    sentence."""
+    writer = begin_study(url, "odd")
+    for number in range({"one network": 1, "sixty levels": 120}.get(kind, 16)):
+        text = HOSTILE[number % 2]
+        choices = {
+            "one network": {"kind": "a"},
+            "one factor": {"kind": "ab"[number % 2]},
+            "sixty levels": {"kind": f"level {number % 60}", "act": str(number // 60)},
+            "hostile texts": {HOSTILE[2]: text, HOSTILE[3]: f"{text}{number // 2 % 3}"},
+        }[kind]
+        writer.begin(number, proposal(number, choices=choices, costs={"macs": 1e6 + number}))
+        writer.finish(number, ending(0.5 + number / 1000))
+    at = page("effects")
+    assert not at.exception and not at.error
+    if kind == "one network":
+        assert "needs at least two networks" in texts(at)
+    else:
+        assert len(effects_table(at)) == {"one factor": 1, "sixty levels": 60, "hostile texts": 6}[kind]

@@ -1,0 +1,78 @@
+"""The page of the front: budgets, its growth, and latencies of several machines."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from streamlit.testing.v1 import AppTest
+
+from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
+from tests.dashboards.conftest import (
+    COMPLETE,
+    begin_study,
+    ending,
+    proposal,
+    write_timed,
+)
+from tests.dashboards.views.contents import texts
+
+APP = pages_folder() / "app.py"
+
+
+def test_budget_and_earlier_front(url, study, monkeypatch):
+    """A budget gives the best network within it, and an earlier front can be drawn."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(APP, default_timeout=60).run()
+    macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
+    at.select_slider(key=f"budget_{study.name}_macs").set_value(macs[1]).run()
+    assert not at.exception
+    fitting = [r for r in study.trials() if r.state == "complete" and r.costs["macs"] <= macs[1]]
+    best = max(fitting, key=lambda record: record.objectives["accuracy"])
+    assert f"Best within budget: trial {best.number}," in texts(at)
+    at.button(key="show_best").click().run()
+    assert at.selectbox(key="trial").value == best.number
+    at.toggle(key="earlier").set_value(True).run()
+    assert not at.exception
+    writer = begin_study(os.environ[STORAGE_VARIABLE], study.name)
+    writer.begin(COMPLETE + 4, proposal(COMPLETE + 4))
+    writer.finish(COMPLETE + 4, ending(0.9))
+    at.run()
+    assert not at.exception
+
+
+def test_latencies_of_two_machines_are_mixed_only_on_request(url, monkeypatch):
+    """Latencies of two environments are drawn together only on request, with a warning."""
+    write_timed(url, "two machines", *({"digest": f"d{n}", "device_name": f"card {n}"} for n in (0, 1)))
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(APP, default_timeout=60).run()
+    assert "2 environments (device_name card 0 or card 1)" in texts(at)
+    drawn = len(at.get("plotly_chart"))
+    at.toggle(key="mix_environments").set_value(True).run()
+    assert "2 environments" in texts(at)
+    assert len(at.get("plotly_chart")) == drawn + 1
+    assert any("latencies of 2" in chart.proto.spec for chart in at.get("plotly_chart"))
+
+
+def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
+    """A latency budget gives the best network within it, with its latency."""
+    write_timed(url, "timed", {"digest": "d", "device_name": "a card"})
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(APP, default_timeout=60).run()
+    at.select_slider(key="budget_timed_latency_ms").set_value(2.0).run()
+    assert "Best within budget: trial 1, validation accuracy 60.0%, latency 2 ms" in texts(at)
+    at.button(key="show_best").click().run()
+    assert "trial 1 · complete · 60.0% · 2 ms latency" in texts(at)
+
+
+def test_the_front_page_shows_its_growth(url, study, monkeypatch):
+    """The page shows hypervolume over trials and over seconds, and the earlier front with its time."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(APP, default_timeout=60).run()
+    axes = [json.loads(chart.proto.spec)["layout"]["xaxis"] for chart in at.get("plotly_chart")]
+    titles = {axis["title"]["text"] for axis in axes if "title" in axis}
+    assert {"complete trials", "seconds of training, all workers together"} <= titles
+    at.toggle(key="earlier").set_value(True).run()
+    assert at.select_slider(key=f"before_{study.name}").options[4].startswith("5 of 20 trials, 0.0 min")
+    drawn = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
+    assert any(trace.get("name") == "earlier frontier" for traces in drawn for trace in traces)

@@ -1,0 +1,65 @@
+"""The page of runs: workers, states, and studies in one figure."""
+
+from __future__ import annotations
+
+import json
+
+from explorer.store.lease import LEASE_SECONDS
+from tests.dashboards.conftest import (
+    COMPLETE,
+    FAILED,
+    REASON,
+    RUNNING,
+    write_study,
+    write_timed,
+)
+from tests.dashboards.views.contents import runs, texts
+
+
+def test_the_runs_page_shows_workers_and_leases(page, study):
+    """A running trial shows its worker and lease, and an interrupted one waits for a worker."""
+    at = page("runs")
+    held = next(frame.value for frame in at.dataframe if "lease left (s)" in frame.value)
+    assert list(held.trial) == [RUNNING] and list(held.status) == ["running"]
+    assert 0 < held["lease left (s)"][0] <= LEASE_SECONDS
+
+
+def test_the_runs_page_filters_by_state(page, study):
+    """The table of runs shows the selected states with their reasons."""
+    at = page("runs")
+    assert len(runs(at)) == COMPLETE + 4
+    assert runs(at).device[0] == "a processor"
+    at.selectbox(key="state").set_value("failed").run()
+    table = runs(at)
+    assert list(table.trial) == [FAILED] and list(table.reason) == [REASON]
+
+
+def test_studies_in_one_figure(page, url):
+    """Studies with the same objectives, data and training can be drawn in one figure."""
+    write_study(url, "one")
+    write_study(url, "two")
+    at = page("runs")
+    at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 4
+    at.multiselect(key="side_by_side").set_value([]).run()
+    assert "Pick the studies" in texts(at)
+
+
+def test_studies_that_are_not_comparable_are_combined_only_on_request(page, url):
+    """For studies on other data or with latencies of other machines the page names the difference, and draws them on
+    request."""
+    for name, data, card in (("one", "digits", "card 1"), ("two", "mnist", "card 1"), ("three", "digits", "card 3")):
+        write_timed(url, name, {"digest": card, "device_name": card}, data=data)
+    at = page("runs", study="one")
+    at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
+    assert "trained with different settings: data (digits, mnist)" in texts(at)
+    drawn = len(at.get("plotly_chart"))
+    at.toggle(key="mix_studies").set_value(True).run()
+    assert len(at.get("plotly_chart")) == drawn + 1
+    at.multiselect(key="side_by_side").set_value(["one", "three"]).run()
+    assert "2 environments (device_name card 1 or card 3)" in texts(at)
+    figure = json.loads(at.get("plotly_chart")[-1].proto.spec)
+    assert "device_name card 1 or card 3" in " ".join(note["text"] for note in figure["layout"]["annotations"]).replace(
+        "<br>", " "
+    )

@@ -1,0 +1,247 @@
+"""Networks have one digest if and only if they compute the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from explorer.networks.build import build_network
+from explorer.space.search_space import load_space
+from tests.space.spaces import only
+
+EQUAL = {
+    "a dilation on a 1x1 conv": ({"block": "conv1x1(d=2) bn conv3x3 +"}, {"block": "conv1x1 bn conv3x3 +"}),
+    "none": ({"block": "none conv3x3 none bn none +"}, {"block": "conv3x3 bn +"}),
+    "a scale of 1": ({"block": "conv3x3 scale(1) bn +"}, {"block": "conv3x3 bn +"}),
+    "scales in a row": ({"block": "conv3x3 scale(0.5) scale(4) +"}, {"block": "conv3x3 scale(2) +"}),
+    "scales that cancel": ({"block": "conv3x3 scale(0.5) scale(2) +"}, {"block": "conv3x3 +"}),
+    "a repetition of one": ({"block": "(conv3x3 bn){1} +"}, {"block": "conv3x3 bn +"}),
+    "a repeated relu": ({"block": "conv3x3 relu relu +"}, {"block": "conv3x3 relu +"}),
+    "relu after what is never negative": ({"block": "conv3x3 sigmoid relu +"}, {"block": "conv3x3 sigmoid +"}),
+    "relu6 twice": ({"block": "conv3x3 relu6 relu6 relu +"}, {"block": "conv3x3 relu6 +"}),
+    "leaky relu without a slope": ({"block": "conv3x3 leaky_relu(0) +"}, {"block": "conv3x3 relu +"}),
+    "leaky relu of slope 1": ({"block": "conv3x3 leaky_relu(1) +"}, {"block": "conv3x3 +"}),
+    "depthwise and a group a channel": ({"block": "dwconv3x3 conv1x1 +"}, {"block": "conv3x3(in, g=in) conv1x1 +"}),
+    "one group": ({"block": "conv3x3(g=1) +"}, {"block": "conv3x3 +"}),
+    "group norm with a group a channel": ({"block": "conv3x3 gn(g=w) +"}, {"block": "conv3x3 in_ +"}),
+    "no dropping": ({"block": "conv3x3 drop(0) droppath(0) +"}, {"block": "conv3x3 +"}),
+    "shuffling one group": ({"block": "conv3x3 shuffle(g=1) shuffle(g=w) +"}, {"block": "conv3x3 +"}),
+    "pooling by one": (
+        {"block": "conv3x3 maxpool1x1 avgpool1x1 avgpool +", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 +", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "pooling one pixel": ({"head": "gap gap fc"}, {"head": "gap fc"}),
+    "a pool of one that strides": ({"stem": "conv3x3(8) maxpool1x1(s=2)"}, {"stem": "conv3x3(8) avgpool1x1(s=2)"}),
+    "a stride written out": ({"block": "conv3x3(s=s) conv3x3 +"}, {"block": "conv3x3 conv3x3 +"}),
+    "se by ratio or by width": ({"block": "conv3x3 se(r=4) +"}, {"block": "conv3x3 se(width=w/4) +"}),
+    "se with its default activations": (
+        {"block": "conv3x3 se(act=relu, gate=sigmoid, r=16) +"},
+        {"block": "conv3x3 se +"},
+    ),
+    "a shortcut that does nothing": ({"shortcut": "{same: scale(1)}"}, {"shortcut": "{same: identity}"}),
+    "stages divided otherwise": (
+        {"stages": "{blocks: [1, 3], width: 8}"},
+        {"stages": "{blocks: [3, 1], width: 8}"},
+    ),
+    "an activation before a block that has no shortcut, or in it": (
+        {
+            "block": "bn relu conv3x3 +",
+            "shortcut": "{same: none, changed: none}",
+            "stem": "conv3x3(8)",
+            "stages": "{blocks: 1, width: 8}",
+        },
+        {
+            "block": "conv3x3 +",
+            "shortcut": "{same: none, changed: none}",
+            "stem": "conv3x3(8) bn relu",
+            "stages": "{blocks: 1, width: 8}",
+        },
+    ),
+    "a layer before or after the merge of a block without a shortcut": (
+        {"block": "conv3x3 bn relu +", "shortcut": "{same: none, changed: none}"},
+        {"block": "conv3x3 + bn relu", "shortcut": "{same: none, changed: none}"},
+    ),
+    "a transition or the plain block that it is": (
+        {"block": "conv3x3 +", "stages": "{blocks: 1, width: [8, 8]}", "transition": "conv3x3 bn"},
+        {
+            "grammar": {"opening": "conv3x3 bn +"},
+            "block": "conv3x3 +",
+            "stages": "[{blocks: 1, width: 8}, {blocks: 2, width: 8, first: opening}]",
+            "shortcut": "{opening: {same: none}}",
+        },
+    ),
+    "post written out": ({"stem": "conv3x3(8) post"}, {"stem": "conv3x3(8) bn relu"}),
+    "pre written out": (
+        {"block": "bn relu conv3x3 +", "head": "pre gap fc"},
+        {"block": "bn relu conv3x3 +", "head": "bn relu gap fc"},
+    ),
+    "a shared pre-activation or the same before the block": (
+        {
+            "block": "bn relu conv3x3 +",
+            "shortcut": "{from: preact}",
+            "stem": "conv3x3(8)",
+            "stages": "{blocks: 1, width: 8}",
+        },
+        {"block": "conv3x3 +", "stem": "conv3x3(8) bn relu", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "an activation on both ways or before both": (
+        {
+            "block": "relu conv3x3 +",
+            "shortcut": "{same: relu scale(0.5)}",
+            "stages": "{blocks: 1, width: 8}",
+            "stem": "conv3x3(8)",
+        },
+        {
+            "block": "conv3x3 +",
+            "shortcut": "{same: scale(0.5)}",
+            "stages": "{blocks: 1, width: 8}",
+            "stem": "conv3x3(8) relu",
+        },
+    ),
+    "relu after a maximum of relus": (
+        {"stem": "conv3x3(8) bn relu maxpool3x3 relu"},
+        {"stem": "conv3x3(8) bn relu maxpool3x3"},
+    ),
+    "an activation before or behind the maximum": (
+        {"stem": "conv3x3(8) relu6 maxpool3x3(s=2)"},
+        {"stem": "conv3x3(8) maxpool3x3(s=2) relu6"},
+    ),
+    "an activation before or behind what only moves values": (
+        {"block": "conv3x3 silu shuffle(g=2) bn +"},
+        {"block": "conv3x3 shuffle(g=2) silu bn +"},
+    ),
+    "relu of what gates and means leave positive": (
+        {"block": "conv3x3 relu se(r=2) eca cbam(r=2) drop(0.1) avgpool3x3 relu conv3x3 +"},
+        {"block": "conv3x3 relu se(r=2) eca cbam(r=2) drop(0.1) avgpool3x3 conv3x3 +"},
+    ),
+    "elu and leaky relu of what is positive": (
+        {"block": "conv3x3 relu elu leaky_relu(0.2) +"},
+        {"block": "conv3x3 relu +"},
+    ),
+    "relu of a sum of what is positive": (
+        {"block": "conv3x3 bn relu + relu", "stem": "conv3x3(8) relu", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 bn relu +", "stem": "conv3x3(8) relu", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "a mean over one window": ({"head": "avgpool(s=16) fc"}, {"head": "gap fc"}),
+    "dilation beyond the map": (
+        {"block": "conv3x3(d=16) bn +", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3(d=40) bn +", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "dilation on one pixel": (
+        {"stem": "conv3x3(8) gap", "block": "conv3x3(d=5) +", "stages": "{blocks: 1, width: 8}"},
+        {"stem": "conv3x3(8) gap", "block": "conv3x3 +", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "which side is called the shortcut": (
+        {"block": "conv1x1 +", "shortcut": "{same: conv3x3 relu bn}", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 relu bn +", "shortcut": "{same: conv1x1}", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "pooling on both ways or before both": (
+        {
+            "block": "maxpool3x3 conv3x3 +",
+            "shortcut": "{same: maxpool3x3}",
+            "stages": "{blocks: 1, width: 8}",
+            "stem": "conv3x3(8)",
+        },
+        {"block": "conv3x3 +", "stem": "conv3x3(8) maxpool3x3", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "numbers spelled otherwise": (
+        {"block": "conv3x3(w*2/2, d=4/2) drop(1/2) +"},
+        {"block": "conv3x3(d=2) drop(0.5) +"},
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", EQUAL.values(), ids=list(EQUAL))
+def test_equivalent_architectures_have_one_digest(pair):
+    """Two forms of the same computation are equal, have one digest, and give the same output."""
+    one, other = only(**pair[0]), only(**pair[1])
+    assert one == other and hash(one) == hash(other) and one.digest == other.digest
+    first, second = build_network(one, seed=3).eval(), build_network(other, seed=4).eval()
+    assert sorted(p.shape for p in first.parameters()) == sorted(p.shape for p in second.parameters())
+    # Exchanging the terms of a sum renames the weights, so they are matched by shape.
+    mine, its = (sorted(net.state_dict().values(), key=lambda t: t.shape) for net in (first, second))
+    with torch.no_grad():
+        for ours, theirs in zip(mine, its, strict=True):
+            theirs.copy_(ours)
+        image = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        assert torch.allclose(first(image), second(image), atol=1e-6)
+
+
+DIFFERENT = {
+    "order": ({"block": "conv3x3 bn relu +"}, {"block": "conv3x3 relu bn +"}),
+    "after the merge": ({"block": "conv3x3 bn relu +"}, {"block": "conv3x3 bn + relu"}),
+    "activation": ({"block": "conv3x3 relu +"}, {"block": "conv3x3 silu +"}),
+    "relu after relu6": ({"block": "conv3x3 relu relu6 +"}, {"block": "conv3x3 relu +"}),
+    "silu twice": ({"block": "conv3x3 silu silu +"}, {"block": "conv3x3 silu +"}),
+    "bn twice": ({"block": "conv3x3 bn bn +"}, {"block": "conv3x3 bn +"}),
+    "dilation": ({"block": "conv3x3(d=2) +"}, {"block": "conv3x3 +"}),
+    "kernel": ({"block": "conv5x5 +"}, {"block": "conv3x3 +"}),
+    "bias": ({"block": "conv3x3(bias=1) +"}, {"block": "conv3x3 +"}),
+    "groups": ({"block": "conv3x3(g=2) +"}, {"block": "conv3x3 +"}),
+    "se ratio": ({"block": "conv3x3 se(r=2) +"}, {"block": "conv3x3 se(r=4) +"}),
+    "se gate": ({"block": "conv3x3 se(gate=hardsigmoid) +"}, {"block": "conv3x3 se +"}),
+    "stochastic depth": ({"block": "conv3x3 droppath(0.1) +"}, {"block": "conv3x3 +"}),
+    "shortcut": ({"shortcut": "{same: scale(0.5)}"}, {}),
+    "no shortcut": ({"shortcut": "{same: none}"}, {}),
+    "projection": ({"shortcut": "{changed: conv1x1}"}, {}),
+    "merge": ({"block": "conv3x3 gate(b=-1)"}, {"block": "conv3x3 gate(b=-2)"}),
+    "where the shortcut starts": (
+        {"block": "bn relu conv3x3 +", "shortcut": "{from: preact}"},
+        {"block": "bn relu conv3x3 +"},
+    ),
+    "depth": ({"stages": "{blocks: [2, 3], width: [8, 16], stride: [1, 2]}"}, {}),
+    "where it strides": ({"block": "conv3x3 bn relu conv3x3(s=s) bn + relu"}, {}),
+    "input": ({"input": "3x16x8"}, {}),
+    "classes": ({"classes": "11"}, {}),
+    "pooling": ({"stem": "conv3x3(8) maxpool3x3"}, {"stem": "conv3x3(8) avgpool3x3"}),
+    "an activation before or behind the mean": (
+        {"stem": "conv3x3(8) silu avgpool3x3"},
+        {"stem": "conv3x3(8) avgpool3x3 silu"},
+    ),
+    "what falls before or behind the maximum": (
+        {"stem": "conv3x3(8) gelu maxpool3x3"},
+        {"stem": "conv3x3(8) maxpool3x3 gelu"},
+    ),
+    "sigmoid before or behind new channels": (
+        {"stem": "conv3x3(8) sigmoid subsample(s=1, out=16)"},
+        {"stem": "conv3x3(8) subsample(s=1, out=16) sigmoid"},
+    ),
+    "relu of a sum that may be negative": (
+        {"block": "conv3x3 relu conv3x3 + relu"},
+        {"block": "conv3x3 relu conv3x3 +"},
+    ),
+    "relu behind a negative factor": (
+        {"block": "conv3x3 relu scale(-1) relu +"},
+        {"block": "conv3x3 relu scale(-1) +"},
+    ),
+    "relu6 of a sum": (
+        {"block": "conv3x3 relu6 + relu6", "stem": "conv3x3(8) relu6", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 relu6 +", "stem": "conv3x3(8) relu6", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "dropout on both ways is not dropout before both": (
+        {"block": "drop(0.5) conv3x3 +", "shortcut": "{same: drop(0.5)}", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 +", "stem": "conv3x3(8) drop(0.5)", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "which side is called the shortcut of a gate": (
+        {"block": "conv1x1 gate(b=0)", "shortcut": "{same: conv3x3}", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 gate(b=0)", "shortcut": "{same: conv1x1}", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "dilation within the map": ({"block": "conv3x3(d=7) +"}, {"block": "conv3x3(d=6) +"}),
+    "a prelu on both ways is not one before both": (
+        {"block": "prelu conv3x3 +", "shortcut": "{same: prelu, changed: prelu conv1x1}", "stem": "conv3x3(8)"},
+        {"block": "conv3x3 +", "shortcut": "{same: identity, changed: conv1x1}", "stem": "conv3x3(8) prelu"},
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", DIFFERENT.values(), ids=list(DIFFERENT))
+def test_different_computations_have_different_digests(pair):
+    """Any change of the function, its parameters or its training changes the digest."""
+    one, other = only(**pair[0]), only(**pair[1])
+    assert one != other and one.digest != other.digest
+
+
+def test_the_distinct_networks_of_a_space():
+    """The digest merges derivations of one network, such as a dilation chosen on a branch of 1x1 convs."""
+    made = load_space("he2016_orders")
+    assert len({made.architecture(index).digest for index in range(made.count())}) == made.count() == 5

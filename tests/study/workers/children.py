@@ -1,0 +1,31 @@
+"""What the children of a pool answer, and which of their processes run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from explorer.study.workers.jobs import Failure, Outcome
+
+
+def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
+    """Wait for ``count`` jobs to end, at most a minute, and return what each one gave by its number."""
+    found = {}
+    end = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < end:
+        found |= dict(workplace.messages(0.2))
+    return found
+
+
+def members(groups: set[int]) -> list[int]:
+    """Return the running processes of these process groups."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.getpgid(int(entry.name)) in groups:
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                found += [int(entry.name)] if state != "Z" else []
+        except OSError:
+            continue
+    return found
