@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pandas
 import pyarrow
@@ -29,6 +27,7 @@ from explorer.dashboard.data.trials import (
     trials_at,
 )
 from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.panels.budget import draw_slider, pick_budget
 from explorer.dashboard.panels.charts import draw_hypervolume
 from explorer.dashboard.panels.network import draw_detail, quantity_title
 from explorer.dashboard.quantities import unit_of
@@ -51,13 +50,10 @@ from explorer.errors import StoreError
 from explorer.records import TrialRecord
 from explorer.store import Study
 
-Number = TypeVar("Number", int, float)
-
 CHART = "frontier_chart"
 # Keys of the session state: the trial in detail and its study; what the figure shows, and the trial it highlights.
 TRIAL, TRIAL_OF, SHOWN, MARKED = "trial", "trial_of", "shown", "marked"
 NO_COLOUR = "nothing"
-STOPS = 60  # most values of a slider
 PLOT_OPTIONS = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
@@ -218,7 +214,7 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None,
     else:
         trained = records
     with st.expander("Budget and earlier frontier"):
-        bound = _pick_budget(study, trained, x, y, downs, environments)
+        bound = pick_budget(study, trained, (x, y), downs, environments, _show_trial)
         before = _pick_earlier(study, trained)
     colour = None if picked == NO_COLOUR else picked
     mixed = environments if LATENCY in (x, y) else ""
@@ -239,57 +235,12 @@ def _pick_earlier(study: Study, records: list[TrialRecord]) -> int:
         minutes = ((ended[count - 1].finished or start) - start) / 60
         return f"{count:,} of {len(ended):,} trials, {minutes:,.1f} min"
 
-    return _slider("Frontier after", range(1, len(ended) + 1), label, f"before_{study.name}", len(ended) // 2)
+    return draw_slider("Frontier after", range(1, len(ended) + 1), label, f"before_{study.name}", len(ended) // 2)
 
 
 def _ended(records: list[TrialRecord]) -> list[TrialRecord]:
     """Return the complete trials in the order in which they ended."""
     return sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
-
-
-def _slider(title: str, values: Sequence[Number], label: Callable[[Number], str], key: str, start: Number) -> Number:
-    """Draw a slider over at most ``STOPS`` of the values; return the picked one.
-
-    The stops change when trials end; the slider then moves to the nearest stop.
-    """
-    last = len(values) - 1
-    stops = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
-    wanted = st.session_state.get(key, start)
-    st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
-    return st.select_slider(title, stops, format_func=label, key=key)
-
-
-def _pick_budget(
-    study: Study, records: list[TrialRecord], x: str, y: str, downs: list[str], environments: str
-) -> float | None:
-    """Draw bounds on costs and the best network within them; return the bound on ``x``, or None."""
-    costs = st.multiselect("Bounds on", downs, default=[x], format_func=quantity_title, key=f"budget_of_{x}")
-    bounds = {}
-    for cost in costs:
-        values = sorted({value for record in records if (value := _value(record, cost)) is not None})
-        if len(values) > 1:
-            unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
-            bounds[cost] = _slider(unit.title, values, unit.of, key, values[-1])
-    if LATENCY in costs and environments:
-        st.text(safe_text(f"Note: latencies were measured in {environments}.", length=700))
-    within = [
-        record for record in records if all(_value(record, cost, math.inf) <= bound for cost, bound in bounds.items())
-    ]
-    best = best_trial(within, y, study.objectives)
-    if best is None:
-        show_message("No complete trial is within this budget.")
-    else:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            parts = [f"{quantity_title(name)} {unit_of(name, [value]).of(value)}" for name in dict.fromkeys((y, *costs))
-                    if (value := _value(best, name)) is not None]  # fmt: skip
-            st.text(f"Best within budget: trial {best.number}, {', '.join(parts)}")
-            st.button("Show it", key="show_best", on_click=_show_trial, args=(best.number,))
-    return bounds[x] if x in bounds and bounds[x] < max(_value(r, x, 0.0) for r in records) else None
-
-
-def _value(record: TrialRecord, name: str, default: Any = None) -> Any:
-    value = record.value(name)
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else default
 
 
 def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
