@@ -114,6 +114,7 @@ def test_four_searches_share_the_trials(url, tmp_path):
     assert counts["complete"] == len(acknowledged(tmp_path)) == wanted == sum(counts.values()) - counts["cached"]
 
 
+@pytest.mark.slow
 def test_four_searches_exhaust_a_space(url, tmp_path):
     """Four concurrent searches find all 64 networks, evaluate each once, and all end."""
     ended = "no network of the space within its limits is left to try"
@@ -138,6 +139,7 @@ def commit_for_ever(url: str, path: str) -> None:
             os.fsync(stream.fileno())
 
 
+@pytest.mark.slow
 def test_kills_during_commits(url, tmp_path, draw):
     """SIGKILLs in a tight loop of commits lose no acknowledged result and leave the file intact."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
@@ -209,7 +211,8 @@ def stops_within_a_trial(process: subprocess.Popen, url: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """A search stopped by SIGSTOP until another resumes its trials discards its late results after SIGCONT, and
     continues."""
@@ -227,7 +230,7 @@ def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, st
     assert open_study(url, "one").counts()["complete"] == 12
 
 
-@pytest.mark.parametrize("k", range(1, 11))
+@pytest.mark.parametrize("k", [k if k in (1, 5, 10) else pytest.param(k, marks=pytest.mark.slow) for k in range(1, 11)])
 def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypatch, k):
     """If the k-th write of a search finds the disk full twice, the search waits, continues and has the usual trials."""
     monkeypatch.setattr(store_database, "FIRST_PAUSE", 0.01)
@@ -377,7 +380,8 @@ def test_trainings_find_their_data_after_the_working_folder_changes(space, tmp_p
     assert study.counts()["complete"] == 2 and study.counts()["failed"] == 0
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, workers):
     """Changes that ``evaluate`` makes to its process (streams, umask, signals, torch's defaults, threads) lose no
     result."""
