@@ -160,7 +160,7 @@ def test_a_neighbour_opens_and_back_returns(browser, storage, address):
         assert "network=" in page.url
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # every page in a browser; test_text.py checks the escaping
 def test_hostile_texts_stay_text(browser, address):
     """Hostile texts in the database open no dialog, create no element and send no request."""
     with visiting(browser, f"{address}/?study={quote(HOSTILE_NAME)}") as page:

@@ -114,7 +114,7 @@ def test_four_searches_share_the_trials(url, tmp_path):
     assert counts["complete"] == len(acknowledged(tmp_path)) == wanted == sum(counts.values()) - counts["cached"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # four processes; test_interruption.py has a test with two
 def test_four_searches_exhaust_a_space(url, tmp_path):
     """Four concurrent searches find all 64 networks, evaluate each once, and all end."""
     ended = "no network of the space within its limits is left to try"
@@ -139,7 +139,7 @@ def commit_for_ever(url: str, path: str) -> None:
             os.fsync(stream.fileno())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # it starts and kills six processes
 def test_kills_during_commits(url, tmp_path, draw):
     """SIGKILLs in a tight loop of commits lose no acknowledged result and leave the file intact."""
     CONTEXT.set_forkserver_preload(["tests.study.test_faults"])
@@ -211,7 +211,7 @@ def stops_within_a_trial(process: subprocess.Popen, url: str) -> bool:
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a lease expires in real time
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """A search stopped by SIGSTOP until another resumes its trials discards its late results after SIGCONT, and
@@ -380,7 +380,7 @@ def test_trainings_find_their_data_after_the_working_folder_changes(space, tmp_p
     assert study.counts()["complete"] == 2 and study.counts()["failed"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # it imports torch in a process of its own
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, workers):
     """Changes that ``evaluate`` makes to its process (streams, umask, signals, torch's defaults, threads) lose no

@@ -316,7 +316,7 @@ def test_a_training_beyond_its_share_of_a_gpu_fails_alone(space, tmp_path):
         roomy.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a script that trains, in a process of its own
 def test_a_script_without_a_guard_searches_once(tmp_path, environment):
     """A script that searches at its top level without a guard is not run again in its children."""
     script = tmp_path / "script.py"
