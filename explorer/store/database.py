@@ -275,17 +275,16 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         StoreError: The file is not a database, the tables are of a later version, or they are of an earlier version and
             a worker of that version runs. Nothing is written.
     """
-    check_storage(storage)
     if storage is None:
         engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
         database = Database(engine, "memory", None)
     else:
-        check_storage(storage)
         url = parse_storage(storage)
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
             database = Database(_engine(url, pool_pre_ping=True), shown, None)
         else:
+            _check_writable_file(file, shown)
             if file.exists() and file.stat().st_size:
                 check_pages(file, shown)
             url = URL.create("sqlite", database=str(file))
@@ -335,9 +334,9 @@ def _make_tables(database: Database) -> None:
 
 
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
-    """Raise StoreError if a storage cannot be written to, as far as this can be checked without opening it.
+    """Raise StoreError if a storage cannot be written to, as far as this can be checked without writing.
 
-    Called before long work whose result is stored.
+    Called before long work whose result is stored, such as reading a large data set. It connects to a server.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a database in memory, which can be written to.
@@ -347,13 +346,21 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
     if file is not None:
-        if not file.parent.is_dir():
-            raise StoreError(f"{shown}: there is no folder {file.parent}; create it, or give another --storage")
-        check_writable(file, shown)
-        if not has_locks(file.resolve().parent):
-            raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")
-        if file.exists() and file.stat().st_size:
-            check_file(file, shown)
+        _check_writable_file(file, shown)
+        return
+    with Database(_engine(url, poolclass=NullPool), shown, None).read():
+        pass  # the server answers
+
+
+def _check_writable_file(file: Path, shown: str) -> None:
+    """Raise StoreError if an SQLite database cannot be written to, as far as this can be checked without opening it."""
+    if not file.parent.is_dir():
+        raise StoreError(f"{shown}: there is no folder {file.parent}; create it, or give another --storage")
+    check_writable(file, shown)
+    if not has_locks(file.resolve().parent):
+        raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")
+    if file.exists() and file.stat().st_size:
+        check_file(file, shown)
 
 
 def database_file(storage: str | os.PathLike[str]) -> Path | None:

@@ -38,6 +38,7 @@ def create_and_begin(url: str, barrier, answers) -> None:
         answers.put(repr(error))
 
 
+@pytest.mark.slow  # sixteen processes; test_creating.py has a test with eight
 def test_eight_creators_of_one_file_all_succeed(tmp_path):
     """Eight processes create schema and study in one new file at once, twice, without a failure."""
     context = multiprocessing.get_context("forkserver")

@@ -55,7 +55,7 @@ def test_a_new_column_is_a_field_a_column_and_a_step(full, tmp_path, migrated):
     version."""
     if migrated:
         migrate(url_of(full))
-    shutil.copytree(ROOT / "explorer", tmp_path / "code" / "explorer", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "explorer", tmp_path / "code" / "explorer")  # with its bytecode
     for path, (before, after) in ADDED.items():
         file = tmp_path / "code" / path
         text = file.read_text()

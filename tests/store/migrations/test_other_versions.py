@@ -36,7 +36,7 @@ def open_and_report(storage: str, barrier, answers) -> None:
         answers.put(repr(error))
 
 
-@pytest.mark.parametrize("kind", ["file", "postgresql"])
+@pytest.mark.parametrize("kind", ["file", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_one_of_two_processes_migrates(kind, request, full):
     """When two processes open an old database at once, both continue, and it is migrated and copied once."""
     storage = old_postgresql(request) if kind == "postgresql" else url_of(full)
