@@ -378,10 +378,10 @@ def test_a_reader_with_an_open_database_continues(full):
 def test_a_later_version_is_refused(full):
     """A database of an unknown later version is refused in one line, with advice to update."""
     with closing(sqlite3.connect(full)) as connection:
-        connection.execute("UPDATE explorer_schema SET version = 4")
+        connection.execute("UPDATE explorer_schema SET version = 5")
         connection.commit()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match="of version 4, this explorer reads versions 1 to 3; update the explorer"):
+        with pytest.raises(StoreError, match="of version 5, this explorer reads versions 1 to 4; update the explorer"):
             opening(url_of(full))
 
 
@@ -457,8 +457,8 @@ ADDED = {
         '    _column("priority", Integer, whole(0), server_default="7"),\n    _column("in_order"',
     ),
     "explorer/store/migrations.py": (
-        "step_3())",
-        """step_3(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
+        "step_4())",
+        """step_4(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
     ),
 }
 USES_IT = """
@@ -503,6 +503,7 @@ def test_repeats_of_version_2_have_no_values_of_a_function(full):
     before = everything(url_of(full))
     with closing(sqlite3.connect(full)) as connection, connection:
         connection.execute("ALTER TABLE explorer_confirmations DROP COLUMN measured")
+        connection.execute("ALTER TABLE explorer_trials DROP COLUMN counterpart")
         connection.execute("UPDATE explorer_schema SET version = 2")
     assert everything(url_of(full)) == before and version_of(full) == 2
     assert {record.measured == {} for record in open_study(url_of(full), "measured").confirmations()} == {True}
