@@ -6,6 +6,7 @@ With ``--pairs`` it trains counterparts of trained networks first, so that the i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from explorer.system.signals import raise_interrupted
 
 if TYPE_CHECKING:  # the functions import it when they are called
     from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Narrowing, Paired
+    from explorer.study.events import Progress
     from explorer.study.pairs.run import Pairs
 
 OF_TRAININGS = ("seconds", "workers", "trial_seconds", "trial_memory", "retry_failed")  # settings of a search
@@ -127,12 +129,17 @@ def _run_pairs(
     from explorer.study import show_progress
     from explorer.study.pairs.run import run_pairs
 
-    def before(proposed: Pairs) -> None:
-        if not as_json:
-            _print_pairs(proposed, y)
+    with ExitStack() as display:
+        shown: list[Progress] = []
 
-    with show_progress() as progress:
-        found = run_pairs(study, pairs, factor=factor, x=x, y=y, before=before, progress=progress, **options)
+        def before(proposed: Pairs) -> None:
+            if not as_json:
+                _print_pairs(proposed, y)
+            shown.append(display.enter_context(show_progress()))
+
+        found = run_pairs(
+            study, pairs, factor=factor, x=x, y=y, before=before, progress=lambda event: shown[0](event), **options
+        )
     estimated = [] if options["dry_run"] else _effects(study, x, y, factor)
     if as_json:
         print_json(_pairs_json(found, estimated))

@@ -7,11 +7,13 @@ precisions of their twins, and are never stopped early.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from textwrap import dedent
+from typing import Any, ParamSpec
 
 from explorer.analysis.effects import Narrowing
 from explorer.analysis.limits import parse_limit
@@ -39,6 +41,8 @@ from explorer.study.workers.jobs import Evaluate
 from explorer.system.signals import interruption
 
 MAX_PAIRS = 10_000
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -211,27 +215,6 @@ def run_pairs(
             database.close()
 
 
-def train_pairs(study: Study, pairs: int, **options: Any) -> Pairs:
-    """Train networks that narrow the intervals of effects, for scripts: ``run_pairs`` with the same arguments.
-
-    Args:
-        study: The study.
-        pairs: The number of counterparts.
-        **options: As for ``run_pairs``; ``evaluate`` for a study that was evaluated by a function.
-
-    Raises:
-        SearchFailed: The run gave up; the attribute ``study`` has all finished trials.
-        KeyboardInterrupt: A signal interrupted the run; with the same attribute.
-        ExplorerError: As ``run_pairs``.
-    """
-    found = run_pairs(study, pairs, **options)
-    if found.signal:
-        raise interruption(found.signal, found.study)
-    if found.broken:
-        raise SearchFailed(f"the trainings ended: {found.ended}", found.study)
-    return found
-
-
 def _dry_run(study: Study, question: Question, pairs: int, costs: Mapping[str, OwnCost]) -> Pairs:
     """Return the proposal for a study that is only read."""
     space = _space(study)
@@ -321,3 +304,37 @@ def _space(study: Study) -> SearchSpace:
     if (space.input, space.classes) == (network.input, network.classes):
         return space
     return space.with_input(network.input, network.classes)
+
+
+def _for_scripts(run: Callable[P, Pairs]) -> Callable[P, Pairs]:
+    """Return ``train_pairs``: it has the arguments of ``run_pairs``, and explains them in the same words."""
+
+    def train_pairs(*args: P.args, **settings: P.kwargs) -> Pairs:
+        """Train the networks that narrow the intervals of effects most, for scripts. The same call again continues.
+
+        {arguments}
+        Returns:
+            The counterparts, and the intervals as expected and achieved.
+
+        Raises:
+            SearchFailed: The run gave up; the attribute ``study`` has all finished trials.
+            KeyboardInterrupt: A signal interrupted the run; with the same attribute.
+            ExplorerError: The trainings are not possible.
+        """
+        found = run(*args, **settings)
+        if found.signal:
+            raise interruption(found.signal, found.study)
+        if found.broken:
+            raise SearchFailed(f"the trainings ended: {found.ended}", found.study)
+        return found
+
+    train_pairs.__qualname__ = train_pairs.__name__
+    train_pairs.__annotations__ = dict(run.__annotations__)
+    train_pairs.__signature__ = inspect.signature(run)  # type: ignore[attr-defined]
+    if run.__doc__ and train_pairs.__doc__:  # python -OO removes docstrings
+        arguments = run.__doc__[run.__doc__.index("    Args:") : run.__doc__.index("    Raises:")]
+        train_pairs.__doc__ = inspect.cleandoc(train_pairs.__doc__).replace("{arguments}\n", dedent(arguments))
+    return train_pairs
+
+
+train_pairs = _for_scripts(run_pairs)

@@ -251,3 +251,17 @@ def test_a_counterpart_is_never_stopped_early():
     assert curves.decision_epochs and curves.decision_epochs_of(study.trial(0)) == curves.decision_epochs
     assert curves.decision_epochs_of(record) == ()
     assert curves.add_epoch(record, Epoch(1, 1.0, 1.0, 0.1, 0.5, 0.1, 1.0)) == ""
+
+
+def test_latencies_of_counterparts_are_measured(clock):
+    """With a limit on latency each counterpart is measured before it is evaluated, and none exceeds the limit."""
+    evaluate = Evaluation()
+    space = explorer.parse_space(SPACE, "small.yaml")
+    options = {"storage": None, "study": "one", "sampler": "random", "seed": 0, "limits": "latency_ms<=0.05"}
+    objectives = {"accuracy": "max", "macs": "min"}
+    study = explorer.search(space, objectives=objectives, trials=8, evaluate=evaluate, **options)
+    measured = len(clock.asked)
+    found = explorer.train_pairs(study, 4, x="latency_ms", evaluate=evaluate)
+    trained = counterparts(found.study)
+    assert len(trained) == 4 and {record.digest for record in trained} <= set(clock.asked[measured:])
+    assert all(record.latency and record.costs["latency_ms"] <= 0.05 for record in trained)
