@@ -201,13 +201,13 @@ def run_pairs(
         plan = with_artifacts(plan.under(map(parse_limit, opened.limits)), opened)
         wanted, expected = _stored_counterparts(opened, question, pairs, plan)
         if before is not None:
-            before(Pairs(opened, question, pairs, tuple(map(Training.of, wanted)), expected, []))
+            before(Pairs(study, question, pairs, tuple(map(Training.of, wanted)), expected, []))
         budget = Budget(None, seconds, began=began)
         loop = make_loop(plan, opened, budget, progress, [record.number for record in wanted])
         with interrupt_on_signals(loop), renew_leases(loop.writer):
             ended = loop.run()
         loop.report("finished", why=ended)
-        found = _result(opened, question, pairs, expected, began)
+        found = _result(study, question, pairs, expected, began)
         why = ended if found.unfinished else found.ended
         return replace(found, ended=why, broken=loop.broken or budget.has_failed(), signal=loop.signal)
     finally:
