@@ -86,11 +86,12 @@ def test_exactly_n_counterparts_are_trained_with_the_seeds_of_their_twins():
     assert [(each.trial, each.state) for each in found.trainings] == [(record.number, "complete") for record in trained]
 
 
+@pytest.mark.slow  # eight studies of a second each: one alone does not tell how far achieved widths scatter
 def test_the_achieved_width_is_near_the_expected_one():
-    """Over ten studies with a planted effect, the half-widths after the trainings are within a fifth of those that
-    were expected, in the median, and half of them within a third."""
+    """Over eight studies with a planted effect, the median of achieved by expected half-widths is within a fifth of 1,
+    and six of the ratios are between 2/3 and 3/2."""
     ratios, narrower = [], []
-    for seed in range(10):
+    for seed in range(8):
         evaluate = Evaluation(seed)
         study = searched(evaluate, seed=seed)
         found = explorer.train_pairs(study, 8, factor="act", evaluate=evaluate)
@@ -100,7 +101,7 @@ def test_the_achieved_width_is_near_the_expected_one():
         ratios.append(achieved.before / expected.after)
         narrower.append(achieved.before / expected.before)
     assert 0.8 < statistics.median(ratios) < 1.2
-    assert sum(2 / 3 < ratio < 1.5 for ratio in ratios) >= 5
+    assert sum(2 / 3 < ratio < 3 / 2 for ratio in ratios) >= 6
     assert statistics.median(narrower) < 0.9
 
 
