@@ -94,8 +94,7 @@ class Database:
                 "a study in memory cannot be sent to another process or written to a file;"
                 " search with storage='sqlite:///FILE'"
             )
-        url = self.engine.url if self.file is None else URL.create("sqlite", database=str(self.file.resolve()))
-        return open_for_reading, (url.render_as_string(hide_password=False),)
+        return open_for_reading, (self.url,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Database:
         return self  # a handle: a copy would refer to the same database
@@ -197,6 +196,12 @@ class Database:
                 f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search needs "
                 f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
             )
+
+    @property
+    def url(self) -> str:
+        """The URL with the password, and the absolute path of an SQLite file. Not for messages."""
+        url = self.engine.url if self.file is None else URL.create("sqlite", database=str(self.file.resolve()))
+        return url.render_as_string(hide_password=False)
 
     @property
     def in_memory(self) -> bool:

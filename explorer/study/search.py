@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -118,8 +118,8 @@ def run_search(
     try:
         database.require_space()
         found = open_or_create_study(plan, study_name(plan, database), database)
-        plan = _with_artifacts(plan.under(map(parse_limit, found.limits)), found)
-        loop = _make_loop(plan, found, _budget(plan, found, began), progress)
+        plan = with_artifacts(plan.under(map(parse_limit, found.limits)), found)
+        loop = make_loop(plan, found, _budget(plan, found, began), progress)
         try:
             with interrupt_on_signals(loop), renew_leases(loop.writer):
                 ended = loop.run()
@@ -233,7 +233,7 @@ def _train_repeats(loop: SearchLoop, ended: str) -> str:
     return why if repeats.interrupted or repeats.broken else f"{ended}; {why}"
 
 
-def _with_artifacts(plan: Plan, study: Study) -> Plan:
+def with_artifacts(plan: Plan, study: Study) -> Plan:
     """Return the plan with the study's folder of artifacts; remove leftovers of earlier runs from the folder."""
     if not isinstance(plan.work, Training) or study.database.in_memory:
         return plan
@@ -241,8 +241,10 @@ def _with_artifacts(plan: Plan, study: Study) -> Plan:
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
 
 
-def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | None) -> SearchLoop:
-    """Connect the parts of a search."""
+def make_loop(
+    plan: Plan, study: Study, budget: Budget, progress: Progress | None, only: Collection[int] | None = None
+) -> SearchLoop:
+    """Connect the parts of a search. ``only``: as for ``SearchLoop``."""
     executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
     if plan.is_user_function and plan.workers == 1:
         executor = InProcess(plan.work)
@@ -251,4 +253,6 @@ def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | No
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     report = progress or (lambda event: None)
-    return SearchLoop(plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed)
+    return SearchLoop(
+        plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed, only
+    )

@@ -220,7 +220,7 @@ def test_another_schema_version_is_refused(url, tmp_path, found, advice):
     connection.commit()
     connection.close()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 3; .*{advice}"):
+        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 4; .*{advice}"):
             opening(url)
 
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 from explorer.analysis.effects.answers import comparable, levels_of, quantity, varying_choices
 from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Interaction, Paired
 from explorer.analysis.effects.estimate import choice_effects, interactions
-from explorer.analysis.effects.proposed_pairs import Narrowing, Proposal, ProposedTraining, propose_pairs
+from explorer.analysis.effects.proposed_pairs import (
+    Narrowing,
+    Proposal,
+    ProposedTraining,
+    expected_narrowing,
+    propose_pairs,
+)
 
 __all__ = [
     "Effect",
@@ -21,6 +27,7 @@ __all__ = [
     "ProposedTraining",
     "choice_effects",
     "comparable",
+    "expected_narrowing",
     "interactions",
     "levels_of",
     "propose_pairs",

@@ -87,9 +87,21 @@ class Networks:
         return self.factors.index(factor)
 
 
-def networks_of(records: Sequence[TrialRecord], objective: str, cost: str) -> Networks:
-    """Return the networks of trials that ``comparable`` returned."""
-    levels = {factor: levels_of(records, factor) for factor in varying_choices(records)}
+def networks_of(
+    records: Sequence[TrialRecord], objective: str, cost: str, leading: Mapping[str, Sequence[str]] | None = None
+) -> Networks:
+    """Return the networks of trials that ``comparable`` returned.
+
+    Args:
+        records: The trials.
+        objective: The objective.
+        cost: The cost.
+        leading: Choice -> levels that come first, in this order, for choices whose most frequent level does not.
+    """
+    levels = {
+        factor: list(dict.fromkeys([*(leading or {}).get(factor, ()), *levels_of(records, factor)]))
+        for factor in varying_choices(records)
+    }
     codes = codes_of([record.choices for record in records], levels)
     different, first, row = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")  # networks in the order of their first trial

@@ -47,7 +47,7 @@ def choice_effects(
         StudyError: The factor is unknown, objective and cost are the same quantity, or fewer than two networks can be
             compared.
     """
-    known, networks = _compared(records, objective, cost)
+    known, networks = compared(records, objective, cost)
     wanted = wanted_factors(known, networks, factor)
     if not wanted:
         return []
@@ -74,7 +74,7 @@ def interactions(
     Raises:
         StudyError: As ``choice_effects``.
     """
-    known, networks = _compared(records, objective, cost)
+    known, networks = compared(records, objective, cost)
     wanted = wanted_factors(known, networks, factor)
     if len(networks.factors) < 2:
         return []
@@ -152,8 +152,20 @@ def _with_significance(found: Sequence[tuple[Effect, Mapping[str, float]]]) -> l
     return effects
 
 
-def _compared(records: Iterable[TrialRecord], objective: str, cost: str) -> tuple[list[TrialRecord], Networks]:
-    """Return the trials that can be compared, and their networks."""
+def compared(
+    records: Iterable[TrialRecord], objective: str, cost: str, levels: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[TrialRecord], Networks]:
+    """Return the trials that can be compared, and their networks.
+
+    Args:
+        records: The trials.
+        objective: The objective.
+        cost: The cost.
+        levels: Choice -> its levels, the reference first. Default: the most frequent level first.
+
+    Raises:
+        StudyError: Objective and cost are the same quantity, or fewer than two networks can be compared.
+    """
     if objective == cost:
         raise StudyError(f"objective and cost are both {cost}; at equal {cost} every effect on it is 0")
     known = comparable(records, objective, cost)
@@ -162,4 +174,4 @@ def _compared(records: Iterable[TrialRecord], objective: str, cost: str) -> tupl
             f"{len(known)} complete trials have {objective} and a {cost} above 0 (its logarithm is compared);"
             " an effect needs at least two networks"
         )
-    return known, networks_of(known, objective, cost)
+    return known, networks_of(known, objective, cost, levels)

@@ -63,6 +63,7 @@ class ChoiceModel:
         self.covariance, self.mean = likelihood.posterior(logs)
         self.noise = likelihood.variances(logs)[0]
         self._shrinkage, self._wide = 1 / likelihood.prior, 1 / (WIDE * likelihood.total)
+        self._usual_noise = USUAL_NOISE * likelihood.total
         residual = value - centre - columns @ self.mean
         self._influence = columns.T * weight / self.noise
         leverage = np.sum(self.covariance @ columns.T * self._influence, axis=0)
@@ -77,10 +78,31 @@ class ChoiceModel:
 
         Shrinkage towards zero is right for the terms that are averaged over, not for the one that is asked about.
         """
-        ahead = self.covariance[:, group]
+        gain = self._widening(self.covariance, group)
+        return self.mean - gain @ self.mean[group], self.covariance - gain @ self.covariance[group]
+
+    @property
+    def expected_noise(self) -> float:
+        """The variance to expect of a further observation.
+
+        A model may fit few observations almost exactly, and then ``noise`` says little. So the usual noise counts as
+        one observation more.
+        """
+        return (self.free * self.noise + self._usual_noise) / (self.free + 1)
+
+    def covariance_to_expect(self, group: slice) -> np.ndarray:
+        """Return the covariance of ``without_shrinkage`` if the noise is ``expected_noise``."""
+        shrinkage = np.diag(self._shrinkage)
+        known = np.linalg.inv(self.covariance) - shrinkage
+        covariance: np.ndarray = np.linalg.inv(known * (self.noise / self.expected_noise) + shrinkage)
+        covariance -= self._widening(covariance, group) @ covariance[group]
+        return covariance
+
+    def _widening(self, covariance: np.ndarray, group: slice) -> np.ndarray:
+        """Return (columns, columns of the group) how the terms follow those of a group whose prior becomes wide."""
         change = self._wide - self._shrinkage[group]
-        gain = ahead @ np.linalg.inv(np.diag(1 / change) + self.covariance[group, group])
-        return self.mean - gain @ self.mean[group], self.covariance - gain @ ahead.T
+        gain: np.ndarray = covariance[:, group] @ np.linalg.inv(np.diag(1 / change) + covariance[group, group])
+        return gain
 
     def lack_of_fit(self, wanted: np.ndarray, covariance: np.ndarray) -> float:
         """Return by how much the variance of a weighted sum of terms exceeds that of the posterior.

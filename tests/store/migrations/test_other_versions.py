@@ -85,8 +85,8 @@ def test_a_process_of_the_earlier_version_fails_after_migration(full):
 def test_a_later_version_is_refused(full):
     """A database of an unknown later version is refused in one line, with advice to update."""
     with closing(sqlite3.connect(full)) as connection:
-        connection.execute("UPDATE explorer_schema SET version = 4")
+        connection.execute("UPDATE explorer_schema SET version = 5")
         connection.commit()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match="of version 4, this explorer reads versions 1 to 3; update the explorer"):
+        with pytest.raises(StoreError, match="of version 5, this explorer reads versions 1 to 4; update the explorer"):
             opening(url_of(full))
