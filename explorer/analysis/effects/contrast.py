@@ -55,7 +55,8 @@ class Contrasts:
         """Return the estimate of a weighted sum.
 
         Args:
-            weights: (networks of the population,) the weights.
+            weights: (draws of their costs, networks of the population) the weights, or (networks,) if they do not
+                depend on the costs.
             group: The terms that are asked about, which are not shrunk towards zero.
         """
         return self.estimate_terms(weights @ self.columns, group)
@@ -64,13 +65,17 @@ class Contrasts:
         """Return the estimate of a weighted sum of terms.
 
         Args:
-            wanted: (columns,) the weights.
+            wanted: (columns,) the weights, or (draws, columns) if they are uncertain themselves.
             group: The terms that are asked about, which are not shrunk towards zero.
         """
         from scipy.special import stdtr, stdtrit
 
         mean, covariance = self.model.without_shrinkage(group)
+        drawn = np.atleast_2d(wanted)
+        wanted, draws = drawn.mean(axis=0), len(drawn)
         variance = float(wanted @ covariance @ wanted) + self.model.lack_of_fit(wanted, covariance)
+        if draws > 1:
+            variance += (1 + 1 / draws) * float(np.var(drawn @ mean, ddof=1))  # Rubin 1987
         effect, error = float(wanted @ mean), float(np.sqrt(max(variance, 0.0)))
         reach = float(stdtrit(self.model.free, 0.5 + CONFIDENCE / 2)) * error
         p = 2 * float(stdtr(self.model.free, -abs(effect) / error)) if error > 0 else float(effect == 0)

@@ -78,7 +78,7 @@ def interactions(
     wanted = wanted_factors(known, networks, factor)
     if len(networks.factors) < 2:
         return []
-    return pair_interactions(Contrasts(networks, Population(networks.codes, networks.cost)), wanted)
+    return pair_interactions(Contrasts(networks, Population(networks.codes, networks.cost[None])), wanted)
 
 
 class _Answers:

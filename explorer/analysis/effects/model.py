@@ -24,11 +24,11 @@ USUAL_NOISE = 0.3  # relative to the variance of the value
 USUAL_CHOICE, CHOICE_SPREAD = 0.1, 2.0  # relative to the variance of the value
 USUAL_PAIR, PAIR_SPREAD = 0.1, 1.0  # relative to the geometric mean of its two choices: choices matter more than pairs
 OWN_SPREAD = 1.2  # of one choice or pair about what holds in general
-EXACT_NOISE = 1e-6  # relative variance of the noise of a quantity without noise; it keeps the matrices invertible
 WIDE = 1e3  # prior variance of a term that is not shrunk, relative to the variance of the value
 # A squared residual is divided by this power of 1 - leverage: 1 is right for equal noise (HC2), 2 is the cautious
 # jackknife (HC3). With 1.5 intervals hold what they promise in benchmarks/effects_coverage.py.
 LEVERAGE_POWER = 1.5
+LEAST_NOISE = 1e-7  # relative to the variance of the value; it keeps the matrices invertible
 ITERATIONS = 40
 
 
@@ -48,18 +48,21 @@ class ChoiceModel:
         codes: (networks, choices) the answers; -1 if a choice was not asked.
         value: (networks,) the observed quantity.
         weight: (networks,) the inverse of the relative variance of each observation.
-        exact: Whether the quantity has no noise, such as a cost.
+        least_noise: The lowest variance of the noise, relative to that of the value.
     """
 
     def __init__(
-        self, counts: Sequence[int], codes: np.ndarray, value: np.ndarray, weight: np.ndarray, exact: bool = False
+        self,
+        counts: Sequence[int],
+        codes: np.ndarray,
+        value: np.ndarray,
+        weight: np.ndarray,
+        least_noise: float = LEAST_NOISE,
     ):
         self.terms = Terms(counts)
         columns, centre = self.terms.of(codes), float(value.mean())
         likelihood = _Likelihood(columns, value - centre, weight, self.terms)
-        logs = likelihood.usual + (np.log(EXACT_NOISE / USUAL_NOISE) * likelihood.is_noise if exact else 0.0)
-        if not exact:
-            logs = likelihood.most_likely()
+        logs = likelihood.most_likely(least_noise)
         self.covariance, self.mean = likelihood.posterior(logs)
         self.noise = likelihood.variances(logs)[0]
         self._shrinkage, self._wide = 1 / likelihood.prior, 1 / (WIDE * likelihood.total)
@@ -97,9 +100,24 @@ class ChoiceModel:
 
     def draws(self, count: int) -> np.ndarray:
         """Return (columns, count) draws of the terms from their posterior; the same at each call."""
+        return self._draws(count, np.random.default_rng(0))
+
+    def predictions(self, codes: np.ndarray, count: int) -> np.ndarray:
+        """Return (count, networks) draws of the observations of networks, independent of ``draws``.
+
+        Args:
+            codes: (networks, choices) the answers; -1 if a choice was not asked.
+            count: The number of draws.
+        """
+        random = np.random.default_rng(1)
+        means = self.terms.of(codes) @ self._draws(count, random)
+        predicted: np.ndarray = means.T + np.sqrt(self.noise) * random.standard_normal(means.T.shape)
+        return predicted
+
+    def _draws(self, count: int, random: np.random.Generator) -> np.ndarray:
         size = np.sqrt(np.diag(self.covariance))
         correlation = self.covariance / size / size[:, None] + 1e-10 * np.eye(len(size))
-        normal = np.random.default_rng(0).standard_normal((len(size), count))
+        normal = random.standard_normal((len(size), count))
         drawn: np.ndarray = self.mean[:, None] + size[:, None] * (np.linalg.cholesky(correlation) @ normal)
         return drawn
 
@@ -128,7 +146,6 @@ class _Likelihood:
                 self._made[row, 3 + choice] += 0.5
         each = np.zeros(len(self._groups))
         self.usual = np.concatenate([np.log([USUAL_NOISE, USUAL_CHOICE, USUAL_PAIR]), each])
-        self.is_noise = np.arange(len(self.usual)) == 0
         self._spread = np.concatenate([[np.inf, CHOICE_SPREAD, PAIR_SPREAD], each + OWN_SPREAD])
 
     def variances(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -141,11 +158,12 @@ class _Likelihood:
         covariance, mean, _ = self._posterior(logs)
         return covariance, mean
 
-    def most_likely(self) -> np.ndarray:
+    def most_likely(self, least_noise: float) -> np.ndarray:
         """Return the logarithms that maximise the marginal likelihood times their prior."""
         from scipy.optimize import minimize
 
         bounds = [(value - 14.0, value + 7.0) for value in self.usual]
+        bounds[0] = (float(np.log(least_noise)), bounds[0][1])
         found = minimize(
             self._loss, self.usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS}
         )
