@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from explorer.analysis.effects.model import ChoiceModel
 from explorer.analysis.effects.population import Population
 
 CONFIDENCE = 0.95
+RANK_TOLERANCE = 1e-10  # of eigenvalues; one network of 1,000,000 has a share of 1e-6
 MIN_REPEATS = 5  # degrees of freedom of repeated trainings from which their noise is used
 
 
@@ -70,13 +72,12 @@ class Contrasts:
         """
         from scipy.special import stdtr, stdtrit
 
-        mean, covariance = self.model.without_shrinkage(group)
         drawn = np.atleast_2d(wanted)
-        wanted, draws = drawn.mean(axis=0), len(drawn)
-        variance = float(wanted @ covariance @ wanted) + self.model.lack_of_fit(wanted, covariance)
+        effects, draws = drawn @ self.model.unshrunk_mean(group), len(drawn)
+        variance = self.model.unshrunk_variance(drawn.mean(axis=0), group)
         if draws > 1:
-            variance += (1 + 1 / draws) * float(np.var(drawn @ mean, ddof=1))  # Rubin 1987
-        effect, error = float(wanted @ mean), float(np.sqrt(max(variance, 0.0)))
+            variance += (1 + 1 / draws) * float(np.var(effects, ddof=1))  # Rubin 1987
+        effect, error = float(effects.mean()), math.sqrt(variance)
         reach = float(stdtrit(self.model.free, 0.5 + CONFIDENCE / 2)) * error
         p = 2 * float(stdtr(self.model.free, -abs(effect) / error)) if error > 0 else float(effect == 0)
         return self.within_observed(Estimate(effect, (effect - reach, effect + reach), p))
@@ -114,7 +115,7 @@ def _fit(networks: Networks) -> ChoiceModel:
 
 def _separated(columns: np.ndarray) -> np.ndarray:
     """Return the projection onto the sums of terms that the networks determine."""
-    _, sizes, rows = np.linalg.svd(columns, full_matrices=False)
-    kept = rows[sizes > sizes[0] * max(columns.shape) * np.finfo(float).eps]
-    projection: np.ndarray = kept.T @ kept
+    sizes, vectors = np.linalg.eigh(columns.T @ columns)
+    kept = vectors[:, sizes > sizes[-1] * RANK_TOLERANCE]
+    projection: np.ndarray = kept @ kept.T
     return projection

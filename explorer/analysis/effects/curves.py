@@ -46,7 +46,7 @@ def level_curves(contrasts: Contrasts, factor: str, maximised: bool = True) -> l
     """
     networks, population = contrasts.networks, contrasts.population
     column = networks.place(factor)
-    means = contrasts.columns @ contrasts.model.without_shrinkage(contrasts.model.terms.of_choice(column))[0]
+    means = contrasts.columns @ contrasts.model.unshrunk_mean(contrasts.model.terms.of_choice(column))
     sign = -1 if maximised else 1
     out = []
     for code, level in enumerate(networks.levels[factor]):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no annotations
 
 from explorer.analysis.effects.terms import Terms
 
@@ -30,6 +31,7 @@ WIDE = 1e3  # prior variance of a term that is not shrunk, relative to the varia
 LEVERAGE_POWER = 1.5
 LEAST_NOISE = 1e-7  # relative to the variance of the value; it keeps the matrices invertible
 ITERATIONS = 40
+TOLERANCE = 1e-6  # relative, of the loss; with less the answers differ in the fifth digit
 
 
 class ChoiceModel:
@@ -62,8 +64,9 @@ class ChoiceModel:
         self.terms = Terms(counts)
         columns, centre = self.terms.of(codes), float(value.mean())
         likelihood = _Likelihood(columns, value - centre, weight, self.terms)
-        logs = likelihood.most_likely(least_noise)
-        self.covariance, self.mean = likelihood.posterior(logs)
+        with ThreadpoolController().limit(limits=1, user_api="blas"):  # many small matrices: threads wait for each other
+            logs = likelihood.most_likely(least_noise)
+            self.covariance, self.mean = likelihood.posterior(logs)
         self.noise = likelihood.variances(logs)[0]
         self._shrinkage, self._wide = 1 / likelihood.prior, 1 / (WIDE * likelihood.total)
         residual = value - centre - columns @ self.mean
@@ -73,6 +76,7 @@ class ChoiceModel:
         rest = np.maximum(1 - leverage, 1e-9)
         self.left_out = residual / rest
         self._excess = residual**2 / rest**LEVERAGE_POWER - self.noise / weight
+        self._gains: dict[int, np.ndarray] = {}
         self.mean[0] += centre
 
     def without_shrinkage(self, group: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -80,23 +84,35 @@ class ChoiceModel:
 
         Shrinkage towards zero is right for the terms that are averaged over, not for the one that is asked about.
         """
-        ahead = self.covariance[:, group]
-        change = self._wide - self._shrinkage[group]
-        gain = ahead @ np.linalg.inv(np.diag(1 / change) + self.covariance[group, group])
-        return self.mean - gain @ self.mean[group], self.covariance - gain @ ahead.T
+        return self.unshrunk_mean(group), self.covariance - self._gain(group) @ self.covariance[group]
 
-    def lack_of_fit(self, wanted: np.ndarray, covariance: np.ndarray) -> float:
-        """Return by how much the variance of a weighted sum of terms exceeds that of the posterior.
+    def unshrunk_mean(self, group: slice) -> np.ndarray:
+        """Return the mean of ``without_shrinkage``."""
+        mean: np.ndarray = self.mean - self._gain(group) @ self.mean[group]
+        return mean
 
-        The posterior takes the deviations from the model for noise of the same size everywhere. The observed deviations
-        of the networks that determine the sum may be larger (MacKinnon and White 1985).
+    def unshrunk_variance(self, wanted: np.ndarray, group: slice) -> float:
+        """Return the variance of a weighted sum of terms, by the covariance of ``without_shrinkage`` and the lack of fit.
+
+        The posterior takes the deviations from the model for noise of the same size everywhere. If the observed
+        deviations of the networks that determine the sum are larger, the difference is added (MacKinnon and White 1985).
 
         Args:
             wanted: (columns,) the weights.
-            covariance: (columns, columns) the posterior covariance.
+            group: The terms that are not shrunk.
         """
-        share = wanted @ covariance @ self._influence
-        return max(float(share**2 @ self._excess), 0.0)
+        ahead = self.covariance @ wanted
+        ahead -= self._gain(group) @ ahead[group]
+        share = ahead @ self._influence
+        return max(float(wanted @ ahead), 0.0) + max(float(share**2 @ self._excess), 0.0)
+
+    def _gain(self, group: slice) -> np.ndarray:
+        """Return (columns, columns of the group) by how much the terms change with those of the group."""
+        if group.start not in self._gains:
+            change = self._wide - self._shrinkage[group]
+            inverse = np.linalg.inv(np.diag(1 / change) + self.covariance[group, group])
+            self._gains[group.start] = self.covariance[:, group] @ inverse
+        return self._gains[group.start]
 
     def draws(self, count: int) -> np.ndarray:
         """Return (columns, count) draws of the terms from their posterior; the same at each call."""
@@ -164,9 +180,8 @@ class _Likelihood:
 
         bounds = [(value - 14.0, value + 7.0) for value in self.usual]
         bounds[0] = (float(np.log(least_noise)), bounds[0][1])
-        found = minimize(
-            self._loss, self.usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ITERATIONS}
-        )
+        options = {"maxiter": ITERATIONS, "ftol": TOLERANCE}
+        found = minimize(self._loss, self.usual, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         best: np.ndarray = found.x
         return best
 
