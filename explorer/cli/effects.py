@@ -46,7 +46,7 @@ def effects(
 
     All else equal, at equal COST, and on the frontier; docs/effects.md explains the three answers.
     """
-    from explorer.analysis.effects import choice_effects, interactions
+    from explorer.analysis.effects import EffectModel
     from explorer.study.space_networks import space_networks
 
     opened = open_study(storage, study)
@@ -55,19 +55,14 @@ def effects(
     if not mix_environments:
         opened.require_one_environment((x, y))
     records = opened.trials(full=False)
-    pairs = interactions(records, y, x, factor) if between else []
-    if as_json and between:
-        print_json([each.to_json() for each in pairs])
+    maximised = {"max": True, "min": False}.get(opened.objectives.get(y, ""))
+    model = EffectModel(records, y, x, maximised=maximised, space=space_networks(opened, records, x))
+    if as_json:
+        print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
     else:
-        maximised = {"max": True, "min": False}.get(opened.objectives.get(y, ""))
-        networks = space_networks(opened, records, x)
-        found = choice_effects(records, y, x, factor, maximised=maximised, space=networks)
-        if as_json:
-            print_json([effect.to_json() for effect in found])
-        else:
-            _print_effects(found, x, y)
-            if between:
-                _print_interactions(pairs, y)
+        _print_effects(model.effects(factor), x, y)
+        if between:
+            _print_interactions(model.interactions(factor), y)
     warn_of_mixed_latencies(opened, (x, y), on_stderr=as_json)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from explorer.analysis.effects.answers import comparable, levels_of, quantity, varying_choices
 from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Interaction, Paired
-from explorer.analysis.effects.estimate import choice_effects, interactions
+from explorer.analysis.effects.effect_model import EffectModel, choice_effects, interactions
 from explorer.analysis.effects.proposed_pairs import Narrowing, Proposal, ProposedTraining, propose_pairs
 
 __all__ = [
     "Effect",
+    "EffectModel",
     "EqualCost",
     "Frontier",
     "Interaction",

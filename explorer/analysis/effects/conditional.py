@@ -45,7 +45,7 @@ def conditional_effects(contrasts: Contrasts, factor: str, other: str) -> list[C
     combinations of the other choices exist under both.
 
     Args:
-        contrasts: As ``fitted_contrasts`` returns them.
+        contrasts: The fitted model.
         factor: The choice whose effect is wanted.
         other: The other choice.
     """

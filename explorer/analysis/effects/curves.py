@@ -40,7 +40,7 @@ def level_curves(contrasts: Contrasts, factor: str, maximised: bool = True) -> l
     """Return the curve of each level of a choice, the most frequent level first.
 
     Args:
-        contrasts: As ``fitted_contrasts`` returns them.
+        contrasts: The fitted model.
         factor: The choice.
         maximised: Whether larger objectives are better.
     """

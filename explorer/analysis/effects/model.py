@@ -64,7 +64,9 @@ class ChoiceModel:
         self.terms = Terms(counts)
         columns, centre = self.terms.of(codes), float(value.mean())
         likelihood = _Likelihood(columns, value - centre, weight, self.terms)
-        with ThreadpoolController().limit(limits=1, user_api="blas"):  # many small matrices: threads wait for each other
+        with ThreadpoolController().limit(
+            limits=1, user_api="blas"
+        ):  # many small matrices: threads wait for each other
             logs = likelihood.most_likely(least_noise)
             self.covariance, self.mean = likelihood.posterior(logs)
         self.noise = likelihood.variances(logs)[0]
@@ -92,10 +94,10 @@ class ChoiceModel:
         return mean
 
     def unshrunk_variance(self, wanted: np.ndarray, group: slice) -> float:
-        """Return the variance of a weighted sum of terms, by the covariance of ``without_shrinkage`` and the lack of fit.
+        """Return the variance of a weighted sum of terms: that of ``without_shrinkage``, and the lack of fit.
 
-        The posterior takes the deviations from the model for noise of the same size everywhere. If the observed
-        deviations of the networks that determine the sum are larger, the difference is added (MacKinnon and White 1985).
+        The posterior takes the deviations from the model for noise of the same size everywhere. If those observed in
+        the networks that determine the sum are larger, the difference is added (MacKinnon and White 1985).
 
         Args:
             wanted: (columns,) the weights.
