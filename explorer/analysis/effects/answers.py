@@ -13,19 +13,20 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.records import TrialRecord
 
 MAX_COMBINATIONS = 2**62  # of answers that are numbered in int64 at once
+LARGEST = 1e100  # the squares of larger values overflow
 
 
 def comparable(records: Iterable[TrialRecord], objective: str, cost: str) -> list[TrialRecord]:
     """Return the complete trials with a finite objective and a cost above 0, whose logarithm is compared.
 
-    A cached trial is no second training, so it is left out.
+    A cached trial is no second training, so it is left out, as are values above ``LARGEST``.
     """
     return [
         record
         for record in records
         if record.state == "complete"
-        and math.isfinite(quantity(record, objective))
-        and 0 < quantity(record, cost) < math.inf
+        and abs(quantity(record, objective)) <= LARGEST
+        and 0 < quantity(record, cost) <= LARGEST
     ]
 
 

@@ -13,6 +13,7 @@ from explorer.analysis.effects.population import Population
 
 CONFIDENCE = 0.95
 RANK_TOLERANCE = 1e-10  # of eigenvalues; one network of 1,000,000 has a share of 1e-6
+ROUNDING = 1e-12  # relative; smaller differences of values are errors of rounding
 MIN_REPEATS = 5  # degrees of freedom of repeated trainings from which their noise is used
 
 
@@ -52,6 +53,8 @@ class Contrasts:
         choices = self.model.terms.groups[len(networks.counts)].stop  # columns of the constant and of single choices
         self._separated = _separated(self.model.terms.of(networks.codes)[:, :choices])
         self._spread = float(networks.value.max() - networks.value.min())
+        if self._spread <= ROUNDING * np.abs(networks.value).max():
+            self._spread = 0.0
 
     def estimate(self, weights: np.ndarray, group: slice) -> Estimate:
         """Return the estimate of a weighted sum.
@@ -87,7 +90,7 @@ class Contrasts:
         effect, low, high = (
             min(max(value, -self._spread), self._spread) for value in (estimate.effect, *estimate.ci95)
         )
-        return Estimate(effect, (low, high), estimate.p)
+        return Estimate(effect, (low, high), estimate.p if self._spread > 0 else 1.0)
 
     def separates(self, column: int, level: int) -> bool:
         """Return whether the trials separate the effect of a level from those of all other choices."""

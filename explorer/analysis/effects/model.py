@@ -31,6 +31,7 @@ WIDE = 1e3  # prior variance of a term that is not shrunk, relative to the varia
 LEVERAGE_POWER = 1.5
 LEAST_NOISE = 1e-7  # relative to the variance of the value; it keeps the matrices invertible
 ITERATIONS = 40
+LEAST_VARIANCE = 1e-200  # of a value; the inverse of a smaller one, times the terms, overflows
 TOLERANCE = 1e-6  # relative, of the loss; with less the answers differ in the fifth digit
 
 
@@ -149,7 +150,7 @@ class _Likelihood:
     """
 
     def __init__(self, columns: np.ndarray, value: np.ndarray, weight: np.ndarray, terms: Terms):
-        self.total = max(float(value.var()), 1e-300)
+        self.total = max(float(value.var()), LEAST_VARIANCE)
         self.prior = np.full(columns.shape[1], WIDE * self.total)
         self._groups, choices = terms.groups[1:], len(terms.groups) - 1 - len(terms.pairs)
         self._gram, self._projected = columns.T @ (weight[:, None] * columns), columns.T @ (weight * value)
@@ -182,8 +183,14 @@ class _Likelihood:
 
         bounds = [(value - 14.0, value + 7.0) for value in self.usual]
         bounds[0] = (float(np.log(least_noise)), bounds[0][1])
-        options = {"maxiter": ITERATIONS, "ftol": TOLERANCE}
-        found = minimize(self._loss, self.usual, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        found = minimize(
+            self._loss,
+            self.usual,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": ITERATIONS, "ftol": TOLERANCE},
+        )
         best: np.ndarray = found.x
         return best
 

@@ -37,11 +37,13 @@ class Population:
         codes: (networks, factors) their answers; -1 if a choice is not asked.
         costs: (draws, networks) the base-10 logarithm of their cost; one draw if the costs are known.
         note: What should be known of it; empty if there is nothing to say.
+        sampled: Whether it is a sample of a larger space, in which few networks have their counterparts.
     """
 
     codes: np.ndarray
     costs: np.ndarray
     note: str = ""
+    sampled: bool = False
 
     @property
     def cost(self) -> np.ndarray:
@@ -63,12 +65,12 @@ def population_of(networks: Networks, space: Space | None) -> Population:
         cost = np.log10([cost for _, cost in listed])
         seen = [all(text in networks.seen.get(name, ()) for name, text in choices.items()) for choices, _ in listed]
         if sum(seen) >= MIN_KEPT * len(seen) > 0:
-            return _within(networks, codes[seen], cost[None, seen])
+            return _within(networks, codes[seen], cost[None, seen], sampled=len(listed) >= MAX_NETWORKS)
     combinations = _combinations(networks)
     if combinations is not None:
         costs, error = _costs(networks, combinations)
         if error <= MAX_COST_ERROR:
-            return _within(networks, combinations, costs)
+            return _within(networks, combinations, costs, sampled=len(combinations) >= MAX_NETWORKS)
     reason = "which choices exist under which others" if combinations is None else "the costs of untrained networks"
     return Population(
         networks.codes,
@@ -77,10 +79,10 @@ def population_of(networks: Networks, space: Space | None) -> Population:
     )
 
 
-def _within(networks: Networks, codes: np.ndarray, costs: np.ndarray) -> Population:
+def _within(networks: Networks, codes: np.ndarray, costs: np.ndarray, sampled: bool) -> Population:
     cost = costs.mean(axis=0)
     inside = (cost >= networks.cost.min() - 1e-9) & (cost <= networks.cost.max() + 1e-9)
-    return Population(codes[inside], costs[:, inside])
+    return Population(codes[inside], costs[:, inside], sampled=sampled)
 
 
 def _combinations(networks: Networks) -> np.ndarray | None:
