@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from explorer.analysis.effects import EffectModel
+from explorer.analysis.effects.contrast import Contrasts
 from explorer.records import TrialRecord
 
 
@@ -84,3 +85,19 @@ def test_a_level_without_networks_has_no_effect_under_another():
     ]  # fmt: skip
     found = EffectModel(rows).conditional_effects("order", "attn")
     assert {(each.other_level, each.effect is None) for each in found} == {("x", False), ("y", True)}
+
+
+def test_one_fit_answers_all_questions(records, monkeypatch):
+    """The model is fitted once for effects, curves, interactions and effects under each level of another choice."""
+    fits = []
+
+    def counted(*given):
+        fits.append(given)
+        return Contrasts(*given)
+
+    monkeypatch.setattr("explorer.analysis.effects.effect_model.Contrasts", counted)
+    model = EffectModel(records)
+    assert not fits
+    assert model.effects() and model.curves("order") and model.interactions()
+    assert model.conditional_effects("order", "attn")
+    assert len(fits) == 1

@@ -12,6 +12,7 @@ from explorer.analysis.effects.curves import LevelCurve, level_curves
 from explorer.analysis.effects.effect import Effect, Interaction
 from explorer.analysis.effects.estimate import level_effects
 from explorer.analysis.effects.interactions import pair_interactions
+from explorer.analysis.effects.one_thread import one_thread
 from explorer.analysis.effects.population import Space, population_of
 from explorer.analysis.quantities import is_maximised
 from explorer.errors import StudyError
@@ -71,7 +72,10 @@ class EffectModel:
             StudyError: The factor is unknown, or has only one level.
         """
         wanted = wanted_factors(self._known, self._networks, factor)
-        return level_effects(self._contrasts, wanted, self._maximised, self._cost) if wanted else []
+        if not wanted:
+            return []
+        with one_thread():
+            return level_effects(self._contrasts, wanted, self._maximised, self._cost)
 
     def interactions(self, factor: str | None = None) -> list[Interaction]:
         """Return for each two choices by how much the effect of one differs between the levels of the other.
@@ -83,7 +87,10 @@ class EffectModel:
             StudyError: As ``effects``.
         """
         wanted = wanted_factors(self._known, self._networks, factor)
-        return pair_interactions(self._contrasts, wanted) if len(self._networks.factors) > 1 else []
+        if len(self._networks.factors) < 2:
+            return []
+        with one_thread():
+            return pair_interactions(self._contrasts, wanted)
 
     def conditional_effects(self, factor: str, other: str) -> list[ConditionalEffect]:
         """Return the effect of each level of a choice under each level of another one; the most frequent levels first.
@@ -92,7 +99,8 @@ class EffectModel:
             factor: The choice whose effect is wanted.
             other: The other choice.
         """
-        return conditional_effects(self._contrasts, factor, other)
+        with one_thread():
+            return conditional_effects(self._contrasts, factor, other)
 
     def curves(self, factor: str) -> list[LevelCurve]:
         """Return the objective over cost for each level of a choice, the most frequent level first.
@@ -100,7 +108,8 @@ class EffectModel:
         Args:
             factor: The choice.
         """
-        return level_curves(self._contrasts, factor, self._maximised)
+        with one_thread():
+            return level_curves(self._contrasts, factor, self._maximised)
 
 
 def choice_effects(

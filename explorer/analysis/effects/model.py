@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no annotations
 
+from explorer.analysis.effects.one_thread import one_thread
 from explorer.analysis.effects.terms import Terms
 
 # The prior of the variances: medians, and standard deviations of their logarithms.
@@ -65,9 +65,7 @@ class ChoiceModel:
         self.terms = Terms(counts)
         columns, centre = self.terms.of(codes), float(value.mean())
         likelihood = _Likelihood(columns, value - centre, weight, self.terms)
-        with ThreadpoolController().limit(
-            limits=1, user_api="blas"
-        ):  # many small matrices: threads wait for each other
+        with one_thread():
             logs = likelihood.most_likely(least_noise)
             self.covariance, self.mean = likelihood.posterior(logs)
         self.noise = likelihood.variances(logs)[0]
