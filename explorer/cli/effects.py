@@ -24,7 +24,7 @@ from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted
 
 if TYPE_CHECKING:  # the functions import it when they are called
-    from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Narrowing, Paired
+    from explorer.analysis.effects import Effect, EffectModel, EqualCost, Frontier, Interaction, Narrowing, Paired
     from explorer.study.events import Progress
     from explorer.study.pairs.run import Pairs
 
@@ -93,24 +93,22 @@ def effects(
 
 def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
     """Print the effects, or the interactions."""
-    from explorer.analysis.effects import interactions
-
-    found = interactions(study.trials(full=False), y, x, factor) if between else []
+    model = _fit(study, x, y)
     if as_json:
-        print_json([each.to_json() for each in (found if between else _effects(study, x, y, factor))])
+        print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
         return
-    _print_effects(_effects(study, x, y, factor), x, y)
+    _print_effects(model.effects(factor), x, y)
     if between:
-        _print_interactions(found, y)
+        _print_interactions(model.interactions(factor), y)
 
 
-def _effects(study: Study, x: str, y: str, factor: str | None) -> Sequence[Effect]:
-    from explorer.analysis.effects import choice_effects
+def _fit(study: Study, x: str, y: str) -> EffectModel:
+    from explorer.analysis.effects import EffectModel
     from explorer.study.space_networks import space_networks
 
     records = study.trials(full=False)
     maximised = {"max": True, "min": False}.get(study.objectives.get(y, ""))
-    return choice_effects(records, y, x, factor, maximised=maximised, space=space_networks(study, records, x))
+    return EffectModel(records, y, x, maximised=maximised, space=space_networks(study, records, x))
 
 
 def _require_pairs() -> None:
@@ -140,7 +138,7 @@ def _run_pairs(
         found = run_pairs(
             study, pairs, factor=factor, x=x, y=y, before=before, progress=lambda event: shown[0](event), **options
         )
-    estimated = [] if options["dry_run"] else _effects(study, x, y, factor)
+    estimated = [] if options["dry_run"] else _fit(study, x, y).effects(factor)
     if as_json:
         print_json(_pairs_json(found, estimated))
     else:

@@ -6,8 +6,8 @@ All are pure functions of the records of a study.
 from __future__ import annotations
 
 from explorer.analysis.effects.answers import comparable, levels_of, quantity, varying_choices
-from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Interaction, Paired
-from explorer.analysis.effects.estimate import choice_effects, interactions
+from explorer.analysis.effects.effect import Answer, Effect, EqualCost, Frontier, Interaction, Paired
+from explorer.analysis.effects.effect_model import EffectModel, choice_effects, interactions
 from explorer.analysis.effects.proposed_pairs import (
     Narrowing,
     Proposal,
@@ -17,7 +17,9 @@ from explorer.analysis.effects.proposed_pairs import (
 )
 
 __all__ = [
+    "Answer",
     "Effect",
+    "EffectModel",
     "EqualCost",
     "Frontier",
     "Interaction",

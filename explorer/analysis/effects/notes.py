@@ -35,12 +35,14 @@ def not_separated_note(factor: str) -> str:
 
 def pairs_note(factor: str, pairs: int) -> str:
     """Return the note on a level with too few pairs."""
-    return f"{pairs} trained pairs differ only in {factor}, {MIN_PAIRS} are needed; {TRAIN_PAIRS}"
+    counted = "1 trained pair differs" if pairs == 1 else f"{pairs} trained pairs differ"
+    return f"{counted} only in {factor}, {MIN_PAIRS} are needed; {TRAIN_PAIRS}"
 
 
 def few_networks_note(level: str, trials: int) -> str:
     """Return the note on a level with few networks."""
-    return f"only {trials} trained networks have {level}: the answers rest on the model" if trials <= FEW else ""
+    counted = "1 trained network has" if trials == 1 else f"{trials} trained networks have"
+    return f"only {counted} {level}: the answers rest on the model" if trials <= FEW else ""
 
 
 def no_range_note(networks: Networks, population: Population, column: int, level: int, cost: str) -> str:

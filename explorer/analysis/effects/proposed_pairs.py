@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.analysis.effects.answers import Networks, codes_of, wanted_factors
+from explorer.analysis.effects.answers import Networks, codes_of, compared, wanted_factors
 from explorer.analysis.effects.contrast import CONFIDENCE, Contrasts
-from explorer.analysis.effects.estimate import compared
-from explorer.analysis.effects.paired import MIN_PAIRS, pair_weights
+from explorer.analysis.effects.paired import MIN_PAIRS, pair_weights, paired_terms
 from explorer.analysis.effects.population import Space, population_of
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
@@ -237,10 +236,11 @@ class _Forecast:
         self._effects = [(column, level) for column in wanted for level in range(1, self._networks.counts[column])]
         model = contrasts.model
         self._covariances = {column: model.covariance_to_expect(model.terms.of_choice(column)) for column in wanted}
-        self._wanted = [
-            pair_weights(contrasts.population.codes, column, level)[0] @ contrasts.columns
-            for column, level in self._effects
-        ]
+        everything, nothing = np.arange(len(contrasts.columns)), np.zeros(contrasts.columns.shape[1])
+        self._wanted = []
+        for effect in self._effects:
+            terms = paired_terms(contrasts, everything, *effect)
+            self._wanted.append(nothing if terms is None else terms)
         self._codes = self._networks.codes
 
     def terms(self, codes: np.ndarray) -> np.ndarray:
@@ -290,7 +290,7 @@ class _Forecast:
         low, high = self._contrasts.estimate_terms(wanted, group).ci95
         _, covariance = model.without_shrinkage(group)
         before, variance = (high - low) / 2, float(wanted @ covariance @ wanted)
-        lack = 1 + model.lack_of_fit(wanted, covariance) / variance if variance > 0 else 1.0
+        lack = model.unshrunk_variance(wanted, group) / variance if variance > 0 else 1.0
         ahead = float(wanted @ self._covariances[column] @ wanted) * min(lack, MAX_LACK_OF_FIT)
         added = len(self._codes) - len(self._networks.codes)
         after = float(stdtrit(model.free + added, 0.5 + CONFIDENCE / 2)) * math.sqrt(max(ahead, 0.0))
