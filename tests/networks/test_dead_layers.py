@@ -134,6 +134,29 @@ def test_live_ops_compute_what_all_ops_compute(names):
     assert torch.allclose(given, found)
 
 
+FORMS = (
+    "zero + relu",
+    "conv3x3 zero cat",
+    "zero gate(b=-2)",
+    "conv1x1 bn zero conv1x1 bn +",
+    "maxpool2x2 zero bn + relu",
+)
+
+
+@pytest.mark.parametrize("block", FORMS)
+def test_files_of_a_network_with_zeros_give_the_same_network(block):
+    """The space file of a network with zeros is that network, and its generated code computes the same."""
+    made = only(block=block)
+    written = parse_space(space_text(made))
+    assert written.architecture(0) == made and written.warnings == ()
+    built, code = explorer.build(made).eval(), {}
+    exec(write_code(made).text, code)
+    generated = code["Network"]().eval()
+    generated.load_state_dict(built.state_dict())
+    image = torch.randn(2, *made.input)
+    assert torch.allclose(generated(image), built(image), atol=1e-5)
+
+
 def test_other_forms_of_an_architecture_agree():
     """JSON, generated code, the drawing and the space file of a network have no dead layers."""
     made = only(stages=ONE_STAGE, block="conv3x3 bn zero + relu")

@@ -177,6 +177,13 @@ def test_the_input_that_counts_is_the_one_in_use():
     assert [lint.name for lint in space().with_input((32, 32, 3), 10).warnings] == ["input-order"]
 
 
+def test_blocks_that_always_shrink_have_no_shortcut_of_the_same_shape():
+    """A pool without a size is a branch in blocks that shrink the map, and nothing in the others of the stage."""
+    one, two = "{blocks: 1, width: 8, stride: 2}", "{blocks: 2, width: 8, stride: 2}"
+    assert space(block="avgpool +", stages=one).warnings == ()
+    assert [lint.name for lint in space(block="avgpool +", stages=two).warnings] == ["nothing-before-merge"]
+
+
 # Choice points
 
 

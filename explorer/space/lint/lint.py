@@ -6,7 +6,7 @@ file silences it by its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from explorer.networks.architecture import Architecture
@@ -177,12 +177,19 @@ class _Finder:
                 yield copied.place, f"{message} and have none", f"write the layers out in the {part}"
 
     def _paths(self) -> Iterator[tuple[int, StageRule, Path]]:
-        """Yield the paths of all blocks, with the number of the stage."""
+        """Yield the paths of the blocks that can keep their shape, with the number of the stage."""
         for number, stage in enumerate(self.grammar.stages, 1):
             reader = PathReader(self.grammar.rules, stage.shortcuts)
-            for block in dict.fromkeys((stage.first, stage.block)):
+            for block in self._shape_keeping(number, stage):
                 for path in reader.paths(block):
                     yield number, stage, path
+
+    def _shape_keeping(self, number: int, stage: StageRule) -> Iterable[Node]:
+        """Return the blocks of a stage that can keep their shape: not those that always have a stride."""
+        strides, counts = (constants(value, self.grammar.rules) for value in (stage.stride, stage.blocks))
+        has_stride = min(strides, default=0) > 1 and (number == 1 or self.grammar.transition is None)
+        has_others = max(counts, default=2) > 1
+        return dict.fromkeys([stage.first] * (not has_stride) + [stage.block] * has_others)
 
     def _nodes(self) -> Iterator[Node]:
         return reachable(self.grammar.rules, self.grammar.roots)
