@@ -139,7 +139,7 @@ FORMS = (
     "conv3x3 zero cat",
     "zero gate(b=-2)",
     "conv1x1 bn zero conv1x1 bn +",
-    "maxpool2x2 zero bn + relu",
+    "maxpool3x3 zero bn + relu",
 )
 
 
