@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
+from operator import is_
 from typing import Any
 
 from explorer.errors import ArchitectureError
@@ -82,12 +83,9 @@ class Architecture:
                 f"the head has the output {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
             )
         object.__setattr__(self, "output", output)
-        live = tuple(placed.block for placed in self.blocks())
-        if any(block is not given for block, given in zip(live, self._given_blocks())):
+        live = [segment.block for segment in self.segments if type(segment) is PlacedBlock]
+        if not all(map(is_, live, chain.from_iterable([stage.blocks for stage in self.stages]))):
             object.__setattr__(self, "stages", tuple(self._live_stages(live)))
-
-    def _given_blocks(self) -> Iterator[Block]:
-        return chain.from_iterable(stage.blocks for stage in self.stages)
 
     def _live_stages(self, blocks: Iterable[Block]) -> Iterator[Stage]:
         """Yield the stages with the blocks replaced by ``blocks``."""

@@ -21,6 +21,9 @@ from explorer.networks.ops.zero import Zero
 NO_SHORTCUT = (Scale(0.0),)
 
 
+_MAY_MAKE_ZEROS = frozenset((Zero, Scale))
+
+
 def makes_zeros(op: Op) -> bool:
     """Return whether the output of ``op`` is zero for every input."""
     return isinstance(op, Zero) or (isinstance(op, Scale) and op.factor == 0)
@@ -39,7 +42,10 @@ def without_dead_layers(block: Block, x: TensorShape) -> Block:
     Raises:
         ArchitectureError: A shape does not fit.
     """
-    if block.shortcut is None or not any(map(makes_zeros, (*block.branch, *block.shortcut))):
+    if block.shortcut is None:
+        return block
+    ops = block.branch + block.shortcut
+    if _MAY_MAKE_ZEROS.isdisjoint(map(type, ops)) or not any(map(makes_zeros, ops)):
         return block
     pre = block.branch[: block.shared]
     if any(map(makes_zeros, pre)):  # the whole block is zero, as in a plain block
