@@ -19,9 +19,7 @@ from explorer.networks.ops.zero import Zero
 # The shortcut that is multiplied by 0 in Table 1 of He et al. 2016. It has no dead layers, so it is kept: digests of
 # published networks do not change.
 NO_SHORTCUT = (Scale(0.0),)
-
-
-_MAY_MAKE_ZEROS = frozenset((Zero, Scale))
+_MAY_MAKE_ZEROS = frozenset((Zero, Scale))  # a quick test of most blocks
 
 
 def makes_zeros(op: Op) -> bool:
@@ -62,7 +60,7 @@ def without_dead_layers(block: Block, x: TensorShape) -> Block:
         return Block(alone, after=block.after, shortcut=None)
     if is_zero(shortcut) and isinstance(block.merge, Add) and block.shortcut != NO_SHORTCUT:
         return Block(pre + branch, after=block.after, shortcut=None)
-    return replace(block, branch=pre + branch, shortcut=block.shortcut if is_zero(shortcut) else shortcut)
+    return replace(block, branch=pre + branch, shortcut=NO_SHORTCUT if block.shortcut == NO_SHORTCUT else shortcut)
 
 
 def live_ops(ops: Iterable[Op], x: TensorShape) -> tuple[Op, ...]:

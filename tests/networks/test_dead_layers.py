@@ -49,6 +49,10 @@ SAME_NETWORK = {
         {"stages": STRIDED, "block": "conv1x1 bn + relu", "shortcut": "{changed: none}"},
     ),
     "a gate": ({"block": "zero gate(b=-3)"}, {"block": "shortcut_gate(b=-3) +", "shortcut": "{same: none}"}),
+    "the shortcut of a cat": (
+        {"block": "conv3x3 cat", "shortcut": "{same: conv3x3 zero}"},
+        {"block": "conv3x3 cat", "shortcut": "{same: zero}"},
+    ),
     "channels of a cat": (
         {"block": "conv3x3 bn zero cat"},
         {"block": "subsample(s=1, out=in + w) +", "shortcut": "{same: none, changed: none}"},
@@ -184,6 +188,10 @@ def test_an_architecture_of_an_earlier_version_is_read():
     ("sections", "message"),
     [
         ({"shortcut": "{changed: none}", "block": "conv3x3 bn + | zero +"}, "the branch is zero and the block has no"),
+        (
+            {"shortcut": "{same: conv3x3 zero}", "block": "zero bn + relu"},
+            "stage 1: the branch and the shortcut are zero",
+        ),
         ({"block": "conv3x3 bn + zero"}, "stage 1, after the merge: 'zero' is allowed only before the merge"),
         ({"stem": "conv3x3(8) zero(out=8)"}, "the stem: 'zero' is allowed only before the merge of a block"),
         ({"head": "gap zero(out=16) fc"}, "the head: 'zero' is allowed only before the merge of a block"),

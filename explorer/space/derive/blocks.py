@@ -252,12 +252,12 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
         raise Fault(branch.merge_place, f"{resolver.with_choices()}{where}: {error}") from None
-    if shortcut is None and any(isinstance(op, Zero) for op in branch.ops):
+    if all(any(isinstance(op, Zero) for op in ops) for ops in (branch.ops, shortcut) if ops is not None):
+        zeros = "is zero and the block has no shortcut" if shortcut is None else "and the shortcut are zero"
         raise Fault(
             branch.merge_place,
-            f"{resolver.with_choices()}{where}: the branch is zero and the block has no shortcut, so no image would"
-            " reach the output; give it a shortcut, as in changed: conv1x1 bn, or open the stage with a block without"
-            " zero (first: ...)",
+            f"{resolver.with_choices()}{where}: the branch {zeros}, so no image would reach the output; give it a"
+            " shortcut, as in changed: conv1x1 bn, or open the stage with a block without zero (first: ...)",
         )
     after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
     _require_no_zero(after, branch.merge_place, f"{resolver.with_choices()}{where}, after the merge")
