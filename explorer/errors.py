@@ -149,6 +149,7 @@ SYNONYMS = {
     **dict.fromkeys(("adaptiveavgpool2d", "globalavgpool", "globalaveragepooling"), "gap"),
     **dict.fromkeys(("swish",), "silu"),
     **dict.fromkeys(("squeezeexcitation", "seblock"), "se"),
+    **dict.fromkeys(("zeroize", "zeros", "zeroop"), "zero"),
 }
 
 

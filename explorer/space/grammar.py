@@ -82,6 +82,9 @@ class Group(Node):
         return self.items
 
 
+IDENTITY = Group(())  # the default of ``shortcut.same``: no other node is this object
+
+
 @dataclass(eq=False, slots=True)
 class Alternatives(Node):
     """One of several layers or one of several values."""
@@ -293,7 +296,8 @@ class StageRule:
         dilation: The dilation, the variable ``d``.
         block: Every block but the first.
         first: The block that opens the stage.
-        shortcuts: Rule name -> the shortcuts of blocks derived through that rule; the general ones under "".
+        shortcuts: Rule name -> the shortcuts of blocks derived through that rule, for rules that the stage's blocks
+            use; the general ones under "".
         place: The place of the stage in the file.
     """
 
@@ -316,6 +320,11 @@ class StageRule:
         """The expressions of all its shortcuts."""
         return tuple(part for shortcut in self.shortcuts.values() for part in shortcut.parts)
 
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """All its expressions."""
+        return (*self.numbers, self.block, self.first, *self.shortcut_parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Grammar:
@@ -335,6 +344,8 @@ class Grammar:
         rules: Rule name -> expression.
         points: All choice points.
         limits: The bounds on costs in a search.
+        places: The places of sections (``input``) and rules (``grammar.attn``) in the file.
+        allowed: The names of the warnings that the file silences.
     """
 
     name: str
@@ -350,6 +361,14 @@ class Grammar:
     rules: Mapping[str, Node]
     points: tuple[Point, ...]
     limits: tuple[Limit, ...]
+    places: Mapping[str, Place]
+    allowed: frozenset[str]
+
+    @property
+    def roots(self) -> list[Node]:
+        """The expressions that networks are made of."""
+        between = [] if self.transition is None else [self.transition]
+        return [self.stem, *between, *(root for stage in self.stages for root in stage.roots), self.head]
 
     def error(self, message: str, place: Place = (1, 1)) -> SpaceError:
         """Return the error with this file's name and the place."""

@@ -24,6 +24,7 @@ from explorer.space.derive.layers import Program
 from explorer.space.grammar import Grammar
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
+from explorer.space.lint.lint import Lint, find_lints
 from explorer.space.shipped import find_space
 from explorer.space.validate import validate
 from explorer.system.files import read_regular
@@ -119,6 +120,11 @@ class SearchSpace(Grammar):
         """Parse the text again. Earlier versions pickled further attributes, which are not needed."""
         grammar, _ = parse_grammar(state["text"].encode(), state["source"])
         vars(self).update(vars(grammar), **{name: state[name] for name in PICKLED})
+
+    @cached_property
+    def warnings(self) -> tuple[Lint, ...]:
+        """What is valid but probably not meant, by its place in the file, without what the file allows."""
+        return find_lints(self, lambda: self.architecture(0))
 
     def count(self) -> int:
         """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.

@@ -10,10 +10,11 @@ from explorer.networks.block import Block
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Add, Gate, Merge
+from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 
-CONVS = (Conv, DepthwiseConv)
+CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
 
 
@@ -120,7 +121,7 @@ def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
 
 
 def _stride_carrier(layers: Sequence[Layer]) -> int | None:
-    """Return the conv that has the stride.
+    """Return the conv that has the stride; ``zero`` counts as one with a kernel larger than 1.
 
     None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
     """
@@ -132,7 +133,8 @@ def _stride_carrier(layers: Sequence[Layer]) -> int | None:
             return None
         if layer.what in CONVS:
             first = index if first is None else first
-            large = index if large is None and (layer.kernel or 1) > 1 else large
+            is_large = layer.what is Zero or (layer.kernel or 1) > 1
+            large = index if large is None and is_large else large
     return first if large is None else large
 
 
@@ -144,7 +146,7 @@ def bind_head(
     Raises:
         Fault: Also if the head does not have one output per class.
     """
-    ops, y = bind(layers, x, width, 1, classes, "the head", bound=bound)
+    ops, y = bind_path(layers, x, width, 1, classes, "the head", bound)
     if y != (classes, 1, 1):
         place = layers[-1].place if layers else (1, 1)
         raise Fault(place, f"the head has the output {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
@@ -250,8 +252,41 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
         raise Fault(branch.merge_place, f"{resolver.with_choices()}{where}: {error}") from None
+    if all(any(isinstance(op, Zero) for op in ops) for ops in (branch.ops, shortcut) if ops is not None):
+        zeros = "is zero and the block has no shortcut" if shortcut is None else "and the shortcut are zero"
+        raise Fault(
+            branch.merge_place,
+            f"{resolver.with_choices()}{where}: the branch {zeros}, so no image would reach the output; give it a"
+            " shortcut, as in changed: conv1x1 bn, or open the stage with a block without zero (first: ...)",
+        )
     after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
+    _require_no_zero(after, branch.merge_place, f"{resolver.with_choices()}{where}, after the merge")
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
+
+
+def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
+    """Raise Fault if ``zero`` is among ops that every image passes."""
+    if any(isinstance(op, Zero) for op in ops):
+        raise Fault(place, f"{where}: 'zero' is allowed only before the merge of a block, and in its shortcut")
+
+
+def bind_path(
+    layers: Sequence[Layer],
+    x: TensorShape,
+    width: int,
+    stride: int,
+    classes: int,
+    where: str,
+    bound: Bound | None = None,
+) -> BoundOps:
+    """Return the ops of a stem, a transition or a head. See ``bind``.
+
+    Raises:
+        Fault: Also if one of them is ``zero``.
+    """
+    ops, y = bind(layers, x, width, stride, classes, where, bound=bound)
+    _require_no_zero(ops, layers[0].place if layers else (1, 1), where)
+    return ops, y
 
 
 def _split_at_merge(layers: list[Layer]) -> tuple[list[Layer], Layer, list[Layer]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import ExplorerError, Problem, did_you_mean
 from explorer.networks.ops.base import TensorShape
-from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, point_of, walk
+from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
 from explorer.space.language.checks import Checks
 from explorer.space.language.names import VARIABLES, is_reserved
 from explorer.space.language.sections import (
@@ -23,6 +24,7 @@ from explorer.space.language.sections import (
 )
 from explorer.space.language.values import numeric_rules
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping, read_yaml
+from explorer.space.lint.names import LINTS
 
 KEYS = (
     "name",
@@ -38,6 +40,7 @@ KEYS = (
     "grammar",
     "vary",
     "limits",
+    "allow",
 )
 REQUIRED = ("input", "classes", "stem", "stages", "block", "head")
 MAX_RULES = 2_000
@@ -67,9 +70,10 @@ def parse_grammar(data: bytes, source: str) -> Parsed:
 
 
 def content(text: str) -> str:
-    """Return the content of a space file as JSON, without comments, blanks and the texts ``name`` and ``about``.
+    """Return the content of a space file as JSON, without comments and blanks.
 
-    ``input`` and ``classes`` are left out: a data set may have replaced them.
+    ``name``, ``about`` and ``allow`` are left out, since they change no network, and ``input`` and ``classes``, since a
+    data set may have replaced them.
     """
 
     def plain(node: Entry) -> object:
@@ -80,7 +84,7 @@ def content(text: str) -> str:
         return {key.text: plain(value) for key, value in node.items}
 
     root = read_yaml(text.encode(), Problems(""))
-    left_out = ("name", "about", "input", "classes")
+    left_out = ("name", "about", "input", "classes", "allow")
     kept = {key.text: plain(value) for key, value in root.items if key.text not in left_out}
     return json.dumps(kept, sort_keys=True)  # the order of the keys has no meaning
 
@@ -116,13 +120,14 @@ class _Reader:
         between = None if transition is None else sections.expression(transition, "transition")
         shortcuts = read_shortcuts(sections, self.entries.get("shortcut"), default_shortcuts())
         stages = read_stages(sections, self.entries.get("stages"), block, shortcuts)
-        limits = self._limits()
+        limits, allowed = self._limits(), self._allowed()
         checks.depths()
         checks.arguments()
         if not sections.has_gaps:
             checks.sizes(stem, head, between, stages)
         if sections.has_gaps or not checks.merges(stages):
             self.problems.check()
+        stages = tuple(map(self._with_used_shortcuts, stages))
         title = self.entries.get("name")
         about = self.entries.get("about")
         return Grammar(
@@ -137,8 +142,11 @@ class _Reader:
             head=head,
             stages=stages,
             rules=sections.rules,
-            points=self._points(),
+            points=self._points(stem, head, between, stages),
             limits=limits,
+            places={key.text: (key.line, key.column) for key, _ in self.root.items}
+            | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
+            allowed=allowed,
         )
 
     # Sections
@@ -240,9 +248,33 @@ class _Reader:
                 self.problems.add(value, str(error))
         return tuple(limits)
 
-    def _points(self) -> tuple[Point, ...]:
+    def _allowed(self) -> frozenset[str]:
+        node = self.entries.get("allow")
+        if node is None:
+            return frozenset()
+        names = node.items if isinstance(node, Sequence) else [node]
+        for name in names:
+            text = name.text if isinstance(name, Scalar) else ""
+            if text not in LINTS:
+                known = f"; the names are {', '.join(LINTS)}"
+                self.problems.add(name, f"unknown warning {text[:64]!r} in allow{did_you_mean(text, LINTS) or known}")
+        return frozenset(name.text for name in names if isinstance(name, Scalar))
+
+    def _with_used_shortcuts(self, stage: StageRule) -> StageRule:
+        """Leave out the shortcuts of rules that the stage's blocks do not use."""
+        nodes = reachable(self.sections.rules, [stage.block, stage.first])
+        used = {"", *(node.name for node in nodes if isinstance(node, Reference))}
+        return replace(stage, shortcuts={name: each for name, each in stage.shortcuts.items() if name in used})
+
+    def _points(
+        self, stem: Node, head: Node, transition: Node | None, stages: tuple[StageRule, ...]
+    ) -> tuple[Point, ...]:
+        """Return the points that networks can have, in the order of the file."""
+        roots = [stem, head, *([] if transition is None else [transition])]
+        roots += [root for stage in stages for root in stage.roots]
+        used = {point_of(node) for node in reachable(self.sections.rules, roots)}
         found = (point_of(node) for tree, _ in self.sections.trees for node in walk(tree))
-        return tuple(dict.fromkeys(point for point in found if point is not None))
+        return tuple(dict.fromkeys(point for point in found if point is not None and point in used))
 
 
 def parse_shape(text: str) -> TensorShape:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from explorer.errors import did_you_mean
 from explorer.networks.ops import registry
-from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
+from explorer.space.grammar import IDENTITY, SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
@@ -106,7 +106,7 @@ def default_shortcuts() -> Shortcuts:
     """Return the identity for blocks that keep their shape, and ``conv1x1 bn`` for the others."""
     conv, norm = registry.by_spelling["conv"], registry.by_spelling["bn"]
     projection = Group((OpItem(conv, 1, (), (1, 1)), OpItem(norm, None, (), (1, 1))))
-    return {"": ShortcutRule(Group(()), projection, "input")}
+    return {"": ShortcutRule(IDENTITY, projection, "input")}
 
 
 def read_shortcuts(
