@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from explorer.analysis.limits import Limit
-from explorer.errors import Problem, SpaceError
+from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 
@@ -152,10 +152,17 @@ class Copied(Node):
 
 @dataclass(eq=False, slots=True)
 class Broken(Node):
-    """A part with an error that is already reported. Parts that depend on it raise the same error."""
+    """A part with an error that is already reported. Parts that depend on it raise the same error.
+
+    Attributes:
+        place: Its place in the file.
+        message: The error.
+        edits: Edits of the expression that may fix it.
+    """
 
     place: Place
     message: str
+    edits: tuple[Edit, ...] = ()
 
 
 # Values: nodes that represent numbers and words.
@@ -353,4 +360,6 @@ class Grammar:
 
     def error(self, message: str, place: Place = (1, 1)) -> SpaceError:
         """Return the error with this file's name and the place."""
-        return SpaceError([Problem(self.source, *place, message)])
+        lines = self.text.split("\n", place[0])
+        excerpt = lines[place[0] - 1].rstrip("\r") if place[0] <= len(lines) else ""
+        return SpaceError([Problem(self.source, *place, message, excerpt)])

@@ -16,6 +16,8 @@ VARIABLES = {
     "i": "the number of the block in the network, from 1",
     "n": "the number of blocks in the network",
 }
+# Usual values of arguments that have no default, for suggestions.
+USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-6", "slope": "0.01"}
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 

@@ -103,10 +103,12 @@ class _Reader:
         sections = self.sections
         checks = Checks(sections, self.root, self.entries)
         rules = self._rules()
-        sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
+        self._set_numeric(rules)
+        rules = {name: sections.in_language(scalar, name, "rule") for name, scalar in rules.items()}
+        self._set_numeric(rules)
         self._vary()
         for name, scalar in rules.items():
-            sections.rules[name] = sections.expression(scalar, name, numeric=sections.names.rules[name])
+            sections.rules[name] = sections.tree(scalar, name, numeric=sections.names.rules[name])
         checks.cycles(rules)
         shape, classes = self._input(), self._classes()
         stem = self._required("stem", copied="post")
@@ -141,6 +143,10 @@ class _Reader:
             limits=limits,
         )
 
+    def _set_numeric(self, rules: dict[str, Scalar]) -> None:
+        """Note which rules are numeric."""
+        self.sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
+
     # Sections
 
     def _required(self, key: str, copied: str = "") -> Node:
@@ -160,16 +166,17 @@ class _Reader:
             self.problems.add(node, f"{len(node.items):,} rules; at most {MAX_RULES:,} are allowed")
             self.problems.check()
         rules = {}
+        self.sections.names.rules.update(dict.fromkeys((key.text for key, _ in node.items), False))
         for key, value in node.items:
             name = key.text
             if fault := self._name_fault(name):
                 self.problems.add(key, f"{name[:80]!r} cannot name a rule: {fault}")
+                del self.sections.names.rules[name]
                 continue
-            scalar = self.sections.scalar(value, f"the rule {name!r}")
+            scalar = self.sections.text(value, f"the rule {name!r}", "rule")
             if isinstance(scalar, Scalar):
                 rules[name] = scalar
             else:
-                self.sections.names.rules[name] = False
                 self.sections.rules[name] = scalar
         return rules
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,9 +14,13 @@ from explorer.errors import did_you_mean
 from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
+from explorer.space.language.foreign.entries import as_expression
+from explorer.space.language.foreign.numbers import is_negative_difference
+from explorer.space.language.foreign.translate import translate
 from explorer.space.language.names import Names
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping
+from explorer.space.language.source_text import applied
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, expect_mapping
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
 STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
@@ -57,14 +62,61 @@ class Sections:
         self.problems.add(place, message)
         self.has_gaps = True
 
-    def scalar(self, node: Entry, what: str) -> Scalar | Broken:
-        """Return an entry that must be a text; report any other type."""
-        if isinstance(node, Scalar) and node.text.strip():
+    def text(self, node: Entry, what: str, home: str) -> Scalar | Broken:
+        """Return an entry that must be a text; report any other.
+
+        Args:
+            node: The entry. A list or a mapping is reported and translated to an expression.
+            what: What the entry is, for messages.
+            home: Where it is: ``layers`` (a section of layers), ``number`` (a number of a stage) or ``rule``.
+        """
+        if not isinstance(node, Scalar):
+            return self._from_entry(node, what, home)
+        if not node.text.strip():
+            message = f"{what} is empty; write 'none' for no layer at all"
+            self.problems.add(node, message, *([] if home == "number" else [edit_of(self.problems.text, node, "none")]))
+            return Broken((node.line, node.column), message)
+        return node
+
+    def in_language(self, node: Scalar, owner: str, home: str) -> Scalar:
+        """Return a text in the language; report what is foreign in it, and translate it.
+
+        Args:
+            node: The text.
+            owner: The section or the rule.
+            home: Where it is, as in ``text``.
+        """
+        if node.is_translated or not self._is_foreign(node.text, owner, home):
             return node
-        empty = isinstance(node, Scalar)
-        message = f"{what} is empty; write 'none' for no layer at all" if empty else f"{what} must be one expression"
-        self.problems.add(node, message)
-        return Broken((node.line, node.column), message)
+        findings, text = translate(node.text, home, self.names.rules)
+        if not findings:
+            return node
+        edit = edit_of(self.problems.text, node, text)
+        for finding in findings:
+            self.problems.add(node.place(finding.offset), finding.message, *([edit] if finding.edits else []))
+        return replace(node, text=text, places=(node.place(findings[0].offset),), is_translated=True)
+
+    def _from_entry(self, node: Mapping | Sequence, what: str, home: str) -> Scalar | Broken:
+        """Report a list or a mapping in place of an expression, and return the expression that it stands for."""
+        message = f"{what} must be one expression"
+        expression = as_expression(node, home, self.names.rules)
+        if expression is None:
+            self.problems.add(node, message)
+            return Broken((node.line, node.column), message)
+        text = translate(expression, home, self.names.rules).text
+        found = "list" if isinstance(node, Sequence) else "mapping"
+        expected = "alternatives are separated by '|'" if "|" in text else "layers are separated by blanks"
+        place = self.problems.text, node, text
+        self.problems.add(node, f"{message}, found a {found}; {expected}", edit_of(*place))
+        return Scalar(text, node.line, node.column, places=((node.line, node.column),), is_translated=True)
+
+    def _is_foreign(self, text: str, what: str, home: str) -> bool:
+        """Whether a text cannot be read, or is a difference of two numbers below 0, which is meant as a range."""
+        if is_negative_difference(text):
+            return True
+        kinds = {"number": ("number",), "layers": ("layers",), "rule": ("number", "layers")}[home]
+        copied = {"stem": "post", "head": "pre"}.get(what, "")
+        return not any(_can_be_read(text, self.names, kind, copied) for kind in kinds)
 
     def expression(
         self, node: Entry, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
@@ -81,9 +133,16 @@ class Sections:
         Raises:
             SpaceError: If the file's expressions are too long in total.
         """
-        scalar = self.scalar(node, owner)
+        home = "number" if numeric else "layers"
+        scalar = self.text(node, owner, home)
         if isinstance(scalar, Broken):
             return scalar
+        return self.tree(self.in_language(scalar, owner, home), owner, numeric=numeric, copied=copied, least=least)
+
+    def tree(
+        self, scalar: Scalar, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
+    ) -> Node:
+        """Return the tree of a text, see ``expression``."""
         scope = max(self.scopes.get(owner, "network"), least, key=SCOPES.index)
         faults: list[Broken] = []
         tree: Node
@@ -91,15 +150,28 @@ class Sections:
             parser = Parser(scalar.text, self.names, owner, scope, scalar.place, faults, copied)
             tree = parser.value_rule() if numeric else parser.structure_rule()
         except ExpressionError as error:
-            tree = broken = Broken(scalar.place(error.offset), str(error))
+            tree = broken = Broken(scalar.place(error.offset), str(error), error.edits)
             faults.append(broken)
             if isinstance(error, TooManyTokens):
                 self.problems.add(broken.place, broken.message)
                 self.problems.check()
-        for fault in faults:
-            self.problems.add(fault.place, fault.message)
+        if not scalar.is_translated:
+            edits = [edit for fault in faults for edit in fault.edits]
+            whole = edit_of(self.problems.text, scalar, applied(scalar.text, edits)) if edits else None
+            for fault in faults:
+                self.problems.add(fault.place, fault.message, *([whole] if whole and fault.edits else []))
         self.trees.append((tree, scalar))
         return tree
+
+
+def _can_be_read(text: str, names: Names, kind: str, copied: str) -> bool:
+    faults: list[Broken] = []
+    try:
+        parser = Parser(text, Names(names.rules), "", "network", faults=faults, copied=copied)
+        tree = parser.value_rule() if kind == "number" else parser.structure_rule()
+    except ExpressionError:
+        return False
+    return not faults and tree is not None
 
 
 def default_shortcuts() -> Shortcuts:

@@ -1,0 +1,387 @@
+"""Foreign names and calls, such as ``nn.Conv2d(16, 32, 3)``, ``ReLU`` and ``choice([relu, silu])``.
+
+Each detector is a function of a ``Scan`` that yields findings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from explorer.errors import Edit
+from explorer.networks.ops import registry
+from explorer.space.language.foreign import words
+from explorer.space.language.foreign.numbers import spelled_range
+from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
+from explorer.space.language.names import KEYWORDS, USUAL, VARIABLES, find_op, is_reserved
+
+_SIZE = re.compile(r"(\d{1,2})x(\d{1,2})|(?<![a-z0-9])(\d{1,2})$|(?<=[a-z_])(\d{1,2})(?!\d)")
+# Positional arguments of other libraries, by the base of the name; in Keras a conv begins with its filters.
+_TORCH_CONV = ("in", "out", "k", "s", "pad", "d", "g", "bias")
+_KERAS_CONV = ("out", "k", "s", "pad")
+_POOL = ("k", "s", "pad")
+_POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
+_POSITIONAL |= {"relu": ("pad",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
+_DEFAULTS = {"s": "1", "d": "1", "g": "1"}
+
+
+def calls(scan: Scan) -> Iterator[Finding]:
+    """Names that are not of the language, with their arguments."""
+    for index, lexeme in enumerate(scan.lexemes):
+        if lexeme.kind != "name" or _is_known(scan, index) or scan.at(index + 1).text == "=":
+            continue
+        bracket = index + 1 if scan.at(index + 1).text == "(" and scan.touches(index + 1) else -1
+        last = scan.partner.get(bracket, -1)
+        arguments = scan.parts(bracket + 1, last - 1, (",",)) if last > bracket + 1 else []
+        end = scan.at(last).end if last > 0 else lexeme.end
+        finding = _call(scan, index, end, arguments, called=last > 0)
+        if finding:
+            yield finding
+
+
+def _is_known(scan: Scan, index: int) -> bool:
+    name = scan.at(index).text
+    if name in scan.rules or name in KEYWORDS:
+        return True
+    if name in VARIABLES and (scan.in_arguments(index) or scan.home != "layers"):
+        return True
+    try:
+        return find_op(name) is not None
+    except ValueError:
+        return False
+
+
+def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) -> Finding | None:
+    lexeme = scan.at(index)
+    name, word = lexeme.text, words.plain(lexeme.text)
+    found = scan.text[lexeme.start : end]
+    if called and (new := _structure(scan, word, arguments)) is not None:
+        return Finding(lexeme.start, f"{_short(found)}: the language writes {new}", (Edit(lexeme.start, end, new),))
+    if _is_value(scan, index):
+        return _value(scan, lexeme, end, word, arguments, called)
+    if word in words.LEFT_OUT:
+        edit = Edit(_start_with_blanks(scan, index), end, "")
+        return Finding(lexeme.start, f"{name!r} is left out: {words.LEFT_OUT[word]}", (edit,))
+    if word in words.BLOCKS:
+        new = words.BLOCKS[word]
+        return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {new}", (Edit(lexeme.start, end, new),))
+    new = layer(name, arguments)
+    if new is not None:
+        if new == found:
+            return None
+        message = f"unknown name {name!r}"
+        try:
+            find_op(name)
+        except ValueError as error:
+            message = str(error)
+        return Finding(lexeme.start, f"{message}; did you mean {new!r}?", (Edit(lexeme.start, end, new),))
+    if word in words.UNKNOWN or re.sub(r"\d+$", "", word) in words.UNKNOWN:
+        kind = words.UNKNOWN.get(word) or words.UNKNOWN[re.sub(r"\d+$", "", word)]
+        return Finding(lexeme.start, f"unknown name {name!r}: the language has no such {kind}{_instead(kind)}")
+    return None
+
+
+def _instead(kind: str) -> str:
+    """Return the ops that the language has instead."""
+    ops = [spelling for spelling, op in registry.by_spelling.items() if op.role == kind]
+    return f"; it has {', '.join(ops)}" if ops else ""
+
+
+def _start_with_blanks(scan: Scan, index: int) -> int:
+    return scan.at(index - 1).end if index else 0
+
+
+def _short(found: str) -> str:
+    return repr(found if len(found) <= 60 else f"{found[:57]}...")
+
+
+# Structure: calls that stand for choices, repetitions, sequences and merges
+
+
+def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
+    values = _positional(arguments)
+    if values and re.fullmatch(r"[\"'].*[\"']", values[0]) and len(values) > 1:
+        values = values[1:]  # the name of the choice, as in Optuna
+    named = dict(part.split("=", 1) for part in arguments if re.match(r"\w+\s*=[^=]", part))
+    named = {words.plain(key): value.strip() for key, value in named.items()}
+    listed = _listed(values or [v for k, v in named.items() if k in ("choices", "values", "options", "candidates")])
+    if word in words.CHOICES and listed:
+        return _bracketed(" | ".join(listed), scan)
+    if word in words.RANGES and len(listed) in (2, 3) and all(re.fullmatch(r"\d+(\.\d+)?", part) for part in listed):
+        if word == "range":
+            return None if len(listed) == 3 else _bracketed(spelled_range(listed[0], str(int(float(listed[1])) - 1)), scan)
+        step = listed[2] if len(listed) == 3 else named.get("step") or named.get("q")
+        return _bracketed(spelled_range(listed[0], listed[1], step), scan)
+    if word in words.RESIDUALS and listed:
+        return f"{' '.join(listed)} +"
+    if word in words.REPEATS and len(listed) == 2:
+        body, count = listed if listed[1].isdigit() else listed[::-1]
+        return f"({body}){{{count}}}" if count.isdigit() else None
+    if word in words.OPTIONALS and len(listed) == 1:
+        return f"{listed[0]}?" if " " not in listed[0] else f"({listed[0]})?"
+    if word in words.SEQUENCES and listed:
+        return " ".join(listed)
+    if word in ("floor", "int", "ceil", "trunc") and len(listed) == 1 and scan.home != "layers":
+        return f"round({listed[0]}, 1)"
+    return None
+
+
+def _positional(arguments: list[str]) -> list[str]:
+    return [part for part in arguments if not re.match(r"\w+\s*=[^=]", part)]
+
+
+def _listed(values: list[str]) -> list[str]:
+    """Return values; those of a list if it is the only one."""
+    if len(values) == 1 and (inner := re.fullmatch(r"[\[({](.*)[\])}]", values[0])):
+        return Scan(inner[1], "layers", ()).parts(0, len(Scan(inner[1], "layers", ()).lexemes) - 1, (",",))
+    return values
+
+
+def _bracketed(new: str, scan: Scan) -> str:
+    """Return alternatives in brackets, unless they are the whole expression."""
+    whole = re.fullmatch(r"\s*[\w.]+\(.*\)\s*", scan.text) and scan.text.count("(") - scan.text.count("((") >= 0
+    first = next((k for k, lexeme in enumerate(scan.lexemes) if lexeme.text == "("), -1)
+    is_whole = bool(whole) and scan.partner.get(first) == len(scan.lexemes) - 1
+    return new if is_whole or "|" not in new else f"({new})"
+
+
+# Values
+
+
+def _is_value(scan: Scan, index: int) -> bool:
+    """Whether a name is among numbers: in a number of a stage, or in an argument that is not an activation."""
+    if scan.home == "number":
+        return True
+    bracket = scan.outer[index]
+    while bracket >= 0 and scan.caller(bracket) is None:
+        bracket = scan.outer[bracket]
+    if bracket < 0:
+        beside = (scan.at(index - 1).text, scan.at(index + 1).text)
+        return scan.home == "rule" and any(sign in "*/" and sign for sign in beside)
+    caller = scan.caller(bracket)
+    assert caller is not None
+    if scan.at(index - 1).text == "=" and words.ARGUMENTS.get(words.plain(scan.at(index - 2).text)) == "act":
+        return False
+    return is_reserved(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
+
+
+def _value(
+    scan: Scan, lexeme: Lexeme, end: int, word: str, arguments: list[str], called: bool
+) -> Finding | None:
+    name = lexeme.text
+    if called and word in ("int", "floor", "round", "ceil") and len(arguments) == 1:
+        new = f"round({arguments[0]}, 1)"
+    elif called:
+        return None
+    else:
+        short = words.VARIABLES.get(word)
+        boolean = {"true": "1", "false": "0"}.get(word)
+        if short is None and boolean is None:
+            return None
+        if short and scan.home == "number":
+            return None
+        new = boolean or short or ""
+    return Finding(
+        lexeme.start, f"unknown name {name!r}; did you mean {new!r}?", (Edit(lexeme.start, end, new),)
+    )
+
+
+# Layers
+
+
+def layer(name: str, arguments: list[str]) -> str | None:
+    """Return how the language writes a foreign layer; None for an unknown one.
+
+    Args:
+        name: The name, such as ``nn.Conv2d`` or ``conv_bn_relu``.
+        arguments: The texts of its arguments.
+    """
+    word = re.sub(r"^.*\.", "", name)
+    kernel, base = _kernel(word)
+    pair = words.PAIRS.get(words.plain(base))
+    if pair:
+        k = kernel or _named_kernel(arguments) or "3"
+        return f"dwconv{k}x{k} conv1x1" if pair == 1 else f"conv{k}x{k}(d=2)"
+    spelling = words.LAYERS.get(words.plain(word)) or words.LAYERS.get(words.plain(base))
+    if spelling is None and re.fullmatch(r"\d{1,2}x\d{1,2}", word):
+        spelling = "conv"
+    if spelling is None and words.plain(base) in ("pwconv", "pointwise", "pointwiseconv", "conv1by1", "pw", "pwconv2d"):
+        spelling, kernel = "conv", "1"
+    if spelling is None:
+        return _compound(word)
+    is_keras = "2D" in word or "keras" in name or "layers" in name
+    return _spelled(spelling, kernel, arguments, is_keras)
+
+
+def _kernel(word: str) -> tuple[str, str]:
+    """Return the kernel size in a name, "" for none, and the name without it."""
+    plain = re.sub(r"(?i)2d(?![a-z])", "", word)
+    found = re.search(r"(\d{1,2})x(\d{1,2})", plain, re.IGNORECASE) or re.search(r"(?<=[A-Za-z_])(\d{1,2})$", plain)
+    if found is None or (found.lastindex == 2 and found[1] != found[2]):
+        return "", word
+    if found.lastindex == 1 and words.LAYERS.get(words.plain(word)):
+        return "", word
+    return found[1], plain[: found.start()] + plain[found.end() :]
+
+
+def _named_kernel(arguments: list[str]) -> str:
+    return next((m[1] for part in arguments if (m := re.match(r"(?:k|kernel_size|kernel)\s*=\s*(\d+)", part))), "")
+
+
+def _compound(word: str) -> str | None:
+    """Return the layers of a name such as ``ConvBNReLU`` or ``conv3x3_bn_relu``."""
+    pieces = re.findall(r"(?:dw)?[A-Za-z]*?\d+x\d+|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*(?![x\d])|[A-Z]+\d*|\d+x\d+", word)
+    for split in (word.split("_"), word.split("-"), pieces, _camel(word)):
+        if len(split) < 2:
+            continue
+        layers = [layer(piece, []) if "_" not in piece else None for piece in split]
+        if all(layers):
+            return " ".join(map(str, layers))
+    return None
+
+
+def _camel(word: str) -> list[str]:
+    """Split ``ConvBNReLU`` by the words that are known, the longest first."""
+    known = sorted({*words.LAYERS, "conv3x3", "conv1x1"}, key=len, reverse=True)
+    rest, parts = words.plain(word), []
+    while rest:
+        piece = next((k for k in known if len(k) > 1 and rest.startswith(k)), None)
+        if piece is None:
+            return []
+        parts.append(piece)
+        rest = rest[len(piece) :]
+    return parts
+
+
+def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -> str | None:
+    op = registry.by_spelling.get(spelling)
+    if op is None:
+        return spelling  # a merge, or none
+    positional = _POSITIONAL.get(spelling, ())
+    if op.role == "conv":
+        positional = _KERAS_CONV if is_keras else _TORCH_CONV
+        if not is_keras and len(_positional(arguments)) < 3 and any(re.match(r"filters|out", a) for a in arguments):
+            positional = ("k", "s", "pad")
+        elif len(_positional(arguments)) == 1:
+            positional = ("out",)
+    elif op.role == "pool":
+        positional = _POOL
+    given, after = read_arguments(arguments, positional)
+    if spelling == "conv" and given.get("g", "1") not in ("1",) and given.get("g") == given.get("in"):
+        spelling, op = "dwconv", registry.by_spelling["dwconv"]
+    kernel = kernel or given.pop("k", "")
+    kernel = kernel.strip("()[]").split(",")[0].strip()
+    if spelling == "maxpool" and not kernel:
+        kernel, given = "2", {"s": "2", **given}
+    if op.sized is True and not kernel:
+        kernel = "3"
+    if op.sized is False or (kernel and not kernel.isdigit()):
+        kernel = ""
+    if op.role == "pool" and kernel and spelling != "gap" and "s" not in given:
+        given["s"] = kernel if arguments else given.get("s", "")
+    names = {argument.name for argument in op.arguments}
+    lacking = [name for name in op.lacking([a.field for a in op.arguments if a.name in given]) if name not in given]
+    given = {**{name: USUAL.get(name, "1") for name in lacking}, **given}
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name in names and value and _DEFAULTS.get(name) != value and not (name == "bias" and value == "0")
+    }
+    if spelling in ("fc", "dwconv"):
+        kept.pop("out", None)
+    if op.role == "norm" and spelling != "gn":
+        kept = {}
+    written = [value if name == op.arguments[0].name and op.positional else f"{name}={value}" for name, value in kept.items()]
+    size = f"{kernel}x{kernel}" if kernel and op.sized is not False else ""
+    brackets = f"({', '.join(written)})" if written else ""
+    return " ".join([f"{spelling}{size}{brackets}", *after])
+
+
+def read_arguments(arguments: list[str], positional: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """Return the arguments of a foreign call by the language's names, and the layers that follow (an activation)."""
+    given: dict[str, str] = {}
+    after: list[str] = []
+    place = 0
+    for part in arguments:
+        found = re.match(r"(\w+)\s*[=:]\s*(.*)", part)
+        if found:
+            name = words.ARGUMENTS.get(words.plain(found[1]), "")
+            value = found[2]
+        else:
+            name, value = (positional[place] if place < len(positional) else ""), part
+            place += 1
+        value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(value, value).strip("'\"")
+        if name in ("act", "norm"):
+            made = layer(value, []) if re.fullmatch(r"[\w.]+", value) else None
+            after += [made] if made and made != "none" else []
+        elif name:
+            given[name] = words.VARIABLES.get(words.plain(value), value) if value.isidentifier() else value
+    return given, after
+
+
+def arguments(scan: Scan) -> Iterator[Finding]:
+    """Foreign arguments of layers of the language, as in conv3x3(stride=2, padding=1)."""
+    for index, lexeme in enumerate(scan.lexemes):
+        last = scan.partner.get(index, -1)
+        caller = scan.caller(index)
+        if lexeme.text != "(" or last < 0 or caller is None or caller.text in scan.rules:
+            continue
+        try:
+            found = find_op(caller.text)
+        except ValueError:
+            continue
+        if found is None:
+            continue
+        op = found[0]
+        names = [argument.name for argument in op.arguments]
+        parts = scan.parts(index + 1, last - 1, (",",)) if last > index + 1 else []
+        for part in parts:
+            named = re.match(r"(\w+)\s*(=|:|==)\s*(.*)", part)
+            start = scan.text.find(part.split()[0], lexeme.end)
+            if named and (named[1] not in names or named[2] != "="):
+                name = named[1] if named[1] in names else words.ARGUMENTS.get(words.plain(named[1]), "")
+                has = ", ".join(names) or "none"
+                message = f"{caller.text} has no argument {named[1][:40]!r}; it has: {has}"
+                if named[1] in names:
+                    message = f"{named[2]!r} after an argument; write {named[1]}={named[3]}"
+                if name in names:
+                    value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(named[3], named[3])
+                    at = scan.text.find(named[2], start)
+                    edits = (Edit(start, at + len(named[2]), f"{name}="),)
+                    if value != named[3]:
+                        begin = scan.text.find(named[3], at)
+                        edits += (Edit(begin, begin + len(named[3]), value),)
+                    suggestion = "" if named[1] in names else f"; did you mean {name!r}?"
+                    yield Finding(start, message + suggestion, edits)
+                elif name:
+                    yield _without(scan, index, last, caller, part, parts, message, name, named[3])
+        values = [part for part in parts if "=" not in part]
+        if op.role == "conv" and len(values) == 2 and len(parts) == 2 and "|" not in scan.text[lexeme.end : scan.at(last).start]:
+            message = f"write the argument's name; {caller.text} takes {', '.join(names)}; the input channels are inferred"
+            start = scan.text.find(values[1], lexeme.end + len(values[0]))
+            second = values[1] if not values[1].isdigit() or int(values[1]) > 7 else ""
+            inside = second or f"{values[0]}, s={values[1]}"
+            yield Finding(start, message, (Edit(lexeme.end, scan.at(last).start, inside),))
+
+
+def _without(
+    scan: Scan, bracket: int, last: int, caller: Lexeme, part: str, parts: list[str], message: str, name: str, value: str
+) -> Finding:
+    """Return the finding of an argument that the language does not have: padding, input channels, kernel size."""
+    rest = ", ".join(other for other in parts if other != part)
+    start = scan.text.find(part.split()[0], scan.at(bracket).end)
+    why = {
+        "pad": "; odd kernels pad by themselves",
+        "in": "; the input channels are inferred",
+        "k": "; the kernel size is part of the name",
+        "out": "; it keeps its input's channels",
+    }.get(name, "")
+    head = caller.text
+    after = ""
+    if name == "k" and value.isdigit():
+        head = re.sub(r"\d+x\d+", f"{value}x{value}", caller.text)
+    if name in ("act", "norm") and (made := layer(value, [])):
+        after = f" {made}"
+        why = "; an activation or a norm is a layer of its own"
+    new = f"{head}({rest}){after}" if rest else f"{head}{after}"
+    return Finding(start, message + why, (Edit(caller.start, scan.at(last).end, new),))

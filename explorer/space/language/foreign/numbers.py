@@ -1,0 +1,130 @@
+"""Foreign numbers: per cent, ranges such as 1..3, powers, products without a sign, and thousands.
+
+Each detector is a function of a ``Scan`` that yields findings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+from explorer.errors import Edit
+from explorer.space.language.foreign.scan import Finding, Scan
+from explorer.space.language.names import VARIABLES
+
+MAX_LISTED = 4  # values of a range that are written out
+_NUMBER = r"\d+(?:\.\d+)?"
+_RANGE = re.compile(
+    rf"(?<![\w.)])({_NUMBER})\s*(\.\.\.?=?|…|:|~|–|—|\bto\b|\bthrough\b|\bthru\b|\bbis\b)\s*({_NUMBER})"
+    rf"(?:\s*(?:\.\.\.?|:|\bstep\b|\bby\b|/)\s*({_NUMBER}))?(?![\w.])"
+)
+_BRACKETED = re.compile(rf"[\[(]\s*({_RANGE.pattern})\s*[\])]")
+_DASHED = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
+_SUFFIXES = {"k": 1000, "K": 1000}
+
+
+def spelled_range(low: str, high: str, step: str | None = None) -> str:
+    """Return the values from ``low`` to ``high``, which is included, as an expression."""
+    first, last = Fraction(low), Fraction(high)
+    whole = first.denominator == last.denominator == 1
+    by = Fraction(step) if step else Fraction(1) if whole else (last - first) / 2
+    if last < first:
+        first, last = last, first
+    if by <= 0:
+        by = Fraction(1)
+    count = int((last - first) / by) + 1
+    if count <= MAX_LISTED:
+        return " | ".join(_spelled(first + by * k) for k in range(count))
+    return f"range({_spelled(first)}, {_spelled(last)}, {_spelled(by)})"
+
+
+def _spelled(value: Fraction) -> str:
+    return str(value) if value.denominator in (1, 2, 3, 4, 8) else f"{float(value):.12g}"
+
+
+def is_negative_difference(text: str) -> bool:
+    """Whether a text is a difference of two numbers below 0, such as 1-3."""
+    dashed = _DASHED.fullmatch(text)
+    return dashed is not None and int(dashed[1]) < int(dashed[2])
+
+
+def ranges(scan: Scan) -> Iterator[Finding]:
+    """1..3, 1:3, 1 to 3, 8..64 step 8, [1..3]; as a whole value also 1-3."""
+    for match in _BRACKETED.finditer(scan.text):
+        numbers = match.group(2, 4, 5)
+        if match.start() == 0 or not (scan.text[match.start() - 1].isalnum()):
+            whole = match.end() - match.start() == len(scan.text.strip())
+            yield _range(match.start(), match.end(), match[0], spelled_range(*numbers), whole)
+    for match in re.finditer(r"(?<!\w)range\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", scan.text):
+        low, end = (match[1], match[2]) if match[2] else ("0", match[1])
+        if int(end) > int(low) + 1:
+            new = spelled_range(low, str(int(end) - 1))
+            message = f"{match[0]!r}: range(lo, hi, step) has three numbers and includes hi"
+            whole = match[0] == scan.text.strip()
+            edit = Edit(match.start(), match.end(), new if whole or "|" not in new else f"({new})")
+            yield Finding(match.start(), message, (edit,))
+    for match in _RANGE.finditer(scan.text):
+        if scan.text[: match.start()].rstrip().endswith("{"):
+            continue
+        whole = not scan.text[: match.start()].strip() and not scan.text[match.end() :].strip()
+        yield _range(match.start(), match.end(), match[0], spelled_range(match[1], match[3], match[4]), whole)
+    if is_negative_difference(scan.text) and (dashed := _DASHED.fullmatch(scan.text)):
+        new = spelled_range(dashed[1], dashed[2])
+        at = scan.text.index("-")
+        message = f"{scan.text.strip()} is a difference below 0; a range is written {new}"
+        yield Finding(at, message, (Edit(0, len(scan.text), new),))
+
+
+def _range(start: int, end: int, found: str, new: str, is_whole: bool) -> Finding:
+    message = f"{found!r}: a choice of numbers is written {new}"
+    return Finding(start, message, (Edit(start, end, new if is_whole or "|" not in new else f"({new})"),))
+
+
+def per_cent(scan: Scan) -> Iterator[Finding]:
+    """50%."""
+    for match in re.finditer(r"(\d+(?:\.\d+)?)\s*%", scan.text):
+        new = _spelled(Fraction(match[1]) / 100)
+        message = f"{match[0]!r}: a share is written {new}"
+        yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+
+
+def products(scan: Scan) -> Iterator[Finding]:
+    """2w, w^2, w**2, w//2, 2x as numbers."""
+    for index, lexeme in enumerate(scan.lexemes):
+        after = scan.at(index + 1)
+        is_value = scan.home == "number" or scan.in_arguments(index) or not scan.is_layer(index - 1)
+        if lexeme.kind == "number" and after.kind == "name" and scan.touches(index + 1) and is_value:
+            if after.text in VARIABLES or after.text in scan.rules:
+                message = f"'{lexeme.text}{after.text}': a product is written {lexeme.text}*{after.text}"
+                yield Finding(lexeme.start, message, (Edit(lexeme.end, lexeme.end, "*"),))
+            elif after.text in ("x", "X"):
+                message = f"'{lexeme.text}{after.text}': a factor is written {lexeme.text}"
+                yield Finding(lexeme.start, message, (Edit(after.start, after.end, ""),))
+            elif after.text in _SUFFIXES:
+                new = str(Fraction(lexeme.text) * _SUFFIXES[after.text])
+                message = f"'{lexeme.text}{after.text}': a number is written in digits, {new}"
+                yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
+        elif lexeme.text in ("^", "**") and after.kind == "number" and is_value and scan.at(index - 1).text != ")":
+            base, power = scan.at(index - 1), after.text
+            if power.isdigit() and 1 <= int(power) <= 16:
+                if base.kind == "number":
+                    new = str(Fraction(base.text) ** int(power))
+                else:
+                    new = "*".join([base.text] * int(power))
+                message = f"{lexeme.text!r}: a power is written as a product, {new}"
+                yield Finding(lexeme.start, message, (Edit(base.start, after.end, new),))
+        elif lexeme.text == "//" and is_value:
+            message = "'//': the language divides exactly, by '/'; round(x, 1) rounds to a whole number"
+            yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "/"),))
+        elif lexeme.text == "." and after.kind == "number" and scan.touches(index + 1) and not scan.touches(index):
+            new = f"0.{after.text}"
+            message = f"'.{after.text}': a number begins with a digit, {new}"
+            yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
+
+
+def thousands(scan: Scan) -> Iterator[Finding]:
+    """1,024 and 1_024 as a whole value."""
+    if match := re.fullmatch(r"\s*(\d,\d{3}|\d{1,3}(?:[_']\d{3})+)\s*", scan.text):
+        new = re.sub(r"\D", "", match[1])
+        yield Finding(0, f"{match[1]!r}: a number is written in digits alone, {new}", (Edit(0, len(scan.text), new),))
