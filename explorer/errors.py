@@ -57,8 +57,8 @@ class Problem(NamedTuple):
         column: Column, from 1.
         message: What is wrong.
         excerpt: The line of the file; empty if it is unknown.
-        fix: The line as it can be written; empty without a suggestion. A file with all suggested lines loads, unless
-            it has errors without a suggestion.
+        fixes: The line as it can be written, or several of which one is needed; none without a suggestion. A file with
+            all suggested lines loads, unless it has errors without a suggestion.
         edits: Edits of the file that may fix the error, the most probable first.
     """
 
@@ -67,12 +67,13 @@ class Problem(NamedTuple):
     column: int
     message: str
     excerpt: str = ""
-    fix: str = ""
+    fixes: tuple[str, ...] = ()
     edits: tuple[Edit, ...] = ()
 
     def __str__(self) -> str:
         joint = " " if self.message.endswith("?") else "; "
-        return f"{self._found()}{joint}write `{self.fix}`" if self.fix else self._found()
+        lines = " or ".join(f"`{line}`" for line in self.fixes)
+        return f"{self._found()}{joint}write {lines}" if lines else self._found()
 
     def shown(self) -> str:
         """Return the error with the line of the file, a caret below the column, and the suggested line."""
@@ -81,8 +82,7 @@ class Problem(NamedTuple):
             first = max(0, self.column - 1 - EXCERPT_CHARACTERS // 2)
             part = "".join(c if c.isprintable() else " " for c in self.excerpt[first : first + EXCERPT_CHARACTERS])
             lines += [f"    {part}", " " * (4 + self.column - 1 - first) + "^"]
-        if self.fix:
-            lines.append(f"  write `{self.fix}`")
+        lines += [f"{'     or' if number else '  write'} `{line}`" for number, line in enumerate(self.fixes)]
         return "\n".join(lines)
 
     def _found(self) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from explorer.errors import Edit, Problem, SpaceError
+from explorer.space.shape_fixes import shape_edits
 from explorer.space.language.source_text import applied, line_column, line_of
 
 MAX_CHARACTERS = 100_000  # of a file for which lines are suggested
 MAX_PROBLEMS = 20
-MAX_LOADS = 12
+MAX_LOADS = 16
+MAX_WAYS = 2
 
 
 def with_fixes(error: SpaceError, text: str, load: Callable[[str], object]) -> SpaceError:
-    """Return the error with a suggested line for each problem that has one.
-
-    The edits of all problems are applied together, again for the errors that remain, until the file loads or no
-    edits are left. A line is suggested only if it has no error then.
+    """Return the error with suggested lines for each problem that has some.
 
     Args:
         error: The errors of the file.
@@ -24,32 +24,72 @@ def with_fixes(error: SpaceError, text: str, load: Callable[[str], object]) -> S
         load: Loads a text; raises SpaceError.
     """
     problems = error.problems
-    if len(text) > MAX_CHARACTERS or len(problems) > MAX_PROBLEMS or not any(p.edits for p in problems):
+    if len(text) > MAX_CHARACTERS or len(problems) > MAX_PROBLEMS:
         return error
-    loads = 0
-    best: dict[int, str] = {}
+    trials = _Trials(load)
+    lines = _edited_lines(text, problems, trials) if any(problem.edits for problem in problems) else {}
+    fixed = []
+    for problem in problems:
+        found = (lines[number],) if (number := _line(text, problem)) in lines else ()
+        fixed.append(problem._replace(fixes=found or _ways(text, problem, problems, trials)))
+    return SpaceError(fixed)
+
+
+class _Trials:
+    """Loads texts, and counts how often."""
+
+    def __init__(self, load: Callable[[str], object]):
+        self.load = load
+        self.count = 0
+
+    def problems(self, text: str) -> tuple[Problem, ...]:
+        """Return the errors of a text."""
+        self.count += 1
+        try:
+            self.load(text)
+        except SpaceError as error:
+            return error.problems
+        return ()
+
+
+def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> dict[int, str]:
+    """Return the lines without an error after the edits of all problems, by their numbers.
+
+    The edits are applied together, again for the errors that remain, until the file loads or no edits are left.
+    """
+    lines: dict[int, str] = {}
     for preference in range(max(len(problem.edits) for problem in problems)):
-        new, left, now = text, problems, problems
-        while loads < MAX_LOADS:
-            edits = list(dict.fromkeys(p.edits[min(preference, len(p.edits) - 1)] for p in now if p.edits))
+        new, left = text, problems
+        while trials.count < MAX_LOADS:
+            edits = dict.fromkeys(p.edits[min(preference, len(p.edits) - 1)] for p in left if p.edits)
+            if not edits and len(left) == 1:
+                edits = dict.fromkeys(islice(shape_edits(new, left[0]), 1))
             if not edits:
                 break
             new = applied(new, [_with_lines(new, edit) for edit in edits])
-            loads += 1
-            try:
-                load(new)
-            except SpaceError as remaining:
-                left = now = remaining.problems
-            else:
-                left = now = ()
+            left = trials.problems(new)
         faulty = {problem.line for problem in left}
         for number in range(1, text.count("\n") + 2):
             line = line_of(new, number)
             if number not in faulty and line != line_of(text, number) and line.strip():
-                best.setdefault(number, line.strip())
+                lines.setdefault(number, line.strip())
         if not left:
             break
-    return SpaceError(problem._replace(fix=best.get(_line(text, problem), "")) for problem in problems)
+    return lines
+
+
+def _ways(text: str, problem: Problem, problems: tuple[Problem, ...], trials: _Trials) -> tuple[str, ...]:
+    """Return lines that each fix a problem of shapes: with one of them the file has fewer errors."""
+    found: list[str] = []
+    for edit in shape_edits(text, problem):
+        if trials.count >= MAX_LOADS:
+            break
+        new = applied(text, [edit])
+        left = trials.problems(new)
+        if len(left) < len(problems) and all(other.message != problem.message for other in left):
+            number = line_column(new, edit.start + len(edit.text) - len(edit.text.lstrip("\n")))[0]
+            found.append(line_of(new, number).strip())
+    return tuple(dict.fromkeys(found))[:MAX_WAYS]
 
 
 def _with_lines(text: str, edit: Edit) -> Edit:

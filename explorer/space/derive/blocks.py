@@ -240,6 +240,12 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
+        if stride > 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
+            raise Fault(
+                site.rule.place,
+                f"{resolver.with_choices()}{where}: the stride is {stride}, but the map has only {x.height}x{x.width}"
+                " pixels and keeps its shape; give the stage the stride 1, or the network a larger input",
+            )
         shortcut, shortcut_shape = bind(
             layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
         )
@@ -249,9 +255,48 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         elif not isinstance(branch.merge, Add):
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
-        raise Fault(branch.merge_place, f"{resolver.with_choices()}{where}: {error}") from None
+        message = f"{resolver.with_choices()}{where}: {error}"
+        if shortcut is not None and y != shortcut_shape:
+            message += f"; {_origins(site, branch, y, shortcut_shape)}"
+        raise Fault(branch.merge_place, message) from None
     after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
+
+
+def _takes_stride(layer: Layer) -> bool:
+    return layer.pools or layer.uses_stride or layer.what in CONVS
+
+
+def _origins(site: BlockInputs, branch: Branch, y: TensorShape, shortcut: TensorShape) -> str:
+    """Return the layers from which two unequal shapes at a merge come, and what to change."""
+    before, _, _ = _split_at_merge(site.resolver.layers(site.item))
+    changing = [layer for layer in before if _changes(layer, channels=y.channels != shortcut.channels)]
+    from_branch = _spelled(changing[-1]) if changing else "the block's input"
+    key = "changed" if branch.is_changed else "same"
+    assert branch.shortcut is not None
+    layers = [layer for layer in site.resolver.layers(branch.shortcut) if _changes(layer, channels=True)]
+    from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {site.x} of the block"
+    found = f"the branch's shape comes from {from_branch}, the shortcut's from {from_shortcut}"
+    if y.channels == shortcut.channels:
+        return f"{found}; even kernels do not pad: write an odd kernel, or shrink the shortcut alike"
+    return f"{found}; give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
+
+
+def _changes(layer: Layer, channels: bool) -> bool:
+    """Whether a layer can change the channels, or else the sides."""
+    if not isinstance(layer.what, type) or not issubclass(layer.what, Op):
+        return False
+    if channels:
+        return layer.what in CONVS or "out" in layer.given
+    return layer.kernel is not None and layer.kernel % 2 == 0
+
+
+def _spelled(layer: Layer) -> str:
+    """Return a layer with its output channels and its place; the default shortcut has no place in a file."""
+    assert isinstance(layer.what, type) and issubclass(layer.what, Op)
+    width = f"({layer.given['out']})" if "out" in layer.given else ""
+    place = "" if layer.place == (1, 1) else f" at {layer.place[0]}:{layer.place[1]}"
+    return f"{layer.what.spelled(layer.kernel)}{width}{place}"
 
 
 def _split_at_merge(layers: list[Layer]) -> tuple[list[Layer], Layer, list[Layer]]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
-from explorer.errors import ExplorerError, Problem, did_you_mean
+from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
 from explorer.networks.ops.base import TensorShape
 from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, point_of, walk
 from explorer.space.language.checks import Checks
+from explorer.space.language.foreign import keys as foreign_keys
+from explorer.space.language.foreign import sections as foreign_sections
+from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import VARIABLES, is_reserved
 from explorer.space.language.sections import (
     SHORTCUT_KEYS,
@@ -22,7 +26,7 @@ from explorer.space.language.sections import (
     read_stages,
 )
 from explorer.space.language.values import numeric_rules
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping, read_yaml
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, read_yaml
 
 KEYS = (
     "name",
@@ -94,7 +98,7 @@ class _Reader:
         self.text = text
         self.root = root
         self.sections = Sections(problems)
-        self.entries = self.sections.mapping(root, "a space", KEYS)
+        self.entries = self.sections.mapping(root, "a space", KEYS, foreign_keys.SPACE)
         for key in REQUIRED:
             if key not in self.entries:
                 self.sections.gap(root, f"the key {key!r} is missing")
@@ -195,7 +199,10 @@ class _Reader:
         if node is None:
             return
         if not isinstance(node, Mapping):
-            self.problems.add(node, "vary must be a mapping: rule name to " + ", ".join(SCOPES))
+            message = f"vary must be a mapping: rule name to {', '.join(SCOPES)}"
+            named = [name for name in foreign_sections.texts_of(node) or [] if name in self.sections.names.rules]
+            new = ", ".join(f"{name}: stage" for name in named)
+            self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
             return
         rules = list(self.sections.names.rules)
         parts = SHORTCUT_KEYS[:2]
@@ -205,12 +212,14 @@ class _Reader:
         for key, value in node.items:
             scope = value.text if isinstance(value, Scalar) else ""
             if key.text not in owners:
-                self.problems.add(key, f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}")
+                near = similar_names(key.text, owners)[:1]
+                message = f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}"
+                self.problems.add(key, message, *(Edit(*key.span, name) for name in near))
             elif scope not in SCOPES:
-                near = did_you_mean(scope, SCOPES)
-                self.problems.add(
-                    value, f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {scope[:40]!r}{near}"
-                )
+                name = foreign_keys.meant(scope, SCOPES, foreign_keys.SCOPES)
+                near_scope = f"; did you mean {name!r}?" if name else ""
+                message = f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {scope[:40]!r}{near_scope}"
+                self.problems.add(value, message, *self._written(value, name))
             else:
                 self.sections.scopes[key.text] = scope
 
@@ -220,8 +229,12 @@ class _Reader:
             try:
                 return parse_shape(node.text if isinstance(node, Scalar) else "")
             except ExplorerError as error:
-                self.sections.gap(node, str(error))
+                self.sections.gap(node, str(error), *self._written(node, foreign_sections.input_shape(node)))
         return TensorShape(3, 32, 32)
+
+    def _written(self, node: Entry, value: str) -> list[Edit]:
+        """Return the edit that writes a value in place of an entry; nothing for the value ""."""
+        return [edit_of(self.problems.text, node, value)] if value else []
 
     def _classes(self) -> int:
         node = self.entries.get("classes")
@@ -229,7 +242,8 @@ class _Reader:
         if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65_536:
             return int(text)
         if node is not None:
-            self.sections.gap(node, f"classes must be a whole number from 1 to 65,536, found {text[:40]!r}")
+            message = f"classes must be a whole number from 1 to 65,536, found {text[:40]!r}"
+            self.sections.gap(node, message, *self._written(node, foreign_sections.classes(node)))
         return 10
 
     def _limits(self) -> tuple[Limit, ...]:
@@ -237,14 +251,21 @@ class _Reader:
         if node is None:
             return ()
         limits = []
-        for key, value in expect_mapping(node, self.problems, "limits", BEFORE_TRAINING).items():
+        if isinstance(node, Scalar) and (found := re.fullmatch(r"([a-z_]+)\s*([<>=]+.*)", node.text)):
+            message = f"limits must be a mapping with the keys {', '.join(BEFORE_TRAINING)}"
+            self.problems.add(node, message, *self._written(node, f"{{{found[1]}: {found[2].strip()}}}"))
+            return ()
+        known = tuple(BEFORE_TRAINING)
+        for key, value in read_keys(node, self.problems, "limits", known, foreign_keys.COSTS).entries.items():
+            new = foreign_sections.bound(" ".join(foreign_sections.texts_of(value) or []))
             if not isinstance(value, Scalar):
-                self.problems.add(value, f"the limit of {key!r} must be a bound, as in '<= 50M'")
+                message = f"the limit of {key!r} must be a bound, as in '<= 50M'"
+                self.problems.add(value, message, *self._written(value, new))
                 continue
             try:
                 limits.append(parse_bound(key, value.text))
             except ExplorerError as error:
-                self.problems.add(value, str(error))
+                self.problems.add(value, str(error), *self._written(value, new))
         return tuple(limits)
 
     def _points(self) -> tuple[Point, ...]:

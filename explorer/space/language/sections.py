@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Mapping as Table
 from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from explorer.errors import did_you_mean
+from explorer.errors import Edit, did_you_mean
 from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
+from explorer.space.language.foreign import keys as foreign_keys
+from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.foreign.entries import as_expression
 from explorer.space.language.foreign.numbers import is_negative_difference
 from explorer.space.language.foreign.translate import translate
+from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import Names
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.source_text import applied
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, expect_mapping
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
 STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
@@ -51,15 +55,17 @@ class Sections:
         self.trees: list[tuple[Node, Scalar]] = []
         self.has_gaps = False
 
-    def mapping(self, node: Entry, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
-        """Return the entries of a mapping with the keys ``known``. Other keys are errors that leave a gap."""
-        found = expect_mapping(node, self.problems, what, known)
-        self.has_gaps |= not isinstance(node, Mapping) or len(found) < len(node.items)
-        return found
+    def mapping(
+        self, node: Entry, what: str, known: tuple[str, ...], meanings: Table[str, str] | None = None
+    ) -> dict[str, Entry]:
+        """Return the entries of a mapping with the keys ``known``. Other keys are errors, see ``read_keys``."""
+        found = read_keys(node, self.problems, what, known, meanings)
+        self.has_gaps |= not found.is_complete
+        return found.entries
 
-    def gap(self, place: Place | Entry, message: str) -> None:
-        """Add an error that makes the content incomplete."""
-        self.problems.add(place, message)
+    def gap(self, place: Place | Entry, message: str, *edits: Edit) -> None:
+        """Add an error that makes the content incomplete, with edits of the file that may fix it."""
+        self.problems.add(place, message, *edits)
         self.has_gaps = True
 
     def text(self, node: Entry, what: str, home: str) -> Scalar | Broken:
@@ -197,7 +203,10 @@ def read_shortcuts(
         return base
     keys = ", ".join(SHORTCUT_KEYS)
     if not isinstance(node, Mapping):
-        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules")
+        edits = []
+        if expression := as_expression(node, "layers", sections.names.rules):
+            edits = [edit_of(sections.problems.text, node, foreign_sections.shortcut(expression))]
+        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules", *edits)
         return base
     out = dict(base)
     own = [(key, value) for key, value in node.items if key.text in SHORTCUT_KEYS]
@@ -206,17 +215,22 @@ def read_shortcuts(
         if key.text in SHORTCUT_KEYS:
             continue
         if key.text not in sections.names.rules:
-            near = did_you_mean(key.text, [*SHORTCUT_KEYS, *sections.names.rules])
+            name = foreign_keys.meant(key.text, [*SHORTCUT_KEYS, *sections.names.rules], foreign_keys.SHORTCUT)
+            near = f"; did you mean {name!r}?" if name else ""
             message = f"unknown key {key.text[:64]!r} in {owner}; it takes {keys} and names of rules{near}"
-            sections.gap(key, message)
+            sections.gap(key, message, *([Edit(*key.span, name)] if name else []))
         elif not isinstance(value, Mapping):
-            sections.gap(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}")
+            edits = []
+            if isinstance(value, Scalar) and value.text:
+                edits = [edit_of(sections.problems.text, value, foreign_sections.shortcut(value.text))]
+            sections.gap(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}", *edits)
         else:
             for part, _ in value.items:
                 if part.text not in SHORTCUT_KEYS:
-                    near = did_you_mean(part.text, SHORTCUT_KEYS)
+                    name = foreign_keys.meant(part.text, SHORTCUT_KEYS, foreign_keys.SHORTCUT)
+                    near = f"; did you mean {name!r}?" if name else ""
                     message = f"unknown key {part.text[:64]!r} in {owner} of {key.text!r}; it takes {keys}{near}"
-                    sections.gap(part, message)
+                    sections.gap(part, message, *([Edit(*part.span, name)] if name else []))
             known = [(part, entry) for part, entry in value.items if part.text in SHORTCUT_KEYS]
             out[key.text] = _shortcut(sections, known, out[""], f"{owner}.{key.text}", least)
     return out
@@ -231,7 +245,9 @@ def _shortcut(
             source = value.text if isinstance(value, Scalar) else ""
             if source not in SOURCES:
                 message = f"'from' is {' or '.join(SOURCES)}, found {source[:40]!r}{did_you_mean(source, SOURCES)}"
-                sections.gap(value, message)
+                name = foreign_keys.meant(source, SOURCES, {"x": "input", "preactivation": "preact", "pre": "preact"})
+                edits = [edit_of(sections.problems.text, value, name)] if name else []
+                sections.gap(value, message, *edits)
         elif isinstance(value, Scalar) and value.text.strip() == "none":
             parts[key.text] = None
         else:
@@ -308,12 +324,17 @@ class _StagesReader:
 
     def _rows(self) -> list[_Row]:
         sections, node = self.sections, self.node
+        if self._is_other_form(node):
+            new = foreign_sections.stages(node, sections.problems.text)
+            message = f"stages must be a mapping with the keys {', '.join(STAGE_KEYS)}, or a list of such mappings"
+            sections.gap(node, message, *([edit_of(sections.problems.text, node, new)] if new else []))
+            return []
         if isinstance(node, Sequence):
             if not node.items:
                 sections.gap(node, "stages is empty; a network has at least one stage")
             items = node.items[: self._bounded(len(node.items))]
-            return [_Row((item.line, item.column), sections.mapping(item, "a stage", STAGE_KEYS), {}) for item in items]
-        entries = sections.mapping(node, "stages", STAGE_KEYS)
+            return [_Row((item.line, item.column), self._mapping(item, "a stage"), {}) for item in items]
+        entries = self._mapping(node, "stages")
         lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
         self.shared = {key: value for key, value in entries.items() if key not in lists}
         count = self._bounded(max((len(items) for items in lists.values()), default=1))
@@ -332,6 +353,16 @@ class _StagesReader:
             lacking = {key: fault for key, fault in short.items() if key not in own}
             rows.append(_Row((node.line, node.column), self.shared | own, lacking))
         return rows
+
+    def _is_other_form(self, node: Entry) -> bool:
+        """Whether the section is a number, a list of anything but mappings, or a mapping of named stages."""
+        if isinstance(node, Mapping):
+            named = [key for key, value in node.items if key.text not in STAGE_KEYS and isinstance(value, Mapping)]
+            return bool(named) and len(named) == len(node.items)
+        return isinstance(node, Scalar) or any(not isinstance(item, Mapping) for item in node.items)
+
+    def _mapping(self, node: Entry, what: str) -> dict[str, Entry]:
+        return self.sections.mapping(node, what, STAGE_KEYS, foreign_keys.STAGES)
 
     def _bounded(self, count: int) -> int:
         if count > MAX_STAGES:

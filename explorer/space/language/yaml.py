@@ -26,7 +26,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from explorer.errors import Edit, Problem, SpaceError, did_you_mean
+from explorer.errors import Edit, Problem, SpaceError
 from explorer.space.grammar import Place
 from explorer.space.language.source_text import in_yaml, line_column, line_of
 from explorer.space.language.yaml_faults import quoted_whole, unambiguous, yaml_fault
@@ -109,10 +109,10 @@ def edit_of(text: str, entry: Entry, value: str) -> Edit:
     Args:
         text: The text of the file.
         entry: The entry.
-        value: The new value: an expression, or a list in [...].
+        value: The new value: an expression, or a list or a mapping of YAML in one line.
     """
     start, end = entry.span
-    is_list = value.startswith("[")
+    is_list = value[:1] in ("[", "{")
     in_quotes = isinstance(entry, Scalar) and not entry.is_plain and text[start : start + 1] in "'\"" and not is_list
     new = value if is_list else in_yaml(value, entry.in_flow)
     if in_quotes and new == value:
@@ -339,25 +339,3 @@ def _is_plain(event: ScalarEvent) -> bool:
 
 def _has_open_bracket(text: str) -> bool:
     return any(text.count(opening) > text.count(closing) for opening, closing in ("()", "{}"))
-
-
-def expect_mapping(node: Entry, problems: Problems, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
-    """Return the entries of a mapping that have known keys, and add anything else to ``problems``.
-
-    Args:
-        node: The entry that must be a mapping.
-        problems: Receives the errors.
-        what: What the mapping is, for messages.
-        known: The known keys.
-    """
-    if not isinstance(node, Mapping):
-        problems.add(node, f"{what} must be a mapping with the keys {', '.join(known)}")
-        return {}
-    found = {}
-    for key, value in node.items:
-        if key.text in known:
-            found[key.text] = value
-        else:
-            message = f"unknown key {key.text[:80]!r} in {what}; known keys: {', '.join(known)}"
-            problems.add(key, message + did_you_mean(key.text, known))
-    return found

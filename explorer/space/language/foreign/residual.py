@@ -6,11 +6,12 @@ Each detector is a function of a ``Scan`` that yields findings.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from explorer.errors import Edit
 from explorer.space.language.foreign import words
-from explorer.space.language.foreign.scan import Finding, Scan
+from explorer.space.language.foreign.scan import Finding, Scan, role
+from explorer.space.language.source_text import applied
 
 
 def inputs(scan: Scan) -> Iterator[Finding]:
@@ -123,3 +124,31 @@ def _width(name: str, offset: int, number: str, start: int, end: int) -> Finding
 
 def _is_conv(scan: Scan, index: int) -> bool:
     return scan.is_layer(index) and re.search(r"conv|^\d+x\d+$", scan.at(index).text, re.IGNORECASE) is not None
+
+
+def one_merge(text: str, rules: Container[str]) -> str:
+    """Return the alternatives of a block with one merge each: the last of several, or a new one at the end.
+
+    The new one is before a final activation. An alternative that is a rule alone, or has a merge in brackets, stays.
+    """
+    scan = Scan(text, "layers", rules)
+    parts, start = [], 0
+    top = [k for k, outer in enumerate(scan.outer) if outer < 0]
+    for k in [*(k for k in top if scan.at(k).text == "|"), len(scan.lexemes)]:
+        parts.append(_with_one_merge(text[start : scan.at(k).start], rules))
+        start = scan.at(k).end
+    return " | ".join(part.strip() for part in parts)
+
+
+def _with_one_merge(text: str, rules: Container[str]) -> str:
+    scan = Scan(text, "layers", rules)
+    merges = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text in ("+", "cat", "gate")]
+    top = [k for k in merges if scan.outer[k] < 0]
+    if len(top) > 1:
+        return " ".join(applied(text, [Edit(scan.at(k).start, scan.at(k).end, "") for k in top[:-1]]).split())
+    alone = len(scan.lexemes) == 1 and scan.at(0).text in rules
+    if merges or alone or not scan.lexemes:
+        return text
+    words_of = text.split()
+    at = len(words_of) - (len(words_of) > 1 and role(words_of[-1], rules) == "activation")
+    return " ".join([*words_of[:at], "+", *words_of[at:]])
