@@ -104,8 +104,16 @@ class SpaceError(ExplorerError):
         super().__init__("\n".join(map(str, self.problems)))
 
     def shown(self) -> str:
-        """Return the errors with their lines of the file, a caret at each place, and the suggested lines."""
-        return "\n".join(problem.shown() for problem in self.problems)
+        """Return the errors with their lines of the file, a caret at each place, and the suggested lines.
+
+        A line that several errors suggest is shown once, after the last of them.
+        """
+        nexts = [*self.problems[1:], None]
+        once = (
+            problem._replace(fixes=() if after and after.fixes == problem.fixes else problem.fixes)
+            for problem, after in zip(self.problems, nexts)
+        )
+        return "\n".join(problem.shown() for problem in once)
 
     def __reduce__(self) -> tuple[type[SpaceError], tuple[tuple[Problem, ...]]]:
         return (type(self), (self.problems,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.space.shape_fixes import shape_edits
@@ -62,9 +61,8 @@ def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> 
         new, left = text, problems
         while trials.count < MAX_LOADS:
             edits = dict.fromkeys(p.edits[min(preference, len(p.edits) - 1)] for p in left if p.edits)
-            if not edits and len(left) == 1:
-                edits = dict.fromkeys(islice(shape_edits(new, left[0]), 1))
             if not edits:
+                new, left = _with_fitting_shapes(new, left, trials)
                 break
             new = applied(new, [_with_lines(new, edit) for edit in edits])
             left = trials.problems(new)
@@ -76,6 +74,17 @@ def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> 
         if not left:
             break
     return lines
+
+
+def _with_fitting_shapes(
+    text: str, left: tuple[Problem, ...], trials: _Trials
+) -> tuple[str, tuple[Problem, ...]]:
+    """Return the text with shapes that match, if its one error is of shapes, and the errors left."""
+    for edit in shape_edits(text, left[0]) if len(left) == 1 and trials.count < MAX_LOADS else ():
+        new = applied(text, [edit])
+        if "\n" not in edit.text and not (found := trials.problems(new)):
+            return new, found
+    return text, left
 
 
 def _ways(text: str, problem: Problem, problems: tuple[Problem, ...], trials: _Trials) -> tuple[str, ...]:

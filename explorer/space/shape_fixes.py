@@ -25,11 +25,20 @@ def shape_edits(text: str, problem: Problem) -> Iterator[Edit]:
         yield from _stride_of(text, int(found[1]))
     elif "the layers shrink by 1, the stride is" in problem.message:
         yield from _strided(text, problem)
+    elif "write strides under 'stages'" in problem.message:
+        yield from _without_strides(text, problem)
     elif "end it with 'fc'" in problem.message:
         at = offset_of(text, (problem.line, problem.column))
         end = at + len(re.match(r"[^\n#]*", text[at:])[0].rstrip())  # type: ignore[index]
         yield Edit(end, end, " fc")
-        yield Edit(end, end, " gap fc")
+
+
+def _without_strides(text: str, problem: Problem) -> Iterator[Edit]:
+    """Yield the edit that removes constant strides from the line of a block."""
+    start = offset_of(text, (problem.line, 1))
+    line = line_of(text, problem.line)
+    new = re.sub(r"\(s\s*=\s*\d+\)|,\s*s\s*=\s*\d+|(?<=\()s\s*=\s*\d+,\s*", "", line)
+    yield Edit(start, start + len(line), new)
 
 
 def _at_merge(text: str, problem: Problem) -> Iterator[Edit]:
@@ -50,6 +59,8 @@ def _at_merge(text: str, problem: Problem) -> Iterator[Edit]:
     shapes = re.search(r"the branch has (\d+)x\S+, the shortcut (\d+)x", problem.message)
     if shapes and not width:
         yield Edit(last.start(), last.end(), f"{name}({', '.join(filter(None, (shapes[2], rest)))})")
+    if name.startswith("dw"):
+        yield Edit(last.end(), last.end(), " conv1x1")
     yield from _shortcut(text, problem, width or "w")
 
 

@@ -31,7 +31,7 @@ from explorer.space.grammar import (
     Repeat,
     Word,
 )
-from explorer.space.language.names import USUAL, VARIABLES, Names, find_op
+from explorer.space.language.names import USUAL, VARIABLES, Names, find_op, nearest_size
 from explorer.space.language.tokens import ExpressionError
 from explorer.space.language.values import ValueParser
 
@@ -167,7 +167,8 @@ class Parser(ValueParser):
         try:
             found = find_op(name)
         except ValueError as error:
-            return self.fault(offset, str(error))
+            near = nearest_size(name)
+            return self.fault(offset, str(error), *([Edit(offset, offset + len(name), near)] if near else []))
         if found is None:
             if name in VARIABLES or name in ("round", "range"):
                 raise ExpressionError(offset, self.mixed(name))

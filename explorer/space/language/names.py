@@ -70,6 +70,17 @@ def find_op(name: str) -> tuple[type[Op], int | None] | None:
     return op, height
 
 
+def nearest_size(name: str) -> str:
+    """Return the valid spelling that is most similar to an op with an invalid kernel size; "" for none."""
+    sized = _SIZED.fullmatch(name)
+    if sized is None:
+        return f"{name}3x3" if name in registry.by_spelling else ""
+    if registry.by_spelling[sized[1]].sized is False:
+        return sized[1]
+    side = min(max(int(sized[2]), int(sized[3]), 1), MAX_KERNEL)
+    return f"{sized[1]}{side}x{side}"
+
+
 def is_reserved(name: str) -> bool:
     """Whether ``name`` is an op, also one with a wrong kernel size, or a keyword."""
     try:

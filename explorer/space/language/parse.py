@@ -26,7 +26,7 @@ from explorer.space.language.sections import (
     read_stages,
 )
 from explorer.space.language.values import numeric_rules
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, read_yaml
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 
 KEYS = (
     "name",
@@ -108,8 +108,10 @@ class _Reader:
         checks = Checks(sections, self.root, self.entries)
         rules = self._rules()
         self._set_numeric(rules)
-        rules = {name: sections.in_language(scalar, name, "rule") for name, scalar in rules.items()}
-        self._set_numeric(rules)
+        translated = {name: sections.in_language(scalar, name, "rule") for name, scalar in rules.items()}
+        if translated != rules:
+            rules = translated
+            self._set_numeric(rules)
         self._vary()
         for name, scalar in rules.items():
             sections.rules[name] = sections.tree(scalar, name, numeric=sections.names.rules[name])
@@ -227,7 +229,7 @@ class _Reader:
         node = self.entries.get("input")
         if node is not None:
             try:
-                return parse_shape(node.text if isinstance(node, Scalar) else "")
+                return parse_shape(node.text if isinstance(node, Scalar) else kind_of(node))
             except ExplorerError as error:
                 self.sections.gap(node, str(error), *self._written(node, foreign_sections.input_shape(node)))
         return TensorShape(3, 32, 32)
@@ -242,7 +244,8 @@ class _Reader:
         if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65_536:
             return int(text)
         if node is not None:
-            message = f"classes must be a whole number from 1 to 65,536, found {text[:40]!r}"
+            found = repr(text[:40]) if isinstance(node, Scalar) else kind_of(node)
+            message = f"classes must be a whole number from 1 to 65,536, found {found}"
             self.sections.gap(node, message, *self._written(node, foreign_sections.classes(node)))
         return 10
 

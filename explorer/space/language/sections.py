@@ -18,13 +18,13 @@ from explorer.space.language.expression import Parser
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.foreign.entries import as_expression
-from explorer.space.language.foreign.numbers import is_negative_difference
+from explorer.space.language.foreign.numbers import is_suspicious
 from explorer.space.language.foreign.translate import translate
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import Names
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.source_text import applied
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
 STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
@@ -54,6 +54,7 @@ class Sections:
         self.scopes: dict[str, str] = {}
         self.trees: list[tuple[Node, Scalar]] = []
         self.has_gaps = False
+        self._trial_names = Names()  # counts the tokens of texts that are read to find out whether they can be
 
     def mapping(
         self, node: Entry, what: str, known: tuple[str, ...], meanings: Table[str, str] | None = None
@@ -110,19 +111,21 @@ class Sections:
             self.problems.add(node, message)
             return Broken((node.line, node.column), message)
         text = translate(expression, home, self.names.rules).text
-        found = "list" if isinstance(node, Sequence) else "mapping"
-        expected = "alternatives are separated by '|'" if "|" in text else "layers are separated by blanks"
-        place = self.problems.text, node, text
-        self.problems.add(node, f"{message}, found a {found}; {expected}", edit_of(*place))
+        expected = "layers are separated by blanks"
+        if "|" in text or text.startswith("range("):
+            expected = "alternatives are separated by '|'" if "|" in text else f"a range is written {text}"
+        edit = edit_of(self.problems.text, node, text)
+        self.problems.add(node, f"{message}, found {kind_of(node)}; {expected}", edit)
         return Scalar(text, node.line, node.column, places=((node.line, node.column),), is_translated=True)
 
     def _is_foreign(self, text: str, what: str, home: str) -> bool:
-        """Whether a text cannot be read, or is a difference of two numbers below 0, which is meant as a range."""
-        if is_negative_difference(text):
+        """Whether a text cannot be read, or is a number that is meant otherwise."""
+        if home != "layers" and is_suspicious(text, home):
             return True
         kinds = {"number": ("number",), "layers": ("layers",), "rule": ("number", "layers")}[home]
         copied = {"stem": "post", "head": "pre"}.get(what, "")
-        return not any(_can_be_read(text, self.names, kind, copied) for kind in kinds)
+        self._trial_names.rules = self.names.rules
+        return not any(_can_be_read(text, self._trial_names, kind, copied) for kind in kinds)
 
     def expression(
         self, node: Entry, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
@@ -173,11 +176,13 @@ class Sections:
 def _can_be_read(text: str, names: Names, kind: str, copied: str) -> bool:
     faults: list[Broken] = []
     try:
-        parser = Parser(text, Names(names.rules), "", "network", faults=faults, copied=copied)
-        tree = parser.value_rule() if kind == "number" else parser.structure_rule()
+        parser = Parser(text, names, "", "network", faults=faults, copied=copied)
+        _ = parser.value_rule() if kind == "number" else parser.structure_rule()
+    except TooManyTokens:
+        return True  # the file is refused where it is read
     except ExpressionError:
         return False
-    return not faults and tree is not None
+    return not faults
 
 
 def default_shortcuts() -> Shortcuts:
@@ -206,7 +211,8 @@ def read_shortcuts(
         edits = []
         if expression := as_expression(node, "layers", sections.names.rules):
             edits = [edit_of(sections.problems.text, node, foreign_sections.shortcut(expression))]
-        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules", *edits)
+        found = repr(node.text[:40]) if isinstance(node, Scalar) else kind_of(node)
+        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules; found {found}", *edits)
         return base
     out = dict(base)
     own = [(key, value) for key, value in node.items if key.text in SHORTCUT_KEYS]

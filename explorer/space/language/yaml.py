@@ -103,6 +103,11 @@ class Sequence:
 Entry = Scalar | Mapping | Sequence
 
 
+def kind_of(entry: Entry) -> str:
+    """Return what an entry is, for messages."""
+    return {Scalar: "a text", Sequence: "a list", Mapping: "a mapping"}[type(entry)]
+
+
 def edit_of(text: str, entry: Entry, value: str) -> Edit:
     """Return the edit of a file that writes ``value`` in place of an entry, in its line or in that of its key.
 
@@ -221,9 +226,12 @@ class _Composer:
                 if documents > 1:
                     self._refuse(event, "a second YAML document; a space file is one document")
             if isinstance(event, AliasEvent):
-                self._refuse(event, f"alias '*{event.anchor}'; write the text out")
+                start = event.start_mark.index
+                self._refuse(event, f"alias '*{event.anchor}'; write the text out", Edit(start, start + 1, ""))
             if getattr(event, "anchor", None):
-                self._refuse(event, f"anchor '&{event.anchor}'; write the text out")
+                start = event.start_mark.index
+                removed = Edit(start, start + 2 + len(event.anchor), "")
+                self._refuse(event, f"anchor '&{event.anchor}'; write the text out", removed)
             if getattr(event, "ctag", None) is not None and event.ctag.trval:
                 tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
                 self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags")

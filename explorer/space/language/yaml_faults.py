@@ -21,6 +21,7 @@ from explorer.space.language.source_text import applied, in_yaml, line_of
 
 MAX_CHARACTERS = 100_000  # of a text whose repairs are tried
 MAX_TRIALS = 60
+MAX_BRACKETS = 8
 _ENTRY = re.compile(r"(?P<key>\s*(?:- )?[\w.-]+\s*):\s+(?P<value>\S.*?)\s*$")
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
@@ -142,7 +143,17 @@ def _open_quote(line: str) -> Repair | None:
 
 
 def _brackets(line: str) -> Repair | None:
-    """Close, remove or exchange the first bracket without a partner."""
+    """Close, remove or exchange the first bracket without a partner, and the others after it."""
+    first: Repair | None = None
+    for _ in range(MAX_BRACKETS):
+        found = _bracket(line)
+        if found is None:
+            break
+        line, first = found.line, first or found
+    return first and first._replace(line=line)
+
+
+def _bracket(line: str) -> Repair | None:
     open_at: list[int] = []
     for at, sign in enumerate(line):
         if sign in _PAIRS:
@@ -152,11 +163,20 @@ def _brackets(line: str) -> Repair | None:
                 return Repair(at, line[:at] + line[at + 1 :], f"{sign!r} closes nothing")
             expected = _PAIRS[line[open_at.pop()]]
             if sign != expected:
-                return Repair(at, line[:at] + expected + line[at + 1 :], f"found {sign!r}, expected {expected!r}")
+                # The expected one is missing if one further out fits, else it is another one.
+                is_missing = any(_PAIRS[line[outer]] == sign for outer in open_at)
+                rest = line[at:] if is_missing else line[at + 1 :]
+                return Repair(at, f"{line[:at]}{expected}{rest}", f"found {sign!r}, expected {expected!r}")
     if not open_at:
         return None
     closing = "".join(_PAIRS[line[at]] for at in reversed(open_at))
     return Repair(open_at[-1], f"{line.rstrip().rstrip(',')}{closing}", f"{line[open_at[-1]]!r} is not closed")
+
+
+def _dash(line: str) -> Repair | None:
+    found = re.match(r"(\s*)- +(?=[\w-]+\s*:)", line)
+    message = "'-' before a key; it makes an entry of a list"
+    return Repair(found.end(1), found[1] + line[found.end() :], message) if found else None
 
 
 def _no_comma(line: str) -> Repair | None:
@@ -172,12 +192,17 @@ def _two_keys(line: str) -> Repair | None:
     if not entry or entry["value"][0] in "{['\"" or not (colon := re.search(r":\s", entry["value"])):
         return None
     column = entry.start("value") + colon.start()
+    if before_colon := entry["value"][: colon.start()].count("(") - entry["value"][: colon.start()].count(")"):
+        value = re.sub(r"(?<=\w):\s+", "=", entry["value"]) if before_colon > 0 else entry["value"]
+        return Repair(column, f"{entry['key']}: {value}", "':' after an argument; write name=value")
     if is_reserved(entry["value"][: colon.start()].split()[-1]):
-        value = re.sub(r":\s+(\d+)", r"(\1)", entry["value"]).replace(": ", " ")
+        value = re.sub(r"\s*:\s+", " ", re.sub(r":\s+(\d+),?", r"(\1)", entry["value"]))
         message = "':' in an expression; layers are separated by blanks, and arguments follow in brackets"
         return Repair(column, f"{entry['key']}: {value}", message)
     message = "a second ':' in one line; write several keys as {key: expression, key: expression}"
-    return Repair(column, f"{entry['key']}: {{{entry['value'].rstrip(',')}}}", message)
+    value = entry["value"].rstrip(",")
+    value = value.removesuffix("}") if value.count("}") > value.count("{") else value
+    return Repair(column, f"{entry['key']}: {{{value}}}", message)
 
 
 def _comma_in_flow(line: str) -> Repair | None:
@@ -222,6 +247,7 @@ _REPAIRS: tuple[Callable[[str], Repair | None], ...] = (
     _other_sign_for_colon,
     _two_keys,
     _no_colon,
+    _dash,
 )
 
 
@@ -255,9 +281,14 @@ def quoted_whole(text: str, start: int) -> tuple[Edit, ...]:
 
 
 def unambiguous(value: str, start: int) -> tuple[Edit, ...]:
-    """Return the edit that writes an ambiguous number in digits; nothing for a word."""
+    """Return the edit that writes an ambiguous value otherwise; nothing for a word that has no equal."""
+    new = ""
     if re.fullmatch(r"0[0-9]+", value):
-        return (Edit(start, start + len(value), value.lstrip("0") or "0"),)
-    if re.fullmatch(r"[0-9.]+e[0-9]+", value):
-        return (Edit(start, start + len(value), f"{float(value):.12g}"),)
-    return ()
+        new = value.lstrip("0") or "0"
+    elif re.fullmatch(r"[0-9.]+e[0-9]+", value):
+        new = f"{float(value):.12g}"
+    elif ":" in value:
+        new = f"'{value}'"
+    elif value.lower() in ("~", "null", "no", "off", "false"):
+        new = "none"
+    return (Edit(start, start + len(value), new),) if new else ()

@@ -21,6 +21,7 @@ _TORCH_CONV = ("in", "out", "k", "s", "pad", "d", "g", "bias")
 _KERAS_CONV = ("out", "k", "s", "pad")
 _POOL = ("k", "s", "pad")
 _POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
+_POSITIONAL |= {"drop": ("p",), "droppath": ("p",), "leaky_relu": ("slope",), "scale": ("x",), "shuffle": ("g",)}
 _POSITIONAL |= {"relu": ("pad",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
 _DEFAULTS = {"s": "1", "d": "1", "g": "1"}
 
@@ -58,7 +59,7 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     if called and (new := _structure(scan, word, arguments)) is not None:
         return Finding(lexeme.start, f"{_short(found)}: the language writes {new}", (Edit(lexeme.start, end, new),))
     if _is_value(scan, index):
-        return _value(scan, lexeme, end, word, arguments, called)
+        return _value(scan, index, end, word, arguments, called)
     if word in words.LEFT_OUT:
         edit = Edit(_start_with_blanks(scan, index), end, "")
         return Finding(lexeme.start, f"{name!r} is left out: {words.LEFT_OUT[word]}", (edit,))
@@ -93,6 +94,19 @@ def _start_with_blanks(scan: Scan, index: int) -> int:
 
 def _short(found: str) -> str:
     return repr(found if len(found) <= 60 else f"{found[:57]}...")
+
+
+def split_sizes(scan: Scan) -> Iterator[Finding]:
+    """conv 3x3 and 3x3 conv."""
+    for index, lexeme in enumerate(scan.lexemes):
+        after = scan.at(index + 1)
+        pair = (lexeme.text, after.text)
+        size = next((text for text in pair if re.fullmatch(r"\d{1,2}x\d{1,2}", text)), "")
+        name = next((text for text in pair if base_layer(text) in ("conv", "dwconv", "maxpool", "avgpool")), "")
+        if size and name and not any(map(str.isdigit, name.replace("2d", ""))) and lexeme.kind == after.kind == "name":
+            new = f"{base_layer(name)}{size}"
+            message = f"'{lexeme.text} {after.text}': the kernel size is part of the name, {new}"
+            yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
 
 
 # Structure: calls that stand for choices, repetitions, sequences and merges
@@ -160,25 +174,26 @@ def _is_value(scan: Scan, index: int) -> bool:
         return scan.home == "rule" and any(sign in "*/" and sign for sign in beside)
     caller = scan.caller(bracket)
     assert caller is not None
-    if scan.at(index - 1).text == "=" and words.ARGUMENTS.get(words.plain(scan.at(index - 2).text)) == "act":
+    if scan.at(index - 1).text == "=" and words.argument(scan.at(index - 2).text, ("act", "gate")) == "act":
         return False
     return is_reserved(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
 
 
 def _value(
-    scan: Scan, lexeme: Lexeme, end: int, word: str, arguments: list[str], called: bool
+    scan: Scan, index: int, end: int, word: str, arguments: list[str], called: bool
 ) -> Finding | None:
+    lexeme = scan.at(index)
     name = lexeme.text
     if called and word in ("int", "floor", "round", "ceil") and len(arguments) == 1:
         new = f"round({arguments[0]}, 1)"
     elif called:
         return None
     else:
-        short = words.VARIABLES.get(word)
-        boolean = {"true": "1", "false": "0"}.get(word)
+        short = words.NUMBERS.get(word) or words.VARIABLES.get(word)
+        boolean = {"true": "1", "false": "0"}.get(word) if scan.at(index - 2).text == "bias" else None
         if short is None and boolean is None:
             return None
-        if short and scan.home == "number":
+        if short and scan.home == "number" and word not in words.NUMBERS:
             return None
         new = boolean or short or ""
     return Finding(
@@ -266,7 +281,8 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
             positional = ("out",)
     elif op.role == "pool":
         positional = _POOL
-    given, after = read_arguments(arguments, positional)
+    names = [argument.name for argument in op.arguments]
+    given, after = read_arguments(arguments, positional, names)
     if spelling == "conv" and given.get("g", "1") not in ("1",) and given.get("g") == given.get("in"):
         spelling, op = "dwconv", registry.by_spelling["dwconv"]
     kernel = kernel or given.pop("k", "")
@@ -279,7 +295,8 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
         kernel = ""
     if op.role == "pool" and kernel and spelling != "gap" and "s" not in given:
         given["s"] = kernel if arguments else given.get("s", "")
-    names = {argument.name for argument in op.arguments}
+    if spelling == "gn":
+        given.setdefault("g", USUAL["g"])
     lacking = [name for name in op.lacking([a.field for a in op.arguments if a.name in given]) if name not in given]
     given = {**{name: USUAL.get(name, "1") for name in lacking}, **given}
     kept = {
@@ -297,15 +314,23 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
     return " ".join([f"{spelling}{size}{brackets}", *after])
 
 
-def read_arguments(arguments: list[str], positional: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """Return the arguments of a foreign call by the language's names, and the layers that follow (an activation)."""
+def read_arguments(
+    arguments: list[str], positional: tuple[str, ...], names: list[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the arguments of a foreign call by the language's names, and the layers that follow (an activation).
+
+    Args:
+        arguments: The texts of the arguments.
+        positional: The meaning of arguments without a name.
+        names: The names of the op's arguments.
+    """
     given: dict[str, str] = {}
     after: list[str] = []
     place = 0
     for part in arguments:
         found = re.match(r"(\w+)\s*[=:]\s*(.*)", part)
         if found:
-            name = words.ARGUMENTS.get(words.plain(found[1]), "")
+            name = words.argument(found[1], names)
             value = found[2]
         else:
             name, value = (positional[place] if place < len(positional) else ""), part
@@ -335,11 +360,15 @@ def arguments(scan: Scan) -> Iterator[Finding]:
         op = found[0]
         names = [argument.name for argument in op.arguments]
         parts = scan.parts(index + 1, last - 1, (",",)) if last > index + 1 else []
+        if parts and not names and not any(scan.is_layer(k) for k in range(index + 1, last)):
+            edit = Edit(lexeme.start, scan.at(last).end, "")
+            yield Finding(lexeme.end, f"{caller.text} takes no arguments", (edit,))
+            continue
         for part in parts:
             named = re.match(r"(\w+)\s*(=|:|==)\s*(.*)", part)
             start = scan.text.find(part.split()[0], lexeme.end)
             if named and (named[1] not in names or named[2] != "="):
-                name = named[1] if named[1] in names else words.ARGUMENTS.get(words.plain(named[1]), "")
+                name = named[1] if named[1] in names else words.argument(named[1], names)
                 has = ", ".join(names) or "none"
                 message = f"{caller.text} has no argument {named[1][:40]!r}; it has: {has}"
                 if named[1] in names:

@@ -21,6 +21,7 @@ _RANGE = re.compile(
 )
 _BRACKETED = re.compile(rf"[\[(]\s*({_RANGE.pattern})\s*[\])]")
 _DASHED = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
+_JOINED = re.compile(r"\s*\(?(\d+)(\s*[-/x]\s*\d+|\s+\d+)+\)?\s*")
 _SUFFIXES = {"k": 1000, "K": 1000}
 
 
@@ -43,10 +44,30 @@ def _spelled(value: Fraction) -> str:
     return str(value) if value.denominator in (1, 2, 3, 4, 8) else f"{float(value):.12g}"
 
 
-def is_negative_difference(text: str) -> bool:
-    """Whether a text is a difference of two numbers below 0, such as 1-3."""
+def is_suspicious(text: str, home: str) -> bool:
+    """Whether a value that can be read is meant otherwise: 1-3 is below 0, 2-2-2 and 8/16 are lists.
+
+    Args:
+        text: The value.
+        home: Where it is, see ``Scan``.
+    """
     dashed = _DASHED.fullmatch(text)
-    return dashed is not None and int(dashed[1]) < int(dashed[2])
+    if dashed is not None and int(dashed[1]) < int(dashed[2]):
+        return True
+    listed = _JOINED.fullmatch(text)
+    return listed is not None and (home == "number" or len(re.findall(r"\d+", text)) > 2)
+
+
+def joined_numbers(scan: Scan) -> Iterator[Finding]:
+    """2-2-2, 8/16, 8 16 32 and 2x2x2 as a whole value: a list in a number of a stage, else a choice."""
+    found = _JOINED.fullmatch(scan.text)
+    if found is None or scan.home == "layers" or _DASHED.fullmatch(scan.text) or not is_suspicious(scan.text, scan.home):
+        return
+    numbers = re.findall(r"\d+", scan.text)
+    is_list = scan.home == "number"
+    new = f"[{', '.join(numbers)}]" if is_list else " | ".join(dict.fromkeys(numbers))
+    expected = "a list, one number for each stage, is written" if is_list else "a choice of numbers is written"
+    yield Finding(found.start(2), f"{scan.text.strip()!r}: {expected} {new}", (Edit(0, len(scan.text), new),))
 
 
 def ranges(scan: Scan) -> Iterator[Finding]:
@@ -69,7 +90,7 @@ def ranges(scan: Scan) -> Iterator[Finding]:
             continue
         whole = not scan.text[: match.start()].strip() and not scan.text[match.end() :].strip()
         yield _range(match.start(), match.end(), match[0], spelled_range(match[1], match[3], match[4]), whole)
-    if is_negative_difference(scan.text) and (dashed := _DASHED.fullmatch(scan.text)):
+    if (dashed := _DASHED.fullmatch(scan.text)) and int(dashed[1]) < int(dashed[2]):
         new = spelled_range(dashed[1], dashed[2])
         at = scan.text.index("-")
         message = f"{scan.text.strip()} is a difference below 0; a range is written {new}"
@@ -85,6 +106,8 @@ def per_cent(scan: Scan) -> Iterator[Finding]:
     """50%."""
     for match in re.finditer(r"(\d+(?:\.\d+)?)\s*%", scan.text):
         new = _spelled(Fraction(match[1]) / 100)
+        if re.search(r"conv\d+x\d+\(\s*(out\s*=\s*)?$", scan.text[: match.start()]):
+            new = f"w*{new}".replace("*1/", "/")
         message = f"{match[0]!r}: a share is written {new}"
         yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
 

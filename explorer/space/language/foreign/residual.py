@@ -35,7 +35,7 @@ def inputs(scan: Scan) -> Iterator[Finding]:
             return
         if _is_input(scan, index + 1) and not (after.text == "identity" and scan.at(index + 2).kind == "end"):
             message = f"{after.text!r} after '+': '+' adds the shortcut, which is not written"
-            yield Finding(after.start, message, (Edit(lexeme.end, after.end, ""),))
+            yield Finding(after.start, message, (Edit(lexeme.start, after.end, "+"),))
             return
 
 
@@ -68,6 +68,9 @@ def _unwound(scan: Scan, index: int) -> tuple[list[str], int] | None:
     if last is None or not scan.touches(bracket):
         return None
     inner = bracket + 1
+    is_sum = _is_input(scan, inner) and scan.at(inner + 1).text == "+"
+    if is_sum:
+        inner += 2
     if scan.is_layer(inner) and scan.at(inner).kind == "name":
         if scan.at(inner + 1).text == "(" and scan.touches(inner + 1):
             found = _unwound(scan, inner)
@@ -88,7 +91,7 @@ def _unwound(scan: Scan, index: int) -> tuple[list[str], int] | None:
         return [*layers, f"{name.text}({arguments})"], scan.at(last).end
     if after != last:
         return None
-    return [*layers, name.text], scan.at(last).end
+    return [*layers, *(["+"] if is_sum else []), name.text], scan.at(last).end
 
 
 def numbers_beside(scan: Scan) -> Iterator[Finding]:

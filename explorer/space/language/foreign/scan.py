@@ -15,7 +15,7 @@ from explorer.space.language.names import VARIABLES, find_op, is_reserved
 _LEXEME = re.compile(
     r"(?P<name>\d{1,2}x\d{1,2}(?![\w.])|\d{1,2}x\d{1,2}[_-]?(?=[A-Za-z])[A-Za-z_]\w*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
     r"|(?P<number>\d+(?:\.(?!\.)\d+)?(?:[eE][+-]?\d{1,2})?(?![\w])|\d+(?:\.(?!\.)\d+)?)"
-    r"|(?P<sign>->|=>|>>|\|>|→|⇒|\|\||&&|//|\*\*|::=|\.\.\.?|…|.)"
+    r"|(?P<sign>\+=|->|=>|>>|\|>|→|⇒|\|\||&&|//|\*\*|::=|\.\.\.?|…|.)"
 )
 OPENING = {"(": ")", "[": "]", "{": "}"}
 

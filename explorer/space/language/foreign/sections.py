@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from explorer.space.language.foreign.words import plain
+from explorer.space.language.foreign.words import NUMBERS, plain
 from explorer.space.language.yaml import Entry, Mapping, Scalar, Sequence
 
 _DATA = {
@@ -16,8 +16,7 @@ _DATA = {
     "svhn": ("3x32x32", "10"),
     "digits": ("1x8x8", "10"),
 }
-_NUMBERS = {word: str(k) for k, word in enumerate("zero one two three four five six seven eight nine ten".split())}
-_NUMBERS |= {"hundred": "100", "thousand": "1000"}
+_NUMBERS = {**NUMBERS, "hundred": "100", "thousand": "1000"}
 
 
 def texts_of(entry: Entry) -> list[str] | None:
@@ -97,10 +96,11 @@ def stages(entry: Entry, text: str) -> str:
     whole = all(number.isdigit() for column in columns for number in column)
     if len({len(row or []) for row in rows}) != 1 or not whole or len(columns) not in (2, 3):
         return ""
-    columns.sort(key=lambda column: max(map(int, column)))
-    width = columns.pop()
-    stride = next((column for column in columns if set(column) <= {"1", "2"} and "2" in column), None)
-    others = [column for column in columns if column is not stride]
+    width = max(columns, key=lambda column: max(map(int, column)))
+    others = [column for column in columns if column is not width]
+    strides = [column for column in others if set(column) <= {"1", "2"}]
+    stride = max(strides, key=lambda column: column[0] == "1", default=None) if len(others) > 1 else None
+    others = [column for column in others if column is not stride]
     blocks = others[0] if others else ["1"] * len(width)
     out = f"blocks: [{', '.join(blocks)}], width: [{', '.join(width)}]"
     return f"{{{out}, stride: [{', '.join(stride)}]}}" if stride else f"{{{out}}}"

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from explorer.errors import Edit
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, are_alternatives, is_layer_name, joined
-from explorer.space.language.names import VARIABLES
+from explorer.space.language.names import VARIABLES, is_reserved
 
-_ARROWS = ("->", "=>", ">>", "|>", "→", "⇒", ">", "&", "&&", ";", "–", "—", "·", "•", "⟶", "…")
-_THEN = ("then", "and", "before", "andthen")
+_ARROWS = ("->", "=>", ">>", "|>", "→", "⇒", ">", "&", "&&", "–", "—", "·", "•", "⟶", "…")
+_THEN = ("then", "and", "before", "andthen", "either", "followed", "by")
 _OR = ("or", "||", "xor", "OR", "Or", "vs", "∨", "¦")
 _QUOTES = "'\"`“”‘’«»"
 _PLAIN_SIGNS = {"⊕": "+", "＋": "+", "×": "*", "✕": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "½": "1/2", "¼": "1/4"}
@@ -62,7 +62,7 @@ def lists(scan: Scan) -> Iterator[Finding]:
             yield Finding(lexeme.start, f"'[' after {name!r}; arguments are written in round brackets", edits)
             continue
         parts = scan.parts(index + 1, last - 1, (",", ";", "|")) if last > index + 1 else []
-        if scan.caller(scan.outer[index]) is not None and (lexeme.text == "["):
+        if (caller := scan.caller(scan.outer[index])) is not None and not is_reserved(caller.text):
             continue  # an argument of a foreign call, which reads it itself
         new = joined(parts, scan.home, scan.rules)
         whole = index == 0 and last == len(scan.lexemes) - 1
@@ -88,7 +88,8 @@ def separators(scan: Scan) -> Iterator[Finding]:
         yield from _alternatives(scan, [k for k in here if _is_or(scan, k)], "an alternative is separated by '|'")
         commas = [k for k in here if scan.at(k).text == ","]
         slashes = [k for k in here if scan.at(k).text == "/" and (scan.is_layer(k - 1) or scan.is_layer(k + 1))]
-        for found, sign in ((commas, ","), (slashes, "/")):
+        semicolons = [k for k in here if scan.at(k).text == ";"]
+        for found, sign in ((commas, ","), (semicolons, ";"), (slashes, "/")):
             if not found:
                 continue
             inside = [k for k, outer in enumerate(scan.outer) if outer == bracket]
@@ -96,9 +97,9 @@ def separators(scan: Scan) -> Iterator[Finding]:
             last = (scan.partner[bracket] if bracket in scan.partner else len(scan.lexemes)) - 1
             parts = scan.parts(first, last, (sign,)) if inside else []
             parts = [part for part in parts if part]
-            if sign == "," and scan.home == "number":
+            if sign != "/" and scan.home == "number":
                 edit = Edit(0, len(scan.text), f"[{', '.join(parts)}]")
-                yield Finding(scan.at(found[0]).start, "',' between numbers; a list is written [a, b]", (edit,))
+                yield Finding(scan.at(found[0]).start, f"{sign!r} between numbers; a list is written [a, b]", (edit,))
             elif len(parts) > 1 and are_alternatives(parts, scan.home, scan.rules):
                 yield from _alternatives(scan, found, "alternatives are separated by '|'")
             else:
@@ -194,11 +195,12 @@ def _repeated(scan: Scan, index: int, after: Lexeme, before: Lexeme) -> Iterator
             last = scan.partner.get(last + 1, last + 1)
         end = scan.at(last).end
         edits = (Edit(before.start, after.start, ""), Edit(end, end, f"{{{before.text}}}"))
-        yield Finding(sign.start, f"{sign.text!r} for a repetition; it is written x{{n}}", edits)
+        message = f"{sign.text!r} for a repetition; it is written (...){{{before.text}}}"
+        yield Finding(sign.start, message, edits)
 
 
 def _repetition(scan: Scan, index: int, count: str, removed: Edit, sign: Lexeme) -> Finding:
-    message = f"{sign.text!r} for a repetition; it is written x{{n}}"
+    message = f"{sign.text!r} for a repetition; it is written (...){{{count}}}"
     if not count.isdigit():
-        return Finding(sign.start, f"{message}, n is a constant")
+        return Finding(sign.start, f"{message} with a constant, as in (...){{2}}")
     return Finding(sign.start, message, (removed._replace(text=f"{{{int(count)}}}"),))

@@ -7,7 +7,7 @@ A word is looked up in lower case without punctuation and without the name of it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # Layers: a spelling of the language <- what others call it. The spelling of an op with a kernel lacks the size.
 _LAYERS = {
@@ -109,7 +109,7 @@ _ARGUMENTS = {
     "k": "k kernel kernelsize ksize size ks kernelsizes poolsize filtersize",
     "in": "in inchannels cin inplanes infeatures inc inch numfeatures normalizedshape numchannels inchan inputdim inputchannels",
     "s": "s stride strides st",
-    "pad": "pad padding p paddingmode pads inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
+    "pad": "pad padding paddingmode pads inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
     " kernelinitializer countincludepad ceilmode outputsize approximate dropadd",
     "d": "d dilation dilationrate dilations dil rate",
     "g": "g group groups numgroups ngroups cardinality",
@@ -133,6 +133,8 @@ _VARIABLES = {
     "i": "blockindex blockidx layerindex index idx blockid layeridx",
     "n": "numblocks nblocks totalblocks numlayers totaldepth blockcount",
 }
+
+NUMBERS = {word: str(k) for k, word in enumerate("zero one two three four five six seven eight nine ten".split())}
 
 # What stands for the block's input beside '+'.
 INPUTS = frozenset(
@@ -159,5 +161,11 @@ def _inverted(table: Mapping[str, str]) -> dict[str, str]:
 
 
 LAYERS = _inverted(_LAYERS)
-ARGUMENTS = _inverted(_ARGUMENTS)
 VARIABLES = _inverted(_VARIABLES)
+
+
+def argument(word: str, names: Iterable[str]) -> str:
+    """Return the argument that a foreign one stands for: one of ``names`` if possible, else any; "" for none."""
+    meant = [name for name, foreign in _ARGUMENTS.items() if plain(word) in foreign.split()]
+    known = list(names)
+    return next((name for name in meant if name in known), meant[0] if meant else "")
