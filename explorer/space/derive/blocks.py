@@ -179,6 +179,7 @@ class Branch(NamedTuple):
     """A block up to its merge, before the shortcut is read.
 
     Attributes:
+        layers: The layers of the residual branch.
         ops: The residual branch.
         output: The output shape.
         merge: The merge.
@@ -189,6 +190,7 @@ class Branch(NamedTuple):
         is_changed: Whether the block changes the shape.
     """
 
+    layers: list[Layer]
     ops: tuple[Op, ...]
     output: TensorShape
     merge: Merge
@@ -218,7 +220,7 @@ def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
     if is_changed and isinstance(merge, Gate):
         merge = Add()
     shortcut = shortcuts.changed if is_changed else shortcuts.same
-    return Branch(ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
+    return Branch(layers, ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
 
 
 def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
@@ -237,6 +239,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     takes_pre = branch.source == "preact" and (branch.is_changed or opens_network)
     shared = initial_norm_act(branch.ops) if takes_pre else 0
     shortcut, shortcut_shape, y = None, x, branch.output
+    layers: list[Layer] = []
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
@@ -256,8 +259,8 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
         message = f"{resolver.with_choices()}{where}: {error}"
-        if shortcut is not None and y != shortcut_shape:
-            message += f"; {_origins(site, branch, y, shortcut_shape)}"
+        if shortcut is not None and branch.output != shortcut_shape:
+            message += f"; {_origins(branch, layers, x, shortcut_shape)}"
         raise Fault(branch.merge_place, message) from None
     after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
@@ -267,19 +270,26 @@ def _takes_stride(layer: Layer) -> bool:
     return layer.pools or layer.uses_stride or layer.what in CONVS
 
 
-def _origins(site: BlockInputs, branch: Branch, y: TensorShape, shortcut: TensorShape) -> str:
-    """Return the layers from which two unequal shapes at a merge come, and what to change."""
-    before, _, _ = _split_at_merge(site.resolver.layers(site.item))
-    changing = [layer for layer in before if _changes(layer, channels=y.channels != shortcut.channels)]
-    from_branch = _spelled(changing[-1]) if changing else "the block's input"
+def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, shortcut: TensorShape) -> str:
+    """Return the layers from which two unequal shapes at a merge come, and what to change.
+
+    Args:
+        branch: The branch.
+        of_shortcut: The layers of the shortcut.
+        x: The input shape of the block.
+        shortcut: The output shape of the shortcut.
+    """
+    y = branch.output
+    changing = [layer for layer in branch.layers if _changes(layer, channels=y.channels != shortcut.channels)]
+    from_branch = _spelled(changing[-1]) if changing else f"the input {x} of the block"
     key = "changed" if branch.is_changed else "same"
-    assert branch.shortcut is not None
-    layers = [layer for layer in site.resolver.layers(branch.shortcut) if _changes(layer, channels=True)]
-    from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {site.x} of the block"
+    layers = [layer for layer in of_shortcut if _changes(layer, channels=True)]
+    from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {x} of the block"
     found = f"the branch's shape comes from {from_branch}, the shortcut's from {from_shortcut}"
     if y.channels == shortcut.channels:
         return f"{found}; even kernels do not pad: write an odd kernel, or shrink the shortcut alike"
-    return f"{found}; give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
+    expected = f"give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
+    return f"{found}; {expected}"
 
 
 def _changes(layer: Layer, channels: bool) -> bool:
