@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from explorer.errors import Edit, Problem, SpaceError
-from explorer.space.shape_fixes import shape_edits
 from explorer.space.language.source_text import applied, line_column, line_of
+from explorer.space.shape_fixes import shape_edits
 
 MAX_CHARACTERS = 100_000  # of a file for which lines are suggested
 MAX_PROBLEMS = 20
@@ -70,15 +70,13 @@ def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> 
         for number in range(1, text.count("\n") + 2):
             line = line_of(new, number)
             if number not in faulty and line != line_of(text, number) and line.strip():
-                lines.setdefault(number, line.strip())
+                lines.setdefault(number, line.rstrip())
         if not left:
             break
     return lines
 
 
-def _with_fitting_shapes(
-    text: str, left: tuple[Problem, ...], trials: _Trials
-) -> tuple[str, tuple[Problem, ...]]:
+def _with_fitting_shapes(text: str, left: tuple[Problem, ...], trials: _Trials) -> tuple[str, tuple[Problem, ...]]:
     """Return the text with shapes that match, if its one error is of shapes, and the errors left."""
     for edit in shape_edits(text, left[0]) if len(left) == 1 and trials.count < MAX_LOADS else ():
         new = applied(text, [edit])
@@ -97,7 +95,7 @@ def _ways(text: str, problem: Problem, problems: tuple[Problem, ...], trials: _T
         left = trials.problems(new)
         if len(left) < len(problems) and all(other.message != problem.message for other in left):
             number = line_column(new, edit.start + len(edit.text) - len(edit.text.lstrip("\n")))[0]
-            found.append(line_of(new, number).strip())
+            found.append(line_of(new, number).rstrip())
     return tuple(dict.fromkeys(found))[:MAX_WAYS]
 
 
@@ -110,4 +108,3 @@ def _with_lines(text: str, edit: Edit) -> Edit:
 def _line(text: str, problem: Problem) -> int:
     """Return the number of the line that the edits of a problem change."""
     return line_column(text, problem.edits[0].start)[0] if problem.edits else 0
-

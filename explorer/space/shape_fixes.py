@@ -27,6 +27,9 @@ def shape_edits(text: str, problem: Problem) -> Iterator[Edit]:
         yield from _strided(text, problem)
     elif "write strides under 'stages'" in problem.message:
         yield from _without_strides(text, problem)
+    elif "a merge is allowed only in a block" in problem.message:
+        start, line = offset_of(text, (problem.line, 1)), line_of(text, problem.line)
+        yield Edit(start, start + len(line), re.sub(r"\s*\+(?=\s|$)", "", line))
     elif "end it with 'fc'" in problem.message:
         at = offset_of(text, (problem.line, problem.column))
         end = at + len(re.match(r"[^\n#]*", text[at:])[0].rstrip())  # type: ignore[index]

@@ -153,7 +153,7 @@ class Parser(ValueParser):
                 return self.fault(token.offset, f"{name!r} is allowed only in {home}", removed)
             return Copied(name, place)
         if name in self.names.rules:
-            if self.names.rules[name]:
+            if self.names.rules[name] and name not in self.names.broken:
                 raise ExpressionError(token.offset, self.mixed(name))
             if self.adjacent_bracket():
                 end = self.text.find(")", self.now.offset) + 1

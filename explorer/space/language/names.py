@@ -28,10 +28,12 @@ class Names:
 
     Attributes:
         rules: Rule name -> whether the rule is numeric.
+        broken: The rules whose text cannot be read; whether they are numeric is unknown.
         tokens_read: Number of tokens and alternatives of the file that were read.
     """
 
     rules: dict[str, bool] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     tokens_read: int = 0
 
     def structural(self) -> list[str]:

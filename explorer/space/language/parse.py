@@ -112,6 +112,9 @@ class _Reader:
         if translated != rules:
             rules = translated
             self._set_numeric(rules)
+        sections.names.broken = {
+            name for name, scalar in rules.items() if not sections.can_be_read(scalar, name, "rule")
+        }
         self._vary()
         for name, scalar in rules.items():
             sections.rules[name] = sections.tree(scalar, name, numeric=sections.names.rules[name])
@@ -220,7 +223,8 @@ class _Reader:
             elif scope not in SCOPES:
                 name = foreign_keys.meant(scope, SCOPES, foreign_keys.SCOPES)
                 near_scope = f"; did you mean {name!r}?" if name else ""
-                message = f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {scope[:40]!r}{near_scope}"
+                found = repr(scope[:40]) if isinstance(value, Scalar) else kind_of(value)
+                message = f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {found}{near_scope}"
                 self.problems.add(value, message, *self._written(value, name))
             else:
                 self.sections.scopes[key.text] = scope
@@ -229,9 +233,10 @@ class _Reader:
         node = self.entries.get("input")
         if node is not None:
             try:
-                return parse_shape(node.text if isinstance(node, Scalar) else kind_of(node))
+                return parse_shape(node.text if isinstance(node, Scalar) else "")
             except ExplorerError as error:
-                self.sections.gap(node, str(error), *self._written(node, foreign_sections.input_shape(node)))
+                message = str(error) if isinstance(node, Scalar) else str(error).replace("''", kind_of(node))
+                self.sections.gap(node, message, *self._written(node, foreign_sections.input_shape(node)))
         return TensorShape(3, 32, 32)
 
     def _written(self, node: Entry, value: str) -> list[Edit]:
@@ -259,8 +264,12 @@ class _Reader:
             self.problems.add(node, message, *self._written(node, f"{{{found[1]}: {found[2].strip()}}}"))
             return ()
         known = tuple(BEFORE_TRAINING)
+        units = {id(value): key.text[:1].upper() for key, value in node.items} if isinstance(node, Mapping) else {}
         for key, value in read_keys(node, self.problems, "limits", known, foreign_keys.COSTS).entries.items():
-            new = foreign_sections.bound(" ".join(foreign_sections.texts_of(value) or []))
+            unit = units[id(value)] if key in ("macs", "flops") and units[id(value)] in "GM" else ""
+            new = foreign_sections.bound(
+                " ".join(foreign_sections.texts_of(value) or []), "" if key == "macs" and unit == "M" else unit
+            )
             if not isinstance(value, Scalar):
                 message = f"the limit of {key!r} must be a bound, as in '<= 50M'"
                 self.problems.add(value, message, *self._written(value, new))

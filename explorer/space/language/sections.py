@@ -22,8 +22,8 @@ from explorer.space.language.foreign.numbers import is_suspicious
 from explorer.space.language.foreign.translate import translate
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import Names
-from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.source_text import applied
+from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
@@ -93,7 +93,7 @@ class Sections:
             owner: The section or the rule.
             home: Where it is, as in ``text``.
         """
-        if node.is_translated or not self._is_foreign(node.text, owner, home):
+        if node.is_translated or self.can_be_read(node, owner, home):
             return node
         findings, text = translate(node.text, home, self.names.rules)
         if not findings:
@@ -118,14 +118,20 @@ class Sections:
         self.problems.add(node, f"{message}, found {kind_of(node)}; {expected}", edit)
         return Scalar(text, node.line, node.column, places=((node.line, node.column),), is_translated=True)
 
-    def _is_foreign(self, text: str, what: str, home: str) -> bool:
-        """Whether a text cannot be read, or is a number that is meant otherwise."""
-        if home != "layers" and is_suspicious(text, home):
-            return True
+    def can_be_read(self, node: Scalar, owner: str, home: str) -> bool:
+        """Whether a text can be read, and is not a number that is meant otherwise.
+
+        Args:
+            node: The text.
+            owner: The section or the rule.
+            home: Where it is, as in ``text``.
+        """
+        if home != "layers" and is_suspicious(node.text, home):
+            return False
         kinds = {"number": ("number",), "layers": ("layers",), "rule": ("number", "layers")}[home]
-        copied = {"stem": "post", "head": "pre"}.get(what, "")
+        copied = {"stem": "post", "head": "pre"}.get(owner, "") if home == "layers" else ""
         self._trial_names.rules = self.names.rules
-        return not any(_can_be_read(text, self._trial_names, kind, copied) for kind in kinds)
+        return any(_can_be_read(node.text, self._trial_names, kind, copied) for kind in kinds)
 
     def expression(
         self, node: Entry, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
@@ -340,7 +346,7 @@ class _StagesReader:
                 sections.gap(node, "stages is empty; a network has at least one stage")
             items = node.items[: self._bounded(len(node.items))]
             return [_Row((item.line, item.column), self._mapping(item, "a stage"), {}) for item in items]
-        entries = self._mapping(node, "stages")
+        entries = {key: self._split(value) for key, value in self._mapping(node, "stages").items()}
         lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
         self.shared = {key: value for key, value in entries.items() if key not in lists}
         count = self._bounded(max((len(items) for items in lists.values()), default=1))
@@ -350,7 +356,11 @@ class _StagesReader:
                 sections.gap(entries[key], f"{key!r} is an empty list; a network has at least one stage")
             elif len(items) < count:
                 message = f"stage {len(items) + 1} has no {key}: {key!r} has {len(items)} entries for {count} stages"
-                sections.problems.add(entries[key], message)
+                entry = entries[key]
+                new = ""
+                if isinstance(entry, Sequence) and key != "width":
+                    new = foreign_sections.completed(entry, count)
+                sections.problems.add(entry, message, *([edit_of(sections.problems.text, entry, new)] if new else []))
                 if STAGE_NUMBERS.get(key, 1) is None:
                     short[key] = Broken((entries[key].line, entries[key].column), message)
         rows = []
@@ -359,6 +369,16 @@ class _StagesReader:
             lacking = {key: fault for key, fault in short.items() if key not in own}
             rows.append(_Row((node.line, node.column), self.shared | own, lacking))
         return rows
+
+    def _split(self, entry: Entry) -> Entry:
+        """Return an entry; report a list without commas, and return it with them."""
+        new = foreign_sections.split_list(entry) if isinstance(entry, Sequence) else ""
+        if not new:
+            return entry
+        message = f"a list without commas; write {new}"
+        self.sections.problems.add(entry, message, edit_of(self.sections.problems.text, entry, new))
+        place = entry.line, entry.column
+        return Sequence(tuple(Scalar(text, *place) for text in new[1:-1].split(", ")), *place)
 
     def _is_other_form(self, node: Entry) -> bool:
         """Whether the section is a number, a list of anything but mappings, or a mapping of named stages."""

@@ -135,7 +135,7 @@ class ValueParser(Cursor):
             value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
             self.depth -= 1
             return value
-        if self.names.rules.get(name):
+        if self.names.rules.get(name) or name in self.names.broken:
             return Reference(name, place)
         if name in VARIABLES:
             return Variable(name, place)

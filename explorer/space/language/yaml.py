@@ -234,7 +234,10 @@ class _Composer:
                 self._refuse(event, f"anchor '&{event.anchor}'; write the text out", removed)
             if getattr(event, "ctag", None) is not None and event.ctag.trval:
                 tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
-                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags")
+                start = event.start_mark.index
+                written = re.match(r"!\S*\s*", self.text[start:])
+                removed = [Edit(start, start + written.end(), "")] if written else []
+                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags", *removed)
             if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
                 depth += 1
                 if depth > MAX_DEPTH:

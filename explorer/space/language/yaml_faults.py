@@ -60,7 +60,9 @@ def yaml_fault(text: str, error: MarkedYAMLError) -> YamlFault:
             if trials <= MAX_TRIALS and len(text) <= MAX_CHARACTERS and _is_yaml(applied(text, [edit])):
                 return YamlFault((number, repair.column + 1), f"not YAML: {repair.message}", (edit,))
     message = " ".join(str(error.problem or error.context).split())
-    return YamlFault(place, f"not YAML: {message}; a section is 'key: expression', a list is [a, b], a comment is # text")
+    return YamlFault(
+        place, f"not YAML: {message}; a section is 'key: expression', a list is [a, b], a comment is # text"
+    )
 
 
 def _suspects(text: str, error: MarkedYAMLError) -> list[int]:
@@ -117,15 +119,18 @@ def _other_sign_for_colon(line: str) -> Repair | None:
 
 
 def _no_colon(line: str) -> Repair | None:
-    found = re.match(r"(\s*[A-Za-z_][\w-]*)\s+(?=\S)", line)
+    found = re.match(r"(\s*[A-Za-z_][\w-]*)(?:\s+(?=\S)|\s*$)", line)
     if not found or re.match(r"\s*[\w-]+\s*:", line):
         return None
-    return Repair(found.end(1), f"{found[1]}: {line[found.end() :]}", "no ':' after the key; write 'key: expression'")
+    return Repair(
+        found.end(1), f"{found[1]}: {line[found.end() :]}".rstrip(), "no ':' after the key; write 'key: expression'"
+    )
 
 
 def _quotes_around_parts(line: str) -> Repair | None:
     entry = _ENTRY.match(line)
-    if not entry or entry["value"][0] not in "'\"" or not re.fullmatch(r"(['\"]).*?\1\s*\S.*", entry["value"]):
+    is_part = entry and re.fullmatch(r"\[?(['\"]).*?\1\s*[^\s\]].*", entry["value"])
+    if not entry or not is_part:
         return None
     value = entry["value"].replace("'", "").replace('"', "")
     message = "quotes around a part of an expression; write words without quotes, or quote the whole expression"
@@ -255,13 +260,13 @@ def _indented_otherwise(text: str, number: int) -> Iterator[Repair]:
     """Yield a line with the indentation of the lines before it, the nearest first."""
     line = line_of(text, number)
     own = len(line) - len(line.lstrip())
-    before = [line_of(text, n) for n in range(number - 1, 0, -1)]
+    before = [line_of(text, n) for n in (*range(number - 1, 0, -1), number + 1)]
     depths = [len(other) - len(other.lstrip()) for other in before if other.strip()]
     for depth in dict.fromkeys(depths):
         if "\t" in line[:own]:
             yield Repair(line.index("\t"), " " * depth + line.lstrip(), "a tab; YAML indents with blanks")
         elif depth != own:
-            message = f"indented by {own} blanks, the keys above by {depth}; keys of one mapping have one indentation"
+            message = f"indented by {own} blanks, keys beside it by {depth}; keys of one mapping have one indentation"
             yield Repair(own, " " * depth + line.lstrip(), message)
 
 
@@ -291,4 +296,6 @@ def unambiguous(value: str, start: int) -> tuple[Edit, ...]:
         new = f"'{value}'"
     elif value.lower() in ("~", "null", "no", "off", "false"):
         new = "none"
+    elif value.lower() in ("true", "yes", "on"):
+        new = f"'{value}'"
     return (Edit(start, start + len(value), new),) if new else ()

@@ -11,19 +11,10 @@ from collections.abc import Iterator
 from explorer.errors import Edit
 from explorer.networks.ops import registry
 from explorer.space.language.foreign import words
+from explorer.space.language.foreign.layers import layer, positional_parts
 from explorer.space.language.foreign.numbers import spelled_range
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
-from explorer.space.language.names import KEYWORDS, USUAL, VARIABLES, find_op, is_reserved
-
-_SIZE = re.compile(r"(\d{1,2})x(\d{1,2})|(?<![a-z0-9])(\d{1,2})$|(?<=[a-z_])(\d{1,2})(?!\d)")
-# Positional arguments of other libraries, by the base of the name; in Keras a conv begins with its filters.
-_TORCH_CONV = ("in", "out", "k", "s", "pad", "d", "g", "bias")
-_KERAS_CONV = ("out", "k", "s", "pad")
-_POOL = ("k", "s", "pad")
-_POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
-_POSITIONAL |= {"drop": ("p",), "droppath": ("p",), "leaky_relu": ("slope",), "scale": ("x",), "shuffle": ("g",)}
-_POSITIONAL |= {"relu": ("pad",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
-_DEFAULTS = {"s": "1", "d": "1", "g": "1"}
+from explorer.space.language.names import KEYWORDS, VARIABLES, find_op, is_reserved
 
 
 def calls(scan: Scan) -> Iterator[Finding]:
@@ -56,6 +47,12 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     lexeme = scan.at(index)
     name, word = lexeme.text, words.plain(lexeme.text)
     found = scan.text[lexeme.start : end]
+    pieces = name.split(".")
+    if len(pieces) > 1 and all(scan.knows(piece) for piece in pieces) and not called:
+        new = " ".join(pieces)
+        return Finding(
+            lexeme.start, "'.' between layers; layers are separated by blanks", (Edit(lexeme.start, end, new),)
+        )
     if called and (new := _structure(scan, word, arguments)) is not None:
         return Finding(lexeme.start, f"{_short(found)}: the language writes {new}", (Edit(lexeme.start, end, new),))
     if _is_value(scan, index):
@@ -109,11 +106,24 @@ def split_sizes(scan: Scan) -> Iterator[Finding]:
             yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
 
 
+def kernel_choices(scan: Scan) -> Iterator[Finding]:
+    """conv(3|5), conv{3,5}, conv[3x3, 5x5] and conv(3|5)x(3|5)."""
+    sizes_of = r"\d+(?:x\d+)?(?:\s*[,|/]\s*\d+(?:x\d+)?)+"
+    pattern = rf"\b((?:dw_?)?conv(?:2d)?_?)[\[({{]\s*({sizes_of})\s*[\])}}](?:x[\[({{][^\])}}]*[\])}}])?"
+    for match in re.finditer(pattern, scan.text, re.IGNORECASE):
+        sizes = [part.split("x")[0] for part in re.split(r"\s*[,|/]\s*", match[2])]
+        base = base_layer(match[1])
+        if base and all(int(size) <= 11 and int(size) % 2 for size in sizes):
+            new = f"({' | '.join(f'{base}{size}x{size}' for size in sizes)})"
+            message = f"{match[0]!r}: kernel sizes as a choice are written {new}"
+            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+
+
 # Structure: calls that stand for choices, repetitions, sequences and merges
 
 
 def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
-    values = _positional(arguments)
+    values = positional_parts(arguments)
     if values and re.fullmatch(r"[\"'].*[\"']", values[0]) and len(values) > 1:
         values = values[1:]  # the name of the choice, as in Optuna
     named = dict(part.split("=", 1) for part in arguments if re.match(r"\w+\s*=[^=]", part))
@@ -122,10 +132,17 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
     if word in words.CHOICES and listed:
         return _bracketed(" | ".join(listed), scan)
     if word in words.RANGES and len(listed) in (2, 3) and all(re.fullmatch(r"\d+(\.\d+)?", part) for part in listed):
-        if word == "range":
-            return None if len(listed) == 3 else _bracketed(spelled_range(listed[0], str(int(float(listed[1])) - 1)), scan)
+        if word in ("range", "arange"):
+            return (
+                None if len(listed) == 3 else _bracketed(spelled_range(listed[0], str(int(float(listed[1])) - 1)), scan)
+            )
         step = listed[2] if len(listed) == 3 else named.get("step") or named.get("q")
         return _bracketed(spelled_range(listed[0], listed[1], step), scan)
+    if word in words.CONFIGS and (kind := named.get("type") or named.get("name") or (values[0] if values else "")):
+        kind = kind.strip("'\"")
+        return words.BLOCKS.get(words.plain(kind)) or layer(
+            kind, [a for a in arguments if not a.endswith(named.get("type", "?"))]
+        )
     if word in words.RESIDUALS and listed:
         return f"{' '.join(listed)} +"
     if word in words.REPEATS and len(listed) == 2:
@@ -138,10 +155,6 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
     if word in ("floor", "int", "ceil", "trunc") and len(listed) == 1 and scan.home != "layers":
         return f"round({listed[0]}, 1)"
     return None
-
-
-def _positional(arguments: list[str]) -> list[str]:
-    return [part for part in arguments if not re.match(r"\w+\s*=[^=]", part)]
 
 
 def _listed(values: list[str]) -> list[str]:
@@ -171,7 +184,8 @@ def _is_value(scan: Scan, index: int) -> bool:
         bracket = scan.outer[bracket]
     if bracket < 0:
         beside = (scan.at(index - 1).text, scan.at(index + 1).text)
-        return scan.home == "rule" and any(sign in "*/" and sign for sign in beside)
+        is_number = words.plain(scan.at(index).text) in words.NUMBERS
+        return scan.home == "rule" and (is_number or any(sign in "*/" and sign for sign in beside))
     caller = scan.caller(bracket)
     assert caller is not None
     if scan.at(index - 1).text == "=" and words.argument(scan.at(index - 2).text, ("act", "gate")) == "act":
@@ -179,9 +193,7 @@ def _is_value(scan: Scan, index: int) -> bool:
     return is_reserved(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
 
 
-def _value(
-    scan: Scan, index: int, end: int, word: str, arguments: list[str], called: bool
-) -> Finding | None:
+def _value(scan: Scan, index: int, end: int, word: str, arguments: list[str], called: bool) -> Finding | None:
     lexeme = scan.at(index)
     name = lexeme.text
     if called and word in ("int", "floor", "round", "ceil") and len(arguments) == 1:
@@ -196,152 +208,7 @@ def _value(
         if short and scan.home == "number" and word not in words.NUMBERS:
             return None
         new = boolean or short or ""
-    return Finding(
-        lexeme.start, f"unknown name {name!r}; did you mean {new!r}?", (Edit(lexeme.start, end, new),)
-    )
-
-
-# Layers
-
-
-def layer(name: str, arguments: list[str]) -> str | None:
-    """Return how the language writes a foreign layer; None for an unknown one.
-
-    Args:
-        name: The name, such as ``nn.Conv2d`` or ``conv_bn_relu``.
-        arguments: The texts of its arguments.
-    """
-    word = re.sub(r"^.*\.", "", name)
-    kernel, base = _kernel(word)
-    pair = words.PAIRS.get(words.plain(base))
-    if pair:
-        k = kernel or _named_kernel(arguments) or "3"
-        return f"dwconv{k}x{k} conv1x1" if pair == 1 else f"conv{k}x{k}(d=2)"
-    spelling = words.LAYERS.get(words.plain(word)) or words.LAYERS.get(words.plain(base))
-    if spelling is None and re.fullmatch(r"\d{1,2}x\d{1,2}", word):
-        spelling = "conv"
-    if spelling is None and words.plain(base) in ("pwconv", "pointwise", "pointwiseconv", "conv1by1", "pw", "pwconv2d"):
-        spelling, kernel = "conv", "1"
-    if spelling is None:
-        return _compound(word)
-    is_keras = "2D" in word or "keras" in name or "layers" in name
-    return _spelled(spelling, kernel, arguments, is_keras)
-
-
-def _kernel(word: str) -> tuple[str, str]:
-    """Return the kernel size in a name, "" for none, and the name without it."""
-    plain = re.sub(r"(?i)2d(?![a-z])", "", word)
-    found = re.search(r"(\d{1,2})x(\d{1,2})", plain, re.IGNORECASE) or re.search(r"(?<=[A-Za-z_])(\d{1,2})$", plain)
-    if found is None or (found.lastindex == 2 and found[1] != found[2]):
-        return "", word
-    if found.lastindex == 1 and words.LAYERS.get(words.plain(word)):
-        return "", word
-    return found[1], plain[: found.start()] + plain[found.end() :]
-
-
-def _named_kernel(arguments: list[str]) -> str:
-    return next((m[1] for part in arguments if (m := re.match(r"(?:k|kernel_size|kernel)\s*=\s*(\d+)", part))), "")
-
-
-def _compound(word: str) -> str | None:
-    """Return the layers of a name such as ``ConvBNReLU`` or ``conv3x3_bn_relu``."""
-    pieces = re.findall(r"(?:dw)?[A-Za-z]*?\d+x\d+|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*(?![x\d])|[A-Z]+\d*|\d+x\d+", word)
-    for split in (word.split("_"), word.split("-"), pieces, _camel(word)):
-        if len(split) < 2:
-            continue
-        layers = [layer(piece, []) if "_" not in piece else None for piece in split]
-        if all(layers):
-            return " ".join(map(str, layers))
-    return None
-
-
-def _camel(word: str) -> list[str]:
-    """Split ``ConvBNReLU`` by the words that are known, the longest first."""
-    known = sorted({*words.LAYERS, "conv3x3", "conv1x1"}, key=len, reverse=True)
-    rest, parts = words.plain(word), []
-    while rest:
-        piece = next((k for k in known if len(k) > 1 and rest.startswith(k)), None)
-        if piece is None:
-            return []
-        parts.append(piece)
-        rest = rest[len(piece) :]
-    return parts
-
-
-def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -> str | None:
-    op = registry.by_spelling.get(spelling)
-    if op is None:
-        return spelling  # a merge, or none
-    positional = _POSITIONAL.get(spelling, ())
-    if op.role == "conv":
-        positional = _KERAS_CONV if is_keras else _TORCH_CONV
-        if not is_keras and len(_positional(arguments)) < 3 and any(re.match(r"filters|out", a) for a in arguments):
-            positional = ("k", "s", "pad")
-        elif len(_positional(arguments)) == 1:
-            positional = ("out",)
-    elif op.role == "pool":
-        positional = _POOL
-    names = [argument.name for argument in op.arguments]
-    given, after = read_arguments(arguments, positional, names)
-    if spelling == "conv" and given.get("g", "1") not in ("1",) and given.get("g") == given.get("in"):
-        spelling, op = "dwconv", registry.by_spelling["dwconv"]
-    kernel = kernel or given.pop("k", "")
-    kernel = kernel.strip("()[]").split(",")[0].strip()
-    if spelling == "maxpool" and not kernel:
-        kernel, given = "2", {"s": "2", **given}
-    if op.sized is True and not kernel:
-        kernel = "3"
-    if op.sized is False or (kernel and not kernel.isdigit()):
-        kernel = ""
-    if op.role == "pool" and kernel and spelling != "gap" and "s" not in given:
-        given["s"] = kernel if arguments else given.get("s", "")
-    if spelling == "gn":
-        given.setdefault("g", USUAL["g"])
-    lacking = [name for name in op.lacking([a.field for a in op.arguments if a.name in given]) if name not in given]
-    given = {**{name: USUAL.get(name, "1") for name in lacking}, **given}
-    kept = {
-        name: value
-        for name, value in given.items()
-        if name in names and value and _DEFAULTS.get(name) != value and not (name == "bias" and value == "0")
-    }
-    if spelling in ("fc", "dwconv"):
-        kept.pop("out", None)
-    if op.role == "norm" and spelling != "gn":
-        kept = {}
-    written = [value if name == op.arguments[0].name and op.positional else f"{name}={value}" for name, value in kept.items()]
-    size = f"{kernel}x{kernel}" if kernel and op.sized is not False else ""
-    brackets = f"({', '.join(written)})" if written else ""
-    return " ".join([f"{spelling}{size}{brackets}", *after])
-
-
-def read_arguments(
-    arguments: list[str], positional: tuple[str, ...], names: list[str]
-) -> tuple[dict[str, str], list[str]]:
-    """Return the arguments of a foreign call by the language's names, and the layers that follow (an activation).
-
-    Args:
-        arguments: The texts of the arguments.
-        positional: The meaning of arguments without a name.
-        names: The names of the op's arguments.
-    """
-    given: dict[str, str] = {}
-    after: list[str] = []
-    place = 0
-    for part in arguments:
-        found = re.match(r"(\w+)\s*[=:]\s*(.*)", part)
-        if found:
-            name = words.argument(found[1], names)
-            value = found[2]
-        else:
-            name, value = (positional[place] if place < len(positional) else ""), part
-            place += 1
-        value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(value, value).strip("'\"")
-        if name in ("act", "norm"):
-            made = layer(value, []) if re.fullmatch(r"[\w.]+", value) else None
-            after += [made] if made and made != "none" else []
-        elif name:
-            given[name] = words.VARIABLES.get(words.plain(value), value) if value.isidentifier() else value
-    return given, after
+    return Finding(lexeme.start, f"unknown name {name!r}; did you mean {new!r}?", (Edit(lexeme.start, end, new),))
 
 
 def arguments(scan: Scan) -> Iterator[Finding]:
@@ -360,6 +227,12 @@ def arguments(scan: Scan) -> Iterator[Finding]:
         op = found[0]
         names = [argument.name for argument in op.arguments]
         parts = scan.parts(index + 1, last - 1, (",",)) if last > index + 1 else []
+        if caller.text == "fc" and parts and words.plain(parts[0].split("=")[-1]) in words.CLASSES:
+            edit = Edit(lexeme.start, scan.at(last).end, "")
+            yield Finding(
+                scan.at(index + 1).start, f"{parts[0]!r}: fc has one output for each class by itself", (edit,)
+            )
+            continue
         if parts and not names and not any(scan.is_layer(k) for k in range(index + 1, last)):
             edit = Edit(lexeme.start, scan.at(last).end, "")
             yield Finding(lexeme.end, f"{caller.text} takes no arguments", (edit,))
@@ -385,8 +258,15 @@ def arguments(scan: Scan) -> Iterator[Finding]:
                 elif name:
                     yield _without(scan, index, last, caller, part, parts, message, name, named[3])
         values = [part for part in parts if "=" not in part]
-        if op.role == "conv" and len(values) == 2 and len(parts) == 2 and "|" not in scan.text[lexeme.end : scan.at(last).start]:
-            message = f"write the argument's name; {caller.text} takes {', '.join(names)}; the input channels are inferred"
+        if (
+            op.role == "conv"
+            and len(values) == 2
+            and len(parts) == 2
+            and "|" not in scan.text[lexeme.end : scan.at(last).start]
+        ):
+            message = (
+                f"write the argument's name; {caller.text} takes {', '.join(names)}; the input channels are inferred"
+            )
             start = scan.text.find(values[1], lexeme.end + len(values[0]))
             second = values[1] if not values[1].isdigit() or int(values[1]) > 7 else ""
             inside = second or f"{values[0]}, s={values[1]}"
@@ -394,7 +274,15 @@ def arguments(scan: Scan) -> Iterator[Finding]:
 
 
 def _without(
-    scan: Scan, bracket: int, last: int, caller: Lexeme, part: str, parts: list[str], message: str, name: str, value: str
+    scan: Scan,
+    bracket: int,
+    last: int,
+    caller: Lexeme,
+    part: str,
+    parts: list[str],
+    message: str,
+    name: str,
+    value: str,
 ) -> Finding:
     """Return the finding of an argument that the language does not have: padding, input channels, kernel size."""
     rest = ", ".join(other for other in parts if other != part)

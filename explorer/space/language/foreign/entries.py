@@ -9,13 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from explorer.space.language.foreign.calls import layer
+from explorer.space.language.foreign.layers import layer
 from explorer.space.language.foreign.numbers import spelled_range
-from explorer.space.language.foreign.scan import joined
+from explorer.space.language.foreign.scan import is_layer_name, joined
 from explorer.space.language.foreign.words import BLOCKS, plain
 from explorer.space.language.yaml import Entry, Mapping, Scalar, Sequence
 
-_VALUES = ("_value", "values", "value", "choices", "options", "candidates", "choice", "oneof", "one_of", "items", "enum")
+_VALUES = (
+    "_value",
+    "values",
+    "value",
+    "choices",
+    "options",
+    "candidates",
+    "choice",
+    "oneof",
+    "one_of",
+    "items",
+    "enum",
+)
 _LAYERS = ("layers", "ops", "sequence", "seq", "sequential", "modules")
 _LOWS = ("min", "low", "lower", "start", "from", "lo", "lower_bound", "minimum")
 _HIGHS = ("max", "high", "upper", "stop", "end", "to", "hi", "upper_bound", "maximum")
@@ -38,6 +50,8 @@ def as_expression(entry: Entry, home: str, rules: Container[str]) -> str | None:
         if not parts or not all(parts):
             return None
         found = [_grouped(part) for part in map(str, parts)]
+        if any(is_layer_name(part.split("(")[0], rules) for part in found):
+            found = ["none" if part in ("0", "None", "False") else part for part in found]
         return joined(found, home, rules)
     return _mapping(entry, home, rules)
 
@@ -72,6 +86,10 @@ def _mapping(entry: Mapping, home: str, rules: Container[str]) -> str | None:
             if plain(kind.text) in BLOCKS:
                 return BLOCKS[plain(kind.text)]
             return layer(kind.text, [f"{k}={v}" for k, v in others if not k.startswith("_")])
+    if len(pairs) > 1 and all(is_layer_name(name.split("(")[0], rules) for name in pairs):
+        texts = [value.text if isinstance(value, Scalar) else "?" for value in pairs.values()]
+        if "?" not in texts:
+            return " ".join(f"{name}({text})" if text else name for name, text in zip(pairs, texts))
     if len(pairs) == 1:  # - conv3x3: {out: 16}, or - conv3x3: 16
         ((name, value),) = pairs.items()
         if isinstance(value, Scalar):

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from explorer.errors import similar_names
-from explorer.space.language.foreign.words import plain
+from explorer.space.language.foreign.words import plain, word_set
 
 _SPACE = {
     "name": "title id label modelname",
     "about": "description desc comment doc notes note summary",
-    "input": "inputs inputshape inputsize imagesize imgsize resolution inputres image inshape inputdims shape data inputresolution imageshape",
+    "input": "inputs inputshape inputsize imagesize imgsize resolution inputres image inshape inputdims shape data"
+    " inputresolution imageshape",
     "classes": "numclasses nclasses nclass numclass nbclasses outputs numlabels nlabels labels outputsize numoutputs"
     " outputdim nclss numcls class",
     "stem": "first entry stemconv stemlayer conv1 inputlayer stemblock firstconv preprocess root head0 begin",
     "stages": "stage layers backbone body trunk network arch architecture groups layout sections macro features",
-    "block": "blocks cell residualblock unit branch module resblock residual blocktype blockfn blockdef cells blockexpr",
+    "block": "blocks cell residualblock unit branch module resblock residual blocktype blockfn blockdef cells"
+    " blockexpr",
     "shortcut": "shortcuts skip skips skipconnection skipconnections residualconnection identity bypass",
     "transition": "transitions downsamplelayer downsamplelayers reduction reductioncell between",
     "head": "classifier tail top output final fc exit neck clshead classifierhead headlayer last",
@@ -70,18 +72,19 @@ SHORTCUT_PARTS = {
 }
 
 # Keys about training, searching and data, which a space file does not have.
-TRAINING = frozenset(
-    "lr learningrate optimizer optim epochs epoch batchsize batch weightdecay momentum scheduler lrscheduler loss criterion"
-    " seed trials ntrials maxtrials numtrials sampler tuner strategy searchstrategy algorithm search training train"
-    " trainer dataset datasets datamodule dataloader data datadir workers numworkers objective objectives metric metrics"
-    " goal direction pruner earlystopping checkpoint pretrained device gpus gpu augment augmentation maxepochs"
-    " trainingservice trialconcurrency experimentname method study storage defaults hydra callbacks logger log initcfg"
-    " traincfg testcfg lrconfig mixedprecision amp fp16 ema project program dropoutrate labelsmoothing".split()
+TRAINING = word_set(
+    "lr learningrate optimizer optim epochs epoch batchsize batch weightdecay momentum scheduler "
+    "lrscheduler loss criterion seed trials ntrials maxtrials numtrials sampler tuner strategy "
+    "searchstrategy algorithm search training train trainer dataset datasets datamodule dataloader data "
+    "datadir workers numworkers objective objectives metric metrics goal direction pruner earlystopping "
+    "checkpoint pretrained device gpus gpu augment augmentation maxepochs trainingservice "
+    "trialconcurrency experimentname method study storage defaults hydra callbacks logger log initcfg "
+    "traincfg testcfg lrconfig mixedprecision amp fp16 ema project program dropoutrate labelsmoothing"
 )
 
 
 def _inverted(table: Mapping[str, str]) -> dict[str, str]:
-    return {plain(word): key for key, words in reversed(table.items()) for word in words.split()}
+    return {plain(word): key for key, words in reversed([*table.items()]) for word in words.split()}
 
 
 SPACE = _inverted(_SPACE)

@@ -61,7 +61,12 @@ def is_suspicious(text: str, home: str) -> bool:
 def joined_numbers(scan: Scan) -> Iterator[Finding]:
     """2-2-2, 8/16, 8 16 32 and 2x2x2 as a whole value: a list in a number of a stage, else a choice."""
     found = _JOINED.fullmatch(scan.text)
-    if found is None or scan.home == "layers" or _DASHED.fullmatch(scan.text) or not is_suspicious(scan.text, scan.home):
+    if (
+        found is None
+        or scan.home == "layers"
+        or _DASHED.fullmatch(scan.text)
+        or not is_suspicious(scan.text, scan.home)
+    ):
         return
     numbers = re.findall(r"\d+", scan.text)
     is_list = scan.home == "number"
@@ -77,6 +82,18 @@ def ranges(scan: Scan) -> Iterator[Finding]:
         if match.start() == 0 or not (scan.text[match.start() - 1].isalnum()):
             whole = match.end() - match.start() == len(scan.text.strip())
             yield _range(match.start(), match.end(), match[0], spelled_range(*numbers), whole)
+    for match in re.finditer(
+        rf"({_NUMBER})\s*[|,]\s*({_NUMBER})\s*[|,]\s*(?:\.\.\.?|…)\s*[|,]\s*({_NUMBER})", scan.text
+    ):
+        step = Fraction(match[2]) - Fraction(match[1])
+        if step > 0:
+            new = spelled_range(match[1], match[3], str(step))
+            message = f"{match[0]!r}: a choice of numbers is written {new}"
+            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+    if (bound := re.fullmatch(r"\s*(<=|≤|up to|at most|max|maximum)\s*(\d+)\s*", scan.text)) and scan.home != "layers":
+        new = spelled_range("1", bound[2])
+        message = f"{scan.text.strip()!r}: a choice of numbers is written {new}"
+        yield Finding(0, message, (Edit(0, len(scan.text), new),))
     for match in re.finditer(r"(?<!\w)range\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", scan.text):
         low, end = (match[1], match[2]) if match[2] else ("0", match[1])
         if int(end) > int(low) + 1:
@@ -89,6 +106,11 @@ def ranges(scan: Scan) -> Iterator[Finding]:
         if scan.text[: match.start()].rstrip().endswith("{"):
             continue
         whole = not scan.text[: match.start()].strip() and not scan.text[match.end() :].strip()
+        if match[2] == ":" and not whole and not match[4]:
+            new = f"{match[1]}/{match[3]}"
+            message = f"{match[0]!r}: a ratio is written {new}"
+            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+            continue
         yield _range(match.start(), match.end(), match[0], spelled_range(match[1], match[3], match[4]), whole)
     if (dashed := _DASHED.fullmatch(scan.text)) and int(dashed[1]) < int(dashed[2]):
         new = spelled_range(dashed[1], dashed[2])
@@ -137,6 +159,9 @@ def products(scan: Scan) -> Iterator[Finding]:
                     new = "*".join([base.text] * int(power))
                 message = f"{lexeme.text!r}: a power is written as a product, {new}"
                 yield Finding(lexeme.start, message, (Edit(base.start, after.end, new),))
+        elif lexeme.text in ("^", "**") and after.kind == "name" and is_value:
+            message = f"{lexeme.text!r}: the language has no powers; write a list, one number for each stage"
+            yield Finding(lexeme.start, message)
         elif lexeme.text == "//" and is_value:
             message = "'//': the language divides exactly, by '/'; round(x, 1) rounds to a whole number"
             yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "/"),))

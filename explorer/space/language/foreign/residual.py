@@ -49,7 +49,7 @@ def functions(scan: Scan) -> Iterator[Finding]:
     if scan.home == "number":
         return
     for index, lexeme in enumerate(scan.lexemes):
-        if lexeme.kind != "name" or not scan.is_layer(index) or scan.in_arguments(index) or scan.at(index + 1).text != "(":
+        if lexeme.kind != "name" or not _is_function(scan, index) or scan.in_arguments(index):
             continue
         unwound = _unwound(scan, index)
         if unwound is None:
@@ -61,17 +61,21 @@ def functions(scan: Scan) -> Iterator[Finding]:
         return
 
 
+def _is_function(scan: Scan, index: int) -> bool:
+    return scan.is_layer(index) or scan.at(index).text in scan.rules
+
+
 def _unwound(scan: Scan, index: int) -> tuple[list[str], int] | None:
     """Return the layers of a nested call in the order of computation, and its end; None if it is not one."""
     name, bracket = scan.at(index), index + 1
     last = scan.partner.get(bracket)
-    if last is None or not scan.touches(bracket):
+    if last is None or scan.at(bracket).text != "(" or not scan.touches(bracket):
         return None
     inner = bracket + 1
     is_sum = _is_input(scan, inner) and scan.at(inner + 1).text == "+"
     if is_sum:
         inner += 2
-    if scan.is_layer(inner) and scan.at(inner).kind == "name":
+    if scan.at(inner).kind == "name" and _is_function(scan, inner):
         if scan.at(inner + 1).text == "(" and scan.touches(inner + 1):
             found = _unwound(scan, inner)
             if found is None:
@@ -80,7 +84,11 @@ def _unwound(scan: Scan, index: int) -> tuple[list[str], int] | None:
             after = scan.partner[inner + 1] + 1
         else:
             return None
-    elif scan.at(inner).text.lower() in ("x", "out", "y", "h", "inputs", "input") and scan.at(inner + 1).text in (")", ",", "+"):
+    elif scan.at(inner).text.lower() in ("x", "out", "y", "h", "inputs", "input") and scan.at(inner + 1).text in (
+        ")",
+        ",",
+        "+",
+    ):
         layers, after = [], inner + 1
     else:
         return None
@@ -107,17 +115,27 @@ def numbers_beside(scan: Scan) -> Iterator[Finding]:
             if re.fullmatch(r"\s*(\d+|w|in|[\d*/w\s]+|\w+\s*=.*)\s*", inside):
                 message = "a blank before the arguments; they follow the name directly"
                 yield Finding(sign.start, message, (Edit(lexeme.end, sign.start, ""),))
-        elif sign.text == "/" and number.text in ("2", "4"):
-            message = f"'{lexeme.text}/{number.text}': a stride is an argument, s={number.text}"
-            yield Finding(sign.start, message, (Edit(sign.start, number.end, f"(s={number.text})"),))
         elif sign.text in (":", "@", "-", "x", "_", ",", "#", "=") and number.kind == "number":
             yield _width(lexeme.text, sign.start, number.text, lexeme.end, number.end)
         elif sign.kind == "number" and number.text != "*":
             yield _width(lexeme.text, sign.start, sign.text, lexeme.end, sign.end)
-        elif sign.kind == "name" and (found := re.fullmatch(r"(s|k|d|g)(\d+)", sign.text)) and sign.text not in scan.rules:
+        elif (
+            sign.kind == "name"
+            and (found := re.fullmatch(r"(s|k|d|g)(\d+)", sign.text))
+            and sign.text not in scan.rules
+        ):
             message = f"{sign.text!r} after a conv; arguments are written in brackets"
             new = f"({found[1]}={found[2]})"
             yield Finding(sign.start, message, (Edit(lexeme.end, sign.end, new),))
+
+
+def strides_beside(scan: Scan) -> Iterator[Finding]:
+    """conv7x7(64), /2 as tables of papers have it."""
+    pattern = r"\b((?:dw)?conv\d+x\d+)(?:\(([^()]*)\))?\s*,?\s*(/|stride|stride=|s)\s*([24])(?![\w.])"
+    for match in re.finditer(pattern, scan.text) if scan.home != "number" else ():
+        new = f"{match[1]}({', '.join(filter(None, (match[2], f's={match[4]}')))})"
+        message = f"{match[0]!r}: a stride is an argument, s={match[4]}"
+        yield Finding(match.start(3), message, (Edit(match.start(), match.end(), new),))
 
 
 def _width(name: str, offset: int, number: str, start: int, end: int) -> Finding:

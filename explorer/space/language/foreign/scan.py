@@ -118,6 +118,10 @@ class Scan:
             return any(self.is_layer(k) for k in range(first + 1, last) if self.at(k).kind == "name")
         return False
 
+    def knows(self, name: str) -> bool:
+        """Whether a name is a rule or a layer of the language."""
+        return name in self.rules or is_reserved(name)
+
     def parts(self, first: int, last: int, separators: Container[str]) -> list[str]:
         """Return the texts between separators among the lexemes first..last, outside of brackets in them."""
         parts, start, index = [], self.at(first).start, first

@@ -40,8 +40,6 @@ def input_shape(entry: Entry) -> str:
         if plain(text) in _DATA:
             return _DATA[plain(text)][0]
         found = re.findall(r"\d+", text)
-        if re.search(r"[A-Wa-wYZyz]", text):
-            return ""
     if len(found) == 4 and found[0] == "1":
         found = found[1:]  # a batch of one image
     if len(found) < 3 and found:
@@ -61,7 +59,9 @@ def classes(entry: Entry) -> str:
         return _DATA[plain(text)][1]
     if text.lower() in _NUMBERS:
         return _NUMBERS[text.lower()]
-    if found := re.fullmatch(r"\s*(\d{1,3}(?:[,_' ]?\d{3})*|\d+)(?:\.0+)?(k?)\s*(?:classes|labels|categories)?\s*", text):
+    if found := re.fullmatch(
+        r"\s*(\d{1,3}(?:[,_' ]?\d{3})*|\d+)(?:\.0+)?(k?)\s*(?:classes|labels|categories)?\s*", text
+    ):
         return str(int(re.sub(r"\D", "", found[1])) * (1000 if found[2] else 1))
     return str(len(texts)) if len(texts) > 1 and not all(t.isdigit() for t in texts) else ""
 
@@ -79,7 +79,9 @@ def stages(entry: Entry, text: str) -> str:
         if len(parts) < len(entry.items) or not parts:
             return ""
         if not is_flow:
-            parts = ["{" + ", ".join(line.strip() for line in part.splitlines() if line.strip()) + "}" for part in parts]
+            parts = [
+                "{" + ", ".join(line.strip() for line in part.splitlines() if line.strip()) + "}" for part in parts
+            ]
         return f"[{', '.join(parts)}]"
     if isinstance(entry, Scalar):
         numbers = re.findall(r"\d+", entry.text)
@@ -106,13 +108,32 @@ def stages(entry: Entry, text: str) -> str:
     return f"{{{out}, stride: [{', '.join(stride)}]}}" if stride else f"{{{out}}}"
 
 
+def completed(entry: Sequence, count: int) -> str:
+    """Return a list with too few entries, the last one repeated; "" if it has anything but texts."""
+    texts = texts_of(entry)
+    return f"[{', '.join([*texts, *[texts[-1]] * (count - len(texts))])}]" if texts else ""
+
+
+def split_list(entry: Sequence) -> str:
+    """Return a list such as ``[16 32 64]``, whose one entry has all numbers, with commas; "" for any other."""
+    texts = texts_of(entry)
+    if texts and len(texts) == 1 and re.fullmatch(r"\s*\d+(?:(?:\s+|\s*[-/;x]\s*)\d+)+\s*", texts[0]):
+        return f"[{', '.join(re.findall(r'[0-9]+', texts[0]))}]"
+    return ""
+
+
 def _by_number(blocks: list[str]) -> str:
     """Return stages with these numbers of blocks, each of twice the width of the one before and of half its sides."""
     widths = [str(16 * 2**k) for k in range(len(blocks))]
     strides = ["1", *["2"] * (len(blocks) - 1)]
-    return "{" + ", ".join(
-        f"{key}: [{', '.join(values)}]" for key, values in (("blocks", blocks), ("width", widths), ("stride", strides))
-    ) + "}"
+    return (
+        "{"
+        + ", ".join(
+            f"{key}: [{', '.join(values)}]"
+            for key, values in (("blocks", blocks), ("width", widths), ("stride", strides))
+        )
+        + "}"
+    )
 
 
 def shortcut(expression: str) -> str:
@@ -132,8 +153,13 @@ def shortcut(expression: str) -> str:
     return f"{{changed: {value}}}"
 
 
-def bound(text: str) -> str:
-    """Return a bound of another form, such as ``2M`` or ``up to 2 million``, as ``<= 2M``; "" if it has no meaning."""
+def bound(text: str, unit: str = "") -> str:
+    """Return a bound of another form, such as ``2M`` or ``up to 2 million``, as ``<= 2M``; "" if it has no meaning.
+
+    Args:
+        text: The bound.
+        unit: The suffix of a number that has none, for keys such as ``gflops``.
+    """
     numbers = re.findall(r"\d+(?:[.,_]\d+)*\s*(?:[kKMGT]\b|million|billion|thousand|m\b|g\b)?", text)
     if not numbers:
         return ""
@@ -141,4 +167,4 @@ def bound(text: str) -> str:
     spelled = re.sub(r"\s*(billion|g)$", "G", spelled)
     spelled = re.sub(r"\s*thousand$", "k", spelled).replace(",", "").replace(" ", "")
     is_lower = re.search(r"min|at least|more|above|over|>|greater", text) and len(numbers) == 1
-    return f"{'>=' if is_lower else '<='} {spelled}"
+    return f"{'>=' if is_lower else '<='} {spelled}{'' if spelled[-1].isalpha() else unit}"

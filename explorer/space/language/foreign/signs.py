@@ -17,7 +17,17 @@ _THEN = ("then", "and", "before", "andthen", "either", "followed", "by")
 _OR = ("or", "||", "xor", "OR", "Or", "vs", "∨", "¦")
 _QUOTES = "'\"`“”‘’«»"
 _PLAIN_SIGNS = {"⊕": "+", "＋": "+", "×": "*", "✕": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "½": "1/2", "¼": "1/4"}
-_PLAIN_SIGNS |= {"¾": "3/4", "⅛": "1/8", "⅓": "1/3", "⅔": "2/3", "\u00a0": " ", "，": ",", "（": "(", "）": ")", "｜": "|"}
+_PLAIN_SIGNS |= {
+    "¾": "3/4",
+    "⅛": "1/8",
+    "⅓": "1/3",
+    "⅔": "2/3",
+    "\u00a0": " ",
+    "，": ",",
+    "（": "(",
+    "）": ")",
+    "｜": "|",
+}
 
 
 def plain_signs(scan: Scan) -> Iterator[Finding]:
@@ -38,12 +48,23 @@ def quotes(scan: Scan) -> Iterator[Finding]:
 
 def references(scan: Scan) -> Iterator[Finding]:
     """Signs of variables, as in $act, ${act}, @act, <act>, {act} and %act."""
-    for match in re.finditer(r"\$\{([\w.-]+)\}|\{\{?\s*([A-Za-z][\w-]*)\s*\}\}?|<([A-Za-z][\w-]*)>|[$@%&]([A-Za-z]\w*)", scan.text):
+    for match in re.finditer(
+        r"\$\{([\w.-]+)\}|\{\{?\s*([A-Za-z][\w-]*)\s*\}\}?|<([A-Za-z][\w-]*)>|[$@%&]([A-Za-z]\w*)", scan.text
+    ):
         name = next(filter(None, match.groups()))
         short = name.rsplit(".", 1)[-1]
         if short in scan.rules or short in VARIABLES or is_layer_name(short, scan.rules):
             message = f"{match[0]!r}: a rule or a variable is written by its name alone"
             yield Finding(match.start(), message, (Edit(match.start(), match.end(), short),))
+
+
+def resolvers(scan: Scan) -> Iterator[Finding]:
+    """Resolvers of OmegaConf, as in ${choice:1,2,3}."""
+    for match in re.finditer(r"\$\{(\w+):([^{}]*)\}", scan.text):
+        new = f"{match[1]}({match[2]})"
+        yield Finding(
+            match.start(), f"{match[0]!r}: the language has no resolvers", (Edit(match.start(), match.end(), new),)
+        )
 
 
 def lists(scan: Scan) -> Iterator[Finding]:
@@ -80,14 +101,14 @@ def lists(scan: Scan) -> Iterator[Finding]:
 
 def separators(scan: Scan) -> Iterator[Finding]:
     """Commas, arrows, dashes and words between layers, and signs of a choice other than '|'."""
-    for bracket in sorted({outer for outer in scan.outer}):
+    for bracket in sorted(set(scan.outer)):
         if bracket >= 0 and (scan.caller(bracket) is not None or scan.at(bracket).text != "("):
             continue
         here = [k for k, outer in enumerate(scan.outer) if outer == bracket and k not in scan.partner]
         here = [k for k in here if not scan.in_arguments(k)]
         yield from _alternatives(scan, [k for k in here if _is_or(scan, k)], "an alternative is separated by '|'")
         commas = [k for k in here if scan.at(k).text == ","]
-        slashes = [k for k in here if scan.at(k).text == "/" and (scan.is_layer(k - 1) or scan.is_layer(k + 1))]
+        slashes = [k for k in here if scan.at(k).text in ("/", "\\") and (scan.is_layer(k - 1) or scan.is_layer(k + 1))]
         semicolons = [k for k in here if scan.at(k).text == ";"]
         for found, sign in ((commas, ","), (semicolons, ";"), (slashes, "/")):
             if not found:
@@ -95,7 +116,7 @@ def separators(scan: Scan) -> Iterator[Finding]:
             inside = [k for k, outer in enumerate(scan.outer) if outer == bracket]
             first = bracket + 1
             last = (scan.partner[bracket] if bracket in scan.partner else len(scan.lexemes)) - 1
-            parts = scan.parts(first, last, (sign,)) if inside else []
+            parts = scan.parts(first, last, (sign, "\\") if sign == "/" else (sign,)) if inside else []
             parts = [part for part in parts if part]
             if sign != "/" and scan.home == "number":
                 edit = Edit(0, len(scan.text), f"[{', '.join(parts)}]")
@@ -159,7 +180,12 @@ def _end_of_arguments(scan: Scan, bracket: int) -> int:
     """Return where the arguments after an open bracket end: at the first blank that no operator or comma precedes."""
     for index in range(bracket + 1, len(scan.lexemes)):
         before = scan.at(index - 1)
-        if index > bracket + 1 and not scan.touches(index) and before.text not in "+-*/,=|(" and scan.at(index).text not in "*/-,=|)":
+        if (
+            index > bracket + 1
+            and not scan.touches(index)
+            and before.text not in "+-*/,=|("
+            and scan.at(index).text not in "*/-,=|)"
+        ):
             return before.end
     return len(scan.text.rstrip())
 
@@ -169,7 +195,7 @@ def repetitions(scan: Scan) -> Iterator[Finding]:
     for index, lexeme in enumerate(scan.lexemes):
         if scan.in_arguments(index):
             continue
-        if lexeme.text in ("*", "**", "^", "x", "X"):
+        if lexeme.text in ("*", "**", "^", "x", "X", "times"):
             yield from _repeated(scan, index, scan.at(index + 1), scan.at(index - 1))
         elif re.fullmatch(r"[xX]\d+", lexeme.text) and scan.is_layer(index - 1):
             start = scan.at(index - 1).end

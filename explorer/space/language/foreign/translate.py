@@ -16,10 +16,12 @@ Detector = Callable[[Scan], Iterator[Finding]]
 # In each round the first of these that finds something is applied. Those before others make a text that they can read.
 DETECTORS: tuple[Detector, ...] = (
     signs.plain_signs,
+    signs.resolvers,
     signs.references,
     residual.inputs,
     residual.functions,
     calls.split_sizes,
+    calls.kernel_choices,
     calls.calls,
     calls.arguments,
     numbers.thousands,
@@ -28,6 +30,7 @@ DETECTORS: tuple[Detector, ...] = (
     signs.quotes,
     signs.lists,
     signs.repetitions,
+    residual.strides_beside,
     residual.numbers_beside,
     numbers.per_cent,
     numbers.products,

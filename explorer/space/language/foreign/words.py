@@ -9,6 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
+def plain(word: str) -> str:
+    """Return a word in lower case without punctuation and without the name of its library."""
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"^.*\.", "", word.lower()))
+
+
 # Layers: a spelling of the language <- what others call it. The spelling of an op with a kernel lacks the size.
 _LAYERS = {
     "conv": "conv conv2d convolution convolution2d convlayer cnn",
@@ -30,7 +41,8 @@ _LAYERS = {
     "hardsigmoid": "hardsigmoid hsigmoid",
     "sigmoid": "sigmoid logistic",
     "mish": "mish",
-    "se": "se semodule selayer seblock squeezeexcite squeezeexcitation squeezeandexcitation squeezeandexcite sebottleneck"
+    "se": "se semodule selayer seblock squeezeexcite squeezeexcitation squeezeandexcitation squeezeandexcite"
+    " sebottleneck"
     " channelattention",
     "eca": "eca ecalayer ecamodule efficientchannelattention",
     "cbam": "cbam cbamblock cbamlayer",
@@ -38,9 +50,10 @@ _LAYERS = {
     "maxpool": "maxpool maxpool2d maxpooling maxpooling2d mp",
     "avgpool": "avgpool avgpool2d averagepool averagepooling averagepooling2d meanpool ap",
     "blurpool": "blurpool blurpool2d antialias aapool",
-    "gap": "gap globalavgpool globalavgpool2d globalaveragepool globalaveragepooling globalaveragepooling2d globalpool"
+    "gap": "gap globalavgpool globalavgpool2d globalaveragepool globalaveragepooling globalaveragepooling2d"
+    " globalpool"
     " globalpooling globalmean adaptiveavgpool adaptiveavgpool2d adaptiveaveragepooling adaptivepool avgpoolglobal"
-    " globalavg globalaverage spatialmean selectadaptivepool2d",
+    " mean reducemean globalavg globalaverage spatialmean selectadaptivepool2d",
     "fc": "fc linear dense fullyconnected classifier logits denselayer linearlayer innerproduct lastlinear clshead"
     " linearclshead mlp affine output",
     "drop": "drop dropout dropout2d spatialdropout2d spatialdropout dropoutlayer",
@@ -49,7 +62,8 @@ _LAYERS = {
     "scale": "scale multiply scalar",
     "shuffle": "shuffle channelshuffle shufflechannels",
     "subsample": "subsample zeropad pad zeropadshortcut lambdalayer optiona",
-    "none": "none skip skipconnect skipconnection noop nop identity nothing empty passthrough zeroop null identitymapping",
+    "none": "none skip skipconnect skipconnection noop nop identity nothing empty passthrough zeroop null"
+    " identitymapping",
     "+": "add plus sum residualadd elementwiseadd eltwise addition skipadd merge addlayer",
     "cat": "cat concat concatenate concatenation join",
     "gate": "highway gatedadd",
@@ -68,7 +82,9 @@ UNKNOWN = {
     **dict.fromkeys(("tanh", "softplus", "selu", "celu", "glu", "softsign", "relu2", "threshold"), "activation"),
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "lstmcell"), "layer of sequences"),
     **dict.fromkeys(("upsample", "convtranspose2d", "convtranspose", "deconv", "unpool", "interpolate"), "upsampling"),
-    **dict.fromkeys(("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"), "layer for 1-D or 3-D input"),
+    **dict.fromkeys(
+        ("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"), "layer for 1-D or 3-D input"
+    ),
     **dict.fromkeys(("lrn", "localresponsenorm", "spectralnorm", "weightnorm"), "norm"),
     **dict.fromkeys(("noise", "gaussiannoise", "cutout", "randomcrop", "randomflip"), "augmentation"),
 }
@@ -104,10 +120,12 @@ PAIRS = {
 
 # Arguments: name in the language <- names elsewhere. ``k`` and ``in`` are not arguments of the language.
 _ARGUMENTS = {
-    "out": "out outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters units channels"
+    "out": "out outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
+    " units channels"
     " ch outch outchan oc c planes outdim dim",
     "k": "k kernel kernelsize ksize size ks kernelsizes poolsize filtersize",
-    "in": "in inchannels cin inplanes infeatures inc inch numfeatures normalizedshape numchannels inchan inputdim inputchannels",
+    "in": "in inchannels cin inplanes infeatures inc inch numfeatures normalizedshape numchannels inchan"
+    " inputdim inputchannels",
     "s": "s stride strides st",
     "pad": "pad padding paddingmode pads inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
     " kernelinitializer countincludepad ceilmode outputsize approximate dropadd",
@@ -134,30 +152,33 @@ _VARIABLES = {
     "n": "numblocks nblocks totalblocks numlayers totaldepth blockcount",
 }
 
-NUMBERS = {word: str(k) for k, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+NUMBERS = {
+    **{"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7"},
+    **{"eight": "8", "nine": "9", "ten": "10"},
+}
+
+CLASSES = word_set("classes numclasses nclasses nclass numclass outputs outfeatures nbclasses numlabels")
+CONFIGS = word_set("dict config cfg configdict partial instantiate build buildfromcfg namespace")
 
 # What stands for the block's input beside '+'.
-INPUTS = frozenset(
-    "x input inputs skip shortcut residual identity res inp resid xin skipconnection block_input x0".split()
+INPUTS = word_set("x input inputs skip shortcut residual identity res inp resid xin skipconnection block_input x0")
+CHOICES = word_set(
+    "choice choices oneof categorical suggestcategorical select switch any anyof gridsearch layerchoice "
+    "valuechoice inputchoice choose pick alternatives options sample samplefrom uniformchoice either xor "
+    "alt"
 )
-CHOICES = frozenset(
-    "choice choices oneof categorical suggestcategorical select switch any anyof gridsearch layerchoice valuechoice"
-    " inputchoice choose pick alternatives options sample samplefrom uniformchoice either xor alt".split()
+RANGES = word_set(
+    "range randint suggestint quniform int integer interval uniformint qrandint intuniform uniform "
+    "suggestfloat floatuniform arange loguniform intrange numrange"
 )
-RANGES = frozenset("range randint suggestint quniform int integer interval uniformint qrandint intuniform".split())
-SEQUENCES = frozenset("sequential seq sequence chain compose stack layers modulelist list pipe block nnsequential".split())
-RESIDUALS = frozenset("residual resblock skip skipconnection shortcut residualconnection addinput res add".split())
-REPEATS = frozenset("repeat rep times stackn replicate repeatn".split())
-OPTIONALS = frozenset("optional maybe opt bernoulli".split())
-
-
-def plain(word: str) -> str:
-    """Return a word in lower case without punctuation and without the name of its library."""
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"^.*\.", "", word.lower()))
+SEQUENCES = word_set("sequential seq sequence chain compose stack layers modulelist list pipe block nnsequential")
+RESIDUALS = word_set("residual resblock skip skipconnection shortcut residualconnection addinput res add")
+REPEATS = word_set("repeat rep times stackn replicate repeatn")
+OPTIONALS = word_set("optional maybe opt bernoulli")
 
 
 def _inverted(table: Mapping[str, str]) -> dict[str, str]:
-    return {plain(word): spelling for spelling, words in reversed(table.items()) for word in words.split()}
+    return {plain(word): spelling for spelling, words in reversed([*table.items()]) for word in words.split()}
 
 
 LAYERS = _inverted(_LAYERS)
