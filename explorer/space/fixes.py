@@ -62,7 +62,7 @@ def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> 
         while trials.count < MAX_LOADS:
             edits = dict.fromkeys(p.edits[min(preference, len(p.edits) - 1)] for p in left if p.edits)
             if not edits:
-                new, left = _with_fitting_shapes(new, left, trials)
+                new, left = _with_fitting_shapes(text, new, left, trials)
                 break
             new = applied(new, [_with_lines(new, edit) for edit in edits])
             left = trials.problems(new)
@@ -76,11 +76,19 @@ def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> 
     return lines
 
 
-def _with_fitting_shapes(text: str, left: tuple[Problem, ...], trials: _Trials) -> tuple[str, tuple[Problem, ...]]:
-    """Return the text with shapes that match, if its one error is of shapes, and the errors left."""
-    for edit in shape_edits(text, left[0]) if len(left) == 1 and trials.count < MAX_LOADS else ():
+def _with_fitting_shapes(
+    original: str, text: str, left: tuple[Problem, ...], trials: _Trials
+) -> tuple[str, tuple[Problem, ...]]:
+    """Return the text with shapes that match, and the errors left.
+
+    Only lines that already differ from the original are edited, and only if one error of shapes is left.
+    """
+    for edit in shape_edits(text, left[0]) if len(left) == 1 else ():
+        number, _ = line_column(text, edit.start)
+        if "\n" in edit.text or line_of(text, number) == line_of(original, number) or trials.count >= MAX_LOADS:
+            continue
         new = applied(text, [edit])
-        if "\n" not in edit.text and not (found := trials.problems(new)):
+        if not (found := trials.problems(new)):
             return new, found
     return text, left
 

@@ -78,19 +78,25 @@ def _shortcut(text: str, problem: Problem, width: str) -> Iterator[Edit]:
     """Yield the edit that gives the conv of the shortcut this width."""
     key = "same" if "shortcut 'same'" in problem.message else "changed"
     conv = "conv1x1" if width == "w" else f"conv1x1({width})"
-    found = _SHORTCUT.search(text)
-    if found is None:
-        if re.search(r"^shortcut:", text, re.MULTILINE) is None:
-            line = re.search(r"^block:.*$", text, re.MULTILINE)
-            at = line.end() if line else len(text.rstrip())
-            yield Edit(at, at, f"\nshortcut: {{{key}: {in_yaml(f'{conv} bn', True)}}}")
-        return
-    value = re.search(rf"\b{key}:\s*([^,{{}}]*)", found[2])
-    if value is None:
+    if (value := _shortcut_value(text, key)) is not None:
+        old = text[slice(*value)]
+        new = _CONV.sub(conv, old, count=1) if _CONV.search(old) else f"{old} {conv}"
+        yield Edit(*value, in_yaml(new.strip(), True))
+    elif (found := _SHORTCUT.search(text)) is not None:
         yield Edit(found.end(2), found.end(2), f", {key}: {in_yaml(f'{conv} bn', True)}")
-        return
-    new = _CONV.sub(conv, value[1], count=1) if _CONV.search(value[1]) else f"{value[1].strip()} {conv}"
-    yield Edit(found.start(2) + value.start(1), found.start(2) + value.end(1), in_yaml(new.strip(), True))
+    elif re.search(r"^shortcut:", text, re.MULTILINE) is None:
+        line = re.search(r"^block:.*$", text, re.MULTILINE)
+        at = line.end() if line else len(text.rstrip())
+        yield Edit(at, at, f"\nshortcut: {{{key}: {in_yaml(f'{conv} bn', True)}}}")
+
+
+def _shortcut_value(text: str, key: str) -> tuple[int, int] | None:
+    """Return where the value of a key of the general shortcut is; None without one."""
+    if (found := _SHORTCUT.search(text)) is not None:
+        value = re.search(rf"\b{key}:\s*([^,{{}}]*[^,{{}}\s])", found[2])
+        return None if value is None else (found.start(2) + value.start(1), found.start(2) + value.end(1))
+    block = re.search(rf"^shortcut:[ ]*\n(?:[ ]+.*\n)*?[ ]+{key}:[ ]*([^#\n]*[^#\n\s])", text, re.MULTILINE)
+    return None if block is None else block.span(1)
 
 
 def _stride_of(text: str, stage: int) -> Iterator[Edit]:
@@ -107,12 +113,9 @@ def _stride_of(text: str, stage: int) -> Iterator[Edit]:
 def _strided(text: str, problem: Problem) -> Iterator[Edit]:
     """Yield edits that let a conv of the expression have the block's stride."""
     if "shortcut" in problem.message:
-        found = _SHORTCUT.search(text)
-        value = re.search(r"\bchanged:\s*([^,{}]*)", found[2]) if found else None
-        if found and value:
-            start, end = found.start(2) + value.start(1), found.start(2) + value.end(1)
-            yield Edit(start, end, f"conv1x1 {value[1].strip()}".replace(" none", "").strip())
-            yield Edit(start, end, "conv1x1 bn")
+        if (value := _shortcut_value(text, "changed")) is not None:
+            yield Edit(*value, f"conv1x1 {text[slice(*value)]}")
+            yield Edit(*value, "conv1x1 bn")
         return
     start = offset_of(text, (problem.line, problem.column))
     line = line_of(text, problem.line)
