@@ -149,7 +149,8 @@ class Parser(ValueParser):
         if name in ("post", "pre"):
             if name != self.copied:
                 home = {"post": "the stem", "pre": "the head"}[name]
-                removed = Edit(token.offset, self.last.offset + len(name), "")
+                start, end = token.offset, token.offset + len(name)
+                removed = Edit(start - 1, end, "") if start else Edit(start, end + 1, "")
                 return self.fault(token.offset, f"{name!r} is allowed only in {home}", removed)
             return Copied(name, place)
         if name in self.names.rules:
@@ -157,8 +158,8 @@ class Parser(ValueParser):
                 raise ExpressionError(token.offset, self.mixed(name))
             if self.adjacent_bracket():
                 end = self.text.find(")", self.now.offset) + 1
-                removed = [Edit(self.now.offset, end, "")] if end else []
-                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments", *removed)
+                brackets = [Edit(self.now.offset, end, "")] if end else []
+                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments", *brackets)
             return Reference(name, place)
         return self.op(name, token.offset, place)
 

@@ -259,9 +259,12 @@ class _Reader:
         if node is None:
             return ()
         limits = []
-        if isinstance(node, Scalar) and (found := re.fullmatch(r"([a-z_]+)\s*([<>=]+.*)", node.text)):
+        if not isinstance(node, Mapping):
             message = f"limits must be a mapping with the keys {', '.join(BEFORE_TRAINING)}"
-            self.problems.add(node, message, *self._written(node, f"{{{found[1]}: {found[2].strip()}}}"))
+            texts = foreign_sections.texts_of(node) or []
+            bounds = [found.groups() for t in texts if (found := re.fullmatch(r"([a-z_]+)\s*([<>=]+.*)", t.strip()))]
+            new = ", ".join(f"{cost}: {bound}" for cost, bound in bounds)
+            self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
             return ()
         known = tuple(BEFORE_TRAINING)
         units = {id(value): key.text[:1].upper() for key, value in node.items} if isinstance(node, Mapping) else {}

@@ -236,8 +236,8 @@ class _Composer:
                 tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
                 start = event.start_mark.index
                 written = re.match(r"!\S*\s*", self.text[start:])
-                removed = [Edit(start, start + written.end(), "")] if written else []
-                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags", *removed)
+                untagged = [Edit(start, start + written.end(), "")] if written else []
+                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags", *untagged)
             if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
                 depth += 1
                 if depth > MAX_DEPTH:

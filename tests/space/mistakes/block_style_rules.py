@@ -264,7 +264,7 @@ MISTAKES = [
         "7:12", "',' between numbers; a list is written [a, b]", "  width: [16, 32, 64]", ("width", "width: 16, 32, 64")
     ),
     Mistake(
-        "7:15",
+        "7:13",
         "'16 32 64': a list, one number for each stage, is written [16, 32, 64]",
         "  width: [16, 32, 64]",
         ("width", "width: 16 32 64"),
@@ -276,7 +276,7 @@ MISTAKES = [
         ("width", "width: (16, 32, 64)"),
     ),
     Mistake(
-        "7:15",
+        "7:12",
         "'16-32-64': a list, one number for each stage, is written [16, 32, 64]",
         "  width: [16, 32, 64]",
         ("width", "width: 16-32-64"),

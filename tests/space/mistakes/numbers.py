@@ -114,7 +114,7 @@ MISTAKES = [
         {"stages": "{blocks: depth, width: [8, 16], stride: [1, 2]}", "grammar": {"depth": "{1, 2, 3}"}},
     ),
     Mistake(
-        "8:15",
+        "8:11",
         "'1/2/3/4': a choice of numbers is written 1 | 2 | 3 | 4",
         "  depth: 1 | 2 | 3 | 4",
         {"stages": "{blocks: depth, width: [8, 16], stride: [1, 2]}", "grammar": {"depth": "1/2/3/4"}},
@@ -214,13 +214,13 @@ MISTAKES = [
         {"stages": "{blocks: '2, 2', width: [8, 16]}"},
     ),
     Mistake(
-        "4:19",
+        "4:20",
         "'2 2': a list, one number for each stage, is written [2, 2]",
         "stages: {blocks: [2, 2], width: [8, 16]}",
         {"stages": "{blocks: 2 2, width: [8, 16]}"},
     ),
     Mistake(
-        "4:21",
+        "4:19",
         "'2-2-2': a list, one number for each stage, is written [2, 2, 2]",
         "stages: {blocks: [2, 2, 2], width: [8, 16, 32]}",
         {"stages": "{blocks: 2-2-2, width: [8, 16, 32]}"},

@@ -49,20 +49,19 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     found = scan.text[lexeme.start : end]
     pieces = name.split(".")
     if len(pieces) > 1 and all(scan.knows(piece) for piece in pieces) and not called:
-        new = " ".join(pieces)
-        return Finding(
-            lexeme.start, "'.' between layers; layers are separated by blanks", (Edit(lexeme.start, end, new),)
-        )
-    if called and (new := _structure(scan, word, arguments)) is not None:
-        return Finding(lexeme.start, f"{_short(found)}: the language writes {new}", (Edit(lexeme.start, end, new),))
+        edit = Edit(lexeme.start, end, " ".join(pieces))
+        return Finding(lexeme.start, "'.' between layers; layers are separated by blanks", (edit,))
+    if called and (structure := _structure(scan, word, arguments)) is not None:
+        edit = Edit(lexeme.start, end, structure)
+        return Finding(lexeme.start, f"{_short(found)}: the language writes {structure}", (edit,))
     if _is_value(scan, index):
         return _value(scan, index, end, word, arguments, called)
     if word in words.LEFT_OUT:
         edit = Edit(_start_with_blanks(scan, index), end, "")
         return Finding(lexeme.start, f"{name!r} is left out: {words.LEFT_OUT[word]}", (edit,))
     if word in words.BLOCKS:
-        new = words.BLOCKS[word]
-        return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {new}", (Edit(lexeme.start, end, new),))
+        edit = Edit(lexeme.start, end, words.BLOCKS[word])
+        return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {edit.text}", (edit,))
     new = layer(name, arguments)
     if new is not None:
         if new == found:
@@ -96,7 +95,7 @@ def _short(found: str) -> str:
 def split_sizes(scan: Scan) -> Iterator[Finding]:
     """conv 3x3 and 3x3 conv."""
     for index, lexeme in enumerate(scan.lexemes):
-        after = scan.at(index + 1)
+        after = scan.at(index + 2 if scan.at(index + 1).text == "-" else index + 1)
         pair = (lexeme.text, after.text)
         size = next((text for text in pair if re.fullmatch(r"\d{1,2}x\d{1,2}", text)), "")
         name = next((text for text in pair if base_layer(text) in ("conv", "dwconv", "maxpool", "avgpool")), "")
@@ -249,12 +248,10 @@ def arguments(scan: Scan) -> Iterator[Finding]:
                 if name in names:
                     value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(named[3], named[3])
                     at = scan.text.find(named[2], start)
-                    edits = (Edit(start, at + len(named[2]), f"{name}="),)
-                    if value != named[3]:
-                        begin = scan.text.find(named[3], at)
-                        edits += (Edit(begin, begin + len(named[3]), value),)
+                    begin = scan.text.find(named[3], at)
+                    edits = [Edit(start, at + len(named[2]), f"{name}="), Edit(begin, begin + len(named[3]), value)]
                     suggestion = "" if named[1] in names else f"; did you mean {name!r}?"
-                    yield Finding(start, message + suggestion, edits)
+                    yield Finding(start, message + suggestion, tuple(edits))
                 elif name:
                     yield _without(scan, index, last, caller, part, parts, message, name, named[3])
         values = [part for part in parts if "=" not in part]

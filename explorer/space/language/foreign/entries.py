@@ -11,7 +11,7 @@ from collections.abc import Container
 
 from explorer.space.language.foreign.layers import layer
 from explorer.space.language.foreign.numbers import spelled_range
-from explorer.space.language.foreign.scan import is_layer_name, joined
+from explorer.space.language.foreign.scan import are_alternatives, is_layer_name, joined
 from explorer.space.language.foreign.words import BLOCKS, plain
 from explorer.space.language.yaml import Entry, Mapping, Scalar, Sequence
 
@@ -59,7 +59,11 @@ def as_expression(entry: Entry, home: str, rules: Container[str]) -> str | None:
 def _mapping(entry: Mapping, home: str, rules: Container[str]) -> str | None:
     pairs = {key.text: value for key, value in entry.items}
     if pairs and all(isinstance(value, Scalar) and not value.text for value in pairs.values()):
+        if home == "number":
+            return f"[{', '.join(pairs)}]"  # {16, 32, 64}
         return joined(list(pairs), "rule", rules)  # {relu, silu}
+    if _are_weighted(pairs) and are_alternatives(list(pairs), "layers", rules):
+        return " | ".join(pairs)
     kind = pairs.get("_type")
     for key in _VALUES:
         value = pairs.get(key)
@@ -98,6 +102,12 @@ def _mapping(entry: Mapping, home: str, rules: Container[str]) -> str | None:
             given = ", ".join(f"{k.text}={v.text}" for k, v in value.items if isinstance(v, Scalar))
             return f"{name}({given})"
     return None
+
+
+def _are_weighted(pairs: dict[str, Entry]) -> bool:
+    """Whether the values are probabilities, as in {relu: 0.5, silu: 0.5}."""
+    texts = [value.text if isinstance(value, Scalar) else "" for value in pairs.values()]
+    return len(pairs) > 1 and all(re.fullmatch(r"0?\.\d+", text) for text in texts)
 
 
 def _number(pairs: dict[str, Entry], names: tuple[str, ...]) -> str:

@@ -16,12 +16,13 @@ from explorer.space.language.names import VARIABLES
 MAX_LISTED = 4  # values of a range that are written out
 _NUMBER = r"\d+(?:\.\d+)?"
 _RANGE = re.compile(
-    rf"(?<![\w.)])({_NUMBER})\s*(\.\.\.?=?|…|:|~|–|—|\bto\b|\bthrough\b|\bthru\b|\bbis\b)\s*({_NUMBER})"
-    rf"(?:\s*(?:\.\.\.?|:|\bstep\b|\bby\b|/)\s*({_NUMBER}))?(?![\w.])"
+    rf"(?<![\w.)/])({_NUMBER})\s*(\.\.\.?=?|…|:|~|–|—|\bto\b|\bthrough\b|\bthru\b|\bbis\b)\s*({_NUMBER})"
+    rf"(?:\s*(?:\.\.\.?|:|\bstep\b|\bby\b)\s*({_NUMBER}))?(?![\w./])"
 )
 _BRACKETED = re.compile(rf"[\[(]\s*({_RANGE.pattern})\s*[\])]")
 _DASHED = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
-_JOINED = re.compile(r"\s*\(?(\d+)(\s*[-/x]\s*\d+|\s+\d+)+\)?\s*")
+_JOINED = re.compile(r"\s*\(?(\d+)((?:\s*-\s*\d+)+|(?:\s*/\s*\d+)+|(?:\s*x\s*\d+)+|(?:\s+\d+)+)\)?\s*")
+_FRACTION = r"\d+/\d+"
 _SUFFIXES = {"k": 1000, "K": 1000}
 
 
@@ -72,7 +73,9 @@ def joined_numbers(scan: Scan) -> Iterator[Finding]:
     is_list = scan.home == "number"
     new = f"[{', '.join(numbers)}]" if is_list else " | ".join(dict.fromkeys(numbers))
     expected = "a list, one number for each stage, is written" if is_list else "a choice of numbers is written"
-    yield Finding(found.start(2), f"{scan.text.strip()!r}: {expected} {new}", (Edit(0, len(scan.text), new),))
+    rest = scan.text[found.end(1) :]
+    at = found.end(1) + len(rest) - len(rest.lstrip())
+    yield Finding(at, f"{scan.text.strip()!r}: {expected} {new}", (Edit(0, len(scan.text), new),))
 
 
 def ranges(scan: Scan) -> Iterator[Finding]:
@@ -95,14 +98,24 @@ def ranges(scan: Scan) -> Iterator[Finding]:
         message = f"{scan.text.strip()!r}: a choice of numbers is written {new}"
         yield Finding(0, message, (Edit(0, len(scan.text), new),))
     for match in re.finditer(r"(?<!\w)range\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", scan.text):
-        low, end = (match[1], match[2]) if match[2] else ("0", match[1])
+        low, end = (match[1], match[2]) if match[2] else ("1", str(int(match[1]) + 1))
         if int(end) > int(low) + 1:
             new = spelled_range(low, str(int(end) - 1))
             message = f"{match[0]!r}: range(lo, hi, step) has three numbers and includes hi"
             whole = match[0] == scan.text.strip()
             edit = Edit(match.start(), match.end(), new if whole or "|" not in new else f"({new})")
             yield Finding(match.start(), message, (edit,))
+    for match in re.finditer(rf"({_FRACTION})\s*(?:\.\.\.?|–|-|~|to)\s*({_FRACTION})", scan.text):
+        new = f"{match[1]} | {match[2]}"
+        message = f"{match[0]!r}: a choice of numbers is written {new}"
+        yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+    for match in re.finditer(r"\b(?:from|between)\s+(\d+)\s+(?:to|and)\s+(\d+)", scan.text):
+        new = spelled_range(match[1], match[2])
+        message = f"{match[0]!r}: a choice of numbers is written {new}"
+        yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
     for match in _RANGE.finditer(scan.text):
+        if re.search(r"\b(from|between)\s+$", scan.text[: match.start()]):
+            continue
         if scan.text[: match.start()].rstrip().endswith("{"):
             continue
         whole = not scan.text[: match.start()].strip() and not scan.text[match.end() :].strip()
@@ -146,6 +159,9 @@ def products(scan: Scan) -> Iterator[Finding]:
             elif after.text in ("x", "X"):
                 message = f"'{lexeme.text}{after.text}': a factor is written {lexeme.text}"
                 yield Finding(lexeme.start, message, (Edit(after.start, after.end, ""),))
+            elif after.text in ("ch", "c", "channels", "filters") and scan.home == "number":
+                message = f"'{lexeme.text}{after.text}': a number has no unit, {lexeme.text}"
+                yield Finding(lexeme.start, message, (Edit(after.start, after.end, ""),))
             elif after.text in _SUFFIXES:
                 new = str(Fraction(lexeme.text) * _SUFFIXES[after.text])
                 message = f"'{lexeme.text}{after.text}': a number is written in digits, {new}"
@@ -172,7 +188,11 @@ def products(scan: Scan) -> Iterator[Finding]:
 
 
 def thousands(scan: Scan) -> Iterator[Finding]:
-    """1,024 and 1_024 as a whole value."""
+    """1,024 and 1_024 as a whole value, and 0,25."""
+    for decimal in re.finditer(r"(?<![\d,.])0,(\d+)(?![\d,])", scan.text) if scan.home != "layers" else ():
+        new = f"0.{decimal[1]}"
+        message = f"{decimal[0]!r}: a number has a decimal point, {new}"
+        yield Finding(decimal.start(), message, (Edit(decimal.start(), decimal.end(), new),))
     if match := re.fullmatch(r"\s*(\d,\d{3}|\d{1,3}(?:[_']\d{3})+)\s*", scan.text):
         new = re.sub(r"\D", "", match[1])
         yield Finding(0, f"{match[1]!r}: a number is written in digits alone, {new}", (Edit(0, len(scan.text), new),))

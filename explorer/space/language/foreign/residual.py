@@ -24,6 +24,10 @@ def inputs(scan: Scan) -> Iterator[Finding]:
         edits = (Edit(0, assigned.end(), ""), *([Edit(len(text), len(text), joint)] if joint else []))
         yield Finding(0, f"{assigned[0].strip()!r}: a block is an expression without a name", edits)
         return
+    if _is_input(scan, 0) and scan.at(1).text in ("->", "=>", "→", ">>", ">", ","):
+        edit = Edit(0, scan.at(1).end, "")
+        yield Finding(0, f"{scan.at(0).text!r}: an expression begins with its first layer", (edit,))
+        return
     for index, lexeme in enumerate(scan.lexemes):
         if lexeme.text not in ("+", "+=") or scan.in_arguments(index) or scan.outer[index] >= 0:
             continue

@@ -43,7 +43,8 @@ def input_shape(entry: Entry) -> str:
     if len(found) == 4 and found[0] == "1":
         found = found[1:]  # a batch of one image
     if len(found) < 3 and found:
-        found = ["3", found[0], found[-1]]
+        is_channels = len(found) == 2 and found[0] in ("1", "3")
+        found = [found[0], found[1], found[1]] if is_channels else ["3", found[0], found[-1]]
     if len(found) == 3 and int(found[0] or 0) == int(found[1] or 0) and found[2] in ("1", "3"):
         found = [found[2], found[0], found[1]]  # the channels last
     return "x".join(found) if len(found) == 3 and all(number.isdigit() for number in found) else ""
@@ -160,10 +161,11 @@ def bound(text: str, unit: str = "") -> str:
         text: The bound.
         unit: The suffix of a number that has none, for keys such as ``gflops``.
     """
-    numbers = re.findall(r"\d+(?:[.,_]\d+)*\s*(?:[kKMGT]\b|million|billion|thousand|m\b|g\b)?", text)
+    numbers = re.findall(r"\d+(?:[.,_]\d+)*\s*(?:[kKMGT]\b|million|billion|thousand|[kKMGT]i?[bB]\b|m\b|g\b)?", text)
     if not numbers:
         return ""
-    spelled = re.sub(r"\s*(million|m)$", "M", numbers[-1].strip())
+    spelled = re.sub(r"(?<=[kKMGT])i?[bB]$", "", numbers[-1].strip())
+    spelled = re.sub(r"\s*(million|m)$", "M", spelled)
     spelled = re.sub(r"\s*(billion|g)$", "G", spelled)
     spelled = re.sub(r"\s*thousand$", "k", spelled).replace(",", "").replace(" ", "")
     is_lower = re.search(r"min|at least|more|above|over|>|greater", text) and len(numbers) == 1

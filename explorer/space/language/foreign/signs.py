@@ -34,6 +34,9 @@ def plain_signs(scan: Scan) -> Iterator[Finding]:
     """Signs outside of ASCII that have an equal in it."""
     for lexeme in scan.lexemes:
         if new := _PLAIN_SIGNS.get(lexeme.text):
+            beside = scan.text[max(0, lexeme.start - 1) : lexeme.end + 1]
+            if re.fullmatch(r"\d.\d", beside):
+                new = "x"  # a kernel size
             edit = Edit(lexeme.start, lexeme.end, new)
             yield Finding(lexeme.start, f"the sign {lexeme.text!r}; the language writes {new!r}", (edit,))
 
@@ -160,6 +163,14 @@ def _between(scan: Scan, index: int, new: str) -> Edit:
     start = before.end if index else 0
     at_end = index == 0 or after.kind == "end" or after.text in ")]|" or before.text in "([|"
     return Edit(start, after.start, "" if at_end and after.kind == "end" else " " if at_end else new)
+
+
+def empty_alternatives(scan: Scan) -> Iterator[Finding]:
+    """A '|' without a number before or after it."""
+    if scan.home != "layers" and re.fullmatch(r"[\d\s|./]+", scan.text):
+        for match in re.finditer(r"^\s*\|\s*|\s*\|\s*(?=\||$)", scan.text):
+            at = scan.text.index("|", match.start())
+            yield Finding(at, "'|' without an alternative beside it", (Edit(match.start(), match.end(), ""),))
 
 
 def brackets(scan: Scan) -> Iterator[Finding]:

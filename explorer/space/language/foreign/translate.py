@@ -35,6 +35,7 @@ DETECTORS: tuple[Detector, ...] = (
     numbers.per_cent,
     numbers.products,
     signs.separators,
+    signs.empty_alternatives,
     signs.brackets,
 )
 
