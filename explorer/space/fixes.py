@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from explorer.errors import Edit, Problem, SpaceError
@@ -70,7 +71,7 @@ def _edited_lines(text: str, problems: tuple[Problem, ...], trials: _Trials) -> 
         for number in range(1, text.count("\n") + 2):
             line = line_of(new, number)
             if number not in faulty and line != line_of(text, number) and line.strip():
-                lines.setdefault(number, line.rstrip())
+                lines.setdefault(number, _without_comment(line))
         if not left:
             break
     return lines
@@ -103,7 +104,7 @@ def _ways(text: str, problem: Problem, problems: tuple[Problem, ...], trials: _T
         left = trials.problems(new)
         if len(left) < len(problems) and all(other.message != problem.message for other in left):
             number = line_column(new, edit.start + len(edit.text) - len(edit.text.lstrip("\n")))[0]
-            found.append(line_of(new, number).rstrip())
+            found.append(_without_comment(line_of(new, number)))
     return tuple(dict.fromkeys(found))[:MAX_WAYS]
 
 
@@ -116,3 +117,7 @@ def _with_lines(text: str, edit: Edit) -> Edit:
 def _line(text: str, problem: Problem) -> int:
     """Return the number of the line that the edits of a problem change."""
     return line_column(text, problem.edits[0].start)[0] if problem.edits else 0
+
+
+def _without_comment(line: str) -> str:
+    return re.sub(r"\s+#[^'\"]*$", "", line).rstrip()
