@@ -122,7 +122,7 @@ def test_all_faults_of_a_file_are_found_at_once(capsys, tmp_path):
     shown = err.strip().splitlines()
     lines = [line for line in shown if line.startswith(f"{bad}:")]
     assert len(lines) == len([line for line in shown if line.strip() == "^"]) == 3
-    assert "  write `head: gap fc`" in shown
+    assert "  write `head: pre gap fc`" in shown
     assert any("unknown key 'haed'" in line and "did you mean 'head'" in line for line in lines)
     assert any("unknown name 'cnov3x3'" in line and "did you mean 'conv3x3'" in line for line in lines)
     assert any("unknown name 'rely'" in line for line in lines)
