@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from explorer.analysis.limits import Limit
-from explorer.errors import Problem, SpaceError
+from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 
 Place = tuple[int, int]  # line and column in the space file, from 1
+WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
 SCOPES = ("network", "stage", "block", "use")  # scopes of a choice, from the largest to the smallest
 MAX_NUMBER = 10**30  # numerators and denominators above it are errors
 
@@ -155,10 +156,17 @@ class Copied(Node):
 
 @dataclass(eq=False, slots=True)
 class Broken(Node):
-    """A part with an error that is already reported. Parts that depend on it raise the same error."""
+    """A part with an error that is already reported. Parts that depend on it raise the same error.
+
+    Attributes:
+        place: Its place in the file.
+        message: The error.
+        edits: Edits of the expression that may fix it.
+    """
 
     place: Place
     message: str
+    edits: tuple[Edit, ...] = ()
 
 
 # Values: nodes that represent numbers and words.
@@ -370,6 +378,8 @@ class Grammar:
         between = [] if self.transition is None else [self.transition]
         return [self.stem, *between, *(root for stage in self.stages for root in stage.roots), self.head]
 
-    def error(self, message: str, place: Place = (1, 1)) -> SpaceError:
-        """Return the error with this file's name and the place."""
-        return SpaceError([Problem(self.source, *place, message)])
+    def error(self, message: str, place: Place = WHOLE) -> SpaceError:
+        """Return the error with this file's name and the place, by default that of the whole file."""
+        lines = self.text.split("\n", place[0])
+        excerpt = lines[place[0] - 1].rstrip("\r") if place != WHOLE and place[0] <= len(lines) else ""
+        return SpaceError([Problem(self.source, *place, message, excerpt)])

@@ -21,6 +21,7 @@ from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
+from explorer.space.fixes import with_fixes
 from explorer.space.grammar import Grammar
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
@@ -73,6 +74,14 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
         data = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError as error:
         raise SpaceError([Problem(source, 1, 1, f"not UTF-8: {error.reason}")]) from None
+    try:
+        return _parsed(data, source)
+    except SpaceError as error:
+        normal = data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+        raise with_fixes(error, normal, lambda fixed: _parsed(fixed.encode(), source)) from None
+
+
+def _parsed(data: bytes, source: str) -> SearchSpace:
     grammar, problems = parse_grammar(data, source)
     return _set_validated(SearchSpace(**vars(grammar)), problems)
 

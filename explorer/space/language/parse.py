@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
-from explorer.errors import ExplorerError, Problem, did_you_mean
+from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
 from explorer.networks.ops.base import TensorShape
 from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
 from explorer.space.language.checks import Checks
+from explorer.space.language.foreign import keys as foreign_keys
+from explorer.space.language.foreign import sections as foreign_sections
+from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import VARIABLES, is_reserved
 from explorer.space.language.sections import (
     SHORTCUT_KEYS,
@@ -23,7 +27,7 @@ from explorer.space.language.sections import (
     read_stages,
 )
 from explorer.space.language.values import numeric_rules
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping, read_yaml
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 from explorer.space.lint.names import LINTS
 
 KEYS = (
@@ -98,7 +102,7 @@ class _Reader:
         self.text = text
         self.root = root
         self.sections = Sections(problems)
-        self.entries = self.sections.mapping(root, "a space", KEYS)
+        self.entries = self.sections.mapping(root, "a space", KEYS, foreign_keys.SPACE)
         for key in REQUIRED:
             if key not in self.entries:
                 self.sections.gap(root, f"the key {key!r} is missing")
@@ -107,10 +111,17 @@ class _Reader:
         sections = self.sections
         checks = Checks(sections, self.root, self.entries)
         rules = self._rules()
-        sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
+        self._set_numeric(rules)
+        translated = {name: sections.in_language(scalar, name, "rule") for name, scalar in rules.items()}
+        if translated != rules:
+            rules = translated
+            self._set_numeric(rules)
+        sections.names.broken = {
+            name for name, scalar in rules.items() if not sections.can_be_read(scalar, name, "rule")
+        }
         self._vary()
         for name, scalar in rules.items():
-            sections.rules[name] = sections.expression(scalar, name, numeric=sections.names.rules[name])
+            sections.rules[name] = sections.tree(scalar, name, numeric=sections.names.rules[name])
         checks.cycles(rules)
         shape, classes = self._input(), self._classes()
         stem = self._required("stem", copied="post")
@@ -149,6 +160,10 @@ class _Reader:
             allowed=allowed,
         )
 
+    def _set_numeric(self, rules: dict[str, Scalar]) -> None:
+        """Note which rules are numeric."""
+        self.sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
+
     # Sections
 
     def _required(self, key: str, copied: str = "") -> Node:
@@ -168,16 +183,17 @@ class _Reader:
             self.problems.add(node, f"{len(node.items):,} rules; at most {MAX_RULES:,} are allowed")
             self.problems.check()
         rules = {}
+        self.sections.names.rules.update(dict.fromkeys((key.text for key, _ in node.items), False))
         for key, value in node.items:
             name = key.text
             if fault := self._name_fault(name):
                 self.problems.add(key, f"{name[:80]!r} cannot name a rule: {fault}")
+                del self.sections.names.rules[name]
                 continue
-            scalar = self.sections.scalar(value, f"the rule {name!r}")
+            scalar = self.sections.text(value, f"the rule {name!r}", "rule")
             if isinstance(scalar, Scalar):
                 rules[name] = scalar
             else:
-                self.sections.names.rules[name] = False
                 self.sections.rules[name] = scalar
         return rules
 
@@ -196,7 +212,10 @@ class _Reader:
         if node is None:
             return
         if not isinstance(node, Mapping):
-            self.problems.add(node, "vary must be a mapping: rule name to " + ", ".join(SCOPES))
+            message = f"vary must be a mapping: rule name to {', '.join(SCOPES)}"
+            named = [name for name in foreign_sections.texts_of(node) or [] if name in self.sections.names.rules]
+            new = ", ".join(f"{name}: stage" for name in named)
+            self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
             return
         rules = list(self.sections.names.rules)
         parts = SHORTCUT_KEYS[:2]
@@ -206,12 +225,15 @@ class _Reader:
         for key, value in node.items:
             scope = value.text if isinstance(value, Scalar) else ""
             if key.text not in owners:
-                self.problems.add(key, f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}")
+                near = similar_names(key.text, owners)[:1]
+                message = f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}"
+                self.problems.add(key, message, *(Edit(*key.span, name) for name in near))
             elif scope not in SCOPES:
-                near = did_you_mean(scope, SCOPES)
-                self.problems.add(
-                    value, f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {scope[:40]!r}{near}"
-                )
+                name = foreign_keys.meant(scope, SCOPES, foreign_keys.SCOPES)
+                near_scope = f"; did you mean {name!r}?" if name else ""
+                found = repr(scope[:40]) if isinstance(value, Scalar) else kind_of(value)
+                message = f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {found}{near_scope}"
+                self.problems.add(value, message, *self._written(value, name))
             else:
                 self.sections.scopes[key.text] = scope
 
@@ -221,8 +243,13 @@ class _Reader:
             try:
                 return parse_shape(node.text if isinstance(node, Scalar) else "")
             except ExplorerError as error:
-                self.sections.gap(node, str(error))
+                message = str(error) if isinstance(node, Scalar) else str(error).replace("''", kind_of(node))
+                self.sections.gap(node, message, *self._written(node, foreign_sections.input_shape(node)))
         return TensorShape(3, 32, 32)
+
+    def _written(self, node: Entry, value: str) -> list[Edit]:
+        """Return the edit that writes a value in place of an entry; nothing for the value ""."""
+        return [edit_of(self.problems.text, node, value)] if value else []
 
     def _classes(self) -> int:
         node = self.entries.get("classes")
@@ -230,7 +257,9 @@ class _Reader:
         if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65_536:
             return int(text)
         if node is not None:
-            self.sections.gap(node, f"classes must be a whole number from 1 to 65,536, found {text[:40]!r}")
+            found = repr(text[:40]) if isinstance(node, Scalar) else kind_of(node)
+            message = f"classes must be a whole number from 1 to 65,536, found {found}"
+            self.sections.gap(node, message, *self._written(node, foreign_sections.classes(node)))
         return 10
 
     def _limits(self) -> tuple[Limit, ...]:
@@ -238,14 +267,28 @@ class _Reader:
         if node is None:
             return ()
         limits = []
-        for key, value in expect_mapping(node, self.problems, "limits", BEFORE_TRAINING).items():
+        if not isinstance(node, Mapping):
+            message = f"limits must be a mapping with the keys {', '.join(BEFORE_TRAINING)}"
+            texts = foreign_sections.texts_of(node) or []
+            bounds = [found.groups() for t in texts if (found := re.fullmatch(r"([a-z_]+)\s*([<>=]+.*)", t.strip()))]
+            new = ", ".join(f"{cost}: {bound}" for cost, bound in bounds)
+            self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
+            return ()
+        known = tuple(BEFORE_TRAINING)
+        units = {id(value): key.text[:1].upper() for key, value in node.items} if isinstance(node, Mapping) else {}
+        for key, value in read_keys(node, self.problems, "limits", known, foreign_keys.COSTS).entries.items():
+            unit = units[id(value)] if key in ("macs", "flops") and units[id(value)] in "GM" else ""
+            new = foreign_sections.bound(
+                " ".join(foreign_sections.texts_of(value) or []), "" if key == "macs" and unit == "M" else unit
+            )
             if not isinstance(value, Scalar):
-                self.problems.add(value, f"the limit of {key!r} must be a bound, as in '<= 50M'")
+                message = f"the limit of {key!r} must be a bound, as in '<= 50M'"
+                self.problems.add(value, message, *self._written(value, new))
                 continue
             try:
                 limits.append(parse_bound(key, value.text))
             except ExplorerError as error:
-                self.problems.add(value, str(error))
+                self.problems.add(value, str(error), *self._written(value, new))
         return tuple(limits)
 
     def _allowed(self) -> frozenset[str]:
