@@ -161,13 +161,12 @@ def walk(
         made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
         yield OpRun("transition", number, made, x, y)
         x = y
-        known: dict[tuple[int, TensorShape], Parts] = {}  # repeated blocks are computed once
-        for index, block in enumerate(stage.blocks, len(stage.transition)):
-            place, key = index - len(stage.transition) + 1, (id(block), x)
-            parts = known.get(key)
-            if parts is None:
-                parts = known[key] = at_place(f"stage {number}, block {place}", block.parts, x)
-            yield PlacedBlock(number, place, index, block, x, parts)
+        last: tuple[Block, TensorShape] | None = None
+        for place, block in enumerate(stage.blocks, 1):
+            if last is None or last[0] is not block or last[1] != x:  # else it repeats the last one
+                last = block, x
+                parts = at_place(f"stage {number}, block {place}", block.parts, x)
+            yield PlacedBlock(number, place, len(stage.transition) + place - 1, block, x, parts)
             x = parts.y
     made, y = at_place("head", steps, head, x)
     yield OpRun("head", len(stages) + 1, made, x, y)

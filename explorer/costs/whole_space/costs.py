@@ -249,20 +249,20 @@ class _Rows:
     def _transition(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        ops, _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total, {})
+        ops, _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total)
         return self._values(ops, x)
 
     def _block(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total, {})
+        block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total)
         copies = tuple(post_layers(block)), tuple(pre_layers(block))
         return self.known.values(block_cost(block, x), max(1, block.layer_count), copies)
 
     def _head(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(len(self.space.stages), row)
         pres = self._copies_at(row)[1]
-        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.width, total, pres, {})
+        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.width, total, pres)
         return self._values(ops, x)
 
     def _answers(self, unit: Unit, row: int) -> Lookup:
