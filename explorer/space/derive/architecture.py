@@ -57,11 +57,20 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
     """
     of = f"of stage {k}"
     return StageNumbers(
-        resolver.whole(rule.blocks, "number of blocks", of, 1, MAX_BLOCKS, rule.place),
+        stage_blocks(rule, resolver, k),
         resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
         resolver.whole(rule.stride, "stride", of, 1, MAX_STRIDE, rule.place),
         resolver.whole(rule.dilation, "dilation", of, 1, MAX_DILATION, rule.place),
     )
+
+
+def stage_blocks(rule: StageRule, resolver: Resolver, k: int) -> int:
+    """Return the number of blocks of stage ``k``.
+
+    Raises:
+        Fault: If it is not a whole number in its range.
+    """
+    return resolver.whole(rule.blocks, "number of blocks", f"of stage {k}", 1, MAX_BLOCKS, rule.place)
 
 
 class BlockReads(NamedTuple):
