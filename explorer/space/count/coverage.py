@@ -43,7 +43,7 @@ class Coverage:
         return self._automaton.shapes.work + WORK_PER_STATE * self._states
 
     def walk(self) -> Iterator[SpaceError | None]:
-        """Derive the units in order, and yield after each: the error if it cannot be built, else None."""
+        """Derive the units in order, and yield often: the error if a unit cannot be built, else None."""
         entry = self._automaton.entry
         assert entry.shape is not None
         self._arrive(entry, {0: {entry.shape.channels}})
@@ -53,23 +53,27 @@ class Coverage:
                 for state, arrivals in waiting.items():
                     for finished in self._finished(state):
                         try:
-                            self._leave(state, finished, arrivals)
+                            if finished is not None:
+                                self._leave(state, finished, arrivals)
                             yield None
                         except SpaceError as error:
                             yield error
 
-    def _finished(self, state: State) -> Iterator[State]:
-        """Yield the states at the end of a unit: one for each distinct combination of its choices."""
+    def _finished(self, state: State) -> Iterator[State | None]:
+        """Yield the states at the end of a unit, one for each distinct combination of its choices, and None between."""
         automaton = self._automaton
         seen: set[State] = set()
         pending = [state]
         while pending:
             self._states += 1
             state = automaton.opened(pending.pop())
+            if state in seen:
+                continue
+            seen.add(state)
             if state.pending is not None:
                 pending += [automaton.with_answer(state, option) for option in {*automaton.alike(state)}]
-            elif state not in seen:
-                seen.add(state)
+                yield None
+            else:
                 yield state
 
     def _leave(self, begun: State, finished: State, arrivals: Arrivals) -> None:
