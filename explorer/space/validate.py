@@ -12,9 +12,9 @@ from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.grammar import Grammar
 
-MAX_WORK = 125_000  # some 0.2 s
+MAX_WORK = 110_000  # some 0.2 s
 MAX_WORK_FOR_MORE = 20_000  # to find more errors than the first
-MAX_SAMPLED_WORK = 40_000  # some 0.1 s
+MAX_SAMPLED_WORK = 25_000  # some 0.06 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
 MAX_PROBLEMS = 20
@@ -93,7 +93,7 @@ def _sample(decisions: Decisions, deriver: Deriver, count: int, problems: list[P
             work += deriver.architecture(choices).layer_count
         except SpaceError as error:
             if not problems:
-                most = min(most, work + MAX_SAMPLED_WORK // 10)
+                most = min(most, work + MAX_SAMPLED_WORK // 5)
             work += len(choices)  # the number of layers of a failed network is unknown
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:
