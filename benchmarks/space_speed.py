@@ -173,21 +173,27 @@ def from_index(rounds: int) -> None:
           f" ({1e6 * min(times):.0f} to {1e6 * max(times):.0f}); the first time {1e6 * first:.0f} us")  # fmt: skip
 
 
-def compare_with_fvcore(name: str, rounds: int, draws: int = 3) -> None:
-    """Compare on draws from a space: building with fvcore; cost in a space that was used, and of a network alone."""
-    space = load_space(name)
-    indices = list(dict.fromkeys(map(space.rank, space.sample(draws))))
-    networks = [space.architecture(index) for index in indices]
-    for network in networks:
-        count_cost(network)
+def compare_with_fvcore(name: str, rounds: int, draws: int = 100, built: int = 3) -> None:
+    """Compare the cost of draws from a space, each costed once, with building some of them and counting with fvcore.
+
+    In a space that was just loaded, a network shares blocks with those before it; one from a file shares none.
+    """
     ratios: list[tuple[float, float]] = []
     for _ in range(rounds):
-        built = seconds(lambda: [counted_by_fvcore(network) for network in networks])
-        used = seconds(lambda: [count_cost(network) for network in networks for _ in range(20)]) / 20
-        alone = [Architecture.from_json(network.to_json()) for network in networks]
-        ratios.append((built / used, built / seconds(lambda made=alone: [count_cost(network) for network in made])))
-    used_ratio, alone_ratio = (statistics.median(column) for column in zip(*ratios))
-    ratios_text = f"{used_ratio:,.0f} times as fast as fvcore, for a network from a file {alone_ratio:,.0f} times"
+        space = load_space(name)
+        networks = [space.architecture(derivation) for derivation in space.sample(draws)]
+        few = networks[:built]
+        counted_by_fvcore(few[0])
+        count_cost(few[0])
+        alone = [Architecture.from_json(network.to_json()) for network in few]
+        by_fvcore = seconds(lambda made=few: [counted_by_fvcore(network) for network in made]) / built
+        in_space = seconds(lambda made=networks: [count_cost(network) for network in made]) / draws
+        from_file = seconds(lambda made=alone: [count_cost(network) for network in made]) / built
+        ratios.append((by_fvcore / in_space, by_fvcore / from_file))
+    in_space_ratio, from_file_ratio = (statistics.median(column) for column in zip(*ratios))
+    ratios_text = (
+        f"{in_space_ratio:,.0f} times as fast as fvcore, for a network from a file {from_file_ratio:,.0f} times"
+    )
     print(f"{name}: cost is {ratios_text}", flush=True)
 
 

@@ -50,7 +50,7 @@ class Bounds(NamedTuple):
     units: int | None
 
 
-MAX_UNITS = 2_000  # that are derived in some 0.2 s
+MAX_UNITS = 2_500  # that are derived in some 0.3 s
 QUICK = Bounds(200_000, MAX_UNITS)
 EXACT = Bounds(20_000_000, None)  # bounded by the memory: some GB
 

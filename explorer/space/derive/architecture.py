@@ -35,7 +35,8 @@ from explorer.space.grammar import (
 )
 
 MAX_DILATION = 64
-# What a deriver keeps for further networks: some 20 MB of either.
+# What a deriver keeps for further networks: some 20 MB of each.
+MAX_KNOWN_NUMBERS = 50_000
 MAX_KNOWN_BLOCKS = 4_000
 MAX_BOUND_LAYERS = 50_000
 
@@ -110,6 +111,7 @@ class Deriver:
         self.program = Program(grammar.rules, named, only)
         self._reads: dict[tuple[int, bool], BlockReads] = {}
         self._names: dict[tuple[int, int], tuple[str, ...]] = {}
+        self._numbers: dict[Hashable, StageNumbers] = {}
         self._blocks: dict[Hashable, tuple[Block, TensorShape]] = {}
         self._bound: Bound = {}
 
@@ -138,10 +140,7 @@ class Deriver:
         """
         grammar = self.grammar
         self._forget()
-        numbers = [
-            stage_numbers(rule, Resolver(self.program, answers_in(choices, f"stage{k}"), {}), k)
-            for k, rule in enumerate(grammar.stages, 1)
-        ]
+        numbers = [self._known_numbers(choices, k) for k in range(1, len(grammar.stages) + 1)]
         n = sum(stage.blocks for stage in numbers)
         width = numbers[0].width
         stem_layers = self.stem_layers(answers_in(choices, "stem"), width, n)
@@ -171,6 +170,21 @@ class Deriver:
         pres = pre_layers(stages[-1].blocks[-1])
         head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].width, n, pres)
         return Architecture(grammar.input, grammar.classes, stem, tuple(stages), head)
+
+    def _known_numbers(self, choices: Mapping[str, str], k: int) -> StageNumbers:
+        """Return the numbers of stage ``k``, computed earlier if another network has them."""
+        rule, unit = self.grammar.stages[k - 1], f"stage{k}"
+        names = self._names.get((k, 0))
+        if names is None:
+            points = filter(None, map(point_of, reachable(self.grammar.rules, rule.numbers)))
+            names = self._names[k, 0] = tuple(choice_name(point, unit) for point in dict.fromkeys(points))
+        answers = tuple(map(choices.get, names))
+        found = self._numbers.get((k, answers))
+        if found is None:
+            found = stage_numbers(rule, Resolver(self.program, answers_in(choices, unit), {}), k)
+            if answers == tuple(map(choices.get, names)) and not any(".use" in name for name in names):
+                self._numbers[k, answers] = found
+        return found
 
     def _known_block(
         self, choices: Mapping[str, str], k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int
@@ -220,6 +234,8 @@ class Deriver:
             self._blocks = {}
         if len(self._bound) > MAX_BOUND_LAYERS:
             self._bound = {}
+        if len(self._numbers) > MAX_KNOWN_NUMBERS:
+            self._numbers = {}
 
     # Units, one by one
 
